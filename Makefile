@@ -1,0 +1,67 @@
+# sslmem: `make demo` shows it, `make test` proves it. V=debug|release|asan|tsan picks the variant; each has its own
+# folder under build/.
+
+V        ?= release
+B        ?= build/$(V)
+OPT.debug   := -O0 -g
+OPT.release := -O2 -g
+OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT.tsan    := -O1 -g -fsanitize=thread
+ifeq ($(OPT.$(V)),)
+$(error V=$(V) is none of debug, release, asan, tsan)
+endif
+
+WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
+        -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers $(if $(CI),-Werror)
+PKGS := libmicrohttpd jansson sqlite3 libsodium libzip
+# A number must not depend on the machine that compiled it: no contraction, no fast-math, no -march=native.
+ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
+LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
+
+FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \
+           server/base server/store server/jobs server/http server/api server/cmd
+SRC     := $(foreach f,$(FLOORS),$(wildcard $f/*.c))
+OBJ     := $(SRC:%.c=$B/%.o) $B/gen/embed.o
+EMBED   := $(sort $(wildcard migrations/*.sql)) $(wildcard openapi.yaml)
+UNIT    := $(foreach f,$(FLOORS),$(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/$f/test_*.c)))
+FUZZ    := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+all: $B/sslmem
+
+$B/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS)' > $@
+
+$B/%.o: %.c $B/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
+
+$B/gen/embed.c: deploy/embed $(EMBED)
+	@mkdir -p $(@D)
+	sh deploy/embed $(EMBED) > $@
+
+$B/gen/embed.o: $B/gen/embed.c
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$B/libsslmem.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$B/sslmem: $B/server/main.o $B/libsslmem.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+$B/unit/%: $B/tests/unit/%.o $B/libsslmem.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS) $(LDFLAGS)
+
+$B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/driver.o $B/libsslmem.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+unit: $(UNIT)
+	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+
+FORCE:
+.PHONY: all unit FORCE
+.SECONDARY:
+-include $(shell find $B -name "*.d" 2>/dev/null)

@@ -1,0 +1,15 @@
+/* SHA-256, from libsodium: the identity of images, checkpoints, recipes and pairs. */
+#ifndef CORE_BASE_SHA256_H
+#define CORE_BASE_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SM_SHA256_BYTES 32
+#define SM_SHA256_HEX   65 /* 64 digits and a NUL */
+
+void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count);
+void sm_sha256_hex(char out[SM_SHA256_HEX], const void *bytes, size_t bytes_count);
+void sm_hex(char *out, const uint8_t *bytes, size_t bytes_count); /* 2 * count digits and a NUL */
+
+#endif

@@ -1,0 +1,58 @@
+/* Image in: hostile JPEG and PNG bytes to 8-bit RGB pixels.
+ *
+ *     struct sm_image img;
+ *     struct sm_image_info info;
+ *     if (sm_image_decode(&img, bytes, n, false, &info, &err) == SM_OK) {
+ *         ... img.rgb[(y * img.width_px + x) * 3 + c] ...
+ *         sm_image_release(&img);
+ *     }
+ *
+ * Owner:   the caller releases `sm_image`; release accepts a zeroed object and may be called twice.
+ * Threads: no shared state.
+ * Errors:  SM_UNSUPPORTED (not a JPEG or PNG, or a kind that we refuse), SM_CORRUPT (truncated or
+ *          broken), SM_LIMIT (over one of the limits below), SM_NOMEM.
+ * Limits:  the three constants below, checked on the header before anything is decoded. */
+#ifndef SSLMEM_IMAGE_H
+#define SSLMEM_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sslmem/err.h"
+
+#define SM_IMAGE_BYTES_MAX   (16u << 20)
+#define SM_IMAGE_SIDE_MAX_PX 8192
+#define SM_IMAGE_PIXELS_MAX  (40u * 1000 * 1000)
+
+struct sm_image {
+    uint8_t *rgb; /* [height, width, 3] */
+    int32_t width_px, height_px;
+};
+
+struct sm_image_info {
+    const char *media_type;      /* "image/jpeg" or "image/png"; static */
+    int32_t width_px, height_px; /* as stored in the file, before any orientation */
+    int orientation;             /* EXIF 1..8; 1 when absent or unreadable */
+    bool oriented;               /* the orientation was applied to the pixels */
+};
+
+/* "image/jpeg", "image/png" or NULL, from the first bytes. */
+const char *sm_image_sniff(const void *bytes, size_t bytes_count);
+
+/* Decodes one image. Alpha is dropped (never blended), palettes are expanded, 16 bit is reduced to
+ * 8, grey becomes RGB. `info` may be NULL. */
+enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t bytes_count,
+                             bool apply_orientation, struct sm_image_info *info,
+                             struct sm_err *err);
+
+/* Zeroed pixels. */
+enum sm_code sm_image_alloc(struct sm_image *out, int32_t width_px, int32_t height_px,
+                            struct sm_err *err);
+
+void sm_image_release(struct sm_image *image);
+
+/* Decoder name and version for a score's provenance, e.g. "stb_image-2.27". */
+const char *sm_image_decoder(void);
+
+#endif

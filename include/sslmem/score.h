@@ -1,0 +1,115 @@
+/* Scores: a pair of encoders and an image to a memorization score with its standard error and
+ * provenance.
+ *
+ *     struct sm_pair *pair;
+ *     struct sm_scorer *scorer;
+ *     struct sm_score score;
+ *     sm_pair_open(&pair, "pairs/fashion-simclr", "blas", &err);
+ *     sm_scorer_new(&scorer, pair, &err);
+ *     sm_score_image(&score, scorer, sm_pair_recipe(pair), bytes, n, &err);
+ *     printf("m = %g +- %g\n", score.m, score.m_se);
+ *
+ * m(x) = A_g(x) - A_f(x), averaged over the encoders of each side, A = mean distance between the
+ * representations of views (Wang et al., ICLR 2024, eq. 1-2; ../README "What the numbers mean").
+ * Positive: f, which saw x, aligns it better.
+ *
+ * Owner:   sm_pair is immutable after open and shared by threads; a scorer (workspaces and buffers)
+ * belongs to one thread and must be freed before its pair. sm_score is a plain value. Errors:  see
+ * each function; image errors carry SM_UNSUPPORTED, SM_CORRUPT or SM_LIMIT.
+ *
+ * pair.json, in the pair's folder:
+ *   "description"  text, optional
+ *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder (no
+ * separators) "encoder"      sm_encoder_config_parse; optional; the same for every encoder of the
+ * pair "mean", "std"  three numbers each, input normalisation on [0,1]; default .5 "recipe" the
+ * pair's own recipe; "augment" is required "reference"    file name of the reference cohort,
+ * optional (sm_reference below) */
+#ifndef SSLMEM_SCORE_H
+#define SSLMEM_SCORE_H
+
+#include "sslmem/encoder.h"
+#include "sslmem/recipe.h"
+
+#define SM_METHOD        "sslmem/1" /* the score's definition; changes whenever a number would */
+#define SM_ENCODERS_MAX  8          /* per side */
+#define SM_REFERENCE_MAX 1000000
+
+struct sm_pair;
+struct sm_scorer;
+
+enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *kernels,
+                          struct sm_err *err);
+void sm_pair_close(struct sm_pair *pair);
+const char *sm_pair_name(const struct sm_pair *pair); /* the folder's last component */
+const char *
+sm_pair_digest(const struct sm_pair
+                   *pair); /* SHA-256 over everything that decides a score but recipe and image:
+                              encoder digests in order, encoder config, mean, std, reference */
+const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair);
+int32_t sm_pair_input_px(const struct sm_pair *pair);
+/* Name, digest, description, encoders (file, digest, info), mean, std, recipe, recipe digest,
+ * reference (cohort, n, mean, sd, recipe digest) or null. New reference. */
+json_t *sm_pair_json(const struct sm_pair *pair);
+/* Checks what depends on the pair: the representation exists on every encoder and the views end at
+ * the input size. */
+enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_recipe *recipe,
+                                  struct sm_err *err);
+/* Encoder k of side 'f' or 'g'; NULL past the end. */
+const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, int k);
+const float *sm_pair_mean(const struct sm_pair *pair); /* [3] */
+const float *sm_pair_std(const struct sm_pair *pair);
+
+/* One side's alignment. */
+struct sm_alignment {
+    double mean; /* over encoders */
+    double se;   /* jackknife over views of `mean` */
+    int encoders_count;
+    double per_encoder[SM_ENCODERS_MAX];
+    double sd_encoders; /* between encoders; 0 for one */
+};
+
+struct sm_score {
+    struct sm_alignment f, g;
+    double m;     /* raw difference A_g - A_f */
+    double m_se;  /* jackknife over views of the difference, and, with several encoders on a side,
+                     the between-encoder  component sd_f^2/n_f + sd_g^2/n_g added in quadrature */
+    double ratio; /* (A_g - A_f)/(A_g + A_f); 0/0 is 0 (LayerMem, arXiv 2409.19069, eq. 2) */
+    /* Against the pair's reference cohort; has_reference false when none is registered for this
+     * recipe. */
+    bool has_reference;
+    double centered;   /* m - mean of the reference */
+    double percentile; /* share of the reference below m, ties half, in percent */
+    double p_value;    /* conformal: (1 + #{ref >= m})/(n + 1) */
+    /* Provenance. */
+    char image_digest[65], recipe_digest[65], pair_digest[65], key[65];
+    char pair[64];
+    struct sm_image_info image;
+    struct sm_recipe recipe;
+};
+
+/* The identity of a score: SHA-256 over method, pair, recipe and image digests, decoder, kernels
+ * and BLAS. Needs no computing, so history can be asked first. */
+enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *recipe_digest,
+                          const char *image_digest, struct sm_err *err);
+
+enum sm_code sm_scorer_new(struct sm_scorer **out, const struct sm_pair *pair, struct sm_err *err);
+void sm_scorer_free(struct sm_scorer *scorer);
+
+/* Decodes, draws the views, runs every encoder on the same views, aligns. The recipe must have
+ * passed sm_pair_check_recipe. */
+enum sm_code sm_score_image(struct sm_score *out, struct sm_scorer *scorer,
+                            const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
+                            struct sm_err *err);
+
+/* The score as clients see it, provenance included (everything but id and time, which the store
+ * gives). New reference, NULL when out of memory. */
+json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair);
+
+/* Writes <dir>/reference.json from scores that all carry the same recipe digest:
+ * {"cohort","recipe","encoders", "scores":[m …]}. `encoders` are the digests it was measured with;
+ * open refuses a file of other encoders. */
+enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
+                                const char *recipe_digest, const double *m, size_t m_count,
+                                struct sm_err *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* Log: one JSON object per line on standard error: time, level, event, fields. No image content, no
+ * full digests.
+ *
+ *     sm_log("info", "listening", "{s:s, s:i}", "address", a, "port", p);      // jansson's pack
+ * format
+ *
+ * Threads: any. */
+#ifndef SERVER_BASE_LOG_H
+#define SERVER_BASE_LOG_H
+
+void sm_log(const char *level, const char *event, const char *pack_format, ...);
+
+#endif

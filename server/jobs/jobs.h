@@ -1,0 +1,47 @@
+/* Jobs: admit, compute on worker threads, tell whoever waits. Jobs know no HTTP.
+ *
+ *     sm_jobs_submit(&ticket, jobs, &job_in, wake, request, &err);
+ *     ... wake(request) is called when the admission is committed (or failed) and when the job has
+ * finished ... switch (sm_ticket_state(ticket, &err)) { … } sm_ticket_release(ticket);
+ *
+ * Workers: one thread each with its own scorers; each claims one item, decodes, draws views, runs
+ * the encoders, commits. The bits of a score depend on the item alone, never on the number of
+ * workers or their order. */
+#ifndef SERVER_JOBS_JOBS_H
+#define SERVER_JOBS_JOBS_H
+
+#include "server/jobs/pairs.h"
+#include "server/store/store.h"
+
+struct sm_jobs;
+struct sm_ticket;
+
+struct sm_jobs_params {
+    struct sm_store *store;
+    const struct sm_pairs *pairs;
+    int workers;       /* 1.. */
+    int64_t queue_max; /* items queued or running; over it submit says SM_BUSY */
+};
+
+enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
+                           struct sm_err *err);
+/* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
+ * store. */
+void sm_jobs_stop(struct sm_jobs *jobs);
+
+enum sm_ticket_state {
+    SM_TICKET_PENDING,  /* not committed yet */
+    SM_TICKET_ADMITTED, /* committed: a 202 is true */
+    SM_TICKET_FINISHED, /* every item committed: a 200 is true */
+    SM_TICKET_FAILED    /* the admission failed; `err` says why */
+};
+
+/* `wake` may run on any thread, also before submit returns; never after sm_ticket_release returned.
+ * It must not call back into the ticket. */
+enum sm_code sm_jobs_submit(struct sm_ticket **out, struct sm_jobs *jobs,
+                            const struct sm_job_in *job, void (*wake)(void *arg), void *arg,
+                            struct sm_err *err);
+enum sm_ticket_state sm_ticket_state(struct sm_ticket *ticket, struct sm_err *err);
+void sm_ticket_release(struct sm_ticket *ticket);
+
+#endif

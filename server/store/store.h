@@ -1,0 +1,145 @@
+/* The store: every query of the service, each once, over SQLite in WAL mode.
+ *
+ * One writer thread owns the only connection that writes and checkpoints; writes are queued to it
+ * and committed in groups (BEGIN IMMEDIATE, synchronous FULL), and a write's callback runs after
+ * its commit. Reads run on the calling thread, on short read-only connections from a pool.
+ *
+ * Threads: every function may be called from any thread unless it says otherwise.
+ * Errors:  SM_NOT_FOUND, SM_BUSY, SM_IO (SQLite's own words), SM_CONFLICT (another daemon holds the
+ * database), SM_NOMEM. Documents returned are new references. Times are Unix milliseconds in
+ * columns and RFC 3339 UTC in documents. */
+#ifndef SERVER_STORE_STORE_H
+#define SERVER_STORE_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sslmem/err.h"
+
+#define SM_ID_BYTES 37 /* a UUIDv7 in text and its NUL */
+
+struct sm_store;
+
+/* Opens (and creates) the database, takes the daemon lock beside it, applies missing migrations,
+ * starts the writer. Items that an earlier process left running are queued again. */
+enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err);
+void sm_store_close(struct sm_store *store); /* drains the writer's queue first */
+/* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
+enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
+
+/* --- reads
+ * ------------------------------------------------------------------------------------------------
+ */
+
+enum sm_code sm_store_score(json_t **out, struct sm_store *store, const char *id,
+                            struct sm_err *err);
+enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
+                                   struct sm_err *err);
+
+enum sm_order { SM_ORDER_NEWEST, SM_ORDER_OLDEST, SM_ORDER_HIGHEST, SM_ORDER_LOWEST };
+
+struct sm_score_filter {
+    const char *pair;         /* NULL: any */
+    const char *image_digest; /* NULL: any */
+    bool has_since, has_until, has_min, has_max;
+    int64_t since_ms, until_ms; /* since <= created < until */
+    double min, max;            /* of m, inclusive */
+    enum sm_order order;
+    int limit;          /* 1..200 */
+    bool has_after;     /* continue after the row with these keys */
+    double after_value; /* created in ms, or m, by order */
+    char after_id[SM_ID_BYTES];
+};
+
+/* One page. `more` tells whether rows remain; then the caller takes the keys of the last row as the
+ * next cursor: created_ms and m stand in `last_value` according to the order, its id in `last_id`.
+ */
+struct sm_score_page {
+    json_t *scores; /* array */
+    bool more;
+    double last_value;
+    char last_id[SM_ID_BYTES];
+};
+enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
+                             const struct sm_score_filter *filter, struct sm_err *err);
+
+/* {"id","state","pair","recipe"
+ * (digest),"created","started","finished","items_count","succeeded_count",
+ * "failed_count","items":[{"index","state","name","image" (digest),"score" (id, or
+ * absent),"from_history", "error":{"code","detail"}}]} */
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
+/* As above, with every succeeded item's whole score document in place of its id ("score": {…}). */
+enum sm_code sm_store_job_with_scores(json_t **out, struct sm_store *store, const char *id,
+                                      struct sm_err *err);
+
+int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
+bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */
+
+/* --- writes: queued; `done` runs on the writer thread after the commit (or the failure)
+ * ---------------------- */
+
+typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
+
+struct sm_item_in {
+    const char *name; /* the client's name for it, or "" */
+    const char *media_type;
+    char image_digest[65];
+    const void *bytes; /* copied before the function returns */
+    size_t bytes_count;
+};
+
+struct sm_job_in {
+    char id[SM_ID_BYTES]; /* made by the caller: sm_id_new */
+    const char *pair;
+    const json_t *recipe; /* canonical document */
+    char recipe_digest[65];
+    const struct sm_item_in *items;
+    int items_count;
+};
+
+/* Admits a job: one row and its items with their bytes. */
+enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
+                            sm_store_done *done, void *arg, struct sm_err *err);
+
+/* A claimed item; the bytes are the claimer's to free. */
+struct sm_claim {
+    char job_id[SM_ID_BYTES];
+    int index;
+    int attempt;
+    char pair[64];
+    char recipe_digest[65];
+    json_t *recipe;
+    char image_digest[65];
+    void *bytes;
+    size_t bytes_count;
+};
+/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: oldest job first.
+ * SM_NOT_FOUND when none came. */
+enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
+                            int timeout_ms, struct sm_err *err);
+void sm_claim_release(struct sm_claim *claim);
+
+/* Finishes an item: with a score document (stored once per key; `score_id` receives the id of the
+ * row that stands, which is an earlier one when the key was there) or with an error. Drops the
+ * image bytes in the same transaction and finishes the job with its last item; *job_finished tells.
+ * Waits for the commit. */
+struct sm_finish {
+    const char *job_id;
+    int index;
+    const char *owner;
+    const char *key;     /* score: identity */
+    const json_t *score; /* score document, or NULL for an error */
+    enum sm_code error_code;
+    const char *error_text;
+};
+enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
+                             char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err);
+
+/* Extends every lease of `owner`; expired leases of anybody go back to the queue (or fail after
+ * SM_ATTEMPTS_MAX). */
+#define SM_ATTEMPTS_MAX 3
+#define SM_LEASE_MS     60000
+enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err);
+
+#endif
