@@ -1,6 +1,7 @@
 # sslmem: `make demo` shows it, `make test` proves it. V=debug|release|asan|tsan picks the variant; each has its own
 # folder under build/.
 
+MAKEFLAGS += -j$(shell nproc)
 V        ?= release
 B        ?= build/$(V)
 OPT.debug   := -O0 -g
@@ -13,7 +14,6 @@ endif
 
 WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
         -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers $(if $(CI),-Werror)
-PKGS := libmicrohttpd jansson sqlite3 libsodium libzip
 # A number must not depend on the machine that compiled it: no contraction, no fast-math, no -march=native.
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
@@ -58,10 +58,57 @@ $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/driver.o $B/libsslmem.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
+$B/kern: $B/tests/kern/kern.o $B/libsslmem.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+deps:
+	@sh deploy/install-deps
+
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
+kern: $B/kern
+	$B/kern
+
+fuzz-replay: $(FUZZ)
+	@for f in $(FUZZ); do echo "== $$f"; $$f tests/fuzz/corpus/$${f##*/fuzz_} || exit 1; done
+
+api: $B/sslmem
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/api --binary $B/sslmem
+
+# Everything, in the variant V. The variants share no object.
+test: deps
+	$(MAKE) unit
+	$(MAKE) kern
+	$(MAKE) fuzz-replay
+	$(MAKE) api
+
+demo: deps
+	$(MAKE) all
+	sh deploy/demo/run $B/sslmem
+
+run: deps
+	$(MAKE) all
+	$B/sslmem serve --pairs deploy/demo/pairs --db $B/sslmem.db
+
+bench: $B/kern
+	$B/kern --bench
+
+tidy:
+	@sh deploy/install-deps clang-format git
+	sh tests/tidy/run
+
+format:
+	clang-format -i $(shell find core server include tests -name '*.[ch]')
+
+PREFIX ?= /usr/local
+install: all
+	install -D $B/sslmem $(DESTDIR)$(PREFIX)/bin/sslmem
+
+clean:
+	rm -rf build
+
 FORCE:
-.PHONY: all unit FORCE
+.PHONY: all deps unit kern fuzz-replay api test demo run bench tidy format install clean FORCE
 .SECONDARY:
--include $(shell find $B -name "*.d" 2>/dev/null)
+-include $(shell find $B -name '*.d' 2>/dev/null)

@@ -1,0 +1,62 @@
+/* Subcommands: one function each, argv[0] is the subcommand's name. They return the process's exit
+ * code: 0 done, 1 something failed (the text on standard error says what), 2 wrong usage.
+ *
+ *     const char *pair = NULL;
+ *     const struct sm_option options[] = {{"pair", "DIR", "folder of the pair", &pair, .required =
+ * true}, {0}}; struct sm_usage usage = {"score", "IMAGE…", "Score images without a server",
+ * options, 1, INT_MAX}; int done = sm_usage_read(&operands, &usage, argc, argv); if (done >= 0)
+ *         return done;          // --help was printed, or the usage was wrong */
+#ifndef SERVER_CMD_CMD_H
+#define SERVER_CMD_CMD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "sslmem/score.h"
+
+enum { SM_EXIT_OK = 0, SM_EXIT_FAILED = 1, SM_EXIT_USAGE = 2 };
+
+struct sm_option {
+    const char *name;  /* without dashes; NULL ends the table */
+    const char *value; /* what the value is called in --help; NULL: a switch */
+    const char *help;
+    const char **into; /* receives the value, "" for a switch */
+    bool required;
+};
+
+struct sm_usage {
+    const char *command;
+    const char *operands; /* as shown in the usage line, "" for none */
+    const char *summary;
+    const struct sm_option *options;
+    int operands_min, operands_max;
+};
+
+/* Reads options ("--name value" or "--name=value", "--" ends them) into the table's targets and the
+ * rest into *operands (a NULL-terminated tail of argv, reordered). -1: go on; else the exit code.
+ */
+int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
+
+/* "sslmem score: <text>" on standard error; returns SM_EXIT_FAILED. */
+int sm_fail(const char *command, const struct sm_err *err);
+
+/* One JSON object on one line of standard output. Takes the reference. */
+void sm_print_line(json_t *node);
+
+/* The whole JSON document in a file, at most 1 MiB. */
+enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err);
+
+/* The pair in `dir` and the recipe to use on it: its own, or `recipe_path` read over it. */
+enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
+                          const char *recipe_path, const char *kernels, struct sm_err *err);
+
+int sm_cmd_serve(int argc, char **argv);
+int sm_cmd_score(int argc, char **argv);
+int sm_cmd_views(int argc, char **argv);
+int sm_cmd_encode(int argc, char **argv);
+int sm_cmd_inspect(int argc, char **argv);
+int sm_cmd_reference(int argc, char **argv);
+int sm_cmd_compare(int argc, char **argv);
+int sm_cmd_migrate(int argc, char **argv);
+
+#endif

@@ -1,0 +1,173 @@
+/* `sslmem encode`: one encoder on prepared input, any taps out. For comparing with other code,
+ * layer by layer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cmd/cmd.h"
+
+#define TAPS_MAX 64
+
+struct encoding {
+    struct sm_encoder *encoder;
+    struct sm_workspace *workspace;
+    float *x; /* [n, 3, input_px, input_px] */
+    int64_t n;
+    char *names; /* the --tap text, cut at its commas */
+    const char *taps[TAPS_MAX];
+    struct sm_tensor_out out[TAPS_MAX];
+    float *data[TAPS_MAX]; /* [n, rows, dim] each */
+    size_t taps_count;
+};
+
+static enum sm_code split_taps(struct encoding *e, const char *text, struct sm_err *err)
+{
+    e->names = strdup(text);
+    if (!e->names)
+        return sm_err_set(err, SM_NOMEM, "tap names");
+    char *save = NULL;
+    for (char *name = strtok_r(e->names, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        if (e->taps_count == TAPS_MAX)
+            return sm_err_set(err, SM_LIMIT, "more than %d taps", TAPS_MAX);
+        e->taps[e->taps_count++] = name;
+    }
+    return e->taps_count ? SM_OK : sm_err_set(err, SM_INVALID, "--tap names nothing");
+}
+
+/* Reads the input: the only tensor of the file, or the one called "x". */
+static enum sm_code read_input(struct encoding *e, int64_t *side, const char *path,
+                               struct sm_err *err)
+{
+    struct sm_ckpt *ckpt;
+    enum sm_code code = sm_ckpt_open(&ckpt, path, err);
+    if (code != SM_OK)
+        return code;
+    const struct sm_tensor *t =
+        sm_ckpt_count(ckpt) == 1 ? sm_ckpt_at(ckpt, 0) : sm_ckpt_find(ckpt, "x");
+    if (!t)
+        code = sm_err_set(err, SM_NOT_FOUND, "%s: %zu tensors and none is called \"x\"", path,
+                          sm_ckpt_count(ckpt));
+    else if (t->rank != 4 || t->shape[1] != 3 || t->shape[2] != t->shape[3] || t->count == 0)
+        code = sm_err_set(err, SM_INVALID, "%s: tensor %s must have shape [n, 3, side, side]", path,
+                          t->name);
+    else if (!(e->x = malloc((size_t)t->count * sizeof *e->x)))
+        code = sm_err_set(err, SM_NOMEM, "%s: %lld floats", path, (long long)t->count);
+    else
+        code = sm_ckpt_read(ckpt, t, e->x, err);
+    if (code == SM_OK) {
+        e->n = t->shape[0];
+        *side = t->shape[2];
+    }
+    sm_ckpt_close(ckpt);
+    return code;
+}
+
+static enum sm_code open_encoder(struct encoding *e, int64_t side, const char *path,
+                                 const char *config_path, const char *kernels, struct sm_err *err)
+{
+    struct sm_encoder_config config = {0};
+    struct sm_ckpt *ckpt = NULL;
+    json_t *node = NULL;
+    enum sm_code code = config_path ? sm_json_read_file(&node, config_path, err) : SM_OK;
+    if (code == SM_OK)
+        code = sm_encoder_config_parse(&config, node, "", err);
+    json_decref(node);
+    if (code == SM_OK && !config.input_px)
+        config.input_px = (int32_t)side;
+    if (code == SM_OK)
+        code = sm_ckpt_open(&ckpt, path, err);
+    if (code == SM_OK)
+        code = sm_encoder_open(&e->encoder, ckpt, &config, kernels, err);
+    sm_ckpt_close(ckpt);
+    if (code == SM_OK && sm_encoder_info(e->encoder)->input_px != side)
+        code = sm_err_set(err, SM_CONFLICT, "input is %lldx%lld px, the encoder takes %dx%d",
+                          (long long)side, (long long)side, sm_encoder_info(e->encoder)->input_px,
+                          sm_encoder_info(e->encoder)->input_px);
+    return code;
+}
+
+static enum sm_code prepare_outputs(struct encoding *e, int n_max, struct sm_err *err)
+{
+    enum sm_code code =
+        sm_workspace_new(&e->workspace, e->encoder, n_max, e->taps, e->taps_count, err);
+    for (size_t i = 0; code == SM_OK && i < e->taps_count; i++) {
+        struct sm_tap tap;
+        code = sm_encoder_tap_shape(&tap, e->encoder, e->taps[i], err);
+        if (code != SM_OK)
+            break;
+        e->data[i] = calloc((size_t)e->n * (size_t)tap.rows * (size_t)tap.dim, sizeof(float));
+        if (!e->data[i])
+            code = sm_err_set(err, SM_NOMEM, "tap %s of %lld images", e->taps[i], (long long)e->n);
+        e->out[i] = (struct sm_tensor_out){
+            .name = e->taps[i], .rank = 3, .shape = {e->n, tap.rows, tap.dim}, .data = e->data[i]};
+    }
+    return code;
+}
+
+static enum sm_code forward(struct encoding *e, int64_t side, int n_max, struct sm_err *err)
+{
+    size_t step = (size_t)(3 * side * side);
+    for (int64_t at = 0; at < e->n; at += n_max) {
+        int n = e->n - at < n_max ? (int)(e->n - at) : n_max;
+        sm_encoder_forward(e->encoder, e->workspace, e->x + (size_t)at * step, n);
+        for (size_t i = 0; i < e->taps_count; i++) {
+            struct sm_tap tap;
+            enum sm_code code = sm_encoder_tap(&tap, e->workspace, e->taps[i], err);
+            if (code != SM_OK)
+                return code;
+            size_t size = (size_t)tap.rows * (size_t)tap.dim;
+            memcpy(e->data[i] + (size_t)at * size, tap.data, (size_t)n * size * sizeof(float));
+        }
+    }
+    return SM_OK;
+}
+
+static void release(struct encoding *e)
+{
+    sm_workspace_free(e->workspace);
+    sm_encoder_close(e->encoder);
+    for (size_t i = 0; i < e->taps_count; i++)
+        free(e->data[i]);
+    free(e->names);
+    free(e->x);
+}
+
+int sm_cmd_encode(int argc, char **argv)
+{
+    const char *encoder = NULL, *config = NULL, *input = NULL, *out = NULL, *taps = "tokens";
+    const char *kernels = "blas";
+    const struct sm_option options[] = {
+        {"encoder", "FILE", "checkpoint", &encoder, .required = true},
+        {"config", "FILE", "JSON: prefix, input_px, heads, norm_eps", &config},
+        {"input", "FILE", "safetensors with x [n, 3, side, side], normalised", &input,
+         .required = true},
+        {"out", "FILE", "safetensors to write, one [n, rows, dim] per tap", &out, .required = true},
+        {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N; commas between", &taps},
+        {"kernels", "NAME", "blas (default) or ref", &kernels},
+        {0},
+    };
+    const struct sm_usage usage = {"encode", "", "Runs one encoder on prepared input.",
+                                   options,  0,  0};
+    char **operands;
+    int result = sm_usage_read(&operands, &usage, argc, argv);
+    if (result >= 0)
+        return result;
+
+    struct sm_err err = {0};
+    struct encoding e = {0};
+    int64_t side = 0;
+    enum sm_code code = split_taps(&e, taps, &err);
+    if (code == SM_OK)
+        code = read_input(&e, &side, input, &err);
+    int n_max = e.n < SM_VIEWS_CHUNK ? (int)e.n : SM_VIEWS_CHUNK;
+    if (code == SM_OK)
+        code = open_encoder(&e, side, encoder, config, kernels, &err);
+    if (code == SM_OK)
+        code = prepare_outputs(&e, n_max, &err);
+    if (code == SM_OK)
+        code = forward(&e, side, n_max, &err);
+    if (code == SM_OK)
+        code = sm_safetensors_write(out, e.out, e.taps_count, &err);
+    release(&e);
+    return code == SM_OK ? SM_EXIT_OK : sm_fail("encode", &err);
+}

@@ -1,0 +1,28 @@
+/* `sslmem migrate`: brings a database to this binary's schema and says so. `serve` does the same at
+ * start. */
+#include <stdio.h>
+
+#include "server/cmd/cmd.h"
+#include "server/store/store.h"
+
+int sm_cmd_migrate(int argc, char **argv)
+{
+    const char *db = NULL;
+    const struct sm_option options[] = {
+        {"db", "FILE", "SQLite file, created when missing", &db, .required = true},
+        {0},
+    };
+    const struct sm_usage usage = {"migrate", "", "Applies missing migrations to a database.",
+                                   options,   0,  0};
+    char **operands;
+    int result = sm_usage_read(&operands, &usage, argc, argv);
+    if (result >= 0)
+        return result;
+
+    struct sm_err err = {0};
+    int applied = 0;
+    if (sm_store_migrate(db, &applied, &err) != SM_OK)
+        return sm_fail("migrate", &err);
+    printf("%s: %d migration%s applied\n", db, applied, applied == 1 ? "" : "s");
+    return SM_EXIT_OK;
+}

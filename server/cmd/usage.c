@@ -1,0 +1,141 @@
+/* What every subcommand needs: options from a table, --help from the same table, one way to fail.
+ */
+#include "server/cmd/cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+
+#define JSON_FILE_BYTES_MAX (1 << 20)
+#define JSON_DEPTH_MAX      16
+
+static void print_help(const struct sm_usage *usage)
+{
+    printf("usage: sslmem %s [options]%s%s\n\n%s\n\noptions:\n", usage->command,
+           *usage->operands ? " " : "", usage->operands, usage->summary);
+    for (const struct sm_option *o = usage->options; o->name; o++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s %s", o->name, o->value ? o->value : "");
+        printf("  %-22s %s%s\n", left, o->help, o->required ? " (required)" : "");
+    }
+    printf("  %-22s %s\n\nexit codes: 0 done, 1 something failed, 2 wrong usage\n", "--help",
+           "this text");
+}
+
+static int wrong(const struct sm_usage *usage, const char *what, const char *name)
+{
+    fprintf(stderr, "sslmem %s: %s%s; see sslmem %s --help\n", usage->command, what, name,
+            usage->command);
+    return SM_EXIT_USAGE;
+}
+
+static const struct sm_option *find_option(const struct sm_usage *usage, const char *name,
+                                           size_t length)
+{
+    for (const struct sm_option *o = usage->options; o->name; o++)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            return o;
+    return NULL;
+}
+
+/* Reads the option at argv[*i], advancing *i over a separate value. */
+static int read_option(const struct sm_usage *usage, int argc, char **argv, int *i)
+{
+    const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct sm_option *option = find_option(usage, name, length);
+    if (!option)
+        return wrong(usage, "unknown option ", argv[*i]);
+    if (!option->value && equals)
+        return wrong(usage, "takes no value: --", option->name);
+    if (!option->value)
+        *option->into = "";
+    else if (equals)
+        *option->into = equals + 1;
+    else if (++*i < argc)
+        *option->into = argv[*i];
+    else
+        return wrong(usage, "needs a value: --", option->name);
+    return -1;
+}
+
+int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv)
+{
+    int kept = 1;
+    bool options_ended = false;
+    for (int i = 1; i < argc; i++) {
+        if (options_ended || strncmp(argv[i], "--", 2) != 0) {
+            argv[kept++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            options_ended = true;
+        } else if (strcmp(argv[i], "--help") == 0) {
+            print_help(usage);
+            return SM_EXIT_OK;
+        } else {
+            int done = read_option(usage, argc, argv, &i);
+            if (done >= 0)
+                return done;
+        }
+    }
+    argv[kept] = NULL;
+    *operands = argv + 1;
+    for (const struct sm_option *o = usage->options; o->name; o++)
+        if (o->required && !*o->into)
+            return wrong(usage, "missing option --", o->name);
+    if (kept - 1 < usage->operands_min)
+        return wrong(usage, "missing ", usage->operands);
+    if (kept - 1 > usage->operands_max)
+        return wrong(usage,
+                     "too many operands, first superfluous: ", argv[usage->operands_max + 1]);
+    return -1;
+}
+
+int sm_fail(const char *command, const struct sm_err *err)
+{
+    fprintf(stderr, "sslmem %s: %s%s%s\n", command, err->pointer, *err->pointer ? ": " : "",
+            err->text);
+    return SM_EXIT_FAILED;
+}
+
+void sm_print_line(json_t *node)
+{
+    char *text = node ? json_dumps(node, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(node);
+    puts(text ? text : "{\"error\":{\"code\":\"no_memory\"}}");
+    fflush(stdout);
+    free(text);
+}
+
+enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err)
+{
+    struct sm_file file;
+    *out = NULL;
+    enum sm_code code = sm_file_map(&file, path, JSON_FILE_BYTES_MAX, err);
+    if (code == SM_OK)
+        code = sm_json_parse(out, file.bytes, file.bytes_count, JSON_FILE_BYTES_MAX, JSON_DEPTH_MAX,
+                             err);
+    sm_file_release(&file);
+    return code;
+}
+
+enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
+                          const char *recipe_path, const char *kernels, struct sm_err *err)
+{
+    json_t *node = NULL;
+    enum sm_code code = sm_pair_open(out, dir, kernels ? kernels : "blas", err);
+    if (code == SM_OK && recipe_path)
+        code = sm_json_read_file(&node, recipe_path, err);
+    if (code == SM_OK)
+        code = sm_recipe_parse(recipe, node, sm_pair_recipe(*out), sm_pair_input_px(*out), "", err);
+    if (code == SM_OK)
+        code = sm_pair_check_recipe(*out, recipe, err);
+    json_decref(node);
+    if (code != SM_OK) {
+        sm_pair_close(*out);
+        *out = NULL;
+    }
+    return code;
+}
