@@ -26,6 +26,10 @@ EMBED   := $(sort $(wildcard migrations/*.sql)) $(wildcard openapi.yaml)
 UNIT    := $(foreach f,$(FLOORS),$(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/$f/test_*.c)))
 FUZZ    := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
+# One line a file; VERBOSE=1 shows the commands.
+Q   := $(if $(VERBOSE),,@)
+say  = $(if $(VERBOSE),@:,@printf '  %-3s %s\n' $1 $2)
+
 all: $B/sslmem
 
 $B/flags: FORCE
@@ -34,32 +38,36 @@ $B/flags: FORCE
 
 $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$Q$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $B/gen/embed.c: deploy/embed $(EMBED)
 	@mkdir -p $(@D)
-	sh deploy/embed $(EMBED) > $@
+	$Qsh deploy/embed $(EMBED) > $@
 
 $B/gen/embed.o: $B/gen/embed.c
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$Q$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $B/libsslmem.a: $(OBJ)
-	@rm -f $@
-	$(AR) rcs $@ $^
+	$Qrm -f $@ && $(AR) rcs $@ $^
 
 $B/sslmem: $B/server/main.o $B/libsslmem.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $B/unit/%: $B/tests/unit/%.o $B/libsslmem.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS) $(LDFLAGS)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS) $(LDFLAGS)
 
 $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/driver.o $B/libsslmem.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $B/kern: $B/tests/kern/kern.o $B/libsslmem.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 deps:
 	@sh deploy/install-deps

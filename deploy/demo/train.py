@@ -136,7 +136,7 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """A small ViT under timm names; the projector sits under `head.` and is left out of the encoder file."""
 
-    def __init__(self, dim=96, depth=4, heads=3, patch=4, side=32):
+    def __init__(self, dim=64, depth=4, heads=2, patch=4, side=32):
         super().__init__()
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(3, dim, patch, patch)

@@ -1,0 +1,227 @@
+/* Checkpoints: the part that all formats share.
+ *
+ * Opening maps the file, asks each row of `formats` whether the first bytes are its own, lets that
+ * row list the tensors, sorts an index of names and takes the file's SHA-256 (one pass over the
+ * mapping; nothing is copied). Names are looked up by bisection: O(log n) whatever names a hostile
+ * file picks, where a hash table could be driven into quadratic time, and neighbours in the index
+ * show duplicates for free. */
+#include "core/ckpt/format.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct sm_ckpt_format *const formats[] = {
+    &sm_ckpt_format_torch, &sm_ckpt_format_torch_legacy,
+    &sm_ckpt_format_safetensors, /* last: its mark is one byte */
+};
+
+enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
+{
+    int64_t product = 1;
+    bool empty = false;
+
+    assert(tensor->rank >= 0 && tensor->rank <= SM_TENSOR_RANK_MAX);
+    for (int i = 0; i < tensor->rank; i++) {
+        int64_t side = tensor->shape[i];
+
+        if (side < 0)
+            return sm_err_set(err, SM_CORRUPT, "tensor %.96s: side %d of its shape is %lld",
+                              tensor->name, i, (long long)side);
+        if (side == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(product, side, &product))
+            return sm_err_set(err, SM_CORRUPT, "tensor %.96s: the product of its shape overflows",
+                              tensor->name);
+    }
+    tensor->count = empty ? 0 : product;
+    return SM_OK;
+}
+
+enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, struct sm_err *err)
+{
+    char *name;
+
+    if (ckpt->tensors_count == SM_CKPT_TENSORS_MAX)
+        return sm_err_set(err, SM_LIMIT, "more than %d tensors", SM_CKPT_TENSORS_MAX);
+    if (strlen(tensor->name) > SM_CKPT_NAME_MAX)
+        return sm_err_set(err, SM_LIMIT, "tensor %.96s...: name of %zu bytes, limit %d",
+                          tensor->name, strlen(tensor->name), SM_CKPT_NAME_MAX);
+    if (ckpt->tensors_count == ckpt->tensors_room) {
+        size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;
+        struct sm_tensor *tensors = realloc(ckpt->tensors, room * sizeof *tensors);
+
+        if (tensors == NULL)
+            return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", room);
+        ckpt->tensors = tensors;
+        ckpt->tensors_room = room;
+    }
+    name = strdup(tensor->name);
+    if (name == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s", tensor->name);
+    ckpt->tensors[ckpt->tensors_count] = *tensor;
+    ckpt->tensors[ckpt->tensors_count++].name = name;
+    return SM_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct sm_tensor *const *left = a, *const *right = b;
+
+    return strcmp((*left)->name, (*right)->name);
+}
+
+static enum sm_code index_names(struct sm_ckpt *ckpt, struct sm_err *err)
+{
+    size_t count = ckpt->tensors_count;
+
+    ckpt->by_name = malloc((count + 1) * sizeof *ckpt->by_name);
+    if (ckpt->by_name == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %zu names", count);
+    for (size_t i = 0; i < count; i++)
+        ckpt->by_name[i] = &ckpt->tensors[i];
+    qsort(ckpt->by_name, count, sizeof *ckpt->by_name, compare_names);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(ckpt->by_name[i - 1]->name, ckpt->by_name[i]->name) == 0)
+            return sm_err_set(err, SM_CORRUPT, "two tensors are called %.96s",
+                              ckpt->by_name[i]->name);
+    }
+    return SM_OK;
+}
+
+static const struct sm_ckpt_format *recognise(const uint8_t *bytes, size_t bytes_count)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (formats[i]->sniff(bytes, bytes_count))
+            return formats[i];
+    }
+    return NULL;
+}
+
+/* Opens ckpt->bytes; the caller closes a failed checkpoint. */
+static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
+{
+    enum sm_code code;
+
+    ckpt->format = recognise(ckpt->bytes, ckpt->bytes_count);
+    if (ckpt->format == NULL)
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "%zu bytes that are neither safetensors nor a PyTorch zip file",
+                          ckpt->bytes_count);
+    code = ckpt->format->open(ckpt, err);
+    if (code == SM_OK)
+        code = index_names(ckpt, err);
+    if (code == SM_OK)
+        sm_sha256_hex(ckpt->digest, ckpt->bytes, ckpt->bytes_count);
+    return code;
+}
+
+enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err)
+{
+    struct sm_ckpt *ckpt;
+    enum sm_code code;
+
+    *out = NULL;
+    ckpt = calloc(1, sizeof *ckpt);
+    if (ckpt == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for a checkpoint");
+    code = sm_file_map(&ckpt->file, path, SM_CKPT_BYTES_MAX, err);
+    if (code != SM_OK)
+        goto out;
+    ckpt->bytes = ckpt->file.bytes;
+    ckpt->bytes_count = ckpt->file.bytes_count;
+    code = open_mapped(ckpt, err);
+out:
+    if (code == SM_OK)
+        *out = ckpt;
+    else
+        sm_ckpt_close(ckpt);
+    return code;
+}
+
+enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t bytes_count,
+                                struct sm_err *err)
+{
+    struct sm_ckpt *ckpt;
+    enum sm_code code;
+
+    *out = NULL;
+    if (bytes_count > (uint64_t)SM_CKPT_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "checkpoint of %zu bytes, limit %lld", bytes_count,
+                          (long long)SM_CKPT_BYTES_MAX);
+    ckpt = calloc(1, sizeof *ckpt);
+    if (ckpt == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for a checkpoint");
+    ckpt->bytes = bytes;
+    ckpt->bytes_count = bytes_count;
+    code = open_mapped(ckpt, err);
+    if (code == SM_OK)
+        *out = ckpt;
+    else
+        sm_ckpt_close(ckpt);
+    return code;
+}
+
+void sm_ckpt_close(struct sm_ckpt *ckpt)
+{
+    if (ckpt == NULL)
+        return;
+    if (ckpt->format != NULL)
+        ckpt->format->close(ckpt->state);
+    for (size_t i = 0; i < ckpt->tensors_count; i++)
+        free((char *)ckpt->tensors[i].name);
+    free(ckpt->tensors);
+    free(ckpt->by_name);
+    sm_file_release(&ckpt->file);
+    free(ckpt);
+}
+
+const char *sm_ckpt_format(const struct sm_ckpt *ckpt)
+{
+    return ckpt->format->name;
+}
+
+const char *sm_ckpt_digest(const struct sm_ckpt *ckpt)
+{
+    return ckpt->digest;
+}
+
+size_t sm_ckpt_count(const struct sm_ckpt *ckpt)
+{
+    return ckpt->tensors_count;
+}
+
+const struct sm_tensor *sm_ckpt_at(const struct sm_ckpt *ckpt, size_t index)
+{
+    assert(index < ckpt->tensors_count);
+    return &ckpt->tensors[index];
+}
+
+const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *name)
+{
+    size_t low = 0, high = ckpt->tensors_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, ckpt->by_name[middle]->name);
+
+        if (order == 0)
+            return ckpt->by_name[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, float *out,
+                          struct sm_err *err)
+{
+    size_t index = (size_t)(tensor - ckpt->tensors);
+
+    assert(tensor >= ckpt->tensors && index < ckpt->tensors_count);
+    if (tensor->count == 0)
+        return SM_OK;
+    return ckpt->format->read(ckpt, index, out, err);
+}

@@ -1,0 +1,371 @@
+/* A depth-first walk with its own stack of frames, one per open container. A frame has up to three
+ * sources that are walked one after the other under the same prefix: a dict or list is its own
+ * single source, a module has three. One name buffer serves all frames: each remembers how long its
+ * prefix is.
+ *
+ * Hostile graphs: a value on the current path is not entered again (cycles), frames are limited
+ * (depth), and every link followed counts as a step against a limit that grows with the pickle, so
+ * that shared values nested in shared values, 2^n paths from n bytes, end in SM_LIMIT after a
+ * fraction of a second. */
+#include "core/ckpt/flatten.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ckpt/format.h"
+
+#define FRAMES_MAX  64
+#define STEPS_BASE  (1u << 20) /* plus STEPS_ITEM for each item of the pickle */
+#define STEPS_ITEM  4u
+#define SOURCES_MAX 3
+#define BUFFERS     1 /* place of _buffers among a module's sources */
+
+struct frame {
+    uint32_t owner; /* the value that is on the path */
+    uint32_t sources[SOURCES_MAX];
+    int source;
+    uint32_t link;      /* next one of the current source */
+    uint32_t index;     /* in a list or tuple */
+    uint32_t transient; /* list of names in _buffers that are not persistent; 0 for none */
+    size_t prefix_count;
+};
+
+struct walk {
+    struct sm_pickle *pickle;
+    sm_flatten_found *found;
+    void *context;
+    struct sm_err *err;
+    struct frame frames[FRAMES_MAX];
+    int frames_count;
+    uint32_t steps, steps_max;
+    size_t name_count;
+    char name[SM_CKPT_NAME_MAX + 1];
+};
+
+/* What calling a global would give. */
+enum role {
+    ROLE_OBJECT, /* anything else */
+    ROLE_TENSOR, /* (storage, offset, size, stride, ...) */
+    ROLE_FIRST,  /* its first argument */
+    ROLE_CALL    /* (callable, type, arguments, state): the call of that */
+};
+
+static const struct {
+    const char *module, *name;
+    enum role role;
+} roles[] = {
+    {"torch._utils", "_rebuild_tensor_v2", ROLE_TENSOR},
+    {"torch._utils", "_rebuild_tensor", ROLE_TENSOR},
+    {"torch._utils", "_rebuild_parameter", ROLE_FIRST},
+    {"torch._utils", "_rebuild_parameter_with_state", ROLE_FIRST},
+    {"torch._tensor", "_rebuild_from_type_v2", ROLE_CALL},
+};
+
+static enum sm_code spend(struct walk *walk, uint32_t steps)
+{
+    if (steps > walk->steps_max - walk->steps)
+        return sm_err_set(walk->err, SM_LIMIT,
+                          "pickle: more than %u steps to walk %u items: shared values nest",
+                          walk->steps_max, walk->pickle->links_count);
+    walk->steps += steps;
+    return SM_OK;
+}
+
+/* RFC 3629, without NUL: what JSON and C strings both can hold. */
+static bool is_text(const char *name, size_t count)
+{
+    const uint8_t *at = (const uint8_t *)name, *end = at + count;
+
+    while (at < end) {
+        int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
+        uint32_t point;
+
+        if (*at == 0 || *at > 0xf4 || more < 0 || end - at <= more)
+            return false;
+        point = more == 0 ? *at : *at & (0x3fu >> more);
+        for (int i = 1; i <= more; i++) {
+            if ((at[i] & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | (at[i] & 0x3fu);
+        }
+        if ((more == 2 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) ||
+            (more == 3 && (point < 0x10000 || point > 0x10ffff)))
+            return false;
+        at += more + 1;
+    }
+    return true;
+}
+
+/* Makes walk->name the prefix of the frame and, after a dot, `part`. */
+static enum sm_code extend_name(struct walk *walk, const struct frame *frame, const char *part,
+                                size_t part_count)
+{
+    size_t dot = frame->prefix_count != 0;
+
+    if (part_count > SM_CKPT_NAME_MAX - dot - frame->prefix_count)
+        return sm_err_set(walk->err, SM_LIMIT, "pickle: a name has %zu bytes, limit is %d: %.*s",
+                          frame->prefix_count + dot + part_count, SM_CKPT_NAME_MAX,
+                          (int)(frame->prefix_count != 0 ? frame->prefix_count : part_count),
+                          frame->prefix_count != 0 ? walk->name : part);
+    walk->name_count = frame->prefix_count;
+    if (dot != 0)
+        walk->name[walk->name_count++] = '.';
+    memcpy(walk->name + walk->name_count, part, part_count);
+    walk->name_count += part_count;
+    walk->name[walk->name_count] = '\0';
+    return SM_OK;
+}
+
+static enum sm_code report(struct walk *walk, uint32_t args)
+{
+    if (walk->frames_count == 0)
+        return walk->found(walk->context, "tensor", args, walk->err);
+    if (!is_text(walk->name, walk->name_count))
+        return sm_err_set(walk->err, SM_CORRUPT, "the name of tensor %.96s is not UTF-8 text",
+                          walk->name);
+    return walk->found(walk->context, walk->name, args, walk->err);
+}
+
+static bool is_container(const struct sm_pickle *pickle, uint32_t value)
+{
+    uint8_t kind = pickle->values[value].kind;
+
+    return kind == SM_VALUE_DICT || kind == SM_VALUE_LIST || kind == SM_VALUE_TUPLE;
+}
+
+/* First link of a container, 0 for anything else. */
+static uint32_t first_link(const struct sm_pickle *pickle, uint32_t value)
+{
+    return is_container(pickle, value) ? pickle->values[value].as.items.first : 0;
+}
+
+static enum sm_code enter(struct walk *walk, struct frame frame)
+{
+    struct sm_value *owner = &walk->pickle->values[frame.owner];
+
+    if (walk->frames_count == FRAMES_MAX)
+        return sm_err_set(walk->err, SM_LIMIT, "pickle: %.96s nests deeper than %d levels",
+                          walk->name, FRAMES_MAX);
+    owner->on_path = true;
+    frame.prefix_count = walk->name_count;
+    frame.link = first_link(walk->pickle, frame.sources[0]);
+    walk->frames[walk->frames_count++] = frame;
+    return SM_OK;
+}
+
+/* The dict in a value that is one (dict) or holds one (OrderedDict); 0 for anything else. */
+static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
+{
+    if (pickle->values[value].kind == SM_VALUE_OBJECT)
+        value = pickle->values[value].as.object.items;
+    return pickle->values[value].kind == SM_VALUE_DICT ? value : 0;
+}
+
+/* The items of a set: in itself, or (protocol 2) in the list that set() would be called with. */
+static uint32_t items_of_set(const struct sm_pickle *pickle, uint32_t value)
+{
+    const struct sm_value *set = &pickle->values[value];
+
+    if (set->kind == SM_VALUE_OBJECT)
+        return sm_pickle_item(pickle, set->as.object.args, 0);
+    return set->kind == SM_VALUE_SET ? value : 0;
+}
+
+static enum sm_code enter_object(struct walk *walk, uint32_t object)
+{
+    const struct sm_pickle *pickle = walk->pickle;
+    uint32_t state = pickle->values[object].as.object.state;
+    uint32_t parameters, modules;
+    struct frame frame = {.owner = object};
+    enum sm_code code;
+
+    if (pickle->values[state].kind == SM_VALUE_TUPLE) /* attributes and slots */
+        state = sm_pickle_item(pickle, state, 0);
+    state = dict_of(pickle, state);
+    if (state != 0) { /* four look-ups */
+        code = spend(walk, pickle->values[state].as.items.count * 2);
+        if (code != SM_OK)
+            return code;
+    }
+    parameters = dict_of(pickle, sm_pickle_entry(pickle, state, "_parameters"));
+    modules = dict_of(pickle, sm_pickle_entry(pickle, state, "_modules"));
+    if (parameters == 0 && modules == 0) {
+        frame.sources[0] = pickle->values[object].as.object.items;
+        frame.sources[1] = state;
+    } else {
+        frame.sources[0] = parameters;
+        frame.sources[BUFFERS] = dict_of(pickle, sm_pickle_entry(pickle, state, "_buffers"));
+        frame.sources[2] = modules;
+        frame.transient =
+            items_of_set(pickle, sm_pickle_entry(pickle, state, "_non_persistent_buffers_set"));
+    }
+    return enter(walk, frame);
+}
+
+static enum sm_code role_of(struct walk *walk, uint32_t callable, enum role *out)
+{
+    const struct sm_pickle *pickle = walk->pickle;
+    const struct sm_value *v = &pickle->values[callable];
+    const char prefix[] = "_rebuild_";
+
+    *out = ROLE_OBJECT;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (sm_pickle_is_global(pickle, callable, roles[i].module, roles[i].name)) {
+            *out = roles[i].role;
+            return SM_OK;
+        }
+    }
+    if (v->kind == SM_VALUE_GLOBAL && sm_slice_is(pickle, v->as.global.module, "torch._utils") &&
+        v->as.global.name.count >= sizeof prefix - 1 &&
+        memcmp(sm_slice_text(pickle, v->as.global.name), prefix, sizeof prefix - 1) == 0)
+        return sm_err_set(walk->err, SM_UNSUPPORTED, "tensor %.96s: kind %.*s is not supported",
+                          walk->name,
+                          (int)(v->as.global.name.count < 64 ? v->as.global.name.count : 64),
+                          sm_slice_text(pickle, v->as.global.name));
+    return SM_OK;
+}
+
+/* Looks at a value called walk->name: reports it, enters it or ignores it. */
+static enum sm_code visit(struct walk *walk, uint32_t value)
+{
+    const struct sm_pickle *pickle = walk->pickle;
+    uint32_t callable, args;
+    enum role role = ROLE_FIRST;
+    enum sm_code code = SM_OK;
+
+    while (code == SM_OK && role == ROLE_FIRST) {
+        if (pickle->values[value].on_path)
+            return SM_OK;
+        if (is_container(pickle, value))
+            return enter(walk, (struct frame){.owner = value, .sources = {value}});
+        if (pickle->values[value].kind != SM_VALUE_OBJECT)
+            return SM_OK;
+        callable = pickle->values[value].as.object.callable;
+        args = pickle->values[value].as.object.args;
+        code = role_of(walk, callable, &role);
+        if (code == SM_OK && role == ROLE_CALL) {
+            callable = sm_pickle_item(pickle, args, 0);
+            args = sm_pickle_item(pickle, args, 2);
+            code = role_of(walk, callable, &role);
+        }
+        if (code == SM_OK && role == ROLE_TENSOR)
+            return report(walk, args);
+        if (role == ROLE_FIRST)
+            value = sm_pickle_item(pickle, args, 0);
+        if (code == SM_OK)
+            code = spend(walk, 1);
+    }
+    return code == SM_OK ? enter_object(walk, value) : code;
+}
+
+static enum sm_code is_transient(struct walk *walk, const struct frame *frame, uint32_t key,
+                                 bool *out)
+{
+    const struct sm_pickle *pickle = walk->pickle;
+    const struct sm_value *name = &pickle->values[key], *list = &pickle->values[frame->transient];
+    enum sm_code code;
+
+    *out = false;
+    if (frame->source != BUFFERS || frame->transient == 0 || name->kind != SM_VALUE_TEXT ||
+        (list->kind != SM_VALUE_LIST && list->kind != SM_VALUE_SET))
+        return SM_OK;
+    code = spend(walk, list->as.items.count);
+    for (uint32_t link = list->as.items.first; code == SM_OK && link != 0 && !*out;
+         link = pickle->links[link].next) {
+        const struct sm_value *item = &pickle->values[pickle->links[link].value];
+
+        *out = item->kind == SM_VALUE_TEXT && item->as.text.count == name->as.text.count &&
+               memcmp(sm_slice_text(pickle, item->as.text), sm_slice_text(pickle, name->as.text),
+                      name->as.text.count) == 0;
+    }
+    return code;
+}
+
+/* Visits a value of the frame under a key; keys that no state_dict has are passed over. */
+static enum sm_code visit_entry(struct walk *walk, const struct frame *frame, uint32_t key,
+                                uint32_t value)
+{
+    const struct sm_value *k = &walk->pickle->values[key];
+    char digits[24];
+    bool transient;
+    enum sm_code code;
+
+    if (!is_container(walk->pickle, value) && walk->pickle->values[value].kind != SM_VALUE_OBJECT)
+        return SM_OK;
+    code = is_transient(walk, frame, key, &transient);
+    if (code != SM_OK || transient)
+        return code;
+    if (k->kind == SM_VALUE_TEXT) {
+        code = extend_name(walk, frame, sm_slice_text(walk->pickle, k->as.text), k->as.text.count);
+    } else if (k->kind == SM_VALUE_INT) {
+        int count = snprintf(digits, sizeof digits, "%lld", (long long)k->as.number);
+        code = extend_name(walk, frame, digits, (size_t)count);
+    } else {
+        return SM_OK;
+    }
+    return code == SM_OK ? visit(walk, value) : code;
+}
+
+/* Visits an item of the frame under its place. */
+static enum sm_code visit_item(struct walk *walk, struct frame *frame, uint32_t value)
+{
+    char digits[12];
+    uint32_t index = frame->index++;
+    enum sm_code code;
+    int count;
+
+    if (!is_container(walk->pickle, value) && walk->pickle->values[value].kind != SM_VALUE_OBJECT)
+        return SM_OK;
+    count = snprintf(digits, sizeof digits, "%u", index);
+    code = extend_name(walk, frame, digits, (size_t)count);
+    return code == SM_OK ? visit(walk, value) : code;
+}
+
+/* Follows the next link of the innermost frame, or leaves it. */
+static enum sm_code step(struct walk *walk)
+{
+    struct frame *frame = &walk->frames[walk->frames_count - 1];
+    const struct sm_link *links = walk->pickle->links;
+    uint32_t link = frame->link;
+    enum sm_code code = spend(walk, 1);
+
+    if (code != SM_OK)
+        return code;
+    if (link == 0) {
+        if (++frame->source < SOURCES_MAX) {
+            frame->link = first_link(walk->pickle, frame->sources[frame->source]);
+            frame->index = 0;
+        } else {
+            walk->pickle->values[frame->owner].on_path = false;
+            walk->frames_count--;
+        }
+        return SM_OK;
+    }
+    if (walk->pickle->values[frame->sources[frame->source]].kind == SM_VALUE_DICT) {
+        uint32_t value_link = links[link].next;
+
+        frame->link = links[value_link].next;
+        return visit_entry(walk, frame, links[link].value, links[value_link].value);
+    }
+    frame->link = links[link].next;
+    return visit_item(walk, frame, links[link].value);
+}
+
+enum sm_code sm_flatten(struct sm_pickle *pickle, sm_flatten_found *found, void *context,
+                        struct sm_err *err)
+{
+    struct walk walk = {
+        .pickle = pickle,
+        .found = found,
+        .context = context,
+        .err = err,
+        .steps_max = STEPS_BASE + STEPS_ITEM * pickle->links_count,
+    };
+    enum sm_code code = visit(&walk, pickle->root);
+
+    while (code == SM_OK && walk.frames_count > 0)
+        code = step(&walk);
+    while (walk.frames_count > 0)
+        pickle->values[walk.frames[--walk.frames_count].owner].on_path = false;
+    return code;
+}

@@ -1,0 +1,47 @@
+/* What a checkpoint format is to core/ckpt/ckpt.c: one row of functions, and the helpers that every
+ * row uses. Private to core/ckpt. */
+#ifndef CORE_CKPT_FORMAT_H
+#define CORE_CKPT_FORMAT_H
+
+#include <stdbool.h>
+
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "sslmem/ckpt.h"
+
+#define SM_CKPT_NAME_MAX 512 /* bytes of a tensor's name */
+
+struct sm_ckpt_format {
+    const char *name;
+    bool (*sniff)(const uint8_t *bytes, size_t bytes_count);
+    /* Lists the tensors with sm_ckpt_add and leaves what `read` needs in ckpt->state. */
+    enum sm_code (*open)(struct sm_ckpt *ckpt, struct sm_err *err);
+    /* Tensor `index`, in the order of sm_ckpt_add, to float. */
+    enum sm_code (*read)(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err);
+    void (*close)(void *state); /* NULL and half-built states included */
+};
+
+extern const struct sm_ckpt_format sm_ckpt_format_safetensors;
+extern const struct sm_ckpt_format sm_ckpt_format_torch;
+extern const struct sm_ckpt_format sm_ckpt_format_torch_legacy;
+
+struct sm_ckpt {
+    const struct sm_ckpt_format *format;
+    void *state;
+    struct sm_file file; /* zero when the bytes are the caller's */
+    const uint8_t *bytes;
+    size_t bytes_count;
+    struct sm_tensor *tensors;
+    size_t tensors_count, tensors_room;
+    const struct sm_tensor **by_name; /* [tensors_count], sorted */
+    char digest[SM_SHA256_HEX];
+};
+
+/* Sets tensor->count from rank and shape. SM_CORRUPT for a negative side or a product that does not
+ * fit (sides of 0 counted as 1, so that no part of the product can overflow later). */
+enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err);
+
+/* Appends a measured tensor; its name is copied. */
+enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, struct sm_err *err);
+
+#endif

@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""Checkpoint vectors: tests/golden/ckpt (read bit for bit) and tests/fuzz/corpus/ckpt (hostile files).
+
+    python3 tests/golden/make_ckpt.py
+
+Made with PyTorch 1.13.1 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists, for each
+file, every tensor in order with its type, shape and the bits of .float().
+"""
+import json
+import pathlib
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import torch
+
+HERE = pathlib.Path(__file__).resolve().parent
+GOLDEN = HERE / "ckpt"
+CORPUS = HERE.parent / "fuzz" / "corpus" / "ckpt"
+EPOCH = (2000, 1, 1, 0, 0, 0)  # of zip entries: the files depend on nothing but this script
+DTYPES = {
+    torch.float64: "f64", torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16",
+    torch.int64: "i64", torch.int32: "i32", torch.int16: "i16", torch.int8: "i8",
+    torch.uint8: "u8", torch.bool: "bool",
+}
+SAFETENSORS = {d: n.upper() for d, n in DTYPES.items()}
+
+
+class Block(torch.nn.Module):
+    """Parameters, one of them absent, persistent and transient buffers, children, a plain attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 3, 1, bias=False)
+        self.norm = torch.nn.BatchNorm2d(3)
+        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Identity())
+        self.token = torch.nn.Parameter(torch.randn(1, 2))
+        self.register_buffer("table", torch.arange(4).float())
+        self.register_buffer("scratch", torch.zeros(3), persistent=False)
+        self.register_parameter("absent", None)
+        self.note = torch.ones(5)
+
+
+def bits(tensor):
+    values = tensor.detach().float().contiguous().reshape(-1)
+    return values.view(torch.int32).bitwise_and(0xFFFFFFFF).tolist() if values.numel() else []
+
+
+def flatten(value, prefix=""):
+    """Names and tensors of nested dicts, lists and modules, in order."""
+    if isinstance(value, torch.Tensor):
+        yield prefix or "tensor", value
+        return
+    if isinstance(value, torch.nn.Module):
+        value = value.state_dict()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return
+    for key, item in items:
+        yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
+
+
+def describe(tensors):
+    return [{"name": n, "dtype": DTYPES[t.dtype], "shape": list(t.shape),
+             "bits": [b & 0xFFFFFFFF for b in bits(t)]} for n, t in tensors]
+
+
+def torch_cases():
+    torch.manual_seed(7)
+    model = Block()
+    base = torch.arange(24, dtype=torch.float32) / 8
+    special = torch.tensor([0.0, -0.0, 1.0, -2.5, float("inf"), float("-inf"), 6e-8, 6.1e-5, 65504.0, 1 / 3])
+    return {
+        "plain.pt": model.state_dict(),
+        "wrapped.pt": {
+            "epoch": 3, "loss": 0.25, "args": {"arch": "resnet18", "steps": [1, 2, 3]},
+            "state_dict": OrderedDict(("module." + k, v) for k, v in model.state_dict().items()),
+            "optimizer": {"state": {0: {"step": torch.tensor(5.0), "exp_avg": torch.ones(2)}},
+                          "param_groups": [{"lr": 0.1, "betas": (0.9, 0.999), "params": [0]}]},
+            "seed": 1 << 80,
+        },
+        "nested.pt": {"a": {"b": {"c": torch.ones(1)}}, "list": [torch.zeros(1), (torch.ones(2), None)],
+                      "none": None, "names": {"x"}, ("t", 1): torch.ones(9), True: torch.ones(9)},
+        "module.pt": model,
+        "module-wrapped.pt": {"model": model, "epoch": 1},
+        "types.pt": {
+            "f64": special.double() * 1.0000000001, "f32": special, "f16": special.half(),
+            "bf16": special.bfloat16(), "i64": torch.tensor([1 << 53, (1 << 53) + 1, -(1 << 62), 16777217]),
+            "i32": torch.tensor([16777217, -2147483648], dtype=torch.int32),
+            "i16": torch.tensor([-32768, 32767], dtype=torch.int16),
+            "i8": torch.tensor([-128, 127], dtype=torch.int8), "u8": torch.tensor([0, 255], dtype=torch.uint8),
+            "bool": torch.tensor([True, False]),
+        },
+        "views.pt": {
+            "transposed": base.reshape(4, 6).t(), "part": base.reshape(2, 3, 4)[:, 1:, ::2],
+            "column": base.reshape(4, 6)[:, 5], "tail": base[20:], "whole": base, "element": base[7],
+            "permuted": base.reshape(2, 3, 4).permute(2, 0, 1), "row": base.reshape(1, 24)[:, 3:5],
+        },
+        "shapes.pt": {"scalar": torch.tensor(2.5), "empty": torch.zeros(0), "empty2": torch.zeros(3, 0, 2),
+                      "rank8": torch.arange(4.0).reshape(1, 2, 1, 1, 2, 1, 1, 1)},
+        "bare.pt": torch.arange(3.0),
+        "parameter.pt": OrderedDict(p=torch.nn.Parameter(torch.ones(2))),
+    }
+
+
+def safetensors_bytes(tensors, metadata=None):
+    header, data = {}, b""
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, tensor in tensors:
+        raw = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+        header[name] = {"dtype": SAFETENSORS[tensor.dtype], "shape": list(tensor.shape),
+                        "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def write_golden():
+    GOLDEN.mkdir(exist_ok=True)
+    manifest = {"versions": {"torch": torch.__version__.split("+")[0]}, "files": {}}
+    cases = torch_cases()
+    for name, value in cases.items():
+        torch.save(value, GOLDEN / name)
+        reloaded = dict(value) if type(value) is dict else value
+        if name == "nested.pt":  # keys that no state_dict has
+            reloaded = {k: v for k, v in value.items() if isinstance(k, str)}
+        manifest["files"][name] = {"format": "torch-zip", "tensors": describe(flatten(reloaded))}
+    types = [(n, t) for n, t in cases["types.pt"].items()] + list(flatten(cases["shapes.pt"]))
+    (GOLDEN / "types.safetensors").write_bytes(safetensors_bytes(types, {"format": "pt"}))
+    manifest["files"]["types.safetensors"] = {"format": "safetensors", "tensors": describe(types)}
+    (GOLDEN / "manifest.json").write_text(json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
+
+
+# Hand-made pickles: opcodes as bytes.
+def text(s):
+    s = s if isinstance(s, bytes) else s.encode()
+    return b"X" + struct.pack("<I", len(s)) + s
+
+
+def number(n):
+    if -(1 << 31) <= n < 1 << 31:
+        return b"J" + struct.pack("<i", n)
+    return b"\x8a\x09" + n.to_bytes(9, "little", signed=True) if abs(n) >= 1 << 63 else \
+        b"\x8a\x08" + n.to_bytes(8, "little", signed=True)
+
+
+def tup(*items):
+    return b"(" + b"".join(items) + b"t"
+
+
+def glob(module, name):
+    return f"c{module}\n{name}\n".encode()
+
+
+def storage(key="0", kind="FloatStorage", count=4):
+    return tup(text("storage"), glob("torch", kind), text(key), text("cpu"), number(count)) + b"Q"
+
+
+def tensor(size=(2, 2), stride=(2, 1), offset=0, store=None, function="_rebuild_tensor_v2"):
+    return glob("torch._utils", function) + tup(
+        store or storage(), number(offset), tup(*map(number, size)), tup(*map(number, stride)), b"\x89", b"N") + b"R"
+
+
+def pairs(*items):
+    return b"}(" + b"".join(items) + b"u"
+
+
+def archive(name, root, store=struct.pack("<4f", 1, 2, 3, 4), method=zipfile.ZIP_STORED, extra=()):
+    path = CORPUS / name
+    entries = [("a/data.pkl", b"\x80\x02" + root + b".", zipfile.ZIP_STORED), *extra]
+    if store is not None:
+        entries.append(("a/data/0", store, method))
+    with zipfile.ZipFile(path, "w") as z:
+        for entry, data, how in entries:
+            info = zipfile.ZipInfo(entry, EPOCH)
+            info.compress_type = how
+            z.writestr(info, data)
+    return path
+
+
+def patch(path, old, new, last=False):
+    data = path.read_bytes()
+    at = data.rindex(old) if last else data.index(old)
+    path.write_bytes(data[:at] + new + data[at + len(old):])
+
+
+def write_corpus():
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    t = tensor()
+    one = pairs(text("w"), t)
+    archive("ok.pt", one)
+    archive("ok-system.pt", pairs(text("x"), glob("os", "system") + tup(text("exit 1")) + b"R", text("w"), t))
+    archive("ok-self.pt", b"}q\x00(" + text("me") + b"h\x00" + text("w") + t + b"u")
+    archive("ok-protocol4.pt", b"\x95" + struct.pack("<Q", 0) + b"}\x94(\x8c\x01w\x94" + t + b"u")
+    archive("view-past-end.pt", pairs(text("w"), tensor(offset=1)))
+    archive("view-expands.pt", pairs(text("w"), tensor((1 << 40, 2), (0, 1))))
+    archive("shape-overflows.pt", pairs(text("w"), tensor((1 << 62, 8), (0, 0))))
+    archive("stride-overflows.pt", pairs(text("w"), tensor((3, 1), ((1 << 62) + 1, 1))))
+    archive("side-negative.pt", pairs(text("w"), tensor((-1, 2))))
+    archive("stride-missing.pt", pairs(text("w"), tensor((2, 2), (1,))))
+    archive("rank-9.pt", pairs(text("w"), tensor((1,) * 9, (1,) * 9)))
+    archive("storage-missing.pt", one, store=None)
+    archive("storage-short.pt", one, store=b"\0" * 15)
+    archive("storage-huge.pt", pairs(text("w"), tensor(store=storage(count=1 << 62))))
+    archive("storage-complex.pt", pairs(text("w"), tensor(store=storage(kind="ComplexFloatStorage"))))
+    archive("storage-compressed.pt", one, method=zipfile.ZIP_DEFLATED, store=b"\0" * 16)
+    archive("persistent-odd.pt", pairs(text("w"), tup(text("module"), number(1)) + b"Q"))
+    archive("qtensor.pt", pairs(text("w"), tensor(function="_rebuild_qtensor")))
+    archive("name-twice.pt", pairs(text("a.b"), t, text("a"), pairs(text("b"), t)))
+    archive("name-nul.pt", pairs(text("w\0x"), t))
+    archive("name-bytes.pt", pairs(text(b"w\xff"), t))
+    archive("name-long.pt", pairs(text("n" * 513), t))
+    archive("deep.pt", b"]" * 80 + b"a" * 79)
+    archive("shared-bomb.pt", b"]" + b"".join(
+        b"q" + bytes([i]) + b"]h" + bytes([i]) + b"ah" + bytes([i]) + b"a" for i in range(40)))
+    archive("memo-far.pt", b"}r\xf0\xff\xff\xff")
+    archive("opcode-text.pt", b"I12\n")
+    archive("byteorder-big.pt", one, extra=[("a/byteorder", b"big", zipfile.ZIP_STORED)])
+    patch(archive("crc.pt", one), struct.pack("<4f", 1, 2, 3, 4), struct.pack("<4f", 1, 2, 3, 5))
+    # The directory's record of a/data/0: size fields stand 26 bytes before the name.
+    size = struct.pack("<II", 16, 16)
+    patch(archive("size-claimed.pt", one), size, struct.pack("<II", 0xFFFFFFF0, 0xFFFFFFF0), last=True)
+    patch(archive("size-unequal.pt", one), size, struct.pack("<II", 16, 0xFFFFFFF0), last=True)
+    with zipfile.ZipFile(CORPUS / "no-pickle.zip", "w") as z:
+        z.writestr(zipfile.ZipInfo("a/readme", EPOCH), b"hello")
+    # What torch.save wrote before 1.6: magic number, protocol, system, then values keyed by memory addresses.
+    (CORPUS / "legacy.pt").write_bytes(b"".join(pickle.dumps(part, 2) for part in (
+        0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}, {}, [])))
+    # Bare pickles: the fuzz target puts them into a zip.
+    (CORPUS / "ok.pkl").write_bytes(b"\x80\x02" + one + b".")
+    (CORPUS / "module.pkl").write_bytes(zipfile.ZipFile(GOLDEN / "module.pt").read("module/data.pkl"))
+    (CORPUS / "ok.safetensors").write_bytes(safetensors_bytes([("w", torch.ones(2, 2)), ("b", torch.ones(1))]))
+    header = b'{"w":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}}'
+    (CORPUS / "shape-overflows.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+    (CORPUS / "header-huge.safetensors").write_bytes(struct.pack("<Q", (1 << 63) + 5) + b'{"w":1}')
+
+
+if __name__ == "__main__":
+    write_golden()
+    write_corpus()
