@@ -1,0 +1,68 @@
+/* What a pair is made of, for the files of core/score only.
+ * Owner: sm_pair_close. Threads: immutable after open. */
+#ifndef CORE_SCORE_PAIR_H
+#define CORE_SCORE_PAIR_H
+
+#include "core/base/sha256.h"
+#include "sslmem/score.h"
+
+#define PAIR_NAME_MAX        63
+#define PAIR_FILE_MAX        127
+#define PAIR_DESCRIPTION_MAX 1000
+#define PAIR_COHORT_MAX      63
+
+enum sm_side_index { SM_SIDE_F, SM_SIDE_G, SM_SIDES };
+
+extern const char *const sm_side_names[SM_SIDES]; /* "f", "g" */
+
+struct sm_member {
+    char file[PAIR_FILE_MAX + 1];
+    char digest[SM_SHA256_HEX];
+    struct sm_encoder *encoder;
+};
+
+struct sm_side {
+    struct sm_member members[SM_ENCODERS_MAX];
+    int count;
+};
+
+/* Scores of a cohort that neither side saw. `count` 0: none registered. */
+struct sm_reference {
+    char cohort[PAIR_COHORT_MAX + 1];
+    char digest[SM_SHA256_HEX]; /* of the file */
+    char recipe_digest[SM_SHA256_HEX];
+    double *sorted; /* [count], ascending */
+    size_t count;
+    double mean, sd;
+};
+
+struct sm_pair {
+    char *dir;
+    char name[PAIR_NAME_MAX + 1];
+    char description[PAIR_DESCRIPTION_MAX + 1];
+    char digest[SM_SHA256_HEX];
+    char recipe_digest[SM_SHA256_HEX];
+    struct sm_side sides[SM_SIDES];
+    struct sm_encoder_config config;
+    double mean[3], std[3]; /* as written in pair.json */
+    float mean_f32[3], std_f32[3];
+    struct sm_recipe recipe;
+    struct sm_reference reference;
+};
+
+/* Reads `file` in the pair's folder; the sides must be open. */
+enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *pair,
+                               const char *file, struct sm_err *err);
+void sm_reference_release(struct sm_reference *reference);
+
+/* {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
+json_t *sm_pair_digests_json(const struct sm_pair *pair);
+
+/* `dir`/`file`, to be freed; NULL when out of memory. */
+char *sm_pair_path(const char *dir, const char *file);
+
+/* Puts "file: " before the error's text unless the text names the file already. Returns the error's
+ * code. */
+enum sm_code sm_err_name_file(struct sm_err *err, enum sm_code code, const char *file);
+
+#endif

@@ -1,0 +1,121 @@
+/* Recipes: one table of fields read over a base value, one function that writes every field out.
+ *
+ * Two recipes are the same when their canonical JSON is: a preset is expanded to its ops, a default
+ * is written out, a seed has one spelling. So the digest does not depend on how the recipe was
+ * asked for. */
+#include "sslmem/recipe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/score/digest.h"
+
+static const char *const compare_names[] = {"pairs", "anchor", NULL};
+static const char *const normalize_names[] = {"vector", "token", "none", NULL};
+static const char *const distance_names[] = {"l2", "l1", "cosine", "angular", NULL};
+static const char *const orientation_names[] = {"ignore", "apply", NULL};
+
+static const struct sm_recipe defaults = {.views = 10, .representation = "tokens"};
+
+/* A recipe as its document spells it. */
+struct draft {
+    struct sm_recipe recipe;
+    const json_t *augment;
+    int compare, normalize, distance, orientation;
+};
+
+#define AT(member) offsetof(struct draft, member)
+static const struct sm_field fields[] = {
+    {"augment", SM_FIELD_NODE, AT(augment), 0, 0, NULL, false},
+    {"views", SM_FIELD_INT, AT(recipe.views), SM_VIEWS_MIN, SM_VIEWS_MAX, NULL, false},
+    {"compare", SM_FIELD_ENUM, AT(compare), 0, 0, compare_names, false},
+    {"representation", SM_FIELD_TEXT, AT(recipe.representation), 0,
+     sizeof defaults.representation - 1, NULL, false},
+    {"normalize", SM_FIELD_ENUM, AT(normalize), 0, 0, normalize_names, false},
+    {"distance", SM_FIELD_ENUM, AT(distance), 0, 0, distance_names, false},
+    {"seed", SM_FIELD_U64, AT(recipe.seed), 0, 0, NULL, false},
+    {"orientation", SM_FIELD_ENUM, AT(orientation), 0, 0, orientation_names, false},
+    {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
+};
+#undef AT
+
+static void join(char *out, size_t out_size, const char *pointer, const char *name)
+{
+    snprintf(out, out_size, "%s/%s", pointer, name);
+}
+
+/* "block.N" is spelled in one way only, or two spellings of a recipe would have two digests. */
+static bool is_representation(const char *name)
+{
+    static const char *const names[] = {"tokens", "cls", "mean", "pooled", NULL};
+    for (int i = 0; names[i]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    if (strncmp(name, "block.", 6) != 0)
+        return false;
+    const char *digits = name + 6;
+    size_t length = strspn(digits, "0123456789");
+    return length > 0 && digits[length] == '\0' && (length == 1 || digits[0] != '0');
+}
+
+enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
+                             const struct sm_recipe *base, int32_t input_px, const char *pointer,
+                             struct sm_err *err)
+{
+    char at[sizeof err->pointer];
+    struct draft draft = {.recipe = base ? *base : defaults};
+    draft.compare = (int)draft.recipe.compare;
+    draft.normalize = (int)draft.recipe.normalize;
+    draft.distance = (int)draft.recipe.distance;
+    draft.orientation = draft.recipe.apply_orientation;
+
+    *out = (struct sm_recipe){0};
+    enum sm_code code = node ? sm_fields_read(&draft, node, fields, pointer, err) : SM_OK;
+    if (code != SM_OK)
+        return code;
+    join(at, sizeof at, pointer, "augment");
+    if (draft.augment)
+        code = sm_augment_parse(&draft.recipe.augment, draft.augment, input_px, at, err);
+    else if (!base)
+        code = sm_err_field(err, at, "field \"augment\" is missing");
+    if (code != SM_OK)
+        return code;
+    join(at, sizeof at, pointer, "representation");
+    if (!is_representation(draft.recipe.representation))
+        return sm_err_field(err, at,
+                            "representation is \"%s\", must be one of tokens, cls, mean, pooled, "
+                            "block.N",
+                            draft.recipe.representation);
+    draft.recipe.compare = (enum sm_compare)draft.compare;
+    draft.recipe.normalize = (enum sm_normalize)draft.normalize;
+    draft.recipe.distance = (enum sm_distance)draft.distance;
+    draft.recipe.apply_orientation = draft.orientation != 0;
+    *out = draft.recipe;
+    return SM_OK;
+}
+
+/* JSON integers end at 2^63 - 1; above, the digits as a string, which the reader takes as well. */
+static json_t *seed_json(uint64_t seed)
+{
+    char digits[24];
+    if (seed <= INT64_MAX)
+        return json_integer((json_int_t)seed);
+    snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
+    return json_string(digits);
+}
+
+json_t *sm_recipe_json(const struct sm_recipe *recipe)
+{
+    return json_pack("{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "augment",
+                     sm_augment_json(&recipe->augment), "views", (int)recipe->views, "compare",
+                     compare_names[recipe->compare], "representation", recipe->representation,
+                     "normalize", normalize_names[recipe->normalize], "distance",
+                     distance_names[recipe->distance], "seed", seed_json(recipe->seed),
+                     "orientation", orientation_names[recipe->apply_orientation]);
+}
+
+enum sm_code sm_recipe_digest(char hex[65], const struct sm_recipe *recipe, struct sm_err *err)
+{
+    return sm_json_digest(hex, sm_recipe_json(recipe), err);
+}

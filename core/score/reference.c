@@ -1,0 +1,181 @@
+/* Reference cohorts: the scores of images that neither side saw, kept in a file beside the pair.
+ *
+ * The file carries the digests of the encoders and of the recipe that it was measured with: under
+ * other encoders it is refused, under another recipe it is simply not used. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/score/pair.h"
+#include "sslmem/stats.h"
+
+#define REFERENCE_BYTES_MAX (64 << 20) /* a million scores of some 20 digits, and room */
+#define REFERENCE_DEPTH_MAX 4
+#define REFERENCE_FILE      "reference.json"
+
+struct draft {
+    char cohort[PAIR_COHORT_MAX + 1];
+    char recipe_digest[SM_SHA256_HEX];
+    const json_t *encoders, *scores;
+};
+
+#define AT(member) offsetof(struct draft, member)
+static const struct sm_field fields[] = {
+    {"cohort", SM_FIELD_TEXT, AT(cohort), 0, PAIR_COHORT_MAX, NULL, true},
+    {"recipe", SM_FIELD_TEXT, AT(recipe_digest), 0, SM_SHA256_HEX - 1, NULL, true},
+    {"encoders", SM_FIELD_NODE, AT(encoders), 0, 0, NULL, true},
+    {"scores", SM_FIELD_NODE, AT(scores), 0, 0, NULL, true},
+    {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
+};
+#undef AT
+
+static enum sm_code check_encoders(const struct sm_pair *pair, const json_t *encoders,
+                                   struct sm_err *err)
+{
+    for (int s = 0; s < SM_SIDES; s++) {
+        const struct sm_side *side = &pair->sides[s];
+        const json_t *list = json_object_get(encoders, sm_side_names[s]);
+        if (json_array_size(list) != (size_t)side->count)
+            return sm_err_set(err, SM_CONFLICT,
+                              "measured with %zu encoders on side %s, the pair has %d",
+                              json_array_size(list), sm_side_names[s], side->count);
+        for (int k = 0; k < side->count; k++) {
+            const char *digest = json_string_value(json_array_get(list, (size_t)k));
+            if (!digest || strcmp(digest, side->members[k].digest) != 0)
+                return sm_err_set(
+                    err, SM_CONFLICT, "measured with encoder %.16s in place of %.60s (%.16s)",
+                    digest ? digest : "null", side->members[k].file, side->members[k].digest);
+        }
+    }
+    return SM_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+static enum sm_code read_scores(struct sm_reference *out, const json_t *list, struct sm_err *err)
+{
+    char at[40];
+    size_t i, count = json_array_size(list);
+    const json_t *node;
+    if (count == 0 || count > SM_REFERENCE_MAX)
+        return sm_err_field(err, "/scores", "scores must be a list of 1 to %d numbers, has %zu",
+                            SM_REFERENCE_MAX, count);
+    out->sorted = malloc(count * sizeof *out->sorted);
+    if (!out->sorted)
+        return sm_err_set(err, SM_NOMEM, "out of memory for %zu reference scores", count);
+    json_array_foreach(list, i, node)
+    {
+        snprintf(at, sizeof at, "/scores/%zu", i);
+        if (!json_is_number(node) || !isfinite(json_number_value(node)))
+            return sm_err_field(err, at, "score %zu of %zu is not a finite number", i, count);
+        out->sorted[i] = json_number_value(node);
+    }
+    out->count = count;
+    out->mean = sm_mean(out->sorted, count);
+    out->sd = sqrt(sm_variance(out->sorted, count));
+    qsort(out->sorted, count, sizeof *out->sorted, ascending);
+    return SM_OK;
+}
+
+static enum sm_code read_document(struct sm_reference *out, const struct sm_pair *pair,
+                                  const json_t *doc, struct sm_err *err)
+{
+    struct draft draft = {0};
+    enum sm_code code = sm_fields_read(&draft, doc, fields, "", err);
+    if (code == SM_OK)
+        code = check_encoders(pair, draft.encoders, err);
+    if (code == SM_OK)
+        code = read_scores(out, draft.scores, err);
+    memcpy(out->cohort, draft.cohort, sizeof out->cohort);
+    memcpy(out->recipe_digest, draft.recipe_digest, sizeof out->recipe_digest);
+    return code;
+}
+
+enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *pair,
+                               const char *file, struct sm_err *err)
+{
+    struct sm_file bytes = {0};
+    json_t *doc = NULL;
+    char *path = sm_pair_path(pair->dir, file);
+    enum sm_code code;
+
+    *out = (struct sm_reference){0};
+    code = path ? sm_file_map(&bytes, path, REFERENCE_BYTES_MAX, err)
+                : sm_err_set(err, SM_NOMEM, "out of memory for a path");
+    if (code == SM_OK)
+        code = sm_json_parse(&doc, bytes.bytes, bytes.bytes_count, REFERENCE_BYTES_MAX,
+                             REFERENCE_DEPTH_MAX, err);
+    if (code == SM_OK)
+        code = read_document(out, pair, doc, err);
+    if (code == SM_OK)
+        sm_sha256_hex(out->digest, bytes.bytes, bytes.bytes_count);
+    else
+        sm_reference_release(out);
+    json_decref(doc);
+    sm_file_release(&bytes);
+    free(path);
+    return sm_err_name_file(err, code, file);
+}
+
+void sm_reference_release(struct sm_reference *reference)
+{
+    free(reference->sorted);
+    *reference = (struct sm_reference){0};
+}
+
+static json_t *scores_json(const double *m, size_t m_count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < m_count; i++)
+        json_array_append_new(list, json_real(m[i]));
+    if (json_array_size(list) == m_count)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static enum sm_code check_scores(const char *cohort, const double *m, size_t m_count,
+                                 struct sm_err *err)
+{
+    if (strlen(cohort) > PAIR_COHORT_MAX)
+        return sm_err_set(err, SM_INVALID, "cohort name has %zu bytes, limit is %d", strlen(cohort),
+                          PAIR_COHORT_MAX);
+    if (m_count == 0 || m_count > SM_REFERENCE_MAX)
+        return sm_err_set(err, SM_LIMIT, "reference has %zu scores, must be from 1 to %d", m_count,
+                          SM_REFERENCE_MAX);
+    for (size_t i = 0; i < m_count; i++)
+        if (!isfinite(m[i]))
+            return sm_err_set(err, SM_INVALID, "score %zu of %zu is not a finite number", i,
+                              m_count);
+    return SM_OK;
+}
+
+enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
+                                const char *recipe_digest, const double *m, size_t m_count,
+                                struct sm_err *err)
+{
+    enum sm_code code = check_scores(cohort, m, m_count, err);
+    if (code != SM_OK)
+        return code;
+    char *path = sm_pair_path(pair->dir, REFERENCE_FILE);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:o, s:o}", "cohort", cohort, "recipe", recipe_digest, "encoders",
+                  sm_pair_digests_json(pair), "scores", scores_json(m, m_count));
+    char *text = doc ? sm_json_canonical(doc) : NULL;
+    if (path && text)
+        code = sm_file_write(path, text, strlen(text), err);
+    else
+        code = sm_err_set(err, SM_NOMEM, "out of memory for %zu reference scores", m_count);
+    free(text);
+    json_decref(doc);
+    free(path);
+    return code;
+}

@@ -1,0 +1,128 @@
+/* Pairs and scores as JSON: the documents that clients see. A number that is undefined is null. */
+#include <math.h>
+#include <stdio.h>
+
+#include "core/score/pair.h"
+#include "sslmem/version.h"
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *member_json(const struct sm_member *member)
+{
+    const struct sm_encoder_info *i = sm_encoder_info(member->encoder);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:I, s:I, s:s}",
+                     "file", member->file, "digest", member->digest, "family", i->family, "dialect",
+                     i->dialect, "prefix", i->prefix, "input_px", (int)i->input_px, "tokens",
+                     (int)i->tokens, "dim", (int)i->dim, "heads", (int)i->heads, "blocks",
+                     (int)i->blocks, "has_cls", (int)i->has_cls, "norm_eps", number(i->norm_eps),
+                     "parameters", (json_int_t)i->parameters, "multiply_adds",
+                     (json_int_t)i->multiply_adds, "kernels", i->kernels);
+}
+
+/* As a score names an encoder. */
+static json_t *member_name_json(const struct sm_member *member)
+{
+    return json_pack("{s:s, s:s}", "file", member->file, "digest", member->digest);
+}
+
+static json_t *side_json(const struct sm_side *side, json_t *(*one)(const struct sm_member *))
+{
+    json_t *list = json_array();
+    for (int k = 0; k < side->count; k++)
+        json_array_append_new(list, one(&side->members[k]));
+    if (json_array_size(list) == (size_t)side->count)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *sides_json(const struct sm_pair *pair, json_t *(*one)(const struct sm_member *))
+{
+    return json_pack("{s:o, s:o}", "f", side_json(&pair->sides[SM_SIDE_F], one), "g",
+                     side_json(&pair->sides[SM_SIDE_G], one));
+}
+
+static json_t *channels_json(const double v[3])
+{
+    return json_pack("[f, f, f]", v[0], v[1], v[2]);
+}
+
+json_t *sm_pair_json(const struct sm_pair *pair)
+{
+    const struct sm_reference *r = &pair->reference;
+    json_t *reference = r->count ? json_pack("{s:s, s:I, s:o, s:o, s:s}", "cohort", r->cohort, "n",
+                                             (json_int_t)r->count, "mean", number(r->mean), "sd",
+                                             number(r->sd), "recipe_digest", r->recipe_digest)
+                                 : json_null();
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "name", pair->name, "digest",
+                     pair->digest, "description", pair->description, "encoders",
+                     sides_json(pair, member_json), "mean", channels_json(pair->mean), "std",
+                     channels_json(pair->std), "recipe", sm_recipe_json(&pair->recipe),
+                     "recipe_digest", pair->recipe_digest, "reference", reference);
+}
+
+static json_t *alignment_json(const struct sm_alignment *a)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < a->encoders_count; k++)
+        json_array_append_new(list, number(a->per_encoder[k]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "alignment", number(a->mean), "se", number(a->se),
+                     "encoders", list, "sd_encoders", number(a->sd_encoders));
+}
+
+static json_t *image_json(const struct sm_score *score)
+{
+    const struct sm_image_info *i = &score->image;
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:b}", "digest", score->image_digest, "media_type",
+                     i->media_type, "width_px", (int)i->width_px, "height_px", (int)i->height_px,
+                     "orientation", i->orientation, "oriented", (int)i->oriented);
+}
+
+/* {"reference": …}, or null with the reason beside it. */
+static json_t *reference_json(const struct sm_score *score, const struct sm_pair *pair)
+{
+    const struct sm_reference *r = &pair->reference;
+    char note[240];
+    if (score->has_reference)
+        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o}}", "reference", "cohort",
+                         r->cohort, "n", (json_int_t)r->count, "mean", number(r->mean), "sd",
+                         number(r->sd), "centered", number(score->centered), "percentile",
+                         number(score->percentile), "p_value", number(score->p_value));
+    if (r->count == 0)
+        snprintf(note, sizeof note, "pair has no reference cohort");
+    else
+        snprintf(note, sizeof note, "reference was measured with recipe %s, this score with %s",
+                 r->recipe_digest, score->recipe_digest);
+    return json_pack("{s:n, s:s}", "reference", "reference_note", note);
+}
+
+static json_t *provenance_json(const struct sm_score *score, const struct sm_pair *pair)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "key", score->key, "pair_digest",
+                     score->pair_digest, "recipe_digest", score->recipe_digest, "encoders",
+                     sides_json(pair, member_name_json), "decoder", sm_image_decoder(), "kernels",
+                     sm_encoder_info(sm_pair_encoder(pair, 'f', 0))->kernels, "blas",
+                     sm_blas_version(), "library", SM_VERSION);
+}
+
+json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
+{
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
+                            score->pair, "image", image_json(score), "m", number(score->m), "m_se",
+                            number(score->m_se), "ratio", number(score->ratio), "f",
+                            alignment_json(&score->f), "g", alignment_json(&score->g));
+    json_t *tail = json_pack("{s:o, s:o}", "recipe", sm_recipe_json(&score->recipe), "provenance",
+                             provenance_json(score, pair));
+    json_t *reference = reference_json(score, pair);
+    bool complete = out && tail && json_object_update(out, reference) == 0 &&
+                    json_object_update(out, tail) == 0;
+    json_decref(reference);
+    json_decref(tail);
+    if (complete)
+        return out;
+    json_decref(out);
+    return NULL;
+}

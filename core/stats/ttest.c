@@ -1,0 +1,60 @@
+/* Two-sample t-tests: Student with the pooled variance, Welch with Satterthwaite's degrees of
+ * freedom. */
+#include <math.h>
+#include <stdbool.h>
+
+#include "core/stats/special.h"
+#include "sslmem/stats.h"
+
+struct samples {
+    double difference;
+    double var_a, var_b, pooled;
+    double a_count, b_count;
+};
+
+/* False when a test is undefined; then every number of `out` is NaN. */
+static bool describe(struct samples *s, struct sm_ttest *out, const double *a, size_t a_count,
+                     const double *b, size_t b_count)
+{
+    *out = (struct sm_ttest){NAN, NAN, NAN, NAN, NAN, NAN};
+    if (a_count < 2 || b_count < 2)
+        return false;
+    s->a_count = (double)a_count;
+    s->b_count = (double)b_count;
+    s->difference = sm_mean(a, a_count) - sm_mean(b, b_count);
+    s->var_a = sm_variance(a, a_count);
+    s->var_b = sm_variance(b, b_count);
+    s->pooled =
+        ((s->a_count - 1) * s->var_a + (s->b_count - 1) * s->var_b) / (s->a_count + s->b_count - 2);
+    return s->pooled > 0;
+}
+
+static void finish(struct sm_ttest *out, const struct samples *s, double se, double df)
+{
+    out->difference = s->difference;
+    out->t = s->difference / se;
+    out->df = df;
+    out->p_two_sided = sm_student_two_sided(out->t, df);
+    out->p_greater = out->t > 0 ? out->p_two_sided / 2 : 1 - out->p_two_sided / 2;
+    out->cohen_d = s->difference / sqrt(s->pooled);
+}
+
+void sm_ttest_student(struct sm_ttest *out, const double *a, size_t a_count, const double *b,
+                      size_t b_count)
+{
+    struct samples s;
+    if (describe(&s, out, a, a_count, b, b_count))
+        finish(out, &s, sqrt(s.pooled * (1 / s.a_count + 1 / s.b_count)),
+               s.a_count + s.b_count - 2);
+}
+
+void sm_ttest_welch(struct sm_ttest *out, const double *a, size_t a_count, const double *b,
+                    size_t b_count)
+{
+    struct samples s;
+    if (!describe(&s, out, a, a_count, b, b_count))
+        return;
+    double va = s.var_a / s.a_count, vb = s.var_b / s.b_count;
+    double df = (va + vb) * (va + vb) / (va * va / (s.a_count - 1) + vb * vb / (s.b_count - 1));
+    finish(out, &s, sqrt(va + vb), df);
+}

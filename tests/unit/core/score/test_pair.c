@@ -1,0 +1,319 @@
+/* Pairs: every way in which a folder can be wrong has its own answer; what is right is described.
+ */
+#include "fixture.h"
+
+static const char *const files[] = {"pair.json",      "a", "b", "r", "other", "junk",
+                                    "reference.json", NULL};
+
+/* a, b: ViT; other: a wider one; r: ResNet; junk: a cut checkpoint; "gone" is missing. */
+static void setup(struct folder *f)
+{
+    struct sm_file file;
+    struct sm_err err = {0};
+    folder_open(f);
+    folder_link(f, "a", GOLDEN "/vit/f0.safetensors");
+    folder_link(f, "b", GOLDEN "/vit/g0.safetensors");
+    folder_link(f, "r", GOLDEN "/resnet/f.pt");
+    folder_link(f, "other", GOLDEN "/other.safetensors");
+    assert_ok(sm_file_map(&file, GOLDEN "/vit/f1.safetensors", 1 << 20, &err));
+    folder_write(f, "junk", file.bytes, file.bytes_count - 100);
+    sm_file_release(&file);
+}
+
+static enum sm_code open_with(const struct folder *f, const char *doc, struct sm_err *err)
+{
+    struct sm_pair *pair;
+    folder_text(f, "pair.json", doc);
+    enum sm_code code = sm_pair_open(&pair, f->path, "blas", err);
+    assert_true((code == SM_OK) == (pair != NULL));
+    sm_pair_close(pair);
+    return code;
+}
+
+#define REST "\"encoder\":{\"heads\":3},\"recipe\":{\"augment\":\"simclr-cifar\"}"
+
+static void documents_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *doc, *pointer, *text;
+    } cases[] = {
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"seed\":1," REST "}", "/seed",
+         "pair.json: field \"seed\" is unknown"},
+        {"{\"f\":[\"a\"]," REST "}", "/g", "pair.json: field \"g\" is missing"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"]}", "/recipe", "pair.json: field \"recipe\" is missing"},
+        {"{\"f\":[],\"g\":[\"b\"]," REST "}", "/f",
+         "pair.json: f must be a list of 1 to 8 file names, has 0"},
+        {"{\"f\":[\"a\"],\"g\":[1,2,3,4,5,6,7,8,9]," REST "}", "/g",
+         "pair.json: g must be a list of 1 to 8 file names, has 9"},
+        {"{\"f\":[\"a\",\"../a\"],\"g\":[\"b\"]," REST "}", "/f/1",
+         "pair.json: file name \"../a\" must be of the pair's folder: no separators, no leading "
+         "dot"},
+        {"{\"f\":[\"a\"],\"g\":[\".b\"]," REST "}", "/g/0",
+         "pair.json: file name \".b\" must be of the pair's folder: no separators, no leading dot"},
+        {"{\"f\":[\"\"],\"g\":[\"b\"]," REST "}", "/f/0",
+         "pair.json: file name has 0 bytes, must be from 1 to 127"},
+        {"{\"f\":[7],\"g\":[\"b\"]," REST "}", "/f/0", "pair.json: file name must be a string"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"std\":[1,0,1]," REST "}", "/std/1",
+         "pair.json: std must be numbers from 0.001 to 1"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"mean\":[0.5]," REST "}", "/mean",
+         "pair.json: mean must be a list of three numbers"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"reference\":\"x/y\"," REST "}", "/reference",
+         "pair.json: file name \"x/y\" must be of the pair's folder: no separators, no leading "
+         "dot"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"heads\":3},\"recipe\":{}}", "/recipe/augment",
+         "pair.json: field \"augment\" is missing"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"heads\":3},\"recipe\":{\"augment\":"
+         "\"simclr-cifar\",\"representation\":\"block.2\"}}",
+         "/recipe/representation",
+         "pair.json: representation \"block.2\" does not exist on a (vit, 2 blocks)"},
+        {"{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"heads\":3},\"recipe\":{\"augment\":"
+         "[{\"op\":\"center_crop\",\"size\":8},{\"op\":\"pad\",\"padding\":2}]}}",
+         "/recipe/augment", "pair.json: views end at 12 px, the encoders take 16 px"},
+    };
+    struct folder f;
+    struct sm_err err;
+    setup(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_fails(open_with(&f, cases[i].doc, &err), SM_INVALID, cases[i].text,
+                     cases[i].pointer);
+    folder_remove(&f, files);
+}
+
+static void files_are_named(void **state)
+{
+    (void)state;
+    char text[240];
+    struct folder f;
+    struct sm_err err = {0};
+    struct sm_pair *pair;
+    setup(&f);
+    snprintf(text, sizeof text, "%s/pair.json: No such file or directory", f.path);
+    assert_fails(sm_pair_open(&pair, f.path, "blas", &err), SM_NOT_FOUND, text, "");
+    assert_null(pair);
+    snprintf(text, sizeof text, "%s/gone: No such file or directory", f.path);
+    assert_fails(open_with(&f, "{\"f\":[\"a\"],\"g\":[\"gone\"]," REST "}", &err), SM_NOT_FOUND,
+                 text, "");
+    assert_int_equal(open_with(&f, "{\"f\":[\"a\"],\"g\":[\"junk\"]," REST "}", &err), SM_CORRUPT);
+    assert_non_null(strstr(err.text, "junk"));
+    assert_int_equal(open_with(&f, "{\"f\":[\"a\"],", &err), SM_CORRUPT);
+    assert_non_null(strstr(err.text, "pair.json: JSON at line 1"));
+    assert_int_equal(
+        open_with(&f, "{\"f\":[\"a\"],\"g\":[\"b\"],\"recipe\":{\"augment\":\"mae\"}}", &err),
+        SM_INVALID); /* 24 wide: heads cannot be inferred */
+    assert_int_equal(strncmp(err.text, "a: ", 3), 0);
+    folder_remove(&f, files);
+}
+
+static void encoders_must_agree(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct sm_err err;
+    setup(&f);
+    assert_fails(open_with(&f,
+                           "{\"f\":[\"r\"],\"g\":[\"other\"],\"encoder\":{\"input_px\":16},"
+                           "\"recipe\":{\"augment\":\"mae\"}}",
+                           &err),
+                 SM_CONFLICT, "r has family resnet18, other has family vit", "");
+    assert_fails(open_with(&f,
+                           "{\"f\":[\"a\",\"other\"],\"g\":[\"b\"],\"encoder\":{\"heads\":4},"
+                           "\"recipe\":{\"augment\":\"mae\"}}",
+                           &err),
+                 SM_CONFLICT, "a has dim 24, other has dim 64", "");
+    folder_remove(&f, files);
+}
+
+static void recipes_are_checked_against_the_pair(void **state)
+{
+    (void)state;
+    struct sm_err err;
+    struct sm_pair *pair = open_pair(GOLDEN "/resnet");
+    struct sm_recipe recipe = *sm_pair_recipe(pair);
+    snprintf(recipe.representation, sizeof recipe.representation, "cls");
+    assert_fails(sm_pair_check_recipe(pair, &recipe, &err), SM_INVALID,
+                 "representation \"cls\" does not exist on f.pt (resnet18, 8 blocks)",
+                 "/representation");
+    json_t *node = json("{\"augment\":[{\"op\":\"random_resized_crop\",\"size\":28}]}");
+    assert_ok(sm_recipe_parse(&recipe, node, sm_pair_recipe(pair), 16, "", &err));
+    assert_fails(sm_pair_check_recipe(pair, &recipe, &err), SM_INVALID,
+                 "views end at 28 px, the encoders take 16 px", "/augment");
+    json_decref(node);
+    sm_pair_close(pair);
+}
+
+/* A reference document with the given digests and scores; `scores` is JSON. */
+static void write_reference(const struct folder *f, const char *of_f, const char *of_g,
+                            const char *scores)
+{
+    json_t *doc = json_pack("{s:s, s:s, s:{s:[s], s:[s]}, s:o}", "cohort", "external", "recipe",
+                            "0", "encoders", "f", of_f, "g", of_g, "scores", json(scores));
+    char *text = json_dumps(doc, 0);
+    folder_text(f, "reference.json", text);
+    free(text);
+    json_decref(doc);
+}
+
+static void references_are_checked(void **state)
+{
+    (void)state;
+    static const char *const doc =
+        "{\"f\":[\"a\"],\"g\":[\"b\"],\"reference\":\"reference.json\"," REST "}";
+    char text[240], a[65], b[65];
+    struct folder f;
+    struct sm_err err = {0};
+    setup(&f);
+    folder_text(&f, "pair.json", "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}");
+    struct sm_pair *pair = open_pair(f.path);
+    json_t *described = sm_pair_json(pair);
+    const char *of_a, *of_b;
+    assert_int_equal(json_unpack(described, "{s:{s:[{s:s}], s:[{s:s}]}}", "encoders", "f", "digest",
+                                 &of_a, "g", "digest", &of_b),
+                     0);
+    snprintf(a, sizeof a, "%s", of_a);
+    snprintf(b, sizeof b, "%s", of_b);
+    json_decref(described);
+    sm_pair_close(pair);
+
+    snprintf(text, sizeof text, "%s/reference.json: No such file or directory", f.path);
+    assert_fails(open_with(&f, doc, &err), SM_NOT_FOUND, text, "");
+    write_reference(&f, a, b, "[1, 2.5]");
+    assert_int_equal(open_with(&f, doc, &err), SM_OK);
+    write_reference(&f, a, b, "[1, \"2\"]");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: score 1 of 2 is not a finite number", "/scores/1");
+    write_reference(&f, a, b, "[]");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: scores must be a list of 1 to 1000000 numbers, has 0", "/scores");
+    write_reference(&f, a, a, "[1]");
+    snprintf(text, sizeof text, "reference.json: measured with encoder %.16s in place of b (%.16s)",
+             a, b);
+    assert_fails(open_with(&f, doc, &err), SM_CONFLICT, text, "");
+    folder_text(&f, "reference.json", "{\"cohort\":\"external\"}");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: field \"recipe\" is missing", "/recipe");
+    folder_remove(&f, files);
+}
+
+static void references_are_written_whole(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct sm_err err = {0};
+    double m[3] = {.25, -.5, .125};
+    setup(&f);
+    folder_text(&f, "pair.json", "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}");
+    struct sm_pair *pair = open_pair(f.path);
+    assert_ok(sm_reference_write(pair, "independent", "abc", m, 3, &err));
+    m[1] = NAN;
+    assert_fails(sm_reference_write(pair, "x", "abc", m, 3, &err), SM_INVALID,
+                 "score 1 of 3 is not a finite number", "");
+    assert_fails(sm_reference_write(pair, "x", "abc", m, 0, &err), SM_LIMIT,
+                 "reference has 0 scores, must be from 1 to 1000000", "");
+    sm_pair_close(pair);
+
+    folder_text(&f, "pair.json",
+                "{\"f\":[\"a\"],\"g\":[\"b\"],\"reference\":\"reference.json\"," REST "}");
+    pair = open_pair(f.path);
+    json_t *doc = sm_pair_json(pair);
+    const char *cohort, *recipe;
+    int n;
+    double mean, sd;
+    assert_int_equal(json_unpack(doc, "{s:{s:s, s:i, s:f, s:f, s:s}}", "reference", "cohort",
+                                 &cohort, "n", &n, "mean", &mean, "sd", &sd, "recipe_digest",
+                                 &recipe),
+                     0);
+    assert_string_equal(cohort, "independent");
+    assert_string_equal(recipe, "abc");
+    assert_int_equal(n, 3);
+    assert_float_equal(mean, -.125 / 3, 1e-15);
+    assert_float_equal(sd, sqrt((.0850694444444444 + .2100694444444444 + .0277777777777778) / 2),
+                       1e-12);
+    json_decref(doc);
+    sm_pair_close(pair);
+    folder_remove(&f, files);
+}
+
+static void pairs_describe_themselves(void **state)
+{
+    (void)state;
+    const char *name, *digest, *description, *recipe_digest, *file, *family, *prefix;
+    int views, dim;
+    double mean, std;
+    struct sm_pair *pair = open_pair(GOLDEN "/resnet/");
+    json_t *doc = sm_pair_json(pair), *reference;
+    assert_int_equal(
+        json_unpack(
+            doc, "{s:s, s:s, s:s, s:s, s:o, s:{s:i}, s:[f], s:[f], s:{s:[{s:s, s:s, s:s, s:i}]}}",
+            "name", &name, "digest", &digest, "description", &description, "recipe_digest",
+            &recipe_digest, "reference", &reference, "recipe", "views", &views, "mean", &mean,
+            "std", &std, "encoders", "g", "file", &file, "family", &family, "prefix", &prefix,
+            "dim", &dim),
+        0);
+    assert_string_equal(name, "resnet");
+    assert_string_equal(digest, sm_pair_digest(pair));
+    assert_int_equal(strlen(recipe_digest), 64);
+    assert_string_equal(description, "");
+    assert_true(json_is_null(reference));
+    assert_true(mean == .4914 && std == .247);
+    assert_string_equal(file, "g.pt");
+    assert_string_equal(family, "resnet18");
+    assert_int_equal(dim, 32);
+    assert_int_equal(views, 5);
+    json_decref(doc);
+
+    assert_true(sm_pair_mean(pair)[0] == .4914f && sm_pair_std(pair)[2] == .261f);
+    assert_non_null(sm_pair_encoder(pair, 'g', 0));
+    assert_null(sm_pair_encoder(pair, 'g', 1));
+    assert_null(sm_pair_encoder(pair, 'f', -1));
+    sm_pair_close(pair);
+    pair = open_pair(GOLDEN "/resnet/../vit/.");
+    assert_string_equal(sm_pair_name(pair), "vit");
+    sm_pair_close(pair);
+}
+
+static void digest_follows_what_decides_a_score(void **state)
+{
+    (void)state;
+    static const char *const docs[] = {
+        "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}",
+        "{\"f\":[\"b\"],\"g\":[\"a\"]," REST "}",
+        "{\"f\":[\"a\",\"b\"],\"g\":[\"b\"]," REST "}",
+        "{\"f\":[\"a\"],\"g\":[\"b\"],\"mean\":[0.5,0.5,0.4]," REST "}",
+        "{\"f\":[\"a\"],\"g\":[\"b\"],\"std\":[0.5,0.5,0.4]," REST "}",
+        "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"heads\":4},"
+        "\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+        /* as the first: neither text, nor recipe, nor spelled-out defaults count */
+        "{\"description\":\"x\",\"f\":[\"a\"],\"g\":[\"b\"],\"mean\":[0.5,0.5,0.5],"
+        "\"encoder\":{\"heads\":3},\"recipe\":{\"augment\":\"mae\",\"views\":3}}",
+    };
+    enum { COUNT = sizeof docs / sizeof *docs };
+    char digests[COUNT][65];
+    struct folder f;
+    setup(&f);
+    for (int i = 0; i < COUNT; i++) {
+        folder_text(&f, "pair.json", docs[i]);
+        struct sm_pair *pair = open_pair(f.path);
+        snprintf(digests[i], sizeof digests[i], "%s", sm_pair_digest(pair));
+        sm_pair_close(pair);
+        for (int j = 0; j < i; j++)
+            assert_true((strcmp(digests[i], digests[j]) == 0) == (i == COUNT - 1 && j == 0));
+    }
+    folder_remove(&f, files);
+}
+
+int main(void)
+{
+    sm_blas_single_thread();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(documents_are_checked),
+        cmocka_unit_test(files_are_named),
+        cmocka_unit_test(encoders_must_agree),
+        cmocka_unit_test(recipes_are_checked_against_the_pair),
+        cmocka_unit_test(references_are_checked),
+        cmocka_unit_test(references_are_written_whole),
+        cmocka_unit_test(pairs_describe_themselves),
+        cmocka_unit_test(digest_follows_what_decides_a_score),
+    };
+    return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+/* Recipes: defaults, partial documents, the pointer of every wrong field, one digest per meaning.
+ */
+#include "fixture.h"
+
+#include "core/base/json.h"
+
+static struct sm_recipe parse(const char *text, const struct sm_recipe *base)
+{
+    struct sm_recipe recipe;
+    struct sm_err err = {0};
+    json_t *node = json(text);
+    assert_ok(sm_recipe_parse(&recipe, node, base, 32, "", &err));
+    json_decref(node);
+    return recipe;
+}
+
+static void assert_digest_equal(const struct sm_recipe *a, const struct sm_recipe *b, bool equal)
+{
+    char of_a[65], of_b[65];
+    struct sm_err err = {0};
+    assert_ok(sm_recipe_digest(of_a, a, &err));
+    assert_ok(sm_recipe_digest(of_b, b, &err));
+    assert_int_equal(strlen(of_a), 64);
+    assert_true((strcmp(of_a, of_b) == 0) == equal);
+}
+
+static void defaults_are_the_method(void **state)
+{
+    (void)state;
+    struct sm_recipe r = parse("{\"augment\": \"identity\"}", NULL);
+    json_t *doc = sm_recipe_json(&r);
+    char *text = sm_json_canonical(doc);
+    assert_string_equal(text, "{\"augment\":[],\"compare\":\"pairs\",\"distance\":\"l2\","
+                              "\"normalize\":\"vector\",\"orientation\":\"ignore\","
+                              "\"representation\":\"tokens\",\"seed\":0,\"views\":10}");
+    free(text);
+    json_decref(doc);
+}
+
+static void every_field_is_read_and_written(void **state)
+{
+    (void)state;
+    struct sm_recipe r = parse("{\"augment\":\"simclr-cifar\",\"views\":64,\"compare\":\"anchor\","
+                               "\"representation\":\"block.11\",\"normalize\":\"token\","
+                               "\"distance\":\"angular\",\"seed\":\"18446744073709551615\","
+                               "\"orientation\":\"apply\"}",
+                               NULL);
+    assert_int_equal(r.views, 64);
+    assert_int_equal(r.compare, SM_COMPARE_ANCHOR);
+    assert_string_equal(r.representation, "block.11");
+    assert_int_equal(r.normalize, SM_NORMALIZE_TOKEN);
+    assert_int_equal(r.distance, SM_DISTANCE_ANGULAR);
+    assert_true(r.seed == UINT64_MAX);
+    assert_true(r.apply_orientation);
+    assert_true(r.augment.count > 0);
+
+    json_t *doc = sm_recipe_json(&r);
+    assert_string_equal(json_string_value(json_object_get(doc, "seed")), "18446744073709551615");
+    struct sm_recipe again;
+    struct sm_err err = {0};
+    assert_ok(sm_recipe_parse(&again, doc, NULL, 999, "", &err));
+    assert_digest_equal(&again, &r, true);
+    json_decref(doc);
+}
+
+static void fields_left_out_keep_the_base(void **state)
+{
+    (void)state;
+    struct sm_recipe base = parse("{\"augment\":\"simclr-cifar\",\"views\":7,\"seed\":3,"
+                                  "\"normalize\":\"none\",\"orientation\":\"apply\"}",
+                                  NULL);
+    struct sm_recipe r = parse("{\"seed\": 4}", &base), copy;
+    struct sm_err err = {0};
+    assert_int_equal(r.views, 7);
+    assert_int_equal(r.normalize, SM_NORMALIZE_NONE);
+    assert_true(r.apply_orientation && r.seed == 4);
+    assert_memory_equal(&r.augment, &base.augment, sizeof r.augment);
+    assert_ok(sm_recipe_parse(&copy, NULL, &base, 32, "", &err));
+    assert_digest_equal(&copy, &base, true);
+}
+
+static void one_meaning_has_one_digest(void **state)
+{
+    (void)state;
+    struct sm_recipe preset = parse("{\"augment\":\"simclr-cifar\"}", NULL);
+    json_t *doc = json_pack("{s:o, s:s, s:i}", "augment", sm_augment_json(&preset.augment), "seed",
+                            "0", "views", 10);
+    struct sm_recipe spelled;
+    struct sm_err err = {0};
+    assert_ok(sm_recipe_parse(&spelled, doc, NULL, 32, "", &err));
+    assert_digest_equal(&preset, &spelled, true);
+    json_decref(doc);
+
+    static const char *const others[] = {
+        "{\"augment\":\"identity\"}",     "{\"views\":11}",
+        "{\"compare\":\"anchor\"}",       "{\"representation\":\"cls\"}",
+        "{\"normalize\":\"none\"}",       "{\"distance\":\"l1\"}",
+        "{\"seed\":9223372036854775807}", "{\"seed\":\"9223372036854775808\"}",
+        "{\"orientation\":\"apply\"}",    NULL};
+    for (int i = 0; others[i]; i++) {
+        struct sm_recipe other = parse(others[i], &preset);
+        assert_digest_equal(&preset, &other, false);
+    }
+}
+
+static void wrong_fields_are_pointed_at(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *pointer, *error;
+    } cases[] = {
+        {"{\"augment\":\"identity\",\"views\":1}", "/recipe/views",
+         "views is 1, must be from 2 to 64"},
+        {"{\"augment\":\"identity\",\"views\":65}", "/recipe/views",
+         "views is 65, must be from 2 to 64"},
+        {"{\"augment\":\"identity\",\"views\":\"10\"}", "/recipe/views",
+         "views is of type string, must be integer"},
+        {"{\"augment\":\"identity\",\"colour\":1}", "/recipe/colour",
+         "field \"colour\" is unknown"},
+        {"{\"augment\":\"identity\",\"compare\":\"all\"}", "/recipe/compare",
+         "compare is \"all\", must be one of pairs, anchor"},
+        {"{\"augment\":\"identity\",\"representation\":\"block.01\"}", "/recipe/representation",
+         "representation is \"block.01\", must be one of tokens, cls, mean, pooled, block.N"},
+        {"{\"augment\":\"identity\",\"representation\":\"block.\"}", "/recipe/representation",
+         "representation is \"block.\", must be one of tokens, cls, mean, pooled, block.N"},
+        {"{\"views\":3}", "/recipe/augment", "field \"augment\" is missing"},
+        {"[]", "/recipe", "value is of type array, must be object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sm_recipe recipe;
+        struct sm_err err;
+        json_t *node = json(cases[i].text);
+        assert_fails(sm_recipe_parse(&recipe, node, NULL, 32, "/recipe", &err), SM_INVALID,
+                     cases[i].error, cases[i].pointer);
+        assert_int_equal(recipe.views, 0);
+        json_decref(node);
+    }
+}
+
+static void ops_are_pointed_at(void **state)
+{
+    (void)state;
+    struct sm_recipe recipe;
+    struct sm_err err = {0};
+    json_t *node = json("{\"augment\":[{\"op\":\"flip\",\"p\":0.5},{\"op\":\"flip\",\"p\":2}]}");
+    assert_int_equal(sm_recipe_parse(&recipe, node, NULL, 32, "", &err), SM_INVALID);
+    assert_string_equal(err.pointer, "/augment/1/p");
+    json_decref(node);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_method),
+        cmocka_unit_test(every_field_is_read_and_written),
+        cmocka_unit_test(fields_left_out_keep_the_base),
+        cmocka_unit_test(one_meaning_has_one_digest),
+        cmocka_unit_test(wrong_fields_are_pointed_at),
+        cmocka_unit_test(ops_are_pointed_at),
+    };
+    return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
+}
