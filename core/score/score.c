@@ -219,7 +219,7 @@ static enum sm_code check_finite(const double *d, size_t count, const char *file
 {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(d[i]))
-            return sm_err_set(err, SM_CORRUPT, "%s: output for this image is not finite", file);
+            return sm_err_set(err, SM_UNSUPPORTED, "%s: output for this image is not finite", file);
     return SM_OK;
 }
 
