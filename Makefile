@@ -16,6 +16,8 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wst
         -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers $(if $(CI),-Werror)
 # A number must not depend on the machine that compiled it: no contraction, no fast-math, no -march=native.
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
+# stb_image relies on wrapping arithmetic for broken JPEG data, and shifts a zero by 32 at the end of a scan.
+CFLAGS_core/image/stb := -fwrapv -fno-sanitize=shift
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \
@@ -39,7 +41,7 @@ $B/flags: FORCE
 $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$Q$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$Q$(CC) $(ALL_CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 
 $B/gen/embed.c: deploy/embed $(EMBED)
 	@mkdir -p $(@D)

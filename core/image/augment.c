@@ -1,0 +1,304 @@
+/* Views: parameters are drawn, recorded and applied, op by op.
+ *
+ * Random numbers. Key: the first 8 bytes, little endian, of SHA-256(seed as 8 bytes little endian,
+ * then the image digest). Counter: (view, position of the op in the list, draw, 0). Draw 0 decides
+ * whether the op is applied; the others are numbered per kind below. So no draw depends on whether
+ * another was made.
+ *
+ * Distributions are torchvision 0.14's get_params; the numbers are ours. They are drawn in double
+ * where torchvision rounds to float, which moves no distribution by more than 1e-7. Crops go
+ * through libm's exp, log and sqrt, whose last bit may differ between libraries, and are then
+ * rounded to whole pixels. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/rng.h"
+#include "core/base/sha256.h"
+#include "core/image/augment.h"
+#include "core/image/ops.h"
+#include "core/image/resize.h"
+
+#define CROP_ATTEMPTS 10
+
+struct lane {
+    uint32_t key[2];
+    uint32_t view, op;
+};
+
+enum { DRAW_APPLY = 0 };
+/* Crop: attempt n draws CROP_FIRST + 4 n + … */
+enum { CROP_FIRST = 1, CROP_AREA = 0, CROP_RATIO, CROP_TOP, CROP_LEFT, CROP_DRAWS };
+enum { JITTER_ORDER = 1, JITTER_FACTORS = JITTER_ORDER + 3 };
+enum { BLUR_SIGMA = 1 };
+
+/* Uniform in [0, 1). */
+static double draw(const struct lane *lane, uint32_t index)
+{
+    uint32_t r[4], counter[4] = {lane->view, lane->op, index, 0};
+    sm_philox(r, lane->key, counter);
+    return sm_unit(r[0], r[1]);
+}
+
+static double draw_between(const struct lane *lane, uint32_t index, double low, double high)
+{
+    return low + (high - low) * draw(lane, index);
+}
+
+/* Uniform among 0 … count - 1. */
+static int32_t draw_below(const struct lane *lane, uint32_t index, int32_t count)
+{
+    return (int32_t)(draw(lane, index) * count);
+}
+
+static void lane_key(uint32_t key[2], const struct sm_view_key *view_key)
+{
+    uint8_t message[8 + SM_SHA256_BYTES], hash[SM_SHA256_BYTES];
+    for (int i = 0; i < 8; i++)
+        message[i] = (uint8_t)(view_key->seed >> (8 * i));
+    memcpy(message + 8, view_key->image_digest, SM_SHA256_BYTES);
+    sm_sha256(hash, message, sizeof message);
+    for (int i = 0; i < 2; i++)
+        key[i] = (uint32_t)hash[4 * i] | (uint32_t)hash[4 * i + 1] << 8 |
+                 (uint32_t)hash[4 * i + 2] << 16 | (uint32_t)hash[4 * i + 3] << 24;
+}
+
+/* An op at work: reads `in`, makes `out`, and tells `drawn` (which may be NULL) what it drew. */
+struct step {
+    const struct sm_op *op;
+    struct lane lane;
+    json_t *drawn;
+    struct sm_err *err;
+};
+
+static void note(const struct step *s, const char *name, json_t *value)
+{
+    if (s->drawn != NULL)
+        json_object_set_new(s->drawn, name, value);
+    else
+        json_decref(value);
+}
+
+struct rectangle {
+    int32_t top, left, height, width;
+};
+
+/* RandomResizedCrop.get_params. */
+static struct rectangle draw_crop(const struct step *s, int32_t width, int32_t height)
+{
+    const struct sm_op *op = s->op;
+    double area = (double)width * height;
+    double log_low = log(op->ratio[0]), log_high = log(op->ratio[1]);
+    for (uint32_t attempt = 0; attempt < CROP_ATTEMPTS; attempt++) {
+        uint32_t first = CROP_FIRST + CROP_DRAWS * attempt;
+        double target =
+            area * draw_between(&s->lane, first + CROP_AREA, op->scale[0], op->scale[1]);
+        double ratio = exp(draw_between(&s->lane, first + CROP_RATIO, log_low, log_high));
+        double w = nearbyint(sqrt(target * ratio)), h = nearbyint(sqrt(target / ratio));
+        if (w > 0 && w <= width && h > 0 && h <= height)
+            return (struct rectangle){
+                .top = draw_below(&s->lane, first + CROP_TOP, height - (int32_t)h + 1),
+                .left = draw_below(&s->lane, first + CROP_LEFT, width - (int32_t)w + 1),
+                .height = (int32_t)h,
+                .width = (int32_t)w};
+    }
+    /* Nothing fitted: the largest central crop of an allowed ratio. */
+    struct rectangle r = {.height = height, .width = width};
+    double ratio = (double)width / height;
+    if (ratio < op->ratio[0])
+        r.height = (int32_t)nearbyint(width / op->ratio[0]);
+    else if (ratio > op->ratio[1])
+        r.width = (int32_t)nearbyint(height * op->ratio[1]);
+    /* A range of ratios that no whole number of pixels meets can round to nothing. */
+    r.height = r.height < 1 ? 1 : r.height;
+    r.width = r.width < 1 ? 1 : r.width;
+    r.top = (height - r.height) / 2;
+    r.left = (width - r.width) / 2;
+    return r;
+}
+
+static enum sm_code random_resized_crop(struct sm_image *out, const struct sm_image *in,
+                                        const struct step *s)
+{
+    struct sm_image cropped;
+    struct rectangle r = draw_crop(s, in->width_px, in->height_px);
+    note(s, "top", json_integer(r.top));
+    note(s, "left", json_integer(r.left));
+    note(s, "height", json_integer(r.height));
+    note(s, "width", json_integer(r.width));
+    enum sm_code code = sm_ops_crop(&cropped, in, r.top, r.left, r.height, r.width, s->err);
+    if (code != SM_OK)
+        return code;
+    code = sm_resize(out, &cropped, s->op->size_px, s->op->size_px, s->op->interpolation, s->err);
+    sm_image_release(&cropped);
+    return code;
+}
+
+static enum sm_code flip(struct sm_image *out, const struct sm_image *in, const struct step *s)
+{
+    enum sm_code code = sm_ops_copy(out, in, s->err);
+    if (code == SM_OK)
+        sm_ops_flip(out);
+    return code;
+}
+
+/* The four parts of ColorJitter in torchvision's numbering; a part whose range is empty is not
+ * applied. */
+static const struct {
+    const char *name;
+    size_t offset;
+    void (*apply)(struct sm_image *, double factor);
+    double center;
+} jitters[4] = {
+    {"brightness", offsetof(struct sm_op, brightness), sm_ops_brightness, 1},
+    {"contrast", offsetof(struct sm_op, contrast), sm_ops_contrast, 1},
+    {"saturation", offsetof(struct sm_op, saturation), sm_ops_saturation, 1},
+    {"hue", offsetof(struct sm_op, hue), sm_ops_hue, 0},
+};
+
+static void draw_order(int order[4], const struct lane *lane)
+{
+    for (int i = 0; i < 4; i++)
+        order[i] = i;
+    for (int i = 0; i < 3; i++) {
+        int j = i + draw_below(lane, JITTER_ORDER + (uint32_t)i, 4 - i), kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}
+
+static enum sm_code color_jitter(struct sm_image *out, const struct sm_image *in,
+                                 const struct step *s)
+{
+    int order[4];
+    json_t *names = s->drawn ? json_array() : NULL;
+    enum sm_code code = sm_ops_copy(out, in, s->err);
+    if (code != SM_OK) {
+        json_decref(names);
+        return code;
+    }
+    draw_order(order, &s->lane);
+    for (int i = 0; i < 4; i++) {
+        int part = order[i];
+        double center = jitters[part].center, width;
+        memcpy(&width, (const char *)s->op + jitters[part].offset, sizeof width);
+        if (width == 0)
+            continue;
+        double low = center == 0 ? -width : fmax(0, center - width);
+        double factor =
+            draw_between(&s->lane, JITTER_FACTORS + (uint32_t)part, low, center + width);
+        jitters[part].apply(out, factor);
+        note(s, jitters[part].name, json_real(factor));
+        json_array_append_new(names, json_string(jitters[part].name));
+    }
+    note(s, "order", names);
+    return SM_OK;
+}
+
+static enum sm_code grayscale(struct sm_image *out, const struct sm_image *in, const struct step *s)
+{
+    enum sm_code code = sm_ops_copy(out, in, s->err);
+    if (code == SM_OK)
+        sm_ops_grayscale(out);
+    return code;
+}
+
+static enum sm_code gaussian_blur(struct sm_image *out, const struct sm_image *in,
+                                  const struct step *s)
+{
+    double sigma = draw_between(&s->lane, BLUR_SIGMA, s->op->sigma[0], s->op->sigma[1]);
+    note(s, "sigma", json_real(sigma));
+    enum sm_code code = sm_ops_copy(out, in, s->err);
+    if (code == SM_OK && (code = sm_ops_gaussian_blur(out, sigma, s->err)) != SM_OK)
+        sm_image_release(out);
+    return code;
+}
+
+static enum sm_code solarize(struct sm_image *out, const struct sm_image *in, const struct step *s)
+{
+    enum sm_code code = sm_ops_copy(out, in, s->err);
+    if (code == SM_OK)
+        sm_ops_solarize(out, s->op->threshold);
+    return code;
+}
+
+static enum sm_code resize(struct sm_image *out, const struct sm_image *in, const struct step *s)
+{
+    int64_t width, height;
+    sm_ops_short_side(&width, &height, in, s->op->size_px);
+    return sm_resize(out, in, width, height, s->op->interpolation, s->err);
+}
+
+static enum sm_code center_crop(struct sm_image *out, const struct sm_image *in,
+                                const struct step *s)
+{
+    return sm_ops_center_crop(out, in, s->op->size_px, s->err);
+}
+
+static enum sm_code pad(struct sm_image *out, const struct sm_image *in, const struct step *s)
+{
+    int32_t n = s->op->padding_px;
+    return sm_ops_pad(out, in, (struct sm_margins){n, n, n, n}, (uint8_t)s->op->fill, s->err);
+}
+
+/* Whether a kind may be skipped is in its fields: only these have a probability. */
+static const struct {
+    enum sm_code (*apply)(struct sm_image *, const struct sm_image *, const struct step *);
+    bool has_p;
+} kinds[SM_OP_KINDS] = {
+    [SM_OP_RANDOM_RESIZED_CROP] = {random_resized_crop, false},
+    [SM_OP_FLIP] = {flip, true},
+    [SM_OP_COLOR_JITTER] = {color_jitter, true},
+    [SM_OP_GRAYSCALE] = {grayscale, true},
+    [SM_OP_GAUSSIAN_BLUR] = {gaussian_blur, true},
+    [SM_OP_SOLARIZE] = {solarize, true},
+    [SM_OP_RESIZE] = {resize, false},
+    [SM_OP_CENTER_CROP] = {center_crop, false},
+    [SM_OP_PAD] = {pad, false},
+};
+
+enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
+                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            json_t *drawn, struct sm_err *err)
+{
+    struct lane lane = {.view = key->view};
+    const struct sm_image *in = image;
+    enum sm_code code = SM_OK;
+    *out = (struct sm_image){0};
+    lane_key(lane.key, key);
+    for (int i = 0; code == SM_OK && i < augment->count; i++) {
+        const struct sm_op *op = &augment->ops[i];
+        struct step step = {.op = op, .lane = lane, .err = err};
+        struct sm_image next = {0};
+        step.lane.op = (uint32_t)i;
+        bool applied = !kinds[op->kind].has_p || draw(&step.lane, DRAW_APPLY) < op->p;
+        if (drawn != NULL) {
+            step.drawn = json_pack("{s:s}", "op", sm_op_names[op->kind]);
+            if (json_array_append_new(drawn, step.drawn) != 0)
+                code = sm_err_set(err, SM_NOMEM, "out of memory for the record of op %d", i);
+            else if (kinds[op->kind].has_p)
+                note(&step, "applied", json_boolean(applied));
+        }
+        if (code != SM_OK || !applied)
+            continue;
+        code = kinds[op->kind].apply(&next, in, &step);
+        sm_image_release(out);
+        *out = next;
+        in = out;
+    }
+    if (code == SM_OK && in == image)
+        code = sm_ops_copy(out, image, err);
+    if (code != SM_OK)
+        sm_image_release(out);
+    return code;
+}
+
+void sm_view_tensor(float *out, const struct sm_image *view, const float mean[3],
+                    const float std[3])
+{
+    size_t count = (size_t)view->width_px * (size_t)view->height_px;
+    for (int c = 0; c < 3; c++) {
+        for (size_t i = 0; i < count; i++)
+            out[(size_t)c * count + i] = ((float)view->rgb[3 * i + c] / 255.0f - mean[c]) / std[c];
+    }
+}

@@ -1,0 +1,130 @@
+/* Colour ops. Pillow blends an image with its degenerate form (black, mean grey, grey picture) in
+ * float and truncates; hue goes through an 8-bit HSV whose conversions mix float and double. Which
+ * of the two a value has decides bits, so the types here follow Pillow 9.4 (Blend.c, Convert.c)
+ * expression by expression. */
+#include <math.h>
+
+#include "core/image/ops.h"
+
+static size_t pixels_of(const struct sm_image *image)
+{
+    return (size_t)image->width_px * (size_t)image->height_px;
+}
+
+/* ITU-R 601 luma in 16-bit fixed point. */
+static uint8_t luma(const uint8_t *p)
+{
+    return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
+}
+
+/* from + factor * (to - from), clipped and truncated. */
+static uint8_t blend(int from, int to, float factor)
+{
+    float value = (float)from + factor * (float)(to - from);
+    return (uint8_t)(value <= 0.0f ? 0 : value >= 255.0f ? 255 : value);
+}
+
+static void blend_with_level(struct sm_image *image, int level, double factor)
+{
+    size_t count = pixels_of(image) * 3;
+    for (size_t i = 0; i < count; i++)
+        image->rgb[i] = blend(level, image->rgb[i], (float)factor);
+}
+
+void sm_ops_brightness(struct sm_image *image, double factor)
+{
+    blend_with_level(image, 0, factor);
+}
+
+void sm_ops_contrast(struct sm_image *image, double factor)
+{
+    uint64_t sum = 0;
+    size_t count = pixels_of(image);
+    for (size_t i = 0; i < count; i++)
+        sum += luma(image->rgb + 3 * i);
+    blend_with_level(image, (int)((double)sum / (double)count + 0.5), factor);
+}
+
+void sm_ops_saturation(struct sm_image *image, double factor)
+{
+    uint8_t *p = image->rgb;
+    for (size_t i = pixels_of(image); i > 0; i--, p += 3) {
+        int grey = luma(p);
+        for (int c = 0; c < 3; c++)
+            p[c] = blend(grey, p[c], (float)factor);
+    }
+}
+
+void sm_ops_grayscale(struct sm_image *image)
+{
+    uint8_t *p = image->rgb;
+    for (size_t i = pixels_of(image); i > 0; i--, p += 3)
+        p[0] = p[1] = p[2] = luma(p);
+}
+
+void sm_ops_solarize(struct sm_image *image, int32_t threshold)
+{
+    size_t count = pixels_of(image) * 3;
+    for (size_t i = 0; i < count; i++) {
+        if (image->rgb[i] >= threshold)
+            image->rgb[i] = (uint8_t)(255 - image->rgb[i]);
+    }
+}
+
+/* Hue and saturation of a pixel that is not grey; the value is `high`. */
+static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, int high, int low)
+{
+    float range = (float)(high - low);
+    float r = (float)(high - p[0]) / range;
+    float g = (float)(high - p[1]) / range;
+    float b = (float)(high - p[2]) / range;
+    float h;
+    if (p[0] == high)
+        h = b - g;
+    else if (p[1] == high)
+        h = (float)(2.0 + r - b);
+    else
+        h = (float)(4.0 + g - r);
+    h = (float)fmod(h / 6.0 + 1.0, 1.0);
+    float s = range / (float)high;
+    *hue = (uint8_t)(int)(h * 255.0);
+    *saturation = (uint8_t)(int)(s * 255.0);
+}
+
+static void from_hsv(uint8_t *p, uint8_t hue, uint8_t saturation, uint8_t value)
+{
+    /* Per sixth of the circle: which of value, p, q, t becomes red, green, blue. */
+    static const uint8_t order[6][3] = {{0, 3, 1}, {2, 0, 1}, {1, 0, 3},
+                                        {1, 2, 0}, {3, 1, 0}, {0, 1, 2}};
+    int sixth = (int)floor((float)hue * 6.0 / 255.0);
+    float rest = (float)((float)hue * 6.0 / 255.0 - (float)sixth);
+    float s = (float)((float)saturation / 255.0);
+    float v = (float)value;
+    const uint8_t level[4] = {
+        value,
+        (uint8_t)(int)round(v * (1.0 - s)),
+        (uint8_t)(int)round(v * (1.0 - s * rest)),
+        (uint8_t)(int)round(v * (1.0 - s * (1.0 - rest))),
+    };
+    for (int c = 0; c < 3; c++)
+        p[c] = level[order[sixth % 6][c]];
+}
+
+void sm_ops_hue(struct sm_image *image, double factor)
+{
+    uint8_t turn = (uint8_t)(int)(factor * 255);
+    uint8_t *p = image->rgb;
+    for (size_t i = pixels_of(image); i > 0; i--, p += 3) {
+        uint8_t high = p[0] > p[1] ? p[0] : p[1], low = p[0] < p[1] ? p[0] : p[1];
+        uint8_t hue, saturation;
+        high = p[2] > high ? p[2] : high;
+        low = p[2] < low ? p[2] : low;
+        if (high == low)
+            continue;
+        hue_saturation(&hue, &saturation, p, high, low);
+        if (saturation == 0) /* range under 1/255 of the value: becomes grey */
+            p[0] = p[1] = p[2] = high;
+        else
+            from_hsv(p, (uint8_t)(hue + turn), saturation, high);
+    }
+}

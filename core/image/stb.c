@@ -1,0 +1,95 @@
+/* stb_image, compiled for JPEG and PNG only, with its allocator replaced.
+ *
+ * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (a scan that stops at
+ * a missing restart marker, deflate distance codes 30 and 31), and the same file must give the same
+ * pixels: every byte starts as zero. (2) Its inflate buffer doubles for as long as the stream goes
+ * on, so 16 MB of PNG could ask for gigabytes: growth stops at a bound that the caller knows from
+ * the header. The bound travels in a thread-local because stb_image hands no context to its
+ * allocator; it is set and cleared by the same call.
+ *
+ * Asserts are off: a Huffman table with 256 symbols, which is legal, trips one of them. */
+#include "core/image/stb.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sslmem/image.h"
+
+static _Thread_local size_t grow_max;
+static _Thread_local bool grow_refused;
+
+static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes > grow_max) {
+        grow_refused = true;
+        return NULL;
+    }
+    uint8_t *grown = realloc(old, new_bytes);
+    if (grown != NULL && new_bytes > old_bytes)
+        memset(grown + old_bytes, 0, new_bytes - old_bytes);
+    return grown;
+}
+
+/* Outside the push: unused functions are only found at the end of the file. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wundef"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_MAX_DIMENSIONS           SM_IMAGE_SIDE_MAX_PX
+#define STBI_ASSERT(x)                ((void)0)
+#define STBI_MALLOC(n)                calloc(1, n)
+#define STBI_REALLOC_SIZED(p, old, n) zeroed_grow(p, old, n)
+#define STBI_REALLOC(p, n)            zeroed_grow(p, n, n)
+#define STBI_FREE(p)                  free(p)
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+enum sm_code sm_stb_info(int *width_px, int *height_px, const uint8_t *bytes, size_t bytes_count,
+                         struct sm_err *err)
+{
+    int channels;
+    if (!stbi_info_from_memory(bytes, (int)bytes_count, width_px, height_px, &channels))
+        return sm_err_set(err, SM_CORRUPT, "image header is broken: %s", stbi_failure_reason());
+    return SM_OK;
+}
+
+enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size_t bytes_count,
+                           size_t grow_max_bytes, struct sm_err *err)
+{
+    int channels;
+    grow_max = grow_max_bytes;
+    grow_refused = false;
+    stbi__g_failure_reason = NULL; /* some failures give none, and would show an older one */
+    out->rgba = stbi_load_from_memory(bytes, (int)bytes_count, &out->width_px, &out->height_px,
+                                      &channels, 4);
+    grow_max = 0;
+    if (out->rgba != NULL)
+        return SM_OK;
+    const char *reason = stbi_failure_reason();
+    if (grow_refused)
+        return sm_err_set(err, SM_CORRUPT, "PNG data inflates past %zu bytes", grow_max_bytes);
+    if (reason != NULL && strcmp(reason, "outofmem") == 0)
+        return sm_err_set(err, SM_NOMEM, "out of memory for the pixels of an image of %zu bytes",
+                          bytes_count);
+    return sm_err_set(err, SM_CORRUPT, "image data is broken: %s",
+                      reason ? reason : "bad block type");
+}
+
+void sm_stb_free(struct sm_stb_pixels *pixels)
+{
+    free(pixels->rgba);
+    *pixels = (struct sm_stb_pixels){0};
+}
