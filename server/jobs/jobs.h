@@ -26,7 +26,7 @@ struct sm_jobs_params {
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
                            struct sm_err *err);
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
- * store. */
+ * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
 
 enum sm_ticket_state {

@@ -5,9 +5,11 @@
  * its commit. Reads run on the calling thread, on short read-only connections from a pool.
  *
  * Threads: every function may be called from any thread unless it says otherwise.
- * Errors:  SM_NOT_FOUND, SM_BUSY, SM_IO (SQLite's own words), SM_CONFLICT (another daemon holds the
- * database), SM_NOMEM. Documents returned are new references. Times are Unix milliseconds in
- * columns and RFC 3339 UTC in documents. */
+ * Errors:  SM_NOT_FOUND, SM_BUSY, SM_IO (SQLite's own words), SM_CORRUPT, SM_NOMEM; SM_CONFLICT at
+ *          open: another daemon holds the database, or its schema is not ours.
+ *
+ * Documents returned are new references. Times are Unix milliseconds in columns and RFC 3339 UTC in
+ * documents. */
 #ifndef SERVER_STORE_STORE_H
 #define SERVER_STORE_STORE_H
 
@@ -17,7 +19,8 @@
 
 #include "sslmem/err.h"
 
-#define SM_ID_BYTES 37 /* a UUIDv7 in text and its NUL */
+#define SM_ID_BYTES         37 /* a UUIDv7 in text and its NUL */
+#define SM_SCORES_LIMIT_MAX 200
 
 struct sm_store;
 
@@ -28,9 +31,7 @@ void sm_store_close(struct sm_store *store); /* drains the writer's queue first 
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
 
-/* --- reads
- * ------------------------------------------------------------------------------------------------
- */
+/* --- reads -------------------------------------------------------------------------------- */
 
 enum sm_code sm_store_score(json_t **out, struct sm_store *store, const char *id,
                             struct sm_err *err);
@@ -46,15 +47,14 @@ struct sm_score_filter {
     int64_t since_ms, until_ms; /* since <= created < until */
     double min, max;            /* of m, inclusive */
     enum sm_order order;
-    int limit;          /* 1..200 */
+    int limit;          /* 1..SM_SCORES_LIMIT_MAX */
     bool has_after;     /* continue after the row with these keys */
     double after_value; /* created in ms, or m, by order */
     char after_id[SM_ID_BYTES];
 };
 
 /* One page. `more` tells whether rows remain; then the caller takes the keys of the last row as the
- * next cursor: created_ms and m stand in `last_value` according to the order, its id in `last_id`.
- */
+ * next cursor: created_ms or m, by order, stands in `last_value`, its id in `last_id`. */
 struct sm_score_page {
     json_t *scores; /* array */
     bool more;
@@ -64,25 +64,24 @@ struct sm_score_page {
 enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
                              const struct sm_score_filter *filter, struct sm_err *err);
 
-/* {"id","state","pair","recipe"
- * (digest),"created","started","finished","items_count","succeeded_count",
- * "failed_count","items":[{"index","state","name","image" (digest),"score" (id, or
- * absent),"from_history", "error":{"code","detail"}}]} */
+/* {"id","state","pair","recipe" (digest),"created","started","finished" (null before),
+ *  "items_count","succeeded_count","failed_count","items":[
+ *    {"index","state","name","image" (digest),"score" (id, or absent),"from_history",
+ *     "error":{"code","detail"} (or absent)}]} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
-/* As above, with every succeeded item's whole score document in place of its id ("score": {…}). */
+/* As above, with every succeeded item's whole score document in place of its id. */
 enum sm_code sm_store_job_with_scores(json_t **out, struct sm_store *store, const char *id,
                                       struct sm_err *err);
 
 int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
 bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */
 
-/* --- writes: queued; `done` runs on the writer thread after the commit (or the failure)
- * ---------------------- */
+/* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) ------- */
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
 
 struct sm_item_in {
-    const char *name; /* the client's name for it, or "" */
+    const char *name; /* the client's name for it in UTF-8, or "" */
     const char *media_type;
     char image_digest[65];
     const void *bytes; /* copied before the function returns */
@@ -120,16 +119,21 @@ enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const 
                             int timeout_ms, struct sm_err *err);
 void sm_claim_release(struct sm_claim *claim);
 
-/* Finishes an item: with a score document (stored once per key; `score_id` receives the id of the
- * row that stands, which is an earlier one when the key was there) or with an error. Drops the
- * image bytes in the same transaction and finishes the job with its last item; *job_finished tells.
- * Waits for the commit. */
+/* Finishes an item in one of three ways, and the job with its last item; *job_finished tells.
+ *   score     a computed document, stored once per key; `score_id` receives the id of the row that
+ *             stands, which is an earlier one when the key was there
+ *   key only  the score of that key, from history; SM_NOT_FOUND when there is none: the item goes
+ * on error     error_code other than SM_OK Drops the image bytes in the same transaction. Waits for
+ * the commit. SM_CONFLICT when the lease is no longer the owner's: the item is another's, or
+ * finished. */
 struct sm_finish {
     const char *job_id;
     int index;
     const char *owner;
-    const char *key;     /* score: identity */
-    const json_t *score; /* score document, or NULL for an error */
+    const char *key;         /* identity of the score */
+    const json_t *score;     /* document, or NULL */
+    double m;                /* of the document */
+    const char *pair_digest; /* of the document */
     enum sm_code error_code;
     const char *error_text;
 };

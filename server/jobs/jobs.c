@@ -1,0 +1,287 @@
+/* Tickets, and the life of the threads.
+ *
+ * A ticket is pending until the writer thread calls `admitted`, then it stands in the list of
+ * waiting ones until a worker finishes the job's last item. A worker can claim an item only through
+ * the writer thread, after that call, so a ticket never hears of the end before the beginning.
+ *
+ * One mutex guards the list and all tickets, and wake is called under it: that is how release can
+ * promise that no wake comes after it. A ticket that is released while it is pending is freed by
+ * the callback that still points to it. */
+#include "server/jobs/jobs_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/base/id.h"
+#include "server/base/log.h"
+
+/* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
+#define WORKER_STACK_BYTES ((size_t)8 << 20)
+#define TICKER_STACK_BYTES ((size_t)1 << 20)
+
+struct sm_ticket {
+    struct sm_jobs *jobs;
+    char job_id[SM_ID_BYTES];
+    enum sm_ticket_state state;
+    struct sm_err err;
+    void (*wake)(void *arg);
+    void *arg;
+    bool released;
+    struct sm_ticket **link, *next; /* in jobs->waiting; link NULL: not in it */
+};
+
+/* --- tickets ----------------------------------------------------------------------------- */
+
+static void list_add(struct sm_ticket *ticket)
+{
+    ticket->next = ticket->jobs->waiting;
+    if (ticket->next)
+        ticket->next->link = &ticket->next;
+    ticket->link = &ticket->jobs->waiting;
+    ticket->jobs->waiting = ticket;
+}
+
+static void list_remove(struct sm_ticket *ticket)
+{
+    if (!ticket->link)
+        return;
+    *ticket->link = ticket->next;
+    if (ticket->next)
+        ticket->next->link = ticket->link;
+    ticket->link = NULL;
+}
+
+/* The store's callback, on the writer thread. */
+static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
+{
+    struct sm_ticket *ticket = arg;
+    struct sm_jobs *jobs = ticket->jobs;
+    pthread_mutex_lock(&jobs->mutex);
+    jobs->admitting_count--;
+    pthread_cond_broadcast(&jobs->changed);
+    bool released = ticket->released;
+    if (!released) {
+        ticket->state = code == SM_OK ? SM_TICKET_ADMITTED : SM_TICKET_FAILED;
+        if (code == SM_OK)
+            list_add(ticket);
+        else
+            ticket->err = *err;
+        ticket->wake(ticket->arg);
+    }
+    pthread_mutex_unlock(&jobs->mutex);
+    if (released)
+        free(ticket);
+}
+
+/* Takes room in the queue; the store's own count takes over when the admission is posted. */
+static enum sm_code reserve(struct sm_jobs *jobs, int items_count, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    pthread_mutex_lock(&jobs->mutex);
+    int64_t taken = sm_store_queued_count(jobs->store) + jobs->reserved_count;
+    if (jobs->stopping)
+        code = sm_err_set(err, SM_BUSY, "the service is stopping");
+    else if (taken + items_count > jobs->queue_max)
+        code =
+            sm_err_set(err, SM_BUSY, "the queue holds %lld images of at most %lld, no room for %d",
+                       (long long)taken, (long long)jobs->queue_max, items_count);
+    if (code == SM_OK) {
+        jobs->reserved_count += items_count;
+        jobs->admitting_count++;
+    }
+    pthread_mutex_unlock(&jobs->mutex);
+    return code;
+}
+
+static void unreserve(struct sm_jobs *jobs, int items_count, bool posted)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    jobs->reserved_count -= items_count;
+    if (!posted)
+        jobs->admitting_count--;
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+enum sm_code sm_jobs_submit(struct sm_ticket **out, struct sm_jobs *jobs,
+                            const struct sm_job_in *job, void (*wake)(void *arg), void *arg,
+                            struct sm_err *err)
+{
+    *out = NULL;
+    struct sm_ticket *ticket = calloc(1, sizeof *ticket);
+    if (!ticket)
+        return sm_err_set(err, SM_NOMEM, "ticket: out of memory");
+    ticket->jobs = jobs;
+    ticket->wake = wake;
+    ticket->arg = arg;
+    memcpy(ticket->job_id, job->id, sizeof ticket->job_id);
+
+    int items_count = job->items_count;
+    enum sm_code code = reserve(jobs, items_count, err);
+    if (code != SM_OK) {
+        free(ticket);
+        return code;
+    }
+    *out = ticket; /* before wake can run */
+    code = sm_store_admit(jobs->store, job, admitted, ticket, err);
+    unreserve(jobs, items_count, code == SM_OK);
+    if (code != SM_OK) {
+        *out = NULL;
+        free(ticket);
+    }
+    return code;
+}
+
+enum sm_ticket_state sm_ticket_state(struct sm_ticket *ticket, struct sm_err *err)
+{
+    pthread_mutex_lock(&ticket->jobs->mutex);
+    enum sm_ticket_state state = ticket->state;
+    if (state == SM_TICKET_FAILED && err)
+        *err = ticket->err;
+    pthread_mutex_unlock(&ticket->jobs->mutex);
+    return state;
+}
+
+void sm_ticket_release(struct sm_ticket *ticket)
+{
+    if (!ticket)
+        return;
+    struct sm_jobs *jobs = ticket->jobs;
+    pthread_mutex_lock(&jobs->mutex);
+    bool pending = ticket->state == SM_TICKET_PENDING;
+    ticket->released = true;
+    list_remove(ticket);
+    pthread_mutex_unlock(&jobs->mutex);
+    if (!pending)
+        free(ticket);
+}
+
+void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    struct sm_ticket *next;
+    for (struct sm_ticket *ticket = jobs->waiting; ticket; ticket = next) {
+        next = ticket->next;
+        if (strcmp(ticket->job_id, job_id) != 0)
+            continue;
+        list_remove(ticket);
+        ticket->state = SM_TICKET_FINISHED;
+        ticket->wake(ticket->arg);
+    }
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+/* --- threads ----------------------------------------------------------------------------- */
+
+bool sm_jobs_stopping(struct sm_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    bool stopping = jobs->stopping;
+    pthread_mutex_unlock(&jobs->mutex);
+    return stopping;
+}
+
+bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
+{
+    int64_t until_ms = sm_clock_monotonic_ms() + ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&jobs->mutex);
+    while (!jobs->stopping && pthread_cond_timedwait(&jobs->changed, &jobs->mutex, &until) == 0)
+        ;
+    bool stopping = jobs->stopping;
+    pthread_mutex_unlock(&jobs->mutex);
+    return stopping;
+}
+
+void *sm_jobs_ticker(void *arg)
+{
+    struct sm_jobs *jobs = arg;
+    while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
+        struct sm_err err = {0};
+        if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
+            sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
+    }
+    return NULL;
+}
+
+static enum sm_code start_thread(pthread_t *out, size_t stack_bytes, void *(*run)(void *arg),
+                                 struct sm_jobs *jobs, struct sm_err *err)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack_bytes);
+    int failed = pthread_create(out, &attributes, run, jobs);
+    pthread_attr_destroy(&attributes);
+    return failed ? sm_err_set(err, SM_NOMEM, "worker: no thread: %s", strerror(failed)) : SM_OK;
+}
+
+static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    jobs->workers = calloc((size_t)workers, sizeof *jobs->workers);
+    if (!jobs->workers)
+        return sm_err_set(err, SM_NOMEM, "%d workers: out of memory", workers);
+    while (code == SM_OK && jobs->workers_count < workers) {
+        code = start_thread(&jobs->workers[jobs->workers_count], WORKER_STACK_BYTES, sm_jobs_worker,
+                            jobs, err);
+        jobs->workers_count += code == SM_OK;
+    }
+    if (code == SM_OK)
+        code = start_thread(&jobs->ticker, TICKER_STACK_BYTES, sm_jobs_ticker, jobs, err);
+    jobs->ticker_runs = code == SM_OK;
+    return code;
+}
+
+enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
+                           struct sm_err *err)
+{
+    assert(params->workers >= 1);
+    *out = NULL;
+    struct sm_jobs *jobs = calloc(1, sizeof *jobs);
+    if (!jobs)
+        return sm_err_set(err, SM_NOMEM, "jobs: out of memory");
+    jobs->store = params->store;
+    jobs->pairs = params->pairs;
+    jobs->queue_max = params->queue_max;
+    sm_id_new(jobs->owner);
+    pthread_mutex_init(&jobs->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&jobs->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    enum sm_code code = start_threads(jobs, params->workers, err);
+    if (code != SM_OK) {
+        sm_jobs_stop(jobs);
+        return code;
+    }
+    *out = jobs;
+    return SM_OK;
+}
+
+void sm_jobs_stop(struct sm_jobs *jobs)
+{
+    if (!jobs)
+        return;
+    pthread_mutex_lock(&jobs->mutex);
+    jobs->stopping = true;
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->mutex);
+    for (int i = 0; i < jobs->workers_count; i++)
+        pthread_join(jobs->workers[i], NULL);
+    if (jobs->ticker_runs)
+        pthread_join(jobs->ticker, NULL);
+
+    pthread_mutex_lock(&jobs->mutex);
+    while (jobs->admitting_count > 0)
+        pthread_cond_wait(&jobs->changed, &jobs->mutex);
+    assert(!jobs->waiting); /* every ticket is released before the stop */
+    pthread_mutex_unlock(&jobs->mutex);
+    pthread_cond_destroy(&jobs->changed);
+    pthread_mutex_destroy(&jobs->mutex);
+    free(jobs->workers);
+    free(jobs);
+}

@@ -1,0 +1,38 @@
+/* What the files of the jobs floor share. Private to it. */
+#ifndef SERVER_JOBS_JOBS_IMPL_H
+#define SERVER_JOBS_JOBS_IMPL_H
+
+#include <pthread.h>
+
+#include "server/jobs/jobs.h"
+
+struct sm_jobs {
+    struct sm_store *store;
+    const struct sm_pairs *pairs;
+    int64_t queue_max;
+    char owner[SM_ID_BYTES]; /* of every lease of this process */
+
+    pthread_mutex_t mutex;  /* guards all below, and every ticket */
+    pthread_cond_t changed; /* stopping, or an admission came back */
+    bool stopping;
+    int64_t reserved_count; /* items that passed the limit and are not in the store's count yet */
+    int admitting_count;    /* admissions whose callback has not run */
+    struct sm_ticket *waiting; /* admitted, not finished */
+
+    pthread_t ticker;
+    bool ticker_runs;
+    pthread_t *workers;
+    int workers_count; /* threads that run */
+};
+
+/* Thread functions; `arg` is the struct sm_jobs. */
+void *sm_jobs_worker(void *arg);
+void *sm_jobs_ticker(void *arg);
+
+bool sm_jobs_stopping(struct sm_jobs *jobs);
+/* Sleeps, but not beyond the stop; true when stopping. */
+bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
+/* Tells the tickets of a job that it has finished. */
+void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id);
+
+#endif

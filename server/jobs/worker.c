@@ -1,0 +1,191 @@
+/* A worker: claim an item, find or compute its score, commit, until the stop.
+ *
+ * Everything that the score depends on stands in the item (image bytes, recipe, pair), and a scorer
+ * is this thread's own, so it does not matter which worker takes what. Scorers are made when the
+ * first item of their pair comes: a service with many pairs pays only for those in use.
+ *
+ * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
+ * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
+ * and offered again until the store takes it; when the service stops first, the item is queued
+ * again at the next start. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/log.h"
+#include "server/jobs/jobs_impl.h"
+
+#define CLAIM_WAIT_MS 200 /* how late a stop may be noticed */
+#define RETRY_MIN_MS  100
+#define RETRY_MAX_MS  5000
+
+struct worker {
+    struct sm_jobs *jobs;
+    struct sm_scorer **scorers; /* by index of the pair; NULL: not made yet */
+};
+
+/* The pair of an item, checked against its recipe. */
+static enum sm_code prepare(const struct sm_pair **pair, int *index, struct sm_recipe *recipe,
+                            const struct worker *w, const struct sm_claim *claim,
+                            struct sm_err *err)
+{
+    const struct sm_pairs *pairs = w->jobs->pairs;
+    const char *reason = "it is not there any more";
+    char digest[65];
+    *index = sm_pairs_find(pairs, claim->pair);
+    *pair = *index < 0 ? NULL : sm_pairs_at(pairs, *index, &reason);
+    if (!*pair)
+        return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair, reason);
+    enum sm_code code = sm_recipe_parse(recipe, claim->recipe, sm_pair_recipe(*pair),
+                                        sm_pair_input_px(*pair), "", err);
+    if (code == SM_OK)
+        code = sm_recipe_digest(digest, recipe, err);
+    if (code == SM_OK && strcmp(digest, claim->recipe_digest) != 0)
+        return sm_err_set(err, SM_CONFLICT,
+                          "the recipe was admitted as %.12s, this version reads it as %.12s",
+                          claim->recipe_digest, digest);
+    return code == SM_OK ? sm_pair_check_recipe(*pair, recipe, err) : code;
+}
+
+/* Failures of the store that may be over a little later. */
+static bool may_pass(enum sm_code code)
+{
+    return code == SM_BUSY || code == SM_IO || code == SM_NOMEM;
+}
+
+/* After a commit: done, another's by now, or left to the next start. */
+static bool settled(enum sm_code code)
+{
+    return code == SM_OK || code == SM_CONFLICT || may_pass(code);
+}
+
+/* Hands a result to the store, until it is taken or refused for good, or the service stops. */
+static enum sm_code commit(struct sm_jobs *jobs, const struct sm_finish *finish, struct sm_err *err)
+{
+    char score_id[SM_ID_BYTES];
+    bool job_finished;
+    int64_t wait_ms = RETRY_MIN_MS;
+    for (;;) {
+        enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
+        if (code == SM_OK && job_finished)
+            sm_jobs_finished(jobs, finish->job_id);
+        if (code == SM_OK || code == SM_NOT_FOUND)
+            return code;
+        sm_log("error", "finish_failed", "{s:s, s:i, s:s}", "job", finish->job_id, "item",
+               finish->index, "detail", err->text);
+        if (!may_pass(code) || sm_jobs_pause(jobs, wait_ms))
+            return code;
+        wait_ms = 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
+    }
+}
+
+static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
+                           const struct sm_err *why)
+{
+    struct sm_err err = {0};
+    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s}", "job", claim->job_id, "item",
+           claim->index, "code", sm_code_name(why->code), "detail", why->text);
+    commit(jobs,
+           &(struct sm_finish){.job_id = claim->job_id,
+                               .index = claim->index,
+                               .owner = jobs->owner,
+                               .error_code = why->code,
+                               .error_text = why->text},
+           &err);
+}
+
+/* True when history had the score, so that nothing is left to do. */
+static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, const char *key)
+{
+    json_t *stored;
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, key, &err);
+    if (code != SM_OK && code != SM_NOT_FOUND)
+        sm_log("warning", "history_failed", "{s:s}", "detail", err.text);
+    if (code != SM_OK)
+        return false;
+    json_decref(stored);
+    code = commit(
+        jobs,
+        &(struct sm_finish){
+            .job_id = claim->job_id, .index = claim->index, .owner = jobs->owner, .key = key},
+        &err);
+    return settled(code);
+}
+
+static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w, int index,
+                            const struct sm_pair *pair, const struct sm_recipe *recipe,
+                            const struct sm_claim *claim, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    *document = NULL;
+    if (!w->scorers[index])
+        code = sm_scorer_new(&w->scorers[index], pair, err);
+    if (code == SM_OK)
+        code =
+            sm_score_image(score, w->scorers[index], recipe, claim->bytes, claim->bytes_count, err);
+    if (code != SM_OK)
+        return code;
+    *document = sm_score_json(score, pair);
+    return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
+}
+
+static void score_item(struct worker *w, const struct sm_claim *claim)
+{
+    const struct sm_pair *pair;
+    struct sm_recipe recipe;
+    struct sm_score score;
+    struct sm_err err = {0};
+    char key[65];
+    json_t *document;
+    int index;
+    enum sm_code code = prepare(&pair, &index, &recipe, w, claim, &err);
+    if (code == SM_OK)
+        code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, &err);
+    if (code == SM_OK && commit_history(w->jobs, claim, key))
+        return;
+    if (code == SM_OK)
+        code = compute(&score, &document, w, index, pair, &recipe, claim, &err);
+    if (code == SM_OK) {
+        code = commit(w->jobs,
+                      &(struct sm_finish){.job_id = claim->job_id,
+                                          .index = claim->index,
+                                          .owner = w->jobs->owner,
+                                          .key = score.key,
+                                          .score = document,
+                                          .m = score.m,
+                                          .pair_digest = score.pair_digest},
+                      &err);
+        if (settled(code))
+            code = SM_OK;
+        json_decref(document);
+    }
+    if (code != SM_OK)
+        commit_failure(w->jobs, claim, &err);
+}
+
+void *sm_jobs_worker(void *arg)
+{
+    struct sm_jobs *jobs = arg;
+    int pairs_count = sm_pairs_count(jobs->pairs);
+    struct worker w = {.jobs = jobs};
+    while (!(w.scorers = calloc((size_t)pairs_count + 1, sizeof *w.scorers)))
+        if (sm_jobs_pause(jobs, RETRY_MAX_MS))
+            return NULL;
+    while (!sm_jobs_stopping(jobs)) {
+        struct sm_claim claim;
+        struct sm_err err = {0};
+        enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, CLAIM_WAIT_MS, &err);
+        if (code == SM_OK) {
+            score_item(&w, &claim);
+            sm_claim_release(&claim);
+        } else if (code != SM_NOT_FOUND) {
+            sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
+            sm_jobs_pause(jobs, RETRY_MAX_MS);
+        }
+    }
+    for (int i = 0; i < pairs_count; i++)
+        sm_scorer_free(w.scorers[i]);
+    free(w.scorers);
+    return NULL;
+}

@@ -1,0 +1,74 @@
+/* The driver seam: the few verbs that the store asks of a database. db_sqlite.c is the only file
+ * that knows SQLite.
+ *
+ *     struct sm_stmt *q;
+ *     if (sm_db_query(&q, db, "SELECT m FROM score WHERE id = $id", err) == SM_OK) {
+ *         bool row;
+ *         sm_stmt_text(q, "$id", id);
+ *         code = sm_stmt_step(q, &row, err);      // row: sm_stmt_get_double(q, 0)
+ *         sm_stmt_reset(q);
+ *     }
+ *
+ * Binding is by name and never fails by itself: the first error is kept and returned by the next
+ * step.
+ *
+ * Owner:   the connection owns its statements and keeps the most used ones prepared. A statement is
+ *          in use from query to reset; what was bound must live as long.
+ * Threads: one thread at a time per connection.
+ * Errors:  SM_BUSY, SM_INTERNAL (a constraint), SM_CORRUPT, SM_LIMIT, SM_IO, SM_NOMEM, with the
+ *          database's own words. */
+#ifndef SERVER_STORE_DB_H
+#define SERVER_STORE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sslmem/err.h"
+
+#define SM_DB_STATEMENTS_MAX 48 /* kept prepared per connection */
+
+struct sm_db;
+struct sm_stmt;
+
+enum sm_db_mode { SM_DB_READ, SM_DB_WRITE /* creates the file, private to its user */ };
+
+enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mode,
+                        struct sm_err *err);
+void sm_db_close(struct sm_db *db);
+
+/* One or several statements that return no rows. */
+enum sm_code sm_db_exec(struct sm_db *db, const char *sql, struct sm_err *err);
+/* Takes the write lock at once, so that a transaction never fails half-way for want of it. */
+enum sm_code sm_db_begin(struct sm_db *db, struct sm_err *err);
+enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err); /* rolls back when it fails */
+void sm_db_rollback(struct sm_db *db);
+/* False after an error that made the database roll back by itself (disk full, I/O error). */
+bool sm_db_in_transaction(const struct sm_db *db);
+/* Moves the log into the database and empties it, unless a reader is in the way; `done` tells. */
+enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err);
+
+/* A prepared statement, ready for binding. */
+enum sm_code sm_db_query(struct sm_stmt **out, struct sm_db *db, const char *sql,
+                         struct sm_err *err);
+void sm_stmt_int(struct sm_stmt *stmt, const char *name, int64_t value);
+void sm_stmt_double(struct sm_stmt *stmt, const char *name, double value);
+void sm_stmt_text(struct sm_stmt *stmt, const char *name, const char *value); /* NULL: SQL NULL */
+void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, size_t bytes_count);
+/* Rows come one by one; `row` is false after the last. */
+enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err);
+/* Steps past the last row and resets; `changes` (may be NULL) counts the rows written. */
+enum sm_code sm_stmt_run(struct sm_stmt *stmt, int64_t *changes, struct sm_err *err);
+void sm_stmt_reset(struct sm_stmt *stmt); /* NULL is accepted */
+
+/* Columns of the current row, valid until the next step or reset. */
+bool sm_stmt_is_null(const struct sm_stmt *stmt, int column);
+int64_t sm_stmt_get_int(const struct sm_stmt *stmt, int column);
+double sm_stmt_get_double(const struct sm_stmt *stmt, int column);
+const char *sm_stmt_get_text(const struct sm_stmt *stmt, int column); /* NULL for SQL NULL */
+const void *sm_stmt_get_blob(const struct sm_stmt *stmt, int column, size_t *bytes_count);
+
+/* Version of the library in use, e.g. "3.40.1". */
+const char *sm_db_version(void);
+
+#endif

@@ -1,0 +1,321 @@
+/* SQLite behind the driver seam.
+ *
+ * Every connection runs with the same settings (`settings` below). WAL lets readers and the writer
+ * work side by side; synchronous FULL makes a commit survive a power cut, because a 202 is a
+ * promise; secure_delete overwrites the bytes of images that were dropped. The writer's connection
+ * is the only one that checkpoints (readers are opened read-only), which keeps SQLite before 3.51.3
+ * away from its WAL-reset bug. No mmap.
+ *
+ * Statements are kept per connection in a table searched by text: the store has few texts, each
+ * asked for many times. The least recently used free one makes room; the texts of listings vary
+ * with their filters.
+ *
+ * A file that is another application's is refused: application_id, or tables in a file that carries
+ * none. */
+#include "server/store/db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define APPLICATION_ID  0x53534c4d /* "SSLM" */
+#define BUSY_TIMEOUT_MS 5000
+
+struct sm_stmt {
+    sqlite3 *handle; /* of the connection, for its error words */
+    sqlite3_stmt *stmt;
+    int bind_result; /* first failure of binding */
+    bool in_use;
+    uint64_t used; /* clock of the last query */
+};
+
+struct sm_db {
+    sqlite3 *handle;
+    struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
+    uint64_t clock;
+};
+
+static const char settings[] = "PRAGMA foreign_keys = ON;"
+                               "PRAGMA trusted_schema = OFF;"
+                               "PRAGMA synchronous = FULL;"
+                               "PRAGMA secure_delete = ON;"
+                               "PRAGMA journal_size_limit = 67108864;";
+
+static const struct {
+    int result;
+    enum sm_code code;
+} codes[] = {
+    {SQLITE_BUSY, SM_BUSY},           {SQLITE_LOCKED, SM_BUSY},     {SQLITE_NOMEM, SM_NOMEM},
+    {SQLITE_CONSTRAINT, SM_INTERNAL}, {SQLITE_CORRUPT, SM_CORRUPT}, {SQLITE_NOTADB, SM_CORRUPT},
+    {SQLITE_TOOBIG, SM_LIMIT},        {SQLITE_MISUSE, SM_INTERNAL}, {SQLITE_RANGE, SM_INTERNAL},
+};
+
+static enum sm_code report(sqlite3 *handle, int result, struct sm_err *err)
+{
+    enum sm_code code = SM_IO;
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i].result == (result & 0xff))
+            code = codes[i].code;
+    return sm_err_set(err, code, "database: %s (SQLite code %d)",
+                      handle ? sqlite3_errmsg(handle) : sqlite3_errstr(result), result);
+}
+
+enum sm_code sm_db_exec(struct sm_db *db, const char *sql, struct sm_err *err)
+{
+    int result = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    return result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
+}
+
+/* First column of the first row of `sql`. */
+static enum sm_code read_int(int64_t *out, struct sm_db *db, const char *sql, struct sm_err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int result = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_step(stmt);
+    if (result == SQLITE_ROW)
+        *out = sqlite3_column_int64(stmt, 0);
+    enum sm_code code = result == SQLITE_ROW ? SM_OK : report(db->handle, result, err);
+    sqlite3_finalize(stmt);
+    return code;
+}
+
+static enum sm_code claim_file(struct sm_db *db, const char *path, struct sm_err *err)
+{
+    int64_t id, tables;
+    enum sm_code code = read_int(&id, db, "PRAGMA application_id", err);
+    if (code == SM_OK)
+        code = read_int(&tables, db, "SELECT COUNT(*) FROM sqlite_master", err);
+    if (code != SM_OK)
+        return code;
+    if (id != APPLICATION_ID && (id != 0 || tables != 0))
+        return sm_err_set(err, SM_CONFLICT,
+                          "%s is another application's database: application_id %lld, not %d", path,
+                          (long long)id, APPLICATION_ID);
+    return sm_db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x53534c4d;", err);
+}
+
+enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mode,
+                        struct sm_err *err)
+{
+    *out = NULL;
+    if (mode == SM_DB_WRITE) {
+        /* Made by us so that it is private; the log and its index take over the mode. */
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return sm_err_set(err, SM_IO, "database %s: %s", path, strerror(errno));
+        close(fd);
+    }
+    struct sm_db *db = calloc(1, sizeof *db);
+    if (!db)
+        return sm_err_set(err, SM_NOMEM, "database connection: out of memory");
+
+    int flags = mode == SM_DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    int result = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    enum sm_code code = SM_OK;
+    if (result != SQLITE_OK) {
+        code = report(db->handle, result, err);
+        goto out;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    code = sm_db_exec(db, settings, err);
+    if (code == SM_OK && mode == SM_DB_WRITE)
+        code = claim_file(db, path, err);
+out:
+    if (code != SM_OK) {
+        sm_db_close(db);
+        return code;
+    }
+    *out = db;
+    return SM_OK;
+}
+
+void sm_db_close(struct sm_db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < SM_DB_STATEMENTS_MAX; i++)
+        sqlite3_finalize(db->statements[i].stmt);
+    int result = sqlite3_close(db->handle);
+    assert(result == SQLITE_OK);
+    (void)result;
+    free(db);
+}
+
+enum sm_code sm_db_begin(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "BEGIN IMMEDIATE", err);
+}
+
+enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
+{
+    enum sm_code code = sm_db_exec(db, "COMMIT", err);
+    if (code != SM_OK)
+        sm_db_rollback(db);
+    return code;
+}
+
+void sm_db_rollback(struct sm_db *db)
+{
+    if (sm_db_in_transaction(db))
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool sm_db_in_transaction(const struct sm_db *db)
+{
+    return !sqlite3_get_autocommit(db->handle);
+}
+
+enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
+{
+    sqlite3_busy_timeout(db->handle, 0);
+    int result =
+        sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    *done = result == SQLITE_OK;
+    if (result == SQLITE_OK || result == SQLITE_BUSY)
+        return SM_OK;
+    return report(db->handle, result, err);
+}
+
+/* The slot with this text, or else the free one that was used longest ago. */
+static struct sm_stmt *find_slot(struct sm_db *db, const char *sql)
+{
+    struct sm_stmt *oldest = NULL;
+    for (size_t i = 0; i < SM_DB_STATEMENTS_MAX; i++) {
+        struct sm_stmt *slot = &db->statements[i];
+        if (slot->in_use)
+            continue;
+        if (slot->stmt && strcmp(sqlite3_sql(slot->stmt), sql) == 0)
+            return slot;
+        if (!oldest || slot->used < oldest->used)
+            oldest = slot;
+    }
+    assert(oldest); /* nobody holds that many at once */
+    sqlite3_finalize(oldest->stmt);
+    *oldest = (struct sm_stmt){.handle = db->handle};
+    return oldest;
+}
+
+enum sm_code sm_db_query(struct sm_stmt **out, struct sm_db *db, const char *sql,
+                         struct sm_err *err)
+{
+    *out = NULL;
+    struct sm_stmt *slot = find_slot(db, sql);
+    if (!slot->stmt) {
+        int result =
+            sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &slot->stmt, NULL);
+        if (result != SQLITE_OK)
+            return report(db->handle, result, err);
+    }
+    slot->in_use = true;
+    slot->used = ++db->clock;
+    slot->bind_result = SQLITE_OK;
+    *out = slot;
+    return SM_OK;
+}
+
+static int parameter(struct sm_stmt *stmt, const char *name)
+{
+    int index = sqlite3_bind_parameter_index(stmt->stmt, name);
+    assert(index > 0); /* the text has no such parameter */
+    return index;
+}
+
+static void keep(struct sm_stmt *stmt, int result)
+{
+    if (stmt->bind_result == SQLITE_OK)
+        stmt->bind_result = result;
+}
+
+void sm_stmt_int(struct sm_stmt *stmt, const char *name, int64_t value)
+{
+    keep(stmt, sqlite3_bind_int64(stmt->stmt, parameter(stmt, name), value));
+}
+
+void sm_stmt_double(struct sm_stmt *stmt, const char *name, double value)
+{
+    keep(stmt, sqlite3_bind_double(stmt->stmt, parameter(stmt, name), value));
+}
+
+void sm_stmt_text(struct sm_stmt *stmt, const char *name, const char *value)
+{
+    keep(stmt, sqlite3_bind_text(stmt->stmt, parameter(stmt, name), value, -1, SQLITE_STATIC));
+}
+
+void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, size_t bytes_count)
+{
+    keep(stmt, sqlite3_bind_blob64(stmt->stmt, parameter(stmt, name), bytes ? bytes : "",
+                                   bytes_count, SQLITE_STATIC));
+}
+
+enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
+{
+    assert(stmt->in_use);
+    *row = false;
+    if (stmt->bind_result != SQLITE_OK)
+        return report(NULL, stmt->bind_result, err);
+    int result = sqlite3_step(stmt->stmt);
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        return report(stmt->handle, result, err);
+    *row = result == SQLITE_ROW;
+    return SM_OK;
+}
+
+enum sm_code sm_stmt_run(struct sm_stmt *stmt, int64_t *changes, struct sm_err *err)
+{
+    bool row = true;
+    enum sm_code code = SM_OK;
+    while (code == SM_OK && row)
+        code = sm_stmt_step(stmt, &row, err);
+    if (code == SM_OK && changes)
+        *changes = sqlite3_changes64(stmt->handle);
+    sm_stmt_reset(stmt);
+    return code;
+}
+
+void sm_stmt_reset(struct sm_stmt *stmt)
+{
+    if (!stmt)
+        return;
+    sqlite3_reset(stmt->stmt);
+    sqlite3_clear_bindings(stmt->stmt);
+    stmt->in_use = false;
+}
+
+bool sm_stmt_is_null(const struct sm_stmt *stmt, int column)
+{
+    return sqlite3_column_type(stmt->stmt, column) == SQLITE_NULL;
+}
+
+int64_t sm_stmt_get_int(const struct sm_stmt *stmt, int column)
+{
+    return sqlite3_column_int64(stmt->stmt, column);
+}
+
+double sm_stmt_get_double(const struct sm_stmt *stmt, int column)
+{
+    return sqlite3_column_double(stmt->stmt, column);
+}
+
+const char *sm_stmt_get_text(const struct sm_stmt *stmt, int column)
+{
+    return (const char *)sqlite3_column_text(stmt->stmt, column);
+}
+
+const void *sm_stmt_get_blob(const struct sm_stmt *stmt, int column, size_t *bytes_count)
+{
+    const void *bytes = sqlite3_column_blob(stmt->stmt, column);
+    *bytes_count = (size_t)sqlite3_column_bytes(stmt->stmt, column);
+    return bytes;
+}
+
+const char *sm_db_version(void)
+{
+    return sqlite3_libversion();
+}

@@ -1,0 +1,199 @@
+/* Life of the store: the lock, the schema, recovery, the counters, the readers.
+ *
+ * The daemon lock is an flock on "<db>.lock": it ends with the process, however that ends, and it
+ * is a file of its own because SQLite's locks on the database would be dropped by any other
+ * descriptor of ours that is closed. Holding it, we know that whatever the database calls running
+ * is nobody's any more.
+ *
+ * The two counters are in memory because they are asked for on every request: `active` grows when
+ * an admission is queued (so that a full queue is seen at once) and `waiting` when it is committed
+ * (so that a claim finds its row). */
+#include "server/store/store_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "server/base/log.h"
+#include "server/store/migrate.h"
+
+static enum sm_code take_lock(int *out, const char *path, struct sm_err *err)
+{
+    char lock_path[4096];
+    int length = snprintf(lock_path, sizeof lock_path, "%s.lock", path);
+    if (length < 0 || (size_t)length >= sizeof lock_path)
+        return sm_err_set(err, SM_LIMIT, "database path has %zu bytes, at most %zu", strlen(path),
+                          sizeof lock_path - sizeof ".lock");
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return sm_err_set(err, SM_IO, "lock %s: %s", lock_path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int why = errno;
+        close(fd);
+        if (why == EWOULDBLOCK)
+            return sm_err_set(err, SM_CONFLICT, "database %s is in use: another process holds %s",
+                              path, lock_path);
+        return sm_err_set(err, SM_IO, "lock %s: %s", lock_path, strerror(why));
+    }
+    *out = fd;
+    return SM_OK;
+}
+
+enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err)
+{
+    int fd = -1;
+    struct sm_db *db = NULL;
+    *applied = 0;
+    enum sm_code code = take_lock(&fd, path, err);
+    if (code == SM_OK)
+        code = sm_db_open(&db, path, SM_DB_WRITE, err);
+    if (code == SM_OK)
+        code = sm_migrate(db, sm_embedded, applied, err);
+    sm_db_close(db);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+static enum sm_code count_items(int64_t *out, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db, "SELECT COUNT(*) FROM item WHERE state = 'queued'", err);
+    if (code != SM_OK)
+        return code;
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK)
+        *out = sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* Takes over what the process before us left. */
+static enum sm_code recover(struct sm_store *store, struct sm_err *err)
+{
+    struct sm_requeued requeued = {0};
+    struct sm_db *db = store->write_db;
+    enum sm_code code = sm_db_begin(db, err);
+    if (code == SM_OK)
+        code = sm_store_requeue(&requeued, db, INT64_MAX, err);
+    if (code == SM_OK)
+        code = count_items(&store->waiting_count, db, err);
+    if (code == SM_OK)
+        code = sm_db_commit(db, err);
+    if (code != SM_OK) {
+        sm_db_rollback(db);
+        return code;
+    }
+    store->active_count = store->waiting_count;
+    if (requeued.queued_count + requeued.failed_count > 0)
+        sm_log("info", "items_recovered", "{s:I, s:I}", "queued", (json_int_t)requeued.queued_count,
+               "failed", (json_int_t)requeued.failed_count);
+    return SM_OK;
+}
+
+enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err)
+{
+    int applied = 0;
+    *out = NULL;
+    struct sm_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return sm_err_set(err, SM_NOMEM, "store: out of memory");
+    store->lock_fd = -1;
+    pthread_mutex_init(&store->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&store->came, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    enum sm_code code = SM_OK;
+    store->path = strdup(path);
+    if (!store->path)
+        code = sm_err_set(err, SM_NOMEM, "store: out of memory");
+    if (code == SM_OK)
+        code = take_lock(&store->lock_fd, path, err);
+    if (code == SM_OK)
+        code = sm_db_open(&store->write_db, path, SM_DB_WRITE, err);
+    if (code == SM_OK)
+        code = sm_migrate(store->write_db, sm_embedded, &applied, err);
+    if (code == SM_OK)
+        code = recover(store, err);
+    if (code == SM_OK)
+        code = sm_writer_start(&store->writer, store->write_db, err);
+    if (code != SM_OK) {
+        sm_store_close(store);
+        return code;
+    }
+    sm_log("info", "database_ready", "{s:s, s:s, s:i}", "path", path, "sqlite", sm_db_version(),
+           "migrations_applied", applied);
+    *out = store;
+    return SM_OK;
+}
+
+void sm_store_close(struct sm_store *store)
+{
+    if (!store)
+        return;
+    sm_writer_stop(store->writer);
+    for (int i = 0; i < store->readers_count; i++)
+        sm_db_close(store->readers[i]);
+    sm_db_close(store->write_db);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    pthread_cond_destroy(&store->came);
+    pthread_mutex_destroy(&store->mutex);
+    free(store->path);
+    free(store);
+}
+
+enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
+{
+    *out = NULL;
+    pthread_mutex_lock(&store->mutex);
+    if (store->readers_count > 0)
+        *out = store->readers[--store->readers_count];
+    pthread_mutex_unlock(&store->mutex);
+    return *out ? SM_OK : sm_db_open(out, store->path, SM_DB_READ, err);
+}
+
+void sm_store_reader_give(struct sm_store *store, struct sm_db *db)
+{
+    pthread_mutex_lock(&store->mutex);
+    bool kept = store->readers_count < SM_READERS_MAX;
+    if (kept)
+        store->readers[store->readers_count++] = db;
+    pthread_mutex_unlock(&store->mutex);
+    if (!kept)
+        sm_db_close(db);
+}
+
+void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->waiting_count += waiting;
+    store->active_count += active;
+    if (waiting == 1)
+        pthread_cond_signal(&store->came);
+    else if (waiting > 1)
+        pthread_cond_broadcast(&store->came);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+int64_t sm_store_queued_count(struct sm_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    int64_t count = store->active_count;
+    pthread_mutex_unlock(&store->mutex);
+    return count;
+}
+
+bool sm_store_healthy(struct sm_store *store)
+{
+    return sm_writer_healthy(store->writer);
+}

@@ -1,0 +1,211 @@
+/* A queue, a thread, one transaction per turn.
+ *
+ * Why a group: with synchronous FULL a commit costs a flush of the disk, whatever it holds. While
+ * one group is flushed the next one gathers, so the more there is to write, the cheaper each write
+ * becomes, and nobody waits for a timer.
+ *
+ * When nothing came for IDLE_MS after a commit, the log is folded into the database and emptied:
+ * the log stays small, and the bytes of images that were dropped are gone from it too. */
+#include "server/store/writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/base/log.h"
+
+#define IDLE_MS 1000
+
+struct sm_writer {
+    struct sm_db *db;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t posted;
+    pthread_cond_t called; /* a sm_writer_call is done */
+    struct sm_write *first, **last;
+    bool stopping, healthy;
+    bool dirty; /* the log holds something; the writer thread's own */
+};
+
+static void run_one(struct sm_writer *writer, struct sm_write *write)
+{
+    struct sm_db *db = writer->db;
+    write->err = (struct sm_err){0};
+    write->code = sm_db_exec(db, "SAVEPOINT one_write", &write->err);
+    if (write->code != SM_OK)
+        return;
+    write->code = write->run(write, db, &write->err);
+    if (write->code == SM_OK)
+        write->code = sm_db_exec(db, "RELEASE one_write", &write->err);
+    if (write->code != SM_OK && sm_db_in_transaction(db))
+        sm_db_exec(db, "ROLLBACK TO one_write; RELEASE one_write", NULL);
+}
+
+/* Runs every write of the group in one transaction; `err` says why the transaction as a whole
+ * failed. */
+static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, struct sm_err *err)
+{
+    enum sm_code code = sm_db_begin(writer->db, err);
+    for (struct sm_write *w = group; w && code == SM_OK; w = w->next) {
+        run_one(writer, w);
+        if (!sm_db_in_transaction(writer->db)) {
+            *err = w->err;
+            code = w->code;
+        }
+    }
+    if (code == SM_OK)
+        code = sm_db_commit(writer->db, err);
+    return code;
+}
+
+static void finish_group(struct sm_writer *writer, struct sm_write *group, enum sm_code code,
+                         const struct sm_err *err)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool was_healthy = writer->healthy;
+    writer->healthy = code == SM_OK;
+    pthread_mutex_unlock(&writer->mutex);
+    if (code != SM_OK)
+        sm_log("error", "commit_failed", "{s:s}", "detail", err->text);
+    else if (!was_healthy)
+        sm_log("info", "commit_recovered", NULL);
+    while (group) {
+        struct sm_write *w = group;
+        group = w->next; /* `done` may free w */
+        if (code != SM_OK)
+            w->done(w, code, err);
+        else
+            w->done(w, w->code, &w->err);
+    }
+}
+
+/* Waits for a group. NULL: stopped, nothing left, or (idle) nothing came in time. */
+static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *stop)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_MS / 1000;
+    int waited = 0;
+    pthread_mutex_lock(&writer->mutex);
+    while (!writer->first && !writer->stopping && waited != ETIMEDOUT)
+        waited = writer->dirty ? pthread_cond_timedwait(&writer->posted, &writer->mutex, &until)
+                               : pthread_cond_wait(&writer->posted, &writer->mutex);
+    struct sm_write *group = writer->first;
+    writer->first = NULL;
+    writer->last = &writer->first;
+    *stop = writer->stopping && !group;
+    *idle = !group;
+    pthread_mutex_unlock(&writer->mutex);
+    return group;
+}
+
+static void *writer_thread(void *arg)
+{
+    struct sm_writer *writer = arg;
+    struct sm_err err;
+    bool idle, stop = false, clean;
+    while (!stop) {
+        struct sm_write *group = take_group(writer, &idle, &stop);
+        err = (struct sm_err){0};
+        if (group) {
+            enum sm_code code = run_group(writer, group, &err);
+            writer->dirty = true;
+            finish_group(writer, group, code, &err);
+        } else if (idle && writer->dirty) {
+            if (sm_db_checkpoint(writer->db, &clean, &err) != SM_OK)
+                sm_log("warning", "checkpoint_failed", "{s:s}", "detail", err.text);
+            writer->dirty = !clean;
+        }
+    }
+    return NULL;
+}
+
+enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db, struct sm_err *err)
+{
+    *out = NULL;
+    struct sm_writer *writer = calloc(1, sizeof *writer);
+    if (!writer)
+        return sm_err_set(err, SM_NOMEM, "database writer: out of memory");
+    writer->db = db;
+    writer->last = &writer->first;
+    writer->healthy = true;
+    writer->dirty = true;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer->posted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&writer->called, NULL);
+    pthread_mutex_init(&writer->mutex, NULL);
+    int failed = pthread_create(&writer->thread, NULL, writer_thread, writer);
+    if (failed) {
+        pthread_mutex_destroy(&writer->mutex);
+        pthread_cond_destroy(&writer->called);
+        pthread_cond_destroy(&writer->posted);
+        free(writer);
+        return sm_err_set(err, SM_NOMEM, "database writer: no thread: %s", strerror(failed));
+    }
+    *out = writer;
+    return SM_OK;
+}
+
+void sm_writer_stop(struct sm_writer *writer)
+{
+    if (!writer)
+        return;
+    pthread_mutex_lock(&writer->mutex);
+    writer->stopping = true;
+    pthread_cond_signal(&writer->posted);
+    pthread_mutex_unlock(&writer->mutex);
+    pthread_join(writer->thread, NULL);
+    pthread_mutex_destroy(&writer->mutex);
+    pthread_cond_destroy(&writer->called);
+    pthread_cond_destroy(&writer->posted);
+    free(writer);
+}
+
+void sm_writer_post(struct sm_writer *writer, struct sm_write *write)
+{
+    write->next = NULL;
+    pthread_mutex_lock(&writer->mutex);
+    *writer->last = write;
+    writer->last = &write->next;
+    pthread_cond_signal(&writer->posted);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+static void call_done(struct sm_write *write, enum sm_code code, const struct sm_err *err)
+{
+    struct sm_writer *writer = write->caller_of;
+    pthread_mutex_lock(&writer->mutex);
+    write->code = code;
+    write->err = *err;
+    write->finished = true;
+    pthread_cond_broadcast(&writer->called);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+enum sm_code sm_writer_call(struct sm_writer *writer, struct sm_write *write, struct sm_err *err)
+{
+    write->done = call_done;
+    write->caller_of = writer;
+    write->finished = false;
+    sm_writer_post(writer, write);
+    pthread_mutex_lock(&writer->mutex);
+    while (!write->finished)
+        pthread_cond_wait(&writer->called, &writer->mutex);
+    pthread_mutex_unlock(&writer->mutex);
+    if (write->code != SM_OK && err)
+        *err = write->err;
+    return write->code;
+}
+
+bool sm_writer_healthy(struct sm_writer *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool healthy = writer->healthy;
+    pthread_mutex_unlock(&writer->mutex);
+    return healthy;
+}

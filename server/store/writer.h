@@ -1,0 +1,44 @@
+/* The writer: one thread that owns the connection that writes, and group commit.
+ *
+ *     struct admission { struct sm_write write; … };
+ *     a->write = (struct sm_write){.run = run_admission, .done = admitted};
+ *     sm_writer_post(writer, &a->write);              // returns at once
+ *
+ * All writes queued when the thread looks go into one transaction, each inside its own savepoint:
+ * one that fails leaves no trace and does not fail the others. After the commit every write's
+ * `done` is called, in order, with its own result; when the commit itself fails, with the commit's.
+ * Callbacks of one group run before any write of the next.
+ *
+ * Owner:   the poster owns the write until `done` was called, which may free it.
+ * Threads: post and call from any thread but the writer's own (post also from `done`). */
+#ifndef SERVER_STORE_WRITER_H
+#define SERVER_STORE_WRITER_H
+
+#include "server/store/db.h"
+
+struct sm_write;
+typedef enum sm_code sm_write_run(struct sm_write *write, struct sm_db *db, struct sm_err *err);
+typedef void sm_write_done(struct sm_write *write, enum sm_code code, const struct sm_err *err);
+
+struct sm_write {
+    sm_write_run *run;
+    sm_write_done *done;
+    /* the writer's own */
+    struct sm_write *next;
+    enum sm_code code;
+    struct sm_err err;
+    struct sm_writer *caller_of;
+    bool finished;
+};
+
+struct sm_writer;
+
+/* The connection is the writer's until stop; it stays the caller's to close. */
+enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db, struct sm_err *err);
+void sm_writer_stop(struct sm_writer *writer); /* commits what is queued, then ends the thread */
+void sm_writer_post(struct sm_writer *writer, struct sm_write *write);
+/* Posts and waits for the commit; `done` is the writer's to set. */
+enum sm_code sm_writer_call(struct sm_writer *writer, struct sm_write *write, struct sm_err *err);
+bool sm_writer_healthy(struct sm_writer *writer); /* the last commit succeeded */
+
+#endif

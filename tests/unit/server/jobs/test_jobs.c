@@ -1,0 +1,461 @@
+/* Jobs on real (tiny) pairs: same bits for any number of workers, tickets, failures, history, the
+ * stop. */
+#include "tests/unit/server/store/fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "server/jobs/jobs.h"
+
+#define GOLDEN "tests/golden/score"
+
+static struct sm_pairs *pairs;
+static struct sm_file wide, tall;
+static struct sm_jobs *jobs;
+
+static int load(void **state)
+{
+    (void)state;
+    sm_blas_single_thread(); /* as the service does */
+    assert_code(SM_OK, sm_pairs_load(&pairs, GOLDEN, "blas", &err));
+    assert_true(sm_pairs_find(pairs, "resnet") >= 0);
+    assert_code(SM_OK, sm_file_map(&wide, GOLDEN "/wide.png", 1 << 20, &err));
+    assert_code(SM_OK, sm_file_map(&tall, GOLDEN "/tall.png", 1 << 20, &err));
+    return 0;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    sm_file_release(&wide);
+    sm_file_release(&tall);
+    sm_pairs_free(pairs);
+    return 0;
+}
+
+static void start(int workers, int64_t queue_max)
+{
+    assert_code(SM_OK, sm_jobs_start(&jobs,
+                                     &(struct sm_jobs_params){.store = store,
+                                                              .pairs = pairs,
+                                                              .workers = workers,
+                                                              .queue_max = queue_max},
+                                     &err));
+}
+
+static void stop(void)
+{
+    sm_jobs_stop(jobs);
+    jobs = NULL;
+}
+
+/* --- a client ---------------------------------------------------------------------------- */
+
+struct client {
+    struct sm_ticket *ticket;
+    char id[SM_ID_BYTES];
+    sem_t woken;
+    atomic_int wakes;
+};
+
+static void wake(void *arg)
+{
+    struct client *client = arg;
+    client->wakes++;
+    sem_post(&client->woken);
+}
+
+/* Submits `count` images of `pair` under its own recipe with another seed. */
+static enum sm_code submit(struct client *client, const char *pair, uint64_t seed,
+                           const struct sm_file *images, int count)
+{
+    struct sm_item_in items[8];
+    int index = sm_pairs_find(pairs, pair);
+    struct sm_recipe recipe = *sm_pair_recipe(
+        sm_pairs_at(pairs, index < 0 ? sm_pairs_find(pairs, "resnet") : index, NULL));
+    recipe.seed = seed;
+    struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
+    for (int i = 0; i < count; i++) {
+        items[i] = (struct sm_item_in){.name = "image",
+                                       .media_type = "image/png",
+                                       .bytes = images[i].bytes,
+                                       .bytes_count = images[i].bytes_count};
+        sm_sha256_hex(items[i].image_digest, images[i].bytes, images[i].bytes_count);
+    }
+    *client = (struct client){0};
+    sem_init(&client->woken, 0, 0);
+    sm_id_new(client->id);
+    memcpy(job.id, client->id, sizeof job.id);
+    assert_code(SM_OK, sm_recipe_digest(job.recipe_digest, &recipe, &err));
+    json_t *document = sm_recipe_json(&recipe);
+    job.recipe = document;
+    enum sm_code code = sm_jobs_submit(&client->ticket, jobs, &job, wake, client, &err);
+    json_decref(document);
+    return code;
+}
+
+static enum sm_ticket_state await(struct client *client, enum sm_ticket_state at_least)
+{
+    enum sm_ticket_state state;
+    while ((state = sm_ticket_state(client->ticket, &err)) < at_least)
+        while (sem_wait(&client->woken) != 0)
+            ;
+    return state;
+}
+
+/* Waits for the end; returns the job with its scores. */
+static json_t *complete(struct client *client)
+{
+    json_t *job;
+    assert_int_equal(await(client, SM_TICKET_FINISHED), SM_TICKET_FINISHED);
+    sm_ticket_release(client->ticket);
+    assert_code(SM_OK, sm_store_job_with_scores(&job, store, client->id, &err));
+    return job;
+}
+
+static json_t *item_of(const json_t *job, size_t index)
+{
+    return json_array_get(json_object_get(job, "items"), index);
+}
+
+/* --- scores ------------------------------------------------------------------------------ */
+
+enum { SEEDS = 6 };
+static const char *const names[] = {"resnet", "vit"};
+
+/* Every pair, seed and image through `workers` workers; texts without id and time. */
+static void score_all(char *out[2 * SEEDS * 2], int workers)
+{
+    struct client clients[2 * SEEDS];
+    const struct sm_file images[2] = {wide, tall};
+    setup(NULL);
+    start(workers, 1000);
+    for (int k = 0; k < 2 * SEEDS; k++)
+        assert_code(SM_OK, submit(&clients[k], names[k % 2], (uint64_t)k / 2, images, 2));
+    for (int k = 0; k < 2 * SEEDS; k++) {
+        json_t *job = complete(&clients[k]);
+        assert_string_equal(text_at(job, "state"), "succeeded");
+        for (size_t i = 0; i < 2; i++) {
+            json_t *score = json_object_get(item_of(job, i), "score");
+            assert_true(sm_id_valid(text_at(score, "id")));
+            json_object_del(score, "id");
+            json_object_del(score, "created");
+            out[2 * k + (int)i] = json_dumps(score, JSON_COMPACT | JSON_REAL_PRECISION(17));
+        }
+        json_decref(job);
+    }
+    stop();
+    teardown(NULL);
+}
+
+/* As the library gives it to anybody, without a service. */
+static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_file *image)
+{
+    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, pair_name), NULL);
+    struct sm_recipe recipe = *sm_pair_recipe(pair);
+    struct sm_scorer *scorer;
+    struct sm_score score;
+    recipe.seed = seed;
+    assert_code(SM_OK, sm_scorer_new(&scorer, pair, &err));
+    assert_code(SM_OK,
+                sm_score_image(&score, scorer, &recipe, image->bytes, image->bytes_count, &err));
+    json_t *document = sm_score_json(&score, pair);
+    char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(document);
+    sm_scorer_free(scorer);
+    return text;
+}
+
+static void same_bits_for_any_number_of_workers(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * SEEDS * 2 };
+    char *one[COUNT], *four[COUNT];
+    score_all(one, 1);
+    score_all(four, 4);
+    for (int k = 0; k < COUNT; k++) {
+        char *alone = score_alone(names[k / 2 % 2], (uint64_t)k / 4, k % 2 ? &tall : &wide);
+        assert_string_equal(one[k], four[k]);
+        assert_string_equal(one[k], alone);
+        for (int j = 0; j < k; j++)
+            assert_string_not_equal(one[j], one[k]);
+        free(alone);
+    }
+    for (int k = 0; k < COUNT; k++) {
+        free(one[k]);
+        free(four[k]);
+    }
+}
+
+static void a_second_request_is_answered_from_history(void **state)
+{
+    (void)state;
+    struct client client;
+    start(2, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    json_t *first = complete(&client);
+    assert_true(json_is_false(json_object_get(item_of(first, 0), "from_history")));
+    stop();
+    reopen();
+    start(2, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    json_t *second = complete(&client);
+    assert_true(json_is_true(json_object_get(item_of(second, 0), "from_history")));
+    assert_true(json_equal(json_object_get(item_of(first, 0), "score"),
+                           json_object_get(item_of(second, 0), "score")));
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 1);
+    json_decref(first);
+    json_decref(second);
+    stop();
+}
+
+static void columns_agree_with_the_document(void **state)
+{
+    (void)state;
+    struct client client;
+    struct sm_score_page page;
+    start(1, 10);
+    assert_code(SM_OK, submit(&client, "vit", 3, &tall, 1));
+    json_t *job = complete(&client);
+    const char *digest = text_at(item_of(job, 0), "image");
+    double m = json_real_value(json_object_get(json_object_get(item_of(job, 0), "score"), "m"));
+    struct sm_score_filter filter = {.pair = "vit",
+                                     .image_digest = digest,
+                                     .has_min = true,
+                                     .min = m,
+                                     .has_max = true,
+                                     .max = m,
+                                     .limit = 5};
+    assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
+    assert_int_equal(json_array_size(page.scores), 1);
+    json_decref(page.scores);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE length(key) = 64 AND "
+                              "length(pair_digest) = 64 AND length(recipe_digest) = 64"),
+                     1);
+    json_decref(job);
+    stop();
+}
+
+static void what_is_wrong_with_an_item_fails_that_item(void **state)
+{
+    (void)state;
+    struct client client;
+    const struct sm_file images[] = {
+        wide, {(const uint8_t *)"no image", 8}, {wide.bytes, wide.bytes_count / 2}};
+    start(2, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 5, images, 3));
+    json_t *job = complete(&client);
+    assert_string_equal(text_at(job, "state"), "succeeded");
+    assert_int_equal(json_integer_value(json_object_get(job, "succeeded_count")), 1);
+    assert_int_equal(json_integer_value(json_object_get(job, "failed_count")), 2);
+    assert_string_equal(text_at(json_object_get(item_of(job, 1), "error"), "code"), "unsupported");
+    assert_string_equal(text_at(json_object_get(item_of(job, 2), "error"), "code"), "corrupt");
+    assert_true(strlen(text_at(json_object_get(item_of(job, 2), "error"), "detail")) > 10);
+    json_decref(job);
+
+    assert_code(SM_OK, submit(&client, "gone", 5, images, 1));
+    job = complete(&client);
+    assert_string_equal(text_at(job, "state"), "failed");
+    json_t *error = json_object_get(item_of(job, 0), "error");
+    assert_string_equal(text_at(error, "code"), "not_found");
+    assert_string_equal(text_at(error, "detail"),
+                        "pair gone is not loaded: it is not there any more");
+    json_decref(job);
+    stop();
+}
+
+/* --- tickets ----------------------------------------------------------------------------- */
+
+static sem_t gate;
+
+/* Holds the writer thread, so that nothing is committed until the gate opens. */
+static enum sm_code run_gate(struct sm_write *write, struct sm_db *db, struct sm_err *why)
+{
+    (void)write, (void)db, (void)why;
+    while (sem_wait(&gate) != 0)
+        ;
+    return SM_OK;
+}
+
+static void gate_passed(struct sm_write *write, enum sm_code code, const struct sm_err *why)
+{
+    (void)write, (void)code, (void)why;
+}
+
+static struct sm_write held = {.run = run_gate, .done = gate_passed};
+
+static void hold_commits(void)
+{
+    sem_init(&gate, 0, 0);
+    sm_writer_post(store->writer, &held);
+}
+
+static void wakes_come_in_order_and_only_twice(void **state)
+{
+    (void)state;
+    struct client client;
+    start(1, 10);
+    hold_commits();
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    assert_int_equal(sm_ticket_state(client.ticket, &err), SM_TICKET_PENDING);
+    assert_int_equal(client.wakes, 0);
+    sem_post(&gate);
+    while (sem_wait(&client.woken) != 0)
+        ;
+    assert_true(sm_ticket_state(client.ticket, &err) >= SM_TICKET_ADMITTED);
+    json_t *job = complete(&client);
+    json_decref(job);
+    assert_int_equal(client.wakes, 2);
+    stop();
+    assert_int_equal(client.wakes, 2);
+}
+
+static void no_wake_comes_after_release(void **state)
+{
+    (void)state;
+    struct client pending, admitted_one, last;
+    start(1, 10);
+    hold_commits();
+    assert_code(SM_OK, submit(&pending, "resnet", 1, &wide, 1));
+    sm_ticket_release(pending.ticket);
+    assert_code(SM_OK, submit(&admitted_one, "resnet", 2, &wide, 1));
+    assert_code(SM_OK, submit(&last, "resnet", 3, &wide, 1));
+    sem_post(&gate);
+    await(&admitted_one, SM_TICKET_ADMITTED);
+    sm_ticket_release(admitted_one.ticket);
+    int wakes = admitted_one.wakes;
+    json_decref(complete(&last));
+    stop();
+    assert_int_equal(pending.wakes, 0);
+    assert_int_equal(admitted_one.wakes, wakes);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM job WHERE state IN ('succeeded', 'queued')"),
+                     3);
+}
+
+static void a_full_queue_is_busy(void **state)
+{
+    (void)state;
+    struct client clients[3], refused;
+    const struct sm_file four[4] = {wide, tall, wide, tall};
+    start(1, 3);
+    assert_code(SM_BUSY, submit(&refused, "resnet", 0, four, 4));
+    assert_null(refused.ticket);
+    assert_string_equal(err.text, "the queue holds 0 images of at most 3, no room for 4");
+    hold_commits();
+    for (int i = 0; i < 3; i++)
+        assert_code(SM_OK, submit(&clients[i], "resnet", (uint64_t)i, &wide, 1));
+    assert_code(SM_BUSY, submit(&refused, "resnet", 9, &wide, 1));
+    assert_string_equal(err.text, "the queue holds 3 images of at most 3, no room for 1");
+    sem_post(&gate);
+    for (int i = 0; i < 3; i++)
+        json_decref(complete(&clients[i]));
+    assert_code(SM_OK, submit(&clients[0], "resnet", 9, four, 3));
+    json_decref(complete(&clients[0]));
+    stop();
+}
+
+static void a_failed_admission_is_told(void **state)
+{
+    (void)state;
+    struct client first, second;
+    start(1, 10);
+    assert_code(SM_OK, submit(&first, "resnet", 1, &wide, 1));
+    json_decref(complete(&first));
+    struct sm_item_in item = {
+        .name = "", .media_type = "image/png", .bytes = "x", .bytes_count = 1};
+    struct sm_job_in job = {.pair = "resnet", .items = &item, .items_count = 1};
+    json_t *recipe = json_object();
+    job.recipe = recipe;
+    memcpy(job.id, first.id, sizeof job.id); /* taken */
+    second = (struct client){0};
+    sem_init(&second.woken, 0, 0);
+    assert_code(SM_OK, sm_jobs_submit(&second.ticket, jobs, &job, wake, &second, &err));
+    json_decref(recipe);
+    assert_int_equal(await(&second, SM_TICKET_ADMITTED), SM_TICKET_FAILED);
+    assert_int_equal(err.code, SM_INTERNAL);
+    assert_int_equal(second.wakes, 1);
+    sm_ticket_release(second.ticket);
+    assert_int_equal(sm_store_queued_count(store), 0);
+    stop();
+}
+
+static void what_is_queued_at_the_stop_is_done_after_it(void **state)
+{
+    (void)state;
+    enum { COUNT = 12 };
+    struct client client;
+    char ids[COUNT][SM_ID_BYTES];
+    start(2, 100);
+    for (int i = 0; i < COUNT; i++) {
+        assert_code(SM_OK, submit(&client, "resnet", (uint64_t)i, &wide, 1));
+        memcpy(ids[i], client.id, sizeof ids[i]);
+        await(&client, SM_TICKET_ADMITTED);
+        sm_ticket_release(client.ticket);
+    }
+    stop();
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item WHERE state = 'running'"), 0);
+    reopen();
+    start(2, 100);
+    for (int tries = 0; sm_store_queued_count(store) > 0 && tries < 1000; tries++)
+        usleep(20000);
+    for (int i = 0; i < COUNT; i++)
+        check_job(ids[i], "succeeded", 1, 0);
+    assert_int_equal(read_int("SELECT MAX(attempt) FROM item"), 1);
+    stop();
+}
+
+/* --- many at once ------------------------------------------------------------------------ */
+
+static void *submit_some(void *arg)
+{
+    struct client client;
+    uint64_t base = (uint64_t)(uintptr_t)arg;
+    for (uint64_t i = 0; i < 6; i++) {
+        if (submit(&client, "resnet", base + i % 3, i % 2 ? &wide : &tall, 1) != SM_OK)
+            return arg;
+        if (i % 3 == 2)
+            sm_ticket_release(client.ticket);
+        else
+            json_decref(complete(&client));
+    }
+    return NULL;
+}
+
+static void submitters_and_workers_run_together(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    void *failed;
+    start(3, 1000);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_some, (void *)(10 * (i + 1))), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    for (int tries = 0; sm_store_queued_count(store) > 0 && tries < 1000; tries++)
+        usleep(20000);
+    stop();
+    assert_int_equal(read_int("SELECT COUNT(*) FROM job WHERE state = 'succeeded'"), 6 * THREADS);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bits_for_any_number_of_workers),
+        TEST(a_second_request_is_answered_from_history),
+        TEST(columns_agree_with_the_document),
+        TEST(what_is_wrong_with_an_item_fails_that_item),
+        TEST(wakes_come_in_order_and_only_twice),
+        TEST(no_wake_comes_after_release),
+        TEST(a_full_queue_is_busy),
+        TEST(a_failed_admission_is_told),
+        TEST(what_is_queued_at_the_stop_is_done_after_it),
+        TEST(submitters_and_workers_run_together),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}

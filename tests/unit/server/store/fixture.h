@@ -1,0 +1,154 @@
+/* An open store in a scratch folder, and the steps that tests of the store are made of. */
+#ifndef TESTS_UNIT_SERVER_STORE_FIXTURE_H
+#define TESTS_UNIT_SERVER_STORE_FIXTURE_H
+
+#include "tests/unit/server/store/scratch.h"
+
+#include <semaphore.h>
+#include <string.h>
+
+#include "server/base/id.h"
+#include "server/store/store_impl.h"
+
+static struct scratch scratch;
+static struct sm_err err;
+static struct sm_store *store;
+
+static inline int setup(void **state)
+{
+    (void)state;
+    err = (struct sm_err){0};
+    scratch_make(&scratch);
+    assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    sm_store_close(store);
+    store = NULL;
+    scratch_remove(&scratch);
+    return 0;
+}
+
+static inline void reopen(void)
+{
+    sm_store_close(store);
+    assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
+}
+
+static inline int64_t read_int(const char *sql)
+{
+    struct sm_db *reader;
+    struct sm_stmt *q;
+    bool row;
+    assert_code(SM_OK, sm_db_open(&reader, scratch.db, SM_DB_READ, &err));
+    assert_code(SM_OK, sm_db_query(&q, reader, sql, &err));
+    assert_code(SM_OK, sm_stmt_step(q, &row, &err));
+    assert_true(row);
+    int64_t value = sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    sm_db_close(reader);
+    return value;
+}
+
+struct outcome {
+    sem_t done;
+    enum sm_code code;
+};
+
+static inline void admitted(void *arg, enum sm_code code, const struct sm_err *why)
+{
+    (void)why;
+    struct outcome *outcome = arg;
+    outcome->code = code;
+    sem_post(&outcome->done);
+}
+
+/* The digest of item `k`: 64 digits that end in it. */
+static inline void digest_of(char out[65], int k)
+{
+    snprintf(out, 65, "%064d", k);
+}
+
+/* Admits a job of `count` items whose digests begin at `first` and waits for the commit. */
+static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int first, int count)
+{
+    struct sm_item_in items[8];
+    char bytes[8][16];
+    struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
+    struct outcome outcome;
+    assert_true(count <= 8);
+    sm_id_new(job.id);
+    memcpy(id, job.id, sizeof job.id);
+    memset(job.recipe_digest, 'a', 64);
+    for (int i = 0; i < count; i++) {
+        int length = snprintf(bytes[i], sizeof bytes[i], "image %d", first + i);
+        items[i] = (struct sm_item_in){.name = i ? "" : "first.png",
+                                       .media_type = "image/png",
+                                       .bytes = bytes[i],
+                                       .bytes_count = (size_t)length};
+        digest_of(items[i].image_digest, first + i);
+    }
+    json_t *recipe = json_pack("{s:i}", "views", 10);
+    job.recipe = recipe;
+    sem_init(&outcome.done, 0, 0);
+    assert_code(SM_OK, sm_store_admit(store, &job, admitted, &outcome, &err));
+    json_decref(recipe);
+    memset(bytes, 0, sizeof bytes); /* it has its own copy */
+    while (sem_wait(&outcome.done) != 0)
+        ;
+    usleep(2000); /* ids of the next millisecond sort behind */
+    return outcome.code;
+}
+
+static inline enum sm_code finish(const struct sm_claim *claim, const char *owner, const char *key,
+                                  double m, char score_id[SM_ID_BYTES], bool *job_finished)
+{
+    json_t *score =
+        json_pack("{s:s, s:s, s:f}", "image", claim->image_digest, "pair", claim->pair, "m", m);
+    enum sm_code code = sm_store_finish(store,
+                                        &(struct sm_finish){.job_id = claim->job_id,
+                                                            .index = claim->index,
+                                                            .owner = owner,
+                                                            .key = key,
+                                                            .score = score,
+                                                            .m = m,
+                                                            .pair_digest = "p"},
+                                        score_id, job_finished, &err);
+    json_decref(score);
+    return code;
+}
+
+/* One score through the whole way. */
+static inline void add_score(const char *pair, int image, double m, char score_id[SM_ID_BYTES])
+{
+    char id[SM_ID_BYTES], key[80];
+    struct sm_claim claim;
+    bool job_finished;
+    assert_code(SM_OK, admit(id, pair, image, 1));
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    snprintf(key, sizeof key, "%s/%d/%.17g", pair, image, m);
+    assert_code(SM_OK, finish(&claim, "w", key, m, score_id, &job_finished));
+    assert_true(job_finished);
+    sm_claim_release(&claim);
+}
+
+static inline const char *text_at(const json_t *document, const char *name)
+{
+    const char *text = json_string_value(json_object_get(document, name));
+    return text ? text : "(none)";
+}
+
+static inline void check_job(const char *id, const char *state, int succeeded, int failed)
+{
+    json_t *job;
+    assert_code(SM_OK, sm_store_job(&job, store, id, &err));
+    assert_string_equal(text_at(job, "state"), state);
+    assert_int_equal(json_integer_value(json_object_get(job, "succeeded_count")), succeeded);
+    assert_int_equal(json_integer_value(json_object_get(job, "failed_count")), failed);
+    json_decref(job);
+}
+
+#endif
