@@ -18,6 +18,10 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wst
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
 # stb_image relies on wrapping arithmetic for broken JPEG data, and shifts a zero by 32 at the end of a scan.
 CFLAGS_core/image/stb := -fwrapv -fno-sanitize=shift
+# Vectorised epilogues; gcc's -O2 leaves loops of unknown length alone.
+ifeq ($(V),release)
+CFLAGS_core/nn/kern_blas := -O3
+endif
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \

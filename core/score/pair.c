@@ -360,16 +360,6 @@ const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, 
     return k >= 0 && k < s->count ? s->members[k].encoder : NULL;
 }
 
-const float *sm_pair_mean(const struct sm_pair *pair)
-{
-    return pair->mean_f32;
-}
-
-const float *sm_pair_std(const struct sm_pair *pair)
-{
-    return pair->std_f32;
-}
-
 json_t *sm_pair_digests_json(const struct sm_pair *pair)
 {
     json_t *out = json_object();

@@ -161,17 +161,17 @@ void sm_scorer_free(struct sm_scorer *scorer)
     free(scorer);
 }
 
-static enum sm_code render(float *x, const struct sm_scorer *scorer, const struct sm_image *image,
-                           const struct sm_augment *augment, const struct sm_view_key *key,
-                           struct sm_err *err)
+enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct sm_image *image,
+                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            json_t *drawn, struct sm_err *err)
 {
     struct sm_image view;
-    int32_t side = sm_pair_input_px(scorer->pair);
-    enum sm_code code = sm_view_render(&view, image, augment, key, NULL, err);
+    int32_t side = sm_pair_input_px(pair);
+    enum sm_code code = sm_view_render(&view, image, augment, key, drawn, err);
     if (code != SM_OK)
         return code;
     if (view.width_px == side && view.height_px == side)
-        sm_view_tensor(x, &view, scorer->pair->mean_f32, scorer->pair->std_f32);
+        sm_view_tensor(x, &view, pair->mean_f32, pair->std_f32);
     else
         code = sm_err_field(err, "/augment", "views end at %dx%d px, the encoders take %dx%d px",
                             (int)view.width_px, (int)view.height_px, (int)side, (int)side);
@@ -190,11 +190,11 @@ static enum sm_code render_all(struct sm_scorer *scorer, const struct sm_recipe 
     float *x = scorer->x;
     enum sm_code code = SM_OK;
     if (scorer->shape.anchor) {
-        code = render(x, scorer, image, &scorer->unaugmented, &key, err);
+        code = sm_pair_render(x, scorer->pair, image, &scorer->unaugmented, &key, NULL, err);
         x += step;
     }
     for (; code == SM_OK && key.view < (uint32_t)recipe->views; key.view++, x += step)
-        code = render(x, scorer, image, &recipe->augment, &key, err);
+        code = sm_pair_render(x, scorer->pair, image, &recipe->augment, &key, NULL, err);
     return code;
 }
 

@@ -56,8 +56,11 @@ enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_re
                                   struct sm_err *err);
 /* Encoder k of side 'f' or 'g'; NULL past the end. */
 const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, int k);
-const float *sm_pair_mean(const struct sm_pair *pair); /* [3] */
-const float *sm_pair_std(const struct sm_pair *pair);
+/* One view as the pair's encoders take it: x [3, input_px, input_px], normalised. `drawn` as in
+ * sm_view_render. SM_INVALID at "/augment" when the ops end at another size. */
+enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct sm_image *image,
+                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            json_t *drawn, struct sm_err *err);
 
 /* One side's alignment. */
 struct sm_alignment {
@@ -106,7 +109,7 @@ enum sm_code sm_score_image(struct sm_score *out, struct sm_scorer *scorer,
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair);
 
 /* Writes <dir>/reference.json from scores that all carry the same recipe digest:
- * {"cohort","recipe","encoders", "scores":[m …]}. `encoders` are the digests it was measured with;
+ * {"cohort","recipe","encoders","scores":[m …]}. `encoders` are the digests it was measured with;
  * open refuses a file of other encoders. */
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
                                 const char *recipe_digest, const double *m, size_t m_count,

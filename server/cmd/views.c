@@ -30,18 +30,11 @@ static enum sm_code render(struct rendering *r, struct sm_err *err)
         return sm_err_set(err, SM_NOMEM, "%d views of %d px", r->recipe->views, side);
     for (int32_t k = 0; k < r->recipe->views; k++) {
         struct sm_view_key key = {r->recipe->seed, r->digest, (uint32_t)k};
-        struct sm_image view;
         json_t *ops = json_array();
         if (json_array_append_new(r->drawn, ops) != 0)
             return sm_err_set(err, SM_NOMEM, "parameters of view %d", k);
-        enum sm_code code = sm_view_render(&view, &r->image, &r->recipe->augment, &key, ops, err);
-        if (code == SM_OK && (view.width_px != side || view.height_px != side))
-            code = sm_err_field(err, "/augment", "views end at %dx%d px, the encoders take %dx%d",
-                                view.width_px, view.height_px, side, side);
-        if (code == SM_OK)
-            sm_view_tensor(r->views + (size_t)k * step, &view, sm_pair_mean(r->pair),
-                           sm_pair_std(r->pair));
-        sm_image_release(&view);
+        enum sm_code code = sm_pair_render(r->views + (size_t)k * step, r->pair, &r->image,
+                                           &r->recipe->augment, &key, ops, err);
         if (code != SM_OK)
             return code;
     }

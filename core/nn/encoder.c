@@ -1,0 +1,253 @@
+/* The encoder: dialect -> builder -> graph at open; plan and one buffer per workspace; a loop at
+ * forward.
+ *
+ * Forward must not allocate, so everything a call could need (slots, im2col windows, attention
+ * scores) is laid out by plan.c for the most images the workspace will see. Fewer images use the
+ * front of the same slots. */
+#include "sslmem/encoder.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/nn/build.h"
+#include "core/nn/plan.h"
+
+#define HEADS_MAX 1024
+
+struct sm_encoder {
+    struct sm_encoder_info info;
+    struct sm_graph graph;
+    const struct sm_kern *kern;
+};
+
+struct sm_workspace {
+    const struct sm_encoder *encoder;
+    struct sm_plan plan;
+    float *buffer;
+    int32_t *taps; /* nodes asked for */
+    size_t taps_count;
+    int n_max;
+};
+
+enum sm_code sm_encoder_config_parse(struct sm_encoder_config *out, const json_t *node,
+                                     const char *pointer, struct sm_err *err)
+{
+    static const struct sm_field fields[] = {
+        {.name = "prefix",
+         .type = SM_FIELD_TEXT,
+         .offset = offsetof(struct sm_encoder_config, prefix),
+         .max = SM_PREFIX_MAX},
+        {.name = "input_px",
+         .type = SM_FIELD_INT,
+         .offset = offsetof(struct sm_encoder_config, input_px),
+         .min = 1,
+         .max = SM_INPUT_MAX_PX},
+        {.name = "heads",
+         .type = SM_FIELD_INT,
+         .offset = offsetof(struct sm_encoder_config, heads),
+         .min = 1,
+         .max = HEADS_MAX},
+        {.name = "norm_eps",
+         .type = SM_FIELD_DOUBLE,
+         .offset = offsetof(struct sm_encoder_config, norm_eps),
+         .min = 1e-12,
+         .max = 1},
+        {0},
+    };
+    *out = (struct sm_encoder_config){0};
+    if (!node)
+        return SM_OK;
+    enum sm_code code = sm_fields_read(out, node, fields, pointer, err);
+    if (code != SM_OK)
+        *out = (struct sm_encoder_config){0};
+    else
+        out->has_prefix = json_object_get(node, "prefix") != NULL;
+    return code;
+}
+
+static enum sm_code check_config(const struct sm_encoder_config *config, struct sm_err *err)
+{
+    if (config->input_px < 0 || config->input_px > SM_INPUT_MAX_PX)
+        return sm_err_set(err, SM_INVALID, "\"input_px\" is %d, most is %d", (int)config->input_px,
+                          SM_INPUT_MAX_PX);
+    if (config->heads < 0 || config->heads > HEADS_MAX)
+        return sm_err_set(err, SM_INVALID, "\"heads\" is %d, most is %d", (int)config->heads,
+                          HEADS_MAX);
+    if (!(config->norm_eps >= 0 && config->norm_eps <= 1))
+        return sm_err_set(err, SM_INVALID, "\"norm_eps\" is %g, most is 1", config->norm_eps);
+    return SM_OK;
+}
+
+/* What builders leave to us: the sums over the graph and what the names know. */
+static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names *names,
+                              struct sm_err *err)
+{
+    struct sm_encoder_info *info = &encoder->info;
+    for (int32_t i = 0; i < encoder->graph.nodes_count; i++) {
+        const struct sm_node *node = &encoder->graph.nodes[i];
+        info->parameters += node->parameters;
+        if (__builtin_add_overflow(info->multiply_adds, node->multiply_adds, &info->multiply_adds))
+            return sm_err_set(err, SM_LIMIT, "over %lld multiply-adds an image, at layer %s",
+                              (long long)INT64_MAX, node->name);
+    }
+    info->input_px = encoder->graph.input_px;
+    info->kernels = encoder->kern->name;
+    snprintf(info->dialect, sizeof info->dialect, "%s", names->dialect->name);
+    snprintf(info->prefix, sizeof info->prefix, "%s", names->prefix);
+    return SM_OK;
+}
+
+enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
+                             const struct sm_encoder_config *config, const char *kernels,
+                             struct sm_err *err)
+{
+    static enum sm_code (*const build[])(struct sm_graph *, struct sm_encoder_info *,
+                                         struct sm_names *, const struct sm_encoder_config *,
+                                         struct sm_err *) = {
+        [SM_FAMILY_RESNET] = sm_resnet_build, [SM_FAMILY_VIT] = sm_vit_build};
+    const struct sm_encoder_config defaults = {0};
+    struct sm_names names = {0};
+    *out = NULL;
+    config = config ? config : &defaults;
+    struct sm_encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder)
+        return sm_err_set(err, SM_NOMEM, "no memory for an encoder");
+    enum sm_code code = check_config(config, err);
+    if (code != SM_OK)
+        goto out;
+    encoder->kern = sm_kern_find(kernels);
+    if (!encoder->kern) {
+        code = sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\"; there are: ref, blas", kernels);
+        goto out;
+    }
+    code = sm_names_init(&names, ckpt, config->has_prefix ? config->prefix : NULL, err);
+    if (code != SM_OK)
+        goto out;
+    code = build[names.dialect->family](&encoder->graph, &encoder->info, &names, config, err);
+    if (code == SM_OK)
+        code = sm_names_check_unused(&names, err);
+    if (code == SM_OK)
+        code = fill_info(encoder, &names, err);
+out:
+    sm_names_release(&names);
+    if (code != SM_OK)
+        sm_encoder_close(encoder);
+    else
+        *out = encoder;
+    return code;
+}
+
+void sm_encoder_close(struct sm_encoder *encoder)
+{
+    if (!encoder)
+        return;
+    sm_graph_release(&encoder->graph);
+    free(encoder);
+}
+
+const struct sm_encoder_info *sm_encoder_info(const struct sm_encoder *encoder)
+{
+    return &encoder->info;
+}
+
+json_t *sm_encoder_graph(const struct sm_encoder *encoder)
+{
+    return sm_graph_json(&encoder->graph);
+}
+
+enum sm_code sm_workspace_new(struct sm_workspace **out, const struct sm_encoder *encoder,
+                              int n_max, const char *const *taps, size_t taps_count,
+                              struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    *out = NULL;
+    if (n_max < 1 || n_max > SM_VIEWS_CHUNK)
+        return sm_err_set(err, SM_INVALID, "a workspace for %d images, most is %d", n_max,
+                          SM_VIEWS_CHUNK);
+    struct sm_workspace *ws = calloc(1, sizeof *ws);
+    int32_t *nodes = calloc(taps_count + 1, sizeof *nodes);
+    if (!ws || !nodes) {
+        free(ws);
+        free(nodes);
+        return sm_err_set(err, SM_NOMEM, "no memory for a workspace");
+    }
+    *ws = (struct sm_workspace){
+        .encoder = encoder, .taps = nodes, .taps_count = taps_count, .n_max = n_max};
+    for (size_t i = 0; i < taps_count && code == SM_OK; i++)
+        code = sm_graph_find_tap(&nodes[i], &encoder->graph, taps[i], err);
+    if (code == SM_OK)
+        code =
+            sm_plan_init(&ws->plan, &encoder->graph, encoder->kern, n_max, nodes, taps_count, err);
+    if (code == SM_OK && ws->plan.bytes) {
+        ws->buffer = aligned_alloc(SM_PLAN_ALIGN, ws->plan.bytes);
+        if (!ws->buffer)
+            code =
+                sm_err_set(err, SM_NOMEM, "no memory for a workspace of %zu bytes", ws->plan.bytes);
+    }
+    if (code != SM_OK) {
+        sm_workspace_free(ws);
+        return code;
+    }
+    if (ws->buffer)
+        memset(ws->buffer, 0, ws->plan.bytes);
+    *out = ws;
+    return SM_OK;
+}
+
+void sm_workspace_free(struct sm_workspace *workspace)
+{
+    if (!workspace)
+        return;
+    sm_plan_release(&workspace->plan);
+    free(workspace->buffer);
+    free(workspace->taps);
+    free(workspace);
+}
+
+void sm_encoder_forward(const struct sm_encoder *encoder, struct sm_workspace *workspace,
+                        const float *x, int n)
+{
+    const struct sm_plan *plan = &workspace->plan;
+    assert(workspace->encoder == encoder && n >= 1 && n <= workspace->n_max);
+    sm_graph_run(&encoder->graph, encoder->kern, plan->live, plan->offsets, workspace->buffer,
+                 workspace->buffer + plan->scratch_offset, x, n);
+}
+
+static void describe(struct sm_tap *out, const struct sm_encoder *encoder, int32_t node)
+{
+    const struct sm_geometry *g = &encoder->graph.nodes[node].g;
+    *out = (struct sm_tap){NULL, g->h * g->w, g->c};
+}
+
+enum sm_code sm_encoder_tap(struct sm_tap *out, const struct sm_workspace *workspace,
+                            const char *tap, struct sm_err *err)
+{
+    int32_t node;
+    *out = (struct sm_tap){0};
+    enum sm_code code = sm_graph_find_tap(&node, &workspace->encoder->graph, tap, err);
+    if (code != SM_OK)
+        return code;
+    for (size_t i = 0; i < workspace->taps_count; i++) {
+        if (workspace->taps[i] != node)
+            continue;
+        describe(out, workspace->encoder, node);
+        out->data = workspace->buffer + workspace->plan.offsets[node];
+        return SM_OK;
+    }
+    return sm_err_set(err, SM_NOT_FOUND, "output \"%s\" was not asked for", tap);
+}
+
+enum sm_code sm_encoder_tap_shape(struct sm_tap *out, const struct sm_encoder *encoder,
+                                  const char *tap, struct sm_err *err)
+{
+    int32_t node;
+    *out = (struct sm_tap){0};
+    enum sm_code code = sm_graph_find_tap(&node, &encoder->graph, tap, err);
+    if (code == SM_OK)
+        describe(out, encoder, node);
+    return code;
+}

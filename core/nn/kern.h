@@ -1,0 +1,74 @@
+/* Kernels: the arithmetic of one op over a batch of images, in interchangeable rows.
+ *
+ *     const struct sm_kern *kern = sm_kern_find("blas");
+ *     kern->op[SM_KERNEL_LINEAR].run(&geometry, &args);
+ *
+ * Activations are NHWC: a map is [image, h, w, c], tokens are [image, h, c] with w = 1. Weights
+ * come in the layout named below, bias always exists (zeros where a layer has none). Row "ref" is
+ * the specification: plain loops with double accumulators, rounded once. Row "blas" gives the
+ * products to OpenBLAS; tests/kern compares them.
+ *
+ * Threads: kernels touch their arguments only; no allocation, no locks.
+ * Limits:  one image's elements and every matrix side fit an int32 (graph.c checks them). */
+#ifndef CORE_NN_KERN_H
+#define CORE_NN_KERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum sm_kernel {
+    SM_KERNEL_LAYOUT,    /* x [image, c, h, w] -> y [image, h, w, c] */
+    SM_KERNEL_CONV2D,    /* weight [k * k * c_in, c]; y = act(x * w + bias + residual) */
+    SM_KERNEL_MAXPOOL,   /* k, stride, pad; padding never wins */
+    SM_KERNEL_LINEAR,    /* weight [c_in, c]; y = act(x w + bias + residual) */
+    SM_KERNEL_LAYERNORM, /* weight, bias [c]; over c, biased variance, eps */
+    SM_KERNEL_ATTENTION, /* x [image, h, 3 * c] rows q, k, v -> softmax(q k^T / sqrt(c / heads)) v
+                          */
+    SM_KERNEL_EMBED,     /* row 0 is bias [c]; row 1 + i is x row i + weight [h - 1, c] row i */
+    SM_KERNEL_MEAN,      /* mean of the input rows from `skip` on -> [image, 1, c] */
+    SM_KERNEL_PICK,      /* input row `skip` -> [image, 1, c] */
+    SM_KERNELS
+};
+
+enum sm_activation {
+    SM_ACT_NONE,
+    SM_ACT_RELU,
+    SM_ACT_GELU /* exact: x/2 (1 + erf(x / sqrt 2)) */
+};
+
+/* Geometry of one op. A field that the kernel does not use is zero. */
+struct sm_geometry {
+    int32_t h_in, w_in, c_in;
+    int32_t h, w, c;
+    int32_t k, stride, pad;
+    int32_t heads, skip;
+    enum sm_activation activation;
+    double eps;
+};
+
+struct sm_kernel_args {
+    const float *x, *weight, *bias;
+    const float *residual; /* shaped as y, or NULL */
+    float *y;              /* overlaps no input */
+    void *scratch;         /* as many bytes as the row asks for, aligned to 64 */
+    int32_t images;
+};
+
+struct sm_kern {
+    const char *name;
+    struct {
+        void (*run)(const struct sm_geometry *g, const struct sm_kernel_args *a);
+        size_t (*scratch_bytes)(const struct sm_geometry *g); /* NULL: none */
+    } op[SM_KERNELS];
+};
+
+/* Rows, NULL-terminated: the reference first. */
+extern const struct sm_kern *const sm_kern_rows[];
+
+/* NULL for an unknown name. */
+const struct sm_kern *sm_kern_find(const char *name);
+
+/* "conv2d", … */
+const char *sm_kernel_name(enum sm_kernel kernel);
+
+#endif

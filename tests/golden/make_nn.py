@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""Tiny encoders for tests/unit/core/nn, with the outputs that PyTorch gives for them.
+
+    tests/golden/make_nn.py           # writes tests/golden/nn/<case>/
+
+Made with Python 3.11.2, PyTorch 1.13.1, torchvision 0.14.1. ResNets are torchvision's own class with the base width
+changed; the ViTs are written below after timm 0.4.12 models/vision_transformer.py and, for the published MAE script, after
+models/MAE/model.py of sprintml/MemorizationSSL; tests/golden/encoders holds cases made with that code itself.
+
+Weights are random: LayerNorm and BatchNorm weights around 1, biases and running means sd 0.1, running variances 0.5 to 1.5,
+patch embedding, positions and tokens sd 0.02 (so that the LayerNorm eps matters), matrices sd 1/sqrt(fan-in).
+
+A case has the files of tests/golden/encoders: checkpoint, config.json (the part that the test reads), input.safetensors (x)
+and expected.safetensors (outputs, image first; maps as [image, position, channel]).
+"""
+import json
+import math
+import pathlib
+import shutil
+import struct
+import sys
+import types
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torchvision
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+OUT = pathlib.Path(__file__).parent / "nn"
+IMAGES = 2
+TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+
+
+def safetensors(path, tensors):
+    """The format by hand: length of the header, header, bytes; Debian has no package of the library."""
+    header, blobs, at = {}, [], 0
+    for name, t in tensors.items():
+        raw = t.detach().contiguous()
+        raw = (raw.view(torch.int16) if t.dtype == torch.bfloat16 else raw).numpy().tobytes()
+        header[name] = {"dtype": TYPES[t.dtype], "shape": list(t.shape), "data_offsets": [at, at + len(raw)]}
+        blobs.append(raw)
+        at += len(raw)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def randomise(module, seed):
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(t, sd, mean=0.0):
+        t.copy_(torch.randn(t.shape, generator=g) * sd + mean)
+
+    with torch.no_grad():
+        for name, t in list(module.named_parameters()) + list(module.named_buffers()):
+            last = name.split(".")[-1]
+            if last == "num_batches_tracked":
+                continue
+            if last == "running_var":
+                t.copy_(torch.rand(t.shape, generator=g) + 0.5)
+            elif last in ("bias", "running_mean"):
+                normal(t, 0.1)
+            elif t.dim() == 1:
+                normal(t, 0.3, 1.0)
+            elif "pos_emb" in name or "token" in name or "patch" in name:
+                normal(t, 0.02)
+            else:
+                normal(t, 1 / math.sqrt(t[0].numel()))
+    return module.eval()
+
+
+class Attention(nn.Module):
+    def __init__(self, dim, heads, qkv_bias):
+        super().__init__()
+        self.num_heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+        attn = (q @ k.transpose(-2, -1)) * (c // self.num_heads) ** -0.5
+        return self.proj((attn.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, n, c))
+
+
+class Mlp(nn.Module):
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, dim, heads, hidden, qkv_bias, eps):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = Attention(dim, heads, qkv_bias)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, hidden)
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+def vit_outputs(tokens, blocks, norm):
+    out = {}
+    for i, block in enumerate(blocks):
+        tokens = block(tokens)
+        out[f"block.{i}"] = tokens
+    tokens = norm(tokens)
+    out.update(tokens=tokens, cls=tokens[:, 0], pooled=tokens[:, 0], mean=tokens[:, 1:].mean(1))
+    return out
+
+
+class ViT(nn.Module):
+    def __init__(self, side=24, patch=8, dim=32, depth=2, heads=4, hidden=None, eps=1e-6):
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, dim, patch, patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2 + 1, dim))
+        self.blocks = nn.ModuleList(Block(dim, heads, hidden or 4 * dim, True, eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim, eps=eps)
+
+    def outputs(self, x):
+        x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+        return vit_outputs(x, self.blocks, self.norm)
+
+
+class MAE_Encoder(nn.Module):
+    """No masking: every patch in raster order. Positions have no row for CLS; no qkv bias; LayerNorm's default eps."""
+
+    def __init__(self, side, patch, dim, depth, heads):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embedding = nn.Parameter(torch.zeros((side // patch) ** 2, 1, dim))
+        self.patchify = nn.Conv2d(3, dim, patch, patch)
+        self.transformer = nn.Sequential(*[Block(dim, heads, 4 * dim, False, 1e-5) for _ in range(depth)])
+        self.layer_norm = nn.LayerNorm(dim)
+
+    def outputs(self, x):
+        x = self.patchify(x).flatten(2).transpose(1, 2) + self.pos_embedding.transpose(0, 1)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1)
+        return vit_outputs(x, self.transformer, self.layer_norm)
+
+
+class MAE_Decoder(nn.Module):
+    def __init__(self, side, patch, dim, heads):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embedding = nn.Parameter(torch.zeros((side // patch) ** 2 + 1, 1, dim))
+        self.transformer = nn.Sequential(Block(dim, heads, 4 * dim, False, 1e-5))
+        self.head = nn.Linear(dim, 3 * patch * patch)
+
+
+class MAE_ViT(nn.Module):
+    def __init__(self, side, patch, dim, depth, heads):
+        super().__init__()
+        self.encoder = MAE_Encoder(side, patch, dim, depth, heads)
+        self.decoder = MAE_Decoder(side, patch, dim, heads)
+
+
+def narrow_resnet(block, layers, width, cifar):
+    """torchvision's ResNet with base width `width` in place of 64, and the CIFAR stem when asked for."""
+
+    class Narrow(ResNet):
+        def _make_layer(self, kind, planes, blocks, stride=1, dilate=False):
+            if planes == 64:
+                self.inplanes = width
+            return super()._make_layer(kind, planes * width // 64, blocks, stride, dilate)
+
+    net = Narrow(block, layers)
+    net.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False) if cifar else nn.Conv2d(3, width, 7, 2, 3, bias=False)
+    net.bn1 = nn.BatchNorm2d(width)
+    net.fc = nn.Linear(8 * width * block.expansion, 5)
+    if cifar:
+        net.maxpool = nn.Identity()
+    return net
+
+
+def resnet_outputs(net, x):
+    out, n = {}, 0
+    x = net.maxpool(F.relu(net.bn1(net.conv1(x))))
+    rows = lambda t: t.flatten(2).transpose(1, 2)
+    for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
+        for block in layer:
+            x = block(x)
+            out[f"block.{n}"] = rows(x)
+            n += 1
+    pooled = torch.flatten(net.avgpool(x), 1)
+    out.update(tokens=rows(x), mean=pooled, pooled=pooled)
+    return out
+
+
+def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, expected=None):
+    """`expected`: names to keep; the rest is left out for size."""
+    folder = OUT / name
+    folder.mkdir(parents=True)
+    x = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        out = {k: v.contiguous() for k, v in outputs(x).items() if not expected or k in expected}
+    save(folder / file)
+    safetensors(folder / "input.safetensors", {"x": x})
+    safetensors(folder / "expected.safetensors", out)
+    config = {"case": name, "model": model or {},
+              "checkpoint": {"file": file, "wrapper_key": None, "prefix": "", **(checkpoint or {})}}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def resnets():
+    ends = {"block.0", "tokens", "mean", "pooled"}
+
+    def plain(name, seed, kind, layers, width, cifar, side, keep=None):
+        net = randomise(narrow_resnet(kind, layers, width, cifar), seed)
+        case(name, seed, "model.safetensors",
+             lambda p: safetensors(p, {k: v for k, v in net.state_dict().items() if "num_batches" not in k}), side,
+             lambda x: resnet_outputs(net, x), expected=keep)
+
+    plain("resnet18-narrow", 1, BasicBlock, [2, 2, 2, 2], 3, False, 40)
+    plain("resnet34-narrow", 2, BasicBlock, [3, 4, 6, 3], 2, False, 33, ends)
+    plain("resnet101-narrow", 3, Bottleneck, [3, 4, 23, 3], 1, True, 12, ends)
+    plain("resnet50-narrow", 4, Bottleneck, [3, 4, 6, 3], 2, False, 33, ends)
+
+    net = randomise(narrow_resnet(BasicBlock, [2, 2, 2, 2], 3, True), 5)
+    f = nn.Sequential(*[m for m in net.children() if not isinstance(m, (nn.Linear, nn.Identity))])
+    state = {f"f.{k}": v for k, v in f.state_dict().items()}
+    state.update({"g.0.weight": torch.zeros(6, 24), "f.3.0.total_ops": torch.zeros(1, dtype=torch.float64)})
+    case("simclr-resnet18", 5, "model.pth", lambda p: torch.save(state, p), 16, lambda x: resnet_outputs(net, x),
+         {"prefix": "f."})
+
+
+def vits():
+    vit = randomise(ViT(), 11)
+    head = {"head.weight": torch.zeros(5, 32), "head.bias": torch.zeros(5)}
+    case("timm-vit-tiny", 11, "model.safetensors", lambda p: safetensors(p, {**vit.state_dict(), **head}), 24, vit.outputs,
+         model={"num_heads": 4})
+
+    wide = randomise(ViT(side=16, patch=8, dim=64, depth=1, heads=1, hidden=40), 12)  # heads can be inferred
+    case("timm-vit-64", 12, "model.safetensors", lambda p: safetensors(p, wide.state_dict()), 16, wide.outputs)
+
+    mae = randomise(ViT(dim=16, heads=2), 13)
+    state = {**mae.state_dict(), "mask_token": torch.zeros(1, 1, 12), "decoder_pos_embed": torch.zeros(1, 10, 12),
+             "decoder_embed.weight": torch.zeros(12, 16), "decoder_blocks.0.norm1.weight": torch.ones(12),
+             "decoder_norm.weight": torch.ones(12), "decoder_pred.weight": torch.zeros(192, 12)}
+    case("mae-wrapped", 13, "checkpoint.pth",
+         lambda p: torch.save({"model": state, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, p), 24,
+         mae.outputs, {"wrapper_key": "model"}, {"num_heads": 2})
+
+    student, teacher = randomise(ViT(dim=16, heads=2), 14), randomise(ViT(dim=16, heads=2), 15)
+    both = {"student": {f"module.backbone.{k}": v for k, v in student.state_dict().items()},
+            "teacher": {f"backbone.{k}": v for k, v in teacher.state_dict().items()}, "epoch": 7}
+    both["teacher"]["head.mlp.0.weight"] = torch.zeros(4, 16)
+    case("dino-both", 14, "checkpoint.pth", lambda p: torch.save(both, p), 24, teacher.outputs,
+         {"wrapper_key": "teacher", "prefix": "backbone."}, {"num_heads": 2})
+
+
+def published_mae():
+    """Whole pickled modules under the module names of the published script and of the timm it used."""
+    homes = {"model": [MAE_Encoder, MAE_Decoder, MAE_ViT], "timm.models.vision_transformer": [Attention, Block],
+             "timm.models.layers.mlp": [Mlp]}
+    for parent in ("timm", "timm.models", "timm.models.layers"):
+        sys.modules.setdefault(parent, types.ModuleType(parent))
+    for home, classes in homes.items():
+        module = sys.modules.setdefault(home, types.ModuleType(home))
+        for c in classes:
+            c.__module__ = home
+            setattr(module, c.__name__, c)
+    for name, dtype in (("memssl-mae-f16", torch.float16),
+                        ("memssl-mae-bf16", torch.bfloat16)):
+        stored = randomise(MAE_ViT(16, 4, 24, 2, 3), 21).to(dtype)
+        exact = MAE_ViT(16, 4, 24, 2, 3)
+        exact.load_state_dict({k: v.float() for k, v in stored.state_dict().items()})
+        case(name, 21, "canary_MAE.pt", lambda p, m=stored: torch.save(m, p), 16, exact.eval().encoder.outputs,
+             {"prefix": "encoder."}, {"num_heads": 3})
+
+
+if __name__ == "__main__":
+    assert torch.__version__.startswith("1.13") and torchvision.__version__.startswith("0.14")
+    torch.set_num_threads(1)
+    shutil.rmtree(OUT, ignore_errors=True)
+    resnets()
+    vits()
+    published_mae()

@@ -1,0 +1,495 @@
+/* Encoders: same bits, only what is asked for, and the exact words for files that are not what they
+ * seem.
+ *
+ * Hostile files are made from golden ones: all tensors are read, one is dropped, reshaped or added,
+ * and the rest is written again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sslmem/encoder.h"
+
+#define TENSORS_MAX 512
+
+struct made {
+    struct sm_tensor_out tensors[TENSORS_MAX];
+    char *names[TENSORS_MAX];
+    float *data[TENSORS_MAX];
+    size_t count;
+};
+
+static void add(struct made *m, const char *name, int rank, const int64_t *shape)
+{
+    assert_true(m->count < TENSORS_MAX);
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= shape[i];
+    size_t at = m->count++;
+    m->names[at] = strdup(name);
+    m->data[at] = calloc((size_t)count, sizeof(float));
+    assert_true(m->names[at] && m->data[at]);
+    m->tensors[at] =
+        (struct sm_tensor_out){.name = m->names[at], .rank = rank, .data = m->data[at]};
+    memcpy(m->tensors[at].shape, shape, (size_t)rank * sizeof *shape);
+}
+
+/* Adds the float tensors of a file, each under prefix + name. */
+static void add_file(struct made *m, const char *path, const char *prefix)
+{
+    struct sm_ckpt *ckpt;
+    assert_int_equal(sm_ckpt_open(&ckpt, path, NULL), SM_OK);
+    for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
+        const struct sm_tensor *t = sm_ckpt_at(ckpt, i);
+        char name[256];
+        snprintf(name, sizeof name, "%s%s", prefix, t->name);
+        add(m, name, t->rank, t->shape);
+        assert_int_equal(sm_ckpt_read(ckpt, t, m->data[m->count - 1], NULL), SM_OK);
+    }
+    sm_ckpt_close(ckpt);
+}
+
+static struct sm_tensor_out *find(struct made *m, const char *name)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (!strcmp(m->tensors[i].name, name))
+            return &m->tensors[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+static void drop(struct made *m, const char *name)
+{
+    struct sm_tensor_out *t = find(m, name);
+    *t = m->tensors[m->count - 1];
+    size_t at = (size_t)(t - m->tensors);
+    char *dropped = m->names[at];
+    float *data = m->data[at];
+    m->names[at] = m->names[m->count - 1];
+    m->data[at] = m->data[m->count - 1];
+    m->count--;
+    free(dropped);
+    free(data);
+}
+
+static void rename_tensor(struct made *m, const char *name, const char *to)
+{
+    struct sm_tensor_out *t = find(m, name);
+    size_t at = (size_t)(t - m->tensors);
+    free(m->names[at]);
+    m->names[at] = strdup(to);
+    t->name = m->names[at];
+}
+
+/* Writes what was made, opens it as an encoder, and forgets it. */
+static enum sm_code open_made(struct sm_encoder **out, struct made *m,
+                              const struct sm_encoder_config *config, struct sm_err *err)
+{
+    char path[] = "/tmp/sslmem-test-XXXXXX";
+    struct sm_ckpt *ckpt;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(sm_safetensors_write(path, m->tensors, m->count, NULL), SM_OK);
+    assert_int_equal(sm_ckpt_open(&ckpt, path, NULL), SM_OK);
+    enum sm_code code = sm_encoder_open(out, ckpt, config, "blas", err);
+    sm_ckpt_close(ckpt);
+    unlink(path);
+    for (size_t i = 0; i < m->count; i++) {
+        free(m->names[i]);
+        free(m->data[i]);
+    }
+    m->count = 0;
+    return code;
+}
+
+static void refuses(struct made *m, const struct sm_encoder_config *config, enum sm_code code,
+                    const char *text)
+{
+    struct sm_encoder *encoder;
+    struct sm_err err = {0};
+    assert_int_equal(open_made(&encoder, m, config, &err), code);
+    assert_null(encoder);
+    assert_int_equal(err.code, code);
+    assert_string_equal(err.text, text);
+}
+
+#define VIT        "tests/golden/nn/timm-vit-tiny/model.safetensors"
+#define RESNET     "tests/golden/nn/resnet18-narrow/model.safetensors"
+#define BOTTLENECK "tests/golden/nn/resnet50-narrow/model.safetensors"
+#define DINO       "tests/golden/nn/dino-both/checkpoint.pth"
+
+static const struct sm_encoder_config four_heads = {.heads = 4}, plain = {0};
+
+static struct sm_encoder *open_file(const char *path, const struct sm_encoder_config *config,
+                                    const char *kernels)
+{
+    struct sm_ckpt *ckpt;
+    struct sm_encoder *encoder;
+    struct sm_err err = {0};
+    assert_int_equal(sm_ckpt_open(&ckpt, path, NULL), SM_OK);
+    if (sm_encoder_open(&encoder, ckpt, config, kernels, &err) != SM_OK)
+        fail_msg("%s: %s", path, err.text);
+    sm_ckpt_close(ckpt);
+    return encoder;
+}
+
+static float *images(const struct sm_encoder *encoder, int n)
+{
+    int32_t px = sm_encoder_info(encoder)->input_px;
+    size_t count = (size_t)n * 3 * (size_t)px * (size_t)px;
+    float *x = malloc(count * sizeof *x);
+    assert_non_null(x);
+    uint32_t seed = 7;
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = (float)(seed >> 8) / 4194304.0f - 2;
+    }
+    return x;
+}
+
+static float *forward(const struct sm_encoder *encoder, struct sm_workspace *ws, const float *x,
+                      int n, const char *name, size_t *count)
+{
+    struct sm_tap tap;
+    sm_encoder_forward(encoder, ws, x, n);
+    assert_int_equal(sm_encoder_tap(&tap, ws, name, NULL), SM_OK);
+    *count = (size_t)n * (size_t)tap.rows * (size_t)tap.dim;
+    float *out = malloc(*count * sizeof *out);
+    assert_non_null(out);
+    memcpy(out, tap.data, *count * sizeof *out);
+    return out;
+}
+
+/* Repeated, on two workspaces planned for other numbers of images and other taps: equal bits. */
+static void check_same_bits(const char *path, const struct sm_encoder_config *config,
+                            const char *kernels)
+{
+    struct sm_encoder *encoder = open_file(path, config, kernels);
+    const char *const few[] = {"tokens"}, *const many[] = {"block.0", "mean", "tokens", "block.1"};
+    struct sm_workspace *a, *b;
+    assert_int_equal(sm_workspace_new(&a, encoder, 10, few, 1, NULL), SM_OK);
+    assert_int_equal(sm_workspace_new(&b, encoder, SM_VIEWS_CHUNK, many, 4, NULL), SM_OK);
+    float *x = images(encoder, 10);
+    for (int n = 1; n <= 10; n += 3) {
+        size_t count, other;
+        float *first = forward(encoder, a, x, n, "tokens", &count);
+        float *second = forward(encoder, b, x, n, "tokens", &other);
+        float *third = forward(encoder, a, x, n, "tokens", &count);
+        assert_int_equal(count, other);
+        assert_memory_equal(first, second, count * sizeof *first);
+        assert_memory_equal(first, third, count * sizeof *first);
+        free(first);
+        free(second);
+        free(third);
+    }
+    free(x);
+    sm_workspace_free(a);
+    sm_workspace_free(b);
+    sm_encoder_close(encoder);
+}
+
+static void same_bits(void **state)
+{
+    (void)state;
+    check_same_bits(VIT, &four_heads, "blas");
+    check_same_bits(RESNET, &(struct sm_encoder_config){.input_px = 40}, "blas");
+    check_same_bits(VIT, &four_heads, "ref");
+}
+
+static void any_side_will_do(void **state)
+{
+    (void)state;
+    const char *const taps[] = {"pooled"};
+    for (int32_t px = 1; px <= 70; px += 23) {
+        struct sm_encoder *encoder =
+            open_file(RESNET, &(struct sm_encoder_config){.input_px = px}, "blas");
+        struct sm_workspace *ws;
+        size_t count;
+        assert_int_equal(sm_workspace_new(&ws, encoder, 2, taps, 1, NULL), SM_OK);
+        float *x = images(encoder, 2), *out = forward(encoder, ws, x, 2, "pooled", &count);
+        assert_int_equal(count, 2 * sm_encoder_info(encoder)->dim);
+        for (size_t i = 0; i < count; i++)
+            assert_true(out[i] >= 0 && out[i] < 1e6f);
+        free(x);
+        free(out);
+        sm_workspace_free(ws);
+        sm_encoder_close(encoder);
+    }
+}
+
+static void info_describes(void **state)
+{
+    (void)state;
+    struct sm_encoder *encoder = open_file(BOTTLENECK, NULL, "ref");
+    const struct sm_encoder_info *info = sm_encoder_info(encoder);
+    assert_int_equal(info->input_px, 224);
+    assert_int_equal(info->tokens, 49);
+    assert_int_equal(info->dim, 64);
+    assert_int_equal(info->blocks, 16);
+    assert_false(info->has_cls);
+    assert_int_equal(info->heads, 0);
+    assert_string_equal(info->kernels, "ref");
+    sm_encoder_close(encoder);
+
+    encoder = open_file(VIT, &four_heads, "blas");
+    info = sm_encoder_info(encoder);
+    assert_int_equal(info->input_px, 24);
+    assert_int_equal(info->tokens, 10);
+    assert_int_equal(info->dim, 32);
+    assert_true(info->has_cls);
+    /* patches 9 * 32 * 192; two blocks of 10 * (32 * 96 + 32 * 32 + 2 * 32 * 128) and 2 * 10 * 10 *
+     * 32 */
+    assert_int_equal(info->multiply_adds, 55296 + 2 * (10 * 12288 + 6400));
+    /* patch 6176, cls 32, positions 320, two blocks of 12704, norm 64 */
+    assert_int_equal(info->parameters, 6176 + 32 + 320 + 2 * 12704 + 64);
+    sm_encoder_close(encoder);
+}
+
+static void graph_lists_every_op(void **state)
+{
+    (void)state;
+    struct sm_encoder *encoder = open_file(VIT, &four_heads, "blas");
+    json_t *graph = sm_encoder_graph(encoder);
+    json_int_t parameters = 0, multiply_adds = 0;
+    size_t i;
+    json_t *op;
+    assert_int_equal(json_array_size(graph), 3 + 2 * 7 + 3);
+    json_array_foreach(graph, i, op)
+    {
+        parameters += json_integer_value(json_object_get(op, "parameters"));
+        multiply_adds += json_integer_value(json_object_get(op, "multiply_adds"));
+    }
+    assert_int_equal(parameters, sm_encoder_info(encoder)->parameters);
+    assert_int_equal(multiply_adds, sm_encoder_info(encoder)->multiply_adds);
+    char *text = json_dumps(json_array_get(graph, 1), JSON_COMPACT);
+    assert_string_equal(text, "{\"op\":\"conv2d\",\"name\":\"patch_embed.proj\",\"shape\":[3,3,32],"
+                              "\"parameters\":6176,\"bytes\":1152,\"multiply_adds\":55296}");
+    free(text);
+    json_decref(graph);
+    sm_encoder_close(encoder);
+}
+
+static void taps_are_named(void **state)
+{
+    (void)state;
+    struct sm_encoder *encoder = open_file(RESNET, NULL, "blas");
+    const char *const cls[] = {"cls"}, *const mean[] = {"mean"};
+    struct sm_workspace *ws;
+    struct sm_tap tap;
+    struct sm_err err = {0};
+    assert_int_equal(sm_workspace_new(&ws, encoder, 1, cls, 1, &err), SM_NOT_FOUND);
+    assert_string_equal(err.text,
+                        "no output \"cls\"; there are: tokens mean pooled block.0 to block.7");
+    assert_null(ws);
+    assert_int_equal(sm_encoder_tap_shape(&tap, encoder, "block.8", &err), SM_NOT_FOUND);
+    assert_int_equal(sm_workspace_new(&ws, encoder, 17, mean, 1, &err), SM_INVALID);
+    assert_int_equal(sm_workspace_new(&ws, encoder, 1, mean, 1, &err), SM_OK);
+    assert_int_equal(sm_encoder_tap(&tap, ws, "tokens", &err), SM_NOT_FOUND);
+    assert_string_equal(err.text, "output \"tokens\" was not asked for");
+    sm_workspace_free(ws);
+    sm_encoder_close(encoder);
+}
+
+static void missing_and_misshapen_tensors(void **state)
+{
+    (void)state;
+    struct made m = {0};
+    add_file(&m, VIT, "");
+    drop(&m, "blocks.1.norm1.weight");
+    refuses(&m, &four_heads, SM_NOT_FOUND,
+            "tensor blocks.1.norm1.weight is missing, expected with shape [32]");
+    add_file(&m, VIT, "model.");
+    drop(&m, "model.blocks.0.mlp.fc2.bias");
+    refuses(&m, &four_heads, SM_NOT_FOUND,
+            "tensor model.blocks.0.mlp.fc2.bias is missing, expected with shape [32]");
+    add_file(&m, VIT, "");
+    drop(&m, "blocks.0.attn.proj.weight");
+    add(&m, "blocks.0.attn.proj.weight", 2, (int64_t[]){32, 31});
+    refuses(&m, &four_heads, SM_INVALID,
+            "tensor blocks.0.attn.proj.weight has shape [32,31], expected [32,32]");
+    add_file(&m, VIT, "");
+    drop(&m, "pos_embed");
+    add(&m, "pos_embed", 3, (int64_t[]){1, 9, 32});
+    refuses(&m, &four_heads, SM_UNSUPPORTED,
+            "tensor pos_embed has 8 patches, expected a square number");
+    add_file(&m, RESNET, "");
+    drop(&m, "layer4.1.bn2.running_var");
+    refuses(&m, &plain, SM_NOT_FOUND,
+            "tensor layer4.1.bn2.running_var is missing, expected with shape [24]");
+    add_file(&m, RESNET, "");
+    drop(&m, "layer2.0.downsample.0.weight");
+    refuses(&m, &plain, SM_NOT_FOUND,
+            "tensor layer2.0.downsample.0.weight is missing, expected with shape [6,3,1,1]");
+    add_file(&m, RESNET, "");
+    drop(&m, "conv1.weight");
+    add(&m, "conv1.weight", 4, (int64_t[]){3, 1, 7, 7});
+    refuses(&m, &plain, SM_INVALID, "tensor conv1.weight has shape [3,1,7,7], expected [*,3,*,*]");
+    add_file(&m, BOTTLENECK, "");
+    drop(&m, "layer3.2.conv2.weight");
+    add(&m, "layer3.2.conv2.weight", 4, (int64_t[]){8, 2, 3, 3});
+    refuses(&m, &plain, SM_UNSUPPORTED,
+            "tensor layer3.2.conv2.weight is a convolution in 4 groups, only 1 is supported");
+    add_file(&m, RESNET, "");
+    drop(&m, "conv1.weight");
+    add(&m, "conv1.weight", 4, (int64_t[]){3, 3, 5, 5});
+    refuses(&m, &plain, SM_UNSUPPORTED,
+            "tensor conv1.weight is a stem of 5x5 with pooling; known are 7x7 with pooling "
+            "(ImageNet) and 3x3 (CIFAR)");
+}
+
+static void relatives_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *name;
+    } extra[] = {
+        {VIT, "blocks.0.ls1.gamma"},          {VIT, "reg_token"},    {VIT, "norm_pre.weight"},
+        {VIT, "blocks.1.attn.q_norm.weight"}, {VIT, "dist_token"},   {VIT, "register_tokens"},
+        {RESNET, "layer1.0.se.fc1.weight"},   {RESNET, "bn3.weight"}};
+    for (size_t i = 0; i < sizeof extra / sizeof extra[0]; i++) {
+        struct made m = {0};
+        char text[240], name[64];
+        snprintf(name, sizeof name, "net.%s", extra[i].name);
+        snprintf(text, sizeof text,
+                 "tensor %s belongs to the encoder, but no %s encoder that we know uses it: its "
+                 "outputs would be wrong",
+                 name, strcmp(extra[i].file, VIT) ? "torchvision" : "timm");
+        add_file(&m, extra[i].file, "net.");
+        add(&m, name, 1, (int64_t[]){32});
+        refuses(&m, strcmp(extra[i].file, VIT) ? &plain : &four_heads, SM_UNSUPPORTED, text);
+    }
+}
+
+static void strangers_are_left_alone(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"net.fc_norm.weight",      "net.decoder_blocks.0.x",
+                                        "net.mask_token",          "projector.0.weight",
+                                        "net.blocks.0.total_ops",  "optimizer.state.0.exp_avg",
+                                        "blocks.0.somewhere.else", "net.fc.1.weight"};
+    struct made m = {0};
+    struct sm_encoder *encoder;
+    struct sm_err err = {0};
+    add_file(&m, VIT, "net.");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        add(&m, names[i], 1, (int64_t[]){4});
+    if (open_made(&encoder, &m, &four_heads, &err) != SM_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(sm_encoder_info(encoder)->prefix, "net.");
+    sm_encoder_close(encoder);
+}
+
+static void prefix_must_choose(void **state)
+{
+    (void)state;
+    struct made m = {0};
+    add_file(&m, DINO, "");
+    struct sm_encoder_config config = {.heads = 2};
+    refuses(&m, &config, SM_INVALID,
+            "2 encoders in one file, \"prefix\" must choose: \"student.module.backbone.\", "
+            "\"teacher.backbone.\"");
+    add_file(&m, DINO, "");
+    config.has_prefix = true;
+    snprintf(config.prefix, sizeof config.prefix, "teacher.");
+    refuses(&m, &config, SM_NOT_FOUND,
+            "no encoder under prefix \"teacher.\"; there is: \"student.module.backbone.\", "
+            "\"teacher.backbone.\"");
+    add(&m, "fc.weight", 2, (int64_t[]){3, 4});
+    refuses(&m, &plain, SM_UNSUPPORTED,
+            "no ResNet or ViT of a known dialect among 1 tensors, the first is fc.weight");
+    add_file(&m, VIT, "");
+    rename_tensor(&m, "patch_embed.proj.weight", "patch_embed.proj.0.weight");
+    refuses(&m, &plain, SM_UNSUPPORTED,
+            "no ResNet or ViT of a known dialect among 32 tensors, the first is "
+            "blocks.0.attn.proj.bias");
+}
+
+static void configuration_must_fit(void **state)
+{
+    (void)state;
+    struct made m = {0};
+    add_file(&m, VIT, "");
+    refuses(&m, &plain, SM_INVALID,
+            "a ViT of width 32 has no usual head count; set \"heads\" in pair.json");
+    add_file(&m, VIT, "");
+    refuses(&m, &(struct sm_encoder_config){.heads = 5}, SM_INVALID,
+            "\"heads\" is 5, which does not divide width 32");
+    add_file(&m, VIT, "");
+    refuses(&m, &(struct sm_encoder_config){.heads = 4, .input_px = 32}, SM_INVALID,
+            "\"input_px\" is 32, but tensor pos_embed is for 24 (3x3 patches of 8)");
+    add_file(&m, RESNET, "");
+    refuses(&m, &four_heads, SM_INVALID,
+            "\"heads\" is set, but the encoder under \"\" is a ResNet");
+}
+
+static void configuration_is_read(void **state)
+{
+    (void)state;
+    struct sm_encoder_config config;
+    struct sm_err err = {0};
+    json_t *node = json_pack("{s:s, s:i, s:i, s:f}", "prefix", "", "input_px", 96, "heads", 3,
+                             "norm_eps", 1e-5);
+    assert_int_equal(sm_encoder_config_parse(&config, node, "/encoder", &err), SM_OK);
+    assert_true(config.has_prefix && config.input_px == 96 && config.heads == 3 &&
+                config.norm_eps == 1e-5);
+    json_object_set_new(node, "head", json_integer(3));
+    assert_int_equal(sm_encoder_config_parse(&config, node, "/encoder", &err), SM_INVALID);
+    assert_string_equal(err.pointer, "/encoder/head");
+    json_decref(node);
+    node = json_pack("{s:i}", "heads", 0);
+    assert_int_equal(sm_encoder_config_parse(&config, node, "", &err), SM_INVALID);
+    assert_string_equal(err.pointer, "/heads");
+    json_decref(node);
+    assert_int_equal(sm_encoder_config_parse(&config, NULL, "", &err), SM_OK);
+    assert_true(!config.has_prefix && !config.heads);
+}
+
+static void workspaces_are_bounded(void **state)
+{
+    (void)state;
+    struct sm_encoder *encoder =
+        open_file("tests/golden/nn/timm-vit-64/model.safetensors", NULL, "ref");
+    assert_int_equal(sm_encoder_info(encoder)->heads, 1);
+    sm_encoder_close(encoder);
+    struct made m = {0};
+    struct sm_err err = {0};
+    struct sm_workspace *ws;
+    const char *const taps[] = {"tokens"};
+    add_file(&m, RESNET, "");
+    drop(&m, "conv1.weight");
+    add(&m, "conv1.weight", 4, (int64_t[]){3, 3, 3, 3}); /* no stride: maps stay large */
+    assert_int_equal(open_made(&encoder, &m, &(struct sm_encoder_config){.input_px = 4096}, &err),
+                     SM_OK);
+    assert_int_equal(sm_workspace_new(&ws, encoder, 16, taps, 1, &err), SM_LIMIT);
+    assert_null(ws);
+    assert_string_equal(err.text,
+                        "workspace of 16 images needs over 8589934592 bytes, at layer1.0.conv2");
+    sm_encoder_close(encoder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(any_side_will_do),
+        cmocka_unit_test(info_describes),
+        cmocka_unit_test(graph_lists_every_op),
+        cmocka_unit_test(taps_are_named),
+        cmocka_unit_test(missing_and_misshapen_tensors),
+        cmocka_unit_test(relatives_are_refused),
+        cmocka_unit_test(strangers_are_left_alone),
+        cmocka_unit_test(prefix_must_choose),
+        cmocka_unit_test(configuration_must_fit),
+        cmocka_unit_test(configuration_is_read),
+        cmocka_unit_test(workspaces_are_bounded),
+    };
+    sm_blas_single_thread();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
