@@ -1,0 +1,53 @@
+/* Probes, versions, and the description of the service itself. */
+#include <jansson.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "server/api/handlers.h"
+#include "server/base/embed.h"
+#include "server/http/http.h"
+#include "sslmem/version.h"
+
+/* Answering at all is the proof: the HTTP threads run. */
+void sm_api_livez(struct sm_request *request)
+{
+    sm_reply_json(request, 200, json_pack("{s:s}", "status", "live"));
+}
+
+void sm_api_readyz(struct sm_request *request)
+{
+    struct sm_api *api = sm_api_of(request);
+    int count = sm_pairs_count(api->pairs), ready = 0;
+
+    for (int i = 0; i < count; i++)
+        ready += sm_pairs_at(api->pairs, i, NULL) != NULL;
+    if (ready == 0)
+        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "none of %d pairs is ready", count);
+    else if (!sm_store_healthy(api->store))
+        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "the store's last commit failed");
+    else
+        sm_reply_json(request, 200,
+                      json_pack("{s:s, s:i, s:i, s:I}", "status", "ready", "pairs_ready", ready,
+                                "pairs_failed", count - ready, "queued",
+                                (json_int_t)sm_store_queued_count(api->store)));
+}
+
+void sm_api_version(struct sm_request *request)
+{
+    sm_reply_json(request, 200,
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "sslmem", SM_VERSION,
+                            "method", SM_METHOD, "decoder", sm_image_decoder(), "kernels",
+                            sm_api_of(request)->config->kernels, "blas", sm_blas_version(),
+                            "microhttpd", sm_http_version(), "sqlite", sqlite3_libversion(),
+                            "jansson", jansson_version_str()));
+}
+
+void sm_api_openapi(struct sm_request *request)
+{
+    for (const struct sm_embedded *file = sm_embedded; file->name != NULL; file++)
+        if (strcmp(file->name, "openapi.yaml") == 0) {
+            sm_reply_static(request, 200, "application/yaml", file->bytes, file->bytes_count);
+            return;
+        }
+    sm_reply_problem(request, SM_PROBLEM_INTERNAL, "openapi.yaml is not in this binary");
+}

@@ -1,0 +1,278 @@
+/* POST /v1/scores: admit a job, wait for it suspended, answer.
+ *
+ *     headers    pair known and ready, room in the queue        400 404 503, before the body
+ *     body       upload.c                                       400 415 422
+ *     history    one image whose key is there                   200, no job
+ *     admit      the job's commit                               from here on 202 is true
+ *     wait       until it has finished, or the wait is over     200 422, or 202
+ *
+ * `proceed` is the only place that answers for a job; it is called again on every wake. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/handlers.h"
+#include "server/api/upload.h"
+#include "server/base/id.h"
+
+#define RETRY_QUEUE_S "5"
+#define RETRY_POLL_S  "1"
+
+/* What a waiting request keeps. */
+struct submission {
+    struct sm_ticket *ticket;
+    char job_id[SM_ID_BYTES];
+    int images_count;
+    int64_t deadline_ms;
+    bool async;
+    char preference[48]; /* Preference-Applied, or "" */
+};
+
+static void submission_free(void *state)
+{
+    struct submission *s = state;
+
+    sm_ticket_release(s->ticket);
+    free(s);
+}
+
+static void reply_queue_full(struct sm_request *request, const struct sm_err *err)
+{
+    sm_reply_problem(request, SM_PROBLEM_QUEUE_FULL, "%s", err->text);
+    sm_reply_header(request, "Retry-After", RETRY_QUEUE_S);
+}
+
+/* The pair that the request names; NULL after a reply. */
+static const struct sm_pair *find_pair(struct sm_request *request)
+{
+    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
+    const char *name = sm_request_query(request, "pair"), *reason = NULL;
+
+    if (name == NULL || name[0] == '\0') {
+        sm_reply_problem(request, SM_PROBLEM_PAIR_MISSING, "say which pair: ?pair=NAME");
+        return NULL;
+    }
+    int index = sm_pairs_find(pairs, name);
+    if (index < 0) {
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%.64s'", name);
+        return NULL;
+    }
+    const struct sm_pair *pair = sm_pairs_at(pairs, index, &reason);
+    if (pair == NULL)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_FAILED, "pair '%s': %s", name,
+                         reason == NULL ? "failed" : reason);
+    return pair;
+}
+
+void sm_api_post_scores_admit(struct sm_request *request)
+{
+    struct sm_api *api = sm_api_of(request);
+    int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
+    struct sm_err err;
+
+    if (find_pair(request) == NULL || queued < max)
+        return;
+    sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
+               (long long)max);
+    reply_queue_full(request, &err);
+}
+
+static void add_preference(struct sm_request *request, const struct submission *s)
+{
+    if (s->preference[0] != '\0')
+        sm_reply_header(request, "Preference-Applied", "%s", s->preference);
+}
+
+/* A score document as this request's answer. Takes the reference. */
+static void reply_score(struct sm_request *request, json_t *score, bool from_history,
+                        const char *job_id)
+{
+    if (json_object_set_new(score, "from_history", json_boolean(from_history)) != 0 ||
+        (job_id != NULL && json_object_set_new(score, "job", json_string(job_id)) != 0)) {
+        json_decref(score);
+        score = NULL;
+    }
+    sm_reply_json(request, 200, score);
+}
+
+/* Why an image could not be scored, from the code that its item stored. */
+static void reply_item_error(struct sm_request *request, const json_t *error, const char *job_id)
+{
+    static const struct {
+        enum sm_code code;
+        enum sm_problem problem;
+    } rows[] = {{SM_UNSUPPORTED, SM_PROBLEM_IMAGE_UNSUPPORTED},
+                {SM_CORRUPT, SM_PROBLEM_IMAGE_CORRUPT},
+                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT}};
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *detail = json_string_value(json_object_get(error, "detail"));
+
+    for (size_t i = 0; code != NULL && i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(code, sm_code_name(rows[i].code)) == 0) {
+            sm_reply_problem(request, rows[i].problem, "%s", detail == NULL ? code : detail);
+            return;
+        }
+    sm_reply_problem(request, SM_PROBLEM_INTERNAL, "the image was not scored, see job %s", job_id);
+}
+
+static void reply_job(struct sm_request *request, const struct submission *s, unsigned status)
+{
+    json_t *job;
+    struct sm_err err = {0};
+
+    if (sm_store_job_with_scores(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return;
+    }
+    sm_reply_json(request, status, job);
+    if (status == 202) {
+        sm_reply_header(request, "Location", "/v1/jobs/%s", s->job_id);
+        sm_reply_header(request, "Retry-After", RETRY_POLL_S);
+    }
+}
+
+/* The one image of a finished job: its score, or what was wrong with it. */
+static void reply_single(struct sm_request *request, const struct submission *s)
+{
+    json_t *job;
+    struct sm_err err = {0};
+
+    if (sm_store_job_with_scores(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return;
+    }
+    json_t *item = json_array_get(json_object_get(job, "items"), 0);
+    json_t *score = json_object_get(item, "score");
+    if (score != NULL)
+        reply_score(request, json_incref(score),
+                    json_is_true(json_object_get(item, "from_history")), s->job_id);
+    else
+        reply_item_error(request, json_object_get(item, "error"), s->job_id);
+    json_decref(job);
+}
+
+static void reply_admission_failure(struct sm_request *request, const struct sm_err *err)
+{
+    if (err->code == SM_BUSY)
+        reply_queue_full(request, err);
+    else
+        sm_reply_failure(request, err);
+}
+
+static void proceed(struct sm_request *request)
+{
+    const struct submission *s = request->state;
+    struct sm_err err = {0};
+
+    switch (sm_ticket_state(s->ticket, &err)) {
+    case SM_TICKET_PENDING:
+        if (!sm_request_ending(request)) {
+            sm_request_wait(request, SM_NO_DEADLINE, proceed);
+            return;
+        }
+        sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+        break;
+    case SM_TICKET_FAILED:
+        reply_admission_failure(request, &err);
+        break;
+    case SM_TICKET_ADMITTED:
+        if (!s->async && !sm_request_overdue(request, s->deadline_ms)) {
+            sm_request_wait(request, s->deadline_ms, proceed);
+            return;
+        }
+        reply_job(request, s, 202);
+        break;
+    case SM_TICKET_FINISHED:
+        if (s->async || s->images_count > 1)
+            reply_job(request, s, s->async ? 202 : 200);
+        else
+            reply_single(request, s);
+        break;
+    }
+    add_preference(request, s);
+}
+
+/* How long to wait, and what of it to tell the client. */
+static void read_preference(struct submission *s, struct sm_request *request)
+{
+    const struct sm_config *config = sm_api_of(request)->config;
+    struct sm_prefer prefer = sm_request_prefer(request);
+    int64_t wait_ms = config->wait_default_ms;
+
+    s->async = prefer.respond_async;
+    if (prefer.has_wait) {
+        int64_t max_s = config->wait_max_ms / 1000;
+        int64_t wait_s = prefer.wait_s < max_s ? prefer.wait_s : max_s;
+        wait_ms = wait_s * 1000;
+        snprintf(s->preference, sizeof s->preference, "wait=%lld", (long long)wait_s);
+    }
+    if (s->async)
+        snprintf(s->preference, sizeof s->preference, "respond-async");
+    s->deadline_ms = request->started_ms + wait_ms;
+}
+
+/* Answers from history when the very same score is there; false when it is not. */
+static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
+                        const struct sm_upload *upload)
+{
+    char key[65];
+    json_t *score = NULL;
+    struct sm_err err = {0};
+
+    enum sm_code code =
+        sm_score_key(key, pair, upload->recipe_digest, upload->items[0].image_digest, &err);
+    if (code == SM_OK)
+        code = sm_store_score_by_key(&score, sm_api_of(request)->store, key, &err);
+    if (code == SM_OK)
+        reply_score(request, score, true, NULL);
+    else if (code != SM_NOT_FOUND)
+        sm_reply_failure(request, &err);
+    return code != SM_NOT_FOUND;
+}
+
+static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
+                   const struct sm_upload *upload)
+{
+    struct sm_job_in job = {.pair = sm_pair_name(pair),
+                            .recipe = sm_recipe_json(&upload->recipe),
+                            .items = upload->items,
+                            .items_count = upload->items_count};
+    struct sm_err err = {0};
+
+    memcpy(job.id, s->job_id, sizeof job.id);
+    memcpy(job.recipe_digest, upload->recipe_digest, sizeof job.recipe_digest);
+    if (job.recipe == NULL)
+        sm_reply_json(request, 202, NULL);
+    else if (sm_jobs_submit(&s->ticket, sm_api_of(request)->jobs, &job, sm_request_wake, request,
+                            &err) == SM_OK)
+        proceed(request);
+    else
+        reply_admission_failure(request, &err);
+    json_decref((json_t *)(uintptr_t)job.recipe);
+}
+
+void sm_api_post_scores(struct sm_request *request)
+{
+    struct sm_upload upload;
+    const struct sm_pair *pair = find_pair(request);
+
+    if (pair == NULL ||
+        !sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
+        return;
+    struct submission *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        sm_reply_json(request, 202, NULL);
+        sm_upload_release(&upload);
+        return;
+    }
+    request->state = s;
+    request->state_free = submission_free;
+    s->images_count = upload.items_count;
+    sm_id_new(s->job_id);
+    read_preference(s, request);
+    if (!s->async && upload.items_count == 1 && reply_known(request, pair, &upload))
+        add_preference(request, s);
+    else
+        submit(request, s, pair, &upload);
+    sm_upload_release(&upload);
+}

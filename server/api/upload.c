@@ -1,0 +1,201 @@
+/* Uploads: every check on what was sent that needs no decoding.
+ *
+ * One image that is no image refuses the request; one among several becomes a failed item of the
+ * job, so that it does not cost the others. A wrong label refuses either way: it is the client's
+ * own contradiction. */
+#include "server/api/upload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/sha256.h"
+#include "server/http/reply.h"
+
+#define IMAGE_TYPES "image/jpeg, image/png"
+
+/* What a part with no type of its own, or with curl's guess for an unknown ending, counts as. */
+static bool is_unlabelled(const char *media_type)
+{
+    return media_type[0] == '\0' || strcmp(media_type, "application/octet-stream") == 0;
+}
+
+/* Adds an image; `declared` is its media type or "". */
+static bool add_image(struct sm_upload *upload, struct sm_request *request, const char *name,
+                      const char *declared, const void *bytes, size_t bytes_count)
+{
+    int index = upload->items_count;
+    const char *sniffed = sm_image_sniff(bytes, bytes_count);
+    const char *type = is_unlabelled(declared) ? sniffed : declared;
+
+    if (bytes_count == 0) {
+        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "image %d has 0 bytes", index);
+        return false;
+    }
+    if (type != NULL && !sm_word_in(IMAGE_TYPES, type, strlen(type))) {
+        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_UNSUPPORTED,
+                         "image %d is labelled %s, which is not one of: %s", index, type,
+                         IMAGE_TYPES);
+        sm_reply_header(request, "Accept-Post", "%s", request->route->accepts);
+        return false;
+    }
+    if (type != NULL && sniffed != NULL && strcmp(sniffed, type) != 0) {
+        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_MISMATCH,
+                         "image %d is labelled %s and its first bytes are those of %s", index, type,
+                         sniffed);
+        return false;
+    }
+    struct sm_item_in *item = &upload->items[upload->items_count++];
+    item->name = name;
+    item->media_type = type == NULL ? "application/octet-stream" : type;
+    item->bytes = bytes;
+    item->bytes_count = bytes_count;
+    sm_sha256_hex(item->image_digest, bytes, bytes_count);
+    return true;
+}
+
+static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
+                        const struct sm_pair *pair, const struct sm_part *part)
+{
+    struct sm_recipe recipe;
+    struct sm_err err = {0};
+    json_t *node = NULL;
+
+    enum sm_code code = sm_json_parse(&node, part->bytes, part->bytes_count, SM_RECIPE_BYTES_MAX,
+                                      SM_RECIPE_DEPTH_MAX, &err);
+    if (code == SM_OK)
+        code =
+            sm_recipe_parse(&recipe, node, sm_pair_recipe(pair), sm_pair_input_px(pair), "", &err);
+    if (code == SM_OK)
+        code = sm_pair_check_recipe(pair, &recipe, &err);
+    json_decref(node);
+    if (code == SM_OK)
+        upload->recipe = recipe;
+    else if (code == SM_NOMEM || code == SM_INTERNAL)
+        sm_reply_failure(request, &err);
+    else
+        sm_reply_field_problem(request, SM_PROBLEM_RECIPE_INVALID, &err);
+    return code == SM_OK;
+}
+
+/* File names go into JSON documents. */
+static void make_utf8(char *text)
+{
+    json_t *node = json_string(text);
+
+    if (node == NULL)
+        sm_make_ascii(text);
+    json_decref(node);
+}
+
+static bool split_parts(struct sm_upload *upload, int *parts_count, struct sm_request *request,
+                        int64_t images_max)
+{
+    char boundary[SM_BOUNDARY_BYTES];
+    struct sm_err err = {0};
+    const char *type = sm_request_header(request, "Content-Type");
+
+    if (!sm_header_param(boundary, sizeof boundary, type, "boundary")) {
+        sm_reply_problem(request, SM_PROBLEM_MULTIPART_INVALID,
+                         "Content-Type has no boundary of 1 to %d characters",
+                         SM_BOUNDARY_BYTES - 1);
+        return false;
+    }
+    enum sm_code code =
+        sm_multipart_split(upload->parts, parts_count, (int)images_max + 1, request->body.bytes,
+                           request->body.bytes_count, boundary, &err);
+    if (code == SM_LIMIT)
+        sm_reply_problem(request, SM_PROBLEM_IMAGES_LIMIT,
+                         "%s; the limit is %lld images and one recipe", err.text,
+                         (long long)images_max);
+    else if (code != SM_OK)
+        sm_reply_problem(request, SM_PROBLEM_MULTIPART_INVALID, "%s", err.text);
+    return code == SM_OK;
+}
+
+/* Sorts one part into the upload. */
+static bool take_part(struct sm_upload *upload, bool *has_recipe, struct sm_part *part,
+                      struct sm_request *request, const struct sm_pair *pair, int64_t images_max)
+{
+    if (strcmp(part->name, "image") == 0 && upload->items_count < images_max) {
+        make_utf8(part->filename);
+        return add_image(upload, request, part->filename, part->media_type, part->bytes,
+                         part->bytes_count);
+    }
+    if (strcmp(part->name, "recipe") == 0 && !*has_recipe) {
+        *has_recipe = true;
+        return read_recipe(upload, request, pair, part);
+    }
+    if (strcmp(part->name, "image") == 0)
+        sm_reply_problem(request, SM_PROBLEM_IMAGES_LIMIT, "more than %lld images",
+                         (long long)images_max);
+    else
+        sm_reply_problem(request, SM_PROBLEM_PART_UNKNOWN,
+                         "part '%s' %s: parts are 'image', and at most one 'recipe'", part->name,
+                         *has_recipe ? "is unknown or repeated" : "is unknown");
+    return false;
+}
+
+static bool read_multipart(struct sm_upload *upload, struct sm_request *request,
+                           const struct sm_pair *pair, int64_t images_max)
+{
+    int parts_count;
+    bool has_recipe = false;
+
+    if (!split_parts(upload, &parts_count, request, images_max))
+        return false;
+    for (int i = 0; i < parts_count; i++)
+        if (!take_part(upload, &has_recipe, &upload->parts[i], request, pair, images_max))
+            return false;
+    if (upload->items_count == 0)
+        sm_reply_problem(request, SM_PROBLEM_IMAGES_MISSING, "%d parts, none named 'image'",
+                         parts_count);
+    return upload->items_count > 0;
+}
+
+bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const struct sm_pair *pair,
+                    int64_t images_max)
+{
+    const struct sm_body *body = &request->body;
+    bool multipart = strcmp(request->media_type, "multipart/form-data") == 0;
+    struct sm_err err = {0};
+
+    *out = (struct sm_upload){.recipe = *sm_pair_recipe(pair)};
+    if (body->bytes_count == 0) {
+        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
+        return false;
+    }
+    out->items = calloc(multipart ? (size_t)images_max : 1, sizeof *out->items);
+    if (multipart)
+        out->parts = calloc((size_t)images_max + 1, sizeof *out->parts);
+    if (out->items == NULL || (multipart && out->parts == NULL)) {
+        sm_err_set(&err, SM_NOMEM, "no memory for %lld parts", (long long)images_max);
+        sm_reply_failure(request, &err);
+        goto fail;
+    }
+    if (multipart
+            ? !read_multipart(out, request, pair, images_max)
+            : !add_image(out, request, "", request->media_type, body->bytes, body->bytes_count))
+        goto fail;
+    if (out->items_count == 1 &&
+        sm_image_sniff(out->items[0].bytes, out->items[0].bytes_count) == NULL) {
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
+                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
+                         out->items[0].bytes_count);
+        goto fail;
+    }
+    if (sm_recipe_digest(out->recipe_digest, &out->recipe, &err) == SM_OK)
+        return true;
+    sm_reply_failure(request, &err);
+
+fail:
+    sm_upload_release(out);
+    return false;
+}
+
+void sm_upload_release(struct sm_upload *upload)
+{
+    free(upload->items);
+    free(upload->parts);
+    *upload = (struct sm_upload){0};
+}

@@ -1,0 +1,28 @@
+/* The body of POST /v1/scores, raw or multipart, to items and a recipe.
+ *
+ * Owner:  items and parts borrow the request's body; sm_upload_release accepts a zeroed object.
+ * Errors: sm_upload_read replies itself and returns false. */
+#ifndef SERVER_API_UPLOAD_H
+#define SERVER_API_UPLOAD_H
+
+#include "server/http/multipart.h"
+#include "server/http/request.h"
+#include "server/store/store.h"
+#include "sslmem/score.h"
+
+#define SM_RECIPE_BYTES_MAX (64u << 10)
+#define SM_RECIPE_DEPTH_MAX 8
+
+struct sm_upload {
+    struct sm_item_in *items;
+    int items_count;
+    struct sm_recipe recipe;
+    char recipe_digest[65];
+    struct sm_part *parts; /* NULL for a raw body */
+};
+
+bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const struct sm_pair *pair,
+                    int64_t images_max);
+void sm_upload_release(struct sm_upload *upload);
+
+#endif

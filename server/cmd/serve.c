@@ -1,0 +1,139 @@
+/* `sslmem serve`: everything put together, and taken apart in the opposite order.
+ *
+ * Start: configuration, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
+ * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
+ * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
+ * ends the process at once: the store is made for that. */
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/api/api.h"
+#include "server/base/log.h"
+#include "server/cmd/cmd.h"
+#include "server/http/http.h"
+#include "sslmem/version.h"
+
+/* For the tests that compare the tables with openapi.yaml. */
+static int print_problems(void)
+{
+#define ROW(NAME, status, code, title) printf("%d\t%s\t%s\n", status, code, title);
+    SM_PROBLEMS(ROW)
+#undef ROW
+    return SM_EXIT_OK;
+}
+
+static int print_routes(void)
+{
+    for (const struct sm_route *r = sm_api_routes; r->method != NULL; r++)
+        printf("%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
+               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query);
+    return SM_EXIT_OK;
+}
+
+static int workers_count(const struct sm_config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->workers > 0)
+        return (int)config->workers;
+    return cores < 1 ? 1 : (int)cores;
+}
+
+static sem_t stop_requested;
+
+static void on_signal(int number)
+{
+    (void)number;
+    sem_post(&stop_requested);
+}
+
+static void handle_signals(void (*handler)(int number))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* A handler and not sigwait: that needs the signals blocked in every thread, and BLAS starts
+ * threads of its own before main runs. */
+static void await_stop(void)
+{
+    while (sem_wait(&stop_requested) != 0)
+        continue;
+    handle_signals(SIG_DFL);
+    sm_log("info", "stopping", "{}");
+}
+
+static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
+{
+    struct sm_api api = {.config = config};
+    struct sm_pairs *pairs = NULL;
+    struct sm_http *http = NULL;
+
+    enum sm_code code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
+    if (code != SM_OK)
+        goto out;
+    api.pairs = pairs;
+    if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
+        goto out;
+    struct sm_jobs_params jobs = {.store = api.store,
+                                  .pairs = pairs,
+                                  .workers = workers_count(config),
+                                  .queue_max = config->queue_max};
+    if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
+        goto out;
+    struct sm_http_params params = {.listen = config->listen,
+                                    .routes = sm_api_routes,
+                                    .context = &api,
+                                    .threads = (int)config->http_threads,
+                                    .connections_max = (int)config->connections_max,
+                                    .idle_timeout_s = (int)config->idle_timeout_s,
+                                    .body_bytes_max = config->body_bytes_max};
+    if ((code = sm_http_start(&http, &params, err)) != SM_OK)
+        goto out;
+    sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
+           "version", SM_VERSION, "microhttpd", sm_http_version(), "blas", sm_blas_version(),
+           "workers", jobs.workers);
+    printf("listening on http://%s\n", sm_http_address(http));
+    fflush(stdout);
+    await_stop();
+
+out:
+    sm_http_stop(http);
+    if (api.jobs != NULL)
+        sm_jobs_stop(api.jobs);
+    if (api.store != NULL)
+        sm_store_close(api.store);
+    sm_pairs_free(pairs);
+    return code;
+}
+
+int sm_cmd_serve(int argc, char **argv)
+{
+    struct sm_config config;
+    struct sm_err err = {0};
+    bool help = false;
+
+    if (argc == 2 && strcmp(argv[1], "--routes") == 0)
+        return print_routes();
+    if (argc == 2 && strcmp(argv[1], "--problems") == 0)
+        return print_problems();
+    enum sm_code code = sm_config_read(&config, argc - 1, argv + 1, &help, &err);
+    if (help) {
+        sm_config_help(stdout);
+        return SM_EXIT_OK;
+    }
+    if (code == SM_OK) {
+        sem_init(&stop_requested, 0, 0);
+        handle_signals(on_signal);
+        code = serve(&config, &err);
+    }
+    if (code == SM_OK)
+        return SM_EXIT_OK;
+    sm_fail("serve", &err);
+    return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED;
+}

@@ -1,0 +1,148 @@
+/* Parsers of header values.
+ *
+ * All walk the text once with a cursor; `item` below cuts "name [= value] *(; name [= value])"
+ * elements out of comma separated lists, which is the grammar that Prefer and the parameters of
+ * Content-Type and Content-Disposition share (RFC 9110 section 5.6). */
+#include "server/http/header.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define SPACE " \t"
+
+static const char *skip_space(const char *p)
+{
+    return p + strspn(p, SPACE);
+}
+
+static bool token_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* Reads a token or a quoted string into `out` and returns where it ended, NULL when it is ill
+ * formed or does not fit. */
+static const char *read_word(char *out, size_t out_bytes, const char *p)
+{
+    bool quoted = *p == '"';
+    size_t n = 0;
+
+    p += quoted;
+    while (quoted ? *p != '"' : token_char(*p)) {
+        if (quoted && *p == '\\')
+            p++;
+        if (*p == '\0' || n + 1 >= out_bytes)
+            return NULL;
+        out[n++] = *p++;
+    }
+    out[n] = '\0';
+    return p + quoted;
+}
+
+/* One "name" or "name=value"; value is "" without one. Returns where it ended, NULL when ill
+ * formed. */
+static const char *read_item(char *name, size_t name_bytes, char *value, size_t value_bytes,
+                             const char *p)
+{
+    value[0] = '\0';
+    p = skip_space(p);
+    if (*p == '"' || (p = read_word(name, name_bytes, p)) == NULL || name[0] == '\0')
+        return NULL;
+    const char *equals = skip_space(p);
+    if (*equals != '=')
+        return p;
+    return read_word(value, value_bytes, skip_space(equals + 1));
+}
+
+/* The next ',' or ';' (as `stops` says) outside of quotes, or the end. */
+static const char *skip_to(const char *p, const char *stops)
+{
+    for (bool quoted = false; *p != '\0' && (quoted || strchr(stops, *p) == NULL); p++) {
+        if (*p == '\\' && quoted && p[1] != '\0')
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+    }
+    return p;
+}
+
+bool sm_digits(int64_t *out, const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    if (n == 0 || n > 18 || text[n] != '\0')
+        return false;
+    *out = 0;
+    for (size_t i = 0; i < n; i++)
+        *out = *out * 10 + (text[i] - '0');
+    return true;
+}
+
+void sm_make_ascii(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+            *text = '?';
+}
+
+void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
+{
+    char name[32], number[32];
+    int64_t seconds;
+
+    for (const char *p = value; *p != '\0'; p += *p == ',') {
+        if (read_item(name, sizeof name, number, sizeof number, p) != NULL) {
+            if (strcasecmp(name, "respond-async") == 0)
+                prefer->respond_async = true;
+            if (strcasecmp(name, "wait") == 0 && !prefer->has_wait && sm_digits(&seconds, number)) {
+                prefer->has_wait = true;
+                prefer->wait_s = seconds;
+            }
+        }
+        p = skip_to(p, ",");
+    }
+}
+
+void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value)
+{
+    const char *p = value == NULL ? "" : skip_space(value);
+    size_t n = 0;
+
+    while (n + 1 < SM_MEDIA_TYPE_BYTES && (token_char(p[n]) || p[n] == '/')) {
+        out[n] = p[n] >= 'A' && p[n] <= 'Z' ? (char)(p[n] - 'A' + 'a') : p[n];
+        n++;
+    }
+    const char *end = skip_space(p + n);
+    out[*end == '\0' || *end == ';' ? n : 0] = '\0';
+}
+
+bool sm_header_param(char *out, size_t out_bytes, const char *value, const char *name)
+{
+    char found[32];
+
+    for (const char *p = skip_to(value, ";"); *p == ';'; p = skip_to(p, ";")) {
+        p = skip_space(p + 1);
+        size_t n = strlen(name);
+        if (strncasecmp(p, name, n) == 0 && *skip_space(p + n) == '=')
+            return read_item(found, sizeof found, out, out_bytes, p) != NULL;
+    }
+    return false;
+}
+
+bool sm_etag_matches(const char *value, const char *etag)
+{
+    size_t n = strlen(etag);
+
+    if (strcmp(value, "*") == 0)
+        return true;
+    for (const char *p = value; *p != '\0'; p += *p == ',') {
+        p = skip_space(p);
+        if (strncmp(p, "W/", 2) == 0)
+            p += 2;
+        if (strncmp(p, etag, n) == 0)
+            return true;
+        p = skip_to(p, ",");
+    }
+    return false;
+}

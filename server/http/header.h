@@ -1,0 +1,38 @@
+/* Header values: pure parsers, each total over any text.
+ *
+ * Owner, threads: no state. */
+#ifndef SERVER_HTTP_HEADER_H
+#define SERVER_HTTP_HEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Prefer (RFC 7240). Preferences that are unknown or ill formed are ignored; the first of a name
+ * counts. */
+struct sm_prefer {
+    bool respond_async;
+    bool has_wait;
+    int64_t wait_s; /* 0.. */
+};
+/* May be called once per header line; adds to `prefer`, which starts zeroed. */
+void sm_prefer_parse(struct sm_prefer *prefer, const char *value);
+
+#define SM_MEDIA_TYPE_BYTES 64
+/* "Image/PNG; x=y" to "image/png"; "" when there is none or it is too long. */
+void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value);
+
+/* A parameter of a header value such as Content-Type or Content-Disposition, unquoted, with \" and
+ * \\ resolved. False when it is absent, ill formed, or does not fit. The name is lower case. */
+bool sm_header_param(char *out, size_t out_bytes, const char *value, const char *name);
+
+/* If-None-Match (RFC 9110, weak comparison): whether `etag`, quotes included, is among the tags. */
+bool sm_etag_matches(const char *value, const char *etag);
+
+/* An unsigned decimal number and nothing else; at most 18 digits. */
+bool sm_digits(int64_t *out, const char *text);
+
+/* Replaces what is not printable ASCII: for text that repeats a client's bytes. */
+void sm_make_ascii(char *text);
+
+#endif

@@ -1,0 +1,76 @@
+/* The listening socket is made here and not by libmicrohttpd, which tells neither why a bind failed
+ * nor, in every version, which port it got. */
+#include "server/http/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* "[host]:port" or "host:port", cut at the last colon. */
+static bool split(char host[SM_ADDRESS_BYTES], char port[8], const char *text)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
+        return false;
+    size_t n = (size_t)(colon - text);
+    if (n >= 2 && text[0] == '[' && colon[-1] == ']')
+        text++, n -= 2;
+    else if (memchr(text, ':', n) != NULL)
+        return false; /* a bare IPv6 address: where it ends and the port begins is a guess */
+    if (n == 0 || n >= SM_ADDRESS_BYTES)
+        return false;
+    snprintf(host, SM_ADDRESS_BYTES, "%.*s", (int)n, text);
+    snprintf(port, 8, "%s", colon + 1);
+    return true;
+}
+
+static enum sm_code name_of(char address[SM_ADDRESS_BYTES], int fd, struct sm_err *err)
+{
+    struct sockaddr_storage bound;
+    socklen_t bound_bytes = sizeof bound;
+    char host[48], port[8];
+
+    if (getsockname(fd, (struct sockaddr *)&bound, &bound_bytes) != 0)
+        return sm_err_set(err, SM_IO, "getsockname: %s", strerror(errno));
+    int rc = getnameinfo((struct sockaddr *)&bound, bound_bytes, host, sizeof host, port,
+                         sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    if (rc != 0)
+        return sm_err_set(err, SM_IO, "getnameinfo: %s", gai_strerror(rc));
+    bool v6 = bound.ss_family == AF_INET6;
+    snprintf(address, SM_ADDRESS_BYTES, v6 ? "[%s]:%s" : "%s:%s", host, port);
+    return SM_OK;
+}
+
+enum sm_code sm_listen(int *fd, char address[SM_ADDRESS_BYTES], const char *text,
+                       struct sm_err *err)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *info = NULL;
+    char host[SM_ADDRESS_BYTES], port[8];
+    enum sm_code code = SM_OK;
+    const int on = 1;
+
+    *fd = -1;
+    if (!split(host, port, text) || getaddrinfo(host, port, &hints, &info) != 0)
+        return sm_err_set(err, SM_INVALID,
+                          "listen address '%s' is not like 127.0.0.1:8080 or [::1]:8080", text);
+    *fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(*fd, info->ai_addr, info->ai_addrlen) != 0 || listen(*fd, SOMAXCONN) != 0)
+        code = sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));
+    if (code == SM_OK)
+        code = name_of(address, *fd, err);
+    if (code != SM_OK && *fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    freeaddrinfo(info);
+    return code;
+}

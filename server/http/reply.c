@@ -1,0 +1,179 @@
+/* Replies and the table of problems.
+ *
+ * A problem's type is a reference to its row in openapi.yaml, which this service serves itself, so
+ * that the link in an error leads to its explanation. Clients switch on `code`. */
+#include "server/http/reply.h"
+
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/sha256.h"
+#include "server/base/log.h"
+
+#define JSON_TYPE    "application/json"
+#define PROBLEM_TYPE "application/problem+json"
+
+static const struct {
+    unsigned status;
+    const char *code, *title;
+} problems[] = {
+#define ROW(NAME, status, code, title) {status, code, title},
+    SM_PROBLEMS(ROW)
+#undef ROW
+};
+
+const char *sm_problem_code(enum sm_problem problem)
+{
+    return problems[problem].code;
+}
+
+unsigned sm_problem_status(enum sm_problem problem)
+{
+    return problems[problem].status;
+}
+
+static void set_response(struct sm_request *request, unsigned status, const char *media_type,
+                         struct MHD_Response *response)
+{
+    request->response = response;
+    request->status = status;
+    sm_reply_header(request, "X-Request-Id", "%s", request->id);
+    if (media_type != NULL)
+        sm_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, "%s", media_type);
+}
+
+void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
+{
+    va_list args;
+    char *value = NULL;
+
+    if (request->response == NULL)
+        return;
+    va_start(args, format);
+    if (vasprintf(&value, format, args) < 0)
+        value = NULL;
+    va_end(args);
+    /* Without one of its headers a reply would say something else. */
+    if (value == NULL || MHD_add_response_header(request->response, name, value) != MHD_YES) {
+        MHD_destroy_response(request->response);
+        request->response = NULL;
+    }
+    free(value);
+}
+
+void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
+                     const void *bytes, size_t bytes_count)
+{
+    /* The mode promises that the bytes are only read; the parameter lacks the const. */
+    set_response(request, status, media_type,
+                 MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
+                                                 MHD_RESPMEM_PERSISTENT));
+}
+
+void sm_reply_empty(struct sm_request *request, unsigned status)
+{
+    sm_reply_static(request, status, NULL, "", 0);
+}
+
+/* Steals `text`, which malloc gave. */
+static void reply_text(struct sm_request *request, unsigned status, const char *media_type,
+                       char *text)
+{
+    struct MHD_Response *response =
+        text == NULL ? NULL
+                     : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL)
+        free(text);
+    set_response(request, status, media_type, response);
+}
+
+static char *dump(const json_t *body)
+{
+    return json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+}
+
+void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
+{
+    if (body == NULL) {
+        sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
+        return;
+    }
+    reply_text(request, status, JSON_TYPE, dump(body));
+    json_decref(body);
+}
+
+void sm_reply_json_cached(struct sm_request *request, json_t *body)
+{
+    char digest[SM_SHA256_HEX], etag[SM_SHA256_HEX + 2];
+    const char *known = sm_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    char *text = body == NULL ? NULL : dump(body);
+
+    json_decref(body);
+    if (text == NULL) {
+        sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
+        return;
+    }
+    sm_sha256_hex(digest, text, strlen(text));
+    snprintf(etag, sizeof etag, "\"%.32s\"", digest);
+    if (known != NULL && sm_etag_matches(known, etag)) {
+        free(text);
+        sm_reply_empty(request, 304);
+    } else {
+        reply_text(request, 200, JSON_TYPE, text);
+    }
+    sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
+}
+
+static void reply_problem(struct sm_request *request, enum sm_problem problem, const char *detail,
+                          json_t *errors)
+{
+    char type[96];
+
+    snprintf(type, sizeof type, "/openapi.yaml#/components/x-problems/%s", problems[problem].code);
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o*}", "type", type, "title",
+                             problems[problem].title, "status", (int)problems[problem].status,
+                             "code", problems[problem].code, "detail", detail, "errors", errors);
+    reply_text(request, problems[problem].status, PROBLEM_TYPE, body == NULL ? NULL : dump(body));
+    json_decref(body);
+}
+
+void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const char *format, ...)
+{
+    char detail[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
+    sm_make_ascii(detail);
+    reply_problem(request, problem, detail, NULL);
+}
+
+void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
+                            const struct sm_err *err)
+{
+    struct sm_err clean = *err;
+
+    sm_make_ascii(clean.text);
+    sm_make_ascii(clean.pointer);
+    reply_problem(request, problem, clean.text,
+                  json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text));
+}
+
+void sm_reply_failure(struct sm_request *request, const struct sm_err *err)
+{
+    bool store = err->code == SM_IO || err->code == SM_BUSY;
+    struct sm_err clean = *err;
+
+    sm_make_ascii(clean.text);
+    sm_log("error", "request_failed", "{s:s, s:s, s:s}", "request", request->id, "code",
+           sm_code_name(err->code), "text", clean.text);
+    sm_reply_problem(request, store ? SM_PROBLEM_STORE_UNAVAILABLE : SM_PROBLEM_INTERNAL,
+                     "see the log of the service, request %s", request->id);
+    if (store)
+        sm_reply_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+}

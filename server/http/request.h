@@ -1,0 +1,78 @@
+/* A request as a handler sees it.
+ *
+ * Life: made on the first callback of its connection, routed and admitted on the headers, handed to
+ * its handler when the body is whole, freed when the connection says that it is done (also when the
+ * client went away). A handler either replies (reply.h) or calls sm_request_wait and returns.
+ *
+ * Owner:   the daemon. `state` belongs to the handler and goes to `state_free` with the request.
+ * Threads: a handler runs on one HTTP thread at a time; only sm_request_wake is for other threads.
+ */
+#ifndef SERVER_HTTP_REQUEST_H
+#define SERVER_HTTP_REQUEST_H
+
+#include <stdint.h>
+
+#include "server/http/header.h"
+#include "server/http/route.h"
+
+#define SM_REQUEST_ID_BYTES 65
+
+struct MHD_Connection;
+struct MHD_Response;
+struct sm_http;
+struct sm_park;
+
+struct sm_body {
+    uint8_t *bytes; /* NULL when empty */
+    size_t bytes_count;
+    size_t capacity; /* the declared length */
+};
+
+struct sm_request {
+    void *context;                /* sm_http_params.context */
+    const struct sm_route *route; /* NULL when nothing matched */
+    char capture[SM_CAPTURE_BYTES];
+    char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
+    char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
+    struct sm_body body;
+    void *state;
+    void (*state_free)(void *state);
+
+    /* Of server/http alone. */
+    struct sm_http *http;
+    struct sm_park *park;
+    struct MHD_Connection *connection;
+    struct MHD_Response *response;
+    unsigned status;
+    char method[16];
+    int64_t started_ms;  /* monotonic */
+    sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
+    int64_t deadline_ms; /* of the wait, monotonic */
+    bool waiting, woken, parked;
+    struct sm_request *park_next, **park_link;
+};
+
+/* A query parameter, decoded; NULL when absent. */
+const char *sm_request_query(const struct sm_request *request, const char *name);
+/* A header of the request; NULL when absent. */
+const char *sm_request_header(const struct sm_request *request, const char *name);
+struct sm_prefer sm_request_prefer(const struct sm_request *request);
+/* Path and query of this request with parameter `name` set to `value`, percent-encoded: for links.
+ * Allocated with malloc; NULL when out of memory. */
+char *sm_request_link(const struct sm_request *request, const char *name, const char *value);
+
+#define SM_NO_DEADLINE INT64_MAX
+
+/* Waits: `again` runs on an HTTP thread after sm_request_wake, or at `deadline_ms` (monotonic
+ * clock), or when the service drains; a wait without deadline is cut only by the end of the drain.
+ */
+void sm_request_wait(struct sm_request *request, int64_t deadline_ms, sm_handler *again);
+/* Whether waiting longer makes no sense: `deadline_ms` has passed or the service drains. */
+bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms);
+/* Whether even a wait without deadline would be cut now. */
+bool sm_request_ending(const struct sm_request *request);
+/* Wakes a waiting request, or the next wait of one that is not waiting yet. Any thread, any number
+ * of times, until the request's state_free has returned. */
+void sm_request_wake(void *request);
+
+#endif

@@ -1,0 +1,71 @@
+/* Route lookup: a linear walk over a table of a dozen rows, at most one placeholder per template.
+ *
+ * The whole table is walked even after a match, because Allow needs every method of the path. */
+#include "server/http/route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool sm_word_in(const char *list, const char *word, size_t word_bytes)
+{
+    while (list != NULL && *list != '\0') {
+        list += strspn(list, " ,");
+        size_t n = strcspn(list, " ,");
+        if (n > 0 && n == word_bytes && memcmp(list, word, n) == 0)
+            return true;
+        list += n;
+    }
+    return false;
+}
+
+/* Whether `path` fits the template; the segment at the placeholder goes to `capture`. */
+static bool path_fits(const char *template, const char *path, char capture[SM_CAPTURE_BYTES])
+{
+    const char *open = strchr(template, '{');
+
+    if (open == NULL)
+        return strcmp(template, path) == 0;
+    size_t head = (size_t)(open - template);
+    if (strncmp(template, path, head) != 0)
+        return false;
+    const char *tail = strchr(open, '}') + 1;
+    const char *segment = path + head;
+    size_t n = strcspn(segment, "/");
+    if (n == 0 || n >= SM_CAPTURE_BYTES || strcmp(segment + n, tail) != 0)
+        return false;
+    memcpy(capture, segment, n);
+    capture[n] = '\0';
+    return true;
+}
+
+static void allow_add(char allow[SM_ALLOW_BYTES], const char *method)
+{
+    size_t used = strlen(allow);
+    snprintf(allow + used, SM_ALLOW_BYTES - used, "%s%s", used > 0 ? ", " : "", method);
+}
+
+enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *routes,
+                            const char *method, const char *path, char capture[SM_CAPTURE_BYTES],
+                            char allow[SM_ALLOW_BYTES])
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+    *out = NULL;
+    capture[0] = '\0';
+    allow[0] = '\0';
+    for (const struct sm_route *row = routes; row->method != NULL; row++) {
+        if (!path_fits(row->path, path, capture))
+            continue;
+        if (strcmp(row->method, wanted) == 0)
+            *out = row;
+        allow_add(allow, row->method);
+        if (strcmp(row->method, "GET") == 0)
+            allow_add(allow, "HEAD");
+    }
+    if (allow[0] == '\0')
+        return SM_MATCH_NONE;
+    allow_add(allow, "OPTIONS");
+    if (strcmp(method, "OPTIONS") == 0)
+        return SM_MATCH_OPTIONS;
+    return *out != NULL ? SM_MATCH_OK : SM_MATCH_METHOD;
+}

@@ -1,0 +1,180 @@
+"""Start, stop, crash, restart; failed pairs; limits that need a server of their own."""
+
+import concurrent.futures
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from conftest import PATIENCE_S, images_and_recipe, png
+
+SLOW = {"views": 64}  # enough work to be caught in the middle of it
+
+
+def test_failed_pairs_are_listed_and_others_serve(server):
+    pairs = {pair["name"]: pair for pair in server.get("/v1/pairs").json["pairs"]}
+    assert {name: pair["state"] for name, pair in pairs.items()} == {
+        "resnet": "ready", "vit": "ready", "missing": "failed", "corrupt": "failed", "mismatched": "failed",
+        "empty": "failed", "unreadable": "failed"}
+    assert "g.pt" in pairs["missing"]["reason"]
+    assert "f.pt" in pairs["corrupt"]["reason"]
+    assert "pair.json" in pairs["empty"]["reason"]
+    assert "pair.json" in pairs["unreadable"]["reason"]
+    assert re.search(r"g0\.safetensors.*blocks|blocks.*g0\.safetensors", pairs["mismatched"]["reason"])
+    for name, pair in pairs.items():
+        assert server.get("/v1/pairs/" + name).json == pair
+    assert server.get("/readyz").json["pairs_failed"] == 5
+    assert server.post(png(1)).status == 200
+
+
+def test_no_pair_ready(serve, tmp_path):
+    (tmp_path / "pairs/bad").mkdir(parents=True)
+    server = serve(pairs=tmp_path / "pairs")
+    assert server.get("/livez").status == 200
+    server.get("/readyz").problem(503, "not_ready")
+
+
+def test_restart_keeps_history(serve):
+    first = serve()
+    posted = first.post(png(1)).json
+    assert first.stop() == 0
+    second = serve()
+    again = second.post(png(1)).json
+    assert again["from_history"] is True and again["id"] == posted["id"]
+    assert second.get("/v1/scores").json["scores"][0]["id"] == posted["id"]
+    job = second.get("/v1/jobs/" + posted["job"]).json
+    assert job["items"][0]["score"]["id"] == posted["id"]
+
+
+def test_kill_in_the_middle_finishes_exactly_once(serve, tmp_path):
+    """kill -9 with a queue: after the restart every item of every 202 is done, and no score is there twice."""
+    first = serve("--workers", "2")
+    locations = []
+    for j in range(4):
+        answer = first.post_many([png(10 * j + i) for i in range(6)], SLOW, prefer="respond-async")
+        assert answer.status == 202
+        locations.append(answer.headers["Location"])
+    while first.get(locations[0]).json["succeeded_count"] == 0:
+        time.sleep(0.005)
+    first.process.kill()
+    first.process.wait()
+    second = serve("--workers", "2")
+    jobs = [second.await_job(location) for location in locations]
+    assert [job["state"] for job in jobs] == ["succeeded"] * 4
+    assert [job["succeeded_count"] for job in jobs] == [6] * 4
+    scores = [item["score"]["id"] for job in jobs for item in job["items"]]
+    assert len(set(scores)) == 24
+    assert len(second.get("/v1/scores?limit=200").json["scores"]) == 24
+    assert second.get("/readyz").json["queued"] == 0
+    assert second.stop() == 0
+    with sqlite3.connect(tmp_path / "test.db") as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_waits_with_202(serve, number):
+    """A client that waits gets its 202 at once; what is queued is done by the next process."""
+    first = serve("--workers", "1", "--wait-max-ms", "60000")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(first.post_many, [png(i) for i in range(40)], SLOW)
+        while first.get("/readyz").json["queued"] == 0:
+            time.sleep(0.005)
+        began = time.monotonic()
+        assert first.stop(number) == 0
+        answer = waiting.result(PATIENCE_S)
+    assert time.monotonic() - began < PATIENCE_S / 4
+    assert answer.status == 202
+    second = serve("--workers", "2")
+    assert second.await_job(answer.headers["Location"])["succeeded_count"] == 40
+
+
+def test_idle_connections_do_not_hold_up_a_stop(serve):
+    server = serve()
+    idle = server.connect()
+    server.ask("GET", "/livez", connection=idle)
+    half = socket.create_connection(("127.0.0.1", server.port))
+    half.sendall(b"POST /v1/scores?pair=resnet HTTP/1.1\r\n")
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 10
+    half.close()
+    idle.close()
+
+
+def test_client_that_leaves_while_it_waits(serve):
+    server = serve("--workers", "1")
+    content_type, body = images_and_recipe([png(i) for i in range(8)], SLOW)
+    for _ in range(3):
+        gone = server.connect()
+        gone.request("POST", "/v1/scores?pair=vit", body, {"Content-Type": content_type, "Prefer": "wait=20"})
+        time.sleep(0.05)
+        gone.close()
+    until = time.monotonic() + PATIENCE_S
+    while server.get("/readyz").json["queued"] > 0 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(server.get("/v1/scores").json["scores"]) == 8
+    assert server.stop() == 0
+
+
+def test_queue_full(serve):
+    server = serve("--workers", "1", "--queue-max", "4")
+    answer = server.post_many([png(i) for i in range(5)], prefer="respond-async")
+    answer.problem(503, "queue_full")
+    assert int(answer.headers["Retry-After"]) > 0
+    held = server.post_many([png(i) for i in range(4)], SLOW, prefer="respond-async")
+    assert held.status == 202
+    refused = server.post(png(9))
+    if server.get(held.headers["Location"]).json["succeeded_count"] == 0:
+        assert "limit" in refused.problem(503, "queue_full") or "at most" in refused.json["detail"]
+        assert int(refused.headers["Retry-After"]) > 0
+    server.await_job(held.headers["Location"])
+    assert server.post(png(9)).status == 200
+
+
+def run(binary, *options):
+    return subprocess.run([binary, "serve", *map(str, options)], capture_output=True, text=True,
+                          timeout=PATIENCE_S)
+
+
+def test_port_in_use(serve, binary, tmp_path, pairs_folder):
+    server = serve()
+    done = run(binary, "--listen", f"127.0.0.1:{server.port}", "--pairs", pairs_folder, "--db", tmp_path / "b.db")
+    assert done.returncode == 1
+    assert "Address already in use" in done.stderr
+
+
+def test_database_in_use(serve, binary, tmp_path, pairs_folder):
+    serve()
+    done = run(binary, "--listen", "127.0.0.1:0", "--pairs", pairs_folder, "--db", tmp_path / "test.db")
+    assert done.returncode == 1
+    assert "test.db is in use" in done.stderr
+
+
+@pytest.mark.parametrize("options", [
+    ["--workers", "x"], ["--worker", "1"], ["--listen", "8080"], ["--listen", "localhost:0"], ["--kernels", "gpu"],
+    ["stray"], ["--db"], ["--body-bytes-max=1"]])
+def test_usage(binary, options, pairs_folder, tmp_path):
+    done = run(binary, "--pairs", pairs_folder, "--db", tmp_path / "c.db", *options)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr and done.stdout == ""
+
+
+def test_missing_pairs_folder(binary, tmp_path):
+    done = run(binary, "--listen", "127.0.0.1:0", "--pairs", tmp_path / "none", "--db", tmp_path / "d.db")
+    assert done.returncode == 1
+    assert "none" in done.stderr
+
+
+def test_help(binary):
+    done = run(binary, "--help")
+    assert done.returncode == 0
+    assert "--body-bytes-max" in done.stdout
+
+
+def test_version(server):
+    version = server.get("/version").json
+    assert all(version.values())

@@ -1,0 +1,153 @@
+"""POST /v1/scores and everything that reads what it made."""
+
+import concurrent.futures
+import json
+import subprocess
+
+import pytest
+
+from conftest import PAIRS, image, multipart, png
+
+GOOD = ["baseline.jpg", "progressive.jpg", "grey.jpg", "pixel.jpg", "rgb.png", "rgba.png", "grey16.png",
+        "rgb16.png", "palette.png", "bilevel.png", "interlaced.png", "pixel.png"]
+
+
+def type_of(name):
+    return "image/jpeg" if name.endswith(".jpg") else "image/png"
+
+
+def numbers(score):
+    """A score without what the store and the request add."""
+    return {k: v for k, v in score.items() if k not in ("id", "created", "from_history", "job", "file")}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_one_image(server, name):
+    answer = server.post(image(name), type_of(name))
+    assert answer.status == 200
+    assert answer.json["image"]["media_type"] == type_of(name)
+    assert answer.json["from_history"] is False
+    job = server.get("/v1/jobs/" + answer.json["job"]).json
+    assert (job["state"], job["succeeded_count"]) == ("succeeded", 1)
+
+
+def test_repeated_request_is_answered_from_history(server):
+    first, second = server.post(png(1)), server.post(png(1))
+    assert (first.status, second.status) == (200, 200)
+    assert (first.json["from_history"], second.json["from_history"]) == (False, True)
+    assert "job" not in second.json
+    assert first.json["id"] == second.json["id"]
+    assert numbers(first.json) == numbers(second.json)
+    # Another recipe is another score; the pair's own recipe, spelled out, is the same one.
+    other = server.post_many([png(1)], {"seed": 8})
+    assert other.json["from_history"] is False and other.json["m"] != first.json["m"]
+    same = server.post_many([png(1)], {"views": 5, "augment": "simclr-cifar"})
+    assert same.json["from_history"] is True and same.json["id"] == first.json["id"]
+
+
+def test_wait_zero_and_poll(server):
+    answer = server.post(png(2), prefer="wait=0")
+    assert answer.status == 202
+    assert answer.headers["Preference-Applied"] == "wait=0"
+    assert answer.headers["Location"] == "/v1/jobs/" + answer.json["id"]
+    job = server.await_job(answer.headers["Location"])
+    assert job["state"] == "succeeded" and job["started"] and job["finished"]
+    again = server.post(png(2), prefer="wait=0")
+    assert again.status == 200 and again.json["from_history"] is True
+    assert again.json["id"] == job["items"][0]["score"]["id"]
+
+
+def test_respond_async_is_always_202(server):
+    server.post(png(3))
+    answer = server.post(png(3), prefer="respond-async, wait=10")
+    assert answer.status == 202
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    job = server.await_job(answer.headers["Location"])
+    assert job["items"][0]["from_history"] is True
+
+
+@pytest.mark.parametrize("prefer,applied", [
+    ("wait=5", "wait=5"), ("wait=999999999", "wait=60"), ("wait=x", None), (None, None),
+    ("handling=strict, WAIT=\"7\"", "wait=7")])
+def test_preference_applied(server, prefer, applied):
+    answer = server.post(png(4), prefer=prefer)
+    assert answer.status == 200
+    assert answer.headers["Preference-Applied"] == applied
+
+
+def test_several_images_with_a_bad_one(server):
+    files = [png(5), image("cut_scan.jpg"), b"not an image", png(6)]
+    answer = server.post_many(files)
+    assert answer.status == 200
+    job = answer.json
+    assert (job["state"], job["succeeded_count"], job["failed_count"]) == ("succeeded", 2, 2)
+    assert [item["state"] for item in job["items"]] == ["succeeded", "failed", "failed", "succeeded"]
+    assert [item["name"] for item in job["items"]] == ["0.bin", "1.bin", "2.bin", "3.bin"]
+    assert job["items"][1]["error"]["code"] == "corrupt"
+    assert job["items"][2]["error"]["code"] == "unsupported"
+    for index, file in ((0, png(5)), (3, png(6))):
+        alone = server.post(file)
+        assert alone.json["from_history"] is True
+        assert numbers(alone.json) == numbers(job["items"][index]["score"])
+
+
+def test_all_images_bad(server):
+    job = server.post_many([b"no", b"none"]).json
+    assert (job["state"], job["failed_count"]) == ("failed", 2)
+
+
+def test_file_names_are_kept(server):
+    content_type, body = multipart([("image", png(7), "image/png", "caf\u00e9 \u732b.png"),
+                                    ("image", png(8), "image/png", None)])
+    job = server.post(body, content_type).json
+    assert [item["name"] for item in job["items"]] == ["caf\u00e9 \u732b.png", ""]
+    body = body.replace("caf\u00e9".encode(), b"caf\xe9")
+    job = server.post(body, content_type).json
+    assert job["items"][0]["name"] == "caf? ???.png"
+
+
+def test_same_score_from_command_line(server, binary, pairs_folder, tmp_path):
+    for pair in ("resnet", "vit"):
+        for name in ("tall.png", "wide.png"):
+            data = (PAIRS / name).read_bytes()
+            done = subprocess.run([binary, "score", "--pair", pairs_folder / pair, PAIRS / name],
+                                  check=True, capture_output=True, text=True)
+            answer = server.post(data, pair=pair)
+            assert answer.status == 200
+            assert numbers(json.loads(done.stdout)) == numbers(answer.json)
+
+
+def test_one_score(server):
+    posted = server.post(png(9)).json
+    path = "/v1/scores/" + posted["id"]
+    answer = server.get(path)
+    assert numbers(answer.json) == numbers(posted)
+    etag = answer.headers["ETag"]
+    assert etag[0] == etag[-1] == '"'
+    for tags in (etag, f'"x", W/{etag}', "*"):
+        again = server.ask("GET", path, headers={"If-None-Match": tags})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", etag)
+    assert server.ask("GET", path, headers={"If-None-Match": '"x"'}).status == 200
+
+
+@pytest.mark.parametrize("path,code", [("scores", "score_unknown"), ("jobs", "job_unknown"),
+                                       ("pairs", "pair_unknown")])
+@pytest.mark.parametrize("name", ["019abd9e-74f6-7d55-9b6a-0f6f0c3d1c55", "1", "..", "x%00", "%ff", "a" * 127])
+def test_unknown_things(server, path, code, name):
+    server.get(f"/v1/{path}/{name}").problem(404, code)
+
+
+def test_same_bits_under_load(serve):
+    """Alone and one after the other with one worker, and all at once with four: the same numbers."""
+    files = [png(100 + i) for i in range(24)]
+    alone = serve("--workers", "1")
+    expected = [alone.post(file).json for file in files]
+    assert alone.stop() == 0
+    (alone.folder / "test.db").unlink()
+    for name in ("test.db-wal", "test.db-shm"):
+        (alone.folder / name).unlink(missing_ok=True)
+    busy = serve("--workers", "4", "--http-threads", "3")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        got = [answer.json for answer in pool.map(busy.post, reversed(files))]
+    assert [numbers(g) for g in reversed(got)] == [numbers(e) for e in expected]
+    assert not any(g["from_history"] for g in got)

@@ -1,0 +1,155 @@
+/* Header parsers: exact results, and no input that makes them read past its end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server/http/header.h"
+
+static void test_prefer(void **state)
+{
+    static const struct {
+        const char *value;
+        bool async, has_wait;
+        int64_t wait_s;
+    } rows[] = {
+        {"", false, false, 0},
+        {"respond-async", true, false, 0},
+        {"Respond-Async", true, false, 0},
+        {"wait=5", false, true, 5},
+        {"wait = 5", false, true, 5},
+        {"wait=\"5\"", false, true, 5},
+        {"respond-async, wait=10", true, true, 10},
+        {"foo; bar=\"a,wait=9\", wait=3", false, true, 3},
+        {"wait=1, wait=2", false, true, 1},
+        {"wait=-1", false, false, 0},
+        {"wait=1.5", false, false, 0},
+        {"wait=", false, false, 0},
+        {"wait", false, false, 0},
+        {"wait=0", false, true, 0},
+        {"wait=9999999999999999999", false, false, 0},
+        {"wait=999999999999999999", false, true, 999999999999999999},
+        {"respond-asynchronous", false, false, 0},
+        {",,, ,wait=7", false, true, 7},
+        {"=, wait=7", false, true, 7},
+        {"\"wait=1\", wait=2", false, true, 2},
+        {"wait=\"1", false, false, 0},
+        {"x=\"\\", false, false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sm_prefer prefer = {0};
+        sm_prefer_parse(&prefer, rows[i].value);
+        if (prefer.respond_async != rows[i].async || prefer.has_wait != rows[i].has_wait ||
+            prefer.wait_s != rows[i].wait_s)
+            fail_msg("Prefer: %s", rows[i].value);
+    }
+}
+
+static void test_media_type(void **state)
+{
+    static const char *const rows[][2] = {
+        {"image/png", "image/png"},
+        {" Image/JPEG ; q=1", "image/jpeg"},
+        {"multipart/form-data; boundary=x", "multipart/form-data"},
+        {"", ""},
+        {"image/png image/jpeg", ""},
+        {"a/0123456789012345678901234567890123456789012345678901234567890123456789", ""},
+    };
+    char out[SM_MEDIA_TYPE_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sm_media_type(out, rows[i][0]);
+        assert_string_equal(out, rows[i][1]);
+    }
+    sm_media_type(out, NULL);
+    assert_string_equal(out, "");
+}
+
+static void test_param(void **state)
+{
+    char out[8];
+
+    (void)state;
+    assert_true(sm_header_param(out, sizeof out, "m/f; boundary=abc", "boundary"));
+    assert_string_equal(out, "abc");
+    assert_true(sm_header_param(out, sizeof out, "m/f;Boundary=\"a b\\\"\"", "boundary"));
+    assert_string_equal(out, "a b\"");
+    assert_true(
+        sm_header_param(out, sizeof out, "m/f; x=\"; boundary=no\"; boundary=yes", "boundary"));
+    assert_string_equal(out, "yes");
+    assert_true(sm_header_param(out, sizeof out, "m/f; boundary=1234567", "boundary"));
+    assert_false(sm_header_param(out, sizeof out, "m/f; boundary=12345678", "boundary"));
+    assert_false(sm_header_param(out, sizeof out, "m/f; boundary=\"abc", "boundary"));
+    assert_false(sm_header_param(out, sizeof out, "m/f; xboundary=abc", "boundary"));
+    assert_false(sm_header_param(out, sizeof out, "m/f", "boundary"));
+    assert_true(sm_header_param(out, sizeof out, "f; filename=a; name=b", "name"));
+    assert_string_equal(out, "b");
+}
+
+static void test_etag(void **state)
+{
+    (void)state;
+    assert_true(sm_etag_matches("*", "\"a\""));
+    assert_true(sm_etag_matches("\"a\"", "\"a\""));
+    assert_true(sm_etag_matches("\"b\", W/\"a\"", "\"a\""));
+    assert_false(sm_etag_matches("\"b\"", "\"a\""));
+    assert_false(sm_etag_matches("", "\"a\""));
+    assert_false(sm_etag_matches("\"x,\\\"a\\\"\"", "\"a\""));
+}
+
+static void test_digits(void **state)
+{
+    int64_t n = 7;
+
+    (void)state;
+    assert_true(sm_digits(&n, "0"));
+    assert_int_equal(n, 0);
+    assert_true(sm_digits(&n, "123456789012345678"));
+    assert_true(n == 123456789012345678);
+    assert_false(sm_digits(&n, ""));
+    assert_false(sm_digits(&n, "1234567890123456789"));
+    assert_false(sm_digits(&n, "+1"));
+    assert_false(sm_digits(&n, "1 "));
+}
+
+/* Every prefix of every text over a small hostile alphabet, in a buffer of exactly its size. */
+static void test_hostile(void **state)
+{
+    static const char alphabet[] = "wait=\"\\,; \t1W/*";
+    uint32_t random = 1;
+
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        size_t n = round % 24;
+        char *text = malloc(n + 1), out[8], type[SM_MEDIA_TYPE_BYTES];
+        struct sm_prefer prefer = {0};
+        for (size_t i = 0; i < n; i++) {
+            random = random * 1664525u + 1013904223u;
+            text[i] = alphabet[(random >> 16) % (sizeof alphabet - 1)];
+        }
+        text[n] = '\0';
+        sm_prefer_parse(&prefer, text);
+        sm_media_type(type, text);
+        sm_header_param(out, sizeof out, text, "wait");
+        sm_etag_matches(text, "\"1\"");
+        free(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prefer), cmocka_unit_test(test_media_type),
+        cmocka_unit_test(test_param),  cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_digits), cmocka_unit_test(test_hostile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,370 @@
+/* The daemon over loopback with a table of its own: admission, waits, wakes, drain. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "server/base/id.h"
+#include "server/http/http.h"
+
+#define BODY_MAX 1000
+
+static struct sm_http *http;
+static _Atomic(struct sm_request *) waiting; /* the last request of /wait */
+static atomic_int freed, wakes_before;
+static atomic_int
+    wakers; /* threads that may still call wake: state_free waits for them, as it must */
+
+static void echo(struct sm_request *r)
+{
+    sm_reply_json(r, 200,
+                  json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)r->body.bytes_count, "type",
+                            r->media_type, "capture", r->capture));
+}
+
+static void refuse(struct sm_request *r)
+{
+    if (sm_request_query(r, "refuse") != NULL)
+        sm_reply_problem(r, SM_PROBLEM_QUEUE_FULL, "refused");
+}
+
+static void count_free(void *state)
+{
+    (void)state;
+    while (atomic_load(&wakers) > 0)
+        usleep(1000);
+    atomic_fetch_add(&freed, 1);
+}
+
+static void waited(struct sm_request *r)
+{
+    sm_reply_json(r, 200, json_pack("{s:b}", "overdue", sm_request_overdue(r, r->deadline_ms)));
+}
+
+/* Waits for the milliseconds at the placeholder, 0 for ever; woken once before when a test wants
+ * it. */
+static void wait_for(struct sm_request *r)
+{
+    long ms = strtol(r->capture, NULL, 10);
+
+    r->state_free = count_free;
+    sm_request_wait(r, ms == 0 ? SM_NO_DEADLINE : sm_clock_monotonic_ms() + ms, waited);
+    if (atomic_exchange(&wakes_before, 0) > 0)
+        sm_request_wake(r);
+    else
+        atomic_store(&waiting, r);
+}
+
+static const struct sm_route routes[] = {
+    {"POST", "/echo", "echo", .accepts = "image/png", .query = "refuse", .admit = refuse,
+     .handler = echo},
+    {"GET", "/echo/{x}", "one", .query = "a b", .handler = echo},
+    {"GET", "/wait/{ms}", "wait", .handler = wait_for},
+    {0},
+};
+
+static int start(void **state)
+{
+    struct sm_err err = {0};
+    const struct sm_http_params params = {.listen = "127.0.0.1:0",
+                                          .routes = routes,
+                                          .threads = 2,
+                                          .connections_max = 64,
+                                          .idle_timeout_s = 5,
+                                          .body_bytes_max = BODY_MAX};
+
+    (void)state;
+    atomic_store(&freed, 0);
+    atomic_store(&waiting, NULL);
+    return sm_http_start(&http, &params, &err) == SM_OK ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    sm_http_stop(http);
+    http = NULL;
+    return 0;
+}
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    to.sin_port = htons((uint16_t)strtol(strrchr(sm_http_address(http), ':') + 1, NULL, 10));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void put(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Everything until the server closes, or the head and body of one answer when it keeps the
+ * connection. */
+static const char *get(int fd)
+{
+    static char text[8192];
+    size_t n = 0;
+    ssize_t got;
+
+    while ((got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0) {
+        n += (size_t)got;
+        text[n] = '\0';
+        const char *head_end = strstr(text, "\r\n\r\n");
+        const char *length = strstr(text, "Content-Length: ");
+        if (head_end != NULL && length != NULL &&
+            strlen(head_end + 4) >= strtoul(length + 16, NULL, 10))
+            break;
+        if (head_end != NULL && length == NULL)
+            break;
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static void check(const char *request, const char *const *expected)
+{
+    int fd = dial();
+
+    put(fd, request);
+    const char *answer = get(fd);
+    for (; *expected != NULL; expected++)
+        if (strstr(answer, *expected) == NULL)
+            fail_msg("%s\n-> no '%s' in:\n%s", request, *expected, answer);
+    close(fd);
+}
+
+#define CHECK(request, ...) check(request, (const char *const[]){__VA_ARGS__, NULL})
+#define HOST                " HTTP/1.1\r\nHost: x\r\n"
+
+static void test_admission(void **state)
+{
+    (void)state;
+    CHECK("GET /echo/7?a=1" HOST "\r\n", " 200 ", "\"capture\":\"7\"", "X-Request-Id: ");
+    CHECK("GET /echo/a%20b" HOST "X-Request-Id: my-id\r\n\r\n", "\"capture\":\"a b\"",
+          "X-Request-Id: my-id\r\n");
+    CHECK("GET /nothing" HOST "\r\n", " 404 ", "route_unknown", "application/problem+json");
+    CHECK("GET /echo" HOST "\r\n", " 405 ", "Allow: POST, OPTIONS\r\n", "method_not_allowed");
+    CHECK("OPTIONS /echo/1" HOST "\r\n", " 204 ", "Allow: GET, HEAD, OPTIONS\r\n");
+    CHECK("GET /echo/1?c=1" HOST "\r\n", " 400 ", "query_unknown", "'c'");
+    CHECK("GET /echo/1?a=1&a=2" HOST "\r\n", " 400 ", "query_invalid", "twice");
+    CHECK("GET /echo/1?a" HOST "\r\n", " 400 ", "query_invalid");
+    CHECK("GET /echo/1%00" HOST "\r\n", " 200 ", "\"capture\":\"1%00\"");
+    CHECK("GET /echo/1" HOST "Content-Length: 3\r\n\r\nabc", " 400 ", "body_unexpected");
+    CHECK("POST /echo" HOST "\r\n", " 411 ", "length_required");
+    CHECK("POST /echo" HOST "Transfer-Encoding: chunked\r\nContent-Type: image/png\r\n\r\n",
+          " 411 ");
+    CHECK("POST /echo" HOST "Content-Length: 1\r\nContent-Type: image/gif\r\n\r\nx", " 415 ",
+          "Accept-Post: image/png\r\n");
+    CHECK("POST /echo?refuse=1" HOST "Content-Length: 9\r\nContent-Type: image/png\r\n\r\n",
+          " 503 ", "queue_full", "Connection: close");
+    CHECK("POST /echo" HOST "Content-Length: 1000\r\nContent-Type: image/gif\r\n\r\n", " 415 ");
+    CHECK("POST /echo" HOST "Content-Length: 1001\r\nContent-Type: image/png\r\n\r\n", " 413 ",
+          "1001 bytes, the limit is 1000 bytes");
+    CHECK("POST /echo" HOST "Content-Length: 1001\r\nContent-Type: image/png\r\n"
+          "Expect: 100-continue\r\n\r\n",
+          "HTTP/1.1 413 ");
+    CHECK("POST /echo" HOST "Content-Length: 3\r\nContent-Type: Image/PNG; a=b\r\n\r\nabc", " 200 ",
+          "\"bytes\":3", "\"type\":\"image/png\"");
+    CHECK("POST /echo" HOST "Content-Length: 0\r\nContent-Type: image/png\r\n\r\n", "\"bytes\":0");
+}
+
+/* Two requests on one connection, the first refused without a body: the second is answered. */
+static void test_keep_alive(void **state)
+{
+    int fd = dial();
+
+    (void)state;
+    put(fd, "GET /nothing" HOST "\r\n");
+    assert_non_null(strstr(get(fd), " 404 "));
+    put(fd, "HEAD /echo/1" HOST "\r\n");
+    usleep(50000);
+    char head[1024] = {0};
+    assert_true(recv(fd, head, sizeof head - 1, 0) > 0);
+    assert_non_null(strstr(head, " 200 "));
+    assert_string_equal(strstr(head, "\r\n\r\n"), "\r\n\r\n");
+    close(fd);
+}
+
+/* A body in single bytes. */
+static void test_slow_body(void **state)
+{
+    int fd = dial();
+
+    (void)state;
+    put(fd, "POST /echo" HOST "Content-Length: 20\r\nContent-Type: image/png\r\n\r\n");
+    for (int i = 0; i < 20; i++) {
+        put(fd, "x");
+        usleep(1000);
+    }
+    assert_non_null(strstr(get(fd), "\"bytes\":20"));
+    close(fd);
+}
+
+static struct sm_request *await_waiting(void)
+{
+    struct sm_request *r;
+
+    while ((r = atomic_exchange(&waiting, NULL)) == NULL)
+        usleep(1000);
+    usleep(20000); /* it parks after its handler has returned */
+    return r;
+}
+
+static void test_wake(void **state)
+{
+    int fd = dial();
+
+    (void)state;
+    put(fd, "GET /wait/60000" HOST "\r\n");
+    struct sm_request *r = await_waiting();
+    atomic_store(&wakers, 1);
+    sm_request_wake(r);
+    sm_request_wake(r); /* as a second event may: no second resume */
+    atomic_store(&wakers, 0);
+    assert_non_null(strstr(get(fd), "\"overdue\":false"));
+    close(fd);
+}
+
+static void test_wake_before_wait(void **state)
+{
+    (void)state;
+    atomic_store(&wakes_before, 1);
+    CHECK("GET /wait/60000" HOST "\r\n", "\"overdue\":false");
+}
+
+static void test_deadline(void **state)
+{
+    int64_t began = sm_clock_monotonic_ms();
+
+    (void)state;
+    CHECK("GET /wait/100" HOST "\r\n", "\"overdue\":true");
+    int64_t took = sm_clock_monotonic_ms() - began;
+    assert_true(took >= 100 && took < 2000);
+}
+
+static void *wake_often(void *arg)
+{
+    for (int i = 0; i < 200; i++)
+        sm_request_wake(arg);
+    atomic_fetch_sub(&wakers, 1);
+    return NULL;
+}
+
+/* Deadlines in an order other than that of arrival, and wakes from many threads at once. */
+static void test_many(void **state)
+{
+    enum { N = 24 };
+    int fds[N];
+    pthread_t threads[4];
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        char line[64];
+        fds[i] = dial();
+        snprintf(line, sizeof line, "GET /wait/%d" HOST "\r\n", 50 + (i * 37) % 200);
+        put(fds[i], line);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_non_null(strstr(get(fds[i]), "\"overdue\":true"));
+        close(fds[i]);
+    }
+    atomic_store(&waiting, NULL);
+    int fd = dial();
+    put(fd, "GET /wait/60000" HOST "\r\n");
+    struct sm_request *r = await_waiting();
+    atomic_store(&wakers, 4);
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, wake_often, r);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_non_null(strstr(get(fd), " 200 "));
+    close(fd);
+}
+
+/* The client leaves while it waits: nothing happens until the deadline, then the request is freed.
+ */
+static void test_client_gone(void **state)
+{
+    int fd = dial();
+
+    (void)state;
+    put(fd, "GET /wait/200" HOST "\r\n");
+    await_waiting();
+    close(fd);
+    for (int i = 0; i < 200 && atomic_load(&freed) == 0; i++)
+        usleep(10000);
+    assert_int_equal(atomic_load(&freed), 1);
+}
+
+/* Stopping ends a wait with a deadline at once and one without at the end of the drain; both
+ * answer. */
+static void test_drain(void **state)
+{
+    int with = dial(), without = dial();
+    int64_t began = sm_clock_monotonic_ms();
+
+    put(with, "GET /wait/60000" HOST "\r\n");
+    await_waiting();
+    put(without, "GET /wait/0" HOST "\r\n");
+    await_waiting();
+    stop(state);
+    int64_t took = sm_clock_monotonic_ms() - began;
+    assert_true(took >= SM_HTTP_DRAIN_MS && took < SM_HTTP_DRAIN_MS + 3000);
+    assert_non_null(strstr(get(with), "\"overdue\":true"));
+    assert_non_null(strstr(get(without), "\"overdue\":true"));
+    assert_int_equal(atomic_load(&freed), 2);
+    close(with);
+    close(without);
+}
+
+static void test_listen_errors(void **state)
+{
+    static const char *const bad[] = {"",           "8080",        "localhost:1",
+                                      "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456",
+                                      "::1:80",     ":80"};
+    struct sm_http *other;
+    struct sm_http_params params = {.routes = routes,
+                                    .threads = 1,
+                                    .connections_max = 8,
+                                    .idle_timeout_s = 1,
+                                    .body_bytes_max = 1};
+    struct sm_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        params.listen = bad[i];
+        assert_int_equal(sm_http_start(&other, &params, &err), SM_INVALID);
+        assert_null(other);
+    }
+    params.listen = sm_http_address(http);
+    assert_int_equal(sm_http_start(&other, &params, &err), SM_IO);
+    assert_non_null(strstr(err.text, "Address already in use"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(test_admission),     TEST(test_keep_alive),       TEST(test_slow_body),
+        TEST(test_wake),          TEST(test_wake_before_wait), TEST(test_deadline),
+        TEST(test_many),          TEST(test_client_gone),      TEST(test_drain),
+        TEST(test_listen_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
