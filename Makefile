@@ -1,7 +1,9 @@
 # sslmem: `make demo` shows it, `make test` proves it. V=debug|release|asan|tsan picks the variant; each has its own
 # folder under build/.
 
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
+endif
 V        ?= release
 B        ?= build/$(V)
 OPT.debug   := -O0 -g

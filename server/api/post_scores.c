@@ -103,7 +103,8 @@ static void reply_item_error(struct sm_request *request, const json_t *error, co
         enum sm_problem problem;
     } rows[] = {{SM_UNSUPPORTED, SM_PROBLEM_IMAGE_UNSUPPORTED},
                 {SM_CORRUPT, SM_PROBLEM_IMAGE_CORRUPT},
-                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT}};
+                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT},
+                {SM_INVALID, SM_PROBLEM_RECIPE_INVALID}}; /* views of this image end elsewhere */
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *detail = json_string_value(json_object_get(error, "detail"));
 

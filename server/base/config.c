@@ -67,7 +67,7 @@ static void variable_name(char out[NAME_MAX_BYTES + 8], const struct option *opt
         out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
-/* --- values ------------------------------------------------------------------------------ */
+/* --- values --- */
 
 static bool parse_int(int64_t *out, const char *text)
 {
@@ -133,7 +133,7 @@ static enum sm_code set_option(struct sm_config *config, const struct option *op
     return SM_OK;
 }
 
-/* --- names ------------------------------------------------------------------------------- */
+/* --- names --- */
 
 /* Edit distance (Levenshtein), in one row. */
 static size_t distance(const char *a, size_t a_length, const char *b)
@@ -207,7 +207,7 @@ static enum sm_code read_flag(struct sm_config *config, int argc, char **argv, i
     return set_option(config, option, source, value, err);
 }
 
-/* --- the whole --------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 enum sm_code sm_config_read(struct sm_config *out, int argc, char **argv, bool *help,
                             struct sm_err *err)

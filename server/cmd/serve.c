@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/api/api.h"
 #include "server/base/log.h"
@@ -31,15 +30,6 @@ static int print_routes(void)
         printf("%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
                r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query);
     return SM_EXIT_OK;
-}
-
-static int workers_count(const struct sm_config *config)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (config->workers > 0)
-        return (int)config->workers;
-    return cores < 1 ? 1 : (int)cores;
 }
 
 static sem_t stop_requested;
@@ -82,7 +72,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
-                                  .workers = workers_count(config),
+                                  .workers = (int)config->workers,
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
@@ -124,7 +114,11 @@ int sm_cmd_serve(int argc, char **argv)
         return print_problems();
     enum sm_code code = sm_config_read(&config, argc - 1, argv + 1, &help, &err);
     if (help) {
+        puts("usage: sslmem serve [options]\n\n"
+             "Loads every pair below the pairs folder and serves scores over HTTP until SIGINT or\n"
+             "SIGTERM. A flag goes before its environment variable.\n\noptions:");
         sm_config_help(stdout);
+        puts("\nexit codes: 0 stopped, 1 something failed, 2 wrong usage");
         return SM_EXIT_OK;
     }
     if (code == SM_OK) {

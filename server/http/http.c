@@ -36,8 +36,7 @@ struct sm_http {
     atomic_int active;
 };
 
-/* --- admission
- * ------------------------------------------------------------------------------------ */
+/* --- admission --- */
 
 struct query_check {
     struct sm_request *request;
@@ -161,8 +160,7 @@ static void admit(struct sm_request *r, const char *path)
     }
 }
 
-/* --- the life of a request
- * ------------------------------------------------------------------------ */
+/* --- the life of a request --- */
 
 /* The client's id when it is a harmless token, else a new one. */
 static void set_request_id(struct sm_request *r)
@@ -276,8 +274,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
     atomic_fetch_sub(&http->active, 1);
 }
 
-/* --- the daemon
- * ----------------------------------------------------------------------------------- */
+/* --- the daemon --- */
 
 __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *format,
                                                          va_list args)

@@ -32,7 +32,7 @@ struct sm_ticket {
     struct sm_ticket **link, *next; /* in jobs->waiting; link NULL: not in it */
 };
 
-/* --- tickets ----------------------------------------------------------------------------- */
+/* --- tickets --- */
 
 static void list_add(struct sm_ticket *ticket)
 {
@@ -173,7 +173,7 @@ void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
     pthread_mutex_unlock(&jobs->mutex);
 }
 
-/* --- threads ----------------------------------------------------------------------------- */
+/* --- threads --- */
 
 bool sm_jobs_stopping(struct sm_jobs *jobs)
 {

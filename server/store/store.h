@@ -31,7 +31,7 @@ void sm_store_close(struct sm_store *store); /* drains the writer's queue first 
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
 
-/* --- reads -------------------------------------------------------------------------------- */
+/* --- reads --- */
 
 enum sm_code sm_store_score(json_t **out, struct sm_store *store, const char *id,
                             struct sm_err *err);
@@ -76,7 +76,7 @@ enum sm_code sm_store_job_with_scores(json_t **out, struct sm_store *store, cons
 int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
 bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */
 
-/* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) ------- */
+/* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
 

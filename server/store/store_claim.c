@@ -15,7 +15,7 @@
 #include "server/store/state.h"
 #include "server/store/store_impl.h"
 
-/* --- claim ------------------------------------------------------------------------------- */
+/* --- claim --- */
 
 struct claiming {
     struct sm_write write;
@@ -152,7 +152,7 @@ void sm_claim_release(struct sm_claim *claim)
     *claim = (struct sm_claim){0};
 }
 
-/* --- leases ------------------------------------------------------------------------------ */
+/* --- leases --- */
 
 /* One item that was lost too often. */
 static enum sm_code give_up(struct sm_db *db, const char *job_id, int index, struct sm_err *err)

@@ -92,7 +92,7 @@ enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const c
                      key, err);
 }
 
-/* --- listing ----------------------------------------------------------------------------- */
+/* --- listing --- */
 
 static const struct {
     const char *after, *order;
@@ -196,7 +196,7 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
     return code;
 }
 
-/* --- jobs -------------------------------------------------------------------------------- */
+/* --- jobs --- */
 
 static const char job_sql[] =
     "SELECT id, state, pair, recipe_digest, created_ms, started_ms, finished_ms "

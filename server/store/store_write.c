@@ -14,7 +14,7 @@
 #include "server/store/state.h"
 #include "server/store/store_impl.h"
 
-/* --- jobs follow their items ------------------------------------------------------------- */
+/* --- jobs follow their items --- */
 
 static const char *const move_sql[SM_STATES_COUNT] = {
     [SM_STATE_RUNNING] =
@@ -83,7 +83,7 @@ enum sm_code sm_store_drop_image(struct sm_db *db, const char *job_id, int index
     return sm_stmt_run(q, NULL, err);
 }
 
-/* --- admit ------------------------------------------------------------------------------- */
+/* --- admit --- */
 
 struct item_copy {
     char *name, *media_type;
@@ -242,7 +242,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     return SM_OK;
 }
 
-/* --- finish ------------------------------------------------------------------------------ */
+/* --- finish --- */
 
 struct finishing {
     struct sm_write write;

@@ -105,6 +105,11 @@ def test_recipes_at_the_limits(server):
     answer.problem(422, "recipe_invalid")
 
 
+def test_views_that_end_at_another_size(server):
+    detail = server.post_many([png(1, side=17)], {"augment": "identity"}).problem(422, "recipe_invalid")
+    assert "17x17" in detail
+
+
 def test_multipart(server):
     at_limit = server.post_many([png(i) for i in range(4)], {"views": 4})
     assert at_limit.status == 200 and at_limit.json["succeeded_count"] == 4
