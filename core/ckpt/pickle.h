@@ -12,7 +12,8 @@
  * walks them bounds the walk and uses no recursion.
  *
  * Owner:   sm_pickle_release; accepts a zeroed object. `bytes` must outlive the pickle: texts point
- * into it. Errors:  SM_CORRUPT, SM_UNSUPPORTED (an opcode we do not read), SM_LIMIT, SM_NOMEM.
+ * into it.
+ * Errors:  SM_CORRUPT, SM_UNSUPPORTED (an opcode we do not read), SM_LIMIT, SM_NOMEM.
  * Limits:  SM_CKPT_HEADER_MAX bytes and the constants of machine.h. */
 #ifndef CORE_CKPT_PICKLE_H
 #define CORE_CKPT_PICKLE_H

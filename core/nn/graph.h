@@ -1,9 +1,10 @@
 /* Graphs: a network as a flat array of ops, each writing one slot, run by one loop.
  *
  *     struct sm_graph g = {0};
- *     struct sm_node conv = {.kernel = SM_KERNEL_CONV2D, .in = SM_NODE_IMAGE, .residual =
- * SM_NODE_NONE, …}; sm_graph_add(&g, &conv, &index, &err);      // infers the shape, checks it,
- * owns the weights sm_graph_tap(&g, "tokens", index, &err); sm_graph_release(&g);
+ *     struct sm_node conv = {.kernel = SM_KERNEL_CONV2D, .in = 0, .residual = SM_NODE_NONE, …};
+ *     sm_graph_add(&g, &conv, &index, &err); // infers and checks the shape, owns the weights
+ *     sm_graph_tap(&g, "tokens", index, &err);
+ *     sm_graph_release(&g);
  *
  * A node is its own slot: `in` and `residual` are indexes of earlier nodes. Architectures
  * (resnet.c, vit.c) only describe; plan.c lays the slots out in one buffer.

@@ -13,9 +13,9 @@
  *
  * Owner:   sm_ckpt_close frees everything, tensor descriptors and names included.
  * Threads: one thread at a time.
- * Errors:  SM_IO, SM_CORRUPT (names the tensor or entry and both numbers), SM_UNSUPPORTED,
- * SM_LIMIT, SM_NOMEM. Limits:  the constants below; memory taken stays within a small multiple of
- * the file's own size. */
+ * Errors:  SM_NOT_FOUND, SM_IO, SM_CORRUPT (names the tensor or entry and both numbers),
+ *          SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM.
+ * Limits:  the constants below; memory taken stays within a small multiple of the file's size. */
 #ifndef SSLMEM_CKPT_H
 #define SSLMEM_CKPT_H
 

@@ -14,16 +14,16 @@
  * Positive: f, which saw x, aligns it better.
  *
  * Owner:   sm_pair is immutable after open and shared by threads; a scorer (workspaces and buffers)
- * belongs to one thread and must be freed before its pair. sm_score is a plain value. Errors:  see
- * each function; image errors carry SM_UNSUPPORTED, SM_CORRUPT or SM_LIMIT.
+ *          belongs to one thread and must be freed before its pair. sm_score is a plain value.
+ * Errors:  see each function; image errors carry SM_UNSUPPORTED, SM_CORRUPT or SM_LIMIT.
  *
  * pair.json, in the pair's folder:
  *   "description"  text, optional
- *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder (no
- * separators) "encoder"      sm_encoder_config_parse; optional; the same for every encoder of the
- * pair "mean", "std"  three numbers each, input normalisation on [0,1]; default .5 "recipe" the
- * pair's own recipe; "augment" is required "reference"    file name of the reference cohort,
- * optional (sm_reference below) */
+ *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder
+ *   "encoder"      sm_encoder_config_parse; optional; the same for every encoder of the pair
+ *   "mean", "std"  three numbers each, input normalisation on [0,1]; default .5
+ *   "recipe"       the pair's own recipe; "augment" is required
+ *   "reference"    file name of the reference cohort, optional (sm_reference_write) */
 #ifndef SSLMEM_SCORE_H
 #define SSLMEM_SCORE_H
 
@@ -41,10 +41,9 @@ enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *ker
                           struct sm_err *err);
 void sm_pair_close(struct sm_pair *pair);
 const char *sm_pair_name(const struct sm_pair *pair); /* the folder's last component */
-const char *
-sm_pair_digest(const struct sm_pair
-                   *pair); /* SHA-256 over everything that decides a score but recipe and image:
-                              encoder digests in order, encoder config, mean, std, reference */
+/* SHA-256 over everything that decides a score but recipe and image: encoder digests in order,
+ * encoder config, mean, std, reference. */
+const char *sm_pair_digest(const struct sm_pair *pair);
 const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair);
 int32_t sm_pair_input_px(const struct sm_pair *pair);
 /* Name, digest, description, encoders (file, digest, info), mean, std, recipe, recipe digest,

@@ -1,8 +1,7 @@
-/* Log: one JSON object per line on standard error: time, level, event, fields. No image content, no
- * full digests.
+/* Log: one JSON object per line on standard error: time, level, event, fields in jansson's pack
+ * format. No image content, no full digests.
  *
- *     sm_log("info", "listening", "{s:s, s:i}", "address", a, "port", p);      // jansson's pack
- * format
+ *     sm_log("info", "listening", "{s:s, s:i}", "address", a, "port", p);
  *
  * Threads: any. */
 #ifndef SERVER_BASE_LOG_H

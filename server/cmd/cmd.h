@@ -2,10 +2,11 @@
  * code: 0 done, 1 something failed (the text on standard error says what), 2 wrong usage.
  *
  *     const char *pair = NULL;
- *     const struct sm_option options[] = {{"pair", "DIR", "folder of the pair", &pair, .required =
- * true}, {0}}; struct sm_usage usage = {"score", "IMAGE…", "Score images without a server",
- * options, 1, INT_MAX}; int done = sm_usage_read(&operands, &usage, argc, argv); if (done >= 0)
- *         return done;          // --help was printed, or the usage was wrong */
+ *     const struct sm_option options[] = {{"pair", "DIR", "folder", &pair, .required = true}, {0}};
+ *     const struct sm_usage usage = {"score", "IMAGE...", "Scores images.", options, 1, INT_MAX};
+ *     int done = sm_usage_read(&operands, &usage, argc, argv);
+ *     if (done >= 0)
+ *         return done; // --help was printed, or the usage was wrong */
 #ifndef SERVER_CMD_CMD_H
 #define SERVER_CMD_CMD_H
 

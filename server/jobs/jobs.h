@@ -1,8 +1,9 @@
 /* Jobs: admit, compute on worker threads, tell whoever waits. Jobs know no HTTP.
  *
  *     sm_jobs_submit(&ticket, jobs, &job_in, wake, request, &err);
- *     ... wake(request) is called when the admission is committed (or failed) and when the job has
- * finished ... switch (sm_ticket_state(ticket, &err)) { … } sm_ticket_release(ticket);
+ *     // wake(request) runs when the admission is committed or failed, and when the job has finished
+ *     switch (sm_ticket_state(ticket, &err)) { … }
+ *     sm_ticket_release(ticket);
  *
  * Workers: one thread each with its own scorers; each claims one item, decodes, draws views, runs
  * the encoders, commits. The bits of a score depend on the item alone, never on the number of
