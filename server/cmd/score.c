@@ -4,19 +4,13 @@
 #include "core/base/file.h"
 #include "server/cmd/cmd.h"
 
-static enum sm_code score_file(json_t **out, struct sm_scorer *scorer, const struct sm_pair *pair,
-                               const struct sm_recipe *recipe, const char *path, struct sm_err *err)
+enum sm_code sm_score_file(struct sm_score *out, struct sm_scorer *scorer,
+                           const struct sm_recipe *recipe, const char *path, struct sm_err *err)
 {
     struct sm_file file;
-    struct sm_score score;
     enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, err);
     if (code == SM_OK)
-        code = sm_score_image(&score, scorer, recipe, file.bytes, file.bytes_count, err);
-    if (code == SM_OK) {
-        *out = sm_score_json(&score, pair);
-        if (!*out)
-            code = sm_err_set(err, SM_NOMEM, "%s: score document", path);
-    }
+        code = sm_score_image(out, scorer, recipe, file.bytes, file.bytes_count, err);
     sm_file_release(&file);
     return code;
 }
@@ -28,17 +22,18 @@ static int score_files(struct sm_scorer *scorer, const struct sm_pair *pair,
     int result = SM_EXIT_OK;
     for (; *paths; paths++) {
         struct sm_err err = {0};
-        json_t *line = NULL, *named = json_object();
-        json_object_set_new(named, "file", json_string(*paths));
-        if (score_file(&line, scorer, pair, recipe, *paths, &err) == SM_OK) {
-            json_object_update_new(named, line);
+        struct sm_score score;
+        json_t *line = json_pack("{s:s?}", "file", *paths);
+        if (sm_score_file(&score, scorer, recipe, *paths, &err) == SM_OK) {
+            if (json_object_update_new(line, sm_score_json(&score, pair)) != 0)
+                result = SM_EXIT_FAILED; /* out of memory: the line has no score */
         } else {
             json_object_set_new(
-                named, "error",
+                line, "error",
                 json_pack("{s:s, s:s}", "code", sm_code_name(err.code), "detail", err.text));
             result = SM_EXIT_FAILED;
         }
-        sm_print_line(named);
+        sm_print_line(line);
     }
     return result;
 }
