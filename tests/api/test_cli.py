@@ -1,0 +1,156 @@
+"""The command line: help, exit codes, and every subcommand that needs no server on files with known answers."""
+
+import array
+import json
+import math
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from conftest import PAIRS, ROOT, png
+
+COMMANDS = ["serve", "score", "reference", "compare", "views", "encode", "inspect", "migrate"]
+GOLDEN = ROOT / "tests/golden"
+
+
+@pytest.fixture
+def run(binary):
+    def run(*arguments, code=0):
+        done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == code, (done.returncode, done.stderr)
+        return done
+    return run
+
+
+def read_safetensors(path):
+    """name -> (shape, floats)"""
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    tensors = {}
+    for name, entry in json.loads(raw[8:8 + length]).items():
+        if name == "__metadata__":
+            continue
+        assert entry["dtype"] == "F32"
+        begin, end = (8 + length + at for at in entry["data_offsets"])
+        tensors[name] = (entry["shape"], array.array("f", raw[begin:end]))
+    return tensors
+
+
+def test_help(run):
+    everything = run("--help").stdout
+    for command in COMMANDS:
+        assert f"\n  {command} " in everything
+        text = run(command, "--help").stdout
+        assert text.startswith(f"usage: sslmem {command}") and "exit codes: 0 " in text
+    assert run("--version").stdout == "sslmem 0.1.0\n"
+
+
+def test_wrong_usage(run):
+    for arguments in ([], ["dance"], ["score"], ["score", "--pair"], ["score", "--pair", "x"], ["score", "--pear", "x", "y"],
+                      ["inspect"], ["inspect", "a", "b"], ["inspect", "--json=1", "a"], ["compare", "a"], ["serve", "--port", "1"],
+                      ["serve", "--workers", "-1"], ["serve", "operand"]):
+        done = run(*arguments, code=2)
+        assert done.stdout == "" and "sslmem" in done.stderr
+
+
+def test_score_goes_on_after_a_bad_image(run, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(png(1))
+    bad.write_bytes(png(1)[:-20])
+    lines = run("score", "--pair", PAIRS / "resnet", bad, tmp_path / "none.png", good, code=1).stdout.splitlines()
+    documents = [json.loads(line) for line in lines]
+    assert [d["error"]["code"] for d in documents[:2]] == ["corrupt", "not_found"]
+    assert documents[2]["file"] == str(good) and math.isfinite(documents[2]["m"])
+
+
+def test_score_refuses_a_bad_recipe(run, tmp_path):
+    recipe, image = tmp_path / "recipe.json", tmp_path / "image.png"
+    image.write_bytes(png(1))
+    recipe.write_text('{"views": 65}')
+    done = run("score", "--pair", PAIRS / "resnet", "--recipe", recipe, image, code=1)
+    assert done.stderr == "sslmem score: /views: views is 65, must be from 2 to 64\n"
+
+
+def test_views_are_the_committed_ones(run, tmp_path):
+    for name in ("wide", "tall"):
+        run("views", "--pair", PAIRS / "resnet", "--out", tmp_path / name, PAIRS / f"{name}.png")
+        written = read_safetensors(tmp_path / name / "views.safetensors")["views"]
+        expected = read_safetensors(PAIRS / f"resnet/{name}.views.safetensors")["views"]
+        assert written == expected and written[0] == [5, 3, 16, 16]
+        document = json.loads((tmp_path / name / "views.json").read_text())
+        assert len(document["views"]) == 5 and document["recipe"]["seed"] == 7
+        assert all([op["op"] for op in view] == [op["op"] for op in document["recipe"]["augment"]]
+                   for view in document["views"])
+
+
+def test_encode_agrees_with_the_official_code(run, tmp_path):
+    case = GOLDEN / "encoders/timm-vit"
+    config, out = tmp_path / "config.json", tmp_path / "out.safetensors"
+    config.write_text('{"heads": 4}')
+    run("encode", "--encoder", case / "model.safetensors", "--config", config, "--input", case / "input.safetensors",
+        "--out", out, "--tap", "tokens,block.0,block.1")
+    expected, written = read_safetensors(case / "expected.safetensors"), read_safetensors(out)
+    for tap in ("tokens", "block.0", "block.1"):
+        (shape, want), (got_shape, got) = expected[tap], written[tap]
+        assert got_shape == shape
+        assert all(abs(a - b) <= 2e-5 * (1 + abs(b)) for a, b in zip(got, want))
+    done = run("encode", "--encoder", case / "model.safetensors", "--config", config, "--input", case / "input.safetensors",
+               "--out", out, "--tap", "block.2", code=1)
+    assert "block.2" in done.stderr
+
+
+def test_inspect(run, tmp_path):
+    vit = json.loads(run("inspect", "--json", GOLDEN / "encoders/memssl-mae/canary_MAE.pt", code=0).stdout)
+    assert vit["encoder"] is None and "heads" in vit["reason"] and vit["format"] == "torch-zip"
+    resnet = json.loads(run("inspect", "--json", PAIRS / "resnet/f.pt").stdout)["encoder"]
+    assert (resnet["family"], resnet["dialect"], resnet["prefix"]) == ("resnet18", "sequential", "f.")
+    assert resnet["multiply_adds"] == sum(op["multiply_adds"] for op in resnet["graph"])
+    text = run("inspect", PAIRS / "resnet/f.pt").stdout
+    assert "encoder: resnet18, sequential names under f." in text and "layer4.1.conv2" in text
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes((PAIRS / "resnet/f.pt").read_bytes()[:-1000])
+    assert "broken" not in run("inspect", broken, code=1).stdout
+
+
+def test_reference_and_what_it_gives(run, tmp_path):
+    pair = tmp_path / "resnet"
+    shutil.copytree(PAIRS / "resnet", pair)
+    images = []
+    for i in range(9):
+        images.append(tmp_path / f"{i}.png")
+        images[-1].write_bytes(png(i))
+    score = lambda *paths: [json.loads(line) for line in run("score", "--pair", pair, *paths).stdout.splitlines()]
+    assert score(images[0])[0]["reference_note"] == "pair has no reference cohort"
+    run("reference", "--pair", pair, "--cohort", "strangers", *images)
+    document = json.loads((pair / "pair.json").read_text())
+    document["reference"] = "reference.json"
+    (pair / "pair.json").write_text(json.dumps(document))
+    scores = score(*images)
+    m = [s["m"] for s in scores]
+    for s in scores:
+        reference = s["reference"]
+        assert (reference["cohort"], reference["n"]) == ("strangers", 9)
+        assert abs(reference["centered"] - (s["m"] - sum(m) / 9)) < 1e-12
+        assert reference["p_value"] == (1 + sum(other >= s["m"] for other in m)) / 10
+
+
+def test_compare(run, tmp_path):
+    a, b = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    a.write_text("".join(f'{{"m": {m}}}\n' for m in (1.0, 2.0, 3.0, 4.0)))
+    b.write_text("".join(f'{{"m": {m}}}\n' for m in (0.0, 1.0, 1.5)))
+    document = json.loads(run("compare", a, b).stdout)
+    # scipy.stats.ttest_ind, 1.10.1, with equal_var True and False
+    assert abs(document["student"]["t"] - 1.964943729729648) < 1e-12
+    assert abs(document["student"]["p_two_sided"] - 0.10661138869546223) < 1e-12
+    assert abs(document["welch"]["t"] - 2.1320071635561044) < 1e-12
+    assert abs(document["welch"]["p_two_sided"] - 0.08772486932934496) < 1e-12
+    b.write_text('{"file": "x", "error": {"code": "corrupt"}}\n')
+    assert 'line 1 has no number "m"' in run("compare", a, b, code=1).stderr
+
+
+def test_migrate_twice(run, tmp_path):
+    db = tmp_path / "new.db"
+    assert run("migrate", "--db", db).stdout == f"{db}: 1 migration applied\n"
+    assert run("migrate", "--db", db).stdout == f"{db}: 0 migrations applied\n"
