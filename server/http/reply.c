@@ -91,9 +91,15 @@ static void reply_text(struct sm_request *request, unsigned status, const char *
     set_response(request, status, media_type, response);
 }
 
+/* One line, its end included: answers are read in terminals and gathered into files. */
 static char *dump(const json_t *body)
 {
-    return json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *line = NULL, *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+
+    if (text != NULL && asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    return line;
 }
 
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
