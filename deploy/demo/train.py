@@ -34,7 +34,7 @@ SEED = 20240116
 COHORTS = {"shared": 2000, "candidate": 500, "independent": 500, "external": 500}
 MEAN, STD = 0.5, 0.5
 BATCH, TEMPERATURE, LR = 250, 0.5, 1e-3
-EPOCHS = {"fashion-simclr": 200, "fashion-vit": 200}
+EPOCHS = {"fashion-simclr": 200, "fashion-vit": 150}
 
 AUGMENT = T.Compose([  # the `simclr-cifar` preset
     T.RandomResizedCrop(32),
