@@ -68,6 +68,8 @@ $B/unit/%: $B/tests/unit/%.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS) $(LDFLAGS)
 
+$B/unit/core/score/test_alloc: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/driver.o $B/libsslmem.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -7,6 +7,8 @@
  * the header. The bound travels in a thread-local because stb_image hands no context to its
  * allocator; it is set and cleared by the same call.
  *
+ * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers.
+ *
  * Asserts are off: a Huffman table with 256 symbols, which is legal, trips one of them. */
 #include "core/image/stb.h"
 
@@ -18,6 +20,14 @@
 
 static _Thread_local size_t grow_max;
 static _Thread_local bool grow_refused;
+static _Thread_local bool out_of_memory;
+
+static void *zeroed(size_t bytes)
+{
+    void *block = calloc(1, bytes);
+    out_of_memory |= block == NULL;
+    return block;
+}
 
 static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 {
@@ -26,6 +36,7 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
         return NULL;
     }
     uint8_t *grown = realloc(old, new_bytes);
+    out_of_memory |= grown == NULL;
     if (grown != NULL && new_bytes > old_bytes)
         memset(grown + old_bytes, 0, new_bytes - old_bytes);
     return grown;
@@ -50,7 +61,7 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 #define STBI_NO_HDR
 #define STBI_MAX_DIMENSIONS           SM_IMAGE_SIDE_MAX_PX
 #define STBI_ASSERT(x)                ((void)0)
-#define STBI_MALLOC(n)                calloc(1, n)
+#define STBI_MALLOC(n)                zeroed(n)
 #define STBI_REALLOC_SIZED(p, old, n) zeroed_grow(p, old, n)
 #define STBI_REALLOC(p, n)            zeroed_grow(p, n, n)
 #define STBI_FREE(p)                  free(p)
@@ -61,9 +72,12 @@ enum sm_code sm_stb_info(int *width_px, int *height_px, const uint8_t *bytes, si
                          struct sm_err *err)
 {
     int channels;
-    if (!stbi_info_from_memory(bytes, (int)bytes_count, width_px, height_px, &channels))
-        return sm_err_set(err, SM_CORRUPT, "image header is broken: %s", stbi_failure_reason());
-    return SM_OK;
+    out_of_memory = false;
+    if (stbi_info_from_memory(bytes, (int)bytes_count, width_px, height_px, &channels))
+        return SM_OK;
+    if (out_of_memory)
+        return sm_err_set(err, SM_NOMEM, "out of memory for the header of an image");
+    return sm_err_set(err, SM_CORRUPT, "image header is broken: %s", stbi_failure_reason());
 }
 
 enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size_t bytes_count,
@@ -72,18 +86,19 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
     int channels;
     grow_max = grow_max_bytes;
     grow_refused = false;
+    out_of_memory = false;
     stbi__g_failure_reason = NULL; /* some failures give none, and would show an older one */
     out->rgba = stbi_load_from_memory(bytes, (int)bytes_count, &out->width_px, &out->height_px,
                                       &channels, 4);
     grow_max = 0;
     if (out->rgba != NULL)
         return SM_OK;
-    const char *reason = stbi_failure_reason();
     if (grow_refused)
         return sm_err_set(err, SM_CORRUPT, "PNG data inflates past %zu bytes", grow_max_bytes);
-    if (reason != NULL && strcmp(reason, "outofmem") == 0)
+    if (out_of_memory)
         return sm_err_set(err, SM_NOMEM, "out of memory for the pixels of an image of %zu bytes",
                           bytes_count);
+    const char *reason = stbi_failure_reason();
     return sm_err_set(err, SM_CORRUPT, "image data is broken: %s",
                       reason ? reason : "bad block type");
 }
