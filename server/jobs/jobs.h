@@ -1,7 +1,7 @@
 /* Jobs: admit, compute on worker threads, tell whoever waits. Jobs know no HTTP.
  *
  *     sm_jobs_submit(&ticket, jobs, &job_in, wake, request, &err);
- *     // wake(request) runs when the admission is committed or failed, and when the job has finished
+ *     // wake(request) runs when the admission is committed or failed, and when the job is done
  *     switch (sm_ticket_state(ticket, &err)) { … }
  *     sm_ticket_release(ticket);
  *

@@ -140,9 +140,9 @@ struct sm_finish {
 enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
                              char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err);
 
-/* High enough that a service killed again and again fails no innocent item (measured: 20 kills within
- * 0.6 s each took two of 1,000 items three times), low enough that an image which ends the service
- * does not do so for long. */
+/* High enough that a service killed again and again fails no innocent item (measured: 20 kills
+ * within 0.6 s each took two of 1,000 items three times), low enough that an image which ends the
+ * service does not do so for long. */
 #define SM_ATTEMPTS_MAX 10
 #define SM_LEASE_MS     60000
 
