@@ -5,9 +5,7 @@
  * fragments; it reports an empty part and a part whose first fragment is empty alike, and has been
  * its weak spot (CVE-2021-3466, CVE-2023-27371). Here every part is a slice between two delimiters:
  *
- *     [preamble CRLF] --boundary [spaces] CRLF headers CRLF CRLF bytes CRLF --boundary …
- * --boundary--
- */
+ *     [preamble CRLF] {--boundary [spaces] CRLF headers CRLF CRLF bytes CRLF} --boundary-- */
 #include "server/http/multipart.h"
 
 #include <stdio.h>
