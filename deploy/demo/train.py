@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Train the demo pairs: two SimCLR encoders with (f) and without (g) the candidates, on Fashion-MNIST.
 
 Not needed to build, test or run sslmem: the trained weights are committed beside this file. To make them again:

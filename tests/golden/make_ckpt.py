@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Checkpoint vectors: tests/golden/ckpt (read bit for bit) and tests/fuzz/corpus/ckpt (hostile files).
 
     python3 tests/golden/make_ckpt.py

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Tiny encoders for tests/unit/core/nn, with the outputs that PyTorch gives for them.
 
     tests/golden/make_nn.py           # writes tests/golden/nn/<case>/

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Vectors of tests/unit/core/score: two tiny pairs of encoders, pictures, views, and every score of them by PyTorch.
 
     make && tests/golden/make_score.py            # writes tests/golden/score/

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Vectors of tests/unit/core/stats: expected values from SciPy 1.10.1, NumPy 1.24.2 and, where SciPy has too few digits
 (the incomplete beta function, far tails), a series summed by mpmath 1.2.1 with 400 digits.
 
