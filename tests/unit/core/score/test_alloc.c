@@ -108,5 +108,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(torch_pair),
                                        cmocka_unit_test(safetensors_pair)};
+    sm_blas_single_thread(); /* as the service does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
