@@ -53,7 +53,7 @@ $B/gen/embed.c: deploy/embed $(EMBED)
 	@mkdir -p $(@D)
 	$Qsh deploy/embed $(EMBED) > $@
 
-$B/gen/embed.o: $B/gen/embed.c
+$B/gen/embed.o: $B/gen/embed.c $B/flags
 	$Q$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $B/libsslmem.a: $(OBJ)

@@ -1,11 +1,11 @@
 /* Probes, versions, and the description of the service itself. */
 #include <jansson.h>
-#include <sqlite3.h>
 #include <string.h>
 
 #include "server/api/handlers.h"
 #include "server/base/embed.h"
 #include "server/http/http.h"
+#include "server/store/db.h"
 #include "sslmem/version.h"
 
 /* Answering at all is the proof: the HTTP threads run. */
@@ -38,8 +38,8 @@ void sm_api_version(struct sm_request *request)
                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "sslmem", SM_VERSION,
                             "method", SM_METHOD, "decoder", sm_image_decoder(), "kernels",
                             sm_api_of(request)->config->kernels, "blas", sm_blas_version(),
-                            "microhttpd", sm_http_version(), "sqlite", sqlite3_libversion(),
-                            "jansson", jansson_version_str()));
+                            "microhttpd", sm_http_version(), "sqlite", sm_db_version(), "jansson",
+                            jansson_version_str()));
 }
 
 void sm_api_openapi(struct sm_request *request)

@@ -121,7 +121,7 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job_with_scores(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -138,7 +138,7 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job_with_scores(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }

@@ -12,7 +12,6 @@
 #include "server/base/id.h"
 
 #define LIMIT_DEFAULT 50
-#define LIMIT_MAX     200
 
 static bool read_pair(struct sm_score_filter *filter, const char *text)
 {
@@ -89,7 +88,7 @@ static bool read_limit(struct sm_score_filter *filter, const char *text)
 {
     int64_t limit;
 
-    if (!sm_digits(&limit, text) || limit < 1 || limit > LIMIT_MAX)
+    if (!sm_digits(&limit, text) || limit < 1 || limit > SM_SCORES_LIMIT_MAX)
         return false;
     filter->limit = (int)limit;
     return true;

@@ -25,16 +25,6 @@ static const struct {
 #undef ROW
 };
 
-const char *sm_problem_code(enum sm_problem problem)
-{
-    return problems[problem].code;
-}
-
-unsigned sm_problem_status(enum sm_problem problem)
-{
-    return problems[problem].status;
-}
-
 static void set_response(struct sm_request *request, unsigned status, const char *media_type,
                          struct MHD_Response *response)
 {

@@ -52,9 +52,6 @@
 #define SM_PROBLEM_ENUM(NAME, status, code, title) SM_PROBLEM_##NAME,
 enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
-const char *sm_problem_code(enum sm_problem problem);
-unsigned sm_problem_status(enum sm_problem problem);
-
 /* Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
 /* As above with status 200 and a strong ETag of the text; 304 when If-None-Match has it. */

@@ -66,12 +66,9 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 
 /* {"id","state","pair","recipe" (digest),"created","started","finished" (null before),
  *  "items_count","succeeded_count","failed_count","items":[
- *    {"index","state","name","image" (digest),"score" (id, or absent),"from_history",
+ *    {"index","state","name","image" (digest),"score" (whole document, or absent),"from_history",
  *     "error":{"code","detail"} (or absent)}]} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
-/* As above, with every succeeded item's whole score document in place of its id. */
-enum sm_code sm_store_job_with_scores(json_t **out, struct sm_store *store, const char *id,
-                                      struct sm_err *err);
 
 int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
 bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */

@@ -202,11 +202,7 @@ static const char job_sql[] =
     "SELECT id, state, pair, recipe_digest, created_ms, started_ms, finished_ms "
     "FROM job WHERE id = $id";
 
-/* The second form reads the score documents too; in the first their columns are empty. */
 static const char items_sql[] =
-    "SELECT idx, state, name, image_digest, from_history, error_code, error_detail, score_id, "
-    "NULL, NULL FROM item WHERE job_id = $id ORDER BY idx";
-static const char items_with_scores_sql[] =
     "SELECT idx, state, name, item.image_digest, from_history, error_code, error_detail, score_id, "
     "score.created_ms, score.body "
     "FROM item LEFT JOIN score ON score.id = item.score_id WHERE job_id = $id ORDER BY idx";
@@ -216,16 +212,13 @@ static json_t *optional_time(const struct sm_stmt *q, int column)
     return sm_stmt_is_null(q, column) ? json_null() : time_json(sm_stmt_get_int(q, column));
 }
 
-static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, bool with_score,
-                                struct sm_err *err)
+static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm_err *err)
 {
     json_t *score = NULL, *error = NULL;
-    if (!sm_stmt_is_null(q, 7) && with_score) {
+    if (!sm_stmt_is_null(q, 7)) {
         enum sm_code code = score_of_row(&score, q, 7, err);
         if (code != SM_OK)
             return code;
-    } else if (!sm_stmt_is_null(q, 7)) {
-        score = json_string(sm_stmt_get_text(q, 7));
     }
     if (!sm_stmt_is_null(q, 5))
         error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 5), "detail",
@@ -238,17 +231,17 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, bool with
 }
 
 static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], struct sm_db *db,
-                               const char *id, bool with_scores, struct sm_err *err)
+                               const char *id, struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
-    enum sm_code code = sm_db_query(&q, db, with_scores ? items_with_scores_sql : items_sql, err);
+    enum sm_code code = sm_db_query(&q, db, items_sql, err);
     if (code != SM_OK)
         return code;
     sm_stmt_text(q, "$id", id);
     while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
         json_t *item;
-        code = item_of_row(&item, q, with_scores, err);
+        code = item_of_row(&item, q, err);
         if (code == SM_OK && json_array_append_new(items, item) != 0)
             code = sm_err_set(err, SM_NOMEM, "items of job %s: out of memory", id);
         if (code != SM_OK)
@@ -283,8 +276,7 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
 }
 
 /* Job and items come from one snapshot, so that the state agrees with the items. */
-static enum sm_code job_document(json_t **out, struct sm_store *store, const char *id,
-                                 bool with_scores, struct sm_err *err)
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err)
 {
     struct sm_db *db;
     json_t *job = NULL, *items = json_array();
@@ -299,7 +291,7 @@ static enum sm_code job_document(json_t **out, struct sm_store *store, const cha
     if (code == SM_OK)
         code = read_job(&job, db, id, err);
     if (code == SM_OK)
-        code = read_items(items, counts, db, id, with_scores, err);
+        code = read_items(items, counts, db, id, err);
     sm_db_rollback(db);
     sm_store_reader_give(store, db);
     if (code == SM_OK) {
@@ -316,15 +308,4 @@ static enum sm_code job_document(json_t **out, struct sm_store *store, const cha
     else
         json_decref(job);
     return code;
-}
-
-enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err)
-{
-    return job_document(out, store, id, false, err);
-}
-
-enum sm_code sm_store_job_with_scores(json_t **out, struct sm_store *store, const char *id,
-                                      struct sm_err *err)
-{
-    return job_document(out, store, id, true, err);
 }

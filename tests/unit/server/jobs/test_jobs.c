@@ -111,7 +111,7 @@ static json_t *complete(struct client *client)
     json_t *job;
     assert_int_equal(await(client, SM_TICKET_FINISHED), SM_TICKET_FINISHED);
     sm_ticket_release(client->ticket);
-    assert_code(SM_OK, sm_store_job_with_scores(&job, store, client->id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, client->id, &err));
     return job;
 }
 

@@ -59,18 +59,13 @@ static void a_job_goes_its_way(void **state)
     item = json_array_get(json_object_get(job, "items"), 0);
     assert_string_equal(text_at(item, "state"), "succeeded");
     assert_string_equal(text_at(item, "name"), "first.png");
-    assert_string_equal(text_at(item, "score"), score_id);
+    assert_string_equal(text_at(json_object_get(item, "score"), "id"), score_id);
     assert_null(json_object_get(item, "error"));
     item = json_array_get(json_object_get(job, "items"), 1);
     assert_string_equal(text_at(item, "state"), "failed");
     assert_null(json_object_get(item, "score"));
     assert_string_equal(text_at(json_object_get(item, "error"), "code"), "corrupt");
     assert_string_equal(text_at(json_object_get(item, "error"), "detail"), "ends early");
-    json_decref(job);
-
-    assert_code(SM_OK, sm_store_job_with_scores(&job, store, id, &err));
-    item = json_array_get(json_object_get(job, "items"), 0);
-    assert_string_equal(text_at(json_object_get(item, "score"), "id"), score_id);
     json_decref(job);
 }
 
@@ -181,7 +176,7 @@ static void history_keeps_one_score_per_key(void **state)
     for (size_t i = 0; i < 3; i++) {
         json_t *item = json_array_get(json_object_get(job, "items"), i);
         assert_int_equal(json_is_true(json_object_get(item, "from_history")), i > 0);
-        assert_string_equal(text_at(item, "score"), first);
+        assert_string_equal(text_at(json_object_get(item, "score"), "id"), first);
     }
     json_decref(job);
 }
