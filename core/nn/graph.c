@@ -37,7 +37,8 @@ static bool count_multiply_adds(struct sm_node *node)
     case SM_KERNEL_CONV2D:
     case SM_KERNEL_LINEAR: {
         int64_t k = node->kernel == SM_KERNEL_CONV2D ? g->k : 1;
-        return product(&node->multiply_adds, (int64_t[]){g->h, g->w, g->c, k, k, g->c_in}, 6);
+        int64_t c_in = node->kernel == SM_KERNEL_CONV2D ? g->c_in / g->groups : g->c_in;
+        return product(&node->multiply_adds, (int64_t[]){g->h, g->w, g->c, k, k, c_in}, 6);
     }
     case SM_KERNEL_ATTENTION:
         return product(&node->multiply_adds, (int64_t[]){2, g->h, g->h, g->c}, 4);
@@ -49,32 +50,58 @@ static bool count_multiply_adds(struct sm_node *node)
 static void infer_shape(struct sm_node *node)
 {
     struct sm_geometry *g = &node->g;
-    bool keeps_c = node->kernel != SM_KERNEL_CONV2D && node->kernel != SM_KERNEL_LINEAR;
+    int32_t c = g->c;
     g->h = g->h_in;
     g->w = g->w_in;
-    g->c = keeps_c ? g->c_in : g->c;
+    g->c = g->c_in;
     switch (node->kernel) {
     case SM_KERNEL_CONV2D:
+        g->groups = g->groups ? g->groups : 1;
+        g->c = c;
+        g->h = window_side(g->h_in, g);
+        g->w = window_side(g->w_in, g);
+        break;
+    case SM_KERNEL_LINEAR:
+        g->c = c;
+        break;
     case SM_KERNEL_MAXPOOL:
+    case SM_KERNEL_AVGPOOL:
         g->h = window_side(g->h_in, g);
         g->w = window_side(g->w_in, g);
         break;
     case SM_KERNEL_ATTENTION:
         g->c = g->c_in / 3;
         break;
-    case SM_KERNEL_EMBED:
-        g->h = g->h_in * g->w_in + 1;
+    case SM_KERNEL_GATE:
+        g->c = g->c_in / 2;
+        break;
+    case SM_KERNEL_ROPE:
+        break;
+    case SM_KERNEL_PREPEND:
+        g->h = g->h_in * g->w_in - g->skip + g->rows;
         g->w = 1;
         node->map = false;
         break;
     case SM_KERNEL_MEAN:
-    case SM_KERNEL_PICK:
         g->h = g->w = 1;
+        node->map = false;
+        break;
+    case SM_KERNEL_PICK:
+        g->rows = g->rows ? g->rows : 1;
+        g->h = g->rows;
+        g->w = 1;
         node->map = false;
         break;
     default:
         break;
     }
+}
+
+/* Elements that a residual must have: PREPEND adds one to its first rows only. */
+static size_t residual_elements(const struct sm_node *node)
+{
+    return node->kernel == SM_KERNEL_PREPEND ? (size_t)node->g.rows * (size_t)node->g.c
+                                             : sm_node_elements(node);
 }
 
 static enum sm_code check_shape(struct sm_node *node, struct sm_err *err)
@@ -108,6 +135,14 @@ static bool grow(void **array, int32_t count, int32_t *room, size_t element_byte
     return true;
 }
 
+static void release_weights(struct sm_node *node)
+{
+    if (node->shares_weights)
+        return;
+    free(node->weight);
+    free(node->bias);
+}
+
 enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, int32_t *index,
                           struct sm_err *err)
 {
@@ -115,7 +150,8 @@ enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, in
     enum sm_code code;
     assert(made.in < graph->nodes_count && made.residual < graph->nodes_count);
     if (made.in == SM_NODE_IMAGE) {
-        made.g.h_in = made.g.w_in = graph->input_px;
+        made.g.h_in = graph->input_h_px;
+        made.g.w_in = graph->input_w_px;
         made.g.c_in = 3;
         made.map = true;
     } else {
@@ -131,16 +167,25 @@ enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, in
         !grow((void **)&graph->nodes, graph->nodes_count, &graph->nodes_room, sizeof *graph->nodes))
         code = sm_err_set(err, SM_NOMEM, "no memory for layer %s", made.name);
     if (code != SM_OK) {
-        free(made.weight);
-        free(made.bias);
+        release_weights(&made);
         return code;
     }
     assert(made.residual < 0 ||
-           sm_node_elements(&graph->nodes[made.residual]) == sm_node_elements(&made));
+           sm_node_elements(&graph->nodes[made.residual]) == residual_elements(&made));
     if (index)
         *index = graph->nodes_count;
     graph->nodes[graph->nodes_count++] = made;
     return SM_OK;
+}
+
+enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t *index,
+                                  struct sm_err *err)
+{
+    struct sm_node node = graph->nodes[fused];
+    node.residual = SM_NODE_NONE;
+    node.shares_weights = true;
+    node.parameters = 0;
+    return sm_graph_add(graph, &node, index, err);
 }
 
 enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node,
@@ -157,9 +202,9 @@ enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node
 enum sm_code sm_graph_find_tap(int32_t *node, const struct sm_graph *graph, const char *name,
                                struct sm_err *err)
 {
-    char names[160] = "";
+    char names[200] = "";
     size_t at = 0;
-    int32_t blocks = 0;
+    int32_t blocks = 0, stages = 0;
     for (int32_t i = 0; i < graph->taps_count; i++) {
         const char *tap = graph->taps[i].name;
         if (!strcmp(tap, name)) {
@@ -167,20 +212,23 @@ enum sm_code sm_graph_find_tap(int32_t *node, const struct sm_graph *graph, cons
             return SM_OK;
         }
         if (!strncmp(tap, "block.", 6))
-            blocks++;
+            blocks += !strchr(tap + 6, '.');
+        else if (!strncmp(tap, "stage.", 6))
+            stages++;
         else if (at < sizeof names)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s ", tap);
     }
+    if (stages && at < sizeof names)
+        at += (size_t)snprintf(names + at, sizeof names - at, "stage.0 to stage.%d ",
+                               (int)stages - 1);
     return sm_err_set(err, SM_NOT_FOUND, "no output \"%.40s\"; there are: %sblock.0 to block.%d",
                       name, names, (int)blocks - 1);
 }
 
 void sm_graph_release(struct sm_graph *graph)
 {
-    for (int32_t i = 0; i < graph->nodes_count; i++) {
-        free(graph->nodes[i].weight);
-        free(graph->nodes[i].bias);
-    }
+    for (int32_t i = 0; i < graph->nodes_count; i++)
+        release_weights(&graph->nodes[i]);
     free(graph->nodes);
     free(graph->taps);
     *graph = (struct sm_graph){0};
@@ -212,6 +260,8 @@ json_t *sm_graph_json(const struct sm_graph *graph)
     for (int32_t i = 0; list && i < graph->nodes_count; i++) {
         const struct sm_node *node = &graph->nodes[i];
         const struct sm_geometry *g = &node->g;
+        if (node->shares_weights)
+            continue;
         json_t *shape = node->map ? json_pack("[iii]", (int)g->h, (int)g->w, (int)g->c)
                                   : json_pack("[ii]", (int)g->h, (int)g->c);
         json_t *object =

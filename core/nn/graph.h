@@ -22,18 +22,19 @@
 
 #define SM_INPUT_MAX_PX 4096
 #define SM_NODE_NAME    64
-#define SM_TAP_NAME     24
-#define SM_NODE_IMAGE   (-1) /* the input image, [3, input_px, input_px] */
+#define SM_TAP_NAME     32
+#define SM_NODE_IMAGE   (-1) /* the input image, [3, input_h_px, input_w_px] */
 #define SM_NODE_NONE    (-2)
 
 struct sm_node {
     enum sm_kernel kernel;
     int32_t in, residual;
-    struct sm_geometry g; /* to add: k, stride, pad, heads, skip, activation, eps and, where weights
-                             decide it, c */
+    struct sm_geometry g; /* to add: k, stride, pad, groups (0: 1), heads, skip, rows (PICK: 0 is 1),
+                             activation, eps and, where weights decide it, c */
     char name[SM_NODE_NAME]; /* as torchvision / timm name the layer */
     bool map;                /* output is [h, w, c], else [h, c] */
     float *weight, *bias;
+    bool shares_weights; /* weight and bias are those of an earlier node, which owns them */
     int64_t parameters; /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };
@@ -44,7 +45,7 @@ struct sm_graph_tap {
 };
 
 struct sm_graph {
-    int32_t input_px;
+    int32_t input_h_px, input_w_px;
     struct sm_node *nodes;
     struct sm_graph_tap *taps;
     int32_t nodes_count, nodes_room, taps_count, taps_room;
@@ -53,6 +54,10 @@ struct sm_graph {
 /* Takes over node->weight and node->bias, also on failure. `index` may be NULL. */
 enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, int32_t *index,
                           struct sm_err *err);
+/* Adds the product of node `fused` once more without its residual, sharing its weights: for a tap
+ * of what a block adds to the stream. It runs only when it is tapped. */
+enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t *index,
+                                  struct sm_err *err);
 enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node,
                           struct sm_err *err);
 /* SM_NOT_FOUND lists what there is. */
@@ -63,13 +68,14 @@ void sm_graph_release(struct sm_graph *graph);
 /* Elements of one image in a node's slot. */
 size_t sm_node_elements(const struct sm_node *node);
 
-/* Runs the nodes with live[i], reading x [n, 3, input_px, input_px]; slots are buffer + offsets[i].
- */
+/* Runs the nodes with live[i], reading x [n, 3, input_h_px, input_w_px]; slots are buffer +
+ * offsets[i]. */
 void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
                   const size_t *offsets, float *buffer, void *scratch, const float *x, int32_t n);
 
 /* One object per op: {op, name, shape, parameters, bytes, multiply_adds}; shape is [h, w, c] or
- * [tokens, dim], bytes those of one image's output. New reference, NULL when out of memory. */
+ * [tokens, dim], bytes those of one image's output. Nodes that share weights are left out. New
+ * reference, NULL when out of memory. */
 json_t *sm_graph_json(const struct sm_graph *graph);
 
 #endif

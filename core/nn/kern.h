@@ -18,22 +18,31 @@
 
 enum sm_kernel {
     SM_KERNEL_LAYOUT,    /* x [image, c, h, w] -> y [image, h, w, c] */
-    SM_KERNEL_CONV2D,    /* weight [k * k * c_in, c]; y = act(x * w + bias + residual) */
+    SM_KERNEL_CONV2D,    /* weight [k * k * c_in / groups, c]; y = act(x * w + bias + residual);
+                            output channel j sees the input channels of group j / (c / groups) */
     SM_KERNEL_MAXPOOL,   /* k, stride, pad; padding never wins */
+    SM_KERNEL_AVGPOOL,   /* k, stride; no padding, partial windows are left out */
     SM_KERNEL_LINEAR,    /* weight [c_in, c]; y = act(x w + bias + residual) */
     SM_KERNEL_LAYERNORM, /* weight, bias [c]; over c, biased variance, eps */
     SM_KERNEL_ATTENTION, /* x [image, h, 3 * c] rows q, k, v -> softmax(q k^T / sqrt(c / heads)) v
                           */
-    SM_KERNEL_EMBED,     /* row 0 is bias [c]; row 1 + i is x row i + weight [h - 1, c] row i */
+    SM_KERNEL_ROPE,      /* x [image, h, 3 * c]: q and k of the rows from `skip` on rotated by weight =
+                            cosines, bias = sines [h - skip, c / heads]; the rest copied */
+    SM_KERNEL_GATE,      /* x [image, h, 2 * c] rows a, b -> silu(a) * b, silu(a) = a / (1 + exp(-a)) */
+    SM_KERNEL_PREPEND,   /* `rows` rows of bias [rows, c] + residual [image, rows, c]; then the input
+                            rows from `skip` on + weight [h - rows, c], NULL for nothing to add */
     SM_KERNEL_MEAN,      /* mean of the input rows from `skip` on -> [image, 1, c] */
-    SM_KERNEL_PICK,      /* input row `skip` -> [image, 1, c] */
+    SM_KERNEL_PICK,      /* `rows` input rows from `skip` on -> [image, rows, c] */
     SM_KERNELS
 };
 
 enum sm_activation {
     SM_ACT_NONE,
     SM_ACT_RELU,
-    SM_ACT_GELU /* exact: x/2 (1 + erf(x / sqrt 2)) */
+    SM_ACT_GELU,       /* exact: x/2 (1 + erf(x / sqrt 2)) */
+    SM_ACT_GELU_TANH,  /* x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as torch's approximate="tanh" */
+    SM_ACT_GELU_QUICK, /* x / (1 + exp(-1.702 x)), as OpenAI's CLIP */
+    SM_ACT_TANH
 };
 
 /* Geometry of one op. A field that the kernel does not use is zero. */
@@ -41,14 +50,15 @@ struct sm_geometry {
     int32_t h_in, w_in, c_in;
     int32_t h, w, c;
     int32_t k, stride, pad;
-    int32_t heads, skip;
+    int32_t groups; /* 1 to c_in, divides c_in and c */
+    int32_t heads, skip, rows;
     enum sm_activation activation;
     double eps;
 };
 
 struct sm_kernel_args {
     const float *x, *weight, *bias;
-    const float *residual; /* shaped as y, or NULL */
+    const float *residual; /* shaped as y (PREPEND: as its first rows), or NULL */
     float *y;              /* overlaps no input */
     void *scratch;         /* as many bytes as the row asks for, aligned to 64 */
     int32_t images;

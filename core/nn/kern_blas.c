@@ -296,7 +296,7 @@ const struct sm_kern sm_kern_blas = {
         [SM_KERNEL_LINEAR] = {blas_linear, NULL},
         [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
         [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
-        [SM_KERNEL_EMBED] = {sm_ref_embed, NULL},
+        [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
         [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
         [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
     },

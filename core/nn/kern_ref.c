@@ -196,15 +196,17 @@ void sm_ref_layout(const struct sm_geometry *g, const struct sm_kernel_args *a)
     }
 }
 
-void sm_ref_embed(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_ref_prepend(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
-    size_t patches = (size_t)(g->h - 1) * g->c;
+    size_t head = (size_t)g->rows * g->c, body = (size_t)g->h * g->c - head;
+    size_t image = (size_t)g->h_in * g->w_in * g->c, skip = (size_t)g->skip * g->c;
     for (int32_t n = 0; n < a->images; n++) {
-        const float *x = a->x + (size_t)n * patches;
-        float *y = a->y + (size_t)n * g->h * g->c;
-        memcpy(y, a->bias, (size_t)g->c * sizeof *y);
-        for (size_t i = 0; i < patches; i++)
-            y[g->c + i] = x[i] + a->weight[i];
+        const float *x = a->x + n * image + skip;
+        float *y = a->y + (size_t)n * (head + body);
+        for (size_t i = 0; i < head; i++)
+            y[i] = a->bias[i] + (a->residual ? a->residual[n * head + i] : 0);
+        for (size_t i = 0; i < body; i++)
+            y[head + i] = x[i] + (a->weight ? a->weight[i] : 0);
     }
 }
 
@@ -224,10 +226,10 @@ void sm_ref_mean(const struct sm_geometry *g, const struct sm_kernel_args *a)
 
 void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
-    size_t image = (size_t)g->h_in * g->w_in * g->c;
+    size_t image = (size_t)g->h_in * g->w_in * g->c, picked = (size_t)g->rows * g->c;
     for (int32_t n = 0; n < a->images; n++)
-        memcpy(a->y + (size_t)n * g->c, a->x + n * image + (size_t)g->skip * g->c,
-               (size_t)g->c * sizeof *a->y);
+        memcpy(a->y + n * picked, a->x + n * image + (size_t)g->skip * g->c,
+               picked * sizeof *a->y);
 }
 
 const struct sm_kern sm_kern_ref = {
@@ -239,7 +241,7 @@ const struct sm_kern sm_kern_ref = {
         [SM_KERNEL_LINEAR] = {ref_linear, NULL},
         [SM_KERNEL_LAYERNORM] = {ref_layernorm, NULL},
         [SM_KERNEL_ATTENTION] = {ref_attention, ref_attention_scratch},
-        [SM_KERNEL_EMBED] = {sm_ref_embed, NULL},
+        [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
         [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
         [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
     },

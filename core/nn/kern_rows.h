@@ -9,7 +9,7 @@ extern const struct sm_kern sm_kern_ref, sm_kern_blas;
 
 void sm_ref_layout(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_ref_maxpool(const struct sm_geometry *g, const struct sm_kernel_args *a);
-void sm_ref_embed(const struct sm_geometry *g, const struct sm_kernel_args *a);
+void sm_ref_prepend(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_ref_mean(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a);
 

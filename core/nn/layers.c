@@ -1,0 +1,251 @@
+/* Layers that builders share: weights read by name, turned into the layout of the kernels, and
+ * everything that is affine per output channel folded in once, in double: batch normalisation
+ * (weight * s and beta - mean * s with s = gamma / sqrt(var + 1e-5)), LayerScale (gamma * (W x +
+ * b)) and masks of a bias. A fold moves an output by an ulp or so; not folding costs a pass over
+ * the activations. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/nn/build.h"
+
+#define BN_EPS    1e-5
+#define NAME_BYTES (SM_NODE_NAME + 24)
+#define TILE      32
+
+void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source source,
+               const char *why, const char *value, ...)
+{
+    va_list args;
+    if (info->choices_count == SM_CHOICES_MAX)
+        return;
+    struct sm_choice *choice = &info->choices[info->choices_count++];
+    choice->source = source;
+    snprintf(choice->name, sizeof choice->name, "%s", name);
+    snprintf(choice->why, sizeof choice->why, "%s", why);
+    va_start(args, value);
+    vsnprintf(choice->value, sizeof choice->value, value, args);
+    va_end(args);
+}
+
+/* [c, c_in, window] -> [window, c_in, c], each output channel scaled. Tiles keep both sides of the
+ * transposition in cache: rows of weight and of out are far apart. */
+static void pack_weight(float *out, const float *weight, const double *scale, size_t c, size_t c_in,
+                    size_t window)
+{
+    for (size_t o = 0; o < c; o += TILE) {
+        size_t o_end = o + TILE < c ? o + TILE : c;
+        for (size_t i = 0; i < c_in * window; i += TILE) {
+            size_t i_end = i + TILE < c_in * window ? i + TILE : c_in * window;
+            for (size_t j = i; j < i_end; j++) {
+                float *row = out + (j % window * c_in + j / window) * c;
+                for (size_t q = o; q < o_end; q++) {
+                    float w = weight[q * c_in * window + j];
+                    row[q] = scale ? (float)((double)w * scale[q]) : w;
+                }
+            }
+        }
+    }
+}
+
+/* Reads "<layer>.<part>" [count]. */
+static enum sm_code read_part(float **out, struct sm_names *names, const char *layer,
+                              const char *part, int64_t count, struct sm_err *err)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.%s", layer, part);
+    return sm_names_read(names, out, name, 1, &count, err);
+}
+
+/* Reads "<layer>.weight" of `rank` into node->weight, packed and scaled. */
+static enum sm_code read_weight(struct sm_node *node, struct sm_names *names, const char *layer,
+                                int rank, const int64_t *shape, const double *scale,
+                                struct sm_err *err)
+{
+    char name[NAME_BYTES];
+    float *weight;
+    size_t window = rank == 4 ? (size_t)(shape[2] * shape[3]) : 1;
+    size_t count = (size_t)shape[0] * (size_t)shape[1] * window;
+    snprintf(name, sizeof name, "%s.weight", layer);
+    enum sm_code code = sm_names_read(names, &weight, name, rank, shape, err);
+    if (code != SM_OK)
+        return code;
+    node->parameters += (int64_t)count;
+    node->weight = malloc(count * sizeof *node->weight);
+    if (node->weight)
+        pack_weight(node->weight, weight, scale, (size_t)shape[0], (size_t)shape[1], window);
+    else
+        code = sm_err_set(err, SM_NOMEM, "no memory for the %zu weights of %s", count, name);
+    free(weight);
+    return code;
+}
+
+/* Reads "<layer>.bias" [c] into node->bias; zeros when it may be left out and is. */
+static enum sm_code read_bias(struct sm_node *node, struct sm_names *names, const char *layer,
+                              int64_t c, bool optional, struct sm_err *err)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.bias", layer);
+    if (!optional || sm_names_has(names, name)) {
+        node->parameters += c;
+        return sm_names_read(names, &node->bias, name, 1, &c, err);
+    }
+    node->bias = calloc((size_t)c, sizeof *node->bias);
+    return node->bias ? SM_OK : sm_err_set(err, SM_NOMEM, "no memory for %s", name);
+}
+
+/* scale = gamma / sqrt(var + eps) and bias = beta - mean * scale of a BatchNorm over c channels. */
+static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, const char *bn,
+                            int64_t c, struct sm_err *err)
+{
+    static const char *const parts[] = {"running_mean", "running_var", "weight", "bias"};
+    float *part[4] = {0};
+    enum sm_code code = SM_OK;
+    for (size_t i = 0; i < 4 && code == SM_OK; i++)
+        code = read_part(&part[i], names, bn, parts[i], c, err);
+    for (int64_t i = 0; i < c && code == SM_OK; i++) {
+        scale[i] = (double)part[2][i] / sqrt((double)part[1][i] + BN_EPS);
+        bias[i] = (float)((double)part[3][i] - (double)part[0][i] * scale[i]);
+    }
+    for (size_t i = 0; i < 4; i++)
+        free(part[i]);
+    return code;
+}
+
+/* Scale and bias of a convolution's channels, from the batch normalisation after it. */
+static enum sm_code fold_bn(double **scale, struct sm_node *node, struct sm_names *names,
+                            const char *bn, int64_t c, struct sm_err *err)
+{
+    *scale = malloc((size_t)c * sizeof **scale);
+    node->bias = malloc((size_t)c * sizeof *node->bias);
+    node->parameters += 2 * c;
+    if (!*scale || !node->bias)
+        return sm_err_set(err, SM_NOMEM, "no memory for %lld channels of %s", (long long)c, bn);
+    return read_bn(*scale, node->bias, names, bn, c, err);
+}
+
+static void free_weights(struct sm_node *node)
+{
+    free(node->weight);
+    free(node->bias);
+}
+
+enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names *names,
+                         const struct sm_conv_spec *spec, struct sm_err *err)
+{
+    struct sm_node node = {.kernel = SM_KERNEL_CONV2D, .in = spec->in, .residual = spec->residual};
+    int32_t groups = spec->groups ? spec->groups : 1;
+    int64_t c_in = graph->nodes[spec->in].g.c / groups, shape[4];
+    double *scale = NULL;
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.weight", spec->conv);
+    enum sm_code code = sm_names_shape(shape, names, name, 4,
+                                       (int64_t[]){-1, c_in, spec->k, spec->k}, err);
+    if (code != SM_OK)
+        return code;
+    if (shape[0] % groups)
+        return sm_err_set(err, SM_INVALID, "tensor %s has %lld channels, in %d groups", name,
+                          (long long)shape[0], (int)groups);
+    code = spec->bn ? fold_bn(&scale, &node, names, spec->bn, shape[0], err)
+                    : read_bias(&node, names, spec->conv, shape[0], spec->bias_optional, err);
+    if (code == SM_OK)
+        code = read_weight(&node, names, spec->conv, 4, shape, scale, err);
+    free(scale);
+    if (code != SM_OK) {
+        free_weights(&node);
+        return code;
+    }
+    node.g = (struct sm_geometry){.c = (int32_t)shape[0],
+                                  .k = spec->k,
+                                  .stride = spec->stride,
+                                  .pad = spec->pad,
+                                  .groups = groups,
+                                  .activation = spec->activation};
+    snprintf(node.name, sizeof node.name, "%s", spec->conv);
+    return sm_graph_add(graph, &node, index, err);
+}
+
+/* Multiplies the bias by the mask, if any. */
+static enum sm_code mask_bias(struct sm_node *node, struct sm_names *names, const char *mask,
+                              int64_t c, struct sm_err *err)
+{
+    float *factors;
+    if (!mask)
+        return SM_OK;
+    enum sm_code code = sm_names_read(names, &factors, mask, 1, &c, err);
+    for (int64_t i = 0; code == SM_OK && i < c; i++)
+        node->bias[i] *= factors[i];
+    free(factors);
+    return code;
+}
+
+/* LayerScale as factors of the weight's rows; the bias takes them here. */
+static enum sm_code read_scale(double **scale, struct sm_node *node, struct sm_names *names,
+                               const char *name, int64_t c, struct sm_err *err)
+{
+    float *gamma;
+    if (!name)
+        return SM_OK;
+    enum sm_code code = sm_names_read(names, &gamma, name, 1, &c, err);
+    if (code != SM_OK)
+        return code;
+    node->parameters += c;
+    *scale = malloc((size_t)c * sizeof **scale);
+    if (!*scale)
+        code = sm_err_set(err, SM_NOMEM, "no memory for %lld channels of %s", (long long)c, name);
+    for (int64_t i = 0; code == SM_OK && i < c; i++) {
+        (*scale)[i] = (double)gamma[i];
+        node->bias[i] = (float)((double)node->bias[i] * (double)gamma[i]);
+    }
+    free(gamma);
+    return code;
+}
+
+enum sm_code sm_add_linear(int32_t *index, struct sm_graph *graph, struct sm_names *names,
+                           const struct sm_linear_spec *spec, struct sm_err *err)
+{
+    struct sm_node node = {.kernel = SM_KERNEL_LINEAR, .in = spec->in, .residual = spec->residual};
+    int64_t shape[2];
+    double *scale = NULL;
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.weight", spec->name);
+    enum sm_code code = sm_names_shape(
+        shape, names, name, 2, (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
+    if (code != SM_OK)
+        return code;
+    code = read_bias(&node, names, spec->name, shape[0], spec->bias_optional, err);
+    if (code == SM_OK)
+        code = mask_bias(&node, names, spec->bias_mask, shape[0], err);
+    if (code == SM_OK)
+        code = read_scale(&scale, &node, names, spec->scale, shape[0], err);
+    if (code == SM_OK)
+        code = read_weight(&node, names, spec->name, 2, shape, scale, err);
+    free(scale);
+    if (code != SM_OK) {
+        free_weights(&node);
+        return code;
+    }
+    node.g = (struct sm_geometry){.c = (int32_t)shape[0], .activation = spec->activation};
+    snprintf(node.name, sizeof node.name, "%s", spec->name);
+    return sm_graph_add(graph, &node, index, err);
+}
+
+enum sm_code sm_add_norm(int32_t *index, struct sm_graph *graph, struct sm_names *names,
+                         const char *name, int32_t in, double eps, struct sm_err *err)
+{
+    struct sm_node node = {
+        .kernel = SM_KERNEL_LAYERNORM, .in = in, .residual = SM_NODE_NONE, .g = {.eps = eps}};
+    int64_t c = graph->nodes[in].g.c;
+    snprintf(node.name, sizeof node.name, "%s", name);
+    enum sm_code code = read_part(&node.weight, names, name, "weight", c, err);
+    if (code == SM_OK)
+        code = read_bias(&node, names, name, c, false, err);
+    if (code != SM_OK) {
+        free_weights(&node);
+        return code;
+    }
+    node.parameters += c;
+    return sm_graph_add(graph, &node, index, err);
+}
