@@ -198,8 +198,8 @@ def resnet_outputs(net, x):
     return out
 
 
-def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, expected=None):
-    """`expected`: names to keep; the rest is left out for size."""
+def case(name, seed, file, save, side, outputs, checkpoint=None, encoder=None, expected=None):
+    """`encoder`: what tensors do not tell. `expected`: names to keep; the rest is left out for size."""
     folder = OUT / name
     folder.mkdir(parents=True)
     x = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(seed))
@@ -208,9 +208,11 @@ def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, exp
     save(folder / file)
     safetensors(folder / "input.safetensors", {"x": x})
     safetensors(folder / "expected.safetensors", out)
-    config = {"case": name, "model": model or {},
+    config = {"case": name,
               "checkpoint": {"file": file, "wrapper_key": None, "prefix": "", **(checkpoint or {})}}
     (folder / "case.json").write_text(json.dumps(config, indent=1) + "\n")
+    if encoder:
+        (folder / "encoder.json").write_text(json.dumps(encoder) + "\n")
 
 
 def resnets():
@@ -239,7 +241,7 @@ def vits():
     vit = randomise(ViT(), 11)
     head = {"head.weight": torch.zeros(5, 32), "head.bias": torch.zeros(5)}
     case("timm-vit-tiny", 11, "model.safetensors", lambda p: safetensors(p, {**vit.state_dict(), **head}), 24, vit.outputs,
-         model={"num_heads": 4})
+         encoder={"heads": 4})
 
     wide = randomise(ViT(side=16, patch=8, dim=64, depth=1, heads=1, hidden=40), 12)  # heads can be inferred
     case("timm-vit-64", 12, "model.safetensors", lambda p: safetensors(p, wide.state_dict()), 16, wide.outputs)
@@ -250,14 +252,14 @@ def vits():
              "decoder_norm.weight": torch.ones(12), "decoder_pred.weight": torch.zeros(192, 12)}
     case("mae-wrapped", 13, "checkpoint.pth",
          lambda p: torch.save({"model": state, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, p), 24,
-         mae.outputs, {"wrapper_key": "model"}, {"num_heads": 2})
+         mae.outputs, {"wrapper_key": "model"}, {"heads": 2})
 
     student, teacher = randomise(ViT(dim=16, heads=2), 14), randomise(ViT(dim=16, heads=2), 15)
     both = {"student": {f"module.backbone.{k}": v for k, v in student.state_dict().items()},
             "teacher": {f"backbone.{k}": v for k, v in teacher.state_dict().items()}, "epoch": 7}
     both["teacher"]["head.mlp.0.weight"] = torch.zeros(4, 16)
     case("dino-both", 14, "checkpoint.pth", lambda p: torch.save(both, p), 24, teacher.outputs,
-         {"wrapper_key": "teacher", "prefix": "backbone."}, {"num_heads": 2})
+         {"wrapper_key": "teacher", "prefix": "backbone."}, {"key": "teacher", "heads": 2})
 
 
 def published_mae():
@@ -277,7 +279,7 @@ def published_mae():
         exact = MAE_ViT(16, 4, 24, 2, 3)
         exact.load_state_dict({k: v.float() for k, v in stored.state_dict().items()})
         case(name, 21, "canary_MAE.pt", lambda p, m=stored: torch.save(m, p), 16, exact.eval().encoder.outputs,
-             {"prefix": "encoder."}, {"num_heads": 3})
+             {"prefix": "encoder."}, {"heads": 3})
 
 
 if __name__ == "__main__":
