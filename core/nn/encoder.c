@@ -12,16 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/json.h"
 #include "core/nn/build.h"
+#include "core/nn/config.h"
 #include "core/nn/plan.h"
-
-#define HEADS_MAX 1024
 
 struct sm_encoder {
     struct sm_encoder_info info;
     struct sm_graph graph;
     const struct sm_kern *kern;
+    bool *uses; /* [tensors of the checkpoint] */
 };
 
 struct sm_workspace {
@@ -33,60 +32,17 @@ struct sm_workspace {
     int n_max;
 };
 
-enum sm_code sm_encoder_config_parse(struct sm_encoder_config *out, const json_t *node,
-                                     const char *pointer, struct sm_err *err)
-{
-    static const struct sm_field fields[] = {
-        {.name = "prefix",
-         .type = SM_FIELD_TEXT,
-         .offset = offsetof(struct sm_encoder_config, prefix),
-         .max = SM_PREFIX_MAX},
-        {.name = "input_px",
-         .type = SM_FIELD_INT,
-         .offset = offsetof(struct sm_encoder_config, input_px),
-         .min = 1,
-         .max = SM_INPUT_MAX_PX},
-        {.name = "heads",
-         .type = SM_FIELD_INT,
-         .offset = offsetof(struct sm_encoder_config, heads),
-         .min = 1,
-         .max = HEADS_MAX},
-        {.name = "norm_eps",
-         .type = SM_FIELD_DOUBLE,
-         .offset = offsetof(struct sm_encoder_config, norm_eps),
-         .min = 1e-12,
-         .max = 1},
-        {0},
-    };
-    *out = (struct sm_encoder_config){0};
-    if (!node)
-        return SM_OK;
-    enum sm_code code = sm_fields_read(out, node, fields, pointer, err);
-    if (code != SM_OK)
-        *out = (struct sm_encoder_config){0};
-    else
-        out->has_prefix = json_object_get(node, "prefix") != NULL;
-    return code;
-}
-
-static enum sm_code check_config(const struct sm_encoder_config *config, struct sm_err *err)
-{
-    if (config->input_px < 0 || config->input_px > SM_INPUT_MAX_PX)
-        return sm_err_set(err, SM_INVALID, "\"input_px\" is %d, most is %d", (int)config->input_px,
-                          SM_INPUT_MAX_PX);
-    if (config->heads < 0 || config->heads > HEADS_MAX)
-        return sm_err_set(err, SM_INVALID, "\"heads\" is %d, most is %d", (int)config->heads,
-                          HEADS_MAX);
-    if (!(config->norm_eps >= 0 && config->norm_eps <= 1))
-        return sm_err_set(err, SM_INVALID, "\"norm_eps\" is %g, most is 1", config->norm_eps);
-    return SM_OK;
-}
-
 /* What builders leave to us: the sums over the graph and what the names know. */
 static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names *names,
                               struct sm_err *err)
 {
     struct sm_encoder_info *info = &encoder->info;
+    encoder->uses = calloc(names->entries_count + 1, sizeof *encoder->uses);
+    if (!encoder->uses)
+        return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", names->entries_count);
+    for (size_t i = 0; i < names->entries_count; i++)
+        encoder->uses[names->entries[i].tensor - sm_ckpt_at(names->ckpt, 0)] =
+            names->entries[i].used;
     for (int32_t i = 0; i < encoder->graph.nodes_count; i++) {
         const struct sm_node *node = &encoder->graph.nodes[i];
         info->parameters += node->parameters;
@@ -94,7 +50,9 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
             return sm_err_set(err, SM_LIMIT, "over %lld multiply-adds an image, at layer %s",
                               (long long)INT64_MAX, node->name);
     }
-    info->input_px = encoder->graph.input_px;
+    info->input_h_px = encoder->graph.input_h_px;
+    info->input_w_px = encoder->graph.input_w_px;
+    info->nonfinite = names->nonfinite;
     info->kernels = encoder->kern->name;
     snprintf(info->dialect, sizeof info->dialect, "%s", names->dialect->name);
     snprintf(info->prefix, sizeof info->prefix, "%s", names->prefix);
@@ -107,8 +65,10 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
 {
     static enum sm_code (*const build[])(struct sm_graph *, struct sm_encoder_info *,
                                          struct sm_names *, const struct sm_encoder_config *,
-                                         struct sm_err *) = {
-        [SM_FAMILY_RESNET] = sm_resnet_build, [SM_FAMILY_VIT] = sm_vit_build};
+                                         struct sm_err *) = {[SM_FAMILY_RESNET] = sm_resnet_build,
+                                                             [SM_FAMILY_VIT] = sm_vit_build,
+                                                             [SM_FAMILY_CONVNEXT] =
+                                                                 sm_convnext_build};
     const struct sm_encoder_config defaults = {0};
     struct sm_names names = {0};
     *out = NULL;
@@ -116,15 +76,13 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
     struct sm_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder)
         return sm_err_set(err, SM_NOMEM, "no memory for an encoder");
-    enum sm_code code = check_config(config, err);
-    if (code != SM_OK)
-        goto out;
+    enum sm_code code;
     encoder->kern = sm_kern_find(kernels);
     if (!encoder->kern) {
         code = sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\"; there are: ref, blas", kernels);
         goto out;
     }
-    code = sm_names_init(&names, ckpt, config->has_prefix ? config->prefix : NULL, err);
+    code = sm_names_init(&names, ckpt, config->has_key ? config->key : NULL, err);
     if (code != SM_OK)
         goto out;
     code = build[names.dialect->family](&encoder->graph, &encoder->info, &names, config, err);
@@ -132,6 +90,8 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
         code = sm_names_check_unused(&names, err);
     if (code == SM_OK)
         code = fill_info(encoder, &names, err);
+    if (code == SM_OK)
+        code = sm_preset_check(config, &encoder->info, err);
 out:
     sm_names_release(&names);
     if (code != SM_OK)
@@ -146,12 +106,18 @@ void sm_encoder_close(struct sm_encoder *encoder)
     if (!encoder)
         return;
     sm_graph_release(&encoder->graph);
+    free(encoder->uses);
     free(encoder);
 }
 
 const struct sm_encoder_info *sm_encoder_info(const struct sm_encoder *encoder)
 {
     return &encoder->info;
+}
+
+bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index)
+{
+    return encoder->uses[index];
 }
 
 json_t *sm_encoder_graph(const struct sm_encoder *encoder)

@@ -29,13 +29,14 @@
 struct sm_node {
     enum sm_kernel kernel;
     int32_t in, residual;
-    struct sm_geometry g; /* to add: k, stride, pad, groups (0: 1), heads, skip, rows (PICK: 0 is 1),
+    struct sm_geometry
+        g; /* to add: k, stride, pad, groups (0: 1), heads, skip, rows (PICK: 0 is 1),
                              activation, eps and, where weights decide it, c */
     char name[SM_NODE_NAME]; /* as torchvision / timm name the layer */
     bool map;                /* output is [h, w, c], else [h, c] */
     float *weight, *bias;
     bool shares_weights; /* weight and bias are those of an earlier node, which owns them */
-    int64_t parameters; /* learned numbers in the checkpoint, before folding */
+    int64_t parameters;  /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };
 

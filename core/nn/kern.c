@@ -21,8 +21,9 @@ const char *sm_kernel_name(enum sm_kernel kernel)
         [SM_KERNEL_LAYOUT] = "layout",       [SM_KERNEL_CONV2D] = "conv2d",
         [SM_KERNEL_MAXPOOL] = "maxpool",     [SM_KERNEL_LINEAR] = "linear",
         [SM_KERNEL_LAYERNORM] = "layernorm", [SM_KERNEL_ATTENTION] = "attention",
-        [SM_KERNEL_AVGPOOL] = "avgpool", [SM_KERNEL_ROPE] = "rope", [SM_KERNEL_GATE] = "gate", [SM_KERNEL_PREPEND] = "prepend", [SM_KERNEL_MEAN] = "mean",
-        [SM_KERNEL_PICK] = "pick",
+        [SM_KERNEL_AVGPOOL] = "avgpool",     [SM_KERNEL_ROPE] = "rope",
+        [SM_KERNEL_GATE] = "gate",           [SM_KERNEL_PREPEND] = "prepend",
+        [SM_KERNEL_MEAN] = "mean",           [SM_KERNEL_PICK] = "pick",
     };
     return names[kernel];
 }

@@ -228,8 +228,7 @@ void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t image = (size_t)g->h_in * g->w_in * g->c, picked = (size_t)g->rows * g->c;
     for (int32_t n = 0; n < a->images; n++)
-        memcpy(a->y + n * picked, a->x + n * image + (size_t)g->skip * g->c,
-               picked * sizeof *a->y);
+        memcpy(a->y + n * picked, a->x + n * image + (size_t)g->skip * g->c, picked * sizeof *a->y);
 }
 
 const struct sm_kern sm_kern_ref = {

@@ -11,9 +11,9 @@
 
 #include "core/nn/build.h"
 
-#define BN_EPS    1e-5
+#define BN_EPS     1e-5
 #define NAME_BYTES (SM_NODE_NAME + 24)
-#define TILE      32
+#define TILE       32
 
 void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source source,
                const char *why, const char *value, ...)
@@ -33,7 +33,7 @@ void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source so
 /* [c, c_in, window] -> [window, c_in, c], each output channel scaled. Tiles keep both sides of the
  * transposition in cache: rows of weight and of out are far apart. */
 static void pack_weight(float *out, const float *weight, const double *scale, size_t c, size_t c_in,
-                    size_t window)
+                        size_t window)
 {
     for (size_t o = 0; o < c; o += TILE) {
         size_t o_end = o + TILE < c ? o + TILE : c;
@@ -141,8 +141,8 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
     double *scale = NULL;
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s.weight", spec->conv);
-    enum sm_code code = sm_names_shape(shape, names, name, 4,
-                                       (int64_t[]){-1, c_in, spec->k, spec->k}, err);
+    enum sm_code code =
+        sm_names_shape(shape, names, name, 4, (int64_t[]){-1, c_in, spec->k, spec->k}, err);
     if (code != SM_OK)
         return code;
     if (shape[0] % groups)
@@ -211,8 +211,8 @@ enum sm_code sm_add_linear(int32_t *index, struct sm_graph *graph, struct sm_nam
     double *scale = NULL;
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s.weight", spec->name);
-    enum sm_code code = sm_names_shape(
-        shape, names, name, 2, (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
+    enum sm_code code = sm_names_shape(shape, names, name, 2,
+                                       (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
     if (code != SM_OK)
         return code;
     code = read_bias(&node, names, spec->name, shape[0], spec->bias_optional, err);

@@ -1,307 +1,333 @@
-/* ViT, pre-norm: x + proj(attention(norm1 x)), then x + fc2(gelu(fc1(norm2 x))); seven nodes per
- * block.
+/* ViT, pre-norm: x + ls1 * proj(attention(norm1 x)), then x + ls2 * mlp(norm2 x); seven nodes a
+ * block, one more with RoPE and one more with SwiGLU. LayerScale is folded into the products.
  *
- * Width, depth, patch and grid follow from shapes, and the qkv bias from being there. The head
- * count does not show in any tensor: it is the configuration's, or width / 64 as in every published
- * size. A Linear of PyTorch is [out, in]; sgemm gets [in, out], permuted once here. The patch
- * convolution is an ordinary convolution with stride = k. */
+ * The patch convolution is an ordinary convolution with stride = k. Tokens are CLS, registers,
+ * patches row by row; positions are added before registers are put between. The halves of a block
+ * can be tapped before their residual: a second node shares the product's weights and runs only
+ * then. */
+#include "core/nn/vit.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nn/build.h"
+#include "core/nn/resample.h"
 
-#define HEAD_DIM 64
+#define ROPE_BASE 100 /* of DINOv3, where the file does not hold the periods */
 
-struct builder {
-    struct sm_graph *graph;
-    struct sm_names *names;
-    struct sm_err *err;
-    int32_t dim, heads, patch, grid;
-    double eps;
-};
-
-/* [c, c_in, window] -> [window, c_in, c], in place of *weight. A Linear has a window of 1. */
-static enum sm_code permute(float **weight, size_t c, size_t c_in, size_t window,
-                            struct sm_err *err)
+static enum sm_code fail_memory(const struct sm_vit *v, const char *what)
 {
-    float *out = malloc(c * c_in * window * sizeof *out);
-    if (!out)
-        return sm_err_set(err, SM_NOMEM, "no memory for %zu weights", c * c_in * window);
-    for (size_t o = 0; o < c; o++)
-        for (size_t i = 0; i < c_in; i++)
-            for (size_t t = 0; t < window; t++)
-                out[(t * c_in + i) * c + o] = (*weight)[(o * c_in + i) * window + t];
-    free(*weight);
-    *weight = out;
-    return SM_OK;
+    return sm_err_set(v->err, SM_NOMEM, "no memory for the %s of a ViT", what);
 }
 
-/* Reads "<layer>.bias" [c]; zeros when it may be left out and is. */
-static enum sm_code read_bias(struct builder *b, struct sm_node *node, const char *layer, int64_t c,
-                              bool optional)
+/* MoCo v3 (vits.py, ConvStem): four 3x3 convolutions of stride 2 with BatchNorm and ReLU, then a
+ * 1x1 with bias, in a Sequential. */
+static enum sm_code add_conv_stem(int32_t *at, const struct sm_vit *v)
 {
-    char name[SM_NODE_NAME + 16];
-    snprintf(name, sizeof name, "%s.bias", layer);
-    if (optional && !sm_names_find(b->names, name)) {
-        node->bias = calloc((size_t)c, sizeof *node->bias);
-        return node->bias ? SM_OK : sm_err_set(b->err, SM_NOMEM, "no memory for %s", name);
+    enum sm_code code = SM_OK;
+    for (int i = 0; i < 5 && code == SM_OK; i++) {
+        char conv[32], bn[32];
+        bool last = i == 4;
+        snprintf(conv, sizeof conv, "patch_embed.proj.%d", 3 * i);
+        snprintf(bn, sizeof bn, "patch_embed.proj.%d", 3 * i + 1);
+        code = sm_add_conv(at, v->graph, v->names,
+                           &(struct sm_conv_spec){.conv = conv,
+                                                  .bn = last ? NULL : bn,
+                                                  .in = *at,
+                                                  .residual = SM_NODE_NONE,
+                                                  .k = last ? 1 : 3,
+                                                  .stride = last ? 1 : 2,
+                                                  .pad = !last,
+                                                  .activation = last ? SM_ACT_NONE : SM_ACT_RELU},
+                           v->err);
     }
-    node->parameters += c;
-    return sm_names_read(b->names, &node->bias, name, 1, &c, b->err);
+    return code;
 }
 
-/* Adds a node whose weight is "<node->name>.weight": [c, c_in] or [c, c_in, k, k]. */
-static enum sm_code add_product(int32_t *index, struct builder *b, struct sm_node *node, int rank,
-                                const int64_t *shape, bool bias_optional)
+static enum sm_code add_patches(int32_t *at, const struct sm_vit *v)
 {
-    char name[SM_NODE_NAME + 16];
-    int64_t c = shape[0], c_in = shape[1], window = rank == 4 ? shape[2] * shape[3] : 1;
-    snprintf(name, sizeof name, "%s.weight", node->name);
-    enum sm_code code = sm_names_read(b->names, &node->weight, name, rank, shape, b->err);
-    if (code == SM_OK)
-        code = permute(&node->weight, (size_t)c, (size_t)c_in, (size_t)window, b->err);
-    node->parameters = c * c_in * window;
-    if (code == SM_OK)
-        code = read_bias(b, node, node->name, c, bias_optional);
-    if (code != SM_OK) {
-        free(node->weight);
-        free(node->bias);
-        return code;
-    }
-    node->g.c = (int32_t)c;
-    return sm_graph_add(b->graph, node, index, b->err);
-}
-
-static enum sm_code add_linear(int32_t *at, struct builder *b, const char *block, const char *part,
-                               int64_t out, int32_t residual, enum sm_activation activation)
-{
-    struct sm_node node = {.kernel = SM_KERNEL_LINEAR,
-                           .in = *at,
-                           .residual = residual,
-                           .g = {.activation = activation}};
-    snprintf(node.name, sizeof node.name, "%s.%s", block, part);
-    return add_product(at, b, &node, 2, (int64_t[]){out, b->graph->nodes[*at].g.c},
-                       !strcmp(part, "attn.qkv"));
-}
-
-static enum sm_code add_norm(int32_t *at, struct builder *b, const char *layer)
-{
-    struct sm_node node = {.kernel = SM_KERNEL_LAYERNORM,
-                           .in = *at,
-                           .residual = SM_NODE_NONE,
-                           .g = {.eps = b->eps},
-                           .parameters = b->dim};
-    char name[SM_NODE_NAME + 16];
-    int64_t dim = b->dim;
-    snprintf(node.name, sizeof node.name, "%s", layer);
-    snprintf(name, sizeof name, "%s.weight", layer);
-    enum sm_code code = sm_names_read(b->names, &node.weight, name, 1, &dim, b->err);
-    if (code == SM_OK)
-        code = read_bias(b, &node, layer, dim, false);
-    if (code != SM_OK) {
-        free(node.weight);
-        return code;
-    }
-    return sm_graph_add(b->graph, &node, at, b->err);
-}
-
-/* `at`: the residual stream before, then after the block. */
-static enum sm_code add_block(int32_t *at, struct builder *b, int32_t index)
-{
-    char block[32], name[SM_NODE_NAME];
-    const struct sm_tensor *fc1;
-    int32_t stream = *at;
-    snprintf(block, sizeof block, "blocks.%d", (int)index);
-    snprintf(name, sizeof name, "%s.mlp.fc1.weight", block);
-    enum sm_code code = sm_names_expect(&fc1, b->names, name, 2, (int64_t[]){-1, b->dim}, b->err);
+    const struct sm_node layout = {
+        .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
+    enum sm_code code = sm_graph_add(v->graph, &layout, at, v->err);
     if (code != SM_OK)
         return code;
-    snprintf(name, sizeof name, "%s.norm1", block);
-    code = add_norm(at, b, name);
+    if (v->conv_stem)
+        return add_conv_stem(at, v);
+    bool clip = v->norm_pre || sm_names_has(v->names, "visual_projection");
+    return sm_add_conv(at, v->graph, v->names,
+                       &(struct sm_conv_spec){.conv = "patch_embed.proj",
+                                              .bias_optional = clip,
+                                              .in = *at,
+                                              .residual = SM_NODE_NONE,
+                                              .k = v->patch,
+                                              .stride = v->patch},
+                       v->err);
+}
+
+/* The position table for the input's patches [rows * cols, dim], to be freed; its row for CLS is
+ * added to `cls`. */
+static enum sm_code read_positions(float **out, float *cls, const struct sm_vit *v)
+{
+    const int64_t side = v->table_side, dim = v->dim;
+    float *table;
+    *out = NULL;
+    enum sm_code code = sm_names_read(v->names, &table, "pos_embed", 2,
+                                      (int64_t[]){side * side + v->cls_position, dim}, v->err);
+    if (code != SM_OK)
+        return code;
+    for (int64_t i = 0; v->cls_position && i < dim; i++)
+        cls[i] += table[i];
+    size_t count = (size_t)v->rows * (size_t)v->cols * (size_t)dim;
+    *out = malloc(count * sizeof **out);
+    const float *patches = table + (v->cls_position ? dim : 0);
+    if (!*out)
+        code = fail_memory(v, "positions");
+    else if (v->rows == side && v->cols == side)
+        memcpy(*out, patches, count * sizeof **out);
+    else
+        code = sm_pos_resample(*out, patches, v->table_side, v->table_side, v->dim, v->rows,
+                               v->cols, v->pos_resize, v->err);
+    free(table);
+    return code;
+}
+
+/* Reads a token table of `rows` rows to out. */
+static enum sm_code read_tokens(float *out, const struct sm_vit *v, const char *name, int32_t rows)
+{
+    float *tokens;
+    enum sm_code code =
+        sm_names_read(v->names, &tokens, name, 2, (int64_t[]){rows, v->dim}, v->err);
     if (code == SM_OK)
-        code = add_linear(at, b, block, "attn.qkv", 3 * (int64_t)b->dim, SM_NODE_NONE, SM_ACT_NONE);
+        memcpy(out, tokens, (size_t)rows * (size_t)v->dim * sizeof *out);
+    free(tokens);
+    return code;
+}
+
+static enum sm_code add_embed(int32_t *at, const struct sm_vit *v)
+{
+    struct sm_node node = {.kernel = SM_KERNEL_PREPEND,
+                           .in = *at,
+                           .residual = SM_NODE_NONE,
+                           .g = {.rows = sm_vit_prefix(v)},
+                           .name = "embed"};
+    size_t dim = (size_t)v->dim;
+    enum sm_code code = SM_OK;
+    node.bias = calloc((size_t)sm_vit_prefix(v) * dim + 1, sizeof *node.bias);
+    if (!node.bias)
+        return fail_memory(v, "tokens");
+    if (v->cls)
+        code = read_tokens(node.bias, v, "cls_token", 1);
+    if (code == SM_OK && v->registers)
+        code = read_tokens(node.bias + (v->cls ? dim : 0), v, "reg_token", v->registers);
+    if (code == SM_OK && v->table_side)
+        code = read_positions(&node.weight, node.bias, v);
+    if (code != SM_OK) {
+        free(node.weight);
+        free(node.bias);
+        return code;
+    }
+    int64_t positions = (int64_t)v->table_side * v->table_side + v->cls_position;
+    node.parameters = v->dim * (positions + sm_vit_prefix(v));
+    return sm_graph_add(v->graph, &node, at, v->err);
+}
+
+static enum sm_code read_periods(double *periods, const struct sm_vit *v)
+{
+    int64_t count = v->dim / v->heads / 4;
+    float *stored;
+    for (int64_t i = 0; i < count; i++)
+        periods[i] = pow(ROPE_BASE, (double)i / (double)count);
+    if (!sm_names_has(v->names, "rope.periods"))
+        return SM_OK;
+    enum sm_code code = sm_names_read(v->names, &stored, "rope.periods", 1, &count, v->err);
+    for (int64_t i = 0; code == SM_OK && i < count; i++)
+        periods[i] = (double)stored[i];
+    free(stored);
+    return code;
+}
+
+/* Rotates q and k of the patches. All blocks share the tables of the first, `shared`. */
+static enum sm_code add_rope(int32_t *at, const struct sm_vit *v, int32_t *shared)
+{
+    struct sm_node node = {.kernel = SM_KERNEL_ROPE,
+                           .in = *at,
+                           .residual = SM_NODE_NONE,
+                           .g = {.heads = v->heads, .skip = sm_vit_prefix(v)},
+                           .name = "rope"};
+    enum sm_code code = SM_OK;
+    if (*shared >= 0) {
+        node.weight = v->graph->nodes[*shared].weight;
+        node.bias = v->graph->nodes[*shared].bias;
+        node.shares_weights = true;
+        return sm_graph_add(v->graph, &node, at, v->err);
+    }
+    int32_t head_dim = v->dim / v->heads;
+    size_t count = (size_t)v->rows * (size_t)v->cols * (size_t)head_dim;
+    double *periods = malloc((size_t)head_dim * sizeof *periods);
+    node.weight = malloc(count * sizeof *node.weight);
+    node.bias = malloc(count * sizeof *node.bias);
+    if (!periods || !node.weight || !node.bias)
+        code = fail_memory(v, "rotary positions");
+    if (code == SM_OK)
+        code = read_periods(periods, v);
+    if (code == SM_OK)
+        sm_rope_tables(node.weight, node.bias, periods, head_dim, v->rows, v->cols);
+    free(periods);
+    if (code != SM_OK) {
+        free(node.weight);
+        free(node.bias);
+        return code;
+    }
+    code = sm_graph_add(v->graph, &node, at, v->err);
+    *shared = *at;
+    return code;
+}
+
+/* One half of a block ends here: `spec` is its last product, onto the stream. Taps it before the
+ * residual as "block.N.<half>" and after it as "block.N.<half>.residual". */
+static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct sm_linear_spec *spec,
+                             int32_t block, const char *half)
+{
+    char tap[SM_TAP_NAME];
+    int32_t before;
+    enum sm_code code = sm_add_linear(at, v->graph, v->names, spec, v->err);
+    if (code == SM_OK)
+        code = sm_graph_add_unfused(v->graph, *at, &before, v->err);
+    if (code != SM_OK)
+        return code;
+    snprintf(tap, sizeof tap, "block.%d.%s", (int)block, half);
+    code = sm_graph_tap(v->graph, tap, before, v->err);
+    if (code != SM_OK)
+        return code;
+    snprintf(tap, sizeof tap, "block.%d.%s.residual", (int)block, half);
+    return sm_graph_tap(v->graph, tap, *at, v->err);
+}
+
+#define NAME(part)                                                                                 \
+    char part##_name[SM_NODE_NAME];                                                                \
+    snprintf(part##_name, sizeof part##_name, "blocks.%d." NAME_##part, (int)block)
+#define NAME_norm1     "norm1"
+#define NAME_qkv       "attn.qkv"
+#define NAME_mask      "attn.qkv.bias_mask"
+#define NAME_attention "attn"
+#define NAME_proj      "attn.proj"
+#define NAME_ls1       "ls1"
+#define NAME_norm2     "norm2"
+#define NAME_fc1       "mlp.fc1"
+#define NAME_gate      "mlp.gate"
+#define NAME_fc2       "mlp.fc2"
+#define NAME_ls2       "ls2"
+
+/* `at`: the residual stream before, then after the attention half. */
+static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t block, int32_t *rope)
+{
+    NAME(norm1);
+    NAME(qkv);
+    NAME(mask);
+    NAME(attention);
+    NAME(proj);
+    NAME(ls1);
+    int32_t stream = *at;
+    enum sm_code code = sm_add_norm(at, v->graph, v->names, norm1_name, stream, v->eps, v->err);
+    if (code == SM_OK)
+        code = sm_add_linear(at, v->graph, v->names,
+                             &(struct sm_linear_spec){.name = qkv_name,
+                                                      .bias_optional = true,
+                                                      .bias_mask = v->bias_mask ? mask_name : NULL,
+                                                      .c = 3 * (int64_t)v->dim,
+                                                      .in = *at,
+                                                      .residual = SM_NODE_NONE},
+                             v->err);
+    if (code == SM_OK && !v->table_side)
+        code = add_rope(at, v, rope);
     if (code != SM_OK)
         return code;
     struct sm_node attention = {.kernel = SM_KERNEL_ATTENTION,
                                 .in = *at,
                                 .residual = SM_NODE_NONE,
-                                .g = {.heads = b->heads}};
-    snprintf(attention.name, sizeof attention.name, "%s.attn", block);
-    code = sm_graph_add(b->graph, &attention, at, b->err);
-    if (code == SM_OK)
-        code = add_linear(at, b, block, "attn.proj", b->dim, stream, SM_ACT_NONE);
-    stream = *at;
-    snprintf(name, sizeof name, "%s.norm2", block);
-    if (code == SM_OK)
-        code = add_norm(at, b, name);
-    if (code == SM_OK)
-        code = add_linear(at, b, block, "mlp.fc1", fc1->shape[0], SM_NODE_NONE, SM_ACT_GELU);
-    if (code == SM_OK)
-        code = add_linear(at, b, block, "mlp.fc2", b->dim, stream, SM_ACT_NONE);
-    snprintf(name, sizeof name, "block.%d", (int)index);
-    return code == SM_OK ? sm_graph_tap(b->graph, name, *at, b->err) : code;
+                                .g = {.heads = v->heads}};
+    memcpy(attention.name, attention_name, sizeof attention.name);
+    code = sm_graph_add(v->graph, &attention, at, v->err);
+    return code == SM_OK ? end_half(at, v,
+                                    &(struct sm_linear_spec){.name = proj_name,
+                                                             .scale = v->scaled ? ls1_name : NULL,
+                                                             .c = v->dim,
+                                                             .in = *at,
+                                                             .residual = stream},
+                                    block, "attn")
+                         : code;
 }
 
-/* The row of CLS and the rows of the patches, as the embed kernel wants them. */
-static enum sm_code add_embed(int32_t *at, struct builder *b)
+/* `at`: the residual stream before, then after the MLP half. */
+static enum sm_code add_mlp(int32_t *at, const struct sm_vit *v, int32_t block)
 {
-    struct sm_node node = {
-        .kernel = SM_KERNEL_EMBED, .in = *at, .residual = SM_NODE_NONE, .name = "pos_embed"};
-    bool cls_position = b->names->dialect->cls_position;
-    int64_t dim = b->dim, patches = (int64_t)b->grid * b->grid;
-    int64_t shape[2][3] = {{patches, 1, dim}, {1, patches + 1, dim}};
-    float *table = NULL;
-    enum sm_code code =
-        sm_names_read(b->names, &node.bias, "cls_token", 3, (int64_t[]){1, 1, dim}, b->err);
+    NAME(norm2);
+    NAME(fc1);
+    NAME(gate);
+    NAME(fc2);
+    NAME(ls2);
+    int32_t stream = *at;
+    enum sm_code code = sm_add_norm(at, v->graph, v->names, norm2_name, stream, v->eps, v->err);
     if (code == SM_OK)
-        code = sm_names_read(b->names, &table, "pos_embed", 3, shape[cls_position], b->err);
-    if (code == SM_OK) {
-        node.weight = malloc((size_t)(patches * dim) * sizeof *node.weight);
-        if (!node.weight)
-            code = sm_err_set(b->err, SM_NOMEM, "no memory for %lld positions", (long long)patches);
+        code = sm_add_linear(
+            at, v->graph, v->names,
+            &(struct sm_linear_spec){.name = fc1_name,
+                                     .c = -1,
+                                     .in = *at,
+                                     .residual = SM_NODE_NONE,
+                                     .activation = v->gated ? SM_ACT_NONE : v->activation},
+            v->err);
+    if (code == SM_OK && v->gated) {
+        struct sm_node gate = {.kernel = SM_KERNEL_GATE, .in = *at, .residual = SM_NODE_NONE};
+        memcpy(gate.name, gate_name, sizeof gate.name);
+        code = sm_graph_add(v->graph, &gate, at, v->err);
     }
-    if (code != SM_OK) {
-        free(node.bias);
-        free(table);
-        return code;
-    }
-    for (int64_t i = 0; cls_position && i < dim; i++)
-        node.bias[i] += table[i];
-    memcpy(node.weight, table + (cls_position ? dim : 0),
-           (size_t)(patches * dim) * sizeof *node.weight);
-    free(table);
-    node.parameters = dim * (patches + cls_position + 1);
-    return sm_graph_add(b->graph, &node, at, b->err);
+    return code == SM_OK ? end_half(at, v,
+                                    &(struct sm_linear_spec){.name = fc2_name,
+                                                             .scale = v->scaled ? ls2_name : NULL,
+                                                             .c = v->dim,
+                                                             .in = *at,
+                                                             .residual = stream},
+                                    block, "mlp")
+                         : code;
 }
 
-static int32_t square_root(int64_t n)
+static enum sm_code add_block(int32_t *at, const struct sm_vit *v, int32_t block, int32_t *rope)
 {
-    int32_t root = 0;
-    while ((int64_t)(root + 1) * (root + 1) <= n && root < SM_INPUT_MAX_PX)
-        root++;
-    return root;
-}
-
-/* Width, patch and grid from the patch embedding and the position table. */
-static enum sm_code measure(struct builder *b, const struct sm_encoder_config *config)
-{
-    const struct sm_tensor *proj, *table;
-    bool cls_position = b->names->dialect->cls_position;
-    enum sm_code code = sm_names_expect(&proj, b->names, "patch_embed.proj.weight", 4,
-                                        (int64_t[]){-1, 3, -1, -1}, b->err);
+    char tap[SM_TAP_NAME];
+    enum sm_code code = add_attention(at, v, block, rope);
     if (code == SM_OK)
-        code = sm_names_expect(&table, b->names, "pos_embed", 3,
-                               cls_position ? (int64_t[]){1, -1, proj->shape[0]}
-                                            : (int64_t[]){-1, 1, proj->shape[0]},
-                               b->err);
-    if (code != SM_OK)
-        return code;
-    int64_t patches = cls_position ? table->shape[1] - 1 : table->shape[0];
-    int32_t grid = square_root(patches);
-    if (grid < 1 || (int64_t)grid * grid != patches)
-        return sm_err_set(b->err, SM_UNSUPPORTED,
-                          "tensor %s has %lld patches, expected a square number", table->name,
-                          (long long)patches);
-    if (proj->shape[2] != proj->shape[3])
-        return sm_err_set(b->err, SM_UNSUPPORTED,
-                          "tensor %s has patches of %lldx%lld, expected square ones", proj->name,
-                          (long long)proj->shape[2], (long long)proj->shape[3]);
-    if (grid * proj->shape[2] > SM_INPUT_MAX_PX)
-        return sm_err_set(b->err, SM_LIMIT, "input of %lld pixels a side, most is %d",
-                          (long long)(grid * proj->shape[2]), SM_INPUT_MAX_PX);
-    b->dim = (int32_t)proj->shape[0];
-    b->patch = (int32_t)proj->shape[2];
-    b->grid = grid;
-    if (config->input_px && config->input_px != grid * b->patch)
-        return sm_err_set(b->err, SM_INVALID,
-                          "\"input_px\" is %d, but tensor %s is for %d (%dx%d patches of %d)",
-                          (int)config->input_px, table->name, (int)(grid * b->patch), (int)grid,
-                          (int)grid, (int)b->patch);
-    return SM_OK;
-}
-
-static enum sm_code choose_heads(struct builder *b, const struct sm_encoder_config *config)
-{
-    b->heads = config->heads ? config->heads : b->dim / HEAD_DIM;
-    if (!config->heads && b->dim % HEAD_DIM)
-        return sm_err_set(b->err, SM_INVALID,
-                          "a ViT of width %d has no usual head count; set \"heads\" in pair.json",
-                          (int)b->dim);
-    if (b->heads < 1 || b->dim % b->heads)
-        return sm_err_set(b->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
-                          (int)b->heads, (int)b->dim);
-    return SM_OK;
-}
-
-static enum sm_code add_patches(int32_t *at, struct builder *b)
-{
-    const struct sm_node layout = {
-        .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
-    struct sm_node proj = {.kernel = SM_KERNEL_CONV2D,
-                           .residual = SM_NODE_NONE,
-                           .g = {.k = b->patch, .stride = b->patch},
-                           .name = "patch_embed.proj"};
-    enum sm_code code = sm_graph_add(b->graph, &layout, at, b->err);
-    proj.in = *at;
-    return code == SM_OK
-               ? add_product(at, b, &proj, 4, (int64_t[]){b->dim, 3, b->patch, b->patch}, false)
-               : code;
-}
-
-/* Taps after the final norm: all tokens, CLS, mean of the patches. */
-static enum sm_code add_taps(struct builder *b, int32_t tokens)
-{
-    const struct sm_node pick = {
-        .kernel = SM_KERNEL_PICK, .in = tokens, .residual = SM_NODE_NONE, .name = "cls"};
-    const struct sm_node mean = {.kernel = SM_KERNEL_MEAN,
-                                 .in = tokens,
-                                 .residual = SM_NODE_NONE,
-                                 .g = {.skip = 1},
-                                 .name = "mean"};
-    int32_t cls_at, mean_at;
-    enum sm_code code = sm_graph_add(b->graph, &pick, &cls_at, b->err);
-    if (code == SM_OK)
-        code = sm_graph_add(b->graph, &mean, &mean_at, b->err);
-    if (code != SM_OK)
-        return code;
-    const struct sm_graph_tap taps[] = {
-        {"tokens", tokens}, {"cls", cls_at}, {"mean", mean_at}, {"pooled", cls_at}};
-    for (size_t i = 0; i < 4 && code == SM_OK; i++)
-        code = sm_graph_tap(b->graph, taps[i].name, taps[i].node, b->err);
-    return code;
+        code = add_mlp(at, v, block);
+    snprintf(tap, sizeof tap, "block.%d", (int)block);
+    return code == SM_OK ? sm_graph_tap(v->graph, tap, *at, v->err) : code;
 }
 
 enum sm_code sm_vit_build(struct sm_graph *graph, struct sm_encoder_info *info,
                           struct sm_names *names, const struct sm_encoder_config *config,
                           struct sm_err *err)
 {
-    struct builder b = {.graph = graph, .names = names, .err = err};
-    int32_t at, blocks = sm_names_count(names, "blocks");
-    b.eps = config->norm_eps > 0 ? config->norm_eps : names->dialect->norm_eps;
-    enum sm_code code = measure(&b, config);
-    if (code == SM_OK)
-        code = choose_heads(&b, config);
+    struct sm_vit v = {graph, info, names, config, err, .dim = 0};
+    int32_t at, rope = SM_NODE_NONE;
+    enum sm_code code = sm_vit_facts(&v);
     if (code != SM_OK)
         return code;
-    graph->input_px = b.grid * b.patch;
-    code = add_patches(&at, &b);
+    code = add_patches(&at, &v);
     if (code == SM_OK)
-        code = add_embed(&at, &b);
-    for (int32_t i = 0; i < blocks && code == SM_OK; i++)
-        code = add_block(&at, &b, i);
-    if (code == SM_OK)
-        code = add_norm(&at, &b, "norm");
-    if (code == SM_OK)
-        code = add_taps(&b, at);
+        code = add_embed(&at, &v);
+    if (code == SM_OK && v.norm_pre)
+        code = sm_add_norm(&at, graph, names, "norm_pre", at, v.eps, err);
+    for (int32_t i = 0; i < v.blocks && code == SM_OK; i++)
+        code = add_block(&at, &v, i, &rope);
     if (code != SM_OK)
         return code;
     snprintf(info->family, sizeof info->family, "vit");
     info->tokens = graph->nodes[at].g.h;
-    info->dim = b.dim;
-    info->heads = b.heads;
-    info->blocks = blocks;
-    info->has_cls = true;
-    info->norm_eps = b.eps;
-    return SM_OK;
+    info->dim = v.dim;
+    info->heads = v.heads;
+    info->blocks = v.blocks;
+    info->registers = v.registers;
+    info->has_cls = v.cls;
+    info->norm_eps = v.eps;
+    return sm_vit_out(&v, at);
 }

@@ -78,12 +78,12 @@ struct sm_encoder_config {
     int32_t heads;
     double norm_eps; /* of LayerNorm */
     enum sm_gelu activation;
-    enum sm_pool pool;             /* ViT: what "pooled" is made of */
-    enum sm_final_norm final_norm; /* ViT */
-    enum sm_pos_resize pos_resize; /* ViT */
-    int32_t stem_pad;              /* padding of a 3x3 ResNet stem, 1 or 2 */
-    enum sm_stride_at stride_at;   /* of a ResNet's strided bottlenecks */
-    double mean[3], std[3];        /* input normalisation on [0, 1]; std 0: not said */
+    enum sm_pool pool;                /* ViT: what "pooled" is made of */
+    enum sm_final_norm final_norm;    /* ViT */
+    enum sm_pos_resize pos_resize;    /* ViT */
+    int32_t stem_pad;                 /* padding of a 3x3 ResNet stem, 1 or 2 */
+    enum sm_stride_at stride_at;      /* of a ResNet's strided bottlenecks */
+    double mean[3], std[3];           /* input normalisation on [0, 1]; std 0: not said */
     uint8_t source[SM_CONFIG_FIELDS]; /* enum sm_source of each field that is set */
 };
 
