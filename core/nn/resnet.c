@@ -1,7 +1,7 @@
 /* ResNets: all that tensors can tell is read off them. Block counts are how many there are of each
- * stage, bottlenecks have a conv3, widths and groups are shapes, and the stem follows
- * from the size of conv1. What they cannot tell is the configuration's or a guess, and is recorded:
- * the input size, the padding of a 3x3 stem and which convolution of a bottleneck has the stride.
+ * stage, bottlenecks have a conv3, widths and groups are shapes, and the stem follows from the size
+ * of conv1. What they cannot tell is the configuration's or a guess, and is recorded: the input
+ * size, the padding of a 3x3 stem and which convolution of a bottleneck has the stride.
  *
  *   stem        imagenet   conv1 7x7 / 2, max pooling 3x3 / 2          torchvision models/resnet.py
  *               cifar      conv1 3x3                                   nothing to pool at 32 pixels
@@ -37,7 +37,7 @@
 #define IMAGENET_PX   224
 #define CLIP_STRIDE   32 /* pixels per position of the attention pool's table */
 #define CLIP_HEAD_DIM 64
-#define PLACE_BYTES   32   /* "layer4.35" */
+#define PLACE_BYTES   32   /* "layer4.35." */
 #define PADDED_MAX    4096 /* channels of a shortcut of option A; the published have 64 */
 
 struct pool {
@@ -281,12 +281,12 @@ static enum sm_code add_padded(int32_t *index, struct builder *b, const char *pl
 {
     int64_t c_in = b->graph->nodes[in].g.c, before = (c - c_in) / 2;
     if (c < c_in || (c - c_in) % 2)
-        return sm_err_set(b->err, SM_INVALID,
-                          "block %s leads from %lld to %lld channels, and there are no projections",
-                          place, (long long)c_in, (long long)c);
+        return sm_err_set(
+            b->err, SM_INVALID,
+            "%sshortcut leads from %lld to %lld channels, and there are no projections", place,
+            (long long)c_in, (long long)c);
     if (c > PADDED_MAX)
-        return sm_err_set(b->err, SM_LIMIT,
-                          "block %s pads to %lld channels without a projection, most is %d", place,
+        return sm_err_set(b->err, SM_LIMIT, "%sshortcut pads to %lld channels, most is %d", place,
                           (long long)c, PADDED_MAX);
     struct sm_node node = {.kernel = SM_KERNEL_CONV2D, .in = in, .residual = SM_NODE_NONE};
     node.g = (struct sm_geometry){.c = (int32_t)c, .k = 1, .stride = stride};
@@ -295,11 +295,11 @@ static enum sm_code add_padded(int32_t *index, struct builder *b, const char *pl
     if (!node.weight || !node.bias) {
         free(node.weight);
         free(node.bias);
-        return sm_err_set(b->err, SM_NOMEM, "no memory for the shortcut of %s", place);
+        return sm_err_set(b->err, SM_NOMEM, "no memory for %sshortcut", place);
     }
     for (int64_t i = 0; i < c_in; i++)
         node.weight[i * c + i + before] = 1;
-    snprintf(node.name, sizeof node.name, "%s.shortcut", place);
+    snprintf(node.name, sizeof node.name, "%sshortcut", place);
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
@@ -307,12 +307,12 @@ static enum sm_code add_padded(int32_t *index, struct builder *b, const char *pl
 static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *place, int32_t in,
                                  int32_t stride, int64_t c)
 {
-    char conv[SM_NODE_NAME], bn[SM_NODE_NAME], name[SM_NODE_NAME + 8];
+    char conv[SM_NODE_NAME], bn[SM_NODE_NAME], name[SM_NODE_NAME];
     int64_t c_in = b->graph->nodes[in].g.c, shape[4];
     const char *projection = b->projection ? b->projection : projections[0];
-    snprintf(conv, sizeof conv, "%s.%s.0", place, projection);
-    snprintf(bn, sizeof bn, "%s.%s.1", place, projection);
-    snprintf(name, sizeof name, "%s.weight", conv);
+    snprintf(conv, sizeof conv, "%s%s.0", place, projection);
+    snprintf(bn, sizeof bn, "%s%s.1", place, projection);
+    snprintf(name, sizeof name, "%s%s.0.weight", place, projection);
     if (stride == 1 && c == c_in && !sm_names_has(b->names, name)) {
         *index = in;
         return SM_OK;
@@ -324,7 +324,7 @@ static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *
     struct sm_conv_spec spec = {
         .conv = conv, .bn = bn, .in = in, .residual = SM_NODE_NONE, .k = 1, .stride = stride};
     if (code == SM_OK && b->block->pools && stride > 1) {
-        snprintf(name, sizeof name, "%s.%s.pool", place, projection);
+        snprintf(name, sizeof name, "%s%s.pool", place, projection);
         code = add_mean_pool(&spec.in, b, name, in, stride);
         spec.stride = 1;
     }
@@ -337,7 +337,7 @@ static enum sm_code read_groups(int32_t *groups, struct builder *b, const char *
     char name[SM_NODE_NAME];
     int64_t shape[4];
     int32_t c_in = b->graph->nodes[in].g.c;
-    snprintf(name, sizeof name, "%s.conv2.weight", place);
+    snprintf(name, sizeof name, "%sconv2.weight", place);
     enum sm_code code = sm_names_shape(shape, b->names, name, 4, (int64_t[]){-1, -1, 3, 3}, b->err);
     if (code != SM_OK)
         return code;
@@ -367,12 +367,11 @@ static enum sm_code add_block_conv(int32_t *at, struct builder *b, const char *p
     enum sm_code code = SM_OK;
     if (block->convs == 3 && nth == 2)
         code = read_groups(&spec.groups, b, place, *at);
-    snprintf(name, sizeof name, "%s.", place);
     if (code == SM_OK)
-        code = add_nth_conv(at, b, name, nth, &spec);
+        code = add_nth_conv(at, b, place, nth, &spec);
     if (code != SM_OK || !pooled)
         return code;
-    snprintf(name, sizeof name, "%s.pool", place);
+    snprintf(name, sizeof name, "%spool", place);
     return add_mean_pool(at, b, name, *at, stride);
 }
 
@@ -383,7 +382,7 @@ static enum sm_code add_block(int32_t *at, struct builder *b, const char *place,
     int32_t shortcut = SM_NODE_NONE;
     char name[SM_NODE_NAME];
     int64_t shape[4];
-    snprintf(name, sizeof name, "%s.conv%d.weight", place, convs);
+    snprintf(name, sizeof name, "%sconv%d.weight", place, convs);
     enum sm_code code =
         sm_names_shape(shape, b->names, name, 4, (int64_t[]){-1, -1, -1, -1}, b->err);
     if (code == SM_OK)
@@ -405,7 +404,7 @@ static enum sm_code add_stage(int32_t *at, struct builder *b, int stage, int32_t
     enum sm_code code = SM_OK;
     for (int32_t i = 0; i < count && code == SM_OK; i++) {
         char place[PLACE_BYTES];
-        snprintf(place, sizeof place, "layer%d.%d", stage + 1, (int)i);
+        snprintf(place, sizeof place, "layer%d.%d.", stage + 1, (int)i);
         code = add_block(at, b, place, stage > 0 && i == 0 ? 2 : 1);
         if (code == SM_OK)
             code = add_tap(b, "block", b->info->blocks++, *at);
