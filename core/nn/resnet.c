@@ -155,7 +155,8 @@ static int32_t choose_padding(struct builder *b)
     if (b->stem != STEM_CIFAR)
         return stems[b->stem].pad;
     if (pad)
-        sm_choose(b->info, "stem_pad", said(b, SM_CONFIG_STEM_PAD), "", "%d", (int)pad);
+        sm_choose(b->info, "stem_pad", said(b, SM_CONFIG_STEM_PAD), "as configured", "%d",
+                  (int)pad);
     else
         sm_choose(b->info, "stem_pad", SM_SOURCE_GUESS,
                   "solo-learn pads by 2 with the same tensors", "%d", (int)stems[b->stem].pad);
@@ -227,7 +228,7 @@ static enum sm_code choose_input(struct builder *b)
     b->graph->input_h_px = b->config->input_h_px ? b->config->input_h_px : px;
     b->graph->input_w_px = b->config->input_w_px ? b->config->input_w_px : px;
     if (b->config->input_h_px)
-        sm_choose(b->info, "input_px", said(b, SM_CONFIG_INPUT_PX), "", "%dx%d",
+        sm_choose(b->info, "input_px", said(b, SM_CONFIG_INPUT_PX), "as configured", "%dx%d",
                   (int)b->graph->input_h_px, (int)b->graph->input_w_px);
     else
         sm_choose(b->info, "input_px", SM_SOURCE_GUESS,
@@ -262,7 +263,8 @@ static void choose_blocks(struct builder *b)
     if (b->stem == STEM_CLIP)
         kind = BLOCK_CLIP;
     else if (bottleneck && b->config->stride_at)
-        sm_choose(b->info, "stride_at", said(b, SM_CONFIG_STRIDE_AT), "", v1 ? "conv1" : "conv2");
+        sm_choose(b->info, "stride_at", said(b, SM_CONFIG_STRIDE_AT), "as configured",
+                  v1 ? "conv1" : "conv2");
     else if (bottleneck)
         sm_choose(b->info, "stride_at", SM_SOURCE_GUESS,
                   "torchvision's v1.5; Caffe-style v1 has the same tensors", "conv2");
@@ -441,7 +443,7 @@ static enum sm_code choose_heads(struct builder *b, int32_t dim)
                           "an attention pool of width %d has no usual head count; set \"heads\"",
                           (int)dim);
     if (heads)
-        sm_choose(b->info, "heads", said(b, SM_CONFIG_HEADS), "", "%d", (int)heads);
+        sm_choose(b->info, "heads", said(b, SM_CONFIG_HEADS), "as configured", "%d", (int)heads);
     else
         sm_choose(b->info, "heads", SM_SOURCE_FAMILY, "heads of 64", "%d",
                   (int)(dim / CLIP_HEAD_DIM));
