@@ -22,6 +22,7 @@
 #define WEIGHTS_BIG (512 * 1024) /* elements from which all rows share one product */
 #define QUERIES     256          /* attention rows per product: bounds the score matrix */
 #define LANES       16
+#define CHANNELS    32 /* of a depthwise convolution in one pass */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -52,9 +53,9 @@ static inline float gelu(float v)
 }
 
 /* exp of a value <= 0: n = round(x log2 e), a polynomial in the rest, n added to the exponent.
- * Within 1.1 ulp on
- * [-87, 0]; below, exp(-87) = 1.6e-38. The sum with 1.5 * 2^23 leaves n in the low bits of the
- * float. */
+ * Within 1.1 ulp on [-87, 0]; below, exp(-87) = 1.6e-38. The sum with 1.5 * 2^23 leaves n in the
+ * low bits of the float. The payload of a NaN would do the same and shift into the exponent, hence
+ * the last line. */
 static inline float exp_negative(float x)
 {
     const float shift = 12582912.0f;
@@ -73,7 +74,46 @@ static inline float exp_negative(float x)
     memcpy(&exponent, &t, sizeof exponent);
     bits += exponent << 23;
     memcpy(&e, &bits, sizeof e);
-    return e;
+    return isnan(x) ? x : e;
+}
+
+/* exp(-x) for x >= 0, zero where that is below 1.6e-38: a factor of any size then vanishes as it
+ * does in the formulas below. */
+static inline float decay(float x)
+{
+    return x > 87.0f ? 0.0f : exp_negative(-x);
+}
+
+/* 1 / (1 + exp(-x)) without overflow or cancellation. */
+static inline float sigmoid(float x)
+{
+    float e = decay(fabsf(x));
+    return (x < 0 ? e : 1.0f) / (1.0f + e);
+}
+
+/* 1 + tanh(u) = 2 sigmoid(2 u); the constants are sqrt(8 / pi) and that times 0.044715. */
+static inline float gelu_tanh(float v)
+{
+    return v * sigmoid(v * (1.5957691216f + 0.0713548162726f * (v * v)));
+}
+
+static inline float gelu_quick(float v)
+{
+    return v * sigmoid(1.702f * v);
+}
+
+/* An odd polynomial of degree 11 (interpolation of (tanh(x) / x - 1) / x^2 at Chebyshev nodes in
+ * x^2) below 0.625, where (1 - e) / (1 + e) would cancel. */
+static inline float tanh_both(float v)
+{
+    float x = fabsf(v), s = v * v;
+    float p = -0.00609671418f;
+    p = p * s + 0.0209971797f;
+    p = p * s + -0.0538509078f;
+    p = p * s + 0.133327693f;
+    p = p * s + -0.333333284f;
+    float e = decay(2.0f * x);
+    return x < 0.625f ? v + v * s * p : copysignf((1.0f - e) / (1.0f + e), v);
 }
 
 static void act_none(float *y, int32_t count)
@@ -94,8 +134,32 @@ static void act_gelu(float *y, int32_t count)
         y[i] = gelu(y[i]);
 }
 
+static void act_gelu_tanh(float *y, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        y[i] = gelu_tanh(y[i]);
+}
+
+static void act_gelu_quick(float *y, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        y[i] = gelu_quick(y[i]);
+}
+
+static void act_tanh(float *y, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        y[i] = tanh_both(y[i]);
+}
+
 static void (*const activations[])(float *, int32_t) = {
-    [SM_ACT_NONE] = act_none, [SM_ACT_RELU] = act_relu, [SM_ACT_GELU] = act_gelu};
+    [SM_ACT_NONE] = act_none,
+    [SM_ACT_RELU] = act_relu,
+    [SM_ACT_GELU] = act_gelu,
+    [SM_ACT_GELU_TANH] = act_gelu_tanh,
+    [SM_ACT_GELU_QUICK] = act_gelu_quick,
+    [SM_ACT_TANH] = act_tanh,
+};
 
 /* y = act(y + bias + residual) on rows first .. first + rows. */
 static void epilogue(const struct sm_geometry *g, const struct sm_kernel_args *a, size_t first,
@@ -157,15 +221,134 @@ static void gather(float *out, const struct sm_geometry *g, const float *image, 
     }
 }
 
+/* As gather, the `depth` channels from image's first on only -> out [k, k, depth]. */
+static void gather_group(float *out, const struct sm_geometry *g, const float *image, int32_t oy,
+                         int32_t ox)
+{
+    int32_t depth = g->c_in / g->groups;
+    for (int32_t ky = 0; ky < g->k; ky++) {
+        for (int32_t kx = 0; kx < g->k; kx++, out += depth) {
+            int32_t iy = oy * g->stride - g->pad + ky, ix = ox * g->stride - g->pad + kx;
+            if (iy < 0 || iy >= g->h_in || ix < 0 || ix >= g->w_in)
+                memset(out, 0, depth * sizeof *out);
+            else
+                memcpy(out, image + ((size_t)iy * g->w_in + ix) * g->c_in, depth * sizeof *out);
+        }
+    }
+}
+
+/* One product per block of positions and group: the group's columns of weight and y. */
+static void grouped(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    float *windows = a->scratch;
+    int32_t depth = g->k * g->k * (g->c_in / g->groups), width = g->c / g->groups;
+    size_t positions = (size_t)g->h * g->w, rows = a->images * positions;
+    for (size_t first = 0; first < rows; first += ROWS) {
+        size_t count = min_size(ROWS, rows - first);
+        for (int32_t group = 0; group < g->groups; group++) {
+            const float *x = a->x + (size_t)group * (g->c_in / g->groups);
+            size_t column = (size_t)group * width;
+            for (size_t i = 0; i < count; i++) {
+                size_t p = (first + i) % positions, image = (first + i) / positions;
+                gather_group(windows + i * depth, g, x + image * g->h_in * g->w_in * g->c_in,
+                             (int32_t)(p / g->w), (int32_t)(p % g->w));
+            }
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, width, depth, 1.0f,
+                        windows, depth, a->weight + column, g->c, 0.0f,
+                        a->y + first * g->c + column, g->c);
+        }
+        epilogue(g, a, first, count);
+    }
+}
+
+/* The taps of one window that fall on the image, and the image's position under tap (0, 0). */
+struct window {
+    int32_t top, left, ky, ky_end, kx, kx_end;
+};
+
+static struct window window_at(const struct sm_geometry *g, int32_t oy, int32_t ox)
+{
+    struct window w = {.top = oy * g->stride - g->pad, .left = ox * g->stride - g->pad};
+    w.ky = w.top < 0 ? -w.top : 0;
+    w.kx = w.left < 0 ? -w.left : 0;
+    w.ky_end = w.top + g->k > g->h_in ? g->h_in - w.top : g->k;
+    w.kx_end = w.left + g->k > g->w_in ? g->w_in - w.left : g->k;
+    return w;
+}
+
+/* CHANNELS channels of a depthwise window; image, weight and y at the first of them. The sums of a
+ * channel run over the taps in order, here and below: how channels are split changes no bit. */
+static void depthwise_block(float *y, const struct sm_geometry *g, const float *image,
+                            const float *weight, const struct window *w)
+{
+    float acc[CHANNELS] = {0};
+    for (int32_t ky = w->ky; ky < w->ky_end; ky++) {
+        for (int32_t kx = w->kx; kx < w->kx_end; kx++) {
+            const float *x = image + ((size_t)(w->top + ky) * g->w_in + (w->left + kx)) * g->c;
+            const float *tap = weight + (size_t)(ky * g->k + kx) * g->c;
+            for (int32_t l = 0; l < CHANNELS; l++)
+                acc[l] += x[l] * tap[l];
+        }
+    }
+    memcpy(y, acc, sizeof acc);
+}
+
+/* Output channels first .. c of a depthwise window, any number c / c_in of them to an input. */
+static void depthwise_rest(float *y, const struct sm_geometry *g, const float *image,
+                           const float *weight, const struct window *w, int32_t first)
+{
+    int32_t fan = g->c / g->c_in;
+    for (int32_t j = first; j < g->c; j++)
+        y[j] = 0;
+    for (int32_t ky = w->ky; ky < w->ky_end; ky++) {
+        for (int32_t kx = w->kx; kx < w->kx_end; kx++) {
+            const float *x = image + ((size_t)(w->top + ky) * g->w_in + (w->left + kx)) * g->c_in;
+            const float *tap = weight + (size_t)(ky * g->k + kx) * g->c;
+            for (int32_t j = first; j < g->c; j += fan)
+                for (int32_t l = j; l < j + fan; l++)
+                    y[l] += x[j / fan] * tap[l];
+        }
+    }
+}
+
+/* One input channel to each output: no product, sums over channels side by side. A pass over an
+ * output row takes one block of channels, whose weights then stay in the first-level cache. */
+static void depthwise(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    int32_t whole = g->c == g->c_in ? g->c / CHANNELS * CHANNELS : 0;
+    size_t rows = (size_t)a->images * g->h;
+    for (size_t row = 0; row < rows; row++) {
+        const float *image = a->x + row / g->h * g->h_in * g->w_in * g->c_in;
+        float *y = a->y + row * g->w * g->c;
+        int32_t oy = (int32_t)(row % g->h);
+        for (int32_t first = 0; first < whole; first += CHANNELS) {
+            for (int32_t ox = 0; ox < g->w; ox++) {
+                struct window w = window_at(g, oy, ox);
+                depthwise_block(y + (size_t)ox * g->c + first, g, image + first, a->weight + first,
+                                &w);
+            }
+        }
+        for (int32_t ox = 0; whole < g->c && ox < g->w; ox++) {
+            struct window w = window_at(g, oy, ox);
+            depthwise_rest(y + (size_t)ox * g->c, g, image, a->weight, &w, whole);
+        }
+        epilogue(g, a, row * g->w, g->w);
+    }
+}
+
 static bool pointwise(const struct sm_geometry *g)
 {
-    return g->k == 1 && g->stride == 1 && g->pad == 0;
+    return g->k == 1 && g->stride == 1 && g->pad == 0 && g->groups == 1;
 }
 
 static void blas_conv2d(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     if (pointwise(g)) {
         blas_linear(g, a);
+        return;
+    }
+    if (g->groups > 1) {
+        (g->groups == g->c_in ? depthwise : grouped)(g, a);
         return;
     }
     float *windows = a->scratch;
@@ -184,7 +367,29 @@ static void blas_conv2d(const struct sm_geometry *g, const struct sm_kernel_args
 
 static size_t blas_conv2d_scratch(const struct sm_geometry *g)
 {
-    return pointwise(g) ? 0 : (size_t)ROWS * g->k * g->k * g->c_in * sizeof(float);
+    if (pointwise(g) || (g->groups > 1 && g->groups == g->c_in))
+        return 0;
+    return (size_t)ROWS * g->k * g->k * (g->c_in / g->groups) * sizeof(float);
+}
+
+static void blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    size_t positions = (size_t)a->images * g->h * g->w;
+    float taps = (float)g->k * (float)g->k;
+    for (size_t p = 0; p < positions; p++) {
+        size_t image = p / ((size_t)g->h * g->w);
+        size_t top = p / g->w % g->h * g->stride, left = p % g->w * g->stride;
+        float *y = a->y + p * g->c;
+        memset(y, 0, g->c * sizeof *y);
+        for (int32_t t = 0; t < g->k * g->k; t++) {
+            size_t iy = top + t / g->k, ix = left + t % g->k;
+            const float *x = a->x + ((image * g->h_in + iy) * g->w_in + ix) * g->c;
+            for (int32_t c = 0; c < g->c; c++)
+                y[c] += x[c];
+        }
+        for (int32_t c = 0; c < g->c; c++)
+            y[c] /= taps;
+    }
 }
 
 /* LANES partial sums, added pairwise. */
@@ -287,15 +492,54 @@ static size_t blas_attention_scratch(const struct sm_geometry *g)
     return min_size(QUERIES, (size_t)g->h) * (size_t)g->h * sizeof(float);
 }
 
+static void rotate(float *y, const float *x, const float *cosines, const float *sines, int32_t dim)
+{
+    int32_t half = dim / 2, rest = dim - half;
+    for (int32_t d = 0; d < rest; d++)
+        y[d] = x[d] * cosines[d] - x[half + d] * sines[d];
+    for (int32_t d = 0; d < half; d++)
+        y[rest + d] = x[rest + d] * cosines[rest + d] + x[d] * sines[rest + d];
+}
+
+static void blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    int32_t c = g->c_in / 3, dim = c / g->heads;
+    size_t width = 3 * (size_t)c, rows = (size_t)a->images * g->h;
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = a->x + i * width;
+        float *y = a->y + i * width;
+        size_t row = i % (size_t)g->h, skip = (size_t)g->skip;
+        int32_t turned = row < skip ? 0 : 2 * c;
+        for (int32_t at = 0; at < turned; at += dim)
+            rotate(y + at, x + at, a->weight + (row - skip) * dim, a->bias + (row - skip) * dim,
+                   dim);
+        memcpy(y + turned, x + turned, (width - turned) * sizeof *y);
+    }
+}
+
+static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    size_t rows = (size_t)a->images * g->h * g->w;
+    for (size_t row = 0; row < rows; row++) {
+        const float *x = a->x + row * 2 * g->c, *b = x + g->c;
+        float *y = a->y + row * g->c;
+        for (int32_t c = 0; c < g->c; c++)
+            y[c] = x[c] * sigmoid(x[c]) * b[c];
+    }
+}
+
 const struct sm_kern sm_kern_blas = {
     "blas",
     {
         [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
         [SM_KERNEL_CONV2D] = {blas_conv2d, blas_conv2d_scratch},
         [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
+        [SM_KERNEL_AVGPOOL] = {blas_avgpool, NULL},
         [SM_KERNEL_LINEAR] = {blas_linear, NULL},
         [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
         [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
+        [SM_KERNEL_ROPE] = {blas_rope, NULL},
+        [SM_KERNEL_GATE] = {blas_gate, NULL},
         [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
         [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
         [SM_KERNEL_PICK] = {sm_ref_pick, NULL},

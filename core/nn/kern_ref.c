@@ -18,6 +18,12 @@ static double activate(double v, enum sm_activation activation)
         return v < 0 ? 0 : v;
     case SM_ACT_GELU:
         return 0.5 * v * (1 + erf(v * 0.70710678118654752440));
+    case SM_ACT_GELU_TANH:
+        return 0.5 * v * (1 + tanh(0.79788456080286535588 * (v + 0.044715 * v * v * v)));
+    case SM_ACT_GELU_QUICK:
+        return v / (1 + exp(-1.702 * v));
+    case SM_ACT_TANH:
+        return tanh(v);
     case SM_ACT_NONE:
         break;
     }
@@ -64,17 +70,35 @@ static void ref_linear(const struct sm_geometry *g, const struct sm_kernel_args 
     }
 }
 
-/* Sum over the window of output (oy, ox) of one image, for a block of output channels. */
+/* Sum over the window of output (oy, ox), for a block of output channels of one group: `image` and
+ * `weight` start at the group's first input channel and the block's first column. */
 static void window(double *acc, const struct sm_geometry *g, const float *image,
                    const float *weight, int32_t oy, int32_t ox, int32_t lanes)
 {
+    int32_t depth = g->c_in / g->groups;
     for (int32_t ky = 0; ky < g->k; ky++) {
         for (int32_t kx = 0; kx < g->k; kx++) {
             int32_t iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
             if (iy < 0 || iy >= g->h_in || ix < 0 || ix >= g->w_in)
                 continue;
             accumulate(acc, image + ((size_t)iy * g->w_in + ix) * g->c_in,
-                       weight + (size_t)(ky * g->k + kx) * g->c_in * g->c, g->c_in, lanes, g->c);
+                       weight + (size_t)(ky * g->k + kx) * depth * g->c, depth, lanes, g->c);
+        }
+    }
+}
+
+/* All channels of output (oy, ox), whose row starts at `at`. A block of columns never crosses into
+ * the next group. */
+static void conv_position(const struct sm_geometry *g, const struct sm_kernel_args *a,
+                          const float *image, size_t at, int32_t oy, int32_t ox)
+{
+    int32_t width = g->c / g->groups, depth = g->c_in / g->groups;
+    for (int32_t group = 0; group < g->groups; group++) {
+        for (int32_t column = 0; column < width; column += LANES) {
+            int32_t lanes = min_i32(LANES, width - column), first = group * width + column;
+            double acc[LANES] = {0};
+            window(acc, g, image + (size_t)group * depth, a->weight + first, oy, ox, lanes);
+            finish(g, a, at, acc, first, lanes);
         }
     }
 }
@@ -83,17 +107,9 @@ static void ref_conv2d(const struct sm_geometry *g, const struct sm_kernel_args 
 {
     for (int32_t n = 0; n < a->images; n++) {
         const float *image = a->x + (size_t)n * g->h_in * g->w_in * g->c_in;
-        for (int32_t oy = 0; oy < g->h; oy++) {
-            for (int32_t ox = 0; ox < g->w; ox++) {
-                size_t at = (((size_t)n * g->h + oy) * g->w + ox) * g->c;
-                for (int32_t first = 0; first < g->c; first += LANES) {
-                    int32_t lanes = min_i32(LANES, g->c - first);
-                    double acc[LANES] = {0};
-                    window(acc, g, image, a->weight + first, oy, ox, lanes);
-                    finish(g, a, at, acc, first, lanes);
-                }
-            }
-        }
+        for (int32_t oy = 0; oy < g->h; oy++)
+            for (int32_t ox = 0; ox < g->w; ox++)
+                conv_position(g, a, image, (((size_t)n * g->h + oy) * g->w + ox) * g->c, oy, ox);
     }
 }
 
@@ -114,6 +130,23 @@ void sm_ref_maxpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
             const float *x = a->x + ((image * g->h_in + iy) * g->w_in + ix) * g->c;
             for (int32_t c = 0; c < g->c; c++)
                 y[c] = x[c] > y[c] || isnan(x[c]) ? x[c] : y[c];
+        }
+    }
+}
+
+static void ref_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    size_t positions = (size_t)a->images * g->h * g->w;
+    for (size_t p = 0; p < positions; p++) {
+        size_t image = p / ((size_t)g->h * g->w);
+        size_t top = p / g->w % g->h * g->stride, left = p % g->w * g->stride;
+        const float *x = a->x + ((image * g->h_in + top) * g->w_in + left) * g->c;
+        for (int32_t c = 0; c < g->c; c++) {
+            double sum = 0;
+            for (int32_t ky = 0; ky < g->k; ky++)
+                for (int32_t kx = 0; kx < g->k; kx++)
+                    sum += (double)x[((size_t)ky * g->w_in + kx) * g->c + c];
+            a->y[p * g->c + c] = (float)(sum / ((double)g->k * g->k));
         }
     }
 }
@@ -196,17 +229,60 @@ void sm_ref_layout(const struct sm_geometry *g, const struct sm_kernel_args *a)
     }
 }
 
+/* One head's q or k rotated: y = x cos + rot(x) sin, rot(x) = [-x[half:], x[:half]]. */
+static void rotate(float *y, const float *x, const float *cosines, const float *sines, int32_t dim)
+{
+    int32_t half = dim / 2, rest = dim - half;
+    for (int32_t d = 0; d < dim; d++) {
+        double turned = d < rest ? -(double)x[half + d] : (double)x[d - rest];
+        y[d] = (float)((double)x[d] * (double)cosines[d] + turned * (double)sines[d]);
+    }
+}
+
+static void ref_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    int32_t c = g->c_in / 3, dim = c / g->heads;
+    size_t width = 3 * (size_t)c, rows = (size_t)a->images * g->h;
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = a->x + i * width;
+        float *y = a->y + i * width;
+        size_t row = i % (size_t)g->h, skip = (size_t)g->skip;
+        memcpy(y, x, width * sizeof *y);
+        for (int32_t at = 0; row >= skip && at < 2 * c; at += dim)
+            rotate(y + at, x + at, a->weight + (row - skip) * dim, a->bias + (row - skip) * dim,
+                   dim);
+    }
+}
+
+static void ref_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    size_t rows = (size_t)a->images * g->h * g->w;
+    for (size_t row = 0; row < rows; row++) {
+        const float *x = a->x + row * 2 * g->c;
+        for (int32_t c = 0; c < g->c; c++) {
+            double v = (double)x[c];
+            a->y[row * g->c + c] = (float)(v / (1 + exp(-v)) * (double)x[g->c + c]);
+        }
+    }
+}
+
+/* y = x + more; without `more` a copy, which keeps the sign of zeros. */
+static void add(float *y, const float *x, const float *more, size_t count)
+{
+    if (!more && count)
+        memcpy(y, x, count * sizeof *y);
+    for (size_t i = 0; more && i < count; i++)
+        y[i] = x[i] + more[i];
+}
+
 void sm_ref_prepend(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
-    size_t head = (size_t)g->rows * g->c, body = (size_t)g->h * g->c - head;
+    size_t head = (size_t)g->rows * g->c, body = (size_t)(g->h - g->rows) * g->c;
     size_t image = (size_t)g->h_in * g->w_in * g->c, skip = (size_t)g->skip * g->c;
     for (int32_t n = 0; n < a->images; n++) {
-        const float *x = a->x + n * image + skip;
-        float *y = a->y + (size_t)n * (head + body);
-        for (size_t i = 0; i < head; i++)
-            y[i] = a->bias[i] + (a->residual ? a->residual[n * head + i] : 0);
-        for (size_t i = 0; i < body; i++)
-            y[head + i] = x[i] + (a->weight ? a->weight[i] : 0);
+        float *y = a->y + n * (head + body);
+        add(y, a->bias, a->residual ? a->residual + n * head : NULL, head);
+        add(y + head, a->x + n * image + skip, a->weight, body);
     }
 }
 
@@ -237,9 +313,12 @@ const struct sm_kern sm_kern_ref = {
         [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
         [SM_KERNEL_CONV2D] = {ref_conv2d, NULL},
         [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
+        [SM_KERNEL_AVGPOOL] = {ref_avgpool, NULL},
         [SM_KERNEL_LINEAR] = {ref_linear, NULL},
         [SM_KERNEL_LAYERNORM] = {ref_layernorm, NULL},
         [SM_KERNEL_ATTENTION] = {ref_attention, ref_attention_scratch},
+        [SM_KERNEL_ROPE] = {ref_rope, NULL},
+        [SM_KERNEL_GATE] = {ref_gate, NULL},
         [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
         [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
         [SM_KERNEL_PICK] = {sm_ref_pick, NULL},

@@ -1,18 +1,26 @@
 /* Every row of every kernel against row "ref", on random and hostile shapes; `--bench` times the
- * rows.
+ * rows, `--errors` prints what the approximations of functions are off by.
  *
  *     kern            compare, exit 1 when a row differs, writes a byte outside its output or
- * changes its inputs kern --bench    milliseconds per call on shapes of real networks
+ *                     changes its inputs
+ *     kern --bench    milliseconds per call on shapes of real networks
  *
  * Tolerance. A float sum of m terms differs from the exact one by at most about m u S, u = 2^-24
  * and S the sum of the terms' magnitudes (Higham, Accuracy and Stability, 3.1); blocked and
  * vectorised sums behave like sqrt(m) or better. So every case computes S beside each output (the
  * same kernel by row "ref" on |x|, |weight|, |bias|, |residual|) and allows 4 (8 + sqrt(m)) u S:
- * tight enough that a dropped term, a wrong padding or a wrong order fails at once. GELU is
- * Lipschitz (below 1.13) and its approximation within 2.4e-7 |x|, ReLU is Lipschitz: both stay
+ * tight enough that a dropped term, a wrong padding or a wrong order fails at once. Every
+ * activation is Lipschitz (below 1.13) and approximated within a few u of its argument: all stay
  * within the same form. Softmax weights carry the relative error of exp (1.1 ulp) and of their
  * scores, LayerNorm that of the mean: their S stands in the functions below. Kernels that only move
- * or add once must agree bit for bit. */
+ * or add once must agree bit for bit.
+ *
+ * Special values. Where ref gives NaN a row gives NaN, where it gives an infinity the same one.
+ *
+ * The specification itself. Shared code cannot disagree with itself, so what ref does is checked
+ * against other statements of the same thing: convolution in groups against one with a weight of
+ * mostly zeros, pooling against a convolution, moves against indices, functions against values
+ * known to 10 digits. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,15 +32,19 @@
 #include "core/nn/kern.h"
 #include "sslmem/encoder.h"
 
-#define GUARD  64 /* floats after every output that must stay as they are */
-#define CANARY 12345.25f
-#define ULP    5.9604645e-8
+#define GUARD    64 /* floats after every output that must stay as they are */
+#define CANARY   12345.25f
+#define ULP      5.9604645e-8
+#define DENORMAL 1.5e-45 /* what a product loses at most when it underflows */
 
 struct shape {
     enum sm_kernel kernel;
     int32_t images;
     struct sm_geometry g; /* as graph.c would complete it */
     bool residual;
+    bool no_weight;  /* PREPEND: nothing to add */
+    bool special;    /* some inputs are NaN or infinite */
+    float magnitude; /* of x; 0 is 1 */
 };
 
 static uint32_t counter;
@@ -43,6 +55,12 @@ static float draw(void)
     uint32_t r[4];
     sm_philox(r, (uint32_t[2]){1, 2}, (uint32_t[4]){counter++, 0, 0, 0});
     return (float)(2 * sm_unit(r[0], r[1]) - 1);
+}
+
+/* Uniform among first .. last. */
+static int32_t pick(int32_t first, int32_t last)
+{
+    return first + (int32_t)(0.5f * (draw() + 1) * (float)(last - first + 1)) % (last - first + 1);
 }
 
 static float *buffer(size_t count, bool random)
@@ -66,7 +84,7 @@ static float *magnitudes(const float *x, size_t count)
 }
 
 struct sizes {
-    size_t x, weight, bias, y;
+    size_t x, weight, bias, residual, y;
     double terms; /* in one output's sum */
 };
 
@@ -74,20 +92,38 @@ static struct sizes measure(const struct shape *s)
 {
     const struct sm_geometry *g = &s->g;
     size_t in = (size_t)g->h_in * g->w_in * g->c_in, out = (size_t)g->h * g->w * g->c;
-    size_t weights[SM_KERNELS] = {
-        [SM_KERNEL_CONV2D] = (size_t)g->k * g->k * g->c_in * g->c,
-        [SM_KERNEL_LINEAR] = (size_t)g->c_in * g->c,
-        [SM_KERNEL_LAYERNORM] = (size_t)g->c,
-        [SM_KERNEL_EMBED] = (size_t)(g->h - 1) * g->c,
-    };
-    double terms[SM_KERNELS] = {
-        [SM_KERNEL_CONV2D] = (double)g->k * g->k * g->c_in,
-        [SM_KERNEL_LINEAR] = g->c_in,
-        [SM_KERNEL_LAYERNORM] = g->c,
-        [SM_KERNEL_ATTENTION] = g->h + g->c,
-    };
-    return (struct sizes){in * s->images, weights[s->kernel], (size_t)g->c, out * s->images,
-                          terms[s->kernel]};
+    struct sizes n = {in * s->images, 0, (size_t)g->c, out * s->images, out * s->images, 0};
+    switch (s->kernel) {
+    case SM_KERNEL_CONV2D:
+        n.terms = (double)g->k * g->k * g->c_in / g->groups;
+        n.weight = (size_t)n.terms * g->c;
+        break;
+    case SM_KERNEL_LINEAR:
+        n.terms = g->c_in;
+        n.weight = (size_t)g->c_in * g->c;
+        break;
+    case SM_KERNEL_AVGPOOL:
+        n.terms = (double)g->k * g->k;
+        break;
+    case SM_KERNEL_LAYERNORM:
+        n.terms = g->c;
+        n.weight = (size_t)g->c;
+        break;
+    case SM_KERNEL_ATTENTION:
+        n.terms = g->h + g->c;
+        break;
+    case SM_KERNEL_ROPE:
+        n.weight = n.bias = (size_t)(g->h - g->skip) * (g->c_in / 3 / g->heads);
+        break;
+    case SM_KERNEL_PREPEND:
+        n.weight = s->no_weight ? 0 : (size_t)(g->h - g->rows) * g->c;
+        n.bias = (size_t)g->rows * g->c;
+        n.residual = n.bias * s->images;
+        break;
+    default:
+        break;
+    }
+    return n;
 }
 
 static void run(const struct sm_kern *row, const struct shape *s, struct sm_kernel_args a)
@@ -127,23 +163,28 @@ static void layernorm_scales(double *out, const struct shape *s, const struct si
     }
 }
 
-/* What each output's error is measured by: its sum of magnitudes. */
-static void scales(double *out, const struct shape *s, const struct sizes *n,
-                   const struct sm_kernel_args *a, const float *exact)
+/* |x cos| + |rot(x) sin| of the rotated values; the rest is copied. */
+static void rope_scales(double *out, const struct shape *s, const struct sizes *n,
+                        const struct sm_kernel_args *a)
+{
+    size_t width = (size_t)s->g.c_in, dim = width / 3 / s->g.heads;
+    for (size_t i = 0; i < n->y; i++) {
+        size_t row = i / width % s->g.h, column = i % width, d = column % dim;
+        out[i] = 0;
+        if (row < (size_t)s->g.skip || column >= width / 3 * 2)
+            continue;
+        size_t at = (row - s->g.skip) * dim + d, other = i - d + (d + dim / 2) % dim;
+        out[i] = fabs((double)a->x[i] * (double)a->weight[at]) +
+                 fabs((double)a->x[other] * (double)a->bias[at]);
+    }
+}
+
+/* What row "ref" gives for magnitudes, without activation. */
+static void magnitude_scales(double *out, const struct shape *s, const struct sizes *n,
+                             const struct sm_kernel_args *a)
 {
     struct shape plain = *s;
     plain.g.activation = SM_ACT_NONE;
-    if (s->kernel == SM_KERNEL_LAYERNORM) {
-        layernorm_scales(out, s, n, a, exact);
-        return;
-    }
-    if (s->kernel != SM_KERNEL_CONV2D && s->kernel != SM_KERNEL_LINEAR) {
-        /* Attention: outputs are means of v, |v| <= 1, and scores are at most sqrt(dim) in
-         * magnitude, which exp turns into a relative error. The rest is exact. */
-        for (size_t i = 0; i < n->y; i++)
-            out[i] = s->kernel == SM_KERNEL_ATTENTION ? 1 + sqrt(s->g.c / s->g.heads) : 0;
-        return;
-    }
     float *x = magnitudes(a->x, n->x), *weight = magnitudes(a->weight, n->weight);
     float *bias = magnitudes(a->bias, n->bias), *y = buffer(n->y, false);
     float *residual = a->residual ? magnitudes(a->residual, n->y) : NULL;
@@ -159,16 +200,57 @@ static void scales(double *out, const struct shape *s, const struct sizes *n,
     free(residual);
 }
 
+/* What each output's error is measured by: its sum of magnitudes. */
+static void scales(double *out, const struct shape *s, const struct sizes *n,
+                   const struct sm_kernel_args *a, const float *exact)
+{
+    switch (s->kernel) {
+    case SM_KERNEL_CONV2D:
+    case SM_KERNEL_LINEAR:
+    case SM_KERNEL_AVGPOOL:
+        magnitude_scales(out, s, n, a);
+        return;
+    case SM_KERNEL_LAYERNORM:
+        layernorm_scales(out, s, n, a, exact);
+        return;
+    case SM_KERNEL_ROPE:
+        rope_scales(out, s, n, a);
+        return;
+    case SM_KERNEL_GATE: /* relative, until silu(a) vanishes below some 1e-36 */
+        for (size_t i = 0; i < n->y; i++) {
+            size_t c = (size_t)s->g.c, b = i / c * 2 * c + c + i % c;
+            out[i] = fabs((double)exact[i]) + 1e-30 * fabs((double)a->x[b]);
+        }
+        return;
+    default:
+        /* Attention: outputs are means of v, |v| <= 1, and scores are at most sqrt(dim) in
+         * magnitude, which exp turns into a relative error. The rest is exact. */
+        for (size_t i = 0; i < n->y; i++)
+            out[i] = s->kernel == SM_KERNEL_ATTENTION ? 1 + sqrt(s->g.c / s->g.heads) : 0;
+    }
+}
+
+/* NaN for NaN, the same infinity for an infinity, else within `allowed`, which is nothing where an
+ * infinity went into the sum. */
+static bool close_to(double y, double exact, double allowed, bool special)
+{
+    if (special && (!isfinite(exact) || !isfinite(allowed)))
+        return isnan(exact) ? isnan(y) : y == exact;
+    return fabs(y - exact) <= allowed;
+}
+
 static bool agrees(const struct sm_kern *row, const struct shape *s, const struct sizes *n,
                    const float *exact, const float *y, const double *scale)
 {
     for (size_t i = 0; i < n->y; i++) {
         double allowed = 4 * (8 + sqrt(n->terms)) * ULP * scale[i];
-        double difference = fabs((double)y[i] - (double)exact[i]);
-        if (difference <= allowed)
+        if (allowed > 0)
+            allowed += (2 + n->terms) * DENORMAL;
+        if (close_to((double)y[i], (double)exact[i], allowed, s->special))
             continue;
         printf("%s %s: output %zu is %.9g, ref %.9g, difference %.3g, allowed %.3g\n", row->name,
-               sm_kernel_name(s->kernel), i, (double)y[i], (double)exact[i], difference, allowed);
+               sm_kernel_name(s->kernel), i, (double)y[i], (double)exact[i],
+               fabs((double)y[i] - (double)exact[i]), allowed);
         return false;
     }
     for (size_t i = n->y; i < n->y + GUARD; i++) {
@@ -180,41 +262,82 @@ static bool agrees(const struct sm_kern *row, const struct shape *s, const struc
     return true;
 }
 
+static void print_shape(const struct shape *s)
+{
+    const struct sm_geometry *g = &s->g;
+    printf("  at images %d, %dx%dx%d -> %dx%dx%d, k %d, stride %d, pad %d, groups %d, heads %d, "
+           "skip %d, rows %d, activation %d%s%s%s\n",
+           s->images, g->h_in, g->w_in, g->c_in, g->h, g->w, g->c, g->k, g->stride, g->pad,
+           g->groups, g->heads, g->skip, g->rows, g->activation, s->residual ? ", residual" : "",
+           s->no_weight ? ", no weight" : "", s->special ? ", special" : "");
+}
+
+/* A NaN with a payload is worth a place: its low bits must not leak into a number. */
+static void make_special(float *x, size_t count)
+{
+    const float values[] = {NAN,   nanf("0x1ff"), INFINITY, -INFINITY, 0.0f,
+                            -0.0f, 1e-40f,        -1e-40f,  3e4f,      -3e4f};
+    for (size_t i = 0; i < count; i++)
+        if (pick(0, 15) == 0)
+            x[i] = values[pick(0, sizeof values / sizeof values[0] - 1)];
+}
+
+static float *make_x(const struct shape *s, size_t count)
+{
+    float *x = buffer(count, true);
+    for (size_t i = 0; i < count && s->magnitude > 0; i++)
+        x[i] *= s->magnitude;
+    for (size_t i = 0; i < count && s->kernel == SM_KERNEL_LAYERNORM; i++)
+        x[i] += (float)s->g.skip; /* an offset: cancellation in the variance */
+    if (s->special)
+        make_special(x, count);
+    return x;
+}
+
+/* Twice, over different leftovers: the result is the same, bit for bit, and inputs stay. */
+static bool check_row(const struct sm_kern *row, const struct shape *s, const struct sizes *n,
+                      struct sm_kernel_args a, const float *exact, const double *scale)
+{
+    float *x = buffer(n->x, false), *y = buffer(n->y, false), *again = buffer(n->y, true);
+    memcpy(x, a.x, n->x * sizeof *x);
+    a.y = y;
+    run(row, s, a);
+    bool ok = agrees(row, s, n, exact, y, scale);
+    a.y = again;
+    run(row, s, a);
+    if (ok && memcmp(y, again, (n->y + GUARD) * sizeof *y) != 0) {
+        printf("%s %s gives other bits the second time\n", row->name, sm_kernel_name(s->kernel));
+        ok = false;
+    }
+    if (ok && memcmp(x, a.x, n->x * sizeof *x) != 0) {
+        printf("%s %s changes its input\n", row->name, sm_kernel_name(s->kernel));
+        ok = false;
+    }
+    free(x);
+    free(y);
+    free(again);
+    return ok;
+}
+
 static bool check(const struct shape *s)
 {
     struct sizes n = measure(s);
-    float *x = buffer(n.x, true), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
-    float *residual = s->residual ? buffer(n.y, true) : NULL, *exact = buffer(n.y, false);
+    float *x = make_x(s, n.x), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
+    float *residual = s->residual ? buffer(n.residual, true) : NULL, *exact = buffer(n.y, false);
     double *scale = malloc(n.y * sizeof *scale);
-    struct sm_kernel_args a = {
-        .x = x, .weight = weight, .bias = bias, .residual = residual, .y = exact};
+    const struct sm_kernel_args a = {.x = x,
+                                     .weight = s->no_weight ? NULL : weight,
+                                     .bias = bias,
+                                     .residual = residual,
+                                     .y = exact};
     bool ok = scale != NULL;
-    for (size_t i = 0; s->kernel == SM_KERNEL_LAYERNORM && i < n.x; i++)
-        x[i] += (float)s->g.skip; /* an offset: cancellation in the variance */
     run(sm_kern_rows[0], s, a);
     scales(scale, s, &n, &a, exact);
     ok = ok && agrees(sm_kern_rows[0], s, &n, exact, exact, scale); /* its guard, and no NaN */
-    for (const struct sm_kern *const *row = sm_kern_rows + 1; ok && *row; row++) {
-        float *y = buffer(n.y, false);
-        float *again = buffer(n.y, true);
-        memcpy(again + n.y, y + n.y, GUARD * sizeof *y);
-        a.y = y;
-        run(*row, s, a);
-        ok = agrees(*row, s, &n, exact, y, scale);
-        a.y = again;
-        run(*row, s, a);
-        if (ok && memcmp(y, again, n.y * sizeof *y) != 0) {
-            printf("%s %s gives other bits the second time\n", (*row)->name,
-                   sm_kernel_name(s->kernel));
-            ok = false;
-        }
-        free(y);
-        free(again);
-    }
+    for (const struct sm_kern *const *row = sm_kern_rows + 1; ok && *row; row++)
+        ok = check_row(*row, s, &n, a, exact, scale);
     if (!ok)
-        printf("  at images %d, %dx%dx%d -> %dx%dx%d, k %d, stride %d, pad %d, heads %d\n",
-               s->images, s->g.h_in, s->g.w_in, s->g.c_in, s->g.h, s->g.w, s->g.c, s->g.k,
-               s->g.stride, s->g.pad, s->g.heads);
+        print_shape(s);
     free(x);
     free(weight);
     free(bias);
@@ -238,6 +361,7 @@ static struct shape conv(int32_t images, int32_t h, int32_t w, int32_t c_in, int
                                 .k = k,
                                 .stride = stride,
                                 .pad = pad,
+                                .groups = 1,
                                 .activation = act},
                           .residual = residual};
 }
@@ -268,7 +392,9 @@ static bool check_convs(void)
         int32_t c_in = channels[i / 6 % 6], c = channels[i % 6];
         int32_t n = 1 + (int32_t)(i % (c_in * c > 500 ? 2 : 16));
         int32_t h = w[0] + (int32_t)(i * 7 % 9), width = w[0] + (int32_t)(i * 5 % 11);
-        struct shape s = conv(n, h, width, c_in, c, w[0], w[1], w[2], i % 3, i % 2);
+        struct shape s =
+            conv(n, h, width, c_in, c, w[0], w[1], w[2], (enum sm_activation)(i % 6), i % 2);
+        s.special = i % 7 == 0;
         ok &= check(&s);
     }
     const struct shape hostile[] = {
@@ -281,6 +407,55 @@ static bool check_convs(void)
     };
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
         ok &= check(&hostile[i]);
+    return ok;
+}
+
+/* Channels in `groups`: `depth` in and `width` out of each. */
+static struct shape grouped(int32_t images, int32_t h, int32_t w, int32_t groups, int32_t depth,
+                            int32_t width, int32_t k, int32_t stride, int32_t pad)
+{
+    struct shape s =
+        conv(images, h, w, groups * depth, groups * width, k, stride, pad, SM_ACT_NONE, false);
+    s.g.groups = groups;
+    return s;
+}
+
+static bool check_groups(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; i < 600; i++) {
+        int32_t k = pick(1, 7), pad = pick(0, 3), side = k > 2 * pad ? k - 2 * pad : 1;
+        int32_t groups = pick(1, i % 8 ? 8 : 40), depth = i % 3 ? pick(1, 9) : 1;
+        int32_t width = i % 2 ? depth : pick(1, i % 16 ? 9 : 70);
+        struct shape s = grouped(pick(1, 4), side + pick(0, 8), side + pick(0, 8), groups, depth,
+                                 width, k, pick(1, 4), pad);
+        s.g.activation = (enum sm_activation)pick(SM_ACT_NONE, SM_ACT_TANH);
+        s.residual = pick(0, 1);
+        s.special = i % 5 == 0;
+        ok &= check(&s);
+    }
+    const struct shape hostile[] = {
+        grouped(1, 1, 1, 2, 1, 1, 7, 4, 3),   grouped(5, 1, 33, 96, 1, 1, 7, 1, 3),
+        grouped(2, 23, 1, 65, 1, 1, 3, 2, 1), grouped(3, 21, 19, 8, 4, 4, 3, 1, 1), /* blocks */
+        grouped(2, 5, 6, 33, 1, 3, 5, 1, 2),  grouped(1, 6, 5, 2, 1, 40, 3, 1, 1),
+        grouped(2, 9, 7, 3, 5, 2, 1, 1, 0), /* pointwise, in groups */
+    };
+    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
+        ok &= check(&hostile[i]);
+    return ok;
+}
+
+static bool check_avgpools(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; i < 100; i++) {
+        int32_t k = pick(1, 7), c = pick(1, 70);
+        struct shape s = conv(pick(1, 5), k + pick(0, 9), k + pick(0, 9), c, c, k, pick(1, 4), 0,
+                              SM_ACT_NONE, false);
+        s.kernel = SM_KERNEL_AVGPOOL;
+        s.special = i % 4 == 0;
+        ok &= check(&s);
+    }
     return ok;
 }
 
@@ -304,8 +479,10 @@ static bool check_rows(void)
         int32_t a = sizes[i % 8], b = sizes[i / 8 % 8],
                 n = 1 + (int32_t)(i % (a * b > 5000 ? 2 : 16));
         struct shape s = rows(SM_KERNEL_LINEAR, n, 1 + (int32_t)(i * 3 % 50), a, b);
-        s.g.activation = i % 3;
+        s.g.activation = (enum sm_activation)(i % 6);
         s.residual = i / 64;
+        s.special = i % 5 == 0;
+        s.magnitude = i % 4 ? 0 : 20;
         ok &= check(&s);
         s = rows(SM_KERNEL_LAYERNORM, n, b, a, a);
         s.g.skip = i / 64 ? 60 : 0;
@@ -327,15 +504,9 @@ static bool check_tokens(void)
         int32_t n = 1 + (int32_t)(i % 3), t = tokens[i % 9];
         struct shape s = attention(n, t, dims[i / 9][0], dims[i / 9][1]);
         ok &= check(&s);
-        s = rows(SM_KERNEL_EMBED, n, t, s.g.c, s.g.c);
-        s.g.h = t + 1;
-        ok &= check(&s);
         s = rows(SM_KERNEL_MEAN, n, t, s.g.c, s.g.c);
         s.g.skip = t > 1;
         s.g.h = 1;
-        ok &= check(&s);
-        s.kernel = SM_KERNEL_PICK;
-        s.g.skip = t / 2;
         ok &= check(&s);
         s = conv(n, t, 3, 3, 3, 1, 1, 0, SM_ACT_NONE, false);
         s.kernel = SM_KERNEL_LAYOUT;
@@ -344,35 +515,351 @@ static bool check_tokens(void)
     return ok;
 }
 
-/* GELU and exp alone, over their whole range: a linear with weight 1 and an attention with two
- * keys. */
-static bool check_ranges(void)
+static struct shape rope(int32_t images, int32_t tokens, int32_t dim, int32_t heads, int32_t skip)
 {
-    enum { COUNT = 20001 };
-    static float x[COUNT], zero[1], one[1] = {1}, y[2][COUNT];
+    struct shape s = rows(SM_KERNEL_ROPE, images, tokens, 3 * dim, 3 * dim);
+    s.g.heads = heads;
+    s.g.skip = skip;
+    return s;
+}
+
+static bool check_ropes(void)
+{
     bool ok = true;
-    struct shape s = rows(SM_KERNEL_LINEAR, 1, COUNT, 1, 1);
-    s.g.activation = SM_ACT_GELU;
-    for (int i = 0; i < COUNT; i++)
-        x[i] = (float)(i - COUNT / 2) * 1e-3f;
-    for (int r = 0; sm_kern_rows[r] && r < 2; r++)
-        run(sm_kern_rows[r], &s,
-            (struct sm_kernel_args){.x = x, .weight = one, .bias = zero, .y = y[r]});
-    for (int i = 0; i < COUNT && ok; i++)
-        ok = fabs((double)y[1][i] - (double)y[0][i]) <= 3e-7 * fabs((double)x[i]) + 1e-30;
-    if (!ok)
-        printf("gelu leaves 3e-7 |x|\n");
-    s = attention(1, 2, 1, 1);
-    for (int i = 0; i < COUNT && ok; i += 7) {
-        const float qkv[6] = {x[i] * 20, 0, 0, 0, 1, 1}; /* two keys, values 0 and 1 */
-        for (int r = 0; r < 2; r++)
-            run(sm_kern_rows[r], &s, (struct sm_kernel_args){.x = qkv, .y = y[r]});
-        ok = fabs((double)y[1][0] - (double)y[0][0]) <= 4e-7 * fabs((double)y[0][0]) + 1e-30;
-        if (!ok)
-            printf("exp(%g): softmax %.9g, ref %.9g\n", (double)qkv[0], (double)y[1][0],
-                   (double)y[0][0]);
+    for (int32_t i = 0; i < 150; i++) {
+        int32_t heads = pick(1, 7), dim = i % 5 ? 2 * pick(1, 20) : pick(1, 9), t = pick(1, 30);
+        struct shape s = rope(pick(1, 5), t, heads * dim, heads, i % 4 ? pick(0, t) : 0);
+        s.special = i % 6 == 0;
+        ok &= check(&s);
     }
     return ok;
+}
+
+static bool check_gates(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; i < 100; i++) {
+        int32_t c = pick(1, i % 9 ? 70 : 700);
+        struct shape s = rows(SM_KERNEL_GATE, pick(1, 5), pick(1, 20), 2 * c, c);
+        s.magnitude = i % 3 ? 8 : 150;
+        s.special = i % 3 == 1; /* not with small silu(a) times infinity: the row has 0 times it */
+        ok &= check(&s);
+    }
+    return ok;
+}
+
+/* One output of PREPEND or PICK, by index. */
+static float moved(const struct shape *s, const struct sm_kernel_args *a, size_t at)
+{
+    const struct sm_geometry *g = &s->g;
+    size_t c = (size_t)g->c, column = at % c, row = at / c % g->h, image = at / c / g->h;
+    size_t head = s->kernel == SM_KERNEL_PREPEND ? (size_t)g->rows : 0;
+    if (row < head)
+        return a->bias[row * c + column] +
+               (a->residual ? a->residual[(image * head + row) * c + column] : 0);
+    size_t from = image * g->h_in * g->w_in + g->skip + row - head;
+    float x = a->x[from * c + column];
+    bool adds = s->kernel == SM_KERNEL_PREPEND && a->weight;
+    return adds ? x + a->weight[(row - head) * c + column] : x;
+}
+
+/* Every row against indices: bits, but for a NaN's. */
+static bool check_moved(const struct shape *s)
+{
+    struct sizes n = measure(s);
+    float *x = make_x(s, n.x), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
+    float *residual = s->residual ? buffer(n.residual, true) : NULL;
+    bool ok = true;
+    for (const struct sm_kern *const *row = sm_kern_rows; ok && *row; row++) {
+        float *y = buffer(n.y, true);
+        const struct sm_kernel_args a = {.x = x,
+                                         .weight = s->no_weight ? NULL : weight,
+                                         .bias = n.bias ? bias : NULL,
+                                         .residual = residual,
+                                         .y = y,
+                                         .images = s->images};
+        run(*row, s, a);
+        for (size_t i = 0; ok && i < n.y; i++) {
+            float expected = moved(s, &a, i);
+            ok = (isnan(expected) && isnan(y[i])) || !memcmp(&expected, &y[i], sizeof expected);
+            if (!ok)
+                printf("%s %s: output %zu is %.9g, by index %.9g\n", (*row)->name,
+                       sm_kernel_name(s->kernel), i, (double)y[i], (double)expected);
+        }
+        free(y);
+    }
+    if (!ok)
+        print_shape(s);
+    free(x);
+    free(weight);
+    free(bias);
+    free(residual);
+    return ok;
+}
+
+static bool check_prepends(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; i < 200; i++) {
+        int32_t tokens = pick(1, 20), c = pick(1, 40);
+        struct shape s = rows(SM_KERNEL_PREPEND, pick(1, 4), tokens, c, c);
+        s.g.w_in = i % 3 ? 1 : pick(1, 5); /* a map */
+        s.g.skip = i % 2 ? pick(0, tokens * s.g.w_in - 1) : 0;
+        s.g.rows = pick(0, 5);
+        s.g.h = tokens * s.g.w_in - s.g.skip + s.g.rows;
+        s.residual = pick(0, 1) && s.g.rows;
+        s.no_weight = pick(0, 1);
+        s.special = i % 5 == 0;
+        ok &= check(&s) && check_moved(&s);
+    }
+    return ok;
+}
+
+static bool check_picks(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; i < 100; i++) {
+        int32_t tokens = pick(1, 20), c = pick(1, 40);
+        struct shape s = rows(SM_KERNEL_PICK, pick(1, 4), tokens, c, c);
+        s.g.w_in = i % 3 ? 1 : pick(1, 5);
+        s.g.skip = pick(0, tokens * s.g.w_in - 1);
+        s.g.rows = pick(1, tokens * s.g.w_in - s.g.skip);
+        s.g.h = s.g.rows;
+        s.special = i % 5 == 0;
+        ok &= check(&s) && check_moved(&s);
+    }
+    return ok;
+}
+
+/* The weight of a convolution in one group that does the same. */
+static float *dense_weight(const float *weight, const struct sm_geometry *g)
+{
+    size_t taps = (size_t)g->k * g->k, c_in = (size_t)g->c_in, c = (size_t)g->c;
+    size_t depth = c_in / g->groups, width = c / g->groups;
+    float *out = buffer(taps * c_in * c, false);
+    for (size_t i = 0; i < taps * c_in * c; i++) {
+        size_t tap = i / c / c_in, channel = i / c % c_in, column = i % c;
+        out[i] = channel / depth == column / width
+                     ? weight[(tap * depth + channel % depth) * c + column]
+                     : 0;
+    }
+    return out;
+}
+
+/* Groups are a weight with zeros, bit for bit in the reference; and a mean is a convolution. */
+static bool check_dense(void)
+{
+    bool ok = true;
+    for (int32_t i = 0; ok && i < 60; i++) {
+        int32_t k = pick(1, 4), depth = pick(1, 4);
+        struct shape s = grouped(pick(1, 3), k + pick(0, 5), k + pick(0, 5), pick(1, 6), depth,
+                                 pick(1, 5), k, pick(1, 3), pick(0, 2));
+        struct sizes n = measure(&s);
+        float *x = buffer(n.x, true), *weight = buffer(n.weight, true);
+        float *bias = buffer(n.bias, true), *dense = dense_weight(weight, &s.g);
+        float *y = buffer(n.y, false), *expected = buffer(n.y, false);
+        run(sm_kern_rows[0], &s,
+            (struct sm_kernel_args){.x = x, .weight = weight, .bias = bias, .y = y});
+        s.g.groups = 1;
+        run(sm_kern_rows[0], &s,
+            (struct sm_kernel_args){.x = x, .weight = dense, .bias = bias, .y = expected});
+        ok = !memcmp(y, expected, n.y * sizeof *y);
+        if (!ok)
+            printf("ref: groups differ from a weight with zeros\n");
+        free(x);
+        free(weight);
+        free(bias);
+        free(dense);
+        free(y);
+        free(expected);
+    }
+    return ok;
+}
+
+static bool check_means(void)
+{
+    enum { SIDE = 9 };
+    float x[2 * SIDE * SIDE], ones[49], zero[1] = {0}, mean[2 * SIDE * SIDE], sum[2 * SIDE * SIDE];
+    bool ok = true;
+    for (int i = 0; i < 49; i++)
+        ones[i] = 1;
+    for (int32_t k = 1; k <= 7; k++) {
+        for (int32_t stride = 1; stride <= 4; stride++) {
+            struct shape s = conv(2, SIDE, SIDE - 1, 1, 1, k, stride, 0, SM_ACT_NONE, false);
+            for (size_t i = 0; i < measure(&s).x; i++)
+                x[i] = draw();
+            run(sm_kern_rows[0], &s,
+                (struct sm_kernel_args){.x = x, .weight = ones, .bias = zero, .y = sum});
+            s.kernel = SM_KERNEL_AVGPOOL;
+            run(sm_kern_rows[0], &s, (struct sm_kernel_args){.x = x, .y = mean});
+            for (size_t i = 0; i < measure(&s).y; i++)
+                ok &= fabs((double)mean[i] - (double)sum[i] / (k * k)) <= 2 * ULP;
+        }
+    }
+    if (!ok)
+        printf("ref: avgpool is not a mean\n");
+    return ok;
+}
+
+/* Functions that a sweep of inputs reaches through one kernel each. */
+static void apply(const struct sm_kern *row, enum sm_kernel kernel, enum sm_activation activation,
+                  const float *x, float *y, int32_t count)
+{
+    struct shape s = rows(kernel, 1, 1, kernel == SM_KERNEL_GATE ? 2 * count : 1, count);
+    float *pairs = buffer(2 * (size_t)count, false), *bias = buffer((size_t)count, false);
+    s.g.activation = activation;
+    for (int32_t i = 0; i < count; i++) {
+        pairs[i] = kernel == SM_KERNEL_GATE ? x[i] : 1;
+        pairs[count + i] = 1;
+        bias[i] = 0;
+    }
+    run(row, &s, (struct sm_kernel_args){.x = pairs, .weight = x, .bias = bias, .y = y});
+    free(pairs);
+    free(bias);
+}
+
+static const struct function {
+    const char *name;
+    enum sm_kernel kernel;
+    enum sm_activation activation;
+    bool relative;    /* bound in u |y|, else in u |x| */
+    double bound;     /* of row "blas" */
+    double values[5]; /* at 1, -2, 0.1, -7, -infinity */
+} functions[] = {
+    {"gelu",
+     SM_KERNEL_LINEAR,
+     SM_ACT_GELU,
+     false,
+     5,
+     {0.841344746069, -0.0455002638964, 0.0539827837277, -8.95868802704e-12, NAN}},
+    {"gelu tanh",
+     SM_KERNEL_LINEAR,
+     SM_ACT_GELU_TANH,
+     false,
+     5,
+     {0.841191990608, -0.0454023059122, 0.0539827510454, -2.31544226207e-15, NAN}},
+    {"gelu quick",
+     SM_KERNEL_LINEAR,
+     SM_ACT_GELU_QUICK,
+     false,
+     5,
+     {0.845795765933, -0.0643413768558, 0.0542447580836, -4.68716966828e-5, NAN}},
+    {"tanh",
+     SM_KERNEL_LINEAR,
+     SM_ACT_TANH,
+     true,
+     8,
+     {0.761594155956, -0.964027580076, 0.099667994625, -0.999998336944, -1}},
+    {"silu",
+     SM_KERNEL_GATE,
+     SM_ACT_NONE,
+     true,
+     8,
+     {0.73105857863, -0.238405844044, 0.0524979187479, -0.0063773583608, NAN}},
+};
+
+/* The formulas, at few points that everyone can check. */
+static bool check_known(void)
+{
+    const float x[] = {1, -2, 0.1f, -7, -INFINITY};
+    bool ok = true;
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
+            float y[5 + GUARD];
+            apply(*row, functions[f].kernel, functions[f].activation, x, y, 5);
+            for (int i = 0; i < 5; i++) {
+                double value = functions[f].values[i];
+                if (close_to((double)y[i], value, 8 * ULP * fabs((double)x[i]), true))
+                    continue;
+                printf("%s %s(%g) is %.9g, must be %.9g\n", (*row)->name, functions[f].name,
+                       (double)x[i], (double)y[i], value);
+                ok = false;
+            }
+        }
+    }
+    return ok;
+}
+
+/* q, k, v of 4 numbers, the first row skipped. */
+static bool check_known_rope(void)
+{
+    const float x[24] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                         1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    const float cosines[4] = {0.5f, 0.25f, 2, 1}, sines[4] = {1, 2, 0.5f, 4};
+    const float expected[24] = {1,     2,     3,    4,  5,     6,      7,     8,  9, 10, 11, 12,
+                                -2.5f, -7.5f, 6.5f, 12, -4.5f, -14.5f, 16.5f, 32, 9, 10, 11, 12};
+    struct shape s = rope(1, 2, 4, 1, 1);
+    bool ok = true;
+    for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
+        float y[24];
+        run(*row, &s, (struct sm_kernel_args){.x = x, .weight = cosines, .bias = sines, .y = y});
+        ok &= !memcmp(y, expected, sizeof y);
+    }
+    if (!ok)
+        printf("rope gives other numbers than by hand\n");
+    return ok;
+}
+
+/* Each function over the whole range of floats, NaN and infinities included: 2^20 patterns of
+ * bits, the low ones scattered. */
+static bool check_functions(bool print)
+{
+    enum { COUNT = 1 << 20 };
+    static float x[COUNT], y[2][COUNT];
+    bool ok = true;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint32_t bits = i << 12 | (i * 2654435761u >> 20);
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        double worst = 0, at = 0;
+        for (int r = 0; r < 2; r++)
+            apply(sm_kern_rows[r], functions[f].kernel, functions[f].activation, x, y[r], COUNT);
+        for (int i = 0; i < COUNT; i++) {
+            double exact = (double)y[0][i], unit = functions[f].relative ? exact : (double)x[i];
+            if (close_to((double)y[1][i], exact, 2e-36, true))
+                continue;
+            double off = fabs((double)y[1][i] - exact) / (ULP * fabs(unit));
+            if (off > worst || isnan(off)) {
+                worst = isnan(off) ? INFINITY : off;
+                at = (double)x[i];
+            }
+        }
+        if (print || worst > functions[f].bound)
+            printf("%s is off by %.2f u of its %s at %.9g, bound %g\n", functions[f].name, worst,
+                   functions[f].relative ? "value" : "argument", at, functions[f].bound);
+        ok &= worst <= functions[f].bound;
+    }
+    return ok;
+}
+
+/* exp over its range, by an attention with two keys; and a NaN, whatever its bits, stays one. */
+static bool check_softmax(void)
+{
+    const struct shape s = attention(1, 2, 1, 1);
+    for (int i = -10000; i <= 10000; i += 7) {
+        const float x = (float)i * 0.02f, qkv[6] = {x, 0, 0, 0, 1, 1}; /* two keys, values 0, 1 */
+        float y[2][2];
+        for (int r = 0; r < 2; r++)
+            run(sm_kern_rows[r], &s, (struct sm_kernel_args){.x = qkv, .y = y[r]});
+        if (fabs((double)y[1][0] - (double)y[0][0]) <= 4e-7 * fabs((double)y[0][0]) + 1e-30)
+            continue;
+        printf("exp(%g): softmax %.9g, ref %.9g\n", (double)x, (double)y[1][0], (double)y[0][0]);
+        return false;
+    }
+    for (uint32_t low = 0; low < 1024; low++) {
+        uint32_t bits = 0x7fc00000 | low;
+        float qkv[6] = {1, 0.5f, 2, 1, 1, 3}, y[2];
+        memcpy(&qkv[4], &bits, sizeof bits); /* the second key */
+        for (int r = 0; r < 2; r++) {
+            run(sm_kern_rows[r], &s, (struct sm_kernel_args){.x = qkv, .y = y});
+            if (isnan(y[0]) && isnan(y[1]))
+                continue;
+            printf("%s attention loses NaN %08x\n", sm_kern_rows[r]->name, (unsigned)bits);
+            return false;
+        }
+    }
+    return true;
 }
 
 static double seconds(void)
@@ -387,10 +874,10 @@ static void bench(const char *title, struct shape s)
 {
     struct sizes n = measure(&s);
     float *x = buffer(n.x, true), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
-    float *residual = s.residual ? buffer(n.y, true) : NULL, *y = buffer(n.y, false);
+    float *residual = s.residual ? buffer(n.residual, true) : NULL, *y = buffer(n.y, false);
     const struct sm_kernel_args a = {
         .x = x, .weight = weight, .bias = bias, .residual = residual, .y = y};
-    printf("%-34s", title);
+    printf("%-38s", title);
     for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
         double best = INFINITY;
         for (int i = 0; i < (row == sm_kern_rows ? 1 : 5); i++) {
@@ -411,12 +898,27 @@ static void bench(const char *title, struct shape s)
 static void bench_all(void)
 {
     struct shape fc1 = rows(SM_KERNEL_LINEAR, 10, 197, 384, 1536);
+    struct shape gate = rows(SM_KERNEL_GATE, 10, 197, 2048, 1024);
     fc1.g.activation = SM_ACT_GELU;
     bench("conv 3x3 32x32x64, 10 images", conv(10, 32, 32, 64, 64, 3, 1, 1, SM_ACT_RELU, true));
     bench("conv 3x3 4x4x512, 10 images", conv(10, 4, 4, 512, 512, 3, 1, 1, SM_ACT_RELU, true));
     bench("conv 1x1 16x16x256, 10 images", conv(10, 16, 16, 256, 64, 1, 1, 0, SM_ACT_RELU, false));
     bench("conv 7x7 s2 224x224x3, 1 image", conv(1, 224, 224, 3, 64, 7, 2, 3, SM_ACT_RELU, false));
     bench("linear 197x384x1536 gelu, 10", fc1);
+    fc1.g.activation = SM_ACT_GELU_TANH;
+    bench("linear 197x384x1536 gelu tanh, 10", fc1);
+    fc1.g.activation = SM_ACT_GELU_QUICK;
+    bench("linear 197x384x1536 gelu quick, 10", fc1);
+    fc1.g.activation = SM_ACT_TANH;
+    bench("linear 197x384x1536 tanh, 10", fc1);
+    fc1.g.activation = SM_ACT_RELU;
+    bench("linear 197x384x1536 relu, 10", fc1);
+    bench("grouped 3x3 28x28x256, 32 groups, 10", grouped(10, 28, 28, 32, 8, 8, 3, 1, 1));
+    bench("grouped 3x3 28x28x128, 32 groups, 10", grouped(10, 28, 28, 32, 4, 4, 3, 1, 1));
+    bench("depthwise 7x7 56x56x96, 10", grouped(10, 56, 56, 96, 1, 1, 7, 1, 3));
+    bench("depthwise 7x7 7x7x768, 10", grouped(10, 7, 7, 768, 1, 1, 7, 1, 3));
+    bench("rope 197x384, 6 heads, 10", rope(10, 197, 384, 6, 5));
+    bench("gate 197x(2*1024), 10", gate);
     bench("layernorm 197x384, 10", rows(SM_KERNEL_LAYERNORM, 10, 197, 384, 384));
     bench("attention 197x384, 6 heads, 10", attention(10, 197, 384, 6));
 }
@@ -429,11 +931,23 @@ int main(int argc, char **argv)
         bench_all();
         return 0;
     }
+    bool print = argc == 2 && !strcmp(argv[1], "--errors");
     bool ok = check_convs();
+    ok &= check_groups();
     ok &= check_pools();
+    ok &= check_avgpools();
     ok &= check_rows();
     ok &= check_tokens();
-    ok &= check_ranges();
+    ok &= check_ropes();
+    ok &= check_gates();
+    ok &= check_prepends();
+    ok &= check_picks();
+    ok &= check_dense();
+    ok &= check_means();
+    ok &= check_known();
+    ok &= check_known_rope();
+    ok &= check_softmax();
+    ok &= check_functions(print);
     printf("kernels: %s\n", ok ? "all rows agree with ref" : "FAILED");
     return ok ? 0 : 1;
 }
