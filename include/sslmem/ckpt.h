@@ -7,8 +7,8 @@
  *         sm_ckpt_close(ckpt);
  *     }
  *
- * Formats: safetensors; PyTorch zip files holding a state_dict, dicts that wrap one, or a whole
- * pickled module. Nested dicts and modules become dotted names
+ * Formats: safetensors; PyTorch files, zip, from before 1.6 or TorchScript, holding a state_dict,
+ * dicts that wrap one, or a whole pickled module. Nested dicts and modules become dotted names
  * ("model.encoder.blocks.0.norm1.weight"), so a wrapper is a prefix like any other.
  *
  * Owner:   sm_ckpt_close frees everything, tensor descriptors and names included.
@@ -47,7 +47,7 @@ enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t 
                                 struct sm_err *err);
 void sm_ckpt_close(struct sm_ckpt *ckpt);
 
-const char *sm_ckpt_format(const struct sm_ckpt *ckpt); /* "safetensors", "torch-zip" */
+const char *sm_ckpt_format(const struct sm_ckpt *ckpt); /* "torch-zip", … */
 const char *sm_ckpt_digest(const struct sm_ckpt *ckpt); /* SHA-256 of the file, 64 hex digits */
 size_t sm_ckpt_count(const struct sm_ckpt *ckpt);
 const struct sm_tensor *sm_ckpt_at(const struct sm_ckpt *ckpt, size_t index); /* in file order */

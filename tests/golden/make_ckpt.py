@@ -6,10 +6,12 @@
 Made with PyTorch 1.13.1 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists, for each
 file, every tensor in order with its type, shape and the bits of .float().
 """
+import io
 import json
 import pathlib
 import pickle
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 
@@ -107,6 +109,86 @@ def torch_cases():
     }
 
 
+class Part:
+    """A part of the storage of `tensor`, as PyTorch before 0.4 knew it: elements [offset, offset + count)."""
+
+    def __init__(self, tensor, key, offset, count):
+        self.storage, self.key, self.offset, self.count = tensor.storage(), key, offset, count
+
+
+class LegacyPickler(pickle.Pickler):
+    """What torch.serialization._legacy_save does, with keys that are no addresses, so that files are repeatable."""
+
+    def __init__(self, file, cuda=False, v1=False, parts=()):
+        super().__init__(file, 2)
+        self.cuda, self.v1, self.parts = cuda, v1, dict((id(tensor), part) for tensor, part in parts)
+        self.keys, self.storages, self.classes = {}, {}, set()
+
+    def reducer_override(self, value):
+        if not isinstance(value, torch.Tensor) or isinstance(value, torch.nn.Parameter):
+            return NotImplemented
+        store, offset, function = value.storage(), value.storage_offset(), torch._utils._rebuild_tensor_v2
+        if id(value) in self.parts:
+            store = self.parts[id(value)]
+            offset -= store.offset
+        args = (store, offset, tuple(value.shape), value.stride())
+        if self.v1:
+            return torch._utils._rebuild_tensor, args
+        return function, (*args, value.requires_grad, OrderedDict())
+
+    def persistent_id(self, value):
+        if isinstance(value, type) and issubclass(value, torch.nn.Module) and value not in self.classes:
+            self.classes.add(value)
+            return "module", value, "model.py", f"class {value.__name__}(Module): ..."
+        part = None
+        if isinstance(value, Part):
+            value, part = value.storage, (value.key, value.offset, value.count)
+        if not isinstance(value, torch.storage.TypedStorage):
+            return None
+        # Keys descend, so that the order of the file is not that of first use.
+        key = self.keys.setdefault(value._storage._cdata, str(94000000000000 - 64 * len(self.keys)))
+        self.storages[key] = value
+        kind = getattr(torch.cuda if self.cuda else torch, value.pickle_storage_type())
+        return "storage", kind, key, "cuda:0" if self.cuda else "cpu", value.size(), part
+
+
+def legacy_head(little=True, magic=0x1950A86A20F9469CFC6C, protocol=1001):
+    return b"".join(pickle.dumps(part, 2) for part in (
+        magic, protocol, {"protocol_version": 1001, "little_endian": little,
+                          "type_sizes": {"short": 2, "int": 4, "long": 4}}))
+
+
+def legacy_bytes(value, **kwargs):
+    file = io.BytesIO()
+    file.write(legacy_head())
+    pickler = LegacyPickler(file, **kwargs)
+    pickler.dump(value)
+    keys = sorted(pickler.storages)
+    file.write(pickle.dumps(keys, 2))
+    for key in keys:
+        store = pickler.storages[key]
+        raw = bytes(store._storage.tolist())
+        file.write(struct.pack("<q", store.size()) + raw)
+    return file.getvalue()
+
+
+def legacy_cases(zipped):
+    """Name, object, arguments of legacy_bytes."""
+    base = torch.arange(24, dtype=torch.float32) / 8
+    first, second = base[4:12].reshape(2, 4), base[12:20].reshape(4, 2).t()
+    return [
+        ("legacy-state.pt", zipped["plain.pt"], {}),
+        ("legacy-types.pt", zipped["types.pt"], {}),
+        ("legacy-views.pt", zipped["views.pt"], {}),
+        ("legacy-shapes.pt", zipped["shapes.pt"], {}),
+        ("legacy-wrapped.pt", zipped["wrapped.pt"], {"cuda": True}),
+        ("legacy-v1.pt", OrderedDict((k, v.detach()) for k, v in zipped["plain.pt"].items()), {"v1": True}),
+        ("legacy-parts.pt", {"whole": base, "first": first, "second": second},
+         {"parts": [(first, Part(base, "1", 4, 8)), (second, Part(base, "2", 10, 12))]}),
+        ("legacy-module.pt", zipped["module.pt"], {}),
+    ]
+
+
 def safetensors_bytes(tensors, metadata=None):
     header, data = {}, b""
     if metadata:
@@ -131,6 +213,11 @@ def write_golden():
         if name == "nested.pt":  # keys that no state_dict has
             reloaded = {k: v for k, v in value.items() if isinstance(k, str)}
         manifest["files"][name] = {"format": "torch-zip", "tensors": describe(flatten(reloaded))}
+    warnings.simplefilter("ignore")  # the source of module classes is made up
+    for name, value, kwargs in legacy_cases(cases):
+        (GOLDEN / name).write_bytes(legacy_bytes(value, **kwargs))
+        loaded = torch.load(GOLDEN / name, map_location="cpu")
+        manifest["files"][name] = {"format": "torch-legacy", "tensors": describe(flatten(loaded))}
     types = [(n, t) for n, t in cases["types.pt"].items()] + list(flatten(cases["shapes.pt"]))
     (GOLDEN / "types.safetensors").write_bytes(safetensors_bytes(types, {"format": "pt"}))
     manifest["files"]["types.safetensors"] = {"format": "safetensors", "tensors": describe(types)}
