@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first that knows the file by its beginning. */
 static const struct sm_ckpt_format *const formats[] = {
-    &sm_ckpt_format_torch, &sm_ckpt_format_torch_legacy, &sm_ckpt_format_torch_tar,
-    &sm_ckpt_format_safetensors, /* last: its mark is one byte */
+    &sm_ckpt_format_npz, /* a zip file too, of its own kind */
+    &sm_ckpt_format_torch,  &sm_ckpt_format_torch_legacy, &sm_ckpt_format_torch_tar,
+    &sm_ckpt_format_shards, &sm_ckpt_format_safetensors, /* last: its mark is one byte */
 };
 
 enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
@@ -156,9 +158,10 @@ static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
 
     ckpt->format = recognise(ckpt->bytes, ckpt->bytes_count);
     if (ckpt->format == NULL)
-        return sm_err_set(err, SM_UNSUPPORTED,
-                          "%zu bytes that are neither safetensors nor a PyTorch file",
-                          ckpt->bytes_count);
+        return sm_err_set(
+            err, SM_UNSUPPORTED,
+            "%zu bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards",
+            ckpt->bytes_count);
     code = ckpt->format->open(ckpt, err);
     if (code == SM_OK)
         code = index_names(ckpt, err);
@@ -167,7 +170,9 @@ static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
     return code;
 }
 
-enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err)
+/* `others`: whether the file may name files beside it. */
+static enum sm_code open_path(struct sm_ckpt **out, const char *path, bool others,
+                              struct sm_err *err)
 {
     struct sm_ckpt *ckpt;
     enum sm_code code;
@@ -181,13 +186,25 @@ enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err 
         goto out;
     ckpt->bytes = ckpt->file.bytes;
     ckpt->bytes_count = ckpt->file.bytes_count;
+    ckpt->path = others ? path : NULL;
     code = open_mapped(ckpt, err);
+    ckpt->path = NULL;
 out:
     if (code == SM_OK)
         *out = ckpt;
     else
         sm_ckpt_close(ckpt);
     return code;
+}
+
+enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err)
+{
+    return open_path(out, path, true, err);
+}
+
+enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err)
+{
+    return open_path(out, path, false, err);
 }
 
 enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t bytes_count,

@@ -30,7 +30,9 @@ struct sm_ckpt_format {
     void (*close)(void *state); /* NULL and half-built states included; NULL: there is none */
 };
 
+extern const struct sm_ckpt_format sm_ckpt_format_npz;
 extern const struct sm_ckpt_format sm_ckpt_format_safetensors;
+extern const struct sm_ckpt_format sm_ckpt_format_shards;
 extern const struct sm_ckpt_format sm_ckpt_format_torch;
 extern const struct sm_ckpt_format sm_ckpt_format_torch_legacy;
 extern const struct sm_ckpt_format sm_ckpt_format_torch_tar;
@@ -39,6 +41,7 @@ struct sm_ckpt {
     const struct sm_ckpt_format *format;
     void *state;
     struct sm_file file; /* zero when the bytes are the caller's */
+    const char *path; /* while it is opened: the file's; NULL when other files are out of reach */
     const uint8_t *bytes;
     size_t bytes_count;
     struct sm_tensor *tensors;
@@ -55,6 +58,9 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err);
 /* Appends a measured tensor; its name is copied. The view's elements are within the file. */
 enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
                          const struct sm_place *place, struct sm_err *err);
+
+/* Opens a file that may not reach for others. */
+enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err);
 
 /* Reads a tensor straight from its place in the file. */
 void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, float *out);

@@ -23,14 +23,11 @@
 
 #define PATH_BYTES 512 /* of an entry, with its NUL */
 
-struct state {
-    struct sm_zip *zip;
-    char prefix[PATH_BYTES / 2];
-};
-
 struct opening {
     struct sm_ckpt *ckpt;
+    struct sm_zip *zip;
     const struct sm_pickle *pickle;
+    char prefix[PATH_BYTES / 2];
 };
 
 static const struct sm_ckpt_format torchscript;
@@ -44,36 +41,36 @@ static bool sniff_torch(const uint8_t *bytes, size_t bytes_count)
 }
 
 /* Finds the folder of data.pkl. */
-static enum sm_code find_prefix(struct state *state, struct sm_err *err)
+static enum sm_code find_prefix(struct opening *opening, struct sm_err *err)
 {
     static const char tail[] = "/data.pkl";
 
-    for (uint64_t i = 0; i < sm_zip_count(state->zip); i++) {
-        const char *name = sm_zip_name(state->zip, i);
+    for (uint64_t i = 0; i < sm_zip_count(opening->zip); i++) {
+        const char *name = sm_zip_name(opening->zip, i);
         size_t count = strlen(name);
 
         if (count < sizeof tail - 1 || strcmp(name + count - (sizeof tail - 1), tail) != 0)
             continue;
         count -= sizeof tail - 1;
-        if (count >= sizeof state->prefix)
+        if (count >= sizeof opening->prefix)
             return sm_err_set(err, SM_LIMIT, "zip entry %.96s: name of %zu bytes, limit is %zu",
-                              name, count, sizeof state->prefix - 1);
-        memcpy(state->prefix, name, count);
+                              name, count, sizeof opening->prefix - 1);
+        memcpy(opening->prefix, name, count);
         return SM_OK;
     }
     return sm_err_set(err, SM_UNSUPPORTED, "zip file without data.pkl: not a PyTorch file");
 }
 
 /* Whether the archive has <prefix>/code/ or <prefix>/constants.pkl. */
-static bool has_code(const struct state *state)
+static bool has_code(const struct opening *opening)
 {
     char code[PATH_BYTES], constants[PATH_BYTES];
     size_t code_count =
-        (size_t)snprintf(code, sizeof code, "%s/code/", state->prefix); /* prefix: half of it */
+        (size_t)snprintf(code, sizeof code, "%s/code/", opening->prefix); /* prefix: half of it */
 
-    snprintf(constants, sizeof constants, "%s/constants.pkl", state->prefix);
-    for (uint64_t i = 0; i < sm_zip_count(state->zip); i++) {
-        const char *name = sm_zip_name(state->zip, i);
+    snprintf(constants, sizeof constants, "%s/constants.pkl", opening->prefix);
+    for (uint64_t i = 0; i < sm_zip_count(opening->zip); i++) {
+        const char *name = sm_zip_name(opening->zip, i);
 
         if (strncmp(name, code, code_count) == 0 || strcmp(name, constants) == 0)
             return true;
@@ -82,18 +79,19 @@ static bool has_code(const struct state *state)
 }
 
 /* Finds <prefix>/<name>; *entry is -1 when there is none and it may be absent. */
-static enum sm_code find_entry(struct state *state, const char *name, bool optional, int64_t *entry,
-                               uint64_t *at, uint64_t *bytes_count, struct sm_err *err)
+static enum sm_code find_entry(const struct opening *opening, const char *name, bool optional,
+                               int64_t *entry, uint64_t *at, uint64_t *bytes_count,
+                               struct sm_err *err)
 {
     char path[PATH_BYTES];
 
-    snprintf(path, sizeof path, "%s/%s", state->prefix, name);
-    *entry = sm_zip_find(state->zip, path);
+    snprintf(path, sizeof path, "%s/%s", opening->prefix, name);
+    *entry = sm_zip_find(opening->zip, path);
     if (*entry < 0 && optional)
         return SM_OK;
     if (*entry < 0)
         return sm_err_set(err, SM_CORRUPT, "zip entry %.96s is missing", path);
-    return sm_zip_locate(at, bytes_count, state->zip, (uint64_t)*entry, err);
+    return sm_zip_locate(at, bytes_count, opening->zip, (uint64_t)*entry, err);
 }
 
 /* The entry of a storage, which holds exactly its elements. */
@@ -109,7 +107,7 @@ static enum sm_code find_storage(struct sm_place *place, const struct opening *o
 
     snprintf(name, sizeof name, "data/%.*s", (int)storage->key.count,
              sm_slice_text(opening->pickle, storage->key));
-    code = find_entry(opening->ckpt->state, name, false, &entry, &place->at, &bytes_count, &inner);
+    code = find_entry(opening, name, false, &entry, &place->at, &bytes_count, &inner);
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.64s: %.160s", tensor_name, inner.text);
     if (__builtin_mul_overflow(storage->count, (int64_t)sm_dtype_bytes(storage->dtype), &wanted) ||
@@ -139,29 +137,30 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
 
 /* Files of big-endian machines say so; older files say nothing and are little-endian in practice.
  */
-static enum sm_code check_byte_order(const struct sm_ckpt *ckpt, struct sm_err *err)
+static enum sm_code check_byte_order(const struct opening *opening, struct sm_err *err)
 {
     static const char little[] = "little";
     uint64_t at = 0, count = 0;
     int64_t entry;
-    enum sm_code code = find_entry(ckpt->state, "byteorder", true, &entry, &at, &count, err);
+    enum sm_code code = find_entry(opening, "byteorder", true, &entry, &at, &count, err);
 
     if (code == SM_OK && entry >= 0 &&
-        (count != sizeof little - 1 || memcmp(ckpt->bytes + at, little, sizeof little - 1) != 0))
+        (count != sizeof little - 1 ||
+         memcmp(opening->ckpt->bytes + at, little, sizeof little - 1) != 0))
         code = sm_err_set(err, SM_UNSUPPORTED, "byte order is %.*s, must be little",
-                          (int)(count < 16 ? count : 16), (const char *)ckpt->bytes + at);
+                          (int)(count < 16 ? count : 16), (const char *)opening->ckpt->bytes + at);
     return code;
 }
 
-static enum sm_code list_tensors(struct sm_ckpt *ckpt, const uint8_t *bytes, size_t bytes_count,
+static enum sm_code list_tensors(struct opening *opening, const uint8_t *bytes, size_t bytes_count,
                                  struct sm_err *err)
 {
     struct sm_pickle pickle;
-    struct opening opening = {.ckpt = ckpt, .pickle = &pickle};
     enum sm_code code = sm_pickle_parse(&pickle, bytes, bytes_count, err);
 
+    opening->pickle = &pickle;
     if (code == SM_OK)
-        code = sm_flatten(&pickle, found_tensor, &opening, err);
+        code = sm_flatten(&pickle, found_tensor, opening, err);
     for (uint32_t i = 0; code == SM_OK && i < pickle.values_count; i++) {
         if (pickle.values[i].kind == SM_VALUE_PERSISTENT &&
             !sm_storage_is_id(&pickle, pickle.values[i].as.id))
@@ -173,65 +172,41 @@ static enum sm_code list_tensors(struct sm_ckpt *ckpt, const uint8_t *bytes, siz
 
 static enum sm_code open_torch(struct sm_ckpt *ckpt, struct sm_err *err)
 {
-    struct state *state = calloc(1, sizeof *state);
+    struct opening opening = {.ckpt = ckpt};
     uint64_t at = 0, count = 0;
     int64_t entry = -1;
-    enum sm_code code;
+    enum sm_code code = sm_zip_open(&opening.zip, ckpt->bytes, ckpt->bytes_count, err);
 
-    ckpt->state = state;
-    if (state == NULL)
-        return sm_err_set(err, SM_NOMEM, "no memory for a PyTorch file");
-    code = sm_zip_open(&state->zip, ckpt->bytes, ckpt->bytes_count, err);
+    ckpt->state = opening.zip;
     if (code == SM_OK)
-        code = find_prefix(state, err);
+        code = find_prefix(&opening, err);
     if (code == SM_OK)
-        code = check_byte_order(ckpt, err);
+        code = check_byte_order(&opening, err);
     if (code == SM_OK)
-        code = find_entry(state, "data.pkl", false, &entry, &at, &count, err);
+        code = find_entry(&opening, "data.pkl", false, &entry, &at, &count, err);
     if (code == SM_OK && count > SM_CKPT_HEADER_MAX)
         code = sm_err_set(err, SM_LIMIT, "data.pkl has %" PRIu64 " bytes, limit is %u", count,
                           SM_CKPT_HEADER_MAX);
     if (code == SM_OK)
-        code = sm_zip_check(state->zip, (uint64_t)entry, err);
+        code = sm_zip_check(opening.zip, (uint64_t)entry, err);
     if (code == SM_OK)
-        code = list_tensors(ckpt, ckpt->bytes + at, (size_t)count, err);
-    if (code == SM_OK && has_code(state))
+        code = list_tensors(&opening, ckpt->bytes + at, (size_t)count, err);
+    if (code == SM_OK && has_code(&opening))
         ckpt->format = &torchscript;
     return code;
-}
-
-static enum sm_code read_torch(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
-{
-    struct state *state = ckpt->state;
-    struct sm_err inner;
-    enum sm_code code = sm_zip_check(state->zip, ckpt->places[index].part, &inner);
-
-    if (code != SM_OK)
-        return sm_err_set(err, code, "tensor %.64s: %.160s", ckpt->tensors[index].name, inner.text);
-    sm_ckpt_read_place(ckpt, index, out);
-    return SM_OK;
-}
-
-static void close_torch(void *opaque)
-{
-    struct state *state = opaque;
-
-    if (state != NULL)
-        sm_zip_close(state->zip);
-    free(state);
 }
 
 const struct sm_ckpt_format sm_ckpt_format_torch = {
     .name = "torch-zip",
     .sniff = sniff_torch,
     .open = open_torch,
-    .read = read_torch,
-    .close = close_torch,
+    .read = sm_zip_read,
+    .close = sm_zip_close_state,
 };
 
 /* What open_torch turns into: not in the table of formats. */
 static const struct sm_ckpt_format torchscript = {
     .name = "torchscript",
-    .read = read_torch,
-    .close = close_torch,
+    .read = sm_zip_read,
+    .close = sm_zip_close_state,
 };

@@ -296,3 +296,19 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
     zip->checked[entry] = code == SM_OK;
     return code;
 }
+
+enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
+{
+    struct sm_err inner;
+    enum sm_code code = sm_zip_check(ckpt->state, ckpt->places[index].part, &inner);
+
+    if (code != SM_OK)
+        return sm_err_set(err, code, "tensor %.64s: %.160s", ckpt->tensors[index].name, inner.text);
+    sm_ckpt_read_place(ckpt, index, out);
+    return SM_OK;
+}
+
+void sm_zip_close_state(void *zip)
+{
+    sm_zip_close(zip);
+}

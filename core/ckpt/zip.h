@@ -11,11 +11,7 @@
 #ifndef CORE_CKPT_ZIP_H
 #define CORE_CKPT_ZIP_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "sslmem/err.h"
+#include "core/ckpt/format.h"
 
 struct sm_zip;
 
@@ -36,5 +32,10 @@ enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *z
                            struct sm_err *err);
 /* The bytes of an entry have their CRC; a second call costs nothing. */
 enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err);
+
+/* `read` and `close` of the formats whose state is a struct sm_zip and whose parts are its entries:
+ * checks the entry, then reads from the tensor's place. */
+enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err);
+void sm_zip_close_state(void *zip);
 
 #endif

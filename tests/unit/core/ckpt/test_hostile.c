@@ -209,7 +209,9 @@ static void what_is_no_checkpoint_is_refused(void **context)
 
     (void)context;
     assert_int_equal(open_and_read("\x89PNG\r\n\x1a\n....", 12, &err), SM_UNSUPPORTED);
-    assert_string_equal(err.text, "12 bytes that are neither safetensors nor a PyTorch file");
+    assert_string_equal(
+        err.text,
+        "12 bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards");
     assert_int_equal(open_and_read(NULL, 0, &err), SM_UNSUPPORTED);
     struct sm_ckpt *ckpt = (struct sm_ckpt *)&err;
     assert_int_equal(sm_ckpt_open(&ckpt, CORPUS "absent.pt", &err), SM_NOT_FOUND);
