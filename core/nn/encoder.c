@@ -120,6 +120,43 @@ bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index)
     return encoder->uses[index];
 }
 
+static json_t *choices_json(const struct sm_encoder_info *info)
+{
+    static const char *const sources[] = {
+        [SM_SOURCE_CONFIG] = "configuration", [SM_SOURCE_FILE] = "encoder.json",
+        [SM_SOURCE_PRESET] = "preset",        [SM_SOURCE_SIDECAR] = "sidecar",
+        [SM_SOURCE_TENSORS] = "tensors",      [SM_SOURCE_FAMILY] = "family",
+        [SM_SOURCE_GUESS] = "guess"};
+    json_t *list = json_array();
+    for (int32_t i = 0; i < info->choices_count; i++) {
+        const struct sm_choice *c = &info->choices[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "value",
+                                              c->value, "source", sources[c->source], "why",
+                                              c->why));
+    }
+    if (json_array_size(list) == (size_t)info->choices_count)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+json_t *sm_encoder_json(const struct sm_encoder *encoder)
+{
+    const struct sm_encoder_info *i = &encoder->info;
+    json_t *input = i->input_h_px == i->input_w_px
+                        ? json_integer(i->input_h_px)
+                        : json_pack("[ii]", (int)i->input_h_px, (int)i->input_w_px);
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:I, s:I, s:I, "
+                     "s:s, s:o}",
+                     "family", i->family, "dialect", i->dialect, "prefix", i->prefix, "input_px",
+                     input, "tokens", (int)i->tokens, "dim", (int)i->dim, "heads", (int)i->heads,
+                     "blocks", (int)i->blocks, "stages", (int)i->stages, "registers",
+                     (int)i->registers, "has_cls", (int)i->has_cls, "norm_eps", i->norm_eps,
+                     "parameters", (json_int_t)i->parameters, "multiply_adds",
+                     (json_int_t)i->multiply_adds, "nonfinite", (json_int_t)i->nonfinite,
+                     "kernels", i->kernels, "choices", choices_json(i));
+}
+
 json_t *sm_encoder_graph(const struct sm_encoder *encoder)
 {
     return sm_graph_json(&encoder->graph);

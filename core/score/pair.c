@@ -50,7 +50,7 @@ static const struct {
     size_t offset;
 } facts[] = {
     {"family", FACT_TEXT, offsetof(struct sm_encoder_info, family)},
-    {"input_px", FACT_INT, offsetof(struct sm_encoder_info, input_px)},
+    {"input_px", FACT_INT, offsetof(struct sm_encoder_info, input_h_px)},
     {"tokens", FACT_INT, offsetof(struct sm_encoder_info, tokens)},
     {"dim", FACT_INT, offsetof(struct sm_encoder_info, dim)},
     {"blocks", FACT_INT, offsetof(struct sm_encoder_info, blocks)},
@@ -157,13 +157,15 @@ static enum sm_code read_side(struct sm_side *out, const json_t *list, const cha
     return SM_OK;
 }
 
+/* pair.json's own numbers, else those that come with the encoder, else 0.5. */
 static enum sm_code read_channels(double out[3], float out_f32[3], const json_t *list,
-                                  const char *name, double min, struct sm_err *err)
+                                  const double *encoder, const char *name, double min,
+                                  struct sm_err *err)
 {
     char at[32];
     for (size_t c = 0; c < 3; c++) {
         const json_t *node = json_array_get(list, c);
-        double value = list ? json_number_value(node) : .5;
+        double value = list ? json_number_value(node) : encoder ? encoder[c] : .5;
         snprintf(at, sizeof at, "/%s", name);
         if (list && json_array_size(list) != 3)
             return sm_err_field(err, at, "%s must be a list of three numbers", name);
@@ -188,6 +190,11 @@ static enum sm_code open_member(struct sm_member *member, const struct sm_pair *
         code = sm_encoder_open(&member->encoder, ckpt, &pair->config, kernels, err);
         sm_ckpt_close(ckpt);
     }
+    const struct sm_encoder_info *info =
+        code == SM_OK ? sm_encoder_info(member->encoder) : NULL;
+    if (info && info->input_h_px != info->input_w_px)
+        code = sm_err_set(err, SM_UNSUPPORTED, "input of %dx%d pixels, views are square",
+                          (int)info->input_h_px, (int)info->input_w_px);
     free(path);
     return sm_err_name_file(err, code, member->file);
 }
@@ -240,12 +247,28 @@ static enum sm_code read_document(struct sm_pair *pair, struct draft *draft, con
     if (code == SM_OK && draft->reference[0])
         code = check_file_name(draft->reference, "/reference", err);
     if (code == SM_OK)
-        code = read_channels(pair->mean, pair->mean_f32, draft->mean, "mean", 0, err);
-    if (code == SM_OK)
-        code = read_channels(pair->std, pair->std_f32, draft->std, "std", 1e-3, err);
-    if (code == SM_OK)
         code = sm_encoder_config_parse(&pair->config, draft->encoder, "/encoder", err);
     memcpy(pair->description, draft->description, sizeof pair->description);
+    return sm_err_name_file(err, code, "pair.json");
+}
+
+/* What pair.json leaves open, from the preset and the files beside the checkpoints, which are in
+ * one folder. */
+static enum sm_code complete_config(struct sm_pair *pair, const struct draft *draft,
+                                    struct sm_err *err)
+{
+    char *path = sm_pair_path(pair->dir, pair->sides[SM_SIDE_F].members[0].file);
+    const struct sm_encoder_config *c = &pair->config;
+    enum sm_code code = path ? sm_encoder_config_complete(&pair->config, path, err)
+                             : sm_err_set(err, SM_NOMEM, "out of memory for a path");
+    free(path);
+    const bool said = c->std[0] > 0;
+    if (code == SM_OK)
+        code = read_channels(pair->mean, pair->mean_f32, draft->mean, said ? c->mean : NULL, "mean",
+                             0, err);
+    if (code == SM_OK)
+        code = read_channels(pair->std, pair->std_f32, draft->std, said ? c->std : NULL, "std",
+                             1e-3, err);
     return sm_err_name_file(err, code, "pair.json");
 }
 
@@ -268,13 +291,12 @@ static enum sm_code read_recipe(struct sm_pair *pair, const json_t *node, struct
 
 static enum sm_code set_digest(struct sm_pair *pair, struct sm_err *err)
 {
-    const struct sm_encoder_config *c = &pair->config;
-    json_t *doc = json_pack(
-        "{s:o, s:{s:s?, s:i, s:i, s:f}, s:[f,f,f], s:[f,f,f], s:s?}", "encoders",
-        sm_pair_digests_json(pair), "encoder", "prefix", c->has_prefix ? c->prefix : NULL,
-        "input_px", (int)c->input_px, "heads", (int)c->heads, "norm_eps", c->norm_eps, "mean",
-        pair->mean[0], pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1],
-        pair->std[2], "reference", pair->reference.count ? pair->reference.digest : NULL);
+    json_t *doc = json_pack("{s:o, s:o, s:[f,f,f], s:[f,f,f], s:s?}", "encoders",
+                            sm_pair_digests_json(pair), "encoder",
+                            sm_encoder_config_json(&pair->config), "mean", pair->mean[0],
+                            pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1],
+                            pair->std[2], "reference",
+                            pair->reference.count ? pair->reference.digest : NULL);
     return sm_json_digest(pair->digest, doc, err);
 }
 
@@ -306,6 +328,7 @@ enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *ker
     }
     if ((code = set_name(pair, err)) != SM_OK || (code = load_document(&doc, dir, err)) != SM_OK ||
         (code = read_document(pair, &draft, doc, err)) != SM_OK ||
+        (code = complete_config(pair, &draft, err)) != SM_OK ||
         (code = open_members(pair, kernels, err)) != SM_OK ||
         (code = read_recipe(pair, draft.recipe, err)) != SM_OK)
         goto out;
@@ -351,7 +374,7 @@ const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair)
 
 int32_t sm_pair_input_px(const struct sm_pair *pair)
 {
-    return sm_encoder_info(pair->sides[SM_SIDE_F].members[0].encoder)->input_px;
+    return sm_encoder_info(pair->sides[SM_SIDE_F].members[0].encoder)->input_h_px;
 }
 
 const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, int k)

@@ -45,18 +45,26 @@ static void join(char *out, size_t out_size, const char *pointer, const char *na
     snprintf(out, out_size, "%s/%s", pointer, name);
 }
 
-/* "block.N" is spelled in one way only, or two spellings of a recipe would have two digests. */
+/* "block.N" is spelled in one way only, or two spellings of a recipe would have two digests; so
+ * "block.N.mlp.residual", which is the same output, is no representation. */
 static bool is_representation(const char *name)
 {
     static const char *const names[] = {"tokens", "cls", "mean", "pooled", NULL};
+    static const char *const parts[] = {"", ".attn", ".mlp", ".attn.residual", NULL};
     for (int i = 0; names[i]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    if (strncmp(name, "block.", 6) != 0)
+    bool block = strncmp(name, "block.", 6) == 0;
+    if (!block && strncmp(name, "stage.", 6) != 0)
         return false;
     const char *digits = name + 6;
     size_t length = strspn(digits, "0123456789");
-    return length > 0 && digits[length] == '\0' && (length == 1 || digits[0] != '0');
+    if (length == 0 || (length > 1 && digits[0] == '0'))
+        return false;
+    for (int i = 0; parts[i] && (block || i == 0); i++)
+        if (strcmp(digits + length, parts[i]) == 0)
+            return true;
+    return false;
 }
 
 enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
@@ -85,7 +93,7 @@ enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
     if (!is_representation(draft.recipe.representation))
         return sm_err_field(err, at,
                             "representation is \"%s\", must be one of tokens, cls, mean, pooled, "
-                            "block.N",
+                            "block.N, block.N.attn, block.N.mlp, block.N.attn.residual, stage.N",
                             draft.recipe.representation);
     draft.recipe.compare = (enum sm_compare)draft.compare;
     draft.recipe.normalize = (enum sm_normalize)draft.normalize;

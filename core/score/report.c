@@ -12,14 +12,14 @@ static json_t *number(double value)
 
 static json_t *member_json(const struct sm_member *member)
 {
-    const struct sm_encoder_info *i = sm_encoder_info(member->encoder);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:I, s:I, s:s}",
-                     "file", member->file, "digest", member->digest, "family", i->family, "dialect",
-                     i->dialect, "prefix", i->prefix, "input_px", (int)i->input_px, "tokens",
-                     (int)i->tokens, "dim", (int)i->dim, "heads", (int)i->heads, "blocks",
-                     (int)i->blocks, "has_cls", (int)i->has_cls, "norm_eps", number(i->norm_eps),
-                     "parameters", (json_int_t)i->parameters, "multiply_adds",
-                     (json_int_t)i->multiply_adds, "kernels", i->kernels);
+    json_t *out = sm_encoder_json(member->encoder);
+    json_t *file = json_pack("{s:s, s:s}", "file", member->file, "digest", member->digest);
+    if (!out || json_object_update(out, file) != 0) {
+        json_decref(out);
+        out = NULL;
+    }
+    json_decref(file);
+    return out;
 }
 
 /* As a score names an encoder. */

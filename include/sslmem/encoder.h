@@ -180,6 +180,9 @@ enum sm_code sm_encoder_tap_shape(struct sm_tap *out, const struct sm_encoder *e
  * multiply_adds}. Returns a new reference, NULL when out of memory. */
 json_t *sm_encoder_graph(const struct sm_encoder *encoder);
 
+/* What was recognised, for people and programs: the info's members, "choices" as a list of {name,
+ * value, source, why}. New reference, NULL when out of memory. */
+json_t *sm_encoder_json(const struct sm_encoder *encoder);
 /* Whether tensor `index` of the checkpoint became part of the encoder. */
 bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index);
 

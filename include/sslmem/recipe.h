@@ -28,7 +28,7 @@ struct sm_recipe {
     struct sm_augment augment;
     int32_t views; /* K */
     enum sm_compare compare;
-    char representation[24]; /* an encoder tap: tokens, cls, mean, pooled, block.N */
+    char representation[32]; /* an encoder tap: tokens, cls, mean, pooled, block.N, … */
     enum sm_normalize normalize;
     enum sm_distance distance;
     uint64_t seed;

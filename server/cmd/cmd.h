@@ -47,6 +47,12 @@ void sm_print_line(json_t *node);
 /* The whole JSON document in a file, at most 1 MiB. */
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err);
 
+/* How a checkpoint is to be read: `config_path`, over it `key` and `preset` (NULL: none), and what
+ * stands beside the checkpoint. */
+enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *config_path,
+                                    const char *key, const char *preset, const char *ckpt_path,
+                                    struct sm_err *err);
+
 /* The pair in `dir` and the recipe to use on it: its own, or `recipe_path` read over it. */
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err);

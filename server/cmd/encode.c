@@ -11,8 +11,8 @@
 struct encoding {
     struct sm_encoder *encoder;
     struct sm_workspace *workspace;
-    float *x; /* [n, 3, input_px, input_px] */
-    int64_t n;
+    float *x; /* [n, 3, h, w] */
+    int64_t n, h, w;
     char *names; /* the --tap text, cut at its commas */
     const char *taps[TAPS_MAX];
     struct sm_tensor_out out[TAPS_MAX];
@@ -35,8 +35,7 @@ static enum sm_code split_taps(struct encoding *e, const char *text, struct sm_e
 }
 
 /* Reads the input: the only tensor of the file, or the one called "x". */
-static enum sm_code read_input(struct encoding *e, int64_t *side, const char *path,
-                               struct sm_err *err)
+static enum sm_code read_input(struct encoding *e, const char *path, struct sm_err *err)
 {
     struct sm_ckpt *ckpt;
     enum sm_code code = sm_ckpt_open(&ckpt, path, err);
@@ -47,42 +46,35 @@ static enum sm_code read_input(struct encoding *e, int64_t *side, const char *pa
     if (!t)
         code = sm_err_set(err, SM_NOT_FOUND, "%s: %zu tensors and none is called \"x\"", path,
                           sm_ckpt_count(ckpt));
-    else if (t->rank != 4 || t->shape[1] != 3 || t->shape[2] != t->shape[3] || t->count == 0)
-        code = sm_err_set(err, SM_INVALID, "%s: tensor %s must have shape [n, 3, side, side]", path,
-                          t->name);
+    else if (t->rank != 4 || t->shape[1] != 3 || t->count == 0 || t->shape[2] > INT32_MAX ||
+             t->shape[3] > INT32_MAX)
+        code = sm_err_set(err, SM_INVALID, "%s: tensor %s must have shape [n, 3, height, width]",
+                          path, t->name);
     else if (!(e->x = malloc((size_t)t->count * sizeof *e->x)))
         code = sm_err_set(err, SM_NOMEM, "%s: %lld floats", path, (long long)t->count);
     else
         code = sm_ckpt_read(ckpt, t, e->x, err);
     if (code == SM_OK) {
         e->n = t->shape[0];
-        *side = t->shape[2];
+        e->h = t->shape[2];
+        e->w = t->shape[3];
     }
     sm_ckpt_close(ckpt);
     return code;
 }
 
-static enum sm_code open_encoder(struct encoding *e, int64_t side, const char *path,
-                                 const char *config_path, const char *kernels, struct sm_err *err)
+/* Opens the encoder for the input's size. */
+static enum sm_code open_encoder(struct encoding *e, const char *path,
+                                 struct sm_encoder_config *config, const char *kernels,
+                                 struct sm_err *err)
 {
-    struct sm_encoder_config config = {0};
-    struct sm_ckpt *ckpt = NULL;
-    json_t *node = NULL;
-    enum sm_code code = config_path ? sm_json_read_file(&node, config_path, err) : SM_OK;
+    struct sm_ckpt *ckpt;
+    config->input_h_px = (int32_t)e->h;
+    config->input_w_px = (int32_t)e->w;
+    enum sm_code code = sm_ckpt_open(&ckpt, path, err);
     if (code == SM_OK)
-        code = sm_encoder_config_parse(&config, node, "", err);
-    json_decref(node);
-    if (code == SM_OK && !config.input_px)
-        config.input_px = (int32_t)side;
-    if (code == SM_OK)
-        code = sm_ckpt_open(&ckpt, path, err);
-    if (code == SM_OK)
-        code = sm_encoder_open(&e->encoder, ckpt, &config, kernels, err);
+        code = sm_encoder_open(&e->encoder, ckpt, config, kernels, err);
     sm_ckpt_close(ckpt);
-    if (code == SM_OK && sm_encoder_info(e->encoder)->input_px != side)
-        code = sm_err_set(err, SM_CONFLICT, "input is %lldx%lld px, the encoder takes %dx%d",
-                          (long long)side, (long long)side, sm_encoder_info(e->encoder)->input_px,
-                          sm_encoder_info(e->encoder)->input_px);
     return code;
 }
 
@@ -104,9 +96,9 @@ static enum sm_code prepare_outputs(struct encoding *e, int n_max, struct sm_err
     return code;
 }
 
-static enum sm_code forward(struct encoding *e, int64_t side, int n_max, struct sm_err *err)
+static enum sm_code forward(struct encoding *e, int n_max, struct sm_err *err)
 {
-    size_t step = (size_t)(3 * side * side);
+    size_t step = (size_t)(3 * e->h * e->w);
     for (int64_t at = 0; at < e->n; at += n_max) {
         int n = e->n - at < n_max ? (int)(e->n - at) : n_max;
         sm_encoder_forward(e->encoder, e->workspace, e->x + (size_t)at * step, n);
@@ -134,15 +126,17 @@ static void release(struct encoding *e)
 
 int sm_cmd_encode(int argc, char **argv)
 {
-    const char *encoder = NULL, *config = NULL, *input = NULL, *out = NULL, *taps = "tokens";
-    const char *kernels = "blas";
+    const char *encoder = NULL, *config_path = NULL, *key = NULL, *preset = NULL;
+    const char *input = NULL, *out = NULL, *taps = "tokens", *kernels = "blas";
     const struct sm_option options[] = {
         {"encoder", "FILE", "checkpoint", &encoder, .required = true},
-        {"config", "FILE", "JSON: prefix, input_px, heads, norm_eps", &config},
-        {"input", "FILE", "safetensors with x [n, 3, side, side], normalised", &input,
+        {"config", "FILE", "JSON: what tensors do not tell (README, Encoders)", &config_path},
+        {"key", "NAME", "which encoder of the file, e.g. teacher", &key},
+        {"preset", "NAME", "a known encoder, e.g. dino-vits16", &preset},
+        {"input", "FILE", "safetensors with x [n, 3, height, width], normalised", &input,
          .required = true},
         {"out", "FILE", "safetensors to write, one [n, rows, dim] per tap", &out, .required = true},
-        {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N; commas between", &taps},
+        {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N, stage.N, …; commas between", &taps},
         {"kernels", "NAME", "blas (default) or ref", &kernels},
         {0},
     };
@@ -155,17 +149,19 @@ int sm_cmd_encode(int argc, char **argv)
 
     struct sm_err err = {0};
     struct encoding e = {0};
-    int64_t side = 0;
+    struct sm_encoder_config config;
     enum sm_code code = split_taps(&e, taps, &err);
     if (code == SM_OK)
-        code = read_input(&e, &side, input, &err);
+        code = read_input(&e, input, &err);
+    if (code == SM_OK)
+        code = sm_read_encoder_config(&config, config_path, key, preset, encoder, &err);
     int n_max = e.n < SM_VIEWS_CHUNK ? (int)e.n : SM_VIEWS_CHUNK;
     if (code == SM_OK)
-        code = open_encoder(&e, side, encoder, config, kernels, &err);
+        code = open_encoder(&e, encoder, &config, kernels, &err);
     if (code == SM_OK)
         code = prepare_outputs(&e, n_max, &err);
     if (code == SM_OK)
-        code = forward(&e, side, n_max, &err);
+        code = forward(&e, n_max, &err);
     if (code == SM_OK)
         code = sm_safetensors_write(out, e.out, e.taps_count, &err);
     release(&e);

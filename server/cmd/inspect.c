@@ -12,28 +12,27 @@ static json_t *shape_json(const struct sm_tensor *t)
     return shape;
 }
 
-static json_t *tensors_json(const struct sm_ckpt *ckpt)
+/* `encoder` NULL: nothing is used. */
+static json_t *tensors_json(const struct sm_ckpt *ckpt, const struct sm_encoder *encoder)
 {
     json_t *tensors = json_array();
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *t = sm_ckpt_at(ckpt, i);
         json_array_append_new(
-            tensors, json_pack("{s:s?, s:s, s:o, s:I}", "name", t->name, "dtype",
+            tensors, json_pack("{s:s?, s:s, s:o, s:I, s:b}", "name", t->name, "dtype",
                                sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
-                               (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype))));
+                               (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)), "used",
+                               (int)(encoder && sm_encoder_uses(encoder, i))));
     }
     return tensors;
 }
 
 static json_t *encoder_json(const struct sm_encoder *encoder)
 {
-    const struct sm_encoder_info *i = sm_encoder_info(encoder);
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:I, s:I, s:s, s:o}",
-                     "family", i->family, "dialect", i->dialect, "prefix", i->prefix, "input_px",
-                     i->input_px, "tokens", i->tokens, "dim", i->dim, "heads", i->heads, "blocks",
-                     i->blocks, "has_cls", i->has_cls, "norm_eps", i->norm_eps, "parameters",
-                     (json_int_t)i->parameters, "multiply_adds", (json_int_t)i->multiply_adds,
-                     "kernels", i->kernels, "graph", sm_encoder_graph(encoder));
+    json_t *out = sm_encoder_json(encoder);
+    if (out)
+        json_object_set_new(out, "graph", sm_encoder_graph(encoder));
+    return out;
 }
 
 static void print_shape(const json_t *shape)
@@ -50,16 +49,31 @@ static void print_shape(const json_t *shape)
     printf(" %-16s", *text ? text : "scalar");
 }
 
+/* "+" stands before what the encoder is made of. */
 static void print_tensors(const json_t *tensors)
 {
     size_t i;
     json_t *t;
     json_array_foreach(tensors, i, t)
     {
-        printf("  %-5s", json_string_value(json_object_get(t, "dtype")));
+        printf("%s %-5s", json_is_true(json_object_get(t, "used")) ? "+" : " ",
+               json_string_value(json_object_get(t, "dtype")));
         print_shape(json_object_get(t, "shape"));
         const char *name = json_string_value(json_object_get(t, "name"));
         printf(" %s\n", name ? name : "(name is no UTF-8)");
+    }
+}
+
+static void print_choices(const json_t *choices)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach(choices, i, c)
+    {
+        printf("  %-12s %-12s %s: %s\n", json_string_value(json_object_get(c, "name")),
+               json_string_value(json_object_get(c, "value")),
+               json_string_value(json_object_get(c, "source")),
+               json_string_value(json_object_get(c, "why")));
     }
 }
 
@@ -94,13 +108,19 @@ static void print_text(const json_t *doc, const struct sm_encoder *encoder)
         return;
     }
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
-    printf("\nencoder: %s, %s names%s%s, input %dx%d, %d tokens of %d", i->family, i->dialect,
-           *i->prefix ? " under " : "", i->prefix, i->input_px, i->input_px, i->tokens, i->dim);
-    if (i->heads)
-        printf(", %d heads, LayerNorm eps %g", i->heads, i->norm_eps);
+    const json_t *described = json_object_get(doc, "encoder");
+    printf("\nencoder: %s, %s names%s%s, input %dx%d, %d tokens of %d%s", i->family, i->dialect,
+           *i->prefix ? " under " : "", i->prefix, i->input_h_px, i->input_w_px, i->tokens, i->dim,
+           i->has_cls ? " with CLS" : "");
+    if (i->registers)
+        printf(" and %d registers", i->registers);
     printf("\n%lld parameters, %lld multiply-adds per image\n", (long long)i->parameters,
            (long long)i->multiply_adds);
-    print_graph(json_object_get(json_object_get(doc, "encoder"), "graph"));
+    if (i->nonfinite)
+        printf("warning: %lld of the weights are NaN or infinite\n", (long long)i->nonfinite);
+    printf("\nwhat tensors alone do not tell, and who decided it:\n");
+    print_choices(json_object_get(described, "choices"));
+    print_graph(json_object_get(described, "graph"));
 }
 
 static enum sm_code inspect(const char *path, const struct sm_encoder_config *config, bool as_json,
@@ -115,7 +135,7 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     sm_encoder_open(&encoder, ckpt, config, "blas", &reason);
     json_t *doc =
         json_pack("{s:s?, s:s, s:s, s:o, s:o}", "file", path, "format", sm_ckpt_format(ckpt),
-                  "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt), "encoder",
+                  "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt, encoder), "encoder",
                   encoder ? encoder_json(encoder) : json_null());
     if (doc && !encoder)
         json_object_set_new(doc, "reason", json_string(reason.text));
@@ -133,18 +153,22 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
 
 int sm_cmd_inspect(int argc, char **argv)
 {
-    const char *config_path = NULL, *as_json = NULL;
+    const char *config_path = NULL, *key = NULL, *preset = NULL, *presets = NULL, *as_json = NULL;
     const struct sm_option options[] = {
-        {"config", "FILE", "JSON: prefix, input_px, heads, norm_eps", &config_path},
+        {"config", "FILE", "JSON: what tensors do not tell (README, Encoders)", &config_path},
+        {"key", "NAME", "which encoder of the file, e.g. teacher", &key},
+        {"preset", "NAME", "a known encoder, e.g. dino-vits16", &preset},
+        {"presets", NULL, "list the presets instead", &presets},
         {"json", NULL, "one JSON line instead of text", &as_json},
         {0},
     };
     const struct sm_usage usage = {
         "inspect",
         "FILE",
-        "Lists a checkpoint's tensors, the encoder that was recognised and its graph.",
+        "Lists a checkpoint's tensors, the encoder that was recognised, how sure that is, and its "
+        "graph.",
         options,
-        1,
+        0,
         1};
     char **paths;
     int result = sm_usage_read(&paths, &usage, argc, argv);
@@ -152,12 +176,17 @@ int sm_cmd_inspect(int argc, char **argv)
         return result;
 
     struct sm_err err = {0};
-    struct sm_encoder_config config = {0};
-    json_t *node = NULL;
-    enum sm_code code = config_path ? sm_json_read_file(&node, config_path, &err) : SM_OK;
-    if (code == SM_OK)
-        code = sm_encoder_config_parse(&config, node, "", &err);
-    json_decref(node);
+    struct sm_encoder_config config;
+    for (size_t i = 0; presets && sm_encoder_preset(i); i++)
+        puts(sm_encoder_preset(i));
+    if (presets)
+        return SM_EXIT_OK;
+    if (!paths[0]) {
+        fprintf(stderr, "sslmem inspect: FILE is missing\n");
+        return SM_EXIT_USAGE;
+    }
+    enum sm_code code =
+        sm_read_encoder_config(&config, config_path, key, preset, paths[0], &err);
     if (code == SM_OK)
         code = inspect(paths[0], &config, as_json != NULL, &err);
     return code == SM_OK ? SM_EXIT_OK : sm_fail("inspect", &err);

@@ -121,6 +121,26 @@ enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *er
     return code;
 }
 
+enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *config_path,
+                                    const char *key, const char *preset, const char *ckpt_path,
+                                    struct sm_err *err)
+{
+    json_t *node = NULL;
+    enum sm_code code = config_path ? sm_json_read_file(&node, config_path, err) : SM_OK;
+    if (code == SM_OK && !node)
+        node = json_object();
+    if (code == SM_OK && key)
+        json_object_set_new(node, "key", json_string(key));
+    if (code == SM_OK && preset)
+        json_object_set_new(node, "preset", json_string(preset));
+    if (code == SM_OK)
+        code = sm_encoder_config_parse(out, node, "", err);
+    if (code == SM_OK)
+        code = sm_encoder_config_complete(out, ckpt_path, err);
+    json_decref(node);
+    return code;
+}
+
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err)
 {

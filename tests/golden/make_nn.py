@@ -10,7 +10,7 @@ models/MAE/model.py of sprintml/MemorizationSSL; tests/golden/encoders holds cas
 Weights are random: LayerNorm and BatchNorm weights around 1, biases and running means sd 0.1, running variances 0.5 to 1.5,
 patch embedding, positions and tokens sd 0.02 (so that the LayerNorm eps matters), matrices sd 1/sqrt(fan-in).
 
-A case has the files of tests/golden/encoders: checkpoint, config.json (the part that the test reads), input.safetensors (x)
+A case has the files of tests/golden/encoders: checkpoint, case.json (the part that the test reads), input.safetensors (x)
 and expected.safetensors (outputs, image first; maps as [image, position, channel]).
 """
 import json
@@ -210,7 +210,7 @@ def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, exp
     safetensors(folder / "expected.safetensors", out)
     config = {"case": name, "model": model or {},
               "checkpoint": {"file": file, "wrapper_key": None, "prefix": "", **(checkpoint or {})}}
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "case.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
 def resnets():
