@@ -16,7 +16,7 @@ enum sm_code sm_file_map(struct sm_file *out, const char *path, int64_t bytes_ma
                          struct sm_err *err)
 {
     *out = (struct sm_file){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
     if (fd < 0)
         return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%s: %s", path,
                           strerror(errno));

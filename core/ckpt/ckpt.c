@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first that knows the file by its beginning. */
 static const struct sm_ckpt_format *const formats[] = {
-    &sm_ckpt_format_torch, &sm_ckpt_format_torch_legacy,
-    &sm_ckpt_format_safetensors, /* last: its mark is one byte */
+    &sm_ckpt_format_npz, /* a zip file too, of its own kind */
+    &sm_ckpt_format_torch,  &sm_ckpt_format_torch_legacy, &sm_ckpt_format_torch_tar,
+    &sm_ckpt_format_shards, &sm_ckpt_format_safetensors, /* last: its mark is one byte */
 };
 
 enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
@@ -38,30 +40,81 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
     return SM_OK;
 }
 
-enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, struct sm_err *err)
+/* Makes room for one tensor more. */
+static enum sm_code grow(struct sm_ckpt *ckpt, struct sm_err *err)
 {
+    size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;
+    struct sm_tensor *tensors;
+    struct sm_place *places;
+
+    if (ckpt->tensors_count < ckpt->tensors_room)
+        return SM_OK;
+    tensors = realloc(ckpt->tensors, room * sizeof *tensors);
+    if (tensors != NULL)
+        ckpt->tensors = tensors;
+    places = realloc(ckpt->places, room * sizeof *places);
+    if (places != NULL)
+        ckpt->places = places;
+    if (tensors == NULL || places == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", room);
+    ckpt->tensors_room = room;
+    return SM_OK;
+}
+
+enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
+                         const struct sm_place *place, struct sm_err *err)
+{
+    size_t count = ckpt->tensors_count;
+    enum sm_code code;
     char *name;
 
-    if (ckpt->tensors_count == SM_CKPT_TENSORS_MAX)
+    if (count == SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "more than %d tensors", SM_CKPT_TENSORS_MAX);
     if (strlen(tensor->name) > SM_CKPT_NAME_MAX)
         return sm_err_set(err, SM_LIMIT, "tensor %.96s...: name of %zu bytes, limit %d",
                           tensor->name, strlen(tensor->name), SM_CKPT_NAME_MAX);
-    if (ckpt->tensors_count == ckpt->tensors_room) {
-        size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;
-        struct sm_tensor *tensors = realloc(ckpt->tensors, room * sizeof *tensors);
-
-        if (tensors == NULL)
-            return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", room);
-        ckpt->tensors = tensors;
-        ckpt->tensors_room = room;
-    }
+    code = grow(ckpt, err);
+    if (code != SM_OK)
+        return code;
     name = strdup(tensor->name);
     if (name == NULL)
         return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s", tensor->name);
-    ckpt->tensors[ckpt->tensors_count] = *tensor;
-    ckpt->tensors[ckpt->tensors_count++].name = name;
+    ckpt->tensors[count] = *tensor;
+    ckpt->tensors[count].name = name;
+    ckpt->places[count] = *place;
+    ckpt->tensors_count++;
     return SM_OK;
+}
+
+void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, float *out)
+{
+    const struct sm_place *place = &ckpt->places[index];
+
+    sm_view_read(out, ckpt->bytes + place->at, &ckpt->tensors[index], &place->view);
+}
+
+bool sm_ckpt_is_text(const char *name, size_t name_count)
+{
+    const uint8_t *at = (const uint8_t *)name, *end = at + name_count;
+
+    while (at < end) {
+        int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
+        uint32_t point;
+
+        if (*at == 0 || *at > 0xf4 || more < 0 || end - at <= more)
+            return false;
+        point = more == 0 ? *at : *at & (0x3fu >> more);
+        for (int i = 1; i <= more; i++) {
+            if ((at[i] & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | (at[i] & 0x3fu);
+        }
+        if ((more == 2 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) ||
+            (more == 3 && (point < 0x10000 || point > 0x10ffff)))
+            return false;
+        at += more + 1;
+    }
+    return true;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -105,18 +158,21 @@ static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
 
     ckpt->format = recognise(ckpt->bytes, ckpt->bytes_count);
     if (ckpt->format == NULL)
-        return sm_err_set(err, SM_UNSUPPORTED,
-                          "%zu bytes that are neither safetensors nor a PyTorch zip file",
-                          ckpt->bytes_count);
+        return sm_err_set(
+            err, SM_UNSUPPORTED,
+            "%zu bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards",
+            ckpt->bytes_count);
     code = ckpt->format->open(ckpt, err);
     if (code == SM_OK)
         code = index_names(ckpt, err);
-    if (code == SM_OK)
+    if (code == SM_OK && ckpt->digest[0] == '\0')
         sm_sha256_hex(ckpt->digest, ckpt->bytes, ckpt->bytes_count);
     return code;
 }
 
-enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err)
+/* `others`: whether the file may name files beside it. */
+static enum sm_code open_path(struct sm_ckpt **out, const char *path, bool others,
+                              struct sm_err *err)
 {
     struct sm_ckpt *ckpt;
     enum sm_code code;
@@ -130,13 +186,25 @@ enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err 
         goto out;
     ckpt->bytes = ckpt->file.bytes;
     ckpt->bytes_count = ckpt->file.bytes_count;
+    ckpt->path = others ? path : NULL;
     code = open_mapped(ckpt, err);
+    ckpt->path = NULL;
 out:
     if (code == SM_OK)
         *out = ckpt;
     else
         sm_ckpt_close(ckpt);
     return code;
+}
+
+enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err)
+{
+    return open_path(out, path, true, err);
+}
+
+enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err)
+{
+    return open_path(out, path, false, err);
 }
 
 enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t bytes_count,
@@ -166,11 +234,12 @@ void sm_ckpt_close(struct sm_ckpt *ckpt)
 {
     if (ckpt == NULL)
         return;
-    if (ckpt->format != NULL)
+    if (ckpt->format != NULL && ckpt->format->close != NULL)
         ckpt->format->close(ckpt->state);
     for (size_t i = 0; i < ckpt->tensors_count; i++)
         free((char *)ckpt->tensors[i].name);
     free(ckpt->tensors);
+    free(ckpt->places);
     free(ckpt->by_name);
     sm_file_release(&ckpt->file);
     free(ckpt);
@@ -223,5 +292,8 @@ enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, 
     assert(tensor >= ckpt->tensors && index < ckpt->tensors_count);
     if (tensor->count == 0)
         return SM_OK;
-    return ckpt->format->read(ckpt, index, out, err);
+    if (ckpt->format->read != NULL)
+        return ckpt->format->read(ckpt, index, out, err);
+    sm_ckpt_read_place(ckpt, index, out);
+    return SM_OK;
 }

@@ -18,7 +18,8 @@
 #define STEPS_BASE  (1u << 20) /* plus STEPS_ITEM for each item of the pickle */
 #define STEPS_ITEM  4u
 #define SOURCES_MAX 3
-#define BUFFERS     1 /* place of _buffers among a module's sources */
+#define BRIEF       48 /* bytes of a module's or function's name in a text */
+#define BUFFERS     1  /* place of _buffers among a module's sources */
 
 struct frame {
     uint32_t owner; /* the value that is on the path */
@@ -71,31 +72,6 @@ static enum sm_code spend(struct walk *walk, uint32_t steps)
     return SM_OK;
 }
 
-/* RFC 3629, without NUL: what JSON and C strings both can hold. */
-static bool is_text(const char *name, size_t count)
-{
-    const uint8_t *at = (const uint8_t *)name, *end = at + count;
-
-    while (at < end) {
-        int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
-        uint32_t point;
-
-        if (*at == 0 || *at > 0xf4 || more < 0 || end - at <= more)
-            return false;
-        point = more == 0 ? *at : *at & (0x3fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((at[i] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (at[i] & 0x3fu);
-        }
-        if ((more == 2 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) ||
-            (more == 3 && (point < 0x10000 || point > 0x10ffff)))
-            return false;
-        at += more + 1;
-    }
-    return true;
-}
-
 /* Makes walk->name the prefix of the frame and, after a dot, `part`. */
 static enum sm_code extend_name(struct walk *walk, const struct frame *frame, const char *part,
                                 size_t part_count)
@@ -120,7 +96,7 @@ static enum sm_code report(struct walk *walk, uint32_t args)
 {
     if (walk->frames_count == 0)
         return walk->found(walk->context, "tensor", args, walk->err);
-    if (!is_text(walk->name, walk->name_count))
+    if (!sm_ckpt_is_text(walk->name, walk->name_count))
         return sm_err_set(walk->err, SM_CORRUPT, "the name of tensor %.96s is not UTF-8 text",
                           walk->name);
     return walk->found(walk->context, walk->name, args, walk->err);
@@ -202,11 +178,39 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     return enter(walk, frame);
 }
 
-static enum sm_code role_of(struct walk *walk, uint32_t callable, enum role *out)
+/* Whether a storage is among the arguments of a call: what it gives would be made of it. */
+static enum sm_code takes_storage(struct walk *walk, uint32_t args, bool *out)
+{
+    const struct sm_pickle *pickle = walk->pickle;
+    const struct sm_value *tuple = &pickle->values[args];
+    enum sm_code code = SM_OK;
+
+    *out = false;
+    if (tuple->kind == SM_VALUE_TUPLE)
+        code = spend(walk, tuple->as.items.count);
+    for (uint32_t link = first_link(pickle, args); code == SM_OK && link != 0 && !*out;
+         link = pickle->links[link].next) {
+        const struct sm_value *item = &pickle->values[pickle->links[link].value];
+
+        *out = item->kind == SM_VALUE_PERSISTENT &&
+               sm_pickle_is_text(pickle, sm_pickle_item(pickle, item->as.id, 0), "storage");
+    }
+    return code;
+}
+
+static int brief(struct sm_slice slice)
+{
+    return (int)(slice.count < BRIEF ? slice.count : BRIEF);
+}
+
+/* What calling `callable` with `args` would give. */
+static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args, enum role *out)
 {
     const struct sm_pickle *pickle = walk->pickle;
     const struct sm_value *v = &pickle->values[callable];
     const char prefix[] = "_rebuild_";
+    enum sm_code code;
+    bool taken;
 
     *out = ROLE_OBJECT;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
@@ -219,10 +223,19 @@ static enum sm_code role_of(struct walk *walk, uint32_t callable, enum role *out
         v->as.global.name.count >= sizeof prefix - 1 &&
         memcmp(sm_slice_text(pickle, v->as.global.name), prefix, sizeof prefix - 1) == 0)
         return sm_err_set(walk->err, SM_UNSUPPORTED, "tensor %.96s: kind %.*s is not supported",
-                          walk->name,
-                          (int)(v->as.global.name.count < 64 ? v->as.global.name.count : 64),
+                          walk->name, brief(v->as.global.name),
                           sm_slice_text(pickle, v->as.global.name));
-    return SM_OK;
+    code = takes_storage(walk, args, &taken);
+    if (code != SM_OK || !taken)
+        return code;
+    if (v->kind != SM_VALUE_GLOBAL)
+        return sm_err_set(walk->err, SM_UNSUPPORTED,
+                          "tensor %.96s is made by something that is no known function",
+                          walk->name);
+    return sm_err_set(walk->err, SM_UNSUPPORTED,
+                      "tensor %.96s is made by %.*s.%.*s, which is no known function", walk->name,
+                      brief(v->as.global.module), sm_slice_text(pickle, v->as.global.module),
+                      brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
 }
 
 /* Looks at a value called walk->name: reports it, enters it or ignores it. */
@@ -242,11 +255,11 @@ static enum sm_code visit(struct walk *walk, uint32_t value)
             return SM_OK;
         callable = pickle->values[value].as.object.callable;
         args = pickle->values[value].as.object.args;
-        code = role_of(walk, callable, &role);
+        code = role_of(walk, callable, args, &role);
         if (code == SM_OK && role == ROLE_CALL) {
             callable = sm_pickle_item(pickle, args, 0);
             args = sm_pickle_item(pickle, args, 2);
-            code = role_of(walk, callable, &role);
+            code = role_of(walk, callable, args, &role);
         }
         if (code == SM_OK && role == ROLE_TENSOR)
             return report(walk, args);

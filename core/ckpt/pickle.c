@@ -520,6 +520,7 @@ enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t
     if (code == SM_OK) {
         *out = (struct sm_pickle){
             .bytes = bytes,
+            .bytes_count = m.at,
             .values = m.values.items,
             .links = m.links.items,
             .values_count = m.values.count,

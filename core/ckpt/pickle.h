@@ -74,6 +74,7 @@ struct sm_link {
 
 struct sm_pickle {
     const uint8_t *bytes;
+    size_t bytes_count;      /* up to and with its STOP: what follows is not the pickle's */
     struct sm_value *values; /* 0 is None */
     struct sm_link *links;   /* 0 is not used */
     uint32_t values_count, links_count;

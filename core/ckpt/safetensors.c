@@ -8,7 +8,7 @@
  * product times element) and all of them together: sorted by offset they must start at byte 0 of
  * the data, touch each other, and end with the file. So no byte of the file is outside a tensor,
  * none is in two, and what reading takes is bounded by the file. Tensors are listed in the order of
- * their bytes; reading converts straight out of the mapping. Fields of an entry that the format
+ * their bytes. Fields of an entry that the format
  * does not know are ignored, as its reference implementation does. */
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +26,6 @@ struct span {
     struct sm_tensor tensor; /* its name is the header's */
     uint64_t begin, end;     /* in the data */
     size_t order;            /* in the header: empty tensors keep their order */
-};
-
-struct state {
-    uint64_t data_at;
-    uint64_t *begins; /* [tensors_count], in the data */
 };
 
 static uint64_t load_u64(const uint8_t *bytes)
@@ -150,9 +145,9 @@ static enum sm_code check_cover(const struct span *spans, size_t count, uint64_t
     return SM_OK;
 }
 
-static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, struct sm_err *err)
+static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, uint64_t data_at,
+                                 struct sm_err *err)
 {
-    struct state *state = ckpt->state;
     size_t count = json_object_size(header) - (json_object_get(header, METADATA) != NULL);
     struct span *spans = NULL;
     enum sm_code code = SM_OK;
@@ -163,25 +158,24 @@ static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, str
     if (count > SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "%zu tensors, limit is %d", count, SM_CKPT_TENSORS_MAX);
     spans = calloc(count + 1, sizeof *spans);
-    state->begins = calloc(count + 1, sizeof *state->begins);
-    if (spans == NULL || state->begins == NULL) {
-        code = sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", count);
-        goto out;
-    }
+    if (spans == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", count);
     json_object_foreach((json_t *)(uintptr_t)header, name, entry)
     {
         if (strcmp(name, METADATA) == 0)
             continue;
         spans[filled].order = filled;
-        code = parse_entry(&spans[filled++], name, entry, state->data_at, ckpt->bytes_count, err);
+        code = parse_entry(&spans[filled++], name, entry, data_at, ckpt->bytes_count, err);
         if (code != SM_OK)
             goto out;
     }
     qsort(spans, count, sizeof *spans, compare_spans);
-    code = check_cover(spans, count, state->data_at, ckpt->bytes_count, err);
+    code = check_cover(spans, count, data_at, ckpt->bytes_count, err);
     for (size_t i = 0; code == SM_OK && i < count; i++) {
-        state->begins[i] = spans[i].begin;
-        code = sm_ckpt_add(ckpt, &spans[i].tensor, err);
+        struct sm_place place = {.at = data_at + spans[i].begin};
+
+        sm_view_dense(&place.view, &spans[i].tensor, false);
+        code = sm_ckpt_add(ckpt, &spans[i].tensor, &place, err);
     }
 out:
     free(spans);
@@ -191,7 +185,6 @@ out:
 static enum sm_code open_safetensors(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     uint64_t header_count = load_u64(ckpt->bytes);
-    struct state *state;
     struct sm_err json_err;
     json_t *header = NULL;
     enum sm_code code;
@@ -202,45 +195,20 @@ static enum sm_code open_safetensors(struct sm_ckpt *ckpt, struct sm_err *err)
     if (header_count > SM_CKPT_HEADER_MAX)
         return sm_err_set(err, SM_LIMIT, "safetensors header has %llu bytes, limit is %u",
                           (unsigned long long)header_count, SM_CKPT_HEADER_MAX);
-    ckpt->state = state = calloc(1, sizeof *state);
-    if (state == NULL)
-        return sm_err_set(err, SM_NOMEM, "no memory for a safetensors file");
-    state->data_at = HEADER_AT + header_count;
     code = sm_json_parse(&header, ckpt->bytes + HEADER_AT, header_count, SM_CKPT_HEADER_MAX,
                          HEADER_DEPTH_MAX, &json_err);
     if (code != SM_OK)
         return sm_err_set(err, code, "safetensors header: %.200s", json_err.text);
-    code = list_tensors(ckpt, header, err); /* begins with a brace: an object */
+    /* Begins with a brace: an object. */
+    code = list_tensors(ckpt, header, HEADER_AT + header_count, err);
     json_decref(header);
     return code;
-}
-
-static enum sm_code read_tensor(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
-{
-    const struct state *state = ckpt->state;
-    const struct sm_tensor *tensor = &ckpt->tensors[index];
-
-    (void)err;
-    sm_dtype_convert(out, ckpt->bytes + state->data_at + state->begins[index], tensor->dtype,
-                     (size_t)tensor->count, sm_dtype_bytes(tensor->dtype));
-    return SM_OK;
-}
-
-static void close_safetensors(void *opaque)
-{
-    struct state *state = opaque;
-
-    if (state != NULL)
-        free(state->begins);
-    free(state);
 }
 
 const struct sm_ckpt_format sm_ckpt_format_safetensors = {
     .name = "safetensors",
     .sniff = sniff,
     .open = open_safetensors,
-    .read = read_tensor,
-    .close = close_safetensors,
 };
 
 static enum sm_code measure_out(struct sm_tensor *measured, const struct sm_tensor_out *tensor,

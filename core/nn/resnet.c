@@ -1,296 +1,593 @@
-/* ResNet: everything is read off the tensors. Block counts are the highest index of each stage,
- * bottlenecks have a conv3, widths are shapes, and the stem follows from the size of conv1.
+/* ResNets: all that tensors can tell is read off them. Block counts are how many there are of each
+ * stage, bottlenecks have a conv3, widths and groups are shapes, and the stem follows from the size
+ * of conv1. What they cannot tell is the configuration's or a guess, and is recorded: the input
+ * size, the padding of a 3x3 stem and which convolution of a bottleneck has the stride.
  *
- * Batch normalisation of inference is an affine map per channel, so it is folded into the
- * convolution before it, in double: weight * s and beta - mean * s with s = gamma / sqrt(var +
- * 1e-5). Residual and ReLU then ride in the epilogue of a block's last convolution, and one block
- * is two to four nodes. */
-#include <math.h>
+ *   stem        imagenet   conv1 7x7 / 2, max pooling 3x3 / 2          torchvision models/resnet.py
+ *               cifar      conv1 3x3                                   nothing to pool at 32 pixels
+ *               clip       conv1 3x3 / 2, conv2, conv3, mean of 2x2    openai/CLIP clip/model.py
+ *   block       basic      3x3 / s, 3x3
+ *               v1.5       1x1, 3x3 / s, 1x1                           torchvision, most others
+ *               v1         1x1 / s, 3x3, 1x1                           He et al. 2016, Caffe
+ *               clip       1x1, 3x3, mean of s x s, 1x1
+ *   shortcut    identity   where the shape stays
+ *               option B   1x1 / s with batch normalisation, "downsample" or, in CIFAR code,
+ *                          "shortcut"; clip: mean of s x s, then 1x1
+ *               option A   every s-th row and column, zero channels on both sides
+ *                          (akamaster/pytorch_resnet_cifar10): a file without any projection
+ *   pooling     mean       of the map
+ *               attention  clip: the mean asks the positions, 32 pixels a side each
+ *
+ * Batch normalisation of inference is an affine map per channel and is folded into the convolution
+ * before it (layers.c). Residual and ReLU then ride in the epilogue of a block's last convolution,
+ * and one block is two to four nodes. The shortcut of option A is a 1x1 convolution with ones on a
+ * shifted diagonal: it costs some multiplications, is exact, and needs no kernel of its own.
+ *
+ * Both ways through a block agree in rows and columns whatever the input: 3x3 / s with padding 1,
+ * 1x1 / s and the means of s x s round alike. That they agree in channels is checked here, on the
+ * shape of the projection, as is the position table on the size of the map. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/nn/build.h"
 
-#define BN_EPS 1e-5
+#define STAGES_MAX    4
+#define CIFAR_PX      32
+#define IMAGENET_PX   224
+#define CLIP_STRIDE   32 /* pixels per position of the attention pool's table */
+#define CLIP_HEAD_DIM 64
+#define PLACE_BYTES   32   /* "layer4.35." */
+#define PADDED_MAX    4096 /* channels of a shortcut of option A; the published have 64 */
+
+struct pool {
+    enum sm_kernel kernel;
+    int32_t k, stride, pad;
+};
+
+enum stem_kind { STEM_IMAGENET, STEM_CIFAR, STEM_CLIP };
+
+struct stem {
+    int convs;
+    int32_t k, stride, pad; /* of the first convolution; more are 3x3 */
+    struct pool pool;       /* k 0: none */
+};
+
+static const struct stem stems[] = {
+    [STEM_IMAGENET] = {1, 7, 2, 3, {SM_KERNEL_MAXPOOL, 3, 2, 1}},
+    [STEM_CIFAR] = {1, 3, 1, 1, {0}},
+    [STEM_CLIP] = {3, 3, 2, 1, {SM_KERNEL_AVGPOOL, 2, 2, 0}},
+};
+
+enum block_kind { BLOCK_BASIC, BLOCK_V1, BLOCK_V15, BLOCK_CLIP };
+
+struct block {
+    int convs;
+    int32_t k[3];
+    int strided; /* which convolution, from 1, has the stride … */
+    bool pools;  /* … or is followed by the mean instead */
+};
+
+static const struct block blocks[] = {
+    [BLOCK_BASIC] = {2, {3, 3, 0}, 1, false},
+    [BLOCK_V1] = {3, {1, 3, 1}, 1, false},
+    [BLOCK_V15] = {3, {1, 3, 1}, 2, false},
+    [BLOCK_CLIP] = {3, {1, 3, 1}, 2, true},
+};
 
 struct builder {
     struct sm_graph *graph;
+    struct sm_encoder_info *info;
     struct sm_names *names;
+    const struct sm_encoder_config *config;
     struct sm_err *err;
-    bool bottleneck;
-    int32_t blocks;
+    enum stem_kind stem;
+    const struct block *block;
+    const char *projection; /* what shortcuts are called; NULL: option A, they have no tensors */
+    int32_t groups;         /* of the first convolution that has some; 0: none has */
+    int32_t counts[STAGES_MAX];
 };
 
-struct conv_spec {
-    const char *conv, *bn; /* canonical names without ".weight" */
-    int32_t in, residual;
-    int32_t k, stride, pad;
-    int64_t c_in;
-    enum sm_activation activation;
-};
-
-/* [c, c_in, k, k] -> [k, k, c_in, c], each output channel scaled. */
-static void fold(float *out, const float *weight, const double *scale, size_t c, size_t c_in,
-                 size_t window)
+/* The source of a field of the configuration that is set. */
+static enum sm_source said(const struct builder *b, enum sm_config_field field)
 {
-    for (size_t o = 0; o < c; o++)
-        for (size_t i = 0; i < c_in; i++)
-            for (size_t t = 0; t < window; t++)
-                out[(t * c_in + i) * c + o] =
-                    (float)((double)weight[(o * c_in + i) * window + t] * scale[o]);
+    return (enum sm_source)b->config->source[field];
 }
 
-/* scale = gamma / sqrt(var + eps) and bias = beta - mean * scale of a BatchNorm over c channels. */
-static enum sm_code read_bn(const struct builder *b, double *scale, float *bias, const char *bn,
-                            int64_t c)
+/* Adds a node that only says how to pool. */
+static enum sm_code add_pool(int32_t *index, struct builder *b, const struct pool *pool,
+                             const char *name, int32_t in)
 {
-    static const char *const parts[] = {"weight", "bias", "running_mean", "running_var"};
-    float *part[4] = {0};
-    enum sm_code code = SM_OK;
-    for (size_t i = 0; i < 4 && code == SM_OK; i++) {
-        char name[SM_NODE_NAME + 16];
-        snprintf(name, sizeof name, "%s.%s", bn, parts[i]);
-        code = sm_names_read(b->names, &part[i], name, 1, &c, b->err);
-    }
-    for (int64_t i = 0; i < c && code == SM_OK; i++) {
-        scale[i] = (double)part[0][i] / sqrt((double)part[3][i] + BN_EPS);
-        bias[i] = (float)((double)part[1][i] - (double)part[2][i] * scale[i]);
-    }
-    for (size_t i = 0; i < 4; i++)
-        free(part[i]);
-    return code;
+    struct sm_node node = {.kernel = pool->kernel, .in = in, .residual = SM_NODE_NONE};
+    node.g.k = pool->k;
+    node.g.stride = pool->stride;
+    node.g.pad = pool->pad;
+    snprintf(node.name, sizeof node.name, "%s", name);
+    return sm_graph_add(b->graph, &node, index, b->err);
 }
 
-/* The shape of a convolution's weight, told apart from a grouped one. */
-static enum sm_code check_conv(int64_t *c, const struct builder *b, const char *name,
-                               const struct conv_spec *spec)
+/* The mean of windows of stride x stride. */
+static enum sm_code add_mean_pool(int32_t *index, struct builder *b, const char *name, int32_t in,
+                                  int32_t stride)
 {
-    const struct sm_tensor *t = sm_names_find(b->names, name);
-    if (t && t->rank == 4 && t->shape[1] > 0 && t->shape[1] < spec->c_in &&
-        spec->c_in % t->shape[1] == 0 && t->shape[2] == spec->k && t->shape[3] == spec->k)
-        return sm_err_set(b->err, SM_UNSUPPORTED,
-                          "tensor %s%s is a convolution in %lld groups, only 1 is supported",
-                          b->names->prefix, name, (long long)(spec->c_in / t->shape[1]));
-    enum sm_code code = sm_names_expect(&t, b->names, name, 4,
-                                        (int64_t[]){-1, spec->c_in, spec->k, spec->k}, b->err);
-    *c = code == SM_OK ? t->shape[0] : 0;
-    return code;
+    const struct pool mean = {SM_KERNEL_AVGPOOL, stride, stride, 0};
+    return add_pool(index, b, &mean, name, in);
 }
 
-static enum sm_code add_conv(int32_t *index, struct builder *b, const struct conv_spec *spec)
-{
-    struct sm_node node = {.kernel = SM_KERNEL_CONV2D, .in = spec->in, .residual = spec->residual};
-    float *weight = NULL;
-    double *scale = NULL;
-    int64_t c = 0;
-    char name[SM_NODE_NAME + 16];
-    size_t window = (size_t)spec->k * (size_t)spec->k;
-    snprintf(name, sizeof name, "%s.weight", spec->conv);
-    enum sm_code code = check_conv(&c, b, name, spec);
-    if (code != SM_OK)
-        return code;
-    code = sm_names_read(b->names, &weight, name, 4, (int64_t[]){c, spec->c_in, spec->k, spec->k},
-                         b->err);
-    if (code != SM_OK)
-        return code;
-    size_t count = (size_t)c * (size_t)spec->c_in * window;
-    scale = malloc((size_t)c * sizeof *scale);
-    node.weight = malloc(count * sizeof *node.weight);
-    node.bias = malloc((size_t)c * sizeof *node.bias);
-    if (!scale || !node.weight || !node.bias) {
-        code = sm_err_set(b->err, SM_NOMEM, "no memory for the %zu weights of %s", count, name);
-        goto out;
-    }
-    code = read_bn(b, scale, node.bias, spec->bn, c);
-    if (code != SM_OK)
-        goto out;
-    fold(node.weight, weight, scale, (size_t)c, (size_t)spec->c_in, window);
-    node.g.c = (int32_t)c;
-    node.g.k = spec->k;
-    node.g.stride = spec->stride;
-    node.g.pad = spec->pad;
-    node.g.activation = spec->activation;
-    node.parameters = (int64_t)count + 2 * c;
-    snprintf(node.name, sizeof node.name, "%s", spec->conv);
-    code = sm_graph_add(b->graph, &node, index, b->err);
-    node.weight = node.bias = NULL;
-out:
-    free(node.weight);
-    free(node.bias);
-    free(weight);
-    free(scale);
-    return code;
-}
-
-/* One convolution of a block, "<block>.conv<nth>" with "<block>.bn<nth>". */
-static enum sm_code add_block_conv(int32_t *index, struct builder *b, const char *block, int nth,
-                                   struct conv_spec *spec)
+/* A convolution "<place>conv<nth>" with "<place>bn<nth>" after it. */
+static enum sm_code add_nth_conv(int32_t *index, struct builder *b, const char *place, int nth,
+                                 struct sm_conv_spec *spec)
 {
     char conv[SM_NODE_NAME], bn[SM_NODE_NAME];
-    snprintf(conv, sizeof conv, "%s.conv%d", block, nth);
-    snprintf(bn, sizeof bn, "%s.bn%d", block, nth);
+    snprintf(conv, sizeof conv, "%sconv%d", place, nth);
+    snprintf(bn, sizeof bn, "%sbn%d", place, nth);
     spec->conv = conv;
     spec->bn = bn;
-    spec->pad = spec->k / 2;
-    spec->c_in = b->graph->nodes[spec->in].g.c;
-    return add_conv(index, b, spec);
+    return sm_add_conv(index, b->graph, b->names, spec, b->err);
 }
 
-/* The other way around a block: a 1x1 projection, or nothing when the shape stays. */
-static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *block, int32_t in,
-                                 int32_t stride, int64_t c)
+/* ---- stem ---- */
+
+static enum sm_code choose_stem(struct builder *b)
 {
-    char conv[SM_NODE_NAME + 16], bn[SM_NODE_NAME], name[SM_NODE_NAME + 32];
-    int64_t c_in = b->graph->nodes[in].g.c;
-    snprintf(conv, sizeof conv, "%s.downsample.0", block);
-    snprintf(bn, sizeof bn, "%s.downsample.1", block);
-    snprintf(name, sizeof name, "%s.weight", conv);
-    if (stride == 1 && c == c_in && !sm_names_find(b->names, name)) {
-        *index = in;
-        return SM_OK;
-    }
-    const struct sm_tensor *weight;
+    int64_t shape[4];
     enum sm_code code =
-        sm_names_expect(&weight, b->names, name, 4, (int64_t[]){c, c_in, 1, 1}, b->err);
+        sm_names_shape(shape, b->names, "conv1.weight", 4, (int64_t[]){-1, 3, -1, -1}, b->err);
     if (code != SM_OK)
         return code;
-    const struct conv_spec spec = {conv, bn, in, SM_NODE_NONE, 1, stride, 0, c_in, SM_ACT_NONE};
-    return add_conv(index, b, &spec);
+    bool unpooled = b->names->dialect->stem_pool == 0;
+    bool clip =
+        sm_names_has(b->names, "conv3.weight") || sm_names_has(b->names, "attnpool.k_proj.weight");
+    b->stem = clip ? STEM_CLIP : shape[3] == 7 ? STEM_IMAGENET : STEM_CIFAR;
+    if (shape[2] == shape[3] && shape[3] == stems[b->stem].k &&
+        !(unpooled && b->stem == STEM_IMAGENET))
+        return SM_OK;
+    return sm_err_set(b->err, SM_UNSUPPORTED,
+                      "tensor %sconv1.weight is a stem of %lldx%lld %s; known are 7x7 with pooling "
+                      "(ImageNet) and 3x3 (CIFAR)",
+                      b->names->prefix, (long long)shape[2], (long long)shape[3],
+                      unpooled ? "without pooling" : "with pooling");
 }
 
-/* Basic: 3x3, 3x3. Bottleneck v1.5: 1x1, 3x3, 1x1. The stride is in the first 3x3. `at`: input,
- * then output node. */
-static enum sm_code add_block(int32_t *at, struct builder *b, const char *block, int32_t stride)
+static int32_t choose_padding(struct builder *b)
 {
-    int convs = b->bottleneck ? 3 : 2, last = *at;
-    int32_t shortcut;
-    char name[SM_NODE_NAME + 16];
-    const struct sm_tensor *weight;
-    enum sm_code code;
-    snprintf(name, sizeof name, "%s.conv%d.weight", block, convs);
-    code = sm_names_expect(&weight, b->names, name, 4, (int64_t[]){-1, -1, -1, -1}, b->err);
-    if (code == SM_OK)
-        code = add_shortcut(&shortcut, b, block, *at, stride, weight->shape[0]);
-    for (int nth = 1; nth <= convs && code == SM_OK; nth++) {
-        bool strided = nth == (b->bottleneck ? 2 : 1);
-        struct conv_spec spec = {.in = last,
-                                 .residual = nth == convs ? shortcut : SM_NODE_NONE,
-                                 .k = b->bottleneck && nth != 2 ? 1 : 3,
-                                 .stride = strided ? stride : 1,
-                                 .activation = SM_ACT_RELU};
-        code = add_block_conv(&last, b, block, nth, &spec);
-    }
-    *at = last;
-    return code;
+    int32_t pad = b->config->stem_pad;
+    if (b->stem != STEM_CIFAR)
+        return stems[b->stem].pad;
+    if (pad)
+        sm_choose(b->info, "stem_pad", said(b, SM_CONFIG_STEM_PAD), "as configured", "%d",
+                  (int)pad);
+    else
+        sm_choose(b->info, "stem_pad", SM_SOURCE_GUESS,
+                  "solo-learn pads by 2 with the same tensors", "%d", (int)stems[b->stem].pad);
+    return pad ? pad : stems[b->stem].pad;
 }
 
 static enum sm_code add_stem(int32_t *at, struct builder *b)
 {
     const struct sm_node layout = {
         .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
-    const struct sm_tensor *weight;
-    int stem_pool = b->names->dialect->stem_pool;
-    enum sm_code code =
-        sm_names_expect(&weight, b->names, "conv1.weight", 4, (int64_t[]){-1, 3, -1, -1}, b->err);
-    if (code != SM_OK)
-        return code;
-    int64_t k = weight->shape[3];
-    bool imagenet = k == 7;
-    if (weight->shape[2] != k || (k != 3 && k != 7) || (imagenet && stem_pool == 0))
-        return sm_err_set(
-            b->err, SM_UNSUPPORTED,
-            "tensor %s is a stem of %lldx%lld %s; known are 7x7 with pooling (ImageNet) "
-            "and 3x3 (CIFAR)",
-            weight->name, (long long)weight->shape[2], (long long)k,
-            stem_pool == 0 ? "without pooling" : "with pooling");
-    code = sm_graph_add(b->graph, &layout, at, b->err);
-    if (code != SM_OK)
-        return code;
-    const struct conv_spec spec = {
-        "conv1",          "bn1", *at,        SM_NODE_NONE, imagenet ? 7 : 3, imagenet ? 2 : 1,
-        imagenet ? 3 : 1, 3,     SM_ACT_RELU};
-    code = add_conv(at, b, &spec);
-    if (code != SM_OK || !imagenet)
-        return code;
-    const struct sm_node pool = {.kernel = SM_KERNEL_MAXPOOL,
-                                 .in = *at,
-                                 .residual = SM_NODE_NONE,
-                                 .g = {.k = 3, .stride = 2, .pad = 1},
-                                 .name = "maxpool"};
-    return sm_graph_add(b->graph, &pool, at, b->err);
+    const struct stem *stem = &stems[b->stem];
+    int32_t pad = choose_padding(b);
+    enum sm_code code = sm_graph_add(b->graph, &layout, at, b->err);
+    for (int nth = 1; nth <= stem->convs && code == SM_OK; nth++) {
+        struct sm_conv_spec spec = {.in = *at,
+                                    .residual = SM_NODE_NONE,
+                                    .k = nth == 1 ? stem->k : 3,
+                                    .stride = nth == 1 ? stem->stride : 1,
+                                    .pad = nth == 1 ? pad : 1,
+                                    .activation = SM_ACT_RELU};
+        code = add_nth_conv(at, b, "", nth, &spec);
+    }
+    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, "pool", *at) : code;
 }
 
-static enum sm_code add_stage(int32_t *at, struct builder *b, int stage, int32_t blocks)
+/* ---- input size ---- */
+
+static int32_t square_root(int64_t n)
+{
+    int32_t root = 0;
+    while (root < SM_INPUT_MAX_PX && (int64_t)(root + 1) * (root + 1) <= n)
+        root++;
+    return root;
+}
+
+/* The attention pool has one row for the mean and one for each position of a square map. */
+static enum sm_code choose_clip_input(struct builder *b)
+{
+    static const char table[] = "attnpool.positional_embedding";
+    const struct sm_encoder_config *config = b->config;
+    int64_t shape[2];
+    enum sm_code code = sm_names_shape(shape, b->names, table, 2, (int64_t[]){-1, -1}, b->err);
+    if (code != SM_OK)
+        return code;
+    int32_t side = square_root(shape[0] - 1), px = side * CLIP_STRIDE;
+    if (side < 1 || (int64_t)side * side != shape[0] - 1)
+        return sm_err_set(b->err, SM_UNSUPPORTED,
+                          "tensor %s%s has %lld rows, expected one more than a square number",
+                          b->names->prefix, table, (long long)shape[0]);
+    if (px > SM_INPUT_MAX_PX)
+        return sm_err_set(b->err, SM_LIMIT, "tensor %s%s is for %d pixels a side, most is %d",
+                          b->names->prefix, table, (int)px, SM_INPUT_MAX_PX);
+    if (config->input_h_px && (config->input_h_px != px || config->input_w_px != px))
+        return sm_err_set(b->err, SM_INVALID,
+                          "\"input_px\" is %dx%d, but tensor %s%s is for %dx%d pixels",
+                          (int)config->input_h_px, (int)config->input_w_px, b->names->prefix, table,
+                          (int)px, (int)px);
+    b->graph->input_h_px = b->graph->input_w_px = px;
+    sm_choose(b->info, "input_px", SM_SOURCE_TENSORS,
+              "32 for each position of the attention pool's table", "%d", (int)px);
+    return SM_OK;
+}
+
+static enum sm_code choose_input(struct builder *b)
+{
+    int32_t px = b->stem == STEM_CIFAR ? CIFAR_PX : IMAGENET_PX;
+    if (b->stem == STEM_CLIP)
+        return choose_clip_input(b);
+    b->graph->input_h_px = b->config->input_h_px ? b->config->input_h_px : px;
+    b->graph->input_w_px = b->config->input_w_px ? b->config->input_w_px : px;
+    if (b->config->input_h_px)
+        sm_choose(b->info, "input_px", said(b, SM_CONFIG_INPUT_PX), "as configured", "%dx%d",
+                  (int)b->graph->input_h_px, (int)b->graph->input_w_px);
+    else
+        sm_choose(b->info, "input_px", SM_SOURCE_GUESS,
+                  b->stem == STEM_CIFAR ? "usual for a 3x3 stem" : "usual for a 7x7 stem", "%d",
+                  (int)px);
+    return SM_OK;
+}
+
+/* ---- blocks ---- */
+
+static const char *const projections[] = {"downsample", "shortcut"};
+
+/* What a network calls its projections: one file has one kind, or none at all. */
+static const char *find_projection(const struct sm_names *names)
+{
+    for (size_t i = 0; i < sizeof projections / sizeof *projections; i++) {
+        for (int stage = 1; stage <= STAGES_MAX; stage++) {
+            char name[SM_NODE_NAME];
+            snprintf(name, sizeof name, "layer%d.0.%s.0.weight", stage, projections[i]);
+            if (sm_names_has(names, name))
+                return projections[i];
+        }
+    }
+    return NULL;
+}
+
+static void choose_blocks(struct builder *b)
+{
+    bool v1 = b->config->stride_at == SM_STRIDE_CONV1;
+    bool bottleneck = sm_names_has(b->names, "layer1.0.conv3.weight");
+    enum block_kind kind = bottleneck ? v1 ? BLOCK_V1 : BLOCK_V15 : BLOCK_BASIC;
+    if (b->stem == STEM_CLIP)
+        kind = BLOCK_CLIP;
+    else if (bottleneck && b->config->stride_at)
+        sm_choose(b->info, "stride_at", said(b, SM_CONFIG_STRIDE_AT), "as configured",
+                  v1 ? "conv1" : "conv2");
+    else if (bottleneck)
+        sm_choose(b->info, "stride_at", SM_SOURCE_GUESS,
+                  "torchvision's v1.5; Caffe-style v1 has the same tensors", "conv2");
+    b->block = &blocks[kind];
+    b->projection = find_projection(b->names);
+    if (!b->projection && kind != BLOCK_BASIC)
+        b->projection = projections[0]; /* missed by this name */
+    if (!b->projection)
+        sm_choose(b->info, "shortcut", SM_SOURCE_TENSORS,
+                  "no projections: every second pixel, zeros for the new channels", "option A");
+}
+
+/* Option A: input channel i is output channel i + (c - c_in) / 2, at every s-th pixel. */
+static enum sm_code add_padded(int32_t *index, struct builder *b, const char *place, int32_t in,
+                               int32_t stride, int64_t c)
+{
+    int64_t c_in = b->graph->nodes[in].g.c, before = (c - c_in) / 2;
+    if (c < c_in || (c - c_in) % 2)
+        return sm_err_set(
+            b->err, SM_INVALID,
+            "%sshortcut leads from %lld to %lld channels, and there are no projections", place,
+            (long long)c_in, (long long)c);
+    if (c > PADDED_MAX)
+        return sm_err_set(b->err, SM_LIMIT, "%sshortcut pads to %lld channels, most is %d", place,
+                          (long long)c, PADDED_MAX);
+    struct sm_node node = {.kernel = SM_KERNEL_CONV2D, .in = in, .residual = SM_NODE_NONE};
+    node.g = (struct sm_geometry){.c = (int32_t)c, .k = 1, .stride = stride};
+    node.weight = calloc((size_t)(c_in * c), sizeof *node.weight);
+    node.bias = calloc((size_t)c, sizeof *node.bias);
+    if (!node.weight || !node.bias) {
+        free(node.weight);
+        free(node.bias);
+        return sm_err_set(b->err, SM_NOMEM, "no memory for %sshortcut", place);
+    }
+    for (int64_t i = 0; i < c_in; i++)
+        node.weight[i * c + i + before] = 1;
+    snprintf(node.name, sizeof node.name, "%sshortcut", place);
+    return sm_graph_add(b->graph, &node, index, b->err);
+}
+
+/* The other way around a block that leads to `c` channels. */
+static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *place, int32_t in,
+                                 int32_t stride, int64_t c)
+{
+    char conv[SM_NODE_NAME], bn[SM_NODE_NAME], name[SM_NODE_NAME];
+    int64_t c_in = b->graph->nodes[in].g.c, shape[4];
+    const char *projection = b->projection ? b->projection : projections[0];
+    snprintf(conv, sizeof conv, "%s%s.0", place, projection);
+    snprintf(bn, sizeof bn, "%s%s.1", place, projection);
+    snprintf(name, sizeof name, "%s%s.0.weight", place, projection);
+    if (stride == 1 && c == c_in && !sm_names_has(b->names, name)) {
+        *index = in;
+        return SM_OK;
+    }
+    if (!b->projection)
+        return add_padded(index, b, place, in, stride, c);
+    enum sm_code code =
+        sm_names_shape(shape, b->names, name, 4, (int64_t[]){c, c_in, 1, 1}, b->err);
+    struct sm_conv_spec spec = {
+        .conv = conv, .bn = bn, .in = in, .residual = SM_NODE_NONE, .k = 1, .stride = stride};
+    if (code == SM_OK && b->block->pools && stride > 1) {
+        snprintf(name, sizeof name, "%s%s.pool", place, projection);
+        code = add_mean_pool(&spec.in, b, name, in, stride);
+        spec.stride = 1;
+    }
+    return code == SM_OK ? sm_add_conv(index, b->graph, b->names, &spec, b->err) : code;
+}
+
+/* Groups of a bottleneck's 3x3: how often its inputs go into those it has. */
+static enum sm_code read_groups(int32_t *groups, struct builder *b, const char *place, int32_t in)
+{
+    char name[SM_NODE_NAME];
+    int64_t shape[4];
+    int32_t c_in = b->graph->nodes[in].g.c;
+    snprintf(name, sizeof name, "%sconv2.weight", place);
+    enum sm_code code = sm_names_shape(shape, b->names, name, 4, (int64_t[]){-1, -1, 3, 3}, b->err);
+    if (code != SM_OK)
+        return code;
+    bool whole = shape[1] > 0 && shape[1] <= c_in && c_in % shape[1] == 0;
+    *groups = whole ? (int32_t)(c_in / shape[1]) : 1; /* 1: sm_add_conv names both */
+    if (*groups > 1 && !b->groups) {
+        sm_choose(b->info, "groups", SM_SOURCE_TENSORS, "inputs of conv2 over those of one output",
+                  "%d", (int)*groups);
+        b->groups = *groups;
+    }
+    return SM_OK;
+}
+
+/* Convolution `nth` of a block and what stands in for its stride. */
+static enum sm_code add_block_conv(int32_t *at, struct builder *b, const char *place, int nth,
+                                   int32_t stride, int32_t residual)
+{
+    const struct block *block = b->block;
+    bool strided = nth == block->strided, pooled = strided && block->pools && stride > 1;
+    char name[SM_NODE_NAME];
+    struct sm_conv_spec spec = {.in = *at,
+                                .residual = residual,
+                                .k = block->k[nth - 1],
+                                .stride = strided && !block->pools ? stride : 1,
+                                .pad = block->k[nth - 1] / 2,
+                                .activation = SM_ACT_RELU};
+    enum sm_code code = SM_OK;
+    if (block->convs == 3 && nth == 2)
+        code = read_groups(&spec.groups, b, place, *at);
+    if (code == SM_OK)
+        code = add_nth_conv(at, b, place, nth, &spec);
+    if (code != SM_OK || !pooled)
+        return code;
+    snprintf(name, sizeof name, "%spool", place);
+    return add_mean_pool(at, b, name, *at, stride);
+}
+
+/* `at`: input, then output node. */
+static enum sm_code add_block(int32_t *at, struct builder *b, const char *place, int32_t stride)
+{
+    int convs = b->block->convs;
+    int32_t shortcut = SM_NODE_NONE;
+    char name[SM_NODE_NAME];
+    int64_t shape[4];
+    snprintf(name, sizeof name, "%sconv%d.weight", place, convs);
+    enum sm_code code =
+        sm_names_shape(shape, b->names, name, 4, (int64_t[]){-1, -1, -1, -1}, b->err);
+    if (code == SM_OK)
+        code = add_shortcut(&shortcut, b, place, *at, stride, shape[0]);
+    for (int nth = 1; nth <= convs && code == SM_OK; nth++)
+        code = add_block_conv(at, b, place, nth, stride, nth == convs ? shortcut : SM_NODE_NONE);
+    return code;
+}
+
+static enum sm_code add_tap(struct builder *b, const char *kind, int32_t number, int32_t node)
+{
+    char tap[SM_TAP_NAME];
+    snprintf(tap, sizeof tap, "%s.%d", kind, (int)number);
+    return sm_graph_tap(b->graph, tap, node, b->err);
+}
+
+static enum sm_code add_stage(int32_t *at, struct builder *b, int stage, int32_t count)
 {
     enum sm_code code = SM_OK;
-    for (int32_t i = 0; i < blocks && code == SM_OK; i++) {
-        char block[40], tap[SM_TAP_NAME];
-        snprintf(block, sizeof block, "layer%d.%d", stage, (int)i);
-        snprintf(tap, sizeof tap, "block.%d", (int)b->blocks);
-        code = add_block(at, b, block, stage > 1 && i == 0 ? 2 : 1);
+    for (int32_t i = 0; i < count && code == SM_OK; i++) {
+        char place[PLACE_BYTES];
+        snprintf(place, sizeof place, "layer%d.%d.", stage + 1, (int)i);
+        code = add_block(at, b, place, stage > 0 && i == 0 ? 2 : 1);
         if (code == SM_OK)
-            code = sm_graph_tap(b->graph, tap, *at, b->err);
-        b->blocks++;
+            code = add_tap(b, "block", b->info->blocks++, *at);
+    }
+    return code == SM_OK ? add_tap(b, "stage", stage, *at) : code;
+}
+
+/* CIFAR ResNets have three stages or four. One that ought to be there is missed by its first
+ * tensor. */
+static enum sm_code add_stages(int32_t *at, struct builder *b)
+{
+    int required = b->stem == STEM_CIFAR ? 3 : STAGES_MAX;
+    enum sm_code code = SM_OK;
+    for (int stage = 0; stage < STAGES_MAX && code == SM_OK; stage++) {
+        char pattern[SM_NODE_NAME];
+        snprintf(pattern, sizeof pattern, "layer%d.#.conv1.weight", stage + 1);
+        int32_t count = sm_names_count(b->names, pattern);
+        if (!count && stage >= required)
+            break;
+        b->counts[stage] = count ? count : 1;
+        code = add_stage(at, b, stage, b->counts[stage]);
+        b->info->stages++;
     }
     return code;
 }
 
+/* ---- pooling ---- */
+
+static enum sm_code choose_heads(struct builder *b, int32_t dim)
+{
+    int32_t heads = b->config->heads;
+    if (!heads && dim % CLIP_HEAD_DIM)
+        return sm_err_set(b->err, SM_INVALID,
+                          "an attention pool of width %d has no usual head count; set \"heads\"",
+                          (int)dim);
+    if (heads)
+        sm_choose(b->info, "heads", said(b, SM_CONFIG_HEADS), "as configured", "%d", (int)heads);
+    else
+        sm_choose(b->info, "heads", SM_SOURCE_FAMILY, "heads of 64", "%d",
+                  (int)(dim / CLIP_HEAD_DIM));
+    b->info->heads = heads ? heads : dim / CLIP_HEAD_DIM;
+    if (b->info->heads < 1 || dim % b->info->heads)
+        return sm_err_set(b->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
+                          (int)b->info->heads, (int)dim);
+    return SM_OK;
+}
+
+/* The mean before the positions of the map, each with its row of the table. */
+static enum sm_code add_positions(int32_t *at, struct builder *b, int32_t map, int32_t mean)
+{
+    const struct sm_geometry *g = &b->graph->nodes[map].g;
+    int64_t rows = (int64_t)g->h * g->w + 1;
+    size_t row = (size_t)g->c;
+    struct sm_node node = {.kernel = SM_KERNEL_PREPEND,
+                           .in = map,
+                           .residual = mean,
+                           .g = {.rows = 1},
+                           .parameters = rows * g->c,
+                           .name = "attnpool.positional_embedding"};
+    enum sm_code code =
+        sm_names_read(b->names, &node.weight, node.name, 2, (int64_t[]){rows, g->c}, b->err);
+    if (code != SM_OK)
+        return code;
+    node.bias = malloc(row * sizeof *node.bias);
+    if (!node.bias) {
+        free(node.weight);
+        return sm_err_set(b->err, SM_NOMEM, "no memory for %s", node.name);
+    }
+    memcpy(node.bias, node.weight, row * sizeof *node.bias);
+    memmove(node.weight, node.weight + row, (size_t)(rows - 1) * row * sizeof *node.weight);
+    return sm_graph_add(b->graph, &node, at, b->err);
+}
+
+/* AttentionPool2d: full attention, of which the answer to the mean is used. */
+static enum sm_code add_attention_pool(int32_t *at, struct builder *b, int32_t map, int32_t mean)
+{
+    int32_t dim = b->graph->nodes[map].g.c;
+    struct sm_linear_spec qkv = {.name = "attnpool.qkv", .c = 3 * (int64_t)dim};
+    struct sm_linear_spec out = {.name = "attnpool.c_proj", .c = -1};
+    struct sm_node attention = {.kernel = SM_KERNEL_ATTENTION, .name = "attnpool"};
+    struct sm_node pick = {.kernel = SM_KERNEL_PICK, .name = "attnpool.pick"};
+    qkv.residual = out.residual = attention.residual = pick.residual = SM_NODE_NONE;
+    enum sm_code code = choose_heads(b, dim);
+    if (code == SM_OK)
+        code = add_positions(&qkv.in, b, map, mean);
+    if (code == SM_OK)
+        code = sm_add_linear(&attention.in, b->graph, b->names, &qkv, b->err);
+    attention.g.heads = b->info->heads;
+    if (code == SM_OK)
+        code = sm_graph_add(b->graph, &attention, &pick.in, b->err);
+    if (code == SM_OK)
+        code = sm_graph_add(b->graph, &pick, &out.in, b->err);
+    return code == SM_OK ? sm_add_linear(at, b->graph, b->names, &out, b->err) : code;
+}
+
+static enum sm_code add_outputs(struct builder *b, int32_t map)
+{
+    const struct pool average = {.kernel = SM_KERNEL_MEAN};
+    int32_t mean, pooled;
+    enum sm_code code = add_pool(&mean, b, &average, "avgpool", map);
+    pooled = mean;
+    if (code == SM_OK && b->stem == STEM_CLIP)
+        code = add_attention_pool(&pooled, b, map, mean);
+    if (code != SM_OK)
+        return code;
+    const struct sm_graph_tap taps[] = {{"tokens", map}, {"mean", mean}, {"pooled", pooled}};
+    for (size_t i = 0; i < sizeof taps / sizeof *taps && code == SM_OK; i++)
+        code = sm_graph_tap(b->graph, taps[i].name, taps[i].node, b->err);
+    return code;
+}
+
+/* ---- the whole ---- */
+
 /* "resnet50" for its block counts, else "resnet". */
-static const char *family_name(bool bottleneck, const int32_t counts[4])
+static const char *family_name(const struct builder *b)
 {
     static const struct {
         const char *name;
-        bool bottleneck;
-        int32_t counts[4];
-    } known[] = {{"resnet18", false, {2, 2, 2, 2}},
-                 {"resnet34", false, {3, 4, 6, 3}},
-                 {"resnet50", true, {3, 4, 6, 3}},
-                 {"resnet101", true, {3, 4, 23, 3}},
-                 {"resnet152", true, {3, 8, 36, 3}}};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (known[i].bottleneck == bottleneck &&
-            !memcmp(known[i].counts, counts, sizeof known[i].counts))
+        int convs;
+        int32_t counts[STAGES_MAX];
+    } known[] = {{"resnet18", 2, {2, 2, 2, 2}},   {"resnet34", 2, {3, 4, 6, 3}},
+                 {"resnet50", 3, {3, 4, 6, 3}},   {"resnet101", 3, {3, 4, 23, 3}},
+                 {"resnet152", 3, {3, 8, 36, 3}}, {"resnet20", 2, {3, 3, 3, 0}},
+                 {"resnet32", 2, {5, 5, 5, 0}},   {"resnet44", 2, {7, 7, 7, 0}},
+                 {"resnet56", 2, {9, 9, 9, 0}}};
+    if (b->stem == STEM_CLIP)
+        return "clip-resnet";
+    if (b->groups > 1)
+        return "resnext";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].convs == b->block->convs &&
+            !memcmp(known[i].counts, b->counts, sizeof known[i].counts))
             return known[i].name;
     return "resnet";
+}
+
+/* What somebody wrote down for this very encoder and it has no use for is a mistake; presets and
+ * files of other programs say more than one needs. */
+static enum sm_code check_config(const struct builder *b)
+{
+    const struct sm_encoder_config *config = b->config;
+    const struct {
+        const char *name;
+        enum sm_config_field field;
+        bool set;
+    } unused[] = {
+        {"heads", SM_CONFIG_HEADS, config->heads && b->stem != STEM_CLIP},
+        {"norm_eps", SM_CONFIG_NORM_EPS, config->norm_eps > 0},
+    };
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        if (unused[i].set && said(b, unused[i].field) <= SM_SOURCE_FILE)
+            return sm_err_set(b->err, SM_INVALID,
+                              "\"%s\" is set, but the encoder under \"%s\" is a ResNet",
+                              unused[i].name, b->names->prefix);
+    return SM_OK;
 }
 
 enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *info,
                              struct sm_names *names, const struct sm_encoder_config *config,
                              struct sm_err *err)
 {
-    struct builder b = {graph, names, err, sm_names_find(names, "layer1.0.conv3.weight") != NULL,
-                        0};
-    const struct sm_tensor *conv1 = sm_names_find(names, "conv1.weight");
-    bool small = conv1 && conv1->rank == 4 && conv1->shape[3] == 3;
-    int32_t at, mean, counts[4];
-    enum sm_code code;
-    if (config->heads || config->norm_eps > 0)
-        return sm_err_set(err, SM_INVALID,
-                          "\"%s\" is set, but the encoder under \"%s\" is a ResNet",
-                          config->heads ? "heads" : "norm_eps", names->prefix);
-    graph->input_px = config->input_px ? config->input_px : small ? 32 : 224;
-    code = add_stem(&at, &b);
-    for (int stage = 1; stage <= 4 && code == SM_OK; stage++) {
-        char layer[24];
-        snprintf(layer, sizeof layer, "layer%d", stage);
-        counts[stage - 1] = sm_names_count(names, layer);
-        code = add_stage(&at, &b, stage, counts[stage - 1] ? counts[stage - 1] : 1);
-    }
+    struct builder b = {.graph = graph, .info = info, .names = names, .config = config, .err = err};
+    int32_t map;
+    enum sm_code code = choose_stem(&b);
+    if (code == SM_OK)
+        code = check_config(&b);
+    if (code == SM_OK)
+        code = choose_input(&b);
     if (code != SM_OK)
         return code;
-    const struct sm_node pool = {
-        .kernel = SM_KERNEL_MEAN, .in = at, .residual = SM_NODE_NONE, .name = "avgpool"};
-    code = sm_graph_add(graph, &pool, &mean, err);
-    const struct sm_graph_tap taps[] = {{"tokens", at}, {"mean", mean}, {"pooled", mean}};
-    for (size_t i = 0; i < 3 && code == SM_OK; i++)
-        code = sm_graph_tap(graph, taps[i].name, taps[i].node, err);
+    choose_blocks(&b);
+    code = add_stem(&map, &b);
+    if (code == SM_OK)
+        code = add_stages(&map, &b);
+    if (code == SM_OK)
+        code = add_outputs(&b, map);
     if (code != SM_OK)
         return code;
-    const struct sm_geometry *map = &graph->nodes[at].g;
-    snprintf(info->family, sizeof info->family, "%s", family_name(b.bottleneck, counts));
-    info->tokens = map->h * map->w;
-    info->dim = map->c;
-    info->blocks = b.blocks;
+    const struct sm_geometry *g = &graph->nodes[map].g;
+    snprintf(info->family, sizeof info->family, "%s", family_name(&b));
+    info->tokens = g->h * g->w;
+    info->dim = g->c;
     return SM_OK;
 }

@@ -7,15 +7,23 @@
  *         sm_ckpt_close(ckpt);
  *     }
  *
- * Formats: safetensors; PyTorch zip files holding a state_dict, dicts that wrap one, or a whole
- * pickled module. Nested dicts and modules become dotted names
- * ("model.encoder.blocks.0.norm1.weight"), so a wrapper is a prefix like any other.
+ * Formats, as sm_ckpt_format calls them:
+ *   "safetensors"
+ *   "torch-zip"     PyTorch since 1.6: a state_dict, dicts that wrap one, or a whole pickled module
+ *   "torch-legacy"  the same from before 1.6
+ *   "torchscript"   the parameters and buffers of a TorchScript archive
+ *   "npz"           numpy.savez
+ *   "shards"        a JSON index of Hugging Face's transformers and the files that it names, which
+ *                   are of any format above and stand in its folder
+ * Nested dicts and modules become dotted names ("model.encoder.blocks.0.norm1.weight"), so a
+ * wrapper is a prefix like any other; npz names are those of its entries ("params/img/kernel").
  *
  * Owner:   sm_ckpt_close frees everything, tensor descriptors and names included.
  * Threads: one thread at a time.
  * Errors:  SM_NOT_FOUND, SM_IO, SM_CORRUPT (names the tensor or entry and both numbers),
  *          SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM.
- * Limits:  the constants below; memory taken stays within a small multiple of the file's size. */
+ * Limits:  the constants below. Files are mapped; beside the mapping, memory taken is that of names
+ *          and of the header or pickle. */
 #ifndef SSLMEM_CKPT_H
 #define SSLMEM_CKPT_H
 
@@ -42,13 +50,16 @@ struct sm_tensor {
 struct sm_ckpt;
 
 enum sm_code sm_ckpt_open(struct sm_ckpt **out, const char *path, struct sm_err *err);
-/* As open, on bytes that must outlive the checkpoint. */
+/* As open, on bytes that must outlive the checkpoint. An index of shards is SM_UNSUPPORTED: bytes
+ * have no folder. */
 enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t bytes_count,
                                 struct sm_err *err);
 void sm_ckpt_close(struct sm_ckpt *ckpt);
 
-const char *sm_ckpt_format(const struct sm_ckpt *ckpt); /* "safetensors", "torch-zip" */
-const char *sm_ckpt_digest(const struct sm_ckpt *ckpt); /* SHA-256 of the file, 64 hex digits */
+const char *sm_ckpt_format(const struct sm_ckpt *ckpt);
+/* SHA-256, 64 hex digits: of the file; of shards, of a text made of the digests of the index and of
+ * the shards with their names (core/ckpt/shards.c), which moving the folder does not change. */
+const char *sm_ckpt_digest(const struct sm_ckpt *ckpt);
 size_t sm_ckpt_count(const struct sm_ckpt *ckpt);
 const struct sm_tensor *sm_ckpt_at(const struct sm_ckpt *ckpt, size_t index); /* in file order */
 const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *name);

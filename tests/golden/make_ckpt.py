@@ -3,16 +3,20 @@
 
     python3 tests/golden/make_ckpt.py
 
-Made with PyTorch 1.13.1 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists, for each
+Made with PyTorch 1.13.1, NumPy 1.24.2 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists, for each
 file, every tensor in order with its type, shape and the bits of .float().
 """
+import hashlib
+import io
 import json
 import pathlib
 import pickle
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 
+import numpy
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -107,6 +111,86 @@ def torch_cases():
     }
 
 
+class Part:
+    """A part of the storage of `tensor`, as PyTorch before 0.4 knew it: elements [offset, offset + count)."""
+
+    def __init__(self, tensor, key, offset, count):
+        self.storage, self.key, self.offset, self.count = tensor.storage(), key, offset, count
+
+
+class LegacyPickler(pickle.Pickler):
+    """What torch.serialization._legacy_save does, with keys that are no addresses, so that files are repeatable."""
+
+    def __init__(self, file, cuda=False, v1=False, parts=()):
+        super().__init__(file, 2)
+        self.cuda, self.v1, self.parts = cuda, v1, dict((id(tensor), part) for tensor, part in parts)
+        self.keys, self.storages, self.classes = {}, {}, set()
+
+    def reducer_override(self, value):
+        if not isinstance(value, torch.Tensor) or isinstance(value, torch.nn.Parameter):
+            return NotImplemented
+        store, offset, function = value.storage(), value.storage_offset(), torch._utils._rebuild_tensor_v2
+        if id(value) in self.parts:
+            store = self.parts[id(value)]
+            offset -= store.offset
+        args = (store, offset, tuple(value.shape), value.stride())
+        if self.v1:
+            return torch._utils._rebuild_tensor, args
+        return function, (*args, value.requires_grad, OrderedDict())
+
+    def persistent_id(self, value):
+        if isinstance(value, type) and issubclass(value, torch.nn.Module) and value not in self.classes:
+            self.classes.add(value)
+            return "module", value, "model.py", f"class {value.__name__}(Module): ..."
+        part = None
+        if isinstance(value, Part):
+            value, part = value.storage, (value.key, value.offset, value.count)
+        if not isinstance(value, torch.storage.TypedStorage):
+            return None
+        # Keys descend, so that the order of the file is not that of first use.
+        key = self.keys.setdefault(value._storage._cdata, str(94000000000000 - 64 * len(self.keys)))
+        self.storages[key] = value
+        kind = getattr(torch.cuda if self.cuda else torch, value.pickle_storage_type())
+        return "storage", kind, key, "cuda:0" if self.cuda else "cpu", value.size(), part
+
+
+def legacy_head(little=True, magic=0x1950A86A20F9469CFC6C, protocol=1001):
+    return b"".join(pickle.dumps(part, 2) for part in (
+        magic, protocol, {"protocol_version": 1001, "little_endian": little,
+                          "type_sizes": {"short": 2, "int": 4, "long": 4}}))
+
+
+def legacy_bytes(value, **kwargs):
+    file = io.BytesIO()
+    file.write(legacy_head())
+    pickler = LegacyPickler(file, **kwargs)
+    pickler.dump(value)
+    keys = sorted(pickler.storages)
+    file.write(pickle.dumps(keys, 2))
+    for key in keys:
+        store = pickler.storages[key]
+        raw = bytes(store._storage.tolist())
+        file.write(struct.pack("<q", store.size()) + raw)
+    return file.getvalue()
+
+
+def legacy_cases(zipped):
+    """Name, object, arguments of legacy_bytes."""
+    base = torch.arange(24, dtype=torch.float32) / 8
+    first, second = base[4:12].reshape(2, 4), base[12:20].reshape(4, 2).t()
+    return [
+        ("legacy-state.pt", zipped["plain.pt"], {}),
+        ("legacy-types.pt", zipped["types.pt"], {}),
+        ("legacy-views.pt", zipped["views.pt"], {}),
+        ("legacy-shapes.pt", zipped["shapes.pt"], {}),
+        ("legacy-wrapped.pt", zipped["wrapped.pt"], {"cuda": True}),
+        ("legacy-v1.pt", OrderedDict((k, v.detach()) for k, v in zipped["plain.pt"].items()), {"v1": True}),
+        ("legacy-parts.pt", {"whole": base, "first": first, "second": second},
+         {"parts": [(first, Part(base, "1", 4, 8)), (second, Part(base, "2", 10, 12))]}),
+        ("legacy-module.pt", zipped["module.pt"], {}),
+    ]
+
+
 def safetensors_bytes(tensors, metadata=None):
     header, data = {}, b""
     if metadata:
@@ -121,9 +205,80 @@ def safetensors_bytes(tensors, metadata=None):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def array_of(tensor):
+    """NumPy has no bfloat16: what JAX's become in a file is a void of two bytes."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view("V2")
+    return tensor.numpy()
+
+
+def npy(array, version=None):
+    file = io.BytesIO()
+    numpy.lib.format.write_array(file, array, version=version)
+    return file.getvalue()
+
+
+def npz_cases(zipped):
+    """Name of the file, tensors, and how numpy would be asked to write them."""
+    names = ["params/img/embedding/kernel", "params/img/embedding/bias", "params/t"]
+    tree = [(n, t) for n, t in zip(names, (torch.randn(2, 2, 3, 4), torch.randn(4), torch.tensor(0.25)))]
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    orders = [("c", base), ("fortran", base + 1), ("fortran2", base[0].double()), ("vector", base[0, 0])]
+    fortran = {n: numpy.asfortranarray(t.numpy()) if n.startswith("fortran") else t.numpy() for n, t in orders}
+    return {
+        "tree.npz": (tree, lambda f: numpy.savez(f, **{n: t.numpy() for n, t in tree})),
+        "types.npz": (list(zipped["types.pt"].items()),
+                      lambda f: numpy.savez(f, **{n: array_of(t) for n, t in zipped["types.pt"].items()})),
+        "shapes.npz": (list(zipped["shapes.pt"].items()),
+                       lambda f: numpy.savez(f, **{n: t.numpy() for n, t in zipped["shapes.pt"].items()})),
+        "orders.npz": (orders, lambda f: numpy.savez(f, **fortran)),
+        "versions.npz": ([(f"v{v}", base + v) for v in (1, 2, 3)],
+                         lambda f: write_zip(f, [(f"v{v}.npy", npy((base + v).numpy(), (v, 0))) for v in (1, 2, 3)])),
+        # Every size and offset over this limit is in a zip64 record, the directory's end included.
+        "zip64.npz": (tree, lambda f: write_zip(f, [(n + ".npy", npy(t.numpy())) for n, t in tree], limit=16)),
+    }
+
+
+def write_zip(path, entries, limit=zipfile.ZIP64_LIMIT):
+    saved, zipfile.ZIP64_LIMIT = zipfile.ZIP64_LIMIT, limit
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in entries:
+            z.writestr(zipfile.ZipInfo(name, EPOCH), data)
+    zipfile.ZIP64_LIMIT = saved
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_shards(folder, index_name, shards, save):
+    """shards: file name to tensors. Returns the row of the manifest."""
+    folder.mkdir(exist_ok=True)
+    for name, tensors in shards.items():
+        save(folder / name, tensors)
+    index = {"metadata": {"total_size": 0}, "weight_map": {n: f for f, tensors in shards.items() for n, _ in tensors}}
+    (folder / index_name).write_text(json.dumps(index, indent=2) + "\n")
+    digest = sha256((folder / index_name).read_bytes()) + "\n" + "".join(
+        f"{sha256((folder / name).read_bytes())} {name}\n" for name in sorted(shards))
+    return {"format": "shards", "digest": sha256(digest.encode()),
+            "tensors": [t for name in sorted(shards) for t in describe(shards[name])]}
+
+
+def write_all_shards(files, state):
+    items = list(state.items())
+    files["shards-safetensors/model.safetensors.index.json"] = write_shards(
+        GOLDEN / "shards-safetensors", "model.safetensors.index.json",
+        {"model-00002-of-00002.safetensors": items[:3], "model-00001-of-00002.safetensors": items[3:]},
+        lambda path, tensors: path.write_bytes(safetensors_bytes(tensors)))
+    files["shards-torch/pytorch_model.bin.index.json"] = write_shards(
+        GOLDEN / "shards-torch", "pytorch_model.bin.index.json",
+        {"pytorch_model-00001-of-00002.bin": items[:3], "pytorch_model-00002-of-00002.bin": items[3:]},
+        lambda path, tensors: torch.save(OrderedDict(tensors), path))
+
+
 def write_golden():
     GOLDEN.mkdir(exist_ok=True)
-    manifest = {"versions": {"torch": torch.__version__.split("+")[0]}, "files": {}}
+    manifest = {"versions": {"torch": torch.__version__.split("+")[0], "numpy": numpy.__version__}, "files": {}}
     cases = torch_cases()
     for name, value in cases.items():
         torch.save(value, GOLDEN / name)
@@ -131,6 +286,15 @@ def write_golden():
         if name == "nested.pt":  # keys that no state_dict has
             reloaded = {k: v for k, v in value.items() if isinstance(k, str)}
         manifest["files"][name] = {"format": "torch-zip", "tensors": describe(flatten(reloaded))}
+    warnings.simplefilter("ignore")  # the source of module classes is made up
+    for name, value, kwargs in legacy_cases(cases):
+        (GOLDEN / name).write_bytes(legacy_bytes(value, **kwargs))
+        loaded = torch.load(GOLDEN / name, map_location="cpu")
+        manifest["files"][name] = {"format": "torch-legacy", "tensors": describe(flatten(loaded))}
+    for name, (tensors, save) in npz_cases(cases).items():
+        save(GOLDEN / name)
+        manifest["files"][name] = {"format": "npz", "tensors": describe(tensors)}
+    write_all_shards(manifest["files"], cases["plain.pt"])
     types = [(n, t) for n, t in cases["types.pt"].items()] + list(flatten(cases["shapes.pt"]))
     (GOLDEN / "types.safetensors").write_bytes(safetensors_bytes(types, {"format": "pt"}))
     manifest["files"]["types.safetensors"] = {"format": "safetensors", "tensors": describe(types)}

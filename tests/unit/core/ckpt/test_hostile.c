@@ -47,9 +47,6 @@ static const struct {
     {"crc.pt", SM_CORRUPT, "tensor w: zip entry a/data/0: CRC error"},
     {"header-huge.safetensors", SM_CORRUPT,
      "safetensors header has 9223372036854775813 bytes, file has 15"},
-    {"legacy.pt", SM_UNSUPPORTED,
-     "PyTorch file in the format before 1.6 (not a zip file): load it and save it again with "
-     "torch.save of PyTorch 1.6 or later"},
     {"memo-far.pt", SM_LIMIT,
      "pickle: LONG_BINPUT at byte 3 writes a memo beyond the stream's size"},
     {"name-bytes.pt", SM_CORRUPT, "the name of tensor w? is not UTF-8 text"},
@@ -212,7 +209,9 @@ static void what_is_no_checkpoint_is_refused(void **context)
 
     (void)context;
     assert_int_equal(open_and_read("\x89PNG\r\n\x1a\n....", 12, &err), SM_UNSUPPORTED);
-    assert_string_equal(err.text, "12 bytes that are neither safetensors nor a PyTorch zip file");
+    assert_string_equal(
+        err.text,
+        "12 bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards");
     assert_int_equal(open_and_read(NULL, 0, &err), SM_UNSUPPORTED);
     struct sm_ckpt *ckpt = (struct sm_ckpt *)&err;
     assert_int_equal(sm_ckpt_open(&ckpt, CORPUS "absent.pt", &err), SM_NOT_FOUND);

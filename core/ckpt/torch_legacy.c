@@ -1,0 +1,299 @@
+/* What torch.save wrote before PyTorch 1.6: five pickles one after the other, then the storages.
+ *
+ *     magic number | protocol 1001 | system | object | keys of storages | count, data | …
+ *
+ * The object is the same pickle as in the zip files; its persistent ids name storages, or classes
+ * of whole modules with their source, ('module', class, file, source), which stay as inert as any
+ * other. A storage may be shared, and an id may name a part of another storage. The keys come
+ * sorted by the writer; for each there is its number of elements, an int64, and its elements. See
+ * _legacy_save in torch/serialization.py of PyTorch 1.13.
+ *
+ * The places of the storages are known before the object's tensors are looked at: keys are sorted
+ * here (nobody else's order is believed), each persistent id is found among them by bisection and
+ * gives its type and count, and one walk over the stream, in the order of the keys, checks that
+ * each is there with that count. Then a tensor costs one look-up. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ckpt/flatten.h"
+#include "core/ckpt/format.h"
+#include "core/ckpt/pickle.h"
+#include "core/ckpt/rebuild.h"
+
+#define PROTOCOL 1001
+
+struct stored {
+    const char *key; /* not terminated */
+    uint32_t key_count;
+    uint32_t order; /* in the file */
+    bool named;     /* by a persistent id; the rest is what that says */
+    enum sm_dtype dtype;
+    int64_t count;
+    uint64_t at; /* of its elements, in the file */
+};
+
+struct opening {
+    struct sm_ckpt *ckpt;
+    struct sm_pickle object, keys;
+    struct stored *stored; /* sorted by key */
+    uint32_t stored_count;
+};
+
+/* The first value is this number, as LONG1 of ten bytes, after the protocol. */
+static bool sniff_legacy(const uint8_t *bytes, size_t bytes_count)
+{
+    static const uint8_t magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
+                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
+    size_t head = bytes_count < 32 ? bytes_count : 32;
+
+    return head > 0 && bytes[0] == 0x80 && memmem(bytes, head, magic, sizeof magic) != NULL;
+}
+
+/* Parses the pickle at byte *at of the file, which moves behind it. */
+static enum sm_code next_pickle(struct sm_pickle *out, const struct sm_ckpt *ckpt, size_t *at,
+                                const char *what, struct sm_err *err)
+{
+    size_t rest = ckpt->bytes_count - *at;
+    struct sm_err inner;
+    enum sm_code code = sm_pickle_parse(
+        out, ckpt->bytes + *at, rest < SM_CKPT_HEADER_MAX ? rest : SM_CKPT_HEADER_MAX, &inner);
+
+    if (code != SM_OK)
+        return sm_err_set(err, code, "%s at byte %zu: %.160s", what, *at, inner.text);
+    *at += out->bytes_count;
+    return SM_OK;
+}
+
+/* Magic number, protocol and system. */
+static enum sm_code read_head(const struct sm_ckpt *ckpt, size_t *at, struct sm_err *err)
+{
+    static const char *const parts[] = {"magic number", "protocol number", "system"};
+    enum sm_code code = SM_OK;
+
+    for (size_t i = 0; code == SM_OK && i < sizeof parts / sizeof parts[0]; i++) {
+        struct sm_pickle pickle;
+        const struct sm_value *value, *little;
+
+        code = next_pickle(&pickle, ckpt, at, parts[i], err);
+        if (code != SM_OK)
+            return code;
+        value = &pickle.values[pickle.root];
+        little = &pickle.values[sm_pickle_entry(&pickle, pickle.root, "little_endian")];
+        if (i == 0 && value->kind != SM_VALUE_BIG)
+            code = sm_err_set(err, SM_CORRUPT, "magic number is none");
+        if (i == 1 && (value->kind != SM_VALUE_INT || value->as.number != PROTOCOL))
+            code = sm_err_set(err, SM_UNSUPPORTED, "protocol number is %" PRId64 ", must be %d",
+                              value->kind == SM_VALUE_INT ? value->as.number : 0, PROTOCOL);
+        if (i == 2 && little->kind == SM_VALUE_BOOL && little->as.number == 0)
+            code = sm_err_set(err, SM_UNSUPPORTED, "byte order is big, must be little");
+        sm_pickle_release(&pickle);
+    }
+    return code;
+}
+
+static int compare_keys(const struct stored *left, const struct stored *right)
+{
+    uint32_t shorter = left->key_count < right->key_count ? left->key_count : right->key_count;
+    int order = memcmp(left->key, right->key, shorter);
+
+    return order != 0 ? order
+                      : (left->key_count > right->key_count) - (left->key_count < right->key_count);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return compare_keys(a, b);
+}
+
+static int by_order(const void *a, const void *b)
+{
+    const struct stored *left = a, *right = b;
+
+    return (left->order > right->order) - (left->order < right->order);
+}
+
+/* Fills opening->stored from the list of keys, sorted by key. */
+static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
+{
+    const struct sm_pickle *keys = &opening->keys;
+    const struct sm_value *list = &keys->values[keys->root];
+
+    if (list->kind != SM_VALUE_LIST)
+        return sm_err_set(err, SM_CORRUPT, "keys of storages are no list");
+    if (list->as.items.count > SM_CKPT_TENSORS_MAX)
+        return sm_err_set(err, SM_LIMIT, "%u storages, limit is %d", list->as.items.count,
+                          SM_CKPT_TENSORS_MAX);
+    opening->stored = calloc((size_t)list->as.items.count + 1, sizeof *opening->stored);
+    if (opening->stored == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %u storages", list->as.items.count);
+    for (uint32_t link = list->as.items.first; link != 0; link = keys->links[link].next) {
+        const struct sm_value *key = &keys->values[keys->links[link].value];
+        struct stored *stored = &opening->stored[opening->stored_count];
+
+        if (key->kind != SM_VALUE_TEXT)
+            return sm_err_set(err, SM_CORRUPT, "key %u of the storages is no text",
+                              opening->stored_count);
+        stored->key = sm_slice_text(keys, key->as.text);
+        stored->key_count = key->as.text.count;
+        stored->order = opening->stored_count++;
+    }
+    qsort(opening->stored, opening->stored_count, sizeof *opening->stored, by_key);
+    for (uint32_t i = 1; i < opening->stored_count; i++) {
+        const struct stored *stored = &opening->stored[i];
+
+        if (compare_keys(stored - 1, stored) == 0)
+            return sm_err_set(err, SM_CORRUPT, "two storages have the key %.*s",
+                              (int)(stored->key_count < 64 ? stored->key_count : 64), stored->key);
+    }
+    return SM_OK;
+}
+
+/* The storage of a key, NULL when the file has none. */
+static struct stored *find_stored(const struct opening *opening, struct sm_slice key)
+{
+    struct stored wanted = {.key = sm_slice_text(&opening->object, key), .key_count = key.count};
+
+    return bsearch(&wanted, opening->stored, opening->stored_count, sizeof wanted, by_key);
+}
+
+/* Takes type and count of every storage from the persistent ids of the object. */
+static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
+{
+    const struct sm_pickle *object = &opening->object;
+
+    for (uint32_t i = 0; i < object->values_count; i++) {
+        uint32_t id = object->values[i].as.id;
+        struct sm_storage storage;
+        struct stored *stored;
+        enum sm_code code;
+
+        if (object->values[i].kind != SM_VALUE_PERSISTENT ||
+            sm_pickle_is_text(object, sm_pickle_item(object, id, 0), "module"))
+            continue;
+        if (!sm_storage_is_id(object, id))
+            return sm_err_set(err, SM_UNSUPPORTED, "pickle: a persistent id is not a storage");
+        code = sm_storage_parse(&storage, object, id, err);
+        if (code != SM_OK)
+            return code;
+        stored = find_stored(opening, storage.key);
+        if (stored == NULL)
+            return sm_err_set(err, SM_CORRUPT, "storage %.*s is not in the list of storages",
+                              (int)storage.key.count, sm_slice_text(object, storage.key));
+        if (stored->named && (stored->dtype != storage.dtype || stored->count != storage.count))
+            return sm_err_set(
+                err, SM_CORRUPT,
+                "storage %.*s has %" PRId64 " elements of type %s, and %" PRId64 " of type %s",
+                (int)storage.key.count, stored->key, stored->count, sm_dtype_name(stored->dtype),
+                storage.count, sm_dtype_name(storage.dtype));
+        stored->named = true;
+        stored->dtype = storage.dtype;
+        stored->count = storage.count;
+    }
+    return SM_OK;
+}
+
+/* Walks the storages, the first of which is at byte `at` of the file. */
+static enum sm_code place_storages(struct opening *opening, uint64_t at, struct sm_err *err)
+{
+    const struct sm_ckpt *ckpt = opening->ckpt;
+
+    for (uint32_t i = 0; i < opening->stored_count; i++) {
+        struct stored *stored = &opening->stored[i];
+        const int key_count = (int)(stored->key_count < 64 ? stored->key_count : 64);
+        int64_t count, bytes;
+
+        if (!stored->named)
+            return sm_err_set(err, SM_CORRUPT, "storage %.*s is used by nothing", key_count,
+                              stored->key);
+        if (ckpt->bytes_count - at < sizeof count)
+            return sm_err_set(err, SM_CORRUPT,
+                              "storage %.*s: its count is at byte %" PRIu64 ", file has %zu",
+                              key_count, stored->key, at, ckpt->bytes_count);
+        memcpy(&count, ckpt->bytes + at, sizeof count);
+        at += sizeof count;
+        if (count != stored->count)
+            return sm_err_set(err, SM_CORRUPT,
+                              "storage %.*s has %" PRId64 " elements, its tensors say %" PRId64,
+                              key_count, stored->key, count, stored->count);
+        if (__builtin_mul_overflow(count, (int64_t)sm_dtype_bytes(stored->dtype), &bytes) ||
+            (uint64_t)bytes > ckpt->bytes_count - at)
+            return sm_err_set(err, SM_CORRUPT,
+                              "storage %.*s: %" PRId64 " elements of %zu from byte %" PRIu64
+                              " on, file has %zu",
+                              key_count, stored->key, count, sm_dtype_bytes(stored->dtype), at,
+                              ckpt->bytes_count);
+        stored->at = at;
+        at += (uint64_t)bytes;
+    }
+    return SM_OK;
+}
+
+/* sm_flatten_found */
+static enum sm_code found_tensor(void *context, const char *name, uint32_t args, struct sm_err *err)
+{
+    const struct opening *opening = context;
+    struct sm_tensor tensor;
+    struct sm_place place = {0};
+    struct sm_storage storage;
+    enum sm_code code =
+        sm_rebuild(&tensor, &place.view, &storage, &opening->object, args, name, err);
+
+    if (code != SM_OK)
+        return code;
+    place.at = find_stored(opening, storage.key)->at; /* there is one: name_storages */
+    return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
+}
+
+static enum sm_code open_legacy(struct sm_ckpt *ckpt, struct sm_err *err)
+{
+    struct opening opening = {.ckpt = ckpt};
+    size_t at = 0;
+    enum sm_code code = read_head(ckpt, &at, err);
+
+    if (code == SM_OK)
+        code = next_pickle(&opening.object, ckpt, &at, "object", err);
+    if (code == SM_OK)
+        code = next_pickle(&opening.keys, ckpt, &at, "keys of storages", err);
+    if (code == SM_OK)
+        code = list_keys(&opening, err);
+    if (code == SM_OK)
+        code = name_storages(&opening, err);
+    if (code == SM_OK) {
+        qsort(opening.stored, opening.stored_count, sizeof *opening.stored, by_order);
+        code = place_storages(&opening, at, err);
+        qsort(opening.stored, opening.stored_count, sizeof *opening.stored, by_key);
+    }
+    if (code == SM_OK)
+        code = sm_flatten(&opening.object, found_tensor, &opening, err);
+    free(opening.stored);
+    sm_pickle_release(&opening.object);
+    sm_pickle_release(&opening.keys);
+    return code;
+}
+
+const struct sm_ckpt_format sm_ckpt_format_torch_legacy = {
+    .name = "torch-legacy",
+    .sniff = sniff_legacy,
+    .open = open_legacy,
+};
+
+/* Before PyTorch 0.1.10 it was a tar archive; others call their packed folders .pth.tar. */
+static bool sniff_tar(const uint8_t *bytes, size_t bytes_count)
+{
+    return bytes_count >= 512 && memcmp(bytes + 257, "ustar", 5) == 0;
+}
+
+static enum sm_code open_tar(struct sm_ckpt *ckpt, struct sm_err *err)
+{
+    (void)ckpt;
+    return sm_err_set(err, SM_UNSUPPORTED,
+                      "tar archive: if PyTorch before 0.1.10 wrote it, load it and save it again "
+                      "with PyTorch 1.6 or later; if not, unpack it");
+}
+
+const struct sm_ckpt_format sm_ckpt_format_torch_tar = {
+    .name = "torch-tar",
+    .sniff = sniff_tar,
+    .open = open_tar,
+};

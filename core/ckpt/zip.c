@@ -1,0 +1,314 @@
+/* libzip reads archives through a source of ours: the mapped bytes and a position. It parses the
+ * directory and the local headers, finds an entry's data, and computes its CRC while it reads; the
+ * source sees which bytes it asks for. So locating an entry is to let libzip read the first byte of
+ * it and to look where that was, and checking one is to let it read all of it, in pieces that stay
+ * in the processor's cache. Nothing here knows the format of a zip file.
+ *
+ * The directory is hostile. libzip adds each name to a hash table whose function is known, so names
+ * that collide cost time quadratic in their number: the source counts what is read before the
+ * archive is open, at least one read for each entry of a large directory, and stops it. Entries
+ * that overlap are how small archives become large: together they may claim no more bytes than
+ * there are. */
+#include "core/ckpt/zip.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zip.h>
+
+#define ENTRIES_MAX   131072 /* a tensor each, and as many others */
+#define OPEN_READS    (3 * ENTRIES_MAX)
+#define PIECE_BYTES   65536
+#define NO_READ       UINT64_MAX
+#define LOCAL_MARK    "PK\3\4"
+#define LOCAL_NAME_AT 30 /* the name's place in a local header, and its length's */
+#define LOCAL_SIZE_AT 26
+
+struct sm_zip {
+    const uint8_t *bytes;
+    uint64_t bytes_count;
+    uint64_t at;         /* of the source */
+    uint64_t first_read; /* where the first read since it was set to NO_READ began */
+    uint64_t reads;      /* while the archive is opened */
+    zip_error_t error;   /* of the source */
+    zip_t *archive;
+    bool *checked; /* [entries] */
+};
+
+bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, size_t *name_count)
+{
+    if (bytes_count < LOCAL_NAME_AT || memcmp(bytes, LOCAL_MARK, 4) != 0)
+        return false;
+    *name = (const char *)bytes + LOCAL_NAME_AT;
+    *name_count = (size_t)bytes[LOCAL_SIZE_AT] | (size_t)bytes[LOCAL_SIZE_AT + 1] << 8;
+    if (*name_count > bytes_count - LOCAL_NAME_AT)
+        *name_count = bytes_count - LOCAL_NAME_AT;
+    return true;
+}
+
+static zip_int64_t source_read(struct sm_zip *zip, void *data, zip_uint64_t count)
+{
+    if (zip->archive == NULL && ++zip->reads > OPEN_READS) {
+        zip_error_set(&zip->error, ZIP_ER_INCONS, 0);
+        return -1;
+    }
+    if (count > zip->bytes_count - zip->at)
+        count = zip->bytes_count - zip->at;
+    if (count > 0)
+        memcpy(data, zip->bytes + zip->at, (size_t)count);
+    if (zip->first_read == NO_READ)
+        zip->first_read = zip->at;
+    zip->at += count;
+    return (zip_int64_t)count;
+}
+
+static zip_int64_t source_seek(struct sm_zip *zip, void *data, zip_uint64_t count)
+{
+    zip_int64_t at =
+        zip_source_seek_compute_offset(zip->at, zip->bytes_count, data, count, &zip->error);
+
+    if (at < 0)
+        return -1;
+    zip->at = (zip_uint64_t)at;
+    return 0;
+}
+
+static zip_int64_t source_stat(const struct sm_zip *zip, zip_stat_t *stat)
+{
+    zip_stat_init(stat);
+    stat->size = zip->bytes_count;
+    stat->valid = ZIP_STAT_SIZE;
+    return sizeof *stat;
+}
+
+/* zip_source_callback */
+static zip_int64_t source(void *context, void *data, zip_uint64_t count, zip_source_cmd_t command)
+{
+    struct sm_zip *zip = context;
+
+    switch (command) {
+    case ZIP_SOURCE_OPEN:
+        zip->at = 0;
+        return 0;
+    case ZIP_SOURCE_READ:
+        return source_read(zip, data, count);
+    case ZIP_SOURCE_SEEK:
+        return source_seek(zip, data, count);
+    case ZIP_SOURCE_TELL:
+        return (zip_int64_t)zip->at;
+    case ZIP_SOURCE_STAT:
+        return source_stat(zip, data);
+    case ZIP_SOURCE_ERROR:
+        return zip_error_to_data(&zip->error, data, count);
+    case ZIP_SOURCE_CLOSE:
+    case ZIP_SOURCE_FREE:
+        return 0;
+    case ZIP_SOURCE_SUPPORTS:
+        return zip_source_make_command_bitmap(
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
+            ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
+    default:
+        zip_error_set(&zip->error, ZIP_ER_OPNOTSUPP, 0);
+        return -1;
+    }
+}
+
+/* Entries have names and sizes, and together claim no more than there is. */
+static enum sm_code check_directory(const struct sm_zip *zip, struct sm_err *err)
+{
+    uint64_t claimed = 0;
+
+    for (uint64_t i = 0; i < sm_zip_count(zip); i++) {
+        zip_stat_t stat;
+
+        if (zip_stat_index(zip->archive, i, ZIP_FL_ENC_RAW, &stat) != 0 ||
+            (stat.valid & ZIP_STAT_NAME) == 0 || (stat.valid & ZIP_STAT_COMP_SIZE) == 0)
+            return sm_err_set(err, SM_CORRUPT, "zip entry %" PRIu64 " has no name or size", i);
+        if (__builtin_add_overflow(claimed, stat.comp_size, &claimed) || claimed > zip->bytes_count)
+            return sm_err_set(err, SM_CORRUPT,
+                              "zip entries up to %.96s claim %" PRIu64 " bytes, file has %" PRIu64,
+                              stat.name, claimed, zip->bytes_count);
+    }
+    return SM_OK;
+}
+
+static enum sm_code open_archive(struct sm_zip *zip, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    zip_error_t error;
+    zip_source_t *bytes;
+
+    zip_error_init(&error);
+    bytes = zip_source_function_create(source, zip, &error);
+    if (bytes != NULL)
+        zip->archive = zip_open_from_source(bytes, ZIP_RDONLY, &error);
+    if (zip->reads > OPEN_READS) {
+        code = sm_err_set(err, SM_LIMIT, "zip directory of more than %d entries", ENTRIES_MAX);
+    } else if (zip->archive == NULL) {
+        bool memory = zip_error_code_zip(&error) == ZIP_ER_MEMORY;
+
+        code = sm_err_set(err, memory ? SM_NOMEM : SM_CORRUPT, "zip directory: %s",
+                          zip_error_strerror(&error));
+    }
+    if (zip->archive == NULL)
+        zip_source_free(bytes);
+    zip_error_fini(&error);
+    return code;
+}
+
+enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes_count,
+                         struct sm_err *err)
+{
+    struct sm_zip *zip = calloc(1, sizeof *zip);
+    enum sm_code code;
+
+    *out = NULL;
+    if (zip == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for a zip archive");
+    zip->bytes = bytes;
+    zip->bytes_count = bytes_count;
+    zip_error_init(&zip->error);
+    code = open_archive(zip, err);
+    if (code == SM_OK && sm_zip_count(zip) > ENTRIES_MAX)
+        code = sm_err_set(err, SM_LIMIT, "zip directory of %" PRIu64 " entries, limit is %d",
+                          sm_zip_count(zip), ENTRIES_MAX);
+    if (code == SM_OK)
+        code = check_directory(zip, err);
+    if (code == SM_OK) {
+        zip->checked = calloc((size_t)sm_zip_count(zip) + 1, sizeof *zip->checked);
+        if (zip->checked == NULL)
+            code = sm_err_set(err, SM_NOMEM, "no memory for a zip archive");
+    }
+    if (code == SM_OK)
+        *out = zip;
+    else
+        sm_zip_close(zip);
+    return code;
+}
+
+void sm_zip_close(struct sm_zip *zip)
+{
+    if (zip == NULL)
+        return;
+    if (zip->archive != NULL)
+        zip_discard(zip->archive);
+    zip_error_fini(&zip->error);
+    free(zip->checked);
+    free(zip);
+}
+
+uint64_t sm_zip_count(const struct sm_zip *zip)
+{
+    return (uint64_t)zip_get_num_entries(zip->archive, 0);
+}
+
+const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry)
+{
+    return zip_get_name(zip->archive, entry, ZIP_FL_ENC_RAW);
+}
+
+int64_t sm_zip_find(const struct sm_zip *zip, const char *name)
+{
+    return zip_name_locate(zip->archive, name, 0);
+}
+
+static enum sm_code broken(struct sm_zip *zip, uint64_t entry, zip_error_t *error,
+                           struct sm_err *err)
+{
+    bool memory = zip_error_code_zip(error) == ZIP_ER_MEMORY;
+
+    return sm_err_set(err, memory ? SM_NOMEM : SM_CORRUPT, "zip entry %.96s: %s",
+                      sm_zip_name(zip, entry), zip_error_strerror(error));
+}
+
+static enum sm_code stat_stored(zip_stat_t *stat, struct sm_zip *zip, uint64_t entry,
+                                struct sm_err *err)
+{
+    const zip_uint64_t needed =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+
+    if (zip_stat_index(zip->archive, entry, ZIP_FL_ENC_RAW, stat) != 0 ||
+        (stat->valid & needed) != needed)
+        return sm_err_set(err, SM_CORRUPT, "zip entry %.96s has no size or method",
+                          sm_zip_name(zip, entry));
+    if (stat->encryption_method != ZIP_EM_NONE)
+        return sm_err_set(err, SM_UNSUPPORTED, "zip entry %.96s is encrypted", stat->name);
+    if (stat->comp_method != ZIP_CM_STORE)
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "zip entry %.96s is compressed by method %u, must be stored", stat->name,
+                          (unsigned)stat->comp_method);
+    if (stat->size != stat->comp_size)
+        return sm_err_set(err, SM_CORRUPT,
+                          "zip entry %.96s claims %" PRIu64 " bytes, %" PRIu64 " are stored",
+                          stat->name, stat->size, stat->comp_size);
+    return SM_OK;
+}
+
+enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
+                           struct sm_err *err)
+{
+    uint8_t byte;
+    zip_int64_t got;
+    zip_file_t *file;
+    zip_stat_t stat;
+    enum sm_code code = stat_stored(&stat, zip, entry, err);
+
+    *at = *bytes_count = 0;
+    if (code != SM_OK || stat.size == 0)
+        return code;
+    file = zip_fopen_index(zip->archive, entry, 0);
+    if (file == NULL)
+        return broken(zip, entry, zip_get_error(zip->archive), err);
+    zip->first_read = NO_READ;
+    got = zip_fread(file, &byte, 1);
+    if (got < 0)
+        code = broken(zip, entry, zip_file_get_error(file), err);
+    else if (zip->first_read > zip->bytes_count || stat.size > zip->bytes_count - zip->first_read)
+        code = sm_err_set(err, SM_CORRUPT,
+                          "zip entry %.96s: %" PRIu64 " bytes from byte %" PRIu64
+                          " on, file has %" PRIu64,
+                          stat.name, stat.size, zip->first_read, zip->bytes_count);
+    zip_fclose(file);
+    *at = zip->first_read;
+    *bytes_count = stat.size;
+    return code;
+}
+
+/* Reading to the end, and finding it, compares the CRC. */
+enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err)
+{
+    uint8_t piece[PIECE_BYTES];
+    zip_int64_t got;
+    zip_file_t *file;
+    enum sm_code code = SM_OK;
+
+    if (zip->checked[entry])
+        return SM_OK;
+    file = zip_fopen_index(zip->archive, entry, 0);
+    if (file == NULL)
+        return broken(zip, entry, zip_get_error(zip->archive), err);
+    do
+        got = zip_fread(file, piece, sizeof piece);
+    while (got > 0);
+    if (got < 0)
+        code = broken(zip, entry, zip_file_get_error(file), err);
+    zip_fclose(file);
+    zip->checked[entry] = code == SM_OK;
+    return code;
+}
+
+enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
+{
+    struct sm_err inner;
+    enum sm_code code = sm_zip_check(ckpt->state, ckpt->places[index].part, &inner);
+
+    if (code != SM_OK)
+        return sm_err_set(err, code, "tensor %.64s: %.160s", ckpt->tensors[index].name, inner.text);
+    sm_ckpt_read_place(ckpt, index, out);
+    return SM_OK;
+}
+
+void sm_zip_close_state(void *zip)
+{
+    sm_zip_close(zip);
+}

@@ -1,0 +1,191 @@
+/* ConvNeXt, as facebookresearch/dinov3 dinov3/models/convnext.py and facebookresearch/ConvNeXt
+ * before it; their names are the canonical ones.
+ *
+ *   downsample_layers.0    4x4 / 4, norm              stages.i.j   x + gamma * pwconv2(gelu(
+ *   downsample_layers.i    norm, 2x2 / 2                           pwconv1(norm(dwconv x))))
+ *
+ * Depths and widths are read off the tensors. Maps are stored channels last, so the official
+ * "channels first" norm is the ordinary one, over the channels of a position, and the two Linears
+ * of a block are products on the map; gamma is folded into the second. A block is five nodes.
+ *
+ * DINOv3 puts the mean of the map before its positions and normalises all of them: "tokens", whose
+ * first row is its CLS. That row is what the classifier of the first ConvNeXt sees too, so "pooled"
+ * means the same in both. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/nn/build.h"
+
+#define INPUT_PX 224
+#define NORM_EPS 1e-6
+
+struct builder {
+    struct sm_graph *graph;
+    struct sm_encoder_info *info;
+    struct sm_names *names;
+    const struct sm_encoder_config *config;
+    struct sm_err *err;
+};
+
+static void choose(struct builder *b)
+{
+    const struct sm_encoder_config *config = b->config;
+    b->graph->input_h_px = config->input_h_px ? config->input_h_px : INPUT_PX;
+    b->graph->input_w_px = config->input_w_px ? config->input_w_px : INPUT_PX;
+    if (config->input_h_px)
+        sm_choose(b->info, "input_px", (enum sm_source)config->source[SM_CONFIG_INPUT_PX],
+                  "as configured", "%dx%d", (int)config->input_h_px, (int)b->graph->input_w_px);
+    else
+        sm_choose(b->info, "input_px", SM_SOURCE_GUESS, "takes any size", "%d", INPUT_PX);
+    b->info->norm_eps = config->norm_eps > 0 ? config->norm_eps : NORM_EPS;
+    if (config->norm_eps > 0)
+        sm_choose(b->info, "norm_eps", (enum sm_source)config->source[SM_CONFIG_NORM_EPS],
+                  "as configured", "%g", config->norm_eps);
+    else
+        sm_choose(b->info, "norm_eps", SM_SOURCE_FAMILY, "ConvNeXt", "%g", NORM_EPS);
+}
+
+static enum sm_code add_norm(int32_t *at, struct builder *b, const char *name)
+{
+    return sm_add_norm(at, b->graph, b->names, name, *at, b->info->norm_eps, b->err);
+}
+
+static enum sm_code add_conv(int32_t *at, struct builder *b, const char *name, int32_t k,
+                             int32_t stride, int32_t groups)
+{
+    const struct sm_conv_spec spec = {.conv = name,
+                                      .in = *at,
+                                      .residual = SM_NODE_NONE,
+                                      .k = k,
+                                      .stride = stride,
+                                      .pad = k > stride ? k / 2 : 0,
+                                      .groups = groups};
+    return sm_add_conv(at, b->graph, b->names, &spec, b->err);
+}
+
+/* The stem has its norm after the convolution, the others before. */
+static enum sm_code add_downsample(int32_t *at, struct builder *b, int32_t stage)
+{
+    char first[SM_NODE_NAME], second[SM_NODE_NAME];
+    snprintf(first, sizeof first, "downsample_layers.%d.0", (int)stage);
+    snprintf(second, sizeof second, "downsample_layers.%d.1", (int)stage);
+    enum sm_code code = stage ? add_norm(at, b, first) : add_conv(at, b, first, 4, 4, 1);
+    if (code != SM_OK)
+        return code;
+    return stage ? add_conv(at, b, second, 2, 2, 1) : add_norm(at, b, second);
+}
+
+/* `at`: the residual stream before, then after the block. */
+static enum sm_code add_block(int32_t *at, struct builder *b, const char *block)
+{
+    char dwconv[SM_NODE_NAME], norm[SM_NODE_NAME], pwconv1[SM_NODE_NAME], pwconv2[SM_NODE_NAME];
+    char gamma[SM_NODE_NAME];
+    int32_t stream = *at, c = b->graph->nodes[stream].g.c;
+    snprintf(dwconv, sizeof dwconv, "%sdwconv", block);
+    snprintf(norm, sizeof norm, "%snorm", block);
+    snprintf(pwconv1, sizeof pwconv1, "%spwconv1", block);
+    snprintf(pwconv2, sizeof pwconv2, "%spwconv2", block);
+    snprintf(gamma, sizeof gamma, "%sgamma", block);
+    enum sm_code code = add_conv(at, b, dwconv, 7, 1, c);
+    if (code == SM_OK)
+        code = add_norm(at, b, norm);
+    const struct sm_linear_spec up = {
+        .name = pwconv1, .c = -1, .in = *at, .residual = SM_NODE_NONE, .activation = SM_ACT_GELU};
+    if (code == SM_OK)
+        code = sm_add_linear(at, b->graph, b->names, &up, b->err);
+    const struct sm_linear_spec down = {.name = pwconv2,
+                                        .scale = sm_names_has(b->names, gamma) ? gamma : NULL,
+                                        .c = c,
+                                        .in = *at,
+                                        .residual = stream};
+    return code == SM_OK ? sm_add_linear(at, b->graph, b->names, &down, b->err) : code;
+}
+
+static enum sm_code add_tap(struct builder *b, const char *kind, int32_t number, int32_t node)
+{
+    char tap[SM_TAP_NAME];
+    snprintf(tap, sizeof tap, "%s.%d", kind, (int)number);
+    return sm_graph_tap(b->graph, tap, node, b->err);
+}
+
+static enum sm_code add_stage(int32_t *at, struct builder *b, int32_t stage)
+{
+    char pattern[SM_NODE_NAME];
+    snprintf(pattern, sizeof pattern, "stages.%d.#.dwconv.weight", (int)stage);
+    int32_t blocks = sm_names_count(b->names, pattern);
+    enum sm_code code = add_downsample(at, b, stage);
+    for (int32_t i = 0; i < blocks && code == SM_OK; i++) {
+        char block[32];
+        snprintf(block, sizeof block, "stages.%d.%d.", (int)stage, (int)i);
+        code = add_block(at, b, block);
+        if (code == SM_OK)
+            code = add_tap(b, "block", b->info->blocks++, *at);
+    }
+    return code == SM_OK ? add_tap(b, "stage", b->info->stages++, *at) : code;
+}
+
+/* The mean of the map, then its positions. */
+static enum sm_code add_tokens(int32_t *at, struct builder *b)
+{
+    const struct sm_node mean = {
+        .kernel = SM_KERNEL_MEAN, .in = *at, .residual = SM_NODE_NONE, .name = "pool"};
+    struct sm_node tokens = {
+        .kernel = SM_KERNEL_PREPEND, .in = *at, .g = {.rows = 1}, .name = "tokens"};
+    enum sm_code code = sm_graph_add(b->graph, &mean, &tokens.residual, b->err);
+    if (code != SM_OK)
+        return code;
+    tokens.bias = calloc((size_t)b->graph->nodes[*at].g.c, sizeof *tokens.bias);
+    if (!tokens.bias)
+        return sm_err_set(b->err, SM_NOMEM, "no memory for the tokens of a ConvNeXt");
+    return sm_graph_add(b->graph, &tokens, at, b->err);
+}
+
+static enum sm_code add_outputs(struct builder *b, int32_t map)
+{
+    int32_t tokens = map, cls, mean;
+    enum sm_code code = add_tokens(&tokens, b);
+    if (code == SM_OK)
+        code = add_norm(&tokens, b, "norm");
+    if (code != SM_OK)
+        return code;
+    const struct sm_node pick = {
+        .kernel = SM_KERNEL_PICK, .in = tokens, .residual = SM_NODE_NONE, .name = "cls"};
+    const struct sm_node average = {.kernel = SM_KERNEL_MEAN,
+                                    .in = tokens,
+                                    .residual = SM_NODE_NONE,
+                                    .g = {.skip = 1},
+                                    .name = "mean"};
+    code = sm_graph_add(b->graph, &pick, &cls, b->err);
+    if (code == SM_OK)
+        code = sm_graph_add(b->graph, &average, &mean, b->err);
+    if (code != SM_OK)
+        return code;
+    const struct sm_graph_tap taps[] = {
+        {"tokens", tokens}, {"cls", cls}, {"mean", mean}, {"pooled", cls}};
+    for (size_t i = 0; i < sizeof taps / sizeof *taps && code == SM_OK; i++)
+        code = sm_graph_tap(b->graph, taps[i].name, taps[i].node, b->err);
+    b->info->tokens = b->graph->nodes[tokens].g.h;
+    b->info->dim = b->graph->nodes[tokens].g.c;
+    return code;
+}
+
+enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *info,
+                               struct sm_names *names, const struct sm_encoder_config *config,
+                               struct sm_err *err)
+{
+    struct builder b = {graph, info, names, config, err};
+    const struct sm_node layout = {
+        .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
+    int32_t at, stages = sm_names_count(names, "stages.#.0.dwconv.weight");
+    if (config->heads && config->source[SM_CONFIG_HEADS] <= SM_SOURCE_FILE)
+        return sm_err_set(err, SM_INVALID,
+                          "\"heads\" is set, but the encoder under \"%s\" is a ConvNeXt",
+                          names->prefix);
+    choose(&b);
+    snprintf(info->family, sizeof info->family, "convnext");
+    info->has_cls = true;
+    enum sm_code code = sm_graph_add(graph, &layout, &at, err);
+    for (int32_t stage = 0; stage < stages && code == SM_OK; stage++)
+        code = add_stage(&at, &b, stage);
+    return code == SM_OK ? add_outputs(&b, at) : code;
+}
