@@ -35,6 +35,20 @@ struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *k
     return bsearch(key, names->entries, names->entries_count, sizeof *names->entries, compare_key);
 }
 
+bool sm_names_below(const struct sm_names *names, const char *bytes)
+{
+    size_t low = 0, high = names->entries_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(names->entries[middle].key, bytes) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < names->entries_count &&
+           !strncmp(names->entries[low].key, bytes, strlen(bytes));
+}
+
 static bool separates(char c)
 {
     return c == '.' || c == '/';
