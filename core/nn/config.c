@@ -153,8 +153,8 @@ enum sm_code sm_config_read_pixels(struct sm_encoder_config *out, const json_t *
     return code;
 }
 
-enum sm_code sm_config_read(struct sm_encoder_config *out, const json_t *node, const char *pointer,
-                            struct sm_err *err)
+enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t *node,
+                                    const char *pointer, struct sm_err *err)
 {
     struct draft {
         struct sm_encoder_config config;
@@ -186,7 +186,7 @@ enum sm_code sm_encoder_config_parse(struct sm_encoder_config *out, const json_t
                                      const char *pointer, struct sm_err *err)
 {
     struct sm_encoder_config said = {0};
-    enum sm_code code = node ? sm_config_read(&said, node, pointer, err) : SM_OK;
+    enum sm_code code = node ? sm_encoder_config_read(&said, node, pointer, err) : SM_OK;
     *out = (struct sm_encoder_config){0};
     sm_config_fill(out, &said, SM_SOURCE_CONFIG);
     return code;

@@ -54,8 +54,8 @@ void sm_pixels_set(struct sm_encoder_config *out, enum sm_pixels pixels);
 /* Readers: they set what the document says and leave `source` alone. */
 
 /* The document of sm_encoder_config_parse. */
-enum sm_code sm_config_read(struct sm_encoder_config *out, const json_t *node, const char *pointer,
-                            struct sm_err *err);
+enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t *node,
+                                    const char *pointer, struct sm_err *err);
 /* Mean and standard deviation under these names in `node`: both or none. */
 enum sm_code sm_config_read_pixels(struct sm_encoder_config *out, const json_t *node,
                                    const char *mean, const char *std, const char *pointer,

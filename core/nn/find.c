@@ -45,8 +45,7 @@ bool sm_names_below(const struct sm_names *names, const char *bytes)
         else
             high = middle;
     }
-    return low < names->entries_count &&
-           !strncmp(names->entries[low].key, bytes, strlen(bytes));
+    return low < names->entries_count && !strncmp(names->entries[low].key, bytes, strlen(bytes));
 }
 
 static bool separates(char c)

@@ -372,7 +372,7 @@ static enum sm_code read_args(struct sm_encoder_config *out, const json_t *doc, 
 static enum sm_code read_encoder(struct sm_encoder_config *out, const json_t *doc,
                                  struct sm_err *err)
 {
-    return sm_config_read(out, doc, "", err);
+    return sm_encoder_config_read(out, doc, "", err);
 }
 
 static const struct {
