@@ -41,6 +41,7 @@
 #define PADDED_MAX    4096 /* channels of a shortcut of option A; the published have 64 */
 
 struct pool {
+    const char *name;
     enum sm_kernel kernel;
     int32_t k, stride, pad;
 };
@@ -54,9 +55,9 @@ struct stem {
 };
 
 static const struct stem stems[] = {
-    [STEM_IMAGENET] = {1, 7, 2, 3, {SM_KERNEL_MAXPOOL, 3, 2, 1}},
-    [STEM_CIFAR] = {1, 3, 1, 1, {0}},
-    [STEM_CLIP] = {3, 3, 2, 1, {SM_KERNEL_AVGPOOL, 2, 2, 0}},
+    [STEM_IMAGENET] = {1, 7, 2, 3, {"maxpool", SM_KERNEL_MAXPOOL, 3, 2, 1}},
+    [STEM_CIFAR] = {1, 3, 1, 1, {NULL, 0, 0, 0, 0}},
+    [STEM_CLIP] = {3, 3, 2, 1, {"avgpool", SM_KERNEL_AVGPOOL, 2, 2, 0}},
 };
 
 enum block_kind { BLOCK_BASIC, BLOCK_V1, BLOCK_V15, BLOCK_CLIP };
@@ -95,14 +96,13 @@ static enum sm_source said(const struct builder *b, enum sm_config_field field)
 }
 
 /* Adds a node that only says how to pool. */
-static enum sm_code add_pool(int32_t *index, struct builder *b, const struct pool *pool,
-                             const char *name, int32_t in)
+static enum sm_code add_pool(int32_t *index, struct builder *b, const struct pool *pool, int32_t in)
 {
     struct sm_node node = {.kernel = pool->kernel, .in = in, .residual = SM_NODE_NONE};
     node.g.k = pool->k;
     node.g.stride = pool->stride;
     node.g.pad = pool->pad;
-    snprintf(node.name, sizeof node.name, "%s", name);
+    snprintf(node.name, sizeof node.name, "%s", pool->name);
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
@@ -110,8 +110,8 @@ static enum sm_code add_pool(int32_t *index, struct builder *b, const struct poo
 static enum sm_code add_mean_pool(int32_t *index, struct builder *b, const char *name, int32_t in,
                                   int32_t stride)
 {
-    const struct pool mean = {SM_KERNEL_AVGPOOL, stride, stride, 0};
-    return add_pool(index, b, &mean, name, in);
+    const struct pool mean = {name, SM_KERNEL_AVGPOOL, stride, stride, 0};
+    return add_pool(index, b, &mean, in);
 }
 
 /* A convolution "<place>conv<nth>" with "<place>bn<nth>" after it. */
@@ -179,7 +179,7 @@ static enum sm_code add_stem(int32_t *at, struct builder *b)
                                     .activation = SM_ACT_RELU};
         code = add_nth_conv(at, b, "", nth, &spec);
     }
-    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, "pool", *at) : code;
+    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, *at) : code;
 }
 
 /* ---- input size ---- */
@@ -326,7 +326,7 @@ static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *
     struct sm_conv_spec spec = {
         .conv = conv, .bn = bn, .in = in, .residual = SM_NODE_NONE, .k = 1, .stride = stride};
     if (code == SM_OK && b->block->pools && stride > 1) {
-        snprintf(name, sizeof name, "%s%s.pool", place, projection);
+        snprintf(name, sizeof name, "%s%s.-1", place, projection);
         code = add_mean_pool(&spec.in, b, name, in, stride);
         spec.stride = 1;
     }
@@ -373,7 +373,7 @@ static enum sm_code add_block_conv(int32_t *at, struct builder *b, const char *p
         code = add_nth_conv(at, b, place, nth, &spec);
     if (code != SM_OK || !pooled)
         return code;
-    snprintf(name, sizeof name, "%spool", place);
+    snprintf(name, sizeof name, "%savgpool", place);
     return add_mean_pool(at, b, name, *at, stride);
 }
 
@@ -504,9 +504,10 @@ static enum sm_code add_attention_pool(int32_t *at, struct builder *b, int32_t m
 
 static enum sm_code add_outputs(struct builder *b, int32_t map)
 {
-    const struct pool average = {.kernel = SM_KERNEL_MEAN};
+    const struct pool average = {.kernel = SM_KERNEL_MEAN,
+                                 .name = b->stem == STEM_CLIP ? "attnpool.mean" : "avgpool"};
     int32_t mean, pooled;
-    enum sm_code code = add_pool(&mean, b, &average, "avgpool", map);
+    enum sm_code code = add_pool(&mean, b, &average, map);
     pooled = mean;
     if (code == SM_OK && b->stem == STEM_CLIP)
         code = add_attention_pool(&pooled, b, map, mean);
