@@ -213,6 +213,9 @@ enum sm_code sm_add_linear(int32_t *index, struct sm_graph *graph, struct sm_nam
     snprintf(name, sizeof name, "%s.weight", spec->name);
     enum sm_code code = sm_names_shape(shape, names, name, 2,
                                        (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
+    if (code == SM_OK && shape[0] > INT32_MAX) /* of parts that are joined */
+        code = sm_err_set(err, SM_LIMIT, "tensor %s has %lld channels, most is %d", name,
+                          (long long)shape[0], (int)INT32_MAX);
     if (code != SM_OK)
         return code;
     code = read_bias(&node, names, spec->name, shape[0], spec->bias_optional, err);

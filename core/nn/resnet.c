@@ -16,36 +16,32 @@
  *               option A   every s-th row and column, zero channels on both sides
  *                          (akamaster/pytorch_resnet_cifar10): a file without any projection
  *   pooling     mean       of the map
- *               attention  clip: the mean asks the positions, 32 pixels a side each
+ *               attention  clip: resnet_clip.c
  *
  * Batch normalisation of inference is an affine map per channel and is folded into the convolution
  * before it (layers.c). Residual and ReLU then ride in the epilogue of a block's last convolution,
  * and one block is two to four nodes. The shortcut of option A is a 1x1 convolution with ones on a
  * shifted diagonal: it costs some multiplications, is exact, and needs no kernel of its own.
  *
- * Both ways through a block agree in rows and columns whatever the input: 3x3 / s with padding 1,
- * 1x1 / s and the means of s x s round alike. That they agree in channels is checked here, on the
- * shape of the projection, as is the position table on the size of the map. */
+ * Both ways through a block agree in rows and columns whatever the input: 3x3 / s with padding 1
+ * rounds as 1x1 / s does, and CLIP takes the same mean on both. That they agree in channels is
+ * checked here, on the shape of the projection. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nn/build.h"
+#include "core/nn/resnet.h"
 
-#define STAGES_MAX    4
-#define CIFAR_PX      32
-#define IMAGENET_PX   224
-#define CLIP_STRIDE   32 /* pixels per position of the attention pool's table */
-#define CLIP_HEAD_DIM 64
-#define PLACE_BYTES   32   /* "layer4.35." */
-#define PADDED_MAX    4096 /* channels of a shortcut of option A; the published have 64 */
+#define CIFAR_PX    32
+#define IMAGENET_PX 224
+#define PLACE_BYTES 32   /* "layer4.35." */
+#define PADDED_MAX  4096 /* channels of a shortcut of option A; the published have 64 */
 
 struct pool {
+    const char *name;
     enum sm_kernel kernel;
     int32_t k, stride, pad;
 };
-
-enum stem_kind { STEM_IMAGENET, STEM_CIFAR, STEM_CLIP };
 
 struct stem {
     int convs;
@@ -54,68 +50,42 @@ struct stem {
 };
 
 static const struct stem stems[] = {
-    [STEM_IMAGENET] = {1, 7, 2, 3, {SM_KERNEL_MAXPOOL, 3, 2, 1}},
-    [STEM_CIFAR] = {1, 3, 1, 1, {0}},
-    [STEM_CLIP] = {3, 3, 2, 1, {SM_KERNEL_AVGPOOL, 2, 2, 0}},
+    [STEM_IMAGENET] = {1, 7, 2, 3, {"maxpool", SM_KERNEL_MAXPOOL, 3, 2, 1}},
+    [STEM_CIFAR] = {1, 3, 1, 1, {NULL, 0, 0, 0, 0}},
+    [STEM_CLIP] = {3, 3, 2, 1, {"avgpool", SM_KERNEL_AVGPOOL, 2, 2, 0}},
 };
 
 enum block_kind { BLOCK_BASIC, BLOCK_V1, BLOCK_V15, BLOCK_CLIP };
 
-struct block {
-    int convs;
-    int32_t k[3];
-    int strided; /* which convolution, from 1, has the stride … */
-    bool pools;  /* … or is followed by the mean instead */
-};
-
-static const struct block blocks[] = {
+static const struct sm_resnet_block blocks[] = {
     [BLOCK_BASIC] = {2, {3, 3, 0}, 1, false},
     [BLOCK_V1] = {3, {1, 3, 1}, 1, false},
     [BLOCK_V15] = {3, {1, 3, 1}, 2, false},
     [BLOCK_CLIP] = {3, {1, 3, 1}, 2, true},
 };
 
-struct builder {
-    struct sm_graph *graph;
-    struct sm_encoder_info *info;
-    struct sm_names *names;
-    const struct sm_encoder_config *config;
-    struct sm_err *err;
-    enum stem_kind stem;
-    const struct block *block;
-    const char *projection; /* what shortcuts are called; NULL: option A, they have no tensors */
-    int32_t groups;         /* of the first convolution that has some; 0: none has */
-    int32_t counts[STAGES_MAX];
-};
-
-/* The source of a field of the configuration that is set. */
-static enum sm_source said(const struct builder *b, enum sm_config_field field)
-{
-    return (enum sm_source)b->config->source[field];
-}
-
 /* Adds a node that only says how to pool. */
-static enum sm_code add_pool(int32_t *index, struct builder *b, const struct pool *pool,
-                             const char *name, int32_t in)
+static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct pool *pool,
+                             int32_t in)
 {
     struct sm_node node = {.kernel = pool->kernel, .in = in, .residual = SM_NODE_NONE};
     node.g.k = pool->k;
     node.g.stride = pool->stride;
     node.g.pad = pool->pad;
-    snprintf(node.name, sizeof node.name, "%s", name);
+    snprintf(node.name, sizeof node.name, "%s", pool->name);
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
 /* The mean of windows of stride x stride. */
-static enum sm_code add_mean_pool(int32_t *index, struct builder *b, const char *name, int32_t in,
+static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const char *name, int32_t in,
                                   int32_t stride)
 {
-    const struct pool mean = {SM_KERNEL_AVGPOOL, stride, stride, 0};
-    return add_pool(index, b, &mean, name, in);
+    const struct pool mean = {name, SM_KERNEL_AVGPOOL, stride, stride, 0};
+    return add_pool(index, b, &mean, in);
 }
 
 /* A convolution "<place>conv<nth>" with "<place>bn<nth>" after it. */
-static enum sm_code add_nth_conv(int32_t *index, struct builder *b, const char *place, int nth,
+static enum sm_code add_nth_conv(int32_t *index, struct sm_resnet *b, const char *place, int nth,
                                  struct sm_conv_spec *spec)
 {
     char conv[SM_NODE_NAME], bn[SM_NODE_NAME];
@@ -128,7 +98,7 @@ static enum sm_code add_nth_conv(int32_t *index, struct builder *b, const char *
 
 /* ---- stem ---- */
 
-static enum sm_code choose_stem(struct builder *b)
+static enum sm_code choose_stem(struct sm_resnet *b)
 {
     int64_t shape[4];
     enum sm_code code =
@@ -149,13 +119,13 @@ static enum sm_code choose_stem(struct builder *b)
                       unpooled ? "without pooling" : "with pooling");
 }
 
-static int32_t choose_padding(struct builder *b)
+static int32_t choose_padding(struct sm_resnet *b)
 {
     int32_t pad = b->config->stem_pad;
     if (b->stem != STEM_CIFAR)
         return stems[b->stem].pad;
     if (pad)
-        sm_choose(b->info, "stem_pad", said(b, SM_CONFIG_STEM_PAD), "as configured", "%d",
+        sm_choose(b->info, "stem_pad", sm_resnet_said(b, SM_CONFIG_STEM_PAD), "as configured", "%d",
                   (int)pad);
     else
         sm_choose(b->info, "stem_pad", SM_SOURCE_GUESS,
@@ -163,7 +133,7 @@ static int32_t choose_padding(struct builder *b)
     return pad ? pad : stems[b->stem].pad;
 }
 
-static enum sm_code add_stem(int32_t *at, struct builder *b)
+static enum sm_code add_stem(int32_t *at, struct sm_resnet *b)
 {
     const struct sm_node layout = {
         .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
@@ -179,57 +149,21 @@ static enum sm_code add_stem(int32_t *at, struct builder *b)
                                     .activation = SM_ACT_RELU};
         code = add_nth_conv(at, b, "", nth, &spec);
     }
-    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, "pool", *at) : code;
+    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, *at) : code;
 }
 
 /* ---- input size ---- */
 
-static int32_t square_root(int64_t n)
-{
-    int32_t root = 0;
-    while (root < SM_INPUT_MAX_PX && (int64_t)(root + 1) * (root + 1) <= n)
-        root++;
-    return root;
-}
-
-/* The attention pool has one row for the mean and one for each position of a square map. */
-static enum sm_code choose_clip_input(struct builder *b)
-{
-    static const char table[] = "attnpool.positional_embedding";
-    const struct sm_encoder_config *config = b->config;
-    int64_t shape[2];
-    enum sm_code code = sm_names_shape(shape, b->names, table, 2, (int64_t[]){-1, -1}, b->err);
-    if (code != SM_OK)
-        return code;
-    int32_t side = square_root(shape[0] - 1), px = side * CLIP_STRIDE;
-    if (side < 1 || (int64_t)side * side != shape[0] - 1)
-        return sm_err_set(b->err, SM_UNSUPPORTED,
-                          "tensor %s%s has %lld rows, expected one more than a square number",
-                          b->names->prefix, table, (long long)shape[0]);
-    if (px > SM_INPUT_MAX_PX)
-        return sm_err_set(b->err, SM_LIMIT, "tensor %s%s is for %d pixels a side, most is %d",
-                          b->names->prefix, table, (int)px, SM_INPUT_MAX_PX);
-    if (config->input_h_px && (config->input_h_px != px || config->input_w_px != px))
-        return sm_err_set(b->err, SM_INVALID,
-                          "\"input_px\" is %dx%d, but tensor %s%s is for %dx%d pixels",
-                          (int)config->input_h_px, (int)config->input_w_px, b->names->prefix, table,
-                          (int)px, (int)px);
-    b->graph->input_h_px = b->graph->input_w_px = px;
-    sm_choose(b->info, "input_px", SM_SOURCE_TENSORS,
-              "32 for each position of the attention pool's table", "%d", (int)px);
-    return SM_OK;
-}
-
-static enum sm_code choose_input(struct builder *b)
+static enum sm_code choose_input(struct sm_resnet *b)
 {
     int32_t px = b->stem == STEM_CIFAR ? CIFAR_PX : IMAGENET_PX;
     if (b->stem == STEM_CLIP)
-        return choose_clip_input(b);
+        return sm_resnet_clip_input(b);
     b->graph->input_h_px = b->config->input_h_px ? b->config->input_h_px : px;
     b->graph->input_w_px = b->config->input_w_px ? b->config->input_w_px : px;
     if (b->config->input_h_px)
-        sm_choose(b->info, "input_px", said(b, SM_CONFIG_INPUT_PX), "as configured", "%dx%d",
-                  (int)b->graph->input_h_px, (int)b->graph->input_w_px);
+        sm_choose(b->info, "input_px", sm_resnet_said(b, SM_CONFIG_INPUT_PX), "as configured",
+                  "%dx%d", (int)b->graph->input_h_px, (int)b->graph->input_w_px);
     else
         sm_choose(b->info, "input_px", SM_SOURCE_GUESS,
                   b->stem == STEM_CIFAR ? "usual for a 3x3 stem" : "usual for a 7x7 stem", "%d",
@@ -245,7 +179,7 @@ static const char *const projections[] = {"downsample", "shortcut"};
 static const char *find_projection(const struct sm_names *names)
 {
     for (size_t i = 0; i < sizeof projections / sizeof *projections; i++) {
-        for (int stage = 1; stage <= STAGES_MAX; stage++) {
+        for (int stage = 1; stage <= SM_RESNET_STAGES_MAX; stage++) {
             char name[SM_NODE_NAME];
             snprintf(name, sizeof name, "layer%d.0.%s.0.weight", stage, projections[i]);
             if (sm_names_has(names, name))
@@ -255,7 +189,7 @@ static const char *find_projection(const struct sm_names *names)
     return NULL;
 }
 
-static void choose_blocks(struct builder *b)
+static void choose_blocks(struct sm_resnet *b)
 {
     bool v1 = b->config->stride_at == SM_STRIDE_CONV1;
     bool bottleneck = sm_names_has(b->names, "layer1.0.conv3.weight");
@@ -263,7 +197,7 @@ static void choose_blocks(struct builder *b)
     if (b->stem == STEM_CLIP)
         kind = BLOCK_CLIP;
     else if (bottleneck && b->config->stride_at)
-        sm_choose(b->info, "stride_at", said(b, SM_CONFIG_STRIDE_AT), "as configured",
+        sm_choose(b->info, "stride_at", sm_resnet_said(b, SM_CONFIG_STRIDE_AT), "as configured",
                   v1 ? "conv1" : "conv2");
     else if (bottleneck)
         sm_choose(b->info, "stride_at", SM_SOURCE_GUESS,
@@ -278,7 +212,7 @@ static void choose_blocks(struct builder *b)
 }
 
 /* Option A: input channel i is output channel i + (c - c_in) / 2, at every s-th pixel. */
-static enum sm_code add_padded(int32_t *index, struct builder *b, const char *place, int32_t in,
+static enum sm_code add_padded(int32_t *index, struct sm_resnet *b, const char *place, int32_t in,
                                int32_t stride, int64_t c)
 {
     int64_t c_in = b->graph->nodes[in].g.c, before = (c - c_in) / 2;
@@ -306,7 +240,7 @@ static enum sm_code add_padded(int32_t *index, struct builder *b, const char *pl
 }
 
 /* The other way around a block that leads to `c` channels. */
-static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *place, int32_t in,
+static enum sm_code add_shortcut(int32_t *index, struct sm_resnet *b, const char *place, int32_t in,
                                  int32_t stride, int64_t c)
 {
     char conv[SM_NODE_NAME], bn[SM_NODE_NAME], name[SM_NODE_NAME];
@@ -326,7 +260,7 @@ static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *
     struct sm_conv_spec spec = {
         .conv = conv, .bn = bn, .in = in, .residual = SM_NODE_NONE, .k = 1, .stride = stride};
     if (code == SM_OK && b->block->pools && stride > 1) {
-        snprintf(name, sizeof name, "%s%s.pool", place, projection);
+        snprintf(name, sizeof name, "%s%s.-1", place, projection);
         code = add_mean_pool(&spec.in, b, name, in, stride);
         spec.stride = 1;
     }
@@ -334,7 +268,7 @@ static enum sm_code add_shortcut(int32_t *index, struct builder *b, const char *
 }
 
 /* Groups of a bottleneck's 3x3: how often its inputs go into those it has. */
-static enum sm_code read_groups(int32_t *groups, struct builder *b, const char *place, int32_t in)
+static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char *place, int32_t in)
 {
     char name[SM_NODE_NAME];
     int64_t shape[4];
@@ -354,10 +288,10 @@ static enum sm_code read_groups(int32_t *groups, struct builder *b, const char *
 }
 
 /* Convolution `nth` of a block and what stands in for its stride. */
-static enum sm_code add_block_conv(int32_t *at, struct builder *b, const char *place, int nth,
+static enum sm_code add_block_conv(int32_t *at, struct sm_resnet *b, const char *place, int nth,
                                    int32_t stride, int32_t residual)
 {
-    const struct block *block = b->block;
+    const struct sm_resnet_block *block = b->block;
     bool strided = nth == block->strided, pooled = strided && block->pools && stride > 1;
     char name[SM_NODE_NAME];
     struct sm_conv_spec spec = {.in = *at,
@@ -373,12 +307,12 @@ static enum sm_code add_block_conv(int32_t *at, struct builder *b, const char *p
         code = add_nth_conv(at, b, place, nth, &spec);
     if (code != SM_OK || !pooled)
         return code;
-    snprintf(name, sizeof name, "%spool", place);
+    snprintf(name, sizeof name, "%savgpool", place);
     return add_mean_pool(at, b, name, *at, stride);
 }
 
 /* `at`: input, then output node. */
-static enum sm_code add_block(int32_t *at, struct builder *b, const char *place, int32_t stride)
+static enum sm_code add_block(int32_t *at, struct sm_resnet *b, const char *place, int32_t stride)
 {
     int convs = b->block->convs;
     int32_t shortcut = SM_NODE_NONE;
@@ -394,14 +328,14 @@ static enum sm_code add_block(int32_t *at, struct builder *b, const char *place,
     return code;
 }
 
-static enum sm_code add_tap(struct builder *b, const char *kind, int32_t number, int32_t node)
+static enum sm_code add_tap(struct sm_resnet *b, const char *kind, int32_t number, int32_t node)
 {
     char tap[SM_TAP_NAME];
     snprintf(tap, sizeof tap, "%s.%d", kind, (int)number);
     return sm_graph_tap(b->graph, tap, node, b->err);
 }
 
-static enum sm_code add_stage(int32_t *at, struct builder *b, int stage, int32_t count)
+static enum sm_code add_stage(int32_t *at, struct sm_resnet *b, int stage, int32_t count)
 {
     enum sm_code code = SM_OK;
     for (int32_t i = 0; i < count && code == SM_OK; i++) {
@@ -416,11 +350,11 @@ static enum sm_code add_stage(int32_t *at, struct builder *b, int stage, int32_t
 
 /* CIFAR ResNets have three stages or four. One that ought to be there is missed by its first
  * tensor. */
-static enum sm_code add_stages(int32_t *at, struct builder *b)
+static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
 {
-    int required = b->stem == STEM_CIFAR ? 3 : STAGES_MAX;
+    int required = b->stem == STEM_CIFAR ? 3 : SM_RESNET_STAGES_MAX;
     enum sm_code code = SM_OK;
-    for (int stage = 0; stage < STAGES_MAX && code == SM_OK; stage++) {
+    for (int stage = 0; stage < SM_RESNET_STAGES_MAX && code == SM_OK; stage++) {
         char list[SM_NODE_NAME];
         snprintf(list, sizeof list, "layer%d", stage + 1);
         int32_t count = sm_names_count(b->names, list);
@@ -435,81 +369,15 @@ static enum sm_code add_stages(int32_t *at, struct builder *b)
 
 /* ---- pooling ---- */
 
-static enum sm_code choose_heads(struct builder *b, int32_t dim)
+static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
 {
-    int32_t heads = b->config->heads;
-    if (!heads && dim % CLIP_HEAD_DIM)
-        return sm_err_set(b->err, SM_INVALID,
-                          "an attention pool of width %d has no usual head count; set \"heads\"",
-                          (int)dim);
-    if (heads)
-        sm_choose(b->info, "heads", said(b, SM_CONFIG_HEADS), "as configured", "%d", (int)heads);
-    else
-        sm_choose(b->info, "heads", SM_SOURCE_FAMILY, "heads of 64", "%d",
-                  (int)(dim / CLIP_HEAD_DIM));
-    b->info->heads = heads ? heads : dim / CLIP_HEAD_DIM;
-    if (b->info->heads < 1 || dim % b->info->heads)
-        return sm_err_set(b->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
-                          (int)b->info->heads, (int)dim);
-    return SM_OK;
-}
-
-/* The mean before the positions of the map, each with its row of the table. */
-static enum sm_code add_positions(int32_t *at, struct builder *b, int32_t map, int32_t mean)
-{
-    const struct sm_geometry *g = &b->graph->nodes[map].g;
-    int64_t rows = (int64_t)g->h * g->w + 1;
-    size_t row = (size_t)g->c;
-    struct sm_node node = {.kernel = SM_KERNEL_PREPEND,
-                           .in = map,
-                           .residual = mean,
-                           .g = {.rows = 1},
-                           .parameters = rows * g->c,
-                           .name = "attnpool.positional_embedding"};
-    enum sm_code code =
-        sm_names_read(b->names, &node.weight, node.name, 2, (int64_t[]){rows, g->c}, b->err);
-    if (code != SM_OK)
-        return code;
-    node.bias = malloc(row * sizeof *node.bias);
-    if (!node.bias) {
-        free(node.weight);
-        return sm_err_set(b->err, SM_NOMEM, "no memory for %s", node.name);
-    }
-    memcpy(node.bias, node.weight, row * sizeof *node.bias);
-    memmove(node.weight, node.weight + row, (size_t)(rows - 1) * row * sizeof *node.weight);
-    return sm_graph_add(b->graph, &node, at, b->err);
-}
-
-/* AttentionPool2d: full attention, of which the answer to the mean is used. */
-static enum sm_code add_attention_pool(int32_t *at, struct builder *b, int32_t map, int32_t mean)
-{
-    int32_t dim = b->graph->nodes[map].g.c;
-    struct sm_linear_spec qkv = {.name = "attnpool.qkv", .c = 3 * (int64_t)dim};
-    struct sm_linear_spec out = {.name = "attnpool.c_proj", .c = -1};
-    struct sm_node attention = {.kernel = SM_KERNEL_ATTENTION, .name = "attnpool"};
-    struct sm_node pick = {.kernel = SM_KERNEL_PICK, .name = "attnpool.pick"};
-    qkv.residual = out.residual = attention.residual = pick.residual = SM_NODE_NONE;
-    enum sm_code code = choose_heads(b, dim);
-    if (code == SM_OK)
-        code = add_positions(&qkv.in, b, map, mean);
-    if (code == SM_OK)
-        code = sm_add_linear(&attention.in, b->graph, b->names, &qkv, b->err);
-    attention.g.heads = b->info->heads;
-    if (code == SM_OK)
-        code = sm_graph_add(b->graph, &attention, &pick.in, b->err);
-    if (code == SM_OK)
-        code = sm_graph_add(b->graph, &pick, &out.in, b->err);
-    return code == SM_OK ? sm_add_linear(at, b->graph, b->names, &out, b->err) : code;
-}
-
-static enum sm_code add_outputs(struct builder *b, int32_t map)
-{
-    const struct pool average = {.kernel = SM_KERNEL_MEAN};
+    const struct pool average = {.kernel = SM_KERNEL_MEAN,
+                                 .name = b->stem == STEM_CLIP ? "attnpool.mean" : "avgpool"};
     int32_t mean, pooled;
-    enum sm_code code = add_pool(&mean, b, &average, "avgpool", map);
+    enum sm_code code = add_pool(&mean, b, &average, map);
     pooled = mean;
     if (code == SM_OK && b->stem == STEM_CLIP)
-        code = add_attention_pool(&pooled, b, map, mean);
+        code = sm_resnet_clip_pool(&pooled, b, map, mean);
     if (code != SM_OK)
         return code;
     const struct sm_graph_tap taps[] = {{"tokens", map}, {"mean", mean}, {"pooled", pooled}};
@@ -521,12 +389,12 @@ static enum sm_code add_outputs(struct builder *b, int32_t map)
 /* ---- the whole ---- */
 
 /* "resnet50" for its block counts, else "resnet". */
-static const char *family_name(const struct builder *b)
+static const char *family_name(const struct sm_resnet *b)
 {
     static const struct {
         const char *name;
         int convs;
-        int32_t counts[STAGES_MAX];
+        int32_t counts[SM_RESNET_STAGES_MAX];
     } known[] = {{"resnet18", 2, {2, 2, 2, 2}},   {"resnet34", 2, {3, 4, 6, 3}},
                  {"resnet50", 3, {3, 4, 6, 3}},   {"resnet101", 3, {3, 4, 23, 3}},
                  {"resnet152", 3, {3, 8, 36, 3}}, {"resnet20", 2, {3, 3, 3, 0}},
@@ -545,7 +413,7 @@ static const char *family_name(const struct builder *b)
 
 /* What somebody wrote down for this very encoder and it has no use for is a mistake; presets and
  * files of other programs say more than one needs. */
-static enum sm_code check_config(const struct builder *b)
+static enum sm_code check_config(const struct sm_resnet *b)
 {
     const struct sm_encoder_config *config = b->config;
     const struct {
@@ -557,7 +425,7 @@ static enum sm_code check_config(const struct builder *b)
         {"norm_eps", SM_CONFIG_NORM_EPS, config->norm_eps > 0},
     };
     for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
-        if (unused[i].set && said(b, unused[i].field) <= SM_SOURCE_FILE)
+        if (unused[i].set && sm_resnet_said(b, unused[i].field) <= SM_SOURCE_FILE)
             return sm_err_set(b->err, SM_INVALID,
                               "\"%s\" is set, but the encoder under \"%s\" is a ResNet",
                               unused[i].name, b->names->prefix);
@@ -568,7 +436,8 @@ enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *inf
                              struct sm_names *names, const struct sm_encoder_config *config,
                              struct sm_err *err)
 {
-    struct builder b = {.graph = graph, .info = info, .names = names, .config = config, .err = err};
+    struct sm_resnet b = {
+        .graph = graph, .info = info, .names = names, .config = config, .err = err};
     int32_t map;
     enum sm_code code = choose_stem(&b);
     if (code == SM_OK)
