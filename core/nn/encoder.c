@@ -45,6 +45,8 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
             names->entries[i].used;
     for (int32_t i = 0; i < encoder->graph.nodes_count; i++) {
         const struct sm_node *node = &encoder->graph.nodes[i];
+        if (node->tap_only)
+            continue;
         info->parameters += node->parameters;
         if (__builtin_add_overflow(info->multiply_adds, node->multiply_adds, &info->multiply_adds))
             return sm_err_set(err, SM_LIMIT, "over %lld multiply-adds an image, at layer %s",

@@ -22,7 +22,8 @@ struct place {
 static int compare_entries(const void *a, const void *b)
 {
     const struct sm_name_entry *x = a, *y = b;
-    return strcmp(x->key, y->key);
+    int order = strcmp(x->key, y->key);
+    return order ? order : strcmp(y->tensor->name, x->tensor->name);
 }
 
 static int compare_key(const void *key, const void *entry)

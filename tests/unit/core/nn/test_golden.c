@@ -314,8 +314,8 @@ static void check_positions(const struct sm_encoder_info *info, struct files *f,
     float *out = malloc((size_t)wanted->count * sizeof *out);
     assert_non_null(out);
     memcpy(out, in, (size_t)(cls * dim) * sizeof *out);
-    assert_int_equal(sm_pos_resample(out + cls * dim, in + cls * dim, grid, grid, (int32_t)dim, rows,
-                                     cols, (enum sm_pos_resize)rule, NULL),
+    assert_int_equal(sm_pos_resample(out + cls * dim, in + cls * dim, grid, grid, (int32_t)dim,
+                                     rows, cols, (enum sm_pos_resize)rule, NULL),
                      SM_OK);
     compare(out, expected, (size_t)wanted->count, what, "pos_embed", "resample");
     free(in);
