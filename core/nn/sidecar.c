@@ -54,39 +54,42 @@ static enum sm_code read_known(void *out, const json_t *node, const struct sm_fi
     return code;
 }
 
-static enum sm_code read_side_px(int32_t *out, const json_t *node, const char *name,
-                                 const char *pointer, struct sm_err *err)
+static enum sm_code read_pixels(struct sm_encoder_config *out, const json_t *node, const char *mean,
+                                const char *std, const char *pointer, struct sm_err *err)
 {
-    static const struct sm_field fields[] = {{"side", SM_FIELD_INT, 0, 1, SM_INPUT_MAX_PX, 0, 0},
-                                             {0}};
-    char at[sizeof err->pointer];
-    json_t *side = json_pack("{s:O?}", "side", node);
-    enum sm_code code = side ? sm_fields_read(out, side, fields, "", NULL) : SM_NOMEM;
-    json_decref(side);
-    snprintf(at, sizeof at, "%s/%s", pointer, name);
-    if (code != SM_OK || !node)
-        return sm_err_field(err, at, "%s must have sides from 1 to %d", name, SM_INPUT_MAX_PX);
-    return SM_OK;
+    bool silent = !get(node, mean) && !get(node, std);
+    return silent ? SM_OK : sm_config_read_pixels(out, node, mean, std, pointer, err);
+}
+
+static bool is_side(const json_t *node)
+{
+    return json_is_integer(node) && json_integer_value(node) >= 1 &&
+           json_integer_value(node) <= SM_INPUT_MAX_PX;
 }
 
 /* One number for both sides, or a list that ends in height and width. */
 static enum sm_code read_size(struct sm_encoder_config *out, const json_t *node, const char *name,
                               const char *pointer, struct sm_err *err)
 {
+    char at[sizeof err->pointer];
     size_t count = json_array_size(node);
     const json_t *h = json_is_array(node) ? json_array_get(node, count - 2) : node;
     const json_t *w = json_is_array(node) ? json_array_get(node, count - 1) : node;
-    enum sm_code code = read_side_px(&out->input_h_px, h, name, pointer, err);
-    return code == SM_OK ? read_side_px(&out->input_w_px, w, name, pointer, err) : code;
+    snprintf(at, sizeof at, "%s/%s", pointer, name);
+    if (!is_side(h) || !is_side(w))
+        return sm_err_field(err, at, "%s must be sides from 1 to %d", name, SM_INPUT_MAX_PX);
+    out->input_h_px = (int32_t)json_integer_value(h);
+    out->input_w_px = (int32_t)json_integer_value(w);
+    return SM_OK;
 }
 
 /* Hugging Face: config.json has a model_type. Two-tower models keep the encoder's fields in
- * vision_config. Where DINOv2's table is resized as DINOv2 does it: transformers up to 4.4x passes
- * the scales with offset as well, later ones the size; the weights were made with the offset.
+ * vision_config.
  *
- * Not certain: heads 12 of dinov2_with_registers and siglip2 are the class's, no published file
- * leaves them out; the first versions of DINOv2's class had eps 1e-12, every release 1e-6; ViT's
- * resizing changed between versions (offset, then plain) and is left to the family. */
+ * Not certain: DINOv2's resizing (transformers passed the scales with offset, as DINOv2 does, and
+ * passes the size since; the offset is the one of the training) and ViT's (which changed alike, and
+ * is left to the family); DINOv2's eps, which is 1e-6 in releases and was 1e-12 before the first;
+ * siglip2, whose patches of any aspect are no image that we could feed. */
 static const struct hf_family {
     const char *model_type;
     bool two_towers;
@@ -195,7 +198,7 @@ static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, 
     const json_t *size = strstr(architecture, "dinov3") ? get(trained, "input_size") : NULL;
     if (size)
         code = read_size(out, size, "input_size", pointer, err);
-    return code == SM_OK ? sm_config_read_pixels(out, trained, "mean", "std", pointer, err) : code;
+    return code == SM_OK ? read_pixels(out, trained, "mean", "std", pointer, err) : code;
 }
 
 static enum sm_code read_config(struct sm_encoder_config *out, const json_t *doc,
@@ -216,7 +219,7 @@ static enum sm_code read_preprocessor(struct sm_encoder_config *out, const json_
     static const struct sm_field fields[] = {{"do_normalize", SM_FIELD_BOOL, 0, 0, 0, 0, 0}, {0}};
     enum sm_code code = read_known(&normalize, doc, fields, "", err);
     if (code == SM_OK)
-        code = sm_config_read_pixels(out, doc, "image_mean", "image_std", "", err);
+        code = read_pixels(out, doc, "image_mean", "image_std", "", err);
     for (int c = 0; c < 3 && !normalize; c++) {
         out->mean[c] = 0;
         out->std[c] = 1;
@@ -314,7 +317,7 @@ static enum sm_code read_open_clip(struct sm_encoder_config *out, const json_t *
     if (code == SM_OK && clip.pixels && !json_is_object(clip.pixels))
         code = sm_err_field(err, "/preprocess_cfg", "preprocess_cfg must be an object");
     if (code == SM_OK)
-        code = sm_config_read_pixels(out, clip.pixels, "mean", "std", "/preprocess_cfg", err);
+        code = read_pixels(out, clip.pixels, "mean", "std", "/preprocess_cfg", err);
     return code;
 }
 
