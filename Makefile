@@ -26,7 +26,7 @@ ifeq ($(V),release)
 CFLAGS_core/nn/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
 endif
-LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
+LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lnettle -lzip -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \
            server/base server/store server/jobs server/http server/api server/cmd

@@ -1,4 +1,4 @@
-/* SHA-256, from libsodium: the identity of images, checkpoints, recipes and pairs. */
+/* SHA-256, from Nettle: the identity of images, checkpoints, recipes and pairs. */
 #ifndef CORE_BASE_SHA256_H
 #define CORE_BASE_SHA256_H
 
