@@ -277,8 +277,9 @@ static enum sm_code read_clip_vision(struct sm_encoder_config *out, const struct
                                      struct sm_err *err)
 {
     bool resnet = json_is_array(clip->layers);
-    if (clip->timm_model_name[0]) {
-        out->pool = (enum sm_pool)(clip->timm_pool + 1);
+    if (clip->timm_model_name[0]) { /* pooled by average unless said, "" is the tower's own way */
+        bool said = json_object_get(clip->vision, "timm_pool") != NULL;
+        out->pool = said ? (enum sm_pool)(clip->timm_pool + 1) : SM_POOL_MEAN;
         return SM_OK;
     }
     /* A ResNet's attention pooling works on its last map, 32 times as wide as its stem. */
@@ -301,7 +302,7 @@ static enum sm_code read_clip_vision(struct sm_encoder_config *out, const struct
 static enum sm_code read_open_clip(struct sm_encoder_config *out, const json_t *doc,
                                    struct sm_err *err)
 {
-    struct clip clip = {.width = 768, .head_width = 64, .norm_eps = 1e-5, .timm_pool = 1};
+    struct clip clip = {.width = 768, .head_width = 64, .norm_eps = 1e-5, .timm_pool = -1};
     enum sm_code code = read_known(&clip, doc, clip_fields, "", err);
     if (code == SM_OK)
         code = read_known(&clip, clip.model, clip_model_fields, "/model_cfg", err);
