@@ -1,5 +1,5 @@
-# sslmem: `make demo` shows it, `make test` proves it. V=debug|release|asan|tsan picks the variant; each has its own
-# folder under build/.
+# sslmem: `make demo` shows it, `make test` proves it. V=debug|release|asan|tsan|fuzz picks the variant; each has its
+# own folder under build/.
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
@@ -10,8 +10,9 @@ OPT.debug   := -O0 -g
 OPT.release := -O2 -g
 OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT.tsan    := -O1 -g -fsanitize=thread
+OPT.fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(OPT.$(V)),)
-$(error V=$(V) is none of debug, release, asan, tsan)
+$(error V=$(V) is none of debug, release, asan, tsan, fuzz)
 endif
 
 WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
@@ -23,6 +24,7 @@ CFLAGS_core/image/stb := -fwrapv -fno-sanitize=shift
 # Vectorised epilogues; gcc's -O2 leaves loops of unknown length alone.
 ifeq ($(V),release)
 CFLAGS_core/nn/kern_blas := -O3
+CFLAGS_core/ckpt/dtype := -O3
 endif
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lzip -lopenblas -lm -lpthread
 
@@ -68,12 +70,14 @@ $B/unit/%: $B/tests/unit/%.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS) $(LDFLAGS)
 
-$B/unit/core/score/test_alloc: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+$B/unit/%/test_alloc: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-$B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/driver.o $B/libsslmem.a
+# Replayed by a plain driver; V=fuzz (clang) has libFuzzer's.
+FUZZ_MAIN := $(if $(filter fuzz,$(V)),,$B/tests/fuzz/driver.o)
+$B/fuzz/%: $B/tests/fuzz/%.o $(FUZZ_MAIN) $B/libsslmem.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$Q$(CC) $(ALL_CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $B/kern: $B/tests/kern/kern.o $B/libsslmem.a
 	$(call say,LD,$@)
@@ -90,6 +94,17 @@ kern: $B/kern
 
 fuzz-replay: $(FUZZ)
 	@for f in $(FUZZ); do echo "== $$f"; $$f tests/fuzz/corpus/$${f##*/fuzz_} || exit 1; done
+
+# Every fuzz target for FUZZ_SECONDS, on a copy of its corpus; what is found stays below build/fuzz/run.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@sh deploy/install-deps clang libclang-rt-14-dev
+	$(MAKE) fuzz-run V=fuzz CC=clang
+
+fuzz-run: $(FUZZ)
+	@for f in $(FUZZ); do echo "== $$f"; run=$B/run/$${f##*/fuzz_}; mkdir -p $$run; \
+	    cp -rT tests/fuzz/corpus/$${f##*/fuzz_} $$run && $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+	    -rss_limit_mb=4096 -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
 
 api: $B/sslmem
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/api --binary $B/sslmem
@@ -127,6 +142,6 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all deps unit kern fuzz-replay api test demo run bench tidy format install clean FORCE
+.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench tidy format install clean FORCE
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)

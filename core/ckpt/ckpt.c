@@ -64,21 +64,22 @@ static enum sm_code grow(struct sm_ckpt *ckpt, struct sm_err *err)
 enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
                          const struct sm_place *place, struct sm_err *err)
 {
-    size_t count = ckpt->tensors_count;
+    const size_t count = ckpt->tensors_count, name_count = strlen(tensor->name);
     enum sm_code code;
     char *name;
 
     if (count == SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "more than %d tensors", SM_CKPT_TENSORS_MAX);
-    if (strlen(tensor->name) > SM_CKPT_NAME_MAX)
+    if (name_count > SM_CKPT_NAME_MAX)
         return sm_err_set(err, SM_LIMIT, "tensor %.96s...: name of %zu bytes, limit %d",
-                          tensor->name, strlen(tensor->name), SM_CKPT_NAME_MAX);
+                          tensor->name, name_count, SM_CKPT_NAME_MAX);
     code = grow(ckpt, err);
     if (code != SM_OK)
         return code;
-    name = strdup(tensor->name);
+    name = malloc(name_count + 1);
     if (name == NULL)
         return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s", tensor->name);
+    memcpy(name, tensor->name, name_count + 1);
     ckpt->tensors[count] = *tensor;
     ckpt->tensors[count].name = name;
     ckpt->places[count] = *place;

@@ -198,7 +198,7 @@ static enum sm_code parse_header(struct header *header, const char *text, size_t
     return SM_OK;
 }
 
-/* The dict of the .npy of `count` bytes at `bytes`, and how many bytes stand before the elements. */
+/* The dict of the .npy of `count` bytes at `bytes`, and how many bytes come before the elements. */
 static enum sm_code read_header(struct header *header, size_t *head_count, const uint8_t *bytes,
                                 uint64_t count, struct sm_err *err)
 {
@@ -301,7 +301,7 @@ static enum sm_code open_npz(struct sm_ckpt *ckpt, struct sm_err *err)
     ckpt->state = zip;
     for (uint64_t i = 0; code == SM_OK && i < sm_zip_count(zip); i++)
         code = add_array(ckpt, zip, i, err);
-    return code;
+    return code == SM_OK ? sm_zip_check_overlaps(zip, err) : code;
 }
 
 const struct sm_ckpt_format sm_ckpt_format_npz = {

@@ -191,6 +191,8 @@ static enum sm_code open_torch(struct sm_ckpt *ckpt, struct sm_err *err)
         code = sm_zip_check(opening.zip, (uint64_t)entry, err);
     if (code == SM_OK)
         code = list_tensors(&opening, ckpt->bytes + at, (size_t)count, err);
+    if (code == SM_OK)
+        code = sm_zip_check_overlaps(opening.zip, err);
     if (code == SM_OK && has_code(&opening))
         ckpt->format = &torchscript;
     return code;

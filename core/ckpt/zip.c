@@ -8,7 +8,7 @@
  * that collide cost time quadratic in their number: the source counts what is read before the
  * archive is open, at least one read for each entry of a large directory, and stops it. Entries
  * that overlap are how small archives become large: together they may claim no more bytes than
- * there are. */
+ * there are, and those that are used may not overlap. */
 #include "core/ckpt/zip.h"
 
 #include <inttypes.h>
@@ -24,6 +24,11 @@
 #define LOCAL_NAME_AT 30 /* the name's place in a local header, and its length's */
 #define LOCAL_SIZE_AT 26
 
+struct entry {
+    uint64_t at, count; /* where its bytes are */
+    bool located, checked;
+};
+
 struct sm_zip {
     const uint8_t *bytes;
     uint64_t bytes_count;
@@ -32,7 +37,7 @@ struct sm_zip {
     uint64_t reads;      /* while the archive is opened */
     zip_error_t error;   /* of the source */
     zip_t *archive;
-    bool *checked; /* [entries] */
+    struct entry *entries; /* [sm_zip_count] */
 };
 
 bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, size_t *name_count)
@@ -175,8 +180,8 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
     if (code == SM_OK)
         code = check_directory(zip, err);
     if (code == SM_OK) {
-        zip->checked = calloc((size_t)sm_zip_count(zip) + 1, sizeof *zip->checked);
-        if (zip->checked == NULL)
+        zip->entries = calloc((size_t)sm_zip_count(zip) + 1, sizeof *zip->entries);
+        if (zip->entries == NULL)
             code = sm_err_set(err, SM_NOMEM, "no memory for a zip archive");
     }
     if (code == SM_OK)
@@ -193,7 +198,7 @@ void sm_zip_close(struct sm_zip *zip)
     if (zip->archive != NULL)
         zip_discard(zip->archive);
     zip_error_fini(&zip->error);
-    free(zip->checked);
+    free(zip->entries);
     free(zip);
 }
 
@@ -244,33 +249,80 @@ static enum sm_code stat_stored(zip_stat_t *stat, struct sm_zip *zip, uint64_t e
     return SM_OK;
 }
 
-enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
+/* Lets libzip read the first byte of an entry of `count`, and sees where it is. */
+static enum sm_code locate(uint64_t *at, struct sm_zip *zip, uint64_t entry, uint64_t count,
                            struct sm_err *err)
 {
     uint8_t byte;
-    zip_int64_t got;
-    zip_file_t *file;
-    zip_stat_t stat;
-    enum sm_code code = stat_stored(&stat, zip, entry, err);
+    zip_file_t *file = zip_fopen_index(zip->archive, entry, 0);
+    enum sm_code code = SM_OK;
 
-    *at = *bytes_count = 0;
-    if (code != SM_OK || stat.size == 0)
-        return code;
-    file = zip_fopen_index(zip->archive, entry, 0);
     if (file == NULL)
         return broken(zip, entry, zip_get_error(zip->archive), err);
     zip->first_read = NO_READ;
-    got = zip_fread(file, &byte, 1);
-    if (got < 0)
+    if (zip_fread(file, &byte, 1) < 0)
         code = broken(zip, entry, zip_file_get_error(file), err);
-    else if (zip->first_read > zip->bytes_count || stat.size > zip->bytes_count - zip->first_read)
+    else if (zip->first_read > zip->bytes_count || count > zip->bytes_count - zip->first_read)
         code = sm_err_set(err, SM_CORRUPT,
                           "zip entry %.96s: %" PRIu64 " bytes from byte %" PRIu64
                           " on, file has %" PRIu64,
-                          stat.name, stat.size, zip->first_read, zip->bytes_count);
+                          sm_zip_name(zip, entry), count, zip->first_read, zip->bytes_count);
     zip_fclose(file);
     *at = zip->first_read;
-    *bytes_count = stat.size;
+    return code;
+}
+
+enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
+                           struct sm_err *err)
+{
+    struct entry *known = &zip->entries[entry];
+    zip_stat_t stat;
+    enum sm_code code = SM_OK;
+
+    if (!known->located) {
+        code = stat_stored(&stat, zip, entry, err);
+        if (code == SM_OK && stat.size != 0)
+            code = locate(&known->at, zip, entry, stat.size, err);
+        if (code == SM_OK)
+            known->count = stat.size;
+        known->located = code == SM_OK;
+    }
+    *at = code == SM_OK ? known->at : 0;
+    *bytes_count = known->count;
+    return code;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *const *left = a, *const *right = b;
+
+    return ((*left)->at > (*right)->at) - ((*left)->at < (*right)->at);
+}
+
+enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err)
+{
+    const uint64_t count = sm_zip_count(zip);
+    const struct entry **sorted = malloc(((size_t)count + 1) * sizeof *sorted);
+    size_t sorted_count = 0;
+    enum sm_code code = SM_OK;
+
+    if (sorted == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %" PRIu64 " zip entries", count);
+    for (uint64_t i = 0; i < count; i++) {
+        if (zip->entries[i].count != 0)
+            sorted[sorted_count++] = &zip->entries[i];
+    }
+    qsort(sorted, sorted_count, sizeof *sorted, compare_entries);
+    for (size_t i = 1; code == SM_OK && i < sorted_count; i++) {
+        const struct entry *before = sorted[i - 1], *after = sorted[i];
+
+        if (after->at - before->at < before->count)
+            code = sm_err_set(err, SM_CORRUPT,
+                              "zip entry %.72s begins at byte %" PRIu64 ", inside %.72s",
+                              sm_zip_name(zip, (uint64_t)(after - zip->entries)), after->at,
+                              sm_zip_name(zip, (uint64_t)(before - zip->entries)));
+    }
+    free(sorted);
     return code;
 }
 
@@ -282,7 +334,7 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
     zip_file_t *file;
     enum sm_code code = SM_OK;
 
-    if (zip->checked[entry])
+    if (zip->entries[entry].checked)
         return SM_OK;
     file = zip_fopen_index(zip->archive, entry, 0);
     if (file == NULL)
@@ -293,7 +345,7 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
     if (got < 0)
         code = broken(zip, entry, zip_file_get_error(file), err);
     zip_fclose(file);
-    zip->checked[entry] = code == SM_OK;
+    zip->entries[entry].checked = code == SM_OK;
     return code;
 }
 

@@ -3,7 +3,7 @@
  *
  *     int64_t entry = sm_zip_find(zip, "archive/data.pkl");
  *     sm_zip_locate(&at, &count, zip, entry, &err);      // bytes [at, at + count) of the archive
- *     sm_zip_check(zip, entry, &err);                    // their CRC: once, before use
+ *     sm_zip_check(zip, entry, &err);                    // their CRC: before use
  *
  * Owner:   sm_zip_close; accepts NULL. The archive's bytes must outlive it.
  * Errors:  SM_CORRUPT, SM_UNSUPPORTED (compressed or encrypted entries), SM_LIMIT, SM_NOMEM.
@@ -27,11 +27,14 @@ uint64_t sm_zip_count(const struct sm_zip *zip);
 const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry); /* raw bytes of the file */
 int64_t sm_zip_find(const struct sm_zip *zip, const char *name);   /* -1: none */
 
-/* Where the bytes of a stored entry are. */
+/* Where the bytes of a stored entry are. A second call costs nothing. */
 enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
                            struct sm_err *err);
 /* The bytes of an entry have their CRC; a second call costs nothing. */
 enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err);
+
+/* No byte belongs to two of the entries that were located. */
+enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err);
 
 /* `read` and `close` of the formats whose state is a struct sm_zip and whose parts are its entries:
  * checks the entry, then reads from the tensor's place. */

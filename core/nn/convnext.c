@@ -110,9 +110,9 @@ static enum sm_code add_tap(struct builder *b, const char *kind, int32_t number,
 
 static enum sm_code add_stage(int32_t *at, struct builder *b, int32_t stage)
 {
-    char pattern[SM_NODE_NAME];
-    snprintf(pattern, sizeof pattern, "stages.%d.#.dwconv.weight", (int)stage);
-    int32_t blocks = sm_names_count(b->names, pattern);
+    char list[SM_NODE_NAME];
+    snprintf(list, sizeof list, "stages.%d", (int)stage);
+    int32_t blocks = sm_names_count(b->names, list);
     enum sm_code code = add_downsample(at, b, stage);
     for (int32_t i = 0; i < blocks && code == SM_OK; i++) {
         char block[32];
@@ -176,7 +176,7 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
     struct builder b = {graph, info, names, config, err};
     const struct sm_node layout = {
         .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
-    int32_t at, stages = sm_names_count(names, "stages.#.0.dwconv.weight");
+    int32_t at, stages = sm_names_count(names, "stages");
     if (config->heads && config->source[SM_CONFIG_HEADS] <= SM_SOURCE_FILE)
         return sm_err_set(err, SM_INVALID,
                           "\"heads\" is set, but the encoder under \"%s\" is a ConvNeXt",

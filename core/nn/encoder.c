@@ -45,6 +45,8 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
             names->entries[i].used;
     for (int32_t i = 0; i < encoder->graph.nodes_count; i++) {
         const struct sm_node *node = &encoder->graph.nodes[i];
+        if (node->tap_only)
+            continue;
         info->parameters += node->parameters;
         if (__builtin_add_overflow(info->multiply_adds, node->multiply_adds, &info->multiply_adds))
             return sm_err_set(err, SM_LIMIT, "over %lld multiply-adds an image, at layer %s",
@@ -130,9 +132,9 @@ static json_t *choices_json(const struct sm_encoder_info *info)
     json_t *list = json_array();
     for (int32_t i = 0; i < info->choices_count; i++) {
         const struct sm_choice *c = &info->choices[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "value",
-                                              c->value, "source", sources[c->source], "why",
-                                              c->why));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "value", c->value,
+                                        "source", sources[c->source], "why", c->why));
     }
     if (json_array_size(list) == (size_t)info->choices_count)
         return list;
@@ -153,8 +155,8 @@ json_t *sm_encoder_json(const struct sm_encoder *encoder)
                      "blocks", (int)i->blocks, "stages", (int)i->stages, "registers",
                      (int)i->registers, "has_cls", (int)i->has_cls, "norm_eps", i->norm_eps,
                      "parameters", (json_int_t)i->parameters, "multiply_adds",
-                     (json_int_t)i->multiply_adds, "nonfinite", (json_int_t)i->nonfinite,
-                     "kernels", i->kernels, "choices", choices_json(i));
+                     (json_int_t)i->multiply_adds, "nonfinite", (json_int_t)i->nonfinite, "kernels",
+                     i->kernels, "choices", choices_json(i));
 }
 
 json_t *sm_encoder_graph(const struct sm_encoder *encoder)

@@ -22,7 +22,8 @@ struct place {
 static int compare_entries(const void *a, const void *b)
 {
     const struct sm_name_entry *x = a, *y = b;
-    return strcmp(x->key, y->key);
+    int order = strcmp(x->key, y->key);
+    return order ? order : strcmp(y->tensor->name, x->tensor->name);
 }
 
 static int compare_key(const void *key, const void *entry)
@@ -33,6 +34,19 @@ static int compare_key(const void *key, const void *entry)
 struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *key)
 {
     return bsearch(key, names->entries, names->entries_count, sizeof *names->entries, compare_key);
+}
+
+bool sm_names_below(const struct sm_names *names, const char *bytes)
+{
+    size_t low = 0, high = names->entries_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(names->entries[middle].key, bytes) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < names->entries_count && !strncmp(names->entries[low].key, bytes, strlen(bytes));
 }
 
 static bool separates(char c)

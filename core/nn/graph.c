@@ -183,8 +183,7 @@ enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t
 {
     struct sm_node node = graph->nodes[fused];
     node.residual = SM_NODE_NONE;
-    node.shares_weights = true;
-    node.parameters = 0;
+    node.shares_weights = node.tap_only = true;
     return sm_graph_add(graph, &node, index, err);
 }
 
@@ -260,7 +259,7 @@ json_t *sm_graph_json(const struct sm_graph *graph)
     for (int32_t i = 0; list && i < graph->nodes_count; i++) {
         const struct sm_node *node = &graph->nodes[i];
         const struct sm_geometry *g = &node->g;
-        if (node->shares_weights)
+        if (node->tap_only)
             continue;
         json_t *shape = node->map ? json_pack("[iii]", (int)g->h, (int)g->w, (int)g->c)
                                   : json_pack("[ii]", (int)g->h, (int)g->c);

@@ -36,6 +36,7 @@ struct sm_node {
     bool map;                /* output is [h, w, c], else [h, c] */
     float *weight, *bias;
     bool shares_weights; /* weight and bias are those of an earlier node, which owns them */
+    bool tap_only;       /* no output of the encoder needs it: left out of sums and listings */
     int64_t parameters;  /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };
@@ -75,7 +76,7 @@ void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, cons
                   const size_t *offsets, float *buffer, void *scratch, const float *x, int32_t n);
 
 /* One object per op: {op, name, shape, parameters, bytes, multiply_adds}; shape is [h, w, c] or
- * [tokens, dim], bytes those of one image's output. Nodes that share weights are left out. New
+ * [tokens, dim], bytes those of one image's output. Nodes for taps only are left out. New
  * reference, NULL when out of memory. */
 json_t *sm_graph_json(const struct sm_graph *graph);
 

@@ -29,13 +29,25 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* condition ? a : b, as a choice of bits: gcc vectorises a comparison that becomes a mask, but no
+ * arithmetic behind a branch, which might trap. */
+static inline float choose(bool condition, float a, float b)
+{
+    uint32_t mask = -(uint32_t)condition, a_bits, b_bits;
+    memcpy(&a_bits, &a, sizeof a_bits);
+    memcpy(&b_bits, &b, sizeof b_bits);
+    a_bits = (a_bits & mask) | (b_bits & ~mask);
+    memcpy(&a, &a_bits, sizeof a);
+    return a;
+}
+
 /* erf as a rational function, odd degree 13 over even degree 8, on [-4, 4] (Eigen's and XLA's
  * coefficients). With it GELU is within 2.4e-7 |x|. */
 static inline float gelu(float v)
 {
     float x = v * 0.70710678f;
-    x = x > 4.0f ? 4.0f : x;
-    x = x < -4.0f ? -4.0f : x;
+    x = choose(x > 4.0f, 4.0f, x);
+    x = choose(x < -4.0f, -4.0f, x);
     float s = x * x;
     float p = -2.72614225801306e-10f;
     p = p * s + 2.77068142495902e-08f;
@@ -59,7 +71,7 @@ static inline float gelu(float v)
 static inline float exp_negative(float x)
 {
     const float shift = 12582912.0f;
-    x = x < -87.0f ? -87.0f : x;
+    x = choose(x < -87.0f, -87.0f, x);
     float t = x * 1.44269504f + shift;
     float n = t - shift;
     float r = x - n * 0.693359375f - n * -2.12194440e-4f;
@@ -74,21 +86,21 @@ static inline float exp_negative(float x)
     memcpy(&exponent, &t, sizeof exponent);
     bits += exponent << 23;
     memcpy(&e, &bits, sizeof e);
-    return isnan(x) ? x : e;
+    return choose(isnan(x), x, e);
 }
 
 /* exp(-x) for x >= 0, zero where that is below 1.6e-38: a factor of any size then vanishes as it
  * does in the formulas below. */
 static inline float decay(float x)
 {
-    return x > 87.0f ? 0.0f : exp_negative(-x);
+    return choose(x > 87.0f, 0.0f, exp_negative(-x));
 }
 
 /* 1 / (1 + exp(-x)) without overflow or cancellation. */
 static inline float sigmoid(float x)
 {
     float e = decay(fabsf(x));
-    return (x < 0 ? e : 1.0f) / (1.0f + e);
+    return choose(x < 0, e, 1.0f) / (1.0f + e);
 }
 
 /* 1 + tanh(u) = 2 sigmoid(2 u); the constants are sqrt(8 / pi) and that times 0.044715. */
@@ -113,7 +125,7 @@ static inline float tanh_both(float v)
     p = p * s + 0.133327693f;
     p = p * s + -0.333333284f;
     float e = decay(2.0f * x);
-    return x < 0.625f ? v + v * s * p : copysignf((1.0f - e) / (1.0f + e), v);
+    return choose(x < 0.625f, v + v * s * p, copysignf((1.0f - e) / (1.0f + e), v));
 }
 
 static void act_none(float *y, int32_t count)

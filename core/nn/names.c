@@ -96,13 +96,25 @@ bool sm_names_has(const struct sm_names *names, const char *canonical)
     return source.present > 0;
 }
 
-int32_t sm_names_count(const struct sm_names *names, const char *pattern)
+/* Whether the file has anything below a canonical place, "blocks.3." or "layer1.3.". */
+static bool has_below(const struct sm_names *names, const char *canonical)
 {
-    int before = (int)strcspn(pattern, "#");
+    char base[SM_NAME_BYTES], below[2 * SM_NAME_BYTES];
+    const char *tail;
+    const struct sm_rename *r = place(base, &tail, names, canonical);
+    while (r->canonical && !sm_name_leads(tail, r->canonical))
+        r++;
+    snprintf(below, sizeof below, "%s%s%s", base, r->canonical ? r->file : "",
+             tail + (r->canonical ? strlen(r->canonical) : 0));
+    return sm_names_below(names, below);
+}
+
+int32_t sm_names_count(const struct sm_names *names, const char *list)
+{
     for (int32_t count = 0; count < BLOCKS_MAX; count++) {
         char name[SM_NAME_BYTES];
-        snprintf(name, sizeof name, "%.*s%d%s", before, pattern, (int)count, pattern + before + 1);
-        if (!sm_names_has(names, name))
+        snprintf(name, sizeof name, "%s.%d.", list, (int)count);
+        if (!has_below(names, name))
             return count;
     }
     return BLOCKS_MAX;

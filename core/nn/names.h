@@ -49,8 +49,9 @@ void sm_names_release(struct sm_names *names);
 /* Whether the file has a tensor of this canonical name, or a part of it. */
 bool sm_names_has(const struct sm_names *names, const char *canonical);
 
-/* How many of "layer1.#.conv1.weight" there are, # counted from 0 without a gap. */
-int32_t sm_names_count(const struct sm_names *names, const char *pattern);
+/* How many of "layer1.0", "layer1.1", … hold tensors, counted from 0 without a gap, for the list
+ * "layer1". */
+int32_t sm_names_count(const struct sm_names *names, const char *list);
 
 /* The tensor's shape, which must fit: out [rank]; -1 in `shape` is any size. */
 enum sm_code sm_names_shape(int64_t *out, const struct sm_names *names, const char *canonical,

@@ -9,6 +9,9 @@
 /* The entry of a key; NULL when there is none. */
 struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *key);
 
+/* Whether a key begins with these bytes. */
+bool sm_names_below(const struct sm_names *names, const char *bytes);
+
 /* Length of `head` when it is `name` or its leading components, else 0. */
 size_t sm_name_leads(const char *name, const char *head);
 /* Whether `tail` is `name` or its last components. */

@@ -355,9 +355,9 @@ static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
     int required = b->stem == STEM_CIFAR ? 3 : SM_RESNET_STAGES_MAX;
     enum sm_code code = SM_OK;
     for (int stage = 0; stage < SM_RESNET_STAGES_MAX && code == SM_OK; stage++) {
-        char pattern[SM_NODE_NAME];
-        snprintf(pattern, sizeof pattern, "layer%d.#.conv1.weight", stage + 1);
-        int32_t count = sm_names_count(b->names, pattern);
+        char list[SM_NODE_NAME];
+        snprintf(list, sizeof list, "layer%d", stage + 1);
+        int32_t count = sm_names_count(b->names, list);
         if (!count && stage >= required)
             break;
         b->counts[stage] = count ? count : 1;

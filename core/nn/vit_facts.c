@@ -107,7 +107,7 @@ static enum sm_code measure_input(struct sm_vit *v)
 static enum sm_code measure_blocks(struct sm_vit *v)
 {
     int64_t fc1[2], fc2[2];
-    v->blocks = sm_names_count(v->names, "blocks.#.norm1.weight");
+    v->blocks = sm_names_count(v->names, "blocks");
     v->scaled = has(v, "blocks.0.ls1");
     v->bias_mask = has(v, "blocks.0.attn.qkv.bias_mask");
     v->norm_pre = has(v, "norm_pre.weight");

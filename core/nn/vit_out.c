@@ -158,17 +158,17 @@ static enum sm_code add_right_product(int32_t *at, const struct sm_vit *v)
     return sm_graph_add(v->graph, &node, at, v->err);
 }
 
-static enum sm_code add_pooled(int32_t *at, const struct sm_vit *v, int32_t tokens)
+/* `at`: what was pooled before the norm, if so; then "pooled". */
+static enum sm_code add_pooled(int32_t *at, const struct sm_vit *v, int32_t tokens, int32_t cls,
+                               int32_t mean)
 {
-    enum sm_code code = SM_OK;
-    if (v->pool == SM_POOL_MAP)
-        code = add_attention_pool(at, v, tokens);
-    else if (*at < 0 && v->pool == SM_POOL_MEAN)
-        code = add_rows(at, v, SM_KERNEL_MEAN, tokens, sm_vit_prefix(v), 0, "pool");
-    else if (*at < 0)
-        code = add_rows(at, v, SM_KERNEL_PICK, tokens, 0, 1, "cls");
-    if (code != SM_OK)
-        return code;
+    if (v->pool == SM_POOL_MAP) {
+        enum sm_code code = add_attention_pool(at, v, tokens);
+        if (code != SM_OK)
+            return code;
+    } else if (*at < 0) {
+        *at = v->pool == SM_POOL_MEAN ? mean : cls;
+    }
     if (sm_names_has(v->names, "visual_projection"))
         return add_right_product(at, v);
     if (sm_names_has(v->names, "visual_projection.weight"))
@@ -202,7 +202,10 @@ static enum sm_code add_head(const struct sm_vit *v, const char *name, const cha
                                                                .residual = SM_NODE_NONE,
                                                                .activation = activation},
                                       v->err);
-    return code == SM_OK ? sm_graph_tap(v->graph, tap, at, v->err) : code;
+    if (code != SM_OK)
+        return code;
+    v->graph->nodes[at].tap_only = true;
+    return sm_graph_tap(v->graph, tap, at, v->err);
 }
 
 enum sm_code sm_vit_out(struct sm_vit *v, int32_t stream)
@@ -214,7 +217,7 @@ enum sm_code sm_vit_out(struct sm_vit *v, int32_t stream)
     if (code == SM_OK && v->cls)
         code = add_rows(&cls, v, SM_KERNEL_PICK, tokens, 0, 1, "cls");
     if (code == SM_OK)
-        code = add_pooled(&pooled, v, tokens);
+        code = add_pooled(&pooled, v, tokens, cls, mean);
     const struct sm_graph_tap taps[] = {
         {"tokens", tokens}, {"mean", mean}, {"pooled", pooled}, {"cls", cls}};
     for (size_t i = 0; i < sizeof taps / sizeof taps[0] && code == SM_OK; i++)

@@ -85,6 +85,28 @@ static enum sm_code list_folders(struct sm_pairs *pairs, const char *dir, struct
     return code;
 }
 
+/* What a user should know before trusting scores: weights that are no numbers, and what was guessed
+ * of an encoder. All encoders of a pair are alike: the guesses of the first are said. */
+static void warn_about(const struct entry *entry)
+{
+    const struct sm_encoder *encoder;
+    for (const char *side = "fg"; *side; side++) {
+        for (int k = 0; (encoder = sm_pair_encoder(entry->pair, *side, k)); k++) {
+            json_int_t count = (json_int_t)sm_encoder_info(encoder)->nonfinite;
+            if (count)
+                sm_log("warning", "pair_weights_nonfinite", "{s:s, s:s%, s:i, s:I}", "pair",
+                       entry->name, "side", side, (size_t)1, "encoder", k, "weights", count);
+        }
+    }
+    const struct sm_encoder_info *info = sm_encoder_info(sm_pair_encoder(entry->pair, 'f', 0));
+    for (int32_t i = 0; i < info->choices_count; i++) {
+        const struct sm_choice *c = &info->choices[i];
+        if (c->source == SM_SOURCE_GUESS)
+            sm_log("warning", "pair_guess", "{s:s, s:s, s:s, s:s}", "pair", entry->name, "name",
+                   c->name, "value", c->value, "why", c->why);
+    }
+}
+
 static void load(struct entry *entry, const char *dir, const char *kernels)
 {
     struct sm_err why = {0};
@@ -99,6 +121,7 @@ static void load(struct entry *entry, const char *dir, const char *kernels)
     free(path);
     if (entry->pair) {
         sm_log("info", "pair_ready", "{s:s}", "pair", entry->name);
+        warn_about(entry);
         return;
     }
     snprintf(entry->reason, sizeof entry->reason, "%s", why.text);

@@ -102,8 +102,11 @@ def test_encode_agrees_with_the_official_code(run, tmp_path):
 
 
 def test_inspect(run, tmp_path):
-    vit = json.loads(run("inspect", "--json", GOLDEN / "encoders/memssl-mae/canary_MAE.pt", code=0).stdout)
+    bare = tmp_path / "canary_MAE.pt"
+    shutil.copy(GOLDEN / "encoders/memssl-mae/canary_MAE.pt", bare)
+    vit = json.loads(run("inspect", "--json", bare, code=0).stdout)
     assert vit["encoder"] is None and "heads" in vit["reason"] and vit["format"] == "torch-zip"
+    assert not any(t["used"] for t in vit["tensors"])
     resnet = json.loads(run("inspect", "--json", PAIRS / "resnet/f.pt").stdout)["encoder"]
     assert (resnet["family"], resnet["dialect"], resnet["prefix"]) == ("resnet18", "sequential", "f.")
     assert resnet["multiply_adds"] == sum(op["multiply_adds"] for op in resnet["graph"])
@@ -112,6 +115,40 @@ def test_inspect(run, tmp_path):
     broken = tmp_path / "broken.pt"
     broken.write_bytes((PAIRS / "resnet/f.pt").read_bytes()[:-1000])
     assert "broken" not in run("inspect", broken, code=1).stdout
+
+
+@pytest.mark.parametrize("case", sorted(p.parent for p in GOLDEN.glob("encoders/*/case.json")), ids=lambda p: p.name)
+def test_inspect_says_who_decided(run, case):
+    config = json.loads((case / "case.json").read_text())
+    document = json.loads(run("inspect", "--json", case / config["checkpoint"]["file"]).stdout)
+    encoder, used = document["encoder"], {t["name"] for t in document["tensors"] if t["used"]}
+    assert encoder, document["reason"]
+    wrapper = config["checkpoint"]["wrapper_key"]
+    assert encoder["prefix"] == (f"{wrapper}." if wrapper else "") + config["checkpoint"]["prefix"]
+    outside = ("optimizer", "student", "momentum", "decoder", "text_model", "predictor", "projector", "mask_token")
+    assert used and not any(part in name for name in used for part in outside)
+    sources = {c["name"]: c["source"] for c in encoder["choices"]}
+    heads = json.loads((case / "encoder.json").read_text()).get("heads") if (case / "encoder.json").exists() else None
+    if heads:
+        assert sources["heads"] == "encoder.json" and encoder["heads"] == heads
+    if (case / "config.json").exists() or (case / "open_clip_config.json").exists():
+        assert sources["heads"] == "sidecar"
+
+
+def test_inspect_takes_keys_and_presets(run, tmp_path):
+    both = tmp_path / "checkpoint.pth"
+    shutil.copy(GOLDEN / "encoders/dino-full/checkpoint.pth", both)
+    assert '"key" must choose' in json.loads(run("inspect", "--json", both).stdout)["reason"]
+    (tmp_path / "heads.json").write_text('{"heads": 2}')
+    for key in ("teacher", "student"):
+        document = json.loads(run("inspect", "--json", "--config", tmp_path / "heads.json", "--key", key, both).stdout)
+        assert document["encoder"]["prefix"].startswith(key)
+    listed = run("inspect", "--presets").stdout.split()
+    assert len(listed) >= 25 and {"dino-vits16", "mae-vitb16", "dinov2-vits14-reg", "clip-vitb32"} <= set(listed)
+    document = json.loads(run("inspect", "--json", "--preset", "dino-vits16", "--key", "teacher", both).stdout)
+    assert document["encoder"] is None and "6" in document["reason"]
+    assert "no preset" in run("inspect", "--preset", "dino-vits17", both, code=1).stderr
+    assert run("inspect", code=2).stderr.startswith("sslmem inspect: FILE is missing")
 
 
 def test_reference_and_what_it_gives(run, tmp_path):

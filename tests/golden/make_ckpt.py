@@ -1,10 +1,12 @@
 #!/usr/bin/python3
-"""Checkpoint vectors: tests/golden/ckpt (read bit for bit) and tests/fuzz/corpus/ckpt (hostile files).
+"""Checkpoint vectors: tests/golden/ckpt (read bit for bit) and tests/fuzz/corpus (hostile files).
 
-    python3 tests/golden/make_ckpt.py
+    python3 tests/golden/make_ckpt.py [SHARED]
 
-Made with PyTorch 1.13.1, NumPy 1.24.2 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists, for each
-file, every tensor in order with its type, shape and the bits of .float().
+With the folder of published files, SHARED, also tests/golden/ckpt/shared.json: what PyTorch reads in them.
+
+Made with PyTorch 1.13.1, NumPy 1.24.2 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists,
+for each file, every tensor in order with its type, shape and the bits of .float().
 """
 import hashlib
 import io
@@ -12,6 +14,8 @@ import json
 import pathlib
 import pickle
 import struct
+import sys
+import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -21,7 +25,7 @@ import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
 GOLDEN = HERE / "ckpt"
-CORPUS = HERE.parent / "fuzz" / "corpus" / "ckpt"
+CORPUS = HERE.parent / "fuzz" / "corpus"  # folders torch, pickle, legacy, npz, safetensors, index
 EPOCH = (2000, 1, 1, 0, 0, 0)  # of zip entries: the files depend on nothing but this script
 DTYPES = {
     torch.float64: "f64", torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16",
@@ -336,16 +340,20 @@ def pairs(*items):
 
 
 def archive(name, root, store=struct.pack("<4f", 1, 2, 3, 4), method=zipfile.ZIP_STORED, extra=()):
-    path = CORPUS / name
+    path = CORPUS / "torch" / name
     entries = [("a/data.pkl", b"\x80\x02" + root + b".", zipfile.ZIP_STORED), *extra]
     if store is not None:
         entries.append(("a/data/0", store, method))
+    pack(path, entries)
+    return path
+
+
+def pack(path, entries):
     with zipfile.ZipFile(path, "w") as z:
         for entry, data, how in entries:
             info = zipfile.ZipInfo(entry, EPOCH)
             info.compress_type = how
             z.writestr(info, data)
-    return path
 
 
 def patch(path, old, new, last=False):
@@ -354,8 +362,15 @@ def patch(path, old, new, last=False):
     path.write_bytes(data[:at] + new + data[at + len(old):])
 
 
-def write_corpus():
-    CORPUS.mkdir(parents=True, exist_ok=True)
+ONE_TO_FOUR = struct.pack("<4f", 1, 2, 3, 4)
+BOMB = b"]" + b"".join(b"q" + bytes([i]) + b"]h" + bytes([i]) + b"ah" + bytes([i]) + b"a" for i in range(40))
+
+
+def reduce_storage(store):
+    return pairs(text("w"), glob("my.module", "make") + tup(store, number(0)) + b"R")
+
+
+def write_torch():
     t = tensor()
     one = pairs(text("w"), t)
     archive("ok.pt", one)
@@ -374,37 +389,255 @@ def write_corpus():
     archive("storage-huge.pt", pairs(text("w"), tensor(store=storage(count=1 << 62))))
     archive("storage-complex.pt", pairs(text("w"), tensor(store=storage(kind="ComplexFloatStorage"))))
     archive("storage-compressed.pt", one, method=zipfile.ZIP_DEFLATED, store=b"\0" * 16)
+    archive("pickle-compressed.pt", one)
+    pack(CORPUS / "torch" / "pickle-compressed.pt", [("a/data.pkl", b"\x80\x02" + one + b".", zipfile.ZIP_DEFLATED)])
     archive("persistent-odd.pt", pairs(text("w"), tup(text("module"), number(1)) + b"Q"))
     archive("qtensor.pt", pairs(text("w"), tensor(function="_rebuild_qtensor")))
+    archive("reduce-storage.pt", reduce_storage(storage()))
     archive("name-twice.pt", pairs(text("a.b"), t, text("a"), pairs(text("b"), t)))
     archive("name-nul.pt", pairs(text("w\0x"), t))
     archive("name-bytes.pt", pairs(text(b"w\xff"), t))
     archive("name-long.pt", pairs(text("n" * 513), t))
     archive("deep.pt", b"]" * 80 + b"a" * 79)
-    archive("shared-bomb.pt", b"]" + b"".join(
-        b"q" + bytes([i]) + b"]h" + bytes([i]) + b"ah" + bytes([i]) + b"a" for i in range(40)))
+    archive("shared-bomb.pt", BOMB)
     archive("memo-far.pt", b"}r\xf0\xff\xff\xff")
     archive("opcode-text.pt", b"I12\n")
     archive("byteorder-big.pt", one, extra=[("a/byteorder", b"big", zipfile.ZIP_STORED)])
-    patch(archive("crc.pt", one), struct.pack("<4f", 1, 2, 3, 4), struct.pack("<4f", 1, 2, 3, 5))
-    # The directory's record of a/data/0: size fields stand 26 bytes before the name.
+    archive("script.pt", one, extra=[("a/code/m.py", b"op_version_set = 1", zipfile.ZIP_STORED)])
+    patch(archive("crc.pt", one), ONE_TO_FOUR, struct.pack("<4f", 1, 2, 3, 5))
+    # The directory's record of a/data/0: size fields stand 26 bytes before the name, the offset 4 before it.
     size = struct.pack("<II", 16, 16)
     patch(archive("size-claimed.pt", one), size, struct.pack("<II", 0xFFFFFFF0, 0xFFFFFFF0), last=True)
     patch(archive("size-unequal.pt", one), size, struct.pack("<II", 16, 0xFFFFFFF0), last=True)
-    with zipfile.ZipFile(CORPUS / "no-pickle.zip", "w") as z:
+    two = pairs(text("w"), t, text("v"), tensor(store=storage("1")))
+    path = archive("overlap.pt", two, extra=[("a/data/1", ONE_TO_FOUR, zipfile.ZIP_STORED)])
+    offsets = {i.filename: i.header_offset for i in zipfile.ZipFile(path).infolist()}
+    patch(path, struct.pack("<I", offsets["a/data/0"]) + b"a/data/0",
+          struct.pack("<I", offsets["a/data/1"]) + b"a/data/0")
+    path = archive("offset-past-end.pt", one)
+    offset = zipfile.ZipFile(path).getinfo("a/data/0").header_offset
+    patch(path, struct.pack("<I", offset) + b"a/data/0", struct.pack("<I", 0x7FFFFF00) + b"a/data/0")
+    with zipfile.ZipFile(CORPUS / "torch" / "no-pickle.zip", "w") as z:
         z.writestr(zipfile.ZipInfo("a/readme", EPOCH), b"hello")
-    # What torch.save wrote before 1.6: magic number, protocol, system, then values keyed by memory addresses.
-    (CORPUS / "legacy.pt").write_bytes(b"".join(pickle.dumps(part, 2) for part in (
-        0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}, {}, [])))
     # Bare pickles: the fuzz target puts them into a zip.
-    (CORPUS / "ok.pkl").write_bytes(b"\x80\x02" + one + b".")
-    (CORPUS / "module.pkl").write_bytes(zipfile.ZipFile(GOLDEN / "module.pt").read("module/data.pkl"))
-    (CORPUS / "ok.safetensors").write_bytes(safetensors_bytes([("w", torch.ones(2, 2)), ("b", torch.ones(1))]))
-    header = b'{"w":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}}'
-    (CORPUS / "shape-overflows.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
-    (CORPUS / "header-huge.safetensors").write_bytes(struct.pack("<Q", (1 << 63) + 5) + b'{"w":1}')
+    (CORPUS / "torch" / "ok.pkl").write_bytes(b"\x80\x02" + one + b".")
+    module = zipfile.ZipFile(GOLDEN / "module.pt").read("module/data.pkl")
+    (CORPUS / "torch" / "module.pkl").write_bytes(module)
+    for name, data in {
+        "ok.pkl": b"\x80\x02" + one + b".", "module.pkl": module, "bomb.pkl": b"\x80\x02" + BOMB + b".",
+        "system.pkl": b"\x80\x02" + glob("os", "system") + tup(text("exit 1")) + b"R.",
+        "wrapped.pkl": zipfile.ZipFile(GOLDEN / "wrapped.pt").read("wrapped/data.pkl"),
+        "marks.pkl": b"\x80\x02" + b"(" * 1025 + b".",
+        "protocol4.pkl": pickle.dumps({"a": [1, 2.5, None, True, {"x", "y"}, frozenset((1,)), b"b", 1 << 70]}, 4),
+    }.items():
+        (CORPUS / "pickle" / name).write_bytes(data)
+
+
+def legacy_storage(key="0", kind="FloatStorage", count=4, part=b"N", location="cuda:0", module="torch"):
+    return tup(text("storage"), glob(module, kind), text(key), text(location), number(count), part) + b"Q"
+
+
+def write_legacy():
+    one = pairs(text("w"), tensor(store=legacy_storage()))
+    stored = struct.pack("<q", 4) + ONE_TO_FOUR
+
+    def legacy(name, object=one, keys=("0",), data=stored, head=legacy_head(), cut=0):
+        keys = keys if isinstance(keys, bytes) else pickle.dumps(list(keys), 2)
+        whole = head + b"\x80\x02" + object + b"." + keys + data
+        (CORPUS / "legacy" / name).write_bytes(whole[:len(whole) - cut])
+
+    def one_of(**kwargs):
+        return pairs(text("w"), tensor(store=legacy_storage(**kwargs)))
+
+    def part(offset, count):
+        return tup(text("1"), number(offset), number(count))
+
+    legacy("ok.pt")
+    legacy("ok-empty.pt", object=b"}", keys=(), data=b"")
+    legacy("ok-cuda.pt", object=one_of(module="torch.cuda"))
+    legacy("ok-part.pt", object=pairs(text("w"), tensor((2,), (1,), 1, legacy_storage(part=part(1, 3)))))
+    legacy("ok-system.pt", object=pairs(
+        text("x"), glob("os", "system") + tup(text("exit 1")) + b"R", text("w"), tensor(store=legacy_storage()),
+        text("m"), tup(text("module"), glob("my", "Net"), text("net.py"), text("class Net: 1/0")) + b"Q)\x81"))
+    legacy("count-lies.pt", data=struct.pack("<q", 5) + ONE_TO_FOUR)
+    legacy("count-negative.pt", data=struct.pack("<q", -1) + ONE_TO_FOUR)
+    legacy("count-huge.pt", object=one_of(count=1 << 62), data=struct.pack("<q", 1 << 62) + ONE_TO_FOUR)
+    legacy("keys-missing.pt", keys=())
+    legacy("keys-extra.pt", keys=("0", "1"))
+    legacy("keys-twice.pt", keys=("0", "0"))
+    legacy("keys-no-list.pt", keys=b"\x80\x02}.")
+    legacy("keys-number.pt", keys=(0,))
+    legacy("cut-data.pt", cut=1)
+    legacy("cut-count.pt", cut=17)
+    legacy("cut-keys.pt", cut=25)
+    legacy("cut-object.pt", cut=60)
+    legacy("part-past-storage.pt", object=one_of(part=part(2, 3)))
+    legacy("part-wraps.pt", object=one_of(part=part((1 << 63) - 1, (1 << 63) - 1)))
+    legacy("part-negative.pt", object=one_of(part=part(-1, 4)))
+    legacy("view-past-part.pt", object=one_of(part=part(0, 2)))
+    legacy("view-past-end.pt", object=pairs(text("w"), tensor(offset=1, store=legacy_storage())))
+    legacy("shape-overflows.pt", object=pairs(text("w"), tensor((1 << 62, 8), (0, 0), 0, legacy_storage())))
+    legacy("side-negative.pt", object=pairs(text("w"), tensor((-1, 2), store=legacy_storage())))
+    legacy("name-twice.pt", object=pairs(*(2 * [text("w"), tensor(store=legacy_storage())])))
+    legacy("type-differs.pt", object=pairs(text("w"), tensor(store=legacy_storage()), text("v"),
+                                           tensor(store=legacy_storage(kind="IntStorage"))))
+    legacy("type-complex.pt", object=one_of(kind="ComplexFloatStorage"))
+    legacy("persistent-odd.pt", object=pairs(text("w"), tup(text("file"), number(1)) + b"Q"))
+    legacy("reduce-storage.pt", object=reduce_storage(legacy_storage()))
+    legacy("deep.pt", object=b"]" * 80 + b"a" * 79, keys=(), data=b"")
+    legacy("shared-bomb.pt", object=BOMB, keys=(), data=b"")
+    legacy("byteorder-big.pt", head=legacy_head(little=False))
+    legacy("protocol.pt", head=legacy_head(protocol=1002))
+    magic = legacy_head()[2:14]
+    legacy("magic-dropped.pt", head=b"\x80\x02N" + magic + b"0.")
+    with tarfile.open(CORPUS / "legacy" / "old.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("sys_info"))
+
+
+def write_npz():
+    data = ONE_TO_FOUR
+
+    def head(dict_text, version=1, size=None):
+        dict_text = dict_text.encode("latin1")
+        size = len(dict_text) if size is None else size
+        return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", size) + dict_text
+
+    def dict_of(descr="'<f4'", order="False", shape="(2, 2)", end=", }\n"):
+        return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}{end}"
+
+    def npz(name, header, data=data, how=zipfile.ZIP_STORED, entry="w.npy", extra=()):
+        pack(CORPUS / "npz" / name, [(entry, header + data, how), *extra])
+
+    def short(name, **kwargs):
+        npz(name, head(dict_of(**kwargs)))
+
+    short("ok.npz")
+    short("ok-fortran.npz", order="True")
+    short("ok-python2.npz", shape="(2L, 2L)")
+    short("ok-bf16.npz", descr="'|V2'", shape="(8,)")
+    npz("ok-order.npz", head('{"shape":(4,),"descr":"<f4","fortran_order":False}'))
+    npz("header-long.npz", head(dict_of() + " " * 10001, 2))
+    npz("header-past-end.npz", head(dict_of(), 2, 9999))
+    npz("header-cut.npz", b"\x93NUMPY\x01\0\x01", b"")
+    npz("magic.npz", b"\x93NUMPX\x01\0")
+    npz("version-4.npz", head(dict_of(), 4))
+    npz("no-dict.npz", head("[1, 2]"))
+    npz("code.npz", head("__import__('os').system('exit 1')"))
+    short("tail.npz", end="}; exit")
+    npz("key-twice.npz", head("{'descr': '<f4', 'descr': '<f4'}"))
+    npz("key-unknown.npz", head("{'descr': '<f4', 'evil': 1}"))
+    npz("key-missing.npz", head("{'descr': '<f4', 'shape': (4,)}"))
+    npz("unclosed.npz", head("{'descr': '<f4"))
+    short("big-endian.npz", descr="'>f4'")
+    short("object.npz", descr="'|O'")
+    short("complex.npz", descr="'<c8'")
+    short("structured.npz", descr="[('a', '<f4')]")
+    short("descr-number.npz", descr="4")
+    short("order-number.npz", order="0")
+    short("side-negative.npz", shape="(-2, -2)")
+    short("side-huge.npz", shape=f"({'9' * 30},)")
+    short("shape-wraps.npz", shape=f"({1 << 62}, 8)")
+    short("bytes-wrap.npz", shape=f"({1 << 62},)")
+    short("shape-number.npz", shape="4")
+    short("shape-one.npz", shape="(4)")
+    short("shape-sum.npz", shape="(2+2,)")
+    short("shape-unclosed.npz", shape="(4,", end="")
+    short("rank-9.npz", shape="(1, 1, 1, 1, 1, 1, 1, 1, 4)")
+    npz("data-short.npz", head(dict_of()), data[:-1])
+    npz("data-long.npz", head(dict_of()), data + b"\0")
+    npz("compressed.npz", head(dict_of()), how=zipfile.ZIP_DEFLATED)
+    good = head(dict_of()) + data
+    npz("other-entry.npz", head(dict_of()), extra=[("readme", b"", zipfile.ZIP_STORED)])
+    npz("name-bytes.npz", head(dict_of()), extra=[("w?.npy", good, zipfile.ZIP_STORED)])
+    path = CORPUS / "npz" / "name-bytes.npz"
+    path.write_bytes(path.read_bytes().replace(b"w?.npy", b"w\xff.npy"))
+    npz("name-twice.npz", head(dict_of()), extra=[("v.npy", good, zipfile.ZIP_STORED)])
+    path = CORPUS / "npz" / "name-twice.npz"
+    path.write_bytes(path.read_bytes().replace(b"v.npy", b"w.npy"))
+    npz("name-long.npz", head(dict_of()), extra=[("n" * 513 + ".npy", good, zipfile.ZIP_STORED)])
+    short("crc.npz")
+    patch(CORPUS / "npz" / "crc.npz", data, struct.pack("<4f", 1, 2, 3, 5))
+    (CORPUS / "npz" / "array.npy").write_bytes(good)
+    (CORPUS / "npz" / "array-v2.npy").write_bytes(head(dict_of(shape="()"), 2) + data[:4])
+
+
+def write_safetensors():
+    folder = CORPUS / "safetensors"
+    (folder / "ok.safetensors").write_bytes(safetensors_bytes([("w", torch.ones(2, 2)), ("b", torch.ones(1))]))
+
+    def entry(name, shape, begin, end, dtype="F32"):
+        return f'"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}'
+
+    for name, entries, data in (
+            ("shape-overflows", [entry("w", f"[{1 << 62},8]", 0, 4)], 4),
+            ("overlap", [entry("w", "[2]", 0, 8), entry("v", "[2]", 4, 12)], 12),
+            ("gap", [entry("w", "[1]", 0, 4), entry("v", "[1]", 8, 12)], 12),
+            ("end-past-file", [entry("w", "[2]", 0, 8)], 4),
+            ("side-negative", [entry("w", "[-2]", 0, 8)], 8),
+            ("name-twice", [entry("w", "[1]", 0, 4), entry("w", "[1]", 4, 8)], 8)):
+        header = ("{" + ",".join(entries) + "}").encode()
+        (folder / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * data)
+    (folder / "header-huge.safetensors").write_bytes(struct.pack("<Q", (1 << 63) + 5) + b'{"w":1}')
+
+
+def write_index():
+    folder = CORPUS / "index"
+
+    def index(name, files, **others):
+        (folder / name).write_text(json.dumps({"metadata": {}, "weight_map": files, **others}))
+
+    (folder / "a.safetensors").write_bytes(safetensors_bytes([("w", torch.ones(2)), ("b", torch.zeros(1))]))
+    (folder / "b.safetensors").write_bytes(safetensors_bytes([("v", torch.ones(2))]))
+    (folder / "c.safetensors").write_bytes(safetensors_bytes([("v", torch.ones(2))])[:-1])
+    good = {"w": "a.safetensors", "b": "a.safetensors", "v": "b.safetensors"}
+    index("ok.json", good)
+    index("shard-missing.json", {**good, "x": "absent.safetensors"})
+    index("shard-broken.json", {**good, "v": "c.safetensors"})
+    index("other-shard.json", {**good, "b": "b.safetensors"})
+    index("unknown-tensor.json", {**good, "x": "b.safetensors"})
+    index("unlisted-tensor.json", {"w": "a.safetensors", "v": "b.safetensors"})
+    index("in-index.json", {"w": "ok.json"})
+    for name, file in (("separator", "../index/a.safetensors"), ("absolute", "/etc/passwd"), ("dots", ".."),
+                       ("backslash", "..\\a.safetensors"), ("nameless", ""), ("long", "n" * 256)):
+        index(f"file-{name}.json", {"w": file})
+    index("file-number.json", {"w": 1})
+    index("map-list.json", [])
+    index("many-shards.json", {f"w{i}": f"s{i}" for i in range(257)})
+    (folder / "no-map.json").write_text('{"architectures": ["ViTModel"]}')
+    (folder / "name-twice.json").write_text('{"weight_map": {"w": "a.safetensors", "w": "a.safetensors"}}')
+    (folder / "deep.json").write_text('{"weight_map": ' + "[" * 9 + "]" * 9 + "}")
+    (folder / "cut.json").write_text('{"weight_map": {"w": "a.saf')
+
+
+def write_corpus():
+    for name in ("torch", "pickle", "legacy", "npz", "safetensors", "index"):
+        (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    write_torch()
+    write_legacy()
+    write_npz()
+    write_safetensors()
+    write_index()
+
+
+def write_shared(shared):
+    """What PyTorch reads in the files of data/checkpoints: floats by their SHA-256. null: it does not open."""
+    files = {}
+    folder = shared / "data" / "checkpoints"
+    for path in sorted([*folder.glob("pt/*.pt"), *folder.glob("*.th")]):
+        name = str(path.relative_to(folder))
+        try:
+            value = torch.load(path, map_location="cpu")
+        except (RuntimeError, pickle.UnpicklingError):
+            files[name] = None
+            continue
+        files[name] = {"format": "torch-zip" if zipfile.is_zipfile(path) else "torch-legacy", "tensors": [
+            {"name": n, "dtype": DTYPES[t.dtype], "shape": list(t.shape),
+             "sha256": sha256(t.detach().float().contiguous().numpy().tobytes())} for n, t in flatten(value)]}
+    (GOLDEN / "shared.json").write_text(json.dumps(files, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
     write_golden()
     write_corpus()
+    if len(sys.argv) > 1:
+        write_shared(pathlib.Path(sys.argv[1]))

@@ -21,6 +21,7 @@ import struct
 import sys
 import types
 
+import numpy
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -110,6 +111,10 @@ class Block(nn.Module):
 def vit_outputs(tokens, blocks, norm):
     out = {}
     for i, block in enumerate(blocks):
+        attn = block.attn(block.norm1(tokens))
+        mlp = block.mlp(block.norm2(tokens + attn))
+        out.update({f"block.{i}.attn": attn, f"block.{i}.attn.residual": tokens + attn,
+                    f"block.{i}.mlp": mlp, f"block.{i}.mlp.residual": tokens + attn + mlp})
         tokens = block(tokens)
         out[f"block.{i}"] = tokens
     tokens = norm(tokens)
@@ -198,8 +203,8 @@ def resnet_outputs(net, x):
     return out
 
 
-def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, expected=None):
-    """`expected`: names to keep; the rest is left out for size."""
+def case(name, seed, file, save, side, outputs, checkpoint=None, encoder=None, expected=None):
+    """`encoder`: what tensors do not tell. `expected`: names to keep; the rest is left out for size."""
     folder = OUT / name
     folder.mkdir(parents=True)
     x = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(seed))
@@ -208,9 +213,11 @@ def case(name, seed, file, save, side, outputs, checkpoint=None, model=None, exp
     save(folder / file)
     safetensors(folder / "input.safetensors", {"x": x})
     safetensors(folder / "expected.safetensors", out)
-    config = {"case": name, "model": model or {},
+    config = {"case": name,
               "checkpoint": {"file": file, "wrapper_key": None, "prefix": "", **(checkpoint or {})}}
     (folder / "case.json").write_text(json.dumps(config, indent=1) + "\n")
+    if encoder:
+        (folder / "encoder.json").write_text(json.dumps(encoder) + "\n")
 
 
 def resnets():
@@ -239,7 +246,7 @@ def vits():
     vit = randomise(ViT(), 11)
     head = {"head.weight": torch.zeros(5, 32), "head.bias": torch.zeros(5)}
     case("timm-vit-tiny", 11, "model.safetensors", lambda p: safetensors(p, {**vit.state_dict(), **head}), 24, vit.outputs,
-         model={"num_heads": 4})
+         encoder={"heads": 4})
 
     wide = randomise(ViT(side=16, patch=8, dim=64, depth=1, heads=1, hidden=40), 12)  # heads can be inferred
     case("timm-vit-64", 12, "model.safetensors", lambda p: safetensors(p, wide.state_dict()), 16, wide.outputs)
@@ -250,14 +257,124 @@ def vits():
              "decoder_norm.weight": torch.ones(12), "decoder_pred.weight": torch.zeros(192, 12)}
     case("mae-wrapped", 13, "checkpoint.pth",
          lambda p: torch.save({"model": state, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, p), 24,
-         mae.outputs, {"wrapper_key": "model"}, {"num_heads": 2})
+         mae.outputs, {"wrapper_key": "model"}, {"heads": 2})
 
     student, teacher = randomise(ViT(dim=16, heads=2), 14), randomise(ViT(dim=16, heads=2), 15)
     both = {"student": {f"module.backbone.{k}": v for k, v in student.state_dict().items()},
             "teacher": {f"backbone.{k}": v for k, v in teacher.state_dict().items()}, "epoch": 7}
     both["teacher"]["head.mlp.0.weight"] = torch.zeros(4, 16)
     case("dino-both", 14, "checkpoint.pth", lambda p: torch.save(both, p), 24, teacher.outputs,
-         {"wrapper_key": "teacher", "prefix": "backbone."}, {"num_heads": 2})
+         {"wrapper_key": "teacher", "prefix": "backbone."}, {"key": "teacher", "heads": 2})
+
+
+def torchvision_vit():
+    vit = randomise(torchvision.models.VisionTransformer(24, 8, 2, 2, 16, 40), 16)
+
+    def outputs(x):
+        x = vit._process_input(x)
+        x = torch.cat([vit.class_token.expand(len(x), -1, -1), x], 1) + vit.encoder.pos_embedding
+        out = {}
+        for i, layer in enumerate(vit.encoder.layers):
+            x = layer(x)
+            out[f"block.{i}"] = x
+        x = vit.encoder.ln(x)
+        return {**out, "tokens": x, "cls": x[:, 0], "pooled": x[:, 0], "mean": x[:, 1:].mean(1)}
+
+    case("torchvision-vit", 16, "model.pth", lambda p: torch.save(vit.state_dict(), p), 24, outputs,
+         encoder={"heads": 2})
+
+
+def read_safetensors(path):
+    raw = path.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    out = {}
+    for name, t in json.loads(raw[8 : 8 + size]).items():
+        if name != "__metadata__":
+            begin, end = (8 + size + o for o in t["data_offsets"])
+            out[name] = torch.frombuffer(bytearray(raw[begin:end]), dtype=torch.float32).reshape(t["shape"])
+    return out
+
+
+def renamed(name, source, file, save, encoder):
+    """A case of tests/golden/encoders under the names and in the file of another program: same input, same outputs."""
+    folder, source = OUT / name, OUT.parent / "encoders" / source
+    folder.mkdir(parents=True)
+    config = json.loads((source / "case.json").read_text())
+    path = source / config["checkpoint"]["file"]
+    save(folder / file, read_safetensors(path) if path.suffix == ".safetensors" else torch.load(path))
+    for kept in ("input.safetensors", "expected.safetensors"):
+        shutil.copyfile(source / kept, folder / kept)
+    prefix = "params/img/" if file.endswith(".npz") else ""
+    (folder / "case.json").write_text(json.dumps(
+        {"case": name, "model": config["model"], "checkpoint": {"file": file, "wrapper_key": None, "prefix": prefix}},
+        indent=1) + "\n")
+    (folder / "encoder.json").write_text(json.dumps(encoder) + "\n")
+
+
+def hf_dinov3(path, state):
+    """Names of transformers modeling_dinov3_vit.py; k has no bias, RoPE is not stored."""
+    names = {"cls_token": "embeddings.cls_token", "storage_tokens": "embeddings.register_tokens",
+             "mask_token": "embeddings.mask_token", "patch_embed.proj.weight": "embeddings.patch_embeddings.weight",
+             "patch_embed.proj.bias": "embeddings.patch_embeddings.bias"}
+    parts = {"attn.proj": "attention.o_proj", "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
+             "mlp.w1": "mlp.gate_proj", "mlp.w2": "mlp.up_proj", "mlp.w3": "mlp.down_proj"}
+    out = {}
+    for name, t in state.items():
+        name = names.get(name, name).replace("blocks.", "layer.")
+        for ours, theirs in parts.items():
+            name = name.replace(ours, theirs)
+        if "attn.qkv." in name and not name.endswith("mask"):
+            for letter, part in zip("qkv", t.chunk(3)):
+                if letter != "k" or name.endswith("weight"):
+                    out[name.replace("attn.qkv", f"attention.{letter}_proj")] = part.contiguous()
+        elif "bias_mask" not in name and "rope" not in name:
+            out[name] = t
+    safetensors(path, out)
+
+
+def big_vision(path, state):
+    """Names and layouts of google-research/big_vision: kernels are [in, out], with heads as a dimension of their own."""
+    heads, dim = 2, state["norm.weight"].numel()
+    out = {}
+
+    def dense(ours, theirs):
+        out[f"{theirs}/kernel"] = state[f"{ours}.weight"].T
+        out[f"{theirs}/bias"] = state[f"{ours}.bias"]
+
+    def norm(ours, theirs):
+        out[f"{theirs}/scale"] = state[f"{ours}.weight"]
+        out[f"{theirs}/bias"] = state[f"{ours}.bias"]
+
+    def attention(qkv, proj, theirs):
+        for part, (w, b) in zip(("query", "key", "value"), qkv):
+            out[f"{theirs}/{part}/kernel"] = w.T.reshape(dim, heads, dim // heads)
+            out[f"{theirs}/{part}/bias"] = b.reshape(heads, dim // heads)
+        out[f"{theirs}/out/kernel"] = state[f"{proj}.weight"].T.reshape(heads, dim // heads, dim)
+        out[f"{theirs}/out/bias"] = state[f"{proj}.bias"]
+
+    def chunks(name, n):
+        return list(zip(state[f"{name}.weight"].chunk(n), state[f"{name}.bias"].chunk(n)))
+
+    out["embedding/kernel"] = state["patch_embed.proj.weight"].permute(2, 3, 1, 0)
+    out["embedding/bias"] = state["patch_embed.proj.bias"]
+    out["pos_embedding"] = state["pos_embed"]
+    for i in range(2):
+        block = f"Transformer/encoderblock_{i}"
+        norm(f"blocks.{i}.norm1", f"{block}/LayerNorm_0")
+        attention(chunks(f"blocks.{i}.attn.qkv", 3), f"blocks.{i}.attn.proj", f"{block}/MultiHeadDotProductAttention_0")
+        norm(f"blocks.{i}.norm2", f"{block}/LayerNorm_1")
+        dense(f"blocks.{i}.mlp.fc1", f"{block}/MlpBlock_0/Dense_0")
+        dense(f"blocks.{i}.mlp.fc2", f"{block}/MlpBlock_0/Dense_1")
+    norm("norm", "Transformer/encoder_norm")
+    out["MAPHead_0/probe"] = state["attn_pool.latent"]
+    attention(chunks("attn_pool.q", 1) + chunks("attn_pool.kv", 2), "attn_pool.proj",
+              "MAPHead_0/MultiHeadDotProductAttention_0")
+    norm("attn_pool.norm", "MAPHead_0/LayerNorm_0")
+    dense("attn_pool.mlp.fc1", "MAPHead_0/MlpBlock_0/Dense_0")
+    dense("attn_pool.mlp.fc2", "MAPHead_0/MlpBlock_0/Dense_1")
+    arrays = {f"params/img/{k}": v.contiguous().numpy() for k, v in out.items()}
+    arrays["params/txt/head/bias"] = numpy.zeros(3, numpy.float32)
+    numpy.savez(path, **arrays)
 
 
 def published_mae():
@@ -277,7 +394,7 @@ def published_mae():
         exact = MAE_ViT(16, 4, 24, 2, 3)
         exact.load_state_dict({k: v.float() for k, v in stored.state_dict().items()})
         case(name, 21, "canary_MAE.pt", lambda p, m=stored: torch.save(m, p), 16, exact.eval().encoder.outputs,
-             {"prefix": "encoder."}, {"num_heads": 3})
+             {"prefix": "encoder."}, {"heads": 3})
 
 
 if __name__ == "__main__":
@@ -286,4 +403,7 @@ if __name__ == "__main__":
     shutil.rmtree(OUT, ignore_errors=True)
     resnets()
     vits()
+    torchvision_vit()
+    renamed("hf-dinov3", "dinov3-plus", "model.safetensors", hf_dinov3, {"heads": 3})
+    renamed("big-vision", "timm-siglip-tanh", "checkpoint.npz", big_vision, {"heads": 2})
     published_mae()

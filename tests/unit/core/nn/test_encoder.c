@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,11 @@ static struct sm_tensor_out *find(struct made *m, const char *name)
             return &m->tensors[i];
     fail_msg("no tensor %s", name);
     return NULL;
+}
+
+static float *data_of(struct made *m, const char *name)
+{
+    return m->data[find(m, name) - m->tensors];
 }
 
 static void drop(struct made *m, const char *name)
@@ -142,8 +148,8 @@ static struct sm_encoder *open_file(const char *path, const struct sm_encoder_co
 
 static float *images(const struct sm_encoder *encoder, int n)
 {
-    int32_t px = sm_encoder_info(encoder)->input_px;
-    size_t count = (size_t)n * 3 * (size_t)px * (size_t)px;
+    const struct sm_encoder_info *info = sm_encoder_info(encoder);
+    size_t count = (size_t)n * 3 * (size_t)info->input_h_px * (size_t)info->input_w_px;
     float *x = malloc(count * sizeof *x);
     assert_non_null(x);
     uint32_t seed = 7;
@@ -199,7 +205,8 @@ static void same_bits(void **state)
 {
     (void)state;
     check_same_bits(VIT, &four_heads, "blas");
-    check_same_bits(RESNET, &(struct sm_encoder_config){.input_px = 40}, "blas");
+    check_same_bits(RESNET, &(struct sm_encoder_config){.input_h_px = 40, .input_w_px = 24},
+                    "blas");
     check_same_bits(VIT, &four_heads, "ref");
 }
 
@@ -208,8 +215,8 @@ static void any_side_will_do(void **state)
     (void)state;
     const char *const taps[] = {"pooled"};
     for (int32_t px = 1; px <= 70; px += 23) {
-        struct sm_encoder *encoder =
-            open_file(RESNET, &(struct sm_encoder_config){.input_px = px}, "blas");
+        struct sm_encoder *encoder = open_file(
+            RESNET, &(struct sm_encoder_config){.input_h_px = px, .input_w_px = 71 - px}, "blas");
         struct sm_workspace *ws;
         size_t count;
         assert_int_equal(sm_workspace_new(&ws, encoder, 2, taps, 1, NULL), SM_OK);
@@ -229,7 +236,7 @@ static void info_describes(void **state)
     (void)state;
     struct sm_encoder *encoder = open_file(BOTTLENECK, NULL, "ref");
     const struct sm_encoder_info *info = sm_encoder_info(encoder);
-    assert_int_equal(info->input_px, 224);
+    assert_int_equal(info->input_h_px, 224);
     assert_int_equal(info->tokens, 49);
     assert_int_equal(info->dim, 64);
     assert_int_equal(info->blocks, 16);
@@ -240,7 +247,8 @@ static void info_describes(void **state)
 
     encoder = open_file(VIT, &four_heads, "blas");
     info = sm_encoder_info(encoder);
-    assert_int_equal(info->input_px, 24);
+    assert_int_equal(info->input_h_px, 24);
+    assert_int_equal(info->input_w_px, 24);
     assert_int_equal(info->tokens, 10);
     assert_int_equal(info->dim, 32);
     assert_true(info->has_cls);
@@ -285,8 +293,9 @@ static void taps_are_named(void **state)
     struct sm_tap tap;
     struct sm_err err = {0};
     assert_int_equal(sm_workspace_new(&ws, encoder, 1, cls, 1, &err), SM_NOT_FOUND);
-    assert_string_equal(err.text,
-                        "no output \"cls\"; there are: tokens mean pooled block.0 to block.7");
+    assert_string_equal(
+        err.text, "no output \"cls\"; there are: tokens mean pooled stage.0 to stage.3 block.0 to "
+                  "block.7");
     assert_null(ws);
     assert_int_equal(sm_encoder_tap_shape(&tap, encoder, "block.8", &err), SM_NOT_FOUND);
     assert_int_equal(sm_workspace_new(&ws, encoder, 17, mean, 1, &err), SM_INVALID);
@@ -304,11 +313,13 @@ static void missing_and_misshapen_tensors(void **state)
     add_file(&m, VIT, "");
     drop(&m, "blocks.1.norm1.weight");
     refuses(&m, &four_heads, SM_NOT_FOUND,
-            "tensor blocks.1.norm1.weight is missing, expected with shape [32]");
+            "tensor blocks.1.norm1.weight is missing, expected with shape [32]; nearest is "
+            "blocks.1.norm2.weight");
     add_file(&m, VIT, "model.");
     drop(&m, "model.blocks.0.mlp.fc2.bias");
     refuses(&m, &four_heads, SM_NOT_FOUND,
-            "tensor model.blocks.0.mlp.fc2.bias is missing, expected with shape [32]");
+            "tensor model.blocks.0.mlp.fc2.bias is missing, expected with shape [32]; nearest is "
+            "model.blocks.1.mlp.fc2.bias");
     add_file(&m, VIT, "");
     drop(&m, "blocks.0.attn.proj.weight");
     add(&m, "blocks.0.attn.proj.weight", 2, (int64_t[]){32, 31});
@@ -316,26 +327,28 @@ static void missing_and_misshapen_tensors(void **state)
             "tensor blocks.0.attn.proj.weight has shape [32,31], expected [32,32]");
     add_file(&m, VIT, "");
     drop(&m, "pos_embed");
-    add(&m, "pos_embed", 3, (int64_t[]){1, 9, 32});
+    add(&m, "pos_embed", 3, (int64_t[]){1, 8, 32});
     refuses(&m, &four_heads, SM_UNSUPPORTED,
-            "tensor pos_embed has 8 patches, expected a square number");
+            "the position table has 7 patches, expected a square number");
     add_file(&m, RESNET, "");
     drop(&m, "layer4.1.bn2.running_var");
     refuses(&m, &plain, SM_NOT_FOUND,
             "tensor layer4.1.bn2.running_var is missing, expected with shape [24]");
     add_file(&m, RESNET, "");
     drop(&m, "layer2.0.downsample.0.weight");
-    refuses(&m, &plain, SM_NOT_FOUND,
-            "tensor layer2.0.downsample.0.weight is missing, expected with shape [6,3,1,1]");
+    refuses(
+        &m, &plain, SM_NOT_FOUND,
+        "tensor layer2.0.downsample.0.weight is missing, expected with shape [6,3,1,1]; nearest is "
+        "layer2.0.downsample.1.weight");
     add_file(&m, RESNET, "");
     drop(&m, "conv1.weight");
     add(&m, "conv1.weight", 4, (int64_t[]){3, 1, 7, 7});
     refuses(&m, &plain, SM_INVALID, "tensor conv1.weight has shape [3,1,7,7], expected [*,3,*,*]");
     add_file(&m, BOTTLENECK, "");
     drop(&m, "layer3.2.conv2.weight");
-    add(&m, "layer3.2.conv2.weight", 4, (int64_t[]){8, 2, 3, 3});
-    refuses(&m, &plain, SM_UNSUPPORTED,
-            "tensor layer3.2.conv2.weight is a convolution in 4 groups, only 1 is supported");
+    add(&m, "layer3.2.conv2.weight", 4, (int64_t[]){8, 3, 3, 3});
+    refuses(&m, &plain, SM_INVALID,
+            "tensor layer3.2.conv2.weight has shape [8,3,3,3], expected [*,8,3,3]");
     add_file(&m, RESNET, "");
     drop(&m, "conv1.weight");
     add(&m, "conv1.weight", 4, (int64_t[]){3, 3, 5, 5});
@@ -348,32 +361,38 @@ static void relatives_are_refused(void **state)
 {
     (void)state;
     static const struct {
-        const char *file, *name;
-    } extra[] = {
-        {VIT, "blocks.0.ls1.gamma"},          {VIT, "reg_token"},    {VIT, "norm_pre.weight"},
-        {VIT, "blocks.1.attn.q_norm.weight"}, {VIT, "dist_token"},   {VIT, "register_tokens"},
-        {RESNET, "layer1.0.se.fc1.weight"},   {RESNET, "bn3.weight"}};
+        const char *file, *name, *nearest;
+    } extra[] = {{VIT, "blocks.1.ls1.gamma", ""},
+                 {VIT, "dist_token", "cls_token"},
+                 {VIT, "fc_norm.weight", "norm.weight"},
+                 {VIT, "blocks.1.attn.q_norm.weight", "blocks.1.attn.proj.weight"},
+                 {VIT, "rel_pos_bias", ""},
+                 {VIT, "blocks.1.norm3.weight", "blocks.1.norm1.weight"},
+                 {RESNET, "layer1.0.se.fc1.weight", "layer1.0.bn1.weight"},
+                 {RESNET, "bn3.weight", "bn1.weight"}};
     for (size_t i = 0; i < sizeof extra / sizeof extra[0]; i++) {
         struct made m = {0};
         char text[240], name[64];
+        bool vit = !strcmp(extra[i].file, VIT);
         snprintf(name, sizeof name, "net.%s", extra[i].name);
         snprintf(text, sizeof text,
                  "tensor %s belongs to the encoder, but no %s encoder that we know uses it: its "
-                 "outputs would be wrong",
-                 name, strcmp(extra[i].file, VIT) ? "torchvision" : "timm");
+                 "outputs would be wrong%s%s",
+                 name, vit ? "timm" : "torchvision",
+                 extra[i].nearest[0] ? "; nearest that is used: net." : "", extra[i].nearest);
         add_file(&m, extra[i].file, "net.");
         add(&m, name, 1, (int64_t[]){32});
-        refuses(&m, strcmp(extra[i].file, VIT) ? &plain : &four_heads, SM_UNSUPPORTED, text);
+        refuses(&m, vit ? &four_heads : &plain, SM_UNSUPPORTED, text);
     }
 }
 
 static void strangers_are_left_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"net.fc_norm.weight",      "net.decoder_blocks.0.x",
-                                        "net.mask_token",          "projector.0.weight",
-                                        "net.blocks.0.total_ops",  "optimizer.state.0.exp_avg",
-                                        "blocks.0.somewhere.else", "net.fc.1.weight"};
+    static const char *const names[] = {
+        "net.local_cls_norm.weight", "net.decoder_blocks.0.x", "net.mask_token",
+        "projector.0.weight",        "net.blocks.0.total_ops", "optimizer.state.0.exp_avg",
+        "blocks.0.somewhere.else",   "net.fc.1.weight"};
     struct made m = {0};
     struct sm_encoder *encoder;
     struct sm_err err = {0};
@@ -386,29 +405,91 @@ static void strangers_are_left_alone(void **state)
     sm_encoder_close(encoder);
 }
 
-static void prefix_must_choose(void **state)
+static void opens_as(struct made *m, const char *key, const char *prefix)
+{
+    struct sm_encoder_config config = {.heads = 2, .has_key = true};
+    struct sm_encoder *encoder;
+    struct sm_err err = {0};
+    snprintf(config.key, sizeof config.key, "%s", key);
+    if (open_made(&encoder, m, &config, &err) != SM_OK)
+        fail_msg("%s: %s", key, err.text);
+    assert_string_equal(sm_encoder_info(encoder)->prefix, prefix);
+    sm_encoder_close(encoder);
+}
+
+static void key_must_choose(void **state)
 {
     (void)state;
     struct made m = {0};
-    add_file(&m, DINO, "");
     struct sm_encoder_config config = {.heads = 2};
-    refuses(&m, &config, SM_INVALID,
-            "2 encoders in one file, \"prefix\" must choose: \"student.module.backbone.\", "
-            "\"teacher.backbone.\"");
     add_file(&m, DINO, "");
-    config.has_prefix = true;
-    snprintf(config.prefix, sizeof config.prefix, "teacher.");
-    refuses(&m, &config, SM_NOT_FOUND,
-            "no encoder under prefix \"teacher.\"; there is: \"student.module.backbone.\", "
+    refuses(&m, &config, SM_INVALID,
+            "2 encoders in one file, \"key\" must choose: \"student.module.backbone.\", "
             "\"teacher.backbone.\"");
+    static const struct {
+        const char *key, *prefix;
+    } chosen[] = {{"teacher", "teacher.backbone."},
+                  {"teacher.", "teacher.backbone."},
+                  {"teacher.backbone", "teacher.backbone."},
+                  {"module.backbone", "student.module.backbone."},
+                  {"student", "student.module.backbone."}};
+    for (size_t i = 0; i < sizeof chosen / sizeof chosen[0]; i++) {
+        add_file(&m, DINO, "");
+        opens_as(&m, chosen[i].key, chosen[i].prefix);
+    }
+    static const char *const none[] = {"backbone", "", "teach", "each", "teacher.back"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        char text[240];
+        config.has_key = true;
+        snprintf(config.key, sizeof config.key, "%s", none[i]);
+        snprintf(text, sizeof text,
+                 "\"key\" is \"%s\", which chooses none of: \"student.module.backbone.\", "
+                 "\"teacher.backbone.\"",
+                 none[i]);
+        add_file(&m, DINO, "");
+        refuses(&m, &config, SM_NOT_FOUND, text);
+    }
+    add_file(&m, DINO, "");
+    add_file(&m, VIT, "");
+    config.heads = 4;
+    opens_as(&m, "", "");
+}
+
+/* A whole prefix wins over the same components within another. */
+static void whole_prefix_wins(void **state)
+{
+    (void)state;
+    struct made m = {0};
+    add_file(&m, VIT, "net.");
+    add_file(&m, VIT, "ema.net.");
+    opens_as(&m, "net", "net.");
+    add_file(&m, VIT, "net.");
+    add_file(&m, VIT, "ema.net.");
+    opens_as(&m, "ema", "ema.net.");
+}
+
+static void unknown_files_are_refused(void **state)
+{
+    (void)state;
+    struct made m = {0};
     add(&m, "fc.weight", 2, (int64_t[]){3, 4});
     refuses(&m, &plain, SM_UNSUPPORTED,
-            "no ResNet or ViT of a known dialect among 1 tensors, the first is fc.weight");
+            "no ResNet, ViT or ConvNeXt of a known dialect among 1 tensors, the first is "
+            "fc.weight");
     add_file(&m, VIT, "");
-    rename_tensor(&m, "patch_embed.proj.weight", "patch_embed.proj.0.weight");
+    rename_tensor(&m, "patch_embed.proj.weight", "patch_embed.weight");
     refuses(&m, &plain, SM_UNSUPPORTED,
-            "no ResNet or ViT of a known dialect among 32 tensors, the first is "
+            "no ResNet, ViT or ConvNeXt of a known dialect among 32 tensors, the first is "
             "blocks.0.attn.proj.bias");
+    add(&m, "model.teacher.backbone._fsdp_wrapped_module._flat_param", 1, (int64_t[]){64});
+    refuses(&m, &plain, SM_UNSUPPORTED,
+            "tensor model.teacher.backbone._fsdp_wrapped_module._flat_param is a flat shard of "
+            "FSDP, which has no layers to read: gather the full state_dict in the training code "
+            "and save that");
+    add_file(&m, VIT, "");
+    add(&m, "blocks.0.1.norm1.weight", 1, (int64_t[]){32});
+    refuses(&m, &four_heads, SM_INVALID,
+            "tensors blocks.1.norm1.weight and blocks.0.1.norm1.weight stand at the same place");
 }
 
 static void configuration_must_fit(void **state)
@@ -416,39 +497,68 @@ static void configuration_must_fit(void **state)
     (void)state;
     struct made m = {0};
     add_file(&m, VIT, "");
-    refuses(&m, &plain, SM_INVALID,
-            "a ViT of width 32 has no usual head count; set \"heads\" in pair.json");
+    refuses(&m, &plain, SM_INVALID, "a ViT of width 32 has no usual head count; set \"heads\"");
     add_file(&m, VIT, "");
     refuses(&m, &(struct sm_encoder_config){.heads = 5}, SM_INVALID,
             "\"heads\" is 5, which does not divide width 32");
     add_file(&m, VIT, "");
-    refuses(&m, &(struct sm_encoder_config){.heads = 4, .input_px = 32}, SM_INVALID,
-            "\"input_px\" is 32, but tensor pos_embed is for 24 (3x3 patches of 8)");
+    refuses(&m, &(struct sm_encoder_config){.heads = 4, .input_h_px = 32, .input_w_px = 40},
+            SM_INVALID,
+            "the position table is for 3x3 patches, the input has 4x5, and families resample "
+            "differently; set \"pos_resize\"");
+    add_file(&m, VIT, "");
+    refuses(&m, &(struct sm_encoder_config){.heads = 4, .input_h_px = 7, .input_w_px = 24},
+            SM_LIMIT, "input of 7x24 pixels, each side must be from 8 (a patch) to 4096");
+    add_file(&m, VIT, "");
+    refuses(&m, &(struct sm_encoder_config){.heads = 4, .pool = SM_POOL_MAP}, SM_INVALID,
+            "\"pool\" is \"map\", but there is no attn_pool");
     add_file(&m, RESNET, "");
     refuses(&m, &four_heads, SM_INVALID,
             "\"heads\" is set, but the encoder under \"\" is a ResNet");
+    add_file(&m, BOTTLENECK, "");
+    struct sm_encoder_config wide = {.preset = "dino-resnet50"};
+    assert_int_equal(sm_encoder_config_complete(&wide, NULL, NULL), SM_OK);
+    refuses(&m, &wide, SM_CONFLICT, "preset dino-resnet50 is of width 2048, the file of width 64");
 }
 
-static void configuration_is_read(void **state)
+/* What a block adds, what it makes of the stream, and the stream: one arithmetic. */
+static void halves_add_up(void **state)
 {
     (void)state;
-    struct sm_encoder_config config;
-    struct sm_err err = {0};
-    json_t *node = json_pack("{s:s, s:i, s:i, s:f}", "prefix", "", "input_px", 96, "heads", 3,
-                             "norm_eps", 1e-5);
-    assert_int_equal(sm_encoder_config_parse(&config, node, "/encoder", &err), SM_OK);
-    assert_true(config.has_prefix && config.input_px == 96 && config.heads == 3 &&
-                config.norm_eps == 1e-5);
-    json_object_set_new(node, "head", json_integer(3));
-    assert_int_equal(sm_encoder_config_parse(&config, node, "/encoder", &err), SM_INVALID);
-    assert_string_equal(err.pointer, "/encoder/head");
-    json_decref(node);
-    node = json_pack("{s:i}", "heads", 0);
-    assert_int_equal(sm_encoder_config_parse(&config, node, "", &err), SM_INVALID);
-    assert_string_equal(err.pointer, "/heads");
-    json_decref(node);
-    assert_int_equal(sm_encoder_config_parse(&config, NULL, "", &err), SM_OK);
-    assert_true(!config.has_prefix && !config.heads);
+    struct sm_encoder *encoder = open_file(VIT, &four_heads, "blas");
+    const char *const taps[] = {"block.0",     "block.1.attn",         "block.1.attn.residual",
+                                "block.1.mlp", "block.1.mlp.residual", "block.1"};
+    struct sm_workspace *ws;
+    float *out[6], *x = images(encoder, 2);
+    size_t count = 0;
+    assert_int_equal(sm_workspace_new(&ws, encoder, 2, taps, 6, NULL), SM_OK);
+    for (size_t i = 0; i < 6; i++)
+        out[i] = forward(encoder, ws, x, 2, taps[i], &count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(fabsf(out[0][i] + out[1][i] - out[2][i]) < 1e-5f);
+        assert_true(fabsf(out[2][i] + out[3][i] - out[4][i]) < 1e-5f);
+    }
+    assert_memory_equal(out[4], out[5], count * sizeof *out[4]);
+    for (size_t i = 0; i < 6; i++)
+        free(out[i]);
+    free(x);
+    sm_workspace_free(ws);
+    sm_encoder_close(encoder);
+}
+
+/* Loaded, counted, and nothing else: whose weights they are, the caller decides. */
+static void nonfinite_weights_are_counted(void **state)
+{
+    (void)state;
+    struct made m = {0};
+    struct sm_encoder *encoder;
+    add_file(&m, VIT, "");
+    float *norm = data_of(&m, "norm.weight");
+    norm[3] = NAN;
+    norm[5] = -INFINITY;
+    assert_int_equal(open_made(&encoder, &m, &four_heads, NULL), SM_OK);
+    assert_int_equal(sm_encoder_info(encoder)->nonfinite, 2);
+    sm_encoder_close(encoder);
 }
 
 static void workspaces_are_bounded(void **state)
@@ -465,7 +575,9 @@ static void workspaces_are_bounded(void **state)
     add_file(&m, RESNET, "");
     drop(&m, "conv1.weight");
     add(&m, "conv1.weight", 4, (int64_t[]){3, 3, 3, 3}); /* no stride: maps stay large */
-    assert_int_equal(open_made(&encoder, &m, &(struct sm_encoder_config){.input_px = 4096}, &err),
+    assert_int_equal(open_made(&encoder, &m,
+                               &(struct sm_encoder_config){.input_h_px = 4096, .input_w_px = 4096},
+                               &err),
                      SM_OK);
     assert_int_equal(sm_workspace_new(&ws, encoder, 16, taps, 1, &err), SM_LIMIT);
     assert_null(ws);
@@ -485,9 +597,12 @@ int main(void)
         cmocka_unit_test(missing_and_misshapen_tensors),
         cmocka_unit_test(relatives_are_refused),
         cmocka_unit_test(strangers_are_left_alone),
-        cmocka_unit_test(prefix_must_choose),
+        cmocka_unit_test(key_must_choose),
+        cmocka_unit_test(whole_prefix_wins),
+        cmocka_unit_test(unknown_files_are_refused),
         cmocka_unit_test(configuration_must_fit),
-        cmocka_unit_test(configuration_is_read),
+        cmocka_unit_test(halves_add_up),
+        cmocka_unit_test(nonfinite_weights_are_counted),
         cmocka_unit_test(workspaces_are_bounded),
     };
     sm_blas_single_thread();

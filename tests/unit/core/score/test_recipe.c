@@ -103,6 +103,25 @@ static void one_meaning_has_one_digest(void **state)
     }
 }
 
+#define REPRESENTATIONS                                                                            \
+    "tokens, cls, mean, pooled, block.N, block.N.attn, block.N.mlp, block.N.attn.residual, "       \
+    "stage.N"
+
+static void taps_are_representations(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tokens",       "cls",     "mean",
+                                        "pooled",       "block.0", "block.11.attn",
+                                        "block.11.mlp", "stage.3", "block.239.attn.residual"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char text[96];
+        snprintf(text, sizeof text, "{\"augment\":\"identity\",\"representation\":\"%s\"}",
+                 names[i]);
+        struct sm_recipe recipe = parse(text, NULL);
+        assert_string_equal(recipe.representation, names[i]);
+    }
+}
+
 static void wrong_fields_are_pointed_at(void **state)
 {
     (void)state;
@@ -120,9 +139,14 @@ static void wrong_fields_are_pointed_at(void **state)
         {"{\"augment\":\"identity\",\"compare\":\"all\"}", "/recipe/compare",
          "compare is \"all\", must be one of pairs, anchor"},
         {"{\"augment\":\"identity\",\"representation\":\"block.01\"}", "/recipe/representation",
-         "representation is \"block.01\", must be one of tokens, cls, mean, pooled, block.N"},
+         "representation is \"block.01\", must be one of " REPRESENTATIONS},
         {"{\"augment\":\"identity\",\"representation\":\"block.\"}", "/recipe/representation",
-         "representation is \"block.\", must be one of tokens, cls, mean, pooled, block.N"},
+         "representation is \"block.\", must be one of " REPRESENTATIONS},
+        {"{\"augment\":\"identity\",\"representation\":\"block.1.mlp.residual\"}",
+         "/recipe/representation",
+         "representation is \"block.1.mlp.residual\", must be one of " REPRESENTATIONS},
+        {"{\"augment\":\"identity\",\"representation\":\"stage.1.attn\"}", "/recipe/representation",
+         "representation is \"stage.1.attn\", must be one of " REPRESENTATIONS},
         {"{\"views\":3}", "/recipe/augment", "field \"augment\" is missing"},
         {"[]", "/recipe", "value is of type array, must be object"},
     };
@@ -155,6 +179,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read_and_written),
         cmocka_unit_test(fields_left_out_keep_the_base),
         cmocka_unit_test(one_meaning_has_one_digest),
+        cmocka_unit_test(taps_are_representations),
         cmocka_unit_test(wrong_fields_are_pointed_at),
         cmocka_unit_test(ops_are_pointed_at),
     };

@@ -1,18 +1,20 @@
-/* Opens any bytes as a checkpoint and reads every tensor, as long as the floats stay within a
- * budget. An input that begins as a pickle does is put into a PyTorch zip with one storage of four
- * floats, so that mutations reach the pickle machine in spite of the zip's CRC. */
+/* What the fuzz targets of checkpoints share: opening bytes and reading every tensor, with the
+ * properties that must hold, and putting bytes into a zip file, so that mutations reach what is in
+ * it in spite of the CRC. */
+#ifndef TESTS_FUZZ_CKPT_H
+#define TESTS_FUZZ_CKPT_H
+
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
 
 #include "sslmem/ckpt.h"
 
-#define BUDGET_FLOATS (1 << 22)
-#define PICKLE_BEGIN  0x80
+#define BUDGET_FLOATS (1 << 22) /* read from one input */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void open_and_read(const uint8_t *data, size_t size)
+static inline void open_and_read(const uint8_t *data, size_t size)
 {
     struct sm_ckpt *ckpt;
     struct sm_err err = {0};
@@ -27,7 +29,7 @@ static void open_and_read(const uint8_t *data, size_t size)
         const struct sm_tensor *tensor = sm_ckpt_at(ckpt, i);
         float *out;
 
-        /* As promised: memory in proportion to the file, at most a float per byte of it. */
+        /* Memory in proportion to the file: at most a float per byte of it. */
         if (sm_ckpt_find(ckpt, tensor->name) != tensor || tensor->count < 0 ||
             (uint64_t)tensor->count > size)
             abort();
@@ -42,17 +44,15 @@ static void open_and_read(const uint8_t *data, size_t size)
     sm_ckpt_close(ckpt);
 }
 
-static void add_stored(zip_t *zip, const char *name, const void *bytes, size_t count)
-{
-    zip_int64_t at = zip_file_add(zip, name, zip_source_buffer(zip, bytes, count, 0), 0);
+/* An entry of a zip file. */
+struct stored {
+    const char *name;
+    const void *bytes;
+    size_t count;
+};
 
-    if (at < 0 || zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0) != 0)
-        abort();
-}
-
-static void open_in_zip(const uint8_t *pickle, size_t count)
+static inline void open_in_zip(const struct stored *entries, size_t count)
 {
-    static const float storage[4] = {1, 2, 3, 4};
     zip_source_t *target = zip_source_buffer_create(NULL, 0, 0, NULL);
     zip_t *zip = zip_open_from_source(target, ZIP_TRUNCATE, NULL);
     zip_stat_t stat;
@@ -61,8 +61,13 @@ static void open_in_zip(const uint8_t *pickle, size_t count)
     if (zip == NULL)
         abort();
     zip_source_keep(target);
-    add_stored(zip, "a/data.pkl", pickle, count);
-    add_stored(zip, "a/data/0", storage, sizeof storage);
+    for (size_t i = 0; i < count; i++) {
+        zip_source_t *source = zip_source_buffer(zip, entries[i].bytes, entries[i].count, 0);
+        zip_int64_t at = zip_file_add(zip, entries[i].name, source, 0);
+
+        if (at < 0 || zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0) != 0)
+            abort();
+    }
     if (zip_close(zip) != 0 || zip_source_stat(target, &stat) != 0 || zip_source_open(target) != 0)
         abort();
     bytes = malloc((size_t)stat.size);
@@ -74,10 +79,4 @@ static void open_in_zip(const uint8_t *pickle, size_t count)
     zip_source_free(target);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    open_and_read(data, size);
-    if (size > 0 && data[0] == PICKLE_BEGIN)
-        open_in_zip(data, size);
-    return 0;
-}
+#endif
