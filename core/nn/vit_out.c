@@ -210,7 +210,7 @@ static enum sm_code add_head(const struct sm_vit *v, const char *name, const cha
 
 enum sm_code sm_vit_out(struct sm_vit *v, int32_t stream)
 {
-    int32_t tokens, mean, cls = SM_NODE_NONE, pooled = SM_NODE_NONE;
+    int32_t tokens, mean = SM_NODE_NONE, cls = SM_NODE_NONE, pooled = SM_NODE_NONE;
     enum sm_code code = add_tokens(&tokens, &pooled, v, stream);
     if (code == SM_OK)
         code = add_rows(&mean, v, SM_KERNEL_MEAN, tokens, sm_vit_prefix(v), 0, "mean");
