@@ -26,15 +26,15 @@ enum sm_kernel {
     SM_KERNEL_LAYERNORM, /* weight, bias [c]; over c, biased variance, eps */
     SM_KERNEL_ATTENTION, /* x [image, h, 3 * c] rows q, k, v -> softmax(q k^T / sqrt(c / heads)) v
                           */
-    SM_KERNEL_ROPE, /* x [image, h, c] rows q, k, v of `heads` heads each; from row `skip` on q, k
-                            turned by weight = cosines, bias = sines [h - skip, dim], where dim =
-                            c / 3 / heads: x cos + rot(x) sin, rot(x) = [-x[dim / 2:],
+    SM_KERNEL_ROPE,      /* x [image, h, c] rows q, k, v; from row `skip` on each head of q and
+                            k is turned by weight = cosines, bias = sines [h - skip, dim], where
+                            dim = c / 3 / heads: x cos + rot(x) sin, rot(x) = [-x[dim / 2:],
                             x[:dim / 2]]; all else copied */
-    SM_KERNEL_GATE, /* x [image, h, 2 * c] rows a, b -> a / (1 + exp(-a)) * b */
-    SM_KERNEL_PREPEND, /* bias [rows, c] + residual [image, rows, c]; then the input rows from
+    SM_KERNEL_GATE,      /* x [image, h, 2 * c] rows a, b -> a / (1 + exp(-a)) * b */
+    SM_KERNEL_PREPEND,   /* bias [rows, c] + residual [image, rows, c]; then the input rows from
                             `skip` on + weight [h - rows, c]. NULL: nothing to add */
-    SM_KERNEL_MEAN,    /* mean of the input rows from `skip` on -> [image, 1, c] */
-    SM_KERNEL_PICK,    /* `rows` input rows from `skip` on -> [image, rows, c] */
+    SM_KERNEL_MEAN,      /* mean of the input rows from `skip` on -> [image, 1, c] */
+    SM_KERNEL_PICK,      /* `rows` input rows from `skip` on -> [image, rows, c] */
     SM_KERNELS
 };
 

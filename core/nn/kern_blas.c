@@ -5,17 +5,21 @@
  * second-level cache. Measured: blocks of ROWS rows are best except for big weights, where the
  * packing dominates and all rows go through together. Convolutions gather ROWS windows at a time
  * (im2col) over the images of the batch, so late stages with few positions per image still make one
- * tall product; 1x1 stride 1 needs no gathering.
+ * tall product; 1x1 stride 1 needs no gathering. Groups have a product each, on their columns of
+ * weight and y. Depthwise convolutions have no product at all: they are sums over channels side by
+ * side.
  *
  * Bits. The shape of every product depends on the geometry and the number of images only, never on
  * pointers or load, and OpenBLAS runs one thread per caller; so equal inputs give equal bits. Sums
- * outside BLAS go over LANES partial sums, added up in a fixed order. No step converts a float to
- * an integer, so NaN and infinity pass through defined. */
+ * outside BLAS go over LANES partial sums, added up in a fixed order, or over taps in order,
+ * however channels are blocked. No step converts a float to an integer, so NaN and infinity pass
+ * through defined. */
 #include <cblas.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/nn/kern_math.h"
 #include "core/nn/kern_rows.h"
 
 #define ROWS        384
@@ -27,105 +31,6 @@
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
-}
-
-/* condition ? a : b, as a choice of bits: gcc vectorises a comparison that becomes a mask, but no
- * arithmetic behind a branch, which might trap. */
-static inline float choose(bool condition, float a, float b)
-{
-    uint32_t mask = -(uint32_t)condition, a_bits, b_bits;
-    memcpy(&a_bits, &a, sizeof a_bits);
-    memcpy(&b_bits, &b, sizeof b_bits);
-    a_bits = (a_bits & mask) | (b_bits & ~mask);
-    memcpy(&a, &a_bits, sizeof a);
-    return a;
-}
-
-/* erf as a rational function, odd degree 13 over even degree 8, on [-4, 4] (Eigen's and XLA's
- * coefficients). With it GELU is within 2.4e-7 |x|. */
-static inline float gelu(float v)
-{
-    float x = v * 0.70710678f;
-    x = choose(x > 4.0f, 4.0f, x);
-    x = choose(x < -4.0f, -4.0f, x);
-    float s = x * x;
-    float p = -2.72614225801306e-10f;
-    p = p * s + 2.77068142495902e-08f;
-    p = p * s + -2.10102402082508e-06f;
-    p = p * s + -5.69250639462346e-05f;
-    p = p * s + -7.34990630326855e-04f;
-    p = p * s + -2.95459980854025e-03f;
-    p = p * s + -1.60960333262415e-02f;
-    float q = -1.45660718464996e-05f;
-    q = q * s + -2.13374055278905e-04f;
-    q = q * s + -1.68282697438203e-03f;
-    q = q * s + -7.37332916720468e-03f;
-    q = q * s + -1.42647390514189e-02f;
-    return 0.5f * v * (1.0f + x * p / q);
-}
-
-/* exp of a value <= 0: n = round(x log2 e), a polynomial in the rest, n added to the exponent.
- * Within 1.1 ulp on [-87, 0]; below, exp(-87) = 1.6e-38. The sum with 1.5 * 2^23 leaves n in the
- * low bits of the float. The payload of a NaN would do the same and shift into the exponent, hence
- * the last line. */
-static inline float exp_negative(float x)
-{
-    const float shift = 12582912.0f;
-    x = choose(x < -87.0f, -87.0f, x);
-    float t = x * 1.44269504f + shift;
-    float n = t - shift;
-    float r = x - n * 0.693359375f - n * -2.12194440e-4f;
-    float q = 0.00139261771f;
-    q = q * r + 0.00836317427f;
-    q = q * r + 0.0416665561f;
-    q = q * r + 0.166665778f;
-    q = q * r + 0.5f;
-    float e = 1.0f + (r + r * r * q);
-    uint32_t bits, exponent;
-    memcpy(&bits, &e, sizeof bits);
-    memcpy(&exponent, &t, sizeof exponent);
-    bits += exponent << 23;
-    memcpy(&e, &bits, sizeof e);
-    return choose(isnan(x), x, e);
-}
-
-/* exp(-x) for x >= 0, zero where that is below 1.6e-38: a factor of any size then vanishes as it
- * does in the formulas below. */
-static inline float decay(float x)
-{
-    return choose(x > 87.0f, 0.0f, exp_negative(-x));
-}
-
-/* 1 / (1 + exp(-x)) without overflow or cancellation. */
-static inline float sigmoid(float x)
-{
-    float e = decay(fabsf(x));
-    return choose(x < 0, e, 1.0f) / (1.0f + e);
-}
-
-/* 1 + tanh(u) = 2 sigmoid(2 u); the constants are sqrt(8 / pi) and that times 0.044715. */
-static inline float gelu_tanh(float v)
-{
-    return v * sigmoid(v * (1.5957691216f + 0.0713548162726f * (v * v)));
-}
-
-static inline float gelu_quick(float v)
-{
-    return v * sigmoid(1.702f * v);
-}
-
-/* An odd polynomial of degree 11 (interpolation of (tanh(x) / x - 1) / x^2 at Chebyshev nodes in
- * x^2) below 0.625, where (1 - e) / (1 + e) would cancel. */
-static inline float tanh_both(float v)
-{
-    float x = fabsf(v), s = v * v;
-    float p = -0.00609671418f;
-    p = p * s + 0.0209971797f;
-    p = p * s + -0.0538509078f;
-    p = p * s + 0.133327693f;
-    p = p * s + -0.333333284f;
-    float e = decay(2.0f * x);
-    return choose(x < 0.625f, v + v * s * p, copysignf((1.0f - e) / (1.0f + e), v));
 }
 
 static void act_none(float *y, int32_t count)
@@ -233,46 +138,6 @@ static void gather(float *out, const struct sm_geometry *g, const float *image, 
     }
 }
 
-/* As gather, the `depth` channels from image's first on only -> out [k, k, depth]. */
-static void gather_group(float *out, const struct sm_geometry *g, const float *image, int32_t oy,
-                         int32_t ox)
-{
-    int32_t depth = g->c_in / g->groups;
-    for (int32_t ky = 0; ky < g->k; ky++) {
-        for (int32_t kx = 0; kx < g->k; kx++, out += depth) {
-            int32_t iy = oy * g->stride - g->pad + ky, ix = ox * g->stride - g->pad + kx;
-            if (iy < 0 || iy >= g->h_in || ix < 0 || ix >= g->w_in)
-                memset(out, 0, depth * sizeof *out);
-            else
-                memcpy(out, image + ((size_t)iy * g->w_in + ix) * g->c_in, depth * sizeof *out);
-        }
-    }
-}
-
-/* One product per block of positions and group: the group's columns of weight and y. */
-static void grouped(const struct sm_geometry *g, const struct sm_kernel_args *a)
-{
-    float *windows = a->scratch;
-    int32_t depth = g->k * g->k * (g->c_in / g->groups), width = g->c / g->groups;
-    size_t positions = (size_t)g->h * g->w, rows = a->images * positions;
-    for (size_t first = 0; first < rows; first += ROWS) {
-        size_t count = min_size(ROWS, rows - first);
-        for (int32_t group = 0; group < g->groups; group++) {
-            const float *x = a->x + (size_t)group * (g->c_in / g->groups);
-            size_t column = (size_t)group * width;
-            for (size_t i = 0; i < count; i++) {
-                size_t p = (first + i) % positions, image = (first + i) / positions;
-                gather_group(windows + i * depth, g, x + image * g->h_in * g->w_in * g->c_in,
-                             (int32_t)(p / g->w), (int32_t)(p % g->w));
-            }
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, width, depth, 1.0f,
-                        windows, depth, a->weight + column, g->c, 0.0f,
-                        a->y + first * g->c + column, g->c);
-        }
-        epilogue(g, a, first, count);
-    }
-}
-
 /* The taps of one window that fall on the image, and the image's position under tap (0, 0). */
 struct window {
     int32_t top, left, ky, ky_end, kx, kx_end;
@@ -286,6 +151,73 @@ static struct window window_at(const struct sm_geometry *g, int32_t oy, int32_t 
     w.ky_end = w.top + g->k > g->h_in ? g->h_in - w.top : g->k;
     w.kx_end = w.left + g->k > g->w_in ? g->w_in - w.left : g->k;
     return w;
+}
+
+/* memcpy of a few numbers, without the call. */
+static inline void copy_few(float *out, const float *x, int32_t count)
+{
+    int32_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        memcpy(out + i, x + i, 4 * sizeof *out);
+    for (; i < count; i++)
+        out[i] = x[i];
+}
+
+/* As gather, for windows of few channels. */
+static void gather_few(float *out, const struct sm_geometry *g, const float *image, int32_t oy,
+                       int32_t ox)
+{
+    struct window w = window_at(g, oy, ox);
+    if (w.ky > 0 || w.kx > 0 || w.ky_end < g->k || w.kx_end < g->k)
+        memset(out, 0, (size_t)g->k * g->k * g->c_in * sizeof *out);
+    for (int32_t ky = w.ky; w.kx < w.kx_end && ky < w.ky_end; ky++)
+        copy_few(out + (ky * g->k + w.kx) * g->c_in,
+                 image + ((size_t)(w.top + ky) * g->w_in + (w.left + w.kx)) * g->c_in,
+                 (w.kx_end - w.kx) * g->c_in);
+}
+
+/* One image [h_in, w_in, c_in] -> out [groups, h_in, w_in, c_in / groups]. */
+static void part_image(float *out, const struct sm_geometry *g, const float *image)
+{
+    int32_t depth = g->c_in / g->groups;
+    size_t plane = (size_t)g->h_in * g->w_in;
+    for (int32_t group = 0; group < g->groups; group++)
+        for (size_t p = 0; p < plane; p++, out += depth)
+            copy_few(out, image + p * g->c_in + (size_t)group * depth, depth);
+}
+
+/* Positions p .. p + count of one group's image; weight and y at the group's first column. */
+static void group_product(float *y, const struct sm_geometry *part, const float *image,
+                          const float *weight, float *windows, size_t p, size_t count)
+{
+    int32_t depth = part->k * part->k * part->c_in, width = part->c / part->groups;
+    for (size_t i = 0; i < count; i++)
+        gather_few(windows + i * depth, part, image, (int32_t)((p + i) / part->w),
+                   (int32_t)((p + i) % part->w));
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, width, depth, 1.0f, windows,
+                depth, weight, part->c, 0.0f, y, part->c);
+}
+
+/* Images are parted into groups first: windows of a few channels at a stride of many would fight
+ * for the same cache lines, and take k * k copies instead of k. */
+static void grouped(const struct sm_geometry *g, const struct sm_kernel_args *a)
+{
+    struct sm_geometry part = *g;
+    part.c_in = g->c_in / g->groups;
+    size_t positions = (size_t)g->h * g->w, plane = (size_t)g->h_in * g->w_in * part.c_in;
+    float *image = a->scratch, *windows = image + plane * g->groups;
+    for (int32_t n = 0; n < a->images; n++) {
+        part_image(image, g, a->x + n * plane * g->groups);
+        for (size_t p = 0; p < positions; p += ROWS) {
+            size_t first = n * positions + p, count = min_size(ROWS, positions - p);
+            for (int32_t group = 0; group < g->groups; group++) {
+                size_t column = (size_t)group * (g->c / g->groups);
+                group_product(a->y + first * g->c + column, &part, image + group * plane,
+                              a->weight + column, windows, p, count);
+            }
+            epilogue(g, a, first, count);
+        }
+    }
 }
 
 /* CHANNELS channels of a depthwise window; image, weight and y at the first of them. The sums of a
@@ -325,7 +257,7 @@ static void depthwise_rest(float *y, const struct sm_geometry *g, const float *i
 
 /* One input channel to each output: no product, sums over channels side by side. A pass over an
  * output row takes one block of channels, whose weights then stay in the first-level cache. */
-static void depthwise(const struct sm_geometry *g, const struct sm_kernel_args *a)
+static void blas_depthwise(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     int32_t whole = g->c == g->c_in ? g->c / CHANNELS * CHANNELS : 0;
     size_t rows = (size_t)a->images * g->h;
@@ -348,6 +280,11 @@ static void depthwise(const struct sm_geometry *g, const struct sm_kernel_args *
     }
 }
 
+static bool depthwise(const struct sm_geometry *g)
+{
+    return g->groups > 1 && g->groups == g->c_in;
+}
+
 static bool pointwise(const struct sm_geometry *g)
 {
     return g->k == 1 && g->stride == 1 && g->pad == 0 && g->groups == 1;
@@ -360,7 +297,7 @@ static void blas_conv2d(const struct sm_geometry *g, const struct sm_kernel_args
         return;
     }
     if (g->groups > 1) {
-        (g->groups == g->c_in ? depthwise : grouped)(g, a);
+        (depthwise(g) ? blas_depthwise : grouped)(g, a);
         return;
     }
     float *windows = a->scratch;
@@ -379,9 +316,11 @@ static void blas_conv2d(const struct sm_geometry *g, const struct sm_kernel_args
 
 static size_t blas_conv2d_scratch(const struct sm_geometry *g)
 {
-    if (pointwise(g) || (g->groups > 1 && g->groups == g->c_in))
+    size_t windows = (size_t)ROWS * g->k * g->k * (g->c_in / g->groups);
+    size_t image = (size_t)g->h_in * g->w_in * g->c_in;
+    if (pointwise(g) || depthwise(g))
         return 0;
-    return (size_t)ROWS * g->k * g->k * (g->c_in / g->groups) * sizeof(float);
+    return (g->groups > 1 ? image + windows : windows) * sizeof(float);
 }
 
 static void blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
@@ -529,6 +468,7 @@ static void blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *
     }
 }
 
+/* silu is within 3.9 u |silu| and 2e-36. */
 static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;

@@ -11,6 +11,7 @@
 
 #define LANES 64
 
+/* As the formulas are written: minus infinity gives GELU and its relatives -inf * 0, NaN. */
 static double activate(double v, enum sm_activation activation)
 {
     switch (activation) {

@@ -190,8 +190,7 @@ static enum sm_code open_member(struct sm_member *member, const struct sm_pair *
         code = sm_encoder_open(&member->encoder, ckpt, &pair->config, kernels, err);
         sm_ckpt_close(ckpt);
     }
-    const struct sm_encoder_info *info =
-        code == SM_OK ? sm_encoder_info(member->encoder) : NULL;
+    const struct sm_encoder_info *info = code == SM_OK ? sm_encoder_info(member->encoder) : NULL;
     if (info && info->input_h_px != info->input_w_px)
         code = sm_err_set(err, SM_UNSUPPORTED, "input of %dx%d pixels, views are square",
                           (int)info->input_h_px, (int)info->input_w_px);
@@ -291,12 +290,11 @@ static enum sm_code read_recipe(struct sm_pair *pair, const json_t *node, struct
 
 static enum sm_code set_digest(struct sm_pair *pair, struct sm_err *err)
 {
-    json_t *doc = json_pack("{s:o, s:o, s:[f,f,f], s:[f,f,f], s:s?}", "encoders",
-                            sm_pair_digests_json(pair), "encoder",
-                            sm_encoder_config_json(&pair->config), "mean", pair->mean[0],
-                            pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1],
-                            pair->std[2], "reference",
-                            pair->reference.count ? pair->reference.digest : NULL);
+    json_t *doc =
+        json_pack("{s:o, s:o, s:[f,f,f], s:[f,f,f], s:s?}", "encoders", sm_pair_digests_json(pair),
+                  "encoder", sm_encoder_config_json(&pair->config), "mean", pair->mean[0],
+                  pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1], pair->std[2],
+                  "reference", pair->reference.count ? pair->reference.digest : NULL);
     return sm_json_digest(pair->digest, doc, err);
 }
 

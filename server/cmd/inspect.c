@@ -18,11 +18,11 @@ static json_t *tensors_json(const struct sm_ckpt *ckpt, const struct sm_encoder 
     json_t *tensors = json_array();
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *t = sm_ckpt_at(ckpt, i);
-        json_array_append_new(
-            tensors, json_pack("{s:s?, s:s, s:o, s:I, s:b}", "name", t->name, "dtype",
-                               sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
-                               (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)), "used",
-                               (int)(encoder && sm_encoder_uses(encoder, i))));
+        json_array_append_new(tensors,
+                              json_pack("{s:s?, s:s, s:o, s:I, s:b}", "name", t->name, "dtype",
+                                        sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
+                                        (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)),
+                                        "used", (int)(encoder && sm_encoder_uses(encoder, i))));
     }
     return tensors;
 }
@@ -185,8 +185,7 @@ int sm_cmd_inspect(int argc, char **argv)
         fprintf(stderr, "sslmem inspect: FILE is missing\n");
         return SM_EXIT_USAGE;
     }
-    enum sm_code code =
-        sm_read_encoder_config(&config, config_path, key, preset, paths[0], &err);
+    enum sm_code code = sm_read_encoder_config(&config, config_path, key, preset, paths[0], &err);
     if (code == SM_OK)
         code = inspect(paths[0], &config, as_json != NULL, &err);
     return code == SM_OK ? SM_EXIT_OK : sm_fail("inspect", &err);
