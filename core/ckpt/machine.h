@@ -19,6 +19,7 @@ struct sm_array {
 struct sm_machine {
     const uint8_t *bytes;
     size_t bytes_count, at;
+    bool is_cut;  /* the bytes go on, beyond the limit */
     size_t op_at; /* where the running opcode stands, and its name: for errors */
     const char *op_name;
     struct sm_array values; /* struct sm_value */
@@ -48,6 +49,8 @@ static inline uint32_t stack_floor(const struct sm_machine *m)
 }
 
 enum sm_code sm_machine_fail(const struct sm_machine *m, enum sm_code code, const char *what);
+/* For what would need bytes behind the last one. */
+enum sm_code sm_machine_fail_end(const struct sm_machine *m);
 enum sm_code sm_machine_reserve(struct sm_machine *m, struct sm_array *array, uint32_t count,
                                 uint32_t max, size_t item_bytes, const char *what);
 enum sm_code sm_machine_push(struct sm_machine *m, uint32_t value);

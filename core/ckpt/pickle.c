@@ -249,7 +249,7 @@ static enum sm_code take_line(struct sm_machine *m, struct sm_slice *out)
     const uint8_t *end = memchr(begin, '\n', m->bytes_count - m->at);
 
     if (end == NULL)
-        return sm_machine_fail(m, SM_CORRUPT, "runs past the end");
+        return sm_machine_fail_end(m);
     *out = (struct sm_slice){(uint32_t)m->at, (uint32_t)(end - begin)};
     m->at += (size_t)(end - begin) + 1;
     return SM_OK;
@@ -491,6 +491,8 @@ static enum sm_code run(struct sm_machine *m)
     while (code == SM_OK && !m->stopped) {
         const struct op *op;
 
+        if (m->at == m->bytes_count && m->is_cut)
+            return sm_machine_fail_end(m);
         if (m->at == m->bytes_count)
             return sm_err_set(m->err, SM_CORRUPT, "pickle: no STOP in %zu bytes", m->bytes_count);
         op = &ops[m->bytes[m->at]];
@@ -509,14 +511,15 @@ static enum sm_code run(struct sm_machine *m)
 enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
                              struct sm_err *err)
 {
-    struct sm_machine m = {.bytes = bytes, .bytes_count = bytes_count, .err = err};
-    enum sm_code code;
+    struct sm_machine m = {
+        .bytes = bytes,
+        .bytes_count = bytes_count < SM_CKPT_HEADER_MAX ? bytes_count : SM_CKPT_HEADER_MAX,
+        .is_cut = bytes_count > SM_CKPT_HEADER_MAX,
+        .err = err,
+    };
+    enum sm_code code = run(&m);
 
     *out = (struct sm_pickle){0};
-    if (bytes_count > SM_CKPT_HEADER_MAX)
-        return sm_err_set(err, SM_LIMIT, "pickle has %zu bytes, limit is %u", bytes_count,
-                          SM_CKPT_HEADER_MAX);
-    code = run(&m);
     if (code == SM_OK) {
         *out = (struct sm_pickle){
             .bytes = bytes,

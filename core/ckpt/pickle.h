@@ -14,7 +14,7 @@
  * Owner:   sm_pickle_release; accepts a zeroed object. `bytes` must outlive the pickle: texts point
  * into it.
  * Errors:  SM_CORRUPT, SM_UNSUPPORTED (an opcode we do not read), SM_LIMIT, SM_NOMEM.
- * Limits:  SM_CKPT_HEADER_MAX bytes and the constants of machine.h. */
+ * Limits:  SM_CKPT_HEADER_MAX bytes to its STOP, and the constants of machine.h. */
 #ifndef CORE_CKPT_PICKLE_H
 #define CORE_CKPT_PICKLE_H
 
@@ -81,6 +81,7 @@ struct sm_pickle {
     uint32_t root;
 };
 
+/* Parses the pickle at the beginning of the bytes; more may follow. */
 enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
                              struct sm_err *err);
 void sm_pickle_release(struct sm_pickle *pickle);

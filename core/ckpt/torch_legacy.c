@@ -54,10 +54,8 @@ static bool sniff_legacy(const uint8_t *bytes, size_t bytes_count)
 static enum sm_code next_pickle(struct sm_pickle *out, const struct sm_ckpt *ckpt, size_t *at,
                                 const char *what, struct sm_err *err)
 {
-    size_t rest = ckpt->bytes_count - *at;
     struct sm_err inner;
-    enum sm_code code = sm_pickle_parse(
-        out, ckpt->bytes + *at, rest < SM_CKPT_HEADER_MAX ? rest : SM_CKPT_HEADER_MAX, &inner);
+    enum sm_code code = sm_pickle_parse(out, ckpt->bytes + *at, ckpt->bytes_count - *at, &inner);
 
     if (code != SM_OK)
         return sm_err_set(err, code, "%s at byte %zu: %.160s", what, *at, inner.text);

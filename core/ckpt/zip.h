@@ -7,7 +7,7 @@
  *
  * Owner:   sm_zip_close; accepts NULL. The archive's bytes must outlive it.
  * Errors:  SM_CORRUPT, SM_UNSUPPORTED (compressed or encrypted entries), SM_LIMIT, SM_NOMEM.
- * Limits:  ENTRIES_MAX entries, which together may not claim more bytes than the archive has. */
+ * Limits:  16384 entries, which together may not claim more bytes than the archive has. */
 #ifndef CORE_CKPT_ZIP_H
 #define CORE_CKPT_ZIP_H
 

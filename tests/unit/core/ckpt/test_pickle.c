@@ -168,7 +168,41 @@ static void stacks_are_limited(void **context)
     check_growth('N', 1 << 20, SM_OK, "");
     check_growth('N', (1 << 20) + 1, SM_LIMIT,
                  "pickle: more than 1048576 stacked values at byte 1048576");
-    check_growth('N', SM_CKPT_HEADER_MAX, SM_LIMIT, "pickle has 16777217 bytes, limit is 16777216");
+}
+
+/* The limit holds to the STOP: what follows a pickle may be any amount. */
+static void a_pickle_may_have_16_mb(void **context)
+{
+    const size_t count = SM_CKPT_HEADER_MAX + 64;
+    uint8_t *bytes = calloc(1, count);
+    struct sm_pickle pickle;
+    struct sm_err err = {0};
+
+    (void)context;
+    for (uint32_t over = 0; over < 2; over++) {
+        uint32_t text_count = SM_CKPT_HEADER_MAX - 6 + over;
+
+        bytes[0] = 'X';
+        memcpy(bytes + 1, &text_count, sizeof text_count);
+        bytes[5 + text_count] = '.';
+        assert_int_equal(sm_pickle_parse(&pickle, bytes, count, &err), over ? SM_LIMIT : SM_OK);
+        assert_int_equal(pickle.bytes_count, over ? 0 : SM_CKPT_HEADER_MAX);
+        sm_pickle_release(&pickle);
+    }
+    assert_string_equal(err.text, "pickle has more than 16777216 bytes");
+    bytes[1] = bytes[2] = bytes[3] = bytes[4] = 0xff;
+    assert_int_equal(sm_pickle_parse(&pickle, bytes, count, &err), SM_LIMIT);
+    free(bytes);
+}
+
+static void what_follows_is_left_alone(void **context)
+{
+    struct sm_pickle pickle;
+
+    (void)context;
+    assert_int_equal(root_of(&pickle, P("K\x07.K\x08."))->as.number, 7);
+    assert_int_equal(pickle.bytes_count, 3);
+    sm_pickle_release(&pickle);
 }
 
 int main(void)
@@ -179,6 +213,8 @@ int main(void)
         cmocka_unit_test(calls_are_only_recorded),
         cmocka_unit_test(containers_keep_their_order),
         cmocka_unit_test(stacks_are_limited),
+        cmocka_unit_test(a_pickle_may_have_16_mb),
+        cmocka_unit_test(what_follows_is_left_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
