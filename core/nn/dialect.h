@@ -25,7 +25,7 @@ struct sm_dialect {
      * stands at a place is its dialect. */
     const char *anchors[3];
     const struct sm_rename *renames;
-    /* ViT: the way to block N, with '#' for N, and renames below it; NULL: blocks are as all names. */
+    /* ViT: the way to block N, with '#' for N, and renames below it; NULL: as all names. */
     const char *block;
     const struct sm_rename *block_renames;
     /* First components that belong to the encoder: a tensor under them that nobody read is an

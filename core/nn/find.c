@@ -2,8 +2,8 @@
  * the choice between them.
  *
  * A file with several encoders (student and teacher, encoder and momentum encoder) is never guessed
- * about: `key` must choose. It may be the whole prefix or some consecutive components of it; a whole
- * prefix wins over a part of another. */
+ * about: `key` must choose. It may be the whole prefix or some consecutive components of it; a
+ * whole prefix wins over a part of another. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -156,8 +156,8 @@ static bool is_kernel(const struct sm_names *names, const struct sm_tensor *t)
     return names->dialect->in_out && sm_name_ends(t->name, "kernel");
 }
 
-/* A kernel [in…, out…] as PyTorch has it: [co, ci, h, w] of [h, w, ci, co]; [out, in] of two sides,
- * of [in, heads, dim] and of [heads, dim, out], which `in` tells apart. */
+/* A kernel [in…, out…] as PyTorch has it: [co, ci, h, w] of [h, w, ci, co]; [out, in] of two
+ * sides, of [in, heads, dim] and of [heads, dim, out], which `in` tells apart. */
 static void turn(struct shape *s, int rank, int64_t in)
 {
     const struct shape was = *s;

@@ -3,7 +3,7 @@
  *     struct sm_encoder_config config = {.heads = 3};          // what tensors do not tell
  *     struct sm_encoder *enc;
  *     struct sm_workspace *ws;
- *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // preset, files beside the checkpoint
+ *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // preset, files beside it
  *     sm_encoder_open(&enc, ckpt, &config, "blas", &err);
  *     sm_workspace_new(&ws, enc, 10, (const char *[]){"tokens"}, 1, &err);
  *     sm_encoder_forward(enc, ws, x, 10);             // x [10, 3, input_h_px, input_w_px]

@@ -136,7 +136,7 @@ int sm_cmd_encode(int argc, char **argv)
         {"input", "FILE", "safetensors with x [n, 3, height, width], normalised", &input,
          .required = true},
         {"out", "FILE", "safetensors to write, one [n, rows, dim] per tap", &out, .required = true},
-        {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N, stage.N, …; commas between",
+        {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N, stage.N, …; with commas",
          &taps},
         {"kernels", "NAME", "blas (default) or ref", &kernels},
         {0},
