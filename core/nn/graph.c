@@ -47,6 +47,37 @@ static bool count_multiply_adds(struct sm_node *node)
     }
 }
 
+/* What a builder must have seen to: kernels trust it. */
+static void assert_geometry(const struct sm_node *node)
+{
+    const struct sm_geometry *g = &node->g;
+    int64_t rows = (int64_t)g->h_in * g->w_in;
+    (void)rows;
+    switch (node->kernel) {
+    case SM_KERNEL_CONV2D:
+        assert(g->stride > 0 && g->c_in % g->groups == 0 && g->c % g->groups == 0);
+        break;
+    case SM_KERNEL_ATTENTION:
+    case SM_KERNEL_ROPE:
+        assert(g->heads > 0 && g->c_in % (3 * g->heads) == 0 && g->skip <= rows);
+        break;
+    case SM_KERNEL_GATE:
+        assert(g->c_in % 2 == 0);
+        break;
+    case SM_KERNEL_MEAN:
+        assert(g->skip < rows);
+        break;
+    case SM_KERNEL_PICK:
+        assert(g->skip + (int64_t)g->rows <= rows);
+        break;
+    case SM_KERNEL_PREPEND:
+        assert(g->skip <= rows);
+        break;
+    default:
+        break;
+    }
+}
+
 static void infer_shape(struct sm_node *node)
 {
     struct sm_geometry *g = &node->g;
@@ -162,6 +193,7 @@ enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, in
         made.map = in->map;
     }
     infer_shape(&made);
+    assert_geometry(&made);
     code = check_shape(&made, err);
     if (code == SM_OK &&
         !grow((void **)&graph->nodes, graph->nodes_count, &graph->nodes_room, sizeof *graph->nodes))
