@@ -1,5 +1,6 @@
-/* Nettle's SHA-256: no set-up, no allocation, no failure, and the processor's SHA instructions where
- * it has them, five times as fast as portable C. Checkpoints are hashed whole at every start. */
+/* Nettle's SHA-256: no set-up, no allocation, no failure, and the processor's SHA instructions
+ * where it has them, five times as fast as portable C. Checkpoints are hashed whole at every start.
+ */
 #include "core/base/sha256.h"
 
 #include <nettle/sha2.h>

@@ -109,10 +109,26 @@ static bool is_container(const struct sm_pickle *pickle, uint32_t value)
     return kind == SM_VALUE_DICT || kind == SM_VALUE_LIST || kind == SM_VALUE_TUPLE;
 }
 
-/* First link of a container, 0 for anything else. */
+/* The list in OrderedDict([[key, value], ...]), which is how Python 2 pickles one; 0 for anything
+ * else. */
+static uint32_t pairs_of(const struct sm_pickle *pickle, uint32_t value)
+{
+    const struct sm_value *object = &pickle->values[value];
+    uint32_t list;
+
+    if (object->kind != SM_VALUE_OBJECT || object->as.object.items != 0 ||
+        !sm_pickle_is_global(pickle, object->as.object.callable, "collections", "OrderedDict"))
+        return 0;
+    list = sm_pickle_item(pickle, object->as.object.args, 0);
+    return pickle->values[list].kind == SM_VALUE_LIST ? list : 0;
+}
+
+/* First link of a container or of such pairs, 0 for anything else. */
 static uint32_t first_link(const struct sm_pickle *pickle, uint32_t value)
 {
-    return is_container(pickle, value) ? pickle->values[value].as.items.first : 0;
+    if (!is_container(pickle, value))
+        value = pairs_of(pickle, value);
+    return value != 0 ? pickle->values[value].as.items.first : 0;
 }
 
 static enum sm_code enter(struct walk *walk, struct frame frame)
@@ -129,9 +145,12 @@ static enum sm_code enter(struct walk *walk, struct frame frame)
     return SM_OK;
 }
 
-/* The dict in a value that is one (dict) or holds one (OrderedDict); 0 for anything else. */
+/* The dict in a value that is one (dict) or holds one (OrderedDict), the value itself where it is
+ * one of pairs; 0 for anything else. */
 static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
 {
+    if (pairs_of(pickle, value) != 0)
+        return value;
     if (pickle->values[value].kind == SM_VALUE_OBJECT)
         value = pickle->values[value].as.object.items;
     return pickle->values[value].kind == SM_VALUE_DICT ? value : 0;
@@ -158,7 +177,7 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     if (pickle->values[state].kind == SM_VALUE_TUPLE) /* attributes and slots */
         state = sm_pickle_item(pickle, state, 0);
     state = dict_of(pickle, state);
-    if (state != 0) { /* four look-ups */
+    if (pickle->values[state].kind == SM_VALUE_DICT) { /* four look-ups */
         code = spend(walk, pickle->values[state].as.items.count * 2);
         if (code != SM_OK)
             return code;
@@ -166,7 +185,8 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     parameters = dict_of(pickle, sm_pickle_entry(pickle, state, "_parameters"));
     modules = dict_of(pickle, sm_pickle_entry(pickle, state, "_modules"));
     if (parameters == 0 && modules == 0) {
-        frame.sources[0] = pickle->values[object].as.object.items;
+        frame.sources[0] =
+            pairs_of(pickle, object) != 0 ? object : pickle->values[object].as.object.items;
         frame.sources[1] = state;
     } else {
         frame.sources[0] = parameters;
@@ -338,8 +358,9 @@ static enum sm_code visit_item(struct walk *walk, struct frame *frame, uint32_t 
 static enum sm_code step(struct walk *walk)
 {
     struct frame *frame = &walk->frames[walk->frames_count - 1];
-    const struct sm_link *links = walk->pickle->links;
-    uint32_t link = frame->link;
+    const struct sm_pickle *pickle = walk->pickle;
+    const struct sm_link *links = pickle->links;
+    uint32_t link = frame->link, value;
     enum sm_code code = spend(walk, 1);
 
     if (code != SM_OK)
@@ -354,14 +375,19 @@ static enum sm_code step(struct walk *walk)
         }
         return SM_OK;
     }
-    if (walk->pickle->values[frame->sources[frame->source]].kind == SM_VALUE_DICT) {
-        uint32_t value_link = links[link].next;
-
-        frame->link = links[value_link].next;
-        return visit_entry(walk, frame, links[link].value, links[value_link].value);
-    }
+    value = links[link].value;
     frame->link = links[link].next;
-    return visit_item(walk, frame, links[link].value);
+    switch (pickle->values[frame->sources[frame->source]].kind) {
+    case SM_VALUE_DICT:
+        link = frame->link;
+        frame->link = links[link].next;
+        return visit_entry(walk, frame, value, links[link].value);
+    case SM_VALUE_OBJECT:
+        return visit_entry(walk, frame, sm_pickle_item(pickle, value, 0),
+                           sm_pickle_item(pickle, value, 1));
+    default:
+        return visit_item(walk, frame, value);
+    }
 }
 
 enum sm_code sm_flatten(struct sm_pickle *pickle, sm_flatten_found *found, void *context,

@@ -10,10 +10,12 @@ enum sm_code sm_machine_fail(const struct sm_machine *m, enum sm_code code, cons
     return sm_err_set(m->err, code, "pickle: %s at byte %zu %s", m->op_name, m->op_at, what);
 }
 
-enum sm_code sm_machine_fail_end(const struct sm_machine *m)
+enum sm_code sm_machine_fail_end(const struct sm_machine *m, const char *missing)
 {
     if (m->is_cut)
         return sm_err_set(m->err, SM_LIMIT, "pickle has more than %zu bytes", m->bytes_count);
+    if (missing != NULL)
+        return sm_err_set(m->err, SM_CORRUPT, "pickle: %s in %zu bytes", missing, m->bytes_count);
     return sm_machine_fail(m, SM_CORRUPT, "runs past the end");
 }
 
@@ -89,7 +91,7 @@ enum sm_code sm_machine_pop_to_mark(struct sm_machine *m, const uint32_t **first
 enum sm_code sm_machine_take(struct sm_machine *m, uint64_t count, const uint8_t **out)
 {
     if (count > m->bytes_count - m->at)
-        return sm_machine_fail_end(m);
+        return sm_machine_fail_end(m, NULL);
     *out = m->bytes + m->at;
     m->at += (size_t)count;
     return SM_OK;

@@ -49,8 +49,8 @@ static inline uint32_t stack_floor(const struct sm_machine *m)
 }
 
 enum sm_code sm_machine_fail(const struct sm_machine *m, enum sm_code code, const char *what);
-/* For what would need bytes behind the last one. */
-enum sm_code sm_machine_fail_end(const struct sm_machine *m);
+/* For what would need bytes behind the last one: what is missing, or NULL for the opcode's own. */
+enum sm_code sm_machine_fail_end(const struct sm_machine *m, const char *missing);
 enum sm_code sm_machine_reserve(struct sm_machine *m, struct sm_array *array, uint32_t count,
                                 uint32_t max, size_t item_bytes, const char *what);
 enum sm_code sm_machine_push(struct sm_machine *m, uint32_t value);

@@ -249,7 +249,7 @@ static enum sm_code take_line(struct sm_machine *m, struct sm_slice *out)
     const uint8_t *end = memchr(begin, '\n', m->bytes_count - m->at);
 
     if (end == NULL)
-        return sm_machine_fail_end(m);
+        return sm_machine_fail_end(m, NULL);
     *out = (struct sm_slice){(uint32_t)m->at, (uint32_t)(end - begin)};
     m->at += (size_t)(end - begin) + 1;
     return SM_OK;
@@ -491,10 +491,8 @@ static enum sm_code run(struct sm_machine *m)
     while (code == SM_OK && !m->stopped) {
         const struct op *op;
 
-        if (m->at == m->bytes_count && m->is_cut)
-            return sm_machine_fail_end(m);
         if (m->at == m->bytes_count)
-            return sm_err_set(m->err, SM_CORRUPT, "pickle: no STOP in %zu bytes", m->bytes_count);
+            return sm_machine_fail_end(m, "no STOP");
         op = &ops[m->bytes[m->at]];
         m->op_at = m->at;
         m->op_name = op->name;

@@ -428,7 +428,7 @@ def write_torch():
         "system.pkl": b"\x80\x02" + glob("os", "system") + tup(text("exit 1")) + b"R.",
         "wrapped.pkl": zipfile.ZipFile(GOLDEN / "wrapped.pt").read("wrapped/data.pkl"),
         "marks.pkl": b"\x80\x02" + b"(" * 1025 + b".",
-        "protocol4.pkl": pickle.dumps({"a": [1, 2.5, None, True, {"x", "y"}, frozenset((1,)), b"b", 1 << 70]}, 4),
+        "protocol4.pkl": pickle.dumps({"a": [1, 2.5, None, True, {7}, frozenset((1,)), b"b", 1 << 70]}, 4),
     }.items():
         (CORPUS / "pickle" / name).write_bytes(data)
 
@@ -459,6 +459,9 @@ def write_legacy():
     legacy("ok-system.pt", object=pairs(
         text("x"), glob("os", "system") + tup(text("exit 1")) + b"R", text("w"), tensor(store=legacy_storage()),
         text("m"), tup(text("module"), glob("my", "Net"), text("net.py"), text("class Net: 1/0")) + b"Q)\x81"))
+    # Python 2: an OrderedDict is called with a list of lists, texts are bytes.
+    python2 = glob("collections", "OrderedDict") + b"](](U\x01w" + tensor(store=legacy_storage()) + b"eN](K\x01ee\x85R"
+    legacy("ok-python2.pt", object=python2)
     legacy("count-lies.pt", data=struct.pack("<q", 5) + ONE_TO_FOUR)
     legacy("count-negative.pt", data=struct.pack("<q", -1) + ONE_TO_FOUR)
     legacy("count-huge.pt", object=one_of(count=1 << 62), data=struct.pack("<q", 1 << 62) + ONE_TO_FOUR)

@@ -299,9 +299,9 @@ static void depth_and_length_are_limited(void **context)
 static void inert_values_are_passed_over(void **context)
 {
     static const char *const files[] = {
-        "torch/ok.pt",     "torch/ok-system.pt", "torch/ok-self.pt",  "torch/ok-protocol4.pt",
-        "torch/script.pt", "legacy/ok.pt",       "legacy/ok-cuda.pt", "legacy/ok-system.pt",
-        "npz/ok.npz",      "npz/ok-python2.npz"};
+        "torch/ok.pt",          "torch/ok-system.pt", "torch/ok-self.pt",  "torch/ok-protocol4.pt",
+        "torch/script.pt",      "legacy/ok.pt",       "legacy/ok-cuda.pt", "legacy/ok-system.pt",
+        "legacy/ok-python2.pt", "npz/ok.npz",         "npz/ok-python2.npz"};
 
     (void)context;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
