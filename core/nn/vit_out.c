@@ -65,7 +65,7 @@ static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm
         return code == SM_OK && fc_norm && v->cls ? replace_rows(tokens, v, stream, head, 1) : code;
     }
     code = add_norm(tokens, v, "norm", stream);
-    if (code != SM_OK || !sm_names_has(v->names, "cls_norm.weight"))
+    if (code != SM_OK || !prefix || !sm_names_has(v->names, "cls_norm.weight"))
         return code;
     code = add_rows(&head, v, SM_KERNEL_PICK, stream, 0, prefix, "prefix");
     if (code == SM_OK)
