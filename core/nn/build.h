@@ -33,6 +33,9 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
 void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source source,
                const char *why, const char *value, ...) __attribute__((format(printf, 5, 6)));
 
+/* Why a choice is as the configuration says: the preset's name, where it was the preset. */
+const char *sm_said_by(const struct sm_encoder_config *config, enum sm_config_field field);
+
 /* Layers that several families have. All names canonical, without ".weight". */
 
 struct sm_conv_spec {

@@ -34,13 +34,14 @@ static void choose(struct builder *b)
     b->graph->input_w_px = config->input_w_px ? config->input_w_px : INPUT_PX;
     if (config->input_h_px)
         sm_choose(b->info, "input_px", (enum sm_source)config->source[SM_CONFIG_INPUT_PX],
-                  "as configured", "%dx%d", (int)config->input_h_px, (int)b->graph->input_w_px);
+                  sm_said_by(config, SM_CONFIG_INPUT_PX), "%dx%d", (int)config->input_h_px,
+                  (int)b->graph->input_w_px);
     else
         sm_choose(b->info, "input_px", SM_SOURCE_GUESS, "takes any size", "%d", INPUT_PX);
     b->info->norm_eps = config->norm_eps > 0 ? config->norm_eps : NORM_EPS;
     if (config->norm_eps > 0)
         sm_choose(b->info, "norm_eps", (enum sm_source)config->source[SM_CONFIG_NORM_EPS],
-                  "as configured", "%g", config->norm_eps);
+                  sm_said_by(config, SM_CONFIG_NORM_EPS), "%g", config->norm_eps);
     else
         sm_choose(b->info, "norm_eps", SM_SOURCE_FAMILY, "ConvNeXt", "%g", NORM_EPS);
 }

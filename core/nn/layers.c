@@ -30,6 +30,11 @@ void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source so
     va_end(args);
 }
 
+const char *sm_said_by(const struct sm_encoder_config *config, enum sm_config_field field)
+{
+    return config->source[field] == SM_SOURCE_PRESET ? config->preset : "as said there";
+}
+
 /* [c, c_in, window] -> [window, c_in, c], each output channel scaled. Tiles keep both sides of the
  * transposition in cache: rows of weight and of out are far apart. */
 static void pack_weight(float *out, const float *weight, const double *scale, size_t c, size_t c_in,

@@ -125,8 +125,8 @@ static int32_t choose_padding(struct sm_resnet *b)
     if (b->stem != STEM_CIFAR)
         return stems[b->stem].pad;
     if (pad)
-        sm_choose(b->info, "stem_pad", sm_resnet_said(b, SM_CONFIG_STEM_PAD), "as configured", "%d",
-                  (int)pad);
+        sm_choose(b->info, "stem_pad", sm_resnet_said(b, SM_CONFIG_STEM_PAD),
+                  sm_said_by(b->config, SM_CONFIG_STEM_PAD), "%d", (int)pad);
     else
         sm_choose(b->info, "stem_pad", SM_SOURCE_GUESS,
                   "solo-learn pads by 2 with the same tensors", "%d", (int)stems[b->stem].pad);
@@ -162,8 +162,9 @@ static enum sm_code choose_input(struct sm_resnet *b)
     b->graph->input_h_px = b->config->input_h_px ? b->config->input_h_px : px;
     b->graph->input_w_px = b->config->input_w_px ? b->config->input_w_px : px;
     if (b->config->input_h_px)
-        sm_choose(b->info, "input_px", sm_resnet_said(b, SM_CONFIG_INPUT_PX), "as configured",
-                  "%dx%d", (int)b->graph->input_h_px, (int)b->graph->input_w_px);
+        sm_choose(b->info, "input_px", sm_resnet_said(b, SM_CONFIG_INPUT_PX),
+                  sm_said_by(b->config, SM_CONFIG_INPUT_PX), "%dx%d", (int)b->graph->input_h_px,
+                  (int)b->graph->input_w_px);
     else
         sm_choose(b->info, "input_px", SM_SOURCE_GUESS,
                   b->stem == STEM_CIFAR ? "usual for a 3x3 stem" : "usual for a 7x7 stem", "%d",
@@ -197,8 +198,8 @@ static void choose_blocks(struct sm_resnet *b)
     if (b->stem == STEM_CLIP)
         kind = BLOCK_CLIP;
     else if (bottleneck && b->config->stride_at)
-        sm_choose(b->info, "stride_at", sm_resnet_said(b, SM_CONFIG_STRIDE_AT), "as configured",
-                  v1 ? "conv1" : "conv2");
+        sm_choose(b->info, "stride_at", sm_resnet_said(b, SM_CONFIG_STRIDE_AT),
+                  sm_said_by(b->config, SM_CONFIG_STRIDE_AT), v1 ? "conv1" : "conv2");
     else if (bottleneck)
         sm_choose(b->info, "stride_at", SM_SOURCE_GUESS,
                   "torchvision's v1.5; Caffe-style v1 has the same tensors", "conv2");

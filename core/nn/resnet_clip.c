@@ -57,8 +57,8 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
                           "an attention pool of width %d has no usual head count; set \"heads\"",
                           (int)dim);
     if (heads)
-        sm_choose(b->info, "heads", sm_resnet_said(b, SM_CONFIG_HEADS), "as configured", "%d",
-                  (int)heads);
+        sm_choose(b->info, "heads", sm_resnet_said(b, SM_CONFIG_HEADS),
+                  sm_said_by(b->config, SM_CONFIG_HEADS), "%d", (int)heads);
     else
         sm_choose(b->info, "heads", SM_SOURCE_FAMILY, "heads of 64", "%d", (int)(dim / HEAD_DIM));
     b->info->heads = heads ? heads : dim / HEAD_DIM;

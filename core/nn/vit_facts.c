@@ -94,7 +94,10 @@ static enum sm_code measure_input(struct sm_vit *v)
         return sm_err_set(v->err, SM_LIMIT,
                           "input of %lldx%lld pixels, each side must be from %d (a patch) to %d",
                           (long long)h, (long long)w, (int)v->patch, SM_INPUT_MAX_PX);
-    if (!v->table_side && !v->config->input_h_px)
+    if (v->config->input_h_px)
+        sm_choose(v->info, "input_px", (enum sm_source)v->config->source[SM_CONFIG_INPUT_PX],
+                  sm_said_by(v->config, SM_CONFIG_INPUT_PX), "%d", (int)h);
+    else if (!v->table_side)
         sm_choose(v->info, "input_px", SM_SOURCE_GUESS, "RoPE takes any size", "%d", DEFAULT_PX);
     v->graph->input_h_px = (int32_t)h;
     v->graph->input_w_px = (int32_t)w;
@@ -137,7 +140,7 @@ static enum sm_code choose_heads(struct sm_vit *v)
                  {4096, 32, SM_SOURCE_FAMILY, "DINOv3 7B has 32"}};
     int64_t periods;
     enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_HEADS];
-    const char *why = "as configured", *prefix = v->names->prefix;
+    const char *why = sm_said_by(v->config, SM_CONFIG_HEADS), *prefix = v->names->prefix;
     v->heads = v->config->heads;
     if (!v->heads && has(v, "rope.periods")) {
         enum sm_code code =
@@ -167,7 +170,9 @@ static enum sm_code choose_heads(struct sm_vit *v)
     }
     if (!v->heads)
         return sm_err_set(v->err, SM_INVALID,
-                          "a ViT of width %d has no usual head count; set \"heads\"", (int)v->dim);
+                          "a ViT of width %d (%s names under \"%.60s\") has no usual head count; "
+                          "set \"heads\"",
+                          (int)v->dim, v->names->dialect->name, prefix);
     if (v->heads < 1 || v->dim % v->heads)
         return sm_err_set(v->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
                           (int)v->heads, (int)v->dim);
@@ -185,7 +190,7 @@ static void choose_eps(struct sm_vit *v)
     v->eps = v->config->norm_eps;
     if (v->eps > 0) {
         sm_choose(v->info, "norm_eps", (enum sm_source)v->config->source[SM_CONFIG_NORM_EPS],
-                  "as configured", "%g", v->eps);
+                  sm_said_by(v->config, SM_CONFIG_NORM_EPS), "%g", v->eps);
         return;
     }
     v->eps = dinov3 || clip ? 1e-5 : v->names->dialect->norm_eps;
@@ -206,7 +211,8 @@ static void choose_activation(struct sm_vit *v)
                  [SM_GELU_QUICK] = {SM_ACT_GELU_QUICK, "quick_gelu"}};
     enum sm_gelu form = v->config->activation;
     enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_ACTIVATION];
-    const char *why = "as configured", *dialect = v->names->dialect->name;
+    const char *why = sm_said_by(v->config, SM_CONFIG_ACTIVATION),
+               *dialect = v->names->dialect->name;
     if (!form && sm_names_entry(v->names, "input_resolution")) {
         form = SM_GELU_QUICK;
         source = SM_SOURCE_TENSORS;
@@ -230,12 +236,25 @@ static void choose_activation(struct sm_vit *v)
         sm_choose(v->info, "activation", source, why, "%s", forms[form].name);
 }
 
+/* Only open_clip's towers (final_ln_after_pool) may have it after; elsewhere it is before. */
+static void choose_final_norm(struct sm_vit *v)
+{
+    enum sm_source source = has(v, "visual_projection") ? SM_SOURCE_GUESS : SM_SOURCE_FAMILY;
+    const char *why = "open_clip's final_ln_after_pool";
+    if (v->config->final_norm) {
+        source = (enum sm_source)v->config->source[SM_CONFIG_FINAL_NORM];
+        why = sm_said_by(v->config, SM_CONFIG_FINAL_NORM);
+    }
+    sm_choose(v->info, "final_norm", source, why, "%s",
+              v->final_norm == SM_FINAL_NORM_BEFORE_POOL ? "before_pool" : "after_pool");
+}
+
 static enum sm_code choose_pool(struct sm_vit *v)
 {
     static const char *const names[] = {"", "cls", "mean", "map"};
     bool probe = has(v, "attn_pool.probe"), fc_norm = has(v, "fc_norm.weight");
     enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_POOL];
-    const char *why = "as configured";
+    const char *why = sm_said_by(v->config, SM_CONFIG_POOL);
     v->pool = v->config->pool;
     if (!v->pool && (probe || fc_norm)) {
         v->pool = probe ? SM_POOL_MAP : SM_POOL_MEAN;
@@ -254,12 +273,8 @@ static enum sm_code choose_pool(struct sm_vit *v)
                           names[v->pool], v->pool == SM_POOL_CLS ? "CLS token" : "attn_pool");
     sm_choose(v->info, "pool", source, why, "%s", names[v->pool]);
     v->final_norm = v->config->final_norm ? v->config->final_norm : SM_FINAL_NORM_BEFORE_POOL;
-    if (v->config->final_norm || (v->pool == SM_POOL_MEAN && has(v, "visual_projection")))
-        sm_choose(v->info, "final_norm",
-                  v->config->final_norm ? (enum sm_source)v->config->source[SM_CONFIG_FINAL_NORM]
-                                        : SM_SOURCE_GUESS,
-                  "open_clip's final_ln_after_pool", "%s",
-                  v->final_norm == SM_FINAL_NORM_BEFORE_POOL ? "before_pool" : "after_pool");
+    if (v->pool == SM_POOL_MEAN && !fc_norm)
+        choose_final_norm(v);
     return SM_OK;
 }
 
@@ -298,7 +313,7 @@ static enum sm_code choose_resize(struct sm_vit *v)
 {
     static const char *const names[] = {"", "plain", "offset", "antialias"};
     enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_POS_RESIZE];
-    const char *why = "as configured";
+    const char *why = sm_said_by(v->config, SM_CONFIG_POS_RESIZE);
     v->pos_resize = v->config->pos_resize;
     if (!v->table_side || (v->rows == v->table_side && v->cols == v->table_side))
         return SM_OK;

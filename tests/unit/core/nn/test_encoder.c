@@ -497,7 +497,8 @@ static void configuration_must_fit(void **state)
     (void)state;
     struct made m = {0};
     add_file(&m, VIT, "");
-    refuses(&m, &plain, SM_INVALID, "a ViT of width 32 has no usual head count; set \"heads\"");
+    refuses(&m, &plain, SM_INVALID,
+            "a ViT of width 32 (timm names under \"\") has no usual head count; set \"heads\"");
     add_file(&m, VIT, "");
     refuses(&m, &(struct sm_encoder_config){.heads = 5}, SM_INVALID,
             "\"heads\" is 5, which does not divide width 32");
