@@ -60,6 +60,8 @@ static const struct {
     {"torch._utils", "_rebuild_parameter", ROLE_FIRST},
     {"torch._utils", "_rebuild_parameter_with_state", ROLE_FIRST},
     {"torch._tensor", "_rebuild_from_type_v2", ROLE_CALL},
+    {"torch._tensor", "_rebuild_from_type", ROLE_CALL},
+    {"torch.tensor", "_rebuild_from_type", ROLE_CALL},
 };
 
 static enum sm_code spend(struct walk *walk, uint32_t steps)

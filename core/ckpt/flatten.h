@@ -16,8 +16,9 @@ typedef enum sm_code sm_flatten_found(void *context, const char *name, uint32_t 
  * does; any other object what was put into it and its attributes. Everything that is not a tensor
  * is ignored; a bare tensor is called "tensor". A value inside itself contributes nothing.
  *
- * SM_UNSUPPORTED for tensors that are rebuilt in a way we do not read (quantised, sparse), SM_LIMIT
- * for a name over SM_CKPT_NAME_MAX, too deep a nesting or too many visits of shared values. */
+ * SM_UNSUPPORTED for tensors that are rebuilt in a way we do not read (quantised, sparse), and for
+ * what a function that we do not know would make of a storage; SM_LIMIT for a name over
+ * SM_CKPT_NAME_MAX, too deep a nesting or too many visits of shared values. */
 enum sm_code sm_flatten(struct sm_pickle *pickle, sm_flatten_found *found, void *context,
                         struct sm_err *err);
 

@@ -50,6 +50,10 @@ class Block(torch.nn.Module):
         self.note = torch.ones(5)
 
 
+class Named(torch.Tensor):
+    """PyTorch pickles a subclass as a call of a call."""
+
+
 def bits(tensor):
     values = tensor.detach().float().contiguous().reshape(-1)
     return values.view(torch.int32).bitwise_and(0xFFFFFFFF).tolist() if values.numel() else []
@@ -111,6 +115,7 @@ def torch_cases():
         "shapes.pt": {"scalar": torch.tensor(2.5), "empty": torch.zeros(0), "empty2": torch.zeros(3, 0, 2),
                       "rank8": torch.arange(4.0).reshape(1, 2, 1, 1, 2, 1, 1, 1)},
         "bare.pt": torch.arange(3.0),
+        "subclass.pt": {"w": base.reshape(4, 6)[1:3].as_subclass(Named)},
         "parameter.pt": OrderedDict(p=torch.nn.Parameter(torch.ones(2))),
     }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -369,6 +371,23 @@ static void no_changed_byte_crashes(void **context)
     }
 }
 
+/* A folder of shards may hold one; opening it for reading would wait for a writer. */
+static void a_fifo_is_no_file(void **context)
+{
+    static const char path[] = "test_hostile.fifo";
+    struct sm_err err = {0};
+    struct sm_ckpt *ckpt;
+    enum sm_code code;
+
+    (void)context;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    code = sm_ckpt_open(&ckpt, path, &err);
+    unlink(path);
+    assert_int_equal(code, SM_IO);
+    assert_string_equal(err.text, "test_hostile.fifo: not a regular file");
+}
+
 static void what_is_no_checkpoint_is_refused(void **context)
 {
     struct sm_err err = {0};
@@ -394,6 +413,7 @@ int main(void)
         cmocka_unit_test(inert_values_are_passed_over),
         cmocka_unit_test(no_prefix_opens),
         cmocka_unit_test(no_changed_byte_crashes),
+        cmocka_unit_test(a_fifo_is_no_file),
         cmocka_unit_test(what_is_no_checkpoint_is_refused),
     };
 

@@ -102,7 +102,7 @@ static void reads_what_others_wrote(void **context)
     const char *name;
 
     (void)context;
-    assert_true(json_object_size(files) >= 27);
+    assert_true(json_object_size(files) >= 28);
     json_object_foreach(files, name, expected) check_file(name, expected);
     json_decref(manifest);
 }
