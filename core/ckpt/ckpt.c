@@ -87,11 +87,20 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
     return SM_OK;
 }
 
-void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, float *out)
+void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, float *out)
 {
     const struct sm_place *place = &ckpt->places[index];
+    struct sm_tensor tensor = ckpt->tensors[index];
+    struct sm_view view = place->view;
 
-    sm_view_read(out, ckpt->bytes + place->at, &ckpt->tensors[index], &place->view);
+    if (row != SM_ALL_ROWS) {
+        view.offset += row * view.stride[0];
+        tensor.count /= tensor.shape[0];
+        tensor.rank--;
+        memmove(tensor.shape, tensor.shape + 1, (size_t)tensor.rank * sizeof *tensor.shape);
+        memmove(view.stride, view.stride + 1, (size_t)tensor.rank * sizeof *view.stride);
+    }
+    sm_view_read(out, ckpt->bytes + place->at, &tensor, &view);
 }
 
 bool sm_ckpt_is_text(const char *name, size_t name_count)
@@ -285,8 +294,8 @@ const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *nam
     return NULL;
 }
 
-enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, float *out,
-                          struct sm_err *err)
+static enum sm_code read_rows(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, int64_t row,
+                              float *out, struct sm_err *err)
 {
     size_t index = (size_t)(tensor - ckpt->tensors);
 
@@ -294,7 +303,20 @@ enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, 
     if (tensor->count == 0)
         return SM_OK;
     if (ckpt->format->read != NULL)
-        return ckpt->format->read(ckpt, index, out, err);
-    sm_ckpt_read_place(ckpt, index, out);
+        return ckpt->format->read(ckpt, index, row, out, err);
+    sm_ckpt_read_place(ckpt, index, row, out);
     return SM_OK;
+}
+
+enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, float *out,
+                          struct sm_err *err)
+{
+    return read_rows(ckpt, tensor, SM_ALL_ROWS, out, err);
+}
+
+enum sm_code sm_ckpt_read_row(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, int64_t row,
+                              float *out, struct sm_err *err)
+{
+    assert(tensor->rank > 0 && row >= 0 && row < tensor->shape[0]);
+    return read_rows(ckpt, tensor, row, out, err);
 }

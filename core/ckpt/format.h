@@ -25,8 +25,10 @@ struct sm_ckpt_format {
     /* Lists the tensors with sm_ckpt_add and leaves what else it needs in ckpt->state. May choose a
      * closer format, and set the digest when it is not that of the bytes. */
     enum sm_code (*open)(struct sm_ckpt *ckpt, struct sm_err *err);
-    /* Tensor `index`, in the order of sm_ckpt_add, to float. NULL: straight from its place. */
-    enum sm_code (*read)(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err);
+    /* Tensor `index`, in the order of sm_ckpt_add, or one row of it, to float. NULL: straight from
+     * its place. */
+    enum sm_code (*read)(struct sm_ckpt *ckpt, size_t index, int64_t row, float *out,
+                         struct sm_err *err);
     void (*close)(void *state); /* NULL and half-built states included; NULL: there is none */
 };
 
@@ -62,8 +64,10 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
 /* Opens a file that may not reach for others. */
 enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err);
 
-/* Reads a tensor straight from its place in the file. */
-void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, float *out);
+#define SM_ALL_ROWS (-1)
+
+/* Reads a tensor, or one row of its first side, straight from its place in the file. */
+void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, float *out);
 
 /* RFC 3629, without NUL: what JSON and C strings both can hold. */
 bool sm_ckpt_is_text(const char *name, size_t name_count);

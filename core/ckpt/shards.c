@@ -229,13 +229,17 @@ out:
     return code;
 }
 
-static enum sm_code read_shards(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
+static enum sm_code read_shards(struct sm_ckpt *ckpt, size_t index, int64_t row, float *out,
+                                struct sm_err *err)
 {
     const struct state *state = ckpt->state;
     const struct sm_place *place = &ckpt->places[index];
     struct sm_ckpt *shard = state->shards[place->part];
 
-    return sm_ckpt_read(shard, &shard->tensors[place->at], out, err);
+    const struct sm_tensor *tensor = &shard->tensors[place->at];
+
+    return row == SM_ALL_ROWS ? sm_ckpt_read(shard, tensor, out, err)
+                              : sm_ckpt_read_row(shard, tensor, row, out, err);
 }
 
 static void close_shards(void *opaque)

@@ -349,14 +349,15 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
     return code;
 }
 
-enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err)
+enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, int64_t row, float *out,
+                         struct sm_err *err)
 {
     struct sm_err inner;
     enum sm_code code = sm_zip_check(ckpt->state, ckpt->places[index].part, &inner);
 
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.64s: %.160s", ckpt->tensors[index].name, inner.text);
-    sm_ckpt_read_place(ckpt, index, out);
+    sm_ckpt_read_place(ckpt, index, row, out);
     return SM_OK;
 }
 

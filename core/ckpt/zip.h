@@ -38,7 +38,8 @@ enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err)
 
 /* `read` and `close` of the formats whose state is a struct sm_zip and whose parts are its entries:
  * checks the entry, then reads from the tensor's place. */
-enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, float *out, struct sm_err *err);
+enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, int64_t row, float *out,
+                         struct sm_err *err);
 void sm_zip_close_state(void *zip);
 
 #endif

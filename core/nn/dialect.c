@@ -313,5 +313,16 @@ const struct sm_dialect sm_dialects[] = {
      .in_out = true,
      .norm_eps = 1e-6,
      .activation = SM_GELU_TANH},
+    {.name = "big_vision", /* trained with scan=True */
+     .family = SM_FAMILY_VIT,
+     .anchors = {"Transformer/encoderblock/LayerNorm_0/scale", "embedding/kernel"},
+     .renames = big_vision,
+     .block = "Transformer/encoderblock/",
+     .block_renames = big_vision_block,
+     .stacked = true,
+     .own = OWN("embedding", "cls", "pos_embedding", "Transformer", "MAPHead_0"),
+     .in_out = true,
+     .norm_eps = 1e-6,
+     .activation = SM_GELU_TANH},
     {.name = NULL},
 };

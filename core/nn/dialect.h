@@ -28,6 +28,7 @@ struct sm_dialect {
     /* ViT: the way to block N, with '#' for N, and renames below it; NULL: as all names. */
     const char *block;
     const struct sm_rename *block_renames;
+    bool stacked; /* no '#' in `block`: tensors below it have all blocks along their first side */
     /* First components that belong to the encoder: a tensor under them that nobody read is an
      * error, unless its name is or is below one of `unread`. Includes those of relatives that
      * compute something else. NULL-terminated. */

@@ -36,7 +36,7 @@ struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *k
     return bsearch(key, names->entries, names->entries_count, sizeof *names->entries, compare_key);
 }
 
-bool sm_names_below(const struct sm_names *names, const char *bytes)
+struct sm_name_entry *sm_names_below(const struct sm_names *names, const char *bytes)
 {
     size_t low = 0, high = names->entries_count;
     while (low < high) {
@@ -46,7 +46,9 @@ bool sm_names_below(const struct sm_names *names, const char *bytes)
         else
             high = middle;
     }
-    return low < names->entries_count && !strncmp(names->entries[low].key, bytes, strlen(bytes));
+    bool below =
+        low < names->entries_count && !strncmp(names->entries[low].key, bytes, strlen(bytes));
+    return below ? &names->entries[low] : NULL;
 }
 
 static bool separates(char c)

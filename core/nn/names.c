@@ -25,6 +25,7 @@
 struct source {
     struct sm_name_entry *parts[PARTS_MAX]; /* NULL: not there */
     int parts_count, present;
+    int32_t row;               /* of the parts' first side, where blocks are stacked; else -1 */
     char first[SM_NAME_BYTES]; /* the name to report when there is nothing */
 };
 
@@ -34,16 +35,21 @@ struct shape {
 };
 
 /* Splits a canonical name into the place below which the file's name is looked up and the rest of
- * it, and finds the table for the rest. */
-static const struct sm_rename *place(char base[SM_NAME_BYTES], const char **tail,
+ * it, and finds the table for the rest; *row is the block's number where blocks are stacked. */
+static const struct sm_rename *place(char base[SM_NAME_BYTES], const char **tail, int32_t *row,
                                      const struct sm_names *names, const char *canonical)
 {
     const struct sm_dialect *d = names->dialect;
     int digits = 0, number = 0;
+    *row = -1;
     if (d->block && sscanf(canonical, "blocks.%d.%n", &number, &digits) == 1 && digits) {
         int before = (int)strcspn(d->block, "#");
-        snprintf(base, SM_NAME_BYTES, "%s%.*s%d%s", names->prefix, before, d->block, number,
-                 d->block + before + 1);
+        if (d->stacked)
+            snprintf(base, SM_NAME_BYTES, "%s%s", names->prefix, d->block);
+        else
+            snprintf(base, SM_NAME_BYTES, "%s%.*s%d%s", names->prefix, before, d->block, number,
+                     d->block + before + 1);
+        *row = d->stacked ? number : -1;
         *tail = canonical + digits;
         return d->block_renames;
     }
@@ -76,7 +82,7 @@ static void resolve(struct source *out, const struct sm_names *names, const char
 {
     char base[SM_NAME_BYTES];
     const char *tail;
-    const struct sm_rename *r = place(base, &tail, names, canonical);
+    const struct sm_rename *r = place(base, &tail, &out->row, names, canonical);
     out->first[0] = 0;
     while (r->canonical && !sm_name_leads(tail, r->canonical))
         r++;
@@ -101,12 +107,14 @@ static bool has_below(const struct sm_names *names, const char *canonical)
 {
     char base[SM_NAME_BYTES], below[2 * SM_NAME_BYTES];
     const char *tail;
-    const struct sm_rename *r = place(base, &tail, names, canonical);
+    int32_t row;
+    const struct sm_rename *r = place(base, &tail, &row, names, canonical);
     while (r->canonical && !sm_name_leads(tail, r->canonical))
         r++;
     snprintf(below, sizeof below, "%s%s%s", base, r->canonical ? r->file : "",
              tail + (r->canonical ? strlen(r->canonical) : 0));
-    return sm_names_below(names, below);
+    const struct sm_name_entry *entry = sm_names_below(names, below);
+    return entry && (row < 0 || (entry->tensor->rank > 0 && row < entry->tensor->shape[0]));
 }
 
 int32_t sm_names_count(const struct sm_names *names, const char *list)
@@ -156,6 +164,12 @@ static bool is_kernel(const struct sm_names *names, const struct sm_tensor *t)
     return names->dialect->in_out && sm_name_ends(t->name, "kernel");
 }
 
+/* Numbers of a part: of the whole tensor, or of one row. */
+static int64_t part_count(const struct sm_tensor *t, int32_t row)
+{
+    return row >= 0 ? t->count / t->shape[0] : t->count;
+}
+
 /* A kernel [in…, out…] as PyTorch has it: [co, ci, h, w] of [h, w, ci, co]; [out, in] of two
  * sides, of [in, heads, dim] and of [heads, dim, out], which `in` tells apart. */
 static void turn(struct shape *s, int rank, int64_t in)
@@ -172,16 +186,17 @@ static void turn(struct shape *s, int rank, int64_t in)
     }
 }
 
-/* The shape that a tensor of the file has in our layout. Sides fit an int32 (find.c). */
-static struct shape our_shape(const struct sm_names *names, const struct sm_tensor *t, int rank,
-                              const int64_t *expected)
+/* The shape that a tensor of the file, or a row of it, has in our layout. */
+static struct shape our_shape(const struct sm_names *names, const struct sm_tensor *t, int32_t row,
+                              int rank, const int64_t *expected)
 {
-    struct shape s = {.rank = t->rank};
-    memcpy(s.side, t->shape, sizeof s.side);
+    const int skip = row >= 0;
+    struct shape s = {.rank = t->rank - skip};
+    memcpy(s.side, t->shape + skip, (size_t)s.rank * sizeof *s.side);
     if (is_kernel(names, t))
         turn(&s, rank, rank == 2 ? expected[1] : 0);
     else if (names->dialect->in_out && rank == 1)
-        s = (struct shape){1, {t->count}};
+        s = (struct shape){1, {part_count(t, row)}};
     else
         squeeze(&s, rank);
     return s;
@@ -216,7 +231,10 @@ static enum sm_code check_part(int64_t *out, const struct sm_names *names,
                                const int64_t *shape, struct sm_err *err)
 {
     const struct sm_tensor *t = source->parts[part]->tensor;
-    const struct shape s = our_shape(names, t, rank, shape);
+    if (source->row >= 0 && (t->rank < 1 || source->row >= t->shape[0]))
+        return sm_err_set(err, SM_INVALID, "tensor %.120s has no row for block %d", t->name,
+                          (int)source->row);
+    const struct shape s = our_shape(names, t, source->row, rank, shape);
     bool fits = s.rank == rank && t->count > 0;
     for (int i = 0; fits && i < rank; i++) {
         bool any = shape[i] < 0 || (i == 0 && source->parts_count > 1);
@@ -275,18 +293,26 @@ static void turn_kernel(float *out, const float *in, size_t co, size_t ci, size_
                 out[(o * ci + i) * window + t] = in[(t * ci + i) * co + o];
 }
 
+static enum sm_code read_rows(float *out, const struct sm_names *names, const struct sm_tensor *t,
+                              int32_t row, struct sm_err *err)
+{
+    return row >= 0 ? sm_ckpt_read_row(names->ckpt, t, row, out, err)
+                    : sm_ckpt_read(names->ckpt, t, out, err);
+}
+
 /* Reads one tensor in our layout, [co, ci, …] where it is a kernel. */
 static enum sm_code read_part(float *out, const struct sm_names *names, const struct sm_tensor *t,
-                              int rank, const int64_t *shape, struct sm_err *err)
+                              int32_t row, int rank, const int64_t *shape, struct sm_err *err)
 {
     if (!is_kernel(names, t))
-        return sm_ckpt_read(names->ckpt, t, out, err);
-    const struct shape s = our_shape(names, t, rank, shape);
-    float *in = malloc((size_t)t->count * sizeof *in);
+        return read_rows(out, names, t, row, err);
+    const struct shape s = our_shape(names, t, row, rank, shape);
+    size_t count = (size_t)part_count(t, row);
+    float *in = malloc(count * sizeof *in);
     if (!in)
-        return sm_err_set(err, SM_NOMEM, "no memory for the %lld numbers of tensor %.120s",
-                          (long long)t->count, t->name);
-    enum sm_code code = sm_ckpt_read(names->ckpt, t, in, err);
+        return sm_err_set(err, SM_NOMEM, "no memory for the %zu numbers of tensor %.120s", count,
+                          t->name);
+    enum sm_code code = read_rows(in, names, t, row, err);
     if (code == SM_OK)
         turn_kernel(out, in, (size_t)s.side[0], (size_t)s.side[1],
                     rank == 4 ? (size_t)(s.side[2] * s.side[3]) : 1);
@@ -326,10 +352,10 @@ enum sm_code sm_names_read(struct sm_names *names, float **out, const char *cano
     for (int p = 0; p < source.parts_count && code == SM_OK; p++) {
         struct sm_name_entry *entry = source.parts[p];
         if (entry) {
-            code = read_part(at, names, entry->tensor, rank, shape, err);
+            code = read_part(at, names, entry->tensor, source.row, rank, shape, err);
             entry->used = code == SM_OK;
         }
-        at += entry ? entry->tensor->count : missing_rows * (count / whole[0]);
+        at += entry ? part_count(entry->tensor, source.row) : missing_rows * (count / whole[0]);
     }
     if (code != SM_OK) {
         free(data);

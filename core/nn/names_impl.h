@@ -9,8 +9,8 @@
 /* The entry of a key; NULL when there is none. */
 struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *key);
 
-/* Whether a key begins with these bytes. */
-bool sm_names_below(const struct sm_names *names, const char *bytes);
+/* The first entry whose key begins with these bytes; NULL when there is none. */
+struct sm_name_entry *sm_names_below(const struct sm_names *names, const char *bytes);
 
 /* Length of `head` when it is `name` or its leading components, else 0. */
 size_t sm_name_leads(const char *name, const char *head);

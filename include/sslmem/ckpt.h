@@ -69,6 +69,10 @@ const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *nam
 enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, float *out,
                           struct sm_err *err);
 
+/* The same of one row of its first side, 0 <= row < shape[0]: out [count / shape[0]]. */
+enum sm_code sm_ckpt_read_row(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, int64_t row,
+                              float *out, struct sm_err *err);
+
 const char *sm_dtype_name(enum sm_dtype dtype); /* "f32", … */
 size_t sm_dtype_bytes(enum sm_dtype dtype);
 

@@ -332,8 +332,9 @@ def hf_dinov3(path, state):
     safetensors(path, out)
 
 
-def big_vision(path, state):
-    """Names and layouts of google-research/big_vision: kernels are [in, out], with heads as a dimension of their own."""
+def big_vision(path, state, stacked=False):
+    """Names and layouts of google-research/big_vision: kernels are [in, out], with heads as a dimension of their own.
+    `stacked`: as models with scan=True have it, all blocks in one tensor."""
     heads, dim = 2, state["norm.weight"].numel()
     out = {}
 
@@ -372,6 +373,10 @@ def big_vision(path, state):
     norm("attn_pool.norm", "MAPHead_0/LayerNorm_0")
     dense("attn_pool.mlp.fc1", "MAPHead_0/MlpBlock_0/Dense_0")
     dense("attn_pool.mlp.fc2", "MAPHead_0/MlpBlock_0/Dense_1")
+    if stacked:
+        names = [k for k in out if "encoderblock_0" in k]
+        for name in names:
+            out[name.replace("_0", "", 1)] = torch.stack([out.pop(name.replace("_0", f"_{i}", 1)) for i in range(2)])
     arrays = {f"params/img/{k}": v.contiguous().numpy() for k, v in out.items()}
     arrays["params/txt/head/bias"] = numpy.zeros(3, numpy.float32)
     numpy.savez(path, **arrays)
@@ -406,4 +411,5 @@ if __name__ == "__main__":
     torchvision_vit()
     renamed("hf-dinov3", "dinov3-plus", "model.safetensors", hf_dinov3, {"heads": 3})
     renamed("big-vision", "timm-siglip-tanh", "checkpoint.npz", big_vision, {"heads": 2})
+    renamed("big-vision-scan", "timm-siglip-tanh", "checkpoint.npz", lambda p, s: big_vision(p, s, True), {"heads": 2})
     published_mae()

@@ -108,6 +108,7 @@ static const struct golden goldens[] = {
     {"nn/torchvision-vit", "vit", "torchvision-vit"},
     {"nn/hf-dinov3", "vit", "hf-dinov3"},
     {"nn/big-vision", "vit", "big_vision"},
+    {"nn/big-vision-scan", "vit", "big_vision"},
     {"nn/memssl-mae-f16", "vit", "memssl-mae"},
     {"nn/memssl-mae-bf16", "vit", "memssl-mae"},
 };
