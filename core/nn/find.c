@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/edits.h"
 #include "core/nn/names_impl.h"
 
 #define PLACES_MAX  16
 #define NEAREST_MAX 4096 /* names compared for "nearest": bounds the time on hostile files */
-#define EDITS_NAME  160  /* longest name compared */
 
 struct place {
     char prefix[SM_PREFIX_MAX + 1];
@@ -278,40 +278,21 @@ void sm_names_release(struct sm_names *names)
     *names = (struct sm_names){0};
 }
 
-/* Levenshtein distance of two names of at most EDITS_NAME bytes. */
-static size_t edits(const char *a, const char *b)
-{
-    size_t row[EDITS_NAME + 1], b_length = strlen(b);
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replaced < other ? replaced : other;
-        }
-    }
-    return row[b_length];
-}
-
 bool sm_names_nearest(char out[SM_NAME_BYTES], const struct sm_names *names, const char *name,
                       bool used)
 {
     size_t prefix = strlen(names->prefix), length = strlen(name);
     size_t best = length > prefix ? (length - prefix) / 3 + 1 : 0;
     bool found = false;
-    if (length < prefix || length - prefix > EDITS_NAME)
+    if (!best)
         return false;
     for (size_t i = 0, tried = 0; i < names->entries_count && tried < NEAREST_MAX; i++) {
         const struct sm_name_entry *entry = &names->entries[i];
         if (entry->used != used || strncmp(entry->key, names->prefix, prefix) != 0 ||
-            strlen(entry->key + prefix) > EDITS_NAME || !strcmp(entry->key, name))
+            !strcmp(entry->key, name))
             continue;
         tried++;
-        size_t distance = edits(name + prefix, entry->key + prefix);
+        size_t distance = sm_edits(name + prefix, entry->key + prefix);
         if (distance >= best)
             continue;
         best = distance;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/edits.h"
 #include "core/nn/config.h"
 
 #define NAME_MAX_BYTES (sizeof((struct sm_encoder_config){0}.preset) - 1)
@@ -207,32 +208,12 @@ const char *sm_encoder_preset(size_t index)
     return index < PRESETS ? presets[index].name : NULL;
 }
 
-/* Levenshtein's, of names of at most NAME_MAX_BYTES. */
-static int distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_BYTES + 1];
-    int length = (int)strlen(b);
-    for (int j = 0; j <= length; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= length; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[length];
-}
-
 static enum sm_code no_preset(const char *name, struct sm_err *err)
 {
     const char *nearest[NEAREST] = {0};
-    int distances[NEAREST];
+    size_t distances[NEAREST];
     for (size_t i = 0; i < PRESETS; i++) {
-        int d = distance(name, presets[i].name);
+        size_t d = sm_edits(name, presets[i].name);
         int at = NEAREST;
         while (at > 0 && (!nearest[at - 1] || d < distances[at - 1]))
             at--;

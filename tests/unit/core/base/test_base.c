@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/edits.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/rng.h"
@@ -54,6 +55,27 @@ static void sha256_known_answers(void **state)
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     sm_sha256_hex(hex, "", 0);
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+static void edits_are_counted(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        size_t edits;
+    } known[] = {
+        {"", "", 0},         {"", "abc", 3},      {"abc", "", 3},       {"kitten", "sitting", 3},
+        {"flaw", "lawn", 2}, {"same", "same", 0}, {"norm1", "norm2", 1}};
+    char longest[SM_EDITS_MAX + 2];
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        assert_int_equal(sm_edits(known[i].a, known[i].b), known[i].edits);
+        assert_int_equal(sm_edits(known[i].b, known[i].a), known[i].edits);
+    }
+    memset(longest, 'x', sizeof longest);
+    longest[SM_EDITS_MAX + 1] = '\0';
+    assert_true(sm_edits(longest, "x") == SIZE_MAX && sm_edits("x", longest) == SIZE_MAX);
+    longest[SM_EDITS_MAX] = '\0';
+    assert_int_equal(sm_edits(longest, "x"), SM_EDITS_MAX - 1);
 }
 
 static void errors_are_printable(void **state)

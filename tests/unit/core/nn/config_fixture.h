@@ -18,32 +18,7 @@
 
 #include "core/base/file.h"
 #include "core/nn/config.h"
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        struct sm_err *e_ = &err;                                                                  \
-        if ((call) != SM_OK)                                                                       \
-            fail_msg("%s: %s (%s)", #call, e_->text, e_->pointer);                                 \
-    } while (0)
-
-/* The call fails with this code, exactly this text and pointer. */
-#define assert_fails(call, expected_code, expected_text, expected_pointer)                         \
-    do {                                                                                           \
-        err = (struct sm_err){0};                                                                  \
-        assert_int_equal((call), (expected_code));                                                 \
-        assert_int_equal(err.code, (expected_code));                                               \
-        assert_string_equal(err.text, (expected_text));                                            \
-        assert_string_equal(err.pointer, (expected_pointer));                                      \
-    } while (0)
-
-static inline json_t *json(const char *text)
-{
-    json_error_t error;
-    json_t *node = json_loads(text, 0, &error);
-    if (!node)
-        fail_msg("%s: %s", text, error.text);
-    return node;
-}
+#include "tests/unit/asserts.h"
 
 static inline struct sm_encoder_config parse(const char *text)
 {

@@ -1,0 +1,25 @@
+/* One row of the table is kept; `diagonal` is what the row above had one to the left. */
+#include "core/base/edits.h"
+
+#include <stdint.h>
+#include <string.h>
+
+size_t sm_edits(const char *a, const char *b)
+{
+    size_t row[SM_EDITS_MAX + 1], b_length = strlen(b);
+    if (b_length > SM_EDITS_MAX || strlen(a) > SM_EDITS_MAX)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = replaced < other ? replaced : other;
+        }
+    }
+    return row[b_length];
+}
