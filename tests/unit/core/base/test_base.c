@@ -261,11 +261,12 @@ static void canonical_json_is_one_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers),      cmocka_unit_test(unit_is_half_open),
-        cmocka_unit_test(sha256_known_answers),      cmocka_unit_test(errors_are_printable),
-        cmocka_unit_test(files_whole_or_not_at_all), cmocka_unit_test(fields_fill_the_struct),
-        cmocka_unit_test(fields_name_what_is_wrong), cmocka_unit_test(required_fields_are_missed),
-        cmocka_unit_test(json_text_is_bounded),      cmocka_unit_test(canonical_json_is_one_text),
+        cmocka_unit_test(philox_known_answers),       cmocka_unit_test(unit_is_half_open),
+        cmocka_unit_test(sha256_known_answers),       cmocka_unit_test(edits_are_counted),
+        cmocka_unit_test(errors_are_printable),       cmocka_unit_test(files_whole_or_not_at_all),
+        cmocka_unit_test(fields_fill_the_struct),     cmocka_unit_test(fields_name_what_is_wrong),
+        cmocka_unit_test(required_fields_are_missed), cmocka_unit_test(json_text_is_bounded),
+        cmocka_unit_test(canonical_json_is_one_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
