@@ -62,6 +62,24 @@ static void check_digest(const struct sm_ckpt *ckpt, const char *path, const jso
     assert_string_equal(sm_ckpt_digest(ckpt), digest);
 }
 
+/* Row by row, the same. */
+static void check_rows(struct sm_ckpt *ckpt, const struct sm_tensor *tensor)
+{
+    float *whole = malloc((size_t)tensor->count * sizeof *whole + 1);
+    float *row = malloc((size_t)tensor->count * sizeof *row + 1);
+
+    assert_true(whole != NULL && row != NULL);
+    assert_int_equal(sm_ckpt_read(ckpt, tensor, whole, NULL), SM_OK);
+    for (int64_t i = 0; tensor->rank > 0 && tensor->count > 0 && i < tensor->shape[0]; i++) {
+        size_t count = (size_t)(tensor->count / tensor->shape[0]);
+
+        assert_int_equal(sm_ckpt_read_row(ckpt, tensor, i, row, NULL), SM_OK);
+        assert_memory_equal(row, whole + (size_t)i * count, count * sizeof *row);
+    }
+    free(whole);
+    free(row);
+}
+
 static void check_file(const char *name, json_t *expected)
 {
     json_t *tensors = json_object_get(expected, "tensors");
@@ -89,6 +107,7 @@ static void check_file(const char *name, json_t *expected)
 
         assert_ptr_equal(tensor, sm_ckpt_at(ckpt, i));
         check_tensor(ckpt, tensor, entry);
+        check_rows(ckpt, tensor);
     }
     assert_null(sm_ckpt_find(ckpt, "no.such.tensor"));
     sm_ckpt_close(ckpt);

@@ -455,6 +455,36 @@ static void key_must_choose(void **state)
     opens_as(&m, "", "");
 }
 
+/* What training code and libraries put before an encoder's names: any of it is a prefix. */
+static void wrappers_are_prefixes(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {
+        "model.",
+        "state_dict.module.",
+        "state_dict_ema.",
+        "_orig_mod.backbone.",
+        "state_dict.module.encoder_q.",
+        "state_dict.backbone.",
+        "net.encoder.",
+        "classy_state_dict.base_model.model.trunk._feature_blocks.",
+        "visual.trunk.",
+    };
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        for (int vit = 0; vit < 2; vit++) {
+            struct made m = {0};
+            struct sm_encoder *encoder;
+            struct sm_err err = {0};
+            add_file(&m, vit ? VIT : RESNET, prefixes[i]);
+            add(&m, "optimizer.state.0.exp_avg", 1, (int64_t[]){4});
+            if (open_made(&encoder, &m, vit ? &four_heads : &plain, &err) != SM_OK)
+                fail_msg("%s: %s", prefixes[i], err.text);
+            assert_string_equal(sm_encoder_info(encoder)->prefix, prefixes[i]);
+            sm_encoder_close(encoder);
+        }
+    }
+}
+
 /* A whole prefix wins over the same components within another. */
 static void whole_prefix_wins(void **state)
 {
@@ -599,6 +629,7 @@ int main(void)
         cmocka_unit_test(relatives_are_refused),
         cmocka_unit_test(strangers_are_left_alone),
         cmocka_unit_test(key_must_choose),
+        cmocka_unit_test(wrappers_are_prefixes),
         cmocka_unit_test(whole_prefix_wins),
         cmocka_unit_test(unknown_files_are_refused),
         cmocka_unit_test(configuration_must_fit),
