@@ -81,7 +81,8 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
     enum sm_code code;
     encoder->kern = sm_kern_find(kernels);
     if (!encoder->kern) {
-        code = sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\"; there are: ref, blas", kernels);
+        code = sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\"; there are: auto, ref, blas",
+                          kernels);
         goto out;
     }
     code = sm_names_init(&names, ckpt, config->has_key ? config->key : NULL, err);
@@ -94,6 +95,8 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
         code = fill_info(encoder, &names, err);
     if (code == SM_OK)
         code = sm_preset_check(config, &encoder->info, err);
+    if (code == SM_OK)
+        code = sm_graph_pack(&encoder->graph, encoder->kern, err);
 out:
     sm_names_release(&names);
     if (code != SM_OK)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PACK_ALIGN 64
+
 static bool product(int64_t *out, const int64_t *factors, size_t count)
 {
     *out = 1;
@@ -216,7 +218,35 @@ enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t
     struct sm_node node = graph->nodes[fused];
     node.residual = SM_NODE_NONE;
     node.shares_weights = node.tap_only = true;
+    node.weights_of = fused;
     return sm_graph_add(graph, &node, index, err);
+}
+
+static enum sm_code pack(struct sm_node *node, const struct sm_kern *kern, struct sm_err *err)
+{
+    size_t floats = kern->op[node->kernel].packed_floats(&node->g);
+    size_t bytes = (floats * sizeof(float) + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
+    float *packed = aligned_alloc(PACK_ALIGN, bytes);
+    if (!packed)
+        return sm_err_set(err, SM_NOMEM, "no memory for the %zu packed weights of %s", floats,
+                          node->name);
+    kern->op[node->kernel].pack(packed, node->weight, &node->g);
+    free(node->weight);
+    node->weight = packed;
+    return SM_OK;
+}
+
+enum sm_code sm_graph_pack(struct sm_graph *graph, const struct sm_kern *kern, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    for (int32_t i = 0; i < graph->nodes_count && code == SM_OK; i++) {
+        struct sm_node *node = &graph->nodes[i];
+        if (node->shares_weights)
+            node->weight = graph->nodes[node->weights_of].weight;
+        else if (node->weight && kern->op[node->kernel].packed_floats)
+            code = pack(node, kern, err);
+    }
+    return code;
 }
 
 enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node,

@@ -35,9 +35,10 @@ struct sm_node {
     char name[SM_NODE_NAME]; /* as torchvision / timm name the layer */
     bool map;                /* output is [h, w, c], else [h, c] */
     float *weight, *bias;
-    bool shares_weights; /* weight and bias are those of an earlier node, which owns them */
-    bool tap_only;       /* no output of the encoder needs it: left out of sums and listings */
-    int64_t parameters;  /* learned numbers in the checkpoint, before folding */
+    bool shares_weights; /* weight and bias are those of node `weights_of`, which owns them */
+    int32_t weights_of;
+    bool tap_only;      /* no output of the encoder needs it: left out of sums and listings */
+    int64_t parameters; /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };
 
@@ -60,6 +61,8 @@ enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, in
  * of what a block adds to the stream. It runs only when it is tapped. */
 enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t *index,
                                   struct sm_err *err);
+/* Puts all weights into the form that the kernels want; the graph then runs with these only. */
+enum sm_code sm_graph_pack(struct sm_graph *graph, const struct sm_kern *kern, struct sm_err *err);
 enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node,
                           struct sm_err *err);
 /* SM_NOT_FOUND lists what there is. */

@@ -5,14 +5,25 @@
 
 #include "core/nn/kern_rows.h"
 
-const struct sm_kern *const sm_kern_rows[] = {&sm_kern_ref, &sm_kern_blas, NULL};
+static const struct sm_kern *const rows[] = {&sm_kern_ref, &sm_kern_blas};
+
+const struct sm_kern *sm_kern_at(size_t index)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if ((!rows[i]->supported || rows[i]->supported()) && index-- == 0)
+            return rows[i];
+    return NULL;
+}
 
 const struct sm_kern *sm_kern_find(const char *name)
 {
-    for (const struct sm_kern *const *row = sm_kern_rows; *row; row++)
-        if (!strcmp((*row)->name, name))
-            return *row;
-    return NULL;
+    const struct sm_kern *row, *last = NULL;
+    for (size_t i = 0; (row = sm_kern_at(i)); i++) {
+        if (!strcmp(row->name, name))
+            return row;
+        last = row;
+    }
+    return strcmp(name, "auto") == 0 ? last : NULL;
 }
 
 const char *sm_kernel_name(enum sm_kernel kernel)

@@ -13,6 +13,7 @@
 #ifndef CORE_NN_KERN_H
 #define CORE_NN_KERN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,16 +69,21 @@ struct sm_kernel_args {
 
 struct sm_kern {
     const char *name;
+    bool (*supported)(void); /* by this processor; NULL: by any */
     struct {
         void (*run)(const struct sm_geometry *g, const struct sm_kernel_args *a);
         size_t (*scratch_bytes)(const struct sm_geometry *g); /* NULL: none */
+        /* The weight in the form that `run` wants, once at load: out [packed_floats], aligned to
+         * 64. NULL: as it is. */
+        size_t (*packed_floats)(const struct sm_geometry *g);
+        void (*pack)(float *out, const float *weight, const struct sm_geometry *g);
     } op[SM_KERNELS];
 };
 
-/* Rows, NULL-terminated: the reference first. */
-extern const struct sm_kern *const sm_kern_rows[];
+/* The rows that this processor supports: 0 is the reference, the fastest is last; NULL past it. */
+const struct sm_kern *sm_kern_at(size_t index);
 
-/* NULL for an unknown name. */
+/* "auto" is the fastest. NULL for a name that is unknown or not supported here. */
 const struct sm_kern *sm_kern_find(const char *name);
 
 /* "conv2d", … */

@@ -481,19 +481,20 @@ static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *
 }
 
 const struct sm_kern sm_kern_blas = {
-    "blas",
-    {
-        [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
-        [SM_KERNEL_CONV2D] = {blas_conv2d, blas_conv2d_scratch},
-        [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
-        [SM_KERNEL_AVGPOOL] = {blas_avgpool, NULL},
-        [SM_KERNEL_LINEAR] = {blas_linear, NULL},
-        [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
-        [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
-        [SM_KERNEL_ROPE] = {blas_rope, NULL},
-        [SM_KERNEL_GATE] = {blas_gate, NULL},
-        [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
-        [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
-        [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
-    },
+    .name = "blas",
+    .op =
+        {
+            [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
+            [SM_KERNEL_CONV2D] = {blas_conv2d, blas_conv2d_scratch},
+            [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
+            [SM_KERNEL_AVGPOOL] = {blas_avgpool, NULL},
+            [SM_KERNEL_LINEAR] = {blas_linear, NULL},
+            [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
+            [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
+            [SM_KERNEL_ROPE] = {blas_rope, NULL},
+            [SM_KERNEL_GATE] = {blas_gate, NULL},
+            [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
+            [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
+            [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
+        },
 };

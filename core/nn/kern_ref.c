@@ -309,19 +309,20 @@ void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a)
 }
 
 const struct sm_kern sm_kern_ref = {
-    "ref",
-    {
-        [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
-        [SM_KERNEL_CONV2D] = {ref_conv2d, NULL},
-        [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
-        [SM_KERNEL_AVGPOOL] = {ref_avgpool, NULL},
-        [SM_KERNEL_LINEAR] = {ref_linear, NULL},
-        [SM_KERNEL_LAYERNORM] = {ref_layernorm, NULL},
-        [SM_KERNEL_ATTENTION] = {ref_attention, ref_attention_scratch},
-        [SM_KERNEL_ROPE] = {ref_rope, NULL},
-        [SM_KERNEL_GATE] = {ref_gate, NULL},
-        [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
-        [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
-        [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
-    },
+    .name = "ref",
+    .op =
+        {
+            [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
+            [SM_KERNEL_CONV2D] = {ref_conv2d, NULL},
+            [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
+            [SM_KERNEL_AVGPOOL] = {ref_avgpool, NULL},
+            [SM_KERNEL_LINEAR] = {ref_linear, NULL},
+            [SM_KERNEL_LAYERNORM] = {ref_layernorm, NULL},
+            [SM_KERNEL_ATTENTION] = {ref_attention, ref_attention_scratch},
+            [SM_KERNEL_ROPE] = {ref_rope, NULL},
+            [SM_KERNEL_GATE] = {ref_gate, NULL},
+            [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
+            [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
+            [SM_KERNEL_PICK] = {sm_ref_pick, NULL},
+        },
 };

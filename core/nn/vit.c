@@ -160,6 +160,7 @@ static enum sm_code add_rope(int32_t *at, const struct sm_vit *v, int32_t *share
         node.weight = v->graph->nodes[*shared].weight;
         node.bias = v->graph->nodes[*shared].bias;
         node.shares_weights = true;
+        node.weights_of = *shared;
         return sm_graph_add(v->graph, &node, at, v->err);
     }
     int32_t head_dim = v->dim / v->heads;

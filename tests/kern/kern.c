@@ -126,14 +126,34 @@ static struct sizes measure(const struct shape *s)
     return n;
 }
 
+/* NULL where the row takes weights as they are. What lies behind them must not be written. */
+static float *packed_weight(const struct sm_kern *row, const struct shape *s, const float *weight)
+{
+    if (!row->op[s->kernel].packed_floats)
+        return NULL;
+    size_t count = row->op[s->kernel].packed_floats(&s->g);
+    float *packed = buffer(count, true);
+    row->op[s->kernel].pack(packed, weight, &s->g);
+    for (size_t i = 0; i < GUARD; i++) {
+        if (packed[count + i] != CANARY) {
+            printf("%s %s packs too much\n", row->name, sm_kernel_name(s->kernel));
+            exit(1);
+        }
+    }
+    return packed;
+}
+
 static void run(const struct sm_kern *row, const struct shape *s, struct sm_kernel_args a)
 {
     size_t (*bytes)(const struct sm_geometry *) = row->op[s->kernel].scratch_bytes;
     size_t count = bytes ? bytes(&s->g) / sizeof(float) : 0;
     float *scratch = buffer(count, true);
+    float *packed = packed_weight(row, s, a.weight);
     a.scratch = scratch;
     a.images = s->images;
+    a.weight = packed ? packed : a.weight;
     row->op[s->kernel].run(&s->g, &a);
+    free(packed);
     for (size_t i = 0; i < GUARD; i++) {
         if (scratch[count + i] != CANARY) {
             printf("%s %s wrote behind its scratch\n", row->name, sm_kernel_name(s->kernel));
@@ -188,7 +208,7 @@ static void magnitude_scales(double *out, const struct shape *s, const struct si
     float *x = magnitudes(a->x, n->x), *weight = magnitudes(a->weight, n->weight);
     float *bias = magnitudes(a->bias, n->bias), *y = buffer(n->y, false);
     float *residual = a->residual ? magnitudes(a->residual, n->y) : NULL;
-    run(sm_kern_rows[0], &plain,
+    run(sm_kern_at(0), &plain,
         (struct sm_kernel_args){
             .x = x, .weight = weight, .bias = bias, .residual = residual, .y = y});
     for (size_t i = 0; i < n->y; i++)
@@ -331,11 +351,11 @@ static bool check(const struct shape *s)
                                      .residual = residual,
                                      .y = exact};
     bool ok = scale != NULL;
-    run(sm_kern_rows[0], s, a);
+    run(sm_kern_at(0), s, a);
     scales(scale, s, &n, &a, exact);
-    ok = ok && agrees(sm_kern_rows[0], s, &n, exact, exact, scale); /* its guard, and no NaN */
-    for (const struct sm_kern *const *row = sm_kern_rows + 1; ok && *row; row++)
-        ok = check_row(*row, s, &n, a, exact, scale);
+    ok = ok && agrees(sm_kern_at(0), s, &n, exact, exact, scale); /* its guard, and no NaN */
+    for (size_t r = 1; ok && sm_kern_at(r); r++)
+        ok = check_row(sm_kern_at(r), s, &n, a, exact, scale);
     if (!ok)
         print_shape(s);
     free(x);
@@ -570,7 +590,7 @@ static bool check_moved(const struct shape *s)
     float *x = make_x(s, n.x), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
     float *residual = s->residual ? buffer(n.residual, true) : NULL;
     bool ok = true;
-    for (const struct sm_kern *const *row = sm_kern_rows; ok && *row; row++) {
+    for (size_t r = 0; ok && sm_kern_at(r); r++) {
         float *y = buffer(n.y, true);
         const struct sm_kernel_args a = {.x = x,
                                          .weight = s->no_weight ? NULL : weight,
@@ -578,12 +598,12 @@ static bool check_moved(const struct shape *s)
                                          .residual = residual,
                                          .y = y,
                                          .images = s->images};
-        run(*row, s, a);
+        run(sm_kern_at(r), s, a);
         for (size_t i = 0; ok && i < n.y; i++) {
             float expected = moved(s, &a, i);
             ok = (isnan(expected) && isnan(y[i])) || !memcmp(&expected, &y[i], sizeof expected);
             if (!ok)
-                printf("%s %s: output %zu is %.9g, by index %.9g\n", (*row)->name,
+                printf("%s %s: output %zu is %.9g, by index %.9g\n", sm_kern_at(r)->name,
                        sm_kernel_name(s->kernel), i, (double)y[i], (double)expected);
         }
         free(y);
@@ -658,10 +678,10 @@ static bool check_dense(void)
         float *x = buffer(n.x, true), *weight = buffer(n.weight, true);
         float *bias = buffer(n.bias, true), *dense = dense_weight(weight, &s.g);
         float *y = buffer(n.y, false), *expected = buffer(n.y, false);
-        run(sm_kern_rows[0], &s,
+        run(sm_kern_at(0), &s,
             (struct sm_kernel_args){.x = x, .weight = weight, .bias = bias, .y = y});
         s.g.groups = 1;
-        run(sm_kern_rows[0], &s,
+        run(sm_kern_at(0), &s,
             (struct sm_kernel_args){.x = x, .weight = dense, .bias = bias, .y = expected});
         ok = !memcmp(y, expected, n.y * sizeof *y);
         if (!ok)
@@ -688,10 +708,10 @@ static bool check_means(void)
             struct shape s = conv(2, SIDE, SIDE - 1, 1, 1, k, stride, 0, SM_ACT_NONE, false);
             for (size_t i = 0; i < measure(&s).x; i++)
                 x[i] = draw();
-            run(sm_kern_rows[0], &s,
+            run(sm_kern_at(0), &s,
                 (struct sm_kernel_args){.x = x, .weight = ones, .bias = zero, .y = sum});
             s.kernel = SM_KERNEL_AVGPOOL;
-            run(sm_kern_rows[0], &s, (struct sm_kernel_args){.x = x, .y = mean});
+            run(sm_kern_at(0), &s, (struct sm_kernel_args){.x = x, .y = mean});
             for (size_t i = 0; i < measure(&s).y; i++)
                 ok &= fabs((double)mean[i] - (double)sum[i] / (k * k)) <= 2 * ULP;
         }
@@ -764,14 +784,14 @@ static bool check_known(void)
     const float x[] = {1, -2, 0.1f, -7, -INFINITY};
     bool ok = true;
     for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
-        for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
+        for (size_t r = 0; sm_kern_at(r); r++) {
             float y[5 + GUARD];
-            apply(*row, functions[f].kernel, functions[f].activation, x, y, 5);
+            apply(sm_kern_at(r), functions[f].kernel, functions[f].activation, x, y, 5);
             for (int i = 0; i < 5; i++) {
                 double value = functions[f].values[i];
                 if (close_to((double)y[i], value, 8 * ULP * fabs((double)x[i]), true))
                     continue;
-                printf("%s %s(%g) is %.9g, must be %.9g\n", (*row)->name, functions[f].name,
+                printf("%s %s(%g) is %.9g, must be %.9g\n", sm_kern_at(r)->name, functions[f].name,
                        (double)x[i], (double)y[i], value);
                 ok = false;
             }
@@ -790,9 +810,10 @@ static bool check_known_rope(void)
                                 -2.5f, -7.5f, 6.5f, 12, -4.5f, -14.5f, 16.5f, 32, 9, 10, 11, 12};
     struct shape s = rope(1, 2, 4, 1, 1);
     bool ok = true;
-    for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
+    for (size_t r = 0; sm_kern_at(r); r++) {
         float y[24];
-        run(*row, &s, (struct sm_kernel_args){.x = x, .weight = cosines, .bias = sines, .y = y});
+        run(sm_kern_at(r), &s,
+            (struct sm_kernel_args){.x = x, .weight = cosines, .bias = sines, .y = y});
         ok &= !memcmp(y, expected, sizeof y);
     }
     if (!ok)
@@ -813,8 +834,8 @@ static bool check_functions(bool print)
     }
     for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
         double worst = 0, at = 0;
-        for (int r = 0; r < 2; r++)
-            apply(sm_kern_rows[r], functions[f].kernel, functions[f].activation, x, y[r], COUNT);
+        for (size_t r = 0; r < 2; r++)
+            apply(sm_kern_at(r), functions[f].kernel, functions[f].activation, x, y[r], COUNT);
         for (int i = 0; i < COUNT; i++) {
             double exact = (double)y[0][i], unit = functions[f].relative ? exact : (double)x[i];
             if (close_to((double)y[1][i], exact, 2e-36, true))
@@ -840,8 +861,8 @@ static bool check_softmax(void)
     for (int i = -10000; i <= 10000; i += 7) {
         const float x = (float)i * 0.02f, qkv[6] = {x, 0, 0, 0, 1, 1}; /* two keys, values 0, 1 */
         float y[2][2];
-        for (int r = 0; r < 2; r++)
-            run(sm_kern_rows[r], &s, (struct sm_kernel_args){.x = qkv, .y = y[r]});
+        for (size_t r = 0; r < 2; r++)
+            run(sm_kern_at(r), &s, (struct sm_kernel_args){.x = qkv, .y = y[r]});
         if (fabs((double)y[1][0] - (double)y[0][0]) <= 4e-7 * fabs((double)y[0][0]) + 1e-30)
             continue;
         printf("exp(%g): softmax %.9g, ref %.9g\n", (double)x, (double)y[1][0], (double)y[0][0]);
@@ -851,11 +872,11 @@ static bool check_softmax(void)
         uint32_t bits = 0x7fc00000 | low;
         float qkv[6] = {1, 0.5f, 2, 1, 1, 3}, y[2];
         memcpy(&qkv[4], &bits, sizeof bits); /* the second key */
-        for (int r = 0; r < 2; r++) {
-            run(sm_kern_rows[r], &s, (struct sm_kernel_args){.x = qkv, .y = y});
+        for (size_t r = 0; r < 2; r++) {
+            run(sm_kern_at(r), &s, (struct sm_kernel_args){.x = qkv, .y = y});
             if (isnan(y[0]) && isnan(y[1]))
                 continue;
-            printf("%s attention loses NaN %08x\n", sm_kern_rows[r]->name, (unsigned)bits);
+            printf("%s attention loses NaN %08x\n", sm_kern_at(r)->name, (unsigned)bits);
             return false;
         }
     }
@@ -878,14 +899,14 @@ static void bench(const char *title, struct shape s)
     const struct sm_kernel_args a = {
         .x = x, .weight = weight, .bias = bias, .residual = residual, .y = y};
     printf("%-38s", title);
-    for (const struct sm_kern *const *row = sm_kern_rows; *row; row++) {
+    for (size_t r = 0; sm_kern_at(r); r++) {
         double best = INFINITY;
-        for (int i = 0; i < (row == sm_kern_rows ? 1 : 5); i++) {
+        for (int i = 0; i < (r == 0 ? 1 : 5); i++) {
             double begin = seconds();
-            run(*row, &s, a);
+            run(sm_kern_at(r), &s, a);
             best = fmin(best, seconds() - begin);
         }
-        printf("  %s %9.3f ms", (*row)->name, 1e3 * best);
+        printf("  %s %9.3f ms", sm_kern_at(r)->name, 1e3 * best);
     }
     printf("\n");
     free(x);
