@@ -274,7 +274,7 @@ static enum sm_code add_mlp(int32_t *at, const struct sm_vit *v, int32_t block)
         code = sm_add_linear(
             at, v->graph, v->names,
             &(struct sm_linear_spec){.name = fc1_name,
-                                     .c = -1,
+                                     .c = v->fc1,
                                      .in = *at,
                                      .residual = SM_NODE_NONE,
                                      .activation = v->gated ? SM_ACT_NONE : v->activation},

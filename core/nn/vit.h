@@ -12,6 +12,7 @@ struct sm_vit {
     const struct sm_encoder_config *config;
     struct sm_err *err;
     int32_t dim, heads, blocks, patch;
+    int64_t fc1;                   /* rows of mlp.fc1, in every block */
     int32_t rows, cols;            /* patches of the input */
     int32_t table_side;            /* of the position table; 0: RoPE */
     bool cls, cls_position;        /* a CLS token; with a row in the position table */

@@ -119,8 +119,11 @@ static enum sm_code measure_blocks(struct sm_vit *v)
     if (code == SM_OK)
         code = sm_names_shape(fc1, v->names, "blocks.0.mlp.fc1.weight", 2, (int64_t[]){-1, v->dim},
                               v->err);
-    v->gated = code == SM_OK && fc1[0] == 2 * fc2[1];
-    return code;
+    if (code != SM_OK)
+        return code;
+    v->fc1 = fc1[0];
+    v->gated = fc1[0] == 2 * fc2[1];
+    return SM_OK;
 }
 
 static enum sm_code choose_heads(struct sm_vit *v)

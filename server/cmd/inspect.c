@@ -103,8 +103,7 @@ static void print_text(const json_t *doc, const struct sm_encoder *encoder)
            json_array_size(json_object_get(doc, "tensors")));
     print_tensors(json_object_get(doc, "tensors"));
     if (!encoder) {
-        printf("\nencoder: none: %s\n",
-               json_string_value(json_object_get(doc, "reason")));
+        printf("\nencoder: none: %s\n", json_string_value(json_object_get(doc, "reason")));
         return;
     }
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
