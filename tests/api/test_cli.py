@@ -135,6 +135,14 @@ def test_inspect_says_who_decided(run, case):
         assert sources["heads"] == "sidecar"
 
 
+def test_inspect_counts_weights_that_are_no_numbers(run, tmp_path):
+    raw = bytearray((GOLDEN / "nn/timm-vit-64/model.safetensors").read_bytes())
+    raw[-4:] = struct.pack("<f", math.nan)
+    (tmp_path / "nan.safetensors").write_bytes(raw)
+    assert json.loads(run("inspect", "--json", tmp_path / "nan.safetensors").stdout)["encoder"]["nonfinite"] == 1
+    assert "warning: 1 of the weights are NaN or infinite" in run("inspect", tmp_path / "nan.safetensors").stdout
+
+
 def test_inspect_takes_keys_and_presets(run, tmp_path):
     both = tmp_path / "checkpoint.pth"
     shutil.copy(GOLDEN / "encoders/dino-full/checkpoint.pth", both)
