@@ -160,11 +160,11 @@ void sm_api_list_scores(struct sm_request *request)
 void sm_api_get_score(struct sm_request *request)
 {
     struct sm_err err = {0};
-    json_t *score = NULL;
+    char *line;
 
     if (sm_id_valid(request->capture) &&
-        sm_store_score(&score, sm_api_of(request)->store, request->capture, &err) == SM_OK)
-        sm_reply_json_cached(request, score);
+        sm_store_score_line(&line, sm_api_of(request)->store, request->capture, &err) == SM_OK)
+        sm_reply_line_cached(request, line);
     else if (err.code == SM_OK || err.code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_SCORE_UNKNOWN, "there is no score '%s'",
                          request->capture);

@@ -102,24 +102,18 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
     json_decref(body);
 }
 
-void sm_reply_json_cached(struct sm_request *request, json_t *body)
+void sm_reply_line_cached(struct sm_request *request, char *line)
 {
     char digest[SM_SHA256_HEX], etag[SM_SHA256_HEX + 2];
     const char *known = sm_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    char *text = body == NULL ? NULL : dump(body);
 
-    json_decref(body);
-    if (text == NULL) {
-        sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
-        return;
-    }
-    sm_sha256_hex(digest, text, strlen(text));
+    sm_sha256_hex(digest, line, strlen(line));
     snprintf(etag, sizeof etag, "\"%.32s\"", digest);
     if (known != NULL && sm_etag_matches(known, etag)) {
-        free(text);
+        free(line);
         sm_reply_empty(request, 304);
     } else {
-        reply_text(request, 200, JSON_TYPE, text);
+        reply_text(request, 200, JSON_TYPE, line);
     }
     sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }

@@ -54,8 +54,9 @@ enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
 /* Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
-/* As above with status 200 and a strong ETag of the text; 304 when If-None-Match has it. */
-void sm_reply_json_cached(struct sm_request *request, json_t *body);
+/* Steals a line of JSON: status 200 and a strong ETag of the text; 304 when If-None-Match has it.
+ */
+void sm_reply_line_cached(struct sm_request *request, char *line);
 /* Bytes that outlive the request. */
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count);

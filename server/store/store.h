@@ -33,8 +33,10 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
 
 /* --- reads --- */
 
-enum sm_code sm_store_score(json_t **out, struct sm_store *store, const char *id,
-                            struct sm_err *err);
+/* The document as one line of JSON, its end included, to be freed: what is stored is already text,
+ * and most reads only pass it on. */
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, const char *id,
+                                 struct sm_err *err);
 enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
                                    struct sm_err *err);
 

@@ -53,13 +53,35 @@ static enum sm_code score_of_row(json_t **out, const struct sm_stmt *q, int firs
                           sm_stmt_get_text(q, first + 2), err);
 }
 
-static enum sm_code one_score(json_t **out, struct sm_store *store, const char *sql,
-                              const char *what, const char *value, struct sm_err *err)
+/* The same document without taking the body apart: its brace gives way to ours. */
+static enum sm_code score_line(void *out, const struct sm_stmt *q, struct sm_err *err)
+{
+    char created[32], **line = out;
+    const char *id = sm_stmt_get_text(q, 0), *body = sm_stmt_get_text(q, 2);
+    if (body[0] != '{')
+        return sm_err_set(err, SM_CORRUPT, "score %s: stored document is no object", id);
+    sm_time_format(created, sm_stmt_get_int(q, 1));
+    if (asprintf(line, "{\"id\":\"%s\",\"created\":\"%s\",%s\n", id, created, body + 1) < 0) {
+        *line = NULL;
+        return sm_err_set(err, SM_NOMEM, "score %s: out of memory", id);
+    }
+    return SM_OK;
+}
+
+static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err *err)
+{
+    return score_of_row(out, q, 0, err);
+}
+
+/* The only row of `sql`, read by `read` into out. */
+static enum sm_code one_score(void *out,
+                              enum sm_code (*read)(void *, const struct sm_stmt *, struct sm_err *),
+                              struct sm_store *store, const char *sql, const char *value,
+                              struct sm_err *err)
 {
     struct sm_db *db;
     struct sm_stmt *q = NULL;
     bool row;
-    *out = NULL;
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
@@ -69,27 +91,29 @@ static enum sm_code one_score(json_t **out, struct sm_store *store, const char *
     sm_stmt_text(q, "$value", value);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no score with %s %s", what, value);
+        code = sm_err_set(err, SM_NOT_FOUND, "no score %s", value);
     if (code == SM_OK)
-        code = score_of_row(out, q, 0, err);
+        code = read(out, q, err);
 out:
     sm_stmt_reset(q);
     sm_store_reader_give(store, db);
     return code;
 }
 
-enum sm_code sm_store_score(json_t **out, struct sm_store *store, const char *id,
-                            struct sm_err *err)
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, const char *id,
+                                 struct sm_err *err)
 {
-    return one_score(out, store, "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value", "id", id,
-                     err);
+    *out = NULL;
+    return one_score(out, score_line, store,
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value", id, err);
 }
 
 enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
                                    struct sm_err *err)
 {
-    return one_score(out, store, "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value", "key",
-                     key, err);
+    *out = NULL;
+    return one_score(out, score_json, store,
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value", key, err);
 }
 
 /* --- listing --- */

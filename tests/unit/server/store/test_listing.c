@@ -25,9 +25,11 @@ static int index_of(const char *id)
 
 static int64_t created_of(int i)
 {
-    json_t *score;
+    char *line;
     int64_t ms;
-    assert_code(SM_OK, sm_store_score(&score, store, score_ids[i], &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, score_ids[i], &err));
+    json_t *score = json_loads(line, 0, NULL);
+    free(line);
     assert_true(sm_time_parse(&ms, text_at(score, "created")));
     json_decref(score);
     return ms;
@@ -137,7 +139,9 @@ static void listing_of_nothing_is_empty(void **state)
     assert_int_equal(json_array_size(page.scores), 0);
     assert_false(page.more);
     json_decref(page.scores);
-    assert_code(SM_NOT_FOUND, sm_store_score(&document, store, "none", &err));
+    char *line;
+    assert_code(SM_NOT_FOUND, sm_store_score_line(&line, store, "none", &err));
+    assert_null(line);
     assert_code(SM_NOT_FOUND, sm_store_job(&document, store, "none", &err));
     assert_null(document);
 }

@@ -140,6 +140,7 @@ static void history_keeps_one_score_per_key(void **state)
     struct sm_claim claim;
     bool finished;
     json_t *score, *job;
+    char *line;
     assert_code(SM_OK, admit(id, "alpha", 1, 4));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     /* From history, but it has none: the item stays. */
@@ -167,8 +168,13 @@ static void history_keeps_one_score_per_key(void **state)
     assert_string_equal(json_object_iter_key(fields), "id");
     fields = json_object_iter_next(score, fields);
     assert_string_equal(json_object_iter_key(fields), "created");
-    json_decref(score);
-    assert_code(SM_OK, sm_store_score(&score, store, first, &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, first, &err));
+    char *same = json_dumps(score, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    assert_int_equal(strlen(line), strlen(same) + 1);
+    assert_memory_equal(line, same, strlen(same));
+    assert_int_equal(line[strlen(same)], '\n');
+    free(line);
+    free(same);
     json_decref(score);
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 1);
 
