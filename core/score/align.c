@@ -6,7 +6,6 @@
 #include "core/score/align.h"
 
 #include <math.h>
-#include <string.h>
 
 static const double pi = 3.14159265358979323846;
 
@@ -39,7 +38,7 @@ static double inverse_norm(double norm_squared)
 static void scale_rows(double *scale, const struct sm_reps *reps, enum sm_normalize normalize)
 {
     size_t length = reps->rows * reps->dim;
-    for (size_t v = 0; v < reps->views; v++) {
+    for (size_t v = reps->first; v < reps->views; v++) {
         const float *x = reps->data + v * length;
         double whole = normalize == SM_NORMALIZE_VECTOR ? inverse_norm(squares(x, length)) : 1;
         for (size_t r = 0; r < reps->rows; r++)
@@ -108,12 +107,12 @@ void sm_align_pairs(double *d, const struct sm_reps *reps, enum sm_normalize nor
                     enum sm_distance distance, double *scale)
 {
     scale_rows(scale, reps, normalize);
-    memset(d, 0, reps->views * reps->views * sizeof *d);
-    for (size_t i = 0; i < reps->views; i++) {
-        struct vector a = vector_at(reps, scale, i);
-        for (size_t j = i + 1; j < reps->views; j++) {
-            struct vector b = vector_at(reps, scale, j);
-            d[i * reps->views + j] = distances[distance](&a, &b);
+    for (size_t j = reps->first > 0 ? reps->first : 1; j < reps->views; j++) {
+        double *column = d + j * (j - 1) / 2;
+        struct vector b = vector_at(reps, scale, j);
+        for (size_t i = 0; i < j; i++) {
+            struct vector a = vector_at(reps, scale, i);
+            column[i] = distances[distance](&a, &b);
         }
     }
 }
@@ -123,7 +122,7 @@ void sm_align_anchor(double *d, const struct sm_reps *reps, enum sm_normalize no
 {
     scale_rows(scale, reps, normalize);
     struct vector anchor = vector_at(reps, scale, 0);
-    for (size_t j = 1; j < reps->views; j++) {
+    for (size_t j = reps->first > 0 ? reps->first : 1; j < reps->views; j++) {
         struct vector view = vector_at(reps, scale, j);
         d[j - 1] = distances[distance](&anchor, &view);
     }

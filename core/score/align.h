@@ -2,14 +2,19 @@
  *
  *     struct sm_reps reps = {data, views, rows, dim};
  *     sm_align_pairs(d, &reps, SM_NORMALIZE_VECTOR, SM_DISTANCE_L2, scale);
- *     sm_jackknife_pairs(&a, &a_se, d, views);
  *
  * A representation [rows, dim] (rows: tokens or map positions) is one vector of rows * dim numbers,
- * after normalisation of the whole vector or of each row by itself; a zero vector stays zero. l2 |u
- * - v|                      l1       sum |u_i - v_i| cosine   1 - u.v / (|u| |v|)          angular
- * acos(u.v / (|u| |v|)) / pi Cosine and angular are taken over the whole (row-normalised or not)
- * vector; a zero vector is orthogonal to everything, as in PyTorch. Equal representations are at
- * distance exactly 0 under all four, zero vectors under the last two excepted.
+ * after normalisation of the whole vector or of each row by itself; a zero vector stays zero.
+ *
+ *     l2       |u - v|                          l1       sum |u_i - v_i|
+ *     cosine   1 - u.v / (|u| |v|)              angular  acos(u.v / (|u| |v|)) / pi
+ *
+ * Cosine and angular are taken over the whole (row-normalised or not) vector; a zero vector is
+ * orthogonal to everything, as in PyTorch. Equal representations are at distance exactly 0 under
+ * all four, zero vectors under the last two excepted.
+ *
+ * More views may come later: distances stand in an order in which they only append, and `first`
+ * says which views are new.
  *
  * Sums are in double. Owner, threads: no state. */
 #ifndef CORE_SCORE_ALIGN_H
@@ -22,10 +27,11 @@
 struct sm_reps {
     const float *data; /* [views, rows, dim] */
     size_t views, rows, dim;
+    size_t first; /* views before it were aligned by an earlier call on the same d and scale */
 };
 
-/* Distances of all pairs: fills the upper triangle of d [views, views], the rest with 0.
- * `scale` [views, rows] is room to work in. */
+/* Distances of all pairs i < j of views: d[j (j - 1) / 2 + i]. `scale` [views, rows] is room to
+ * work in. */
 void sm_align_pairs(double *d, const struct sm_reps *reps, enum sm_normalize normalize,
                     enum sm_distance distance, double *scale);
 

@@ -13,8 +13,11 @@
  * representations of views (Wang et al., ICLR 2024, eq. 1-2; ../README "What the numbers mean").
  * Positive: f, which saw x, aligns it better.
  *
- * Owner:   sm_pair is immutable after open and shared by threads; a scorer (workspaces and buffers)
- *          belongs to one thread and must be freed before its pair. sm_score is a plain value.
+ * Several threads on one image: sslmem/task.h.
+ *
+ * Owner:   sm_pair is immutable after open and shared by threads; a scorer (the workspaces that
+ *          encoders run in) belongs to one thread and must be freed before its pair. sm_score is a
+ *          plain value.
  * Errors:  see each function; image errors carry SM_UNSUPPORTED, SM_CORRUPT or SM_LIMIT.
  *
  * pair.json, in the pair's folder:

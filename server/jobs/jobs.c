@@ -58,6 +58,7 @@ static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
 {
     struct sm_ticket *ticket = arg;
     struct sm_jobs *jobs = ticket->jobs;
+    sm_team_tell(jobs->team); /* jobs may be gone once the count below is 0 */
     pthread_mutex_lock(&jobs->mutex);
     jobs->admitting_count--;
     pthread_cond_broadcast(&jobs->changed);
@@ -202,6 +203,7 @@ void *sm_jobs_ticker(void *arg)
         struct sm_err err = {0};
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
+        sm_team_tell(jobs->team); /* expired leases are queued again */
     }
     return NULL;
 }
@@ -253,7 +255,9 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     pthread_cond_init(&jobs->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
 
-    enum sm_code code = start_threads(jobs, params->workers, err);
+    enum sm_code code = sm_team_new(&jobs->team, err);
+    if (code == SM_OK)
+        code = start_threads(jobs, params->workers, err);
     if (code != SM_OK) {
         sm_jobs_stop(jobs);
         return code;
@@ -270,6 +274,8 @@ void sm_jobs_stop(struct sm_jobs *jobs)
     jobs->stopping = true;
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->mutex);
+    if (jobs->team)
+        sm_team_tell(jobs->team);
     for (int i = 0; i < jobs->workers_count; i++)
         pthread_join(jobs->workers[i], NULL);
     if (jobs->ticker_runs)
@@ -282,6 +288,7 @@ void sm_jobs_stop(struct sm_jobs *jobs)
     pthread_mutex_unlock(&jobs->mutex);
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->mutex);
+    sm_team_free(jobs->team);
     free(jobs->workers);
     free(jobs);
 }

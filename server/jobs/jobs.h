@@ -5,9 +5,10 @@
  *     switch (sm_ticket_state(ticket, &err)) { … }
  *     sm_ticket_release(ticket);
  *
- * Workers: one thread each with its own scorers; each claims one item, decodes, draws views, runs
- * the encoders, commits. The bits of a score depend on the item alone, never on the number of
- * workers or their order. */
+ * Workers: one thread each; each claims one item, decodes, draws views, runs the encoders, commits.
+ * While nothing is queued, workers without an item run encoders for those that have one (team.h):
+ * a single request uses all of them. The bits of a score depend on the item alone, never on the
+ * number of workers, their order or their help. */
 #ifndef SERVER_JOBS_JOBS_H
 #define SERVER_JOBS_JOBS_H
 

@@ -5,12 +5,14 @@
 #include <pthread.h>
 
 #include "server/jobs/jobs.h"
+#include "server/jobs/team.h"
 
 struct sm_jobs {
     struct sm_store *store;
     const struct sm_pairs *pairs;
     int64_t queue_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
+    struct sm_team *team;    /* of the workers; its news: an admission, the stop */
 
     pthread_mutex_t mutex;  /* guards all below, and every ticket */
     pthread_cond_t changed; /* stopping, or an admission came back */

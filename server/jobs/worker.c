@@ -1,39 +1,38 @@
-/* A worker: claim an item, find or compute its score, commit, until the stop.
+/* A worker: claim an item, find or compute its score, commit, until the stop. While nothing is
+ * queued it helps with what others compute (team.h), one unit at a time.
  *
- * Everything that the score depends on stands in the item (image bytes, recipe, pair), and a scorer
- * is this thread's own, so it does not matter which worker takes what. Scorers are made when the
- * first item of their pair comes: a service with many pairs pays only for those in use.
+ * Everything that the score depends on stands in the item (image bytes, recipe, pair), so it does
+ * not matter which worker takes what. The item's own worker decodes and draws the views: it has
+ * nothing to give before that.
  *
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
  * again at the next start. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/base/log.h"
 #include "server/jobs/jobs_impl.h"
 
-#define CLAIM_WAIT_MS 200 /* how late a stop may be noticed */
-#define RETRY_MIN_MS  100
-#define RETRY_MAX_MS  5000
+#define IDLE_MS      200 /* how late something unannounced may be noticed */
+#define RETRY_MIN_MS 100
+#define RETRY_MAX_MS 5000
 
 struct worker {
     struct sm_jobs *jobs;
-    struct sm_scorer **scorers; /* by index of the pair; NULL: not made yet */
+    struct sm_mate *mate;
 };
 
 /* The pair of an item, checked against its recipe. */
-static enum sm_code prepare(const struct sm_pair **pair, int *index, struct sm_recipe *recipe,
+static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recipe,
                             const struct worker *w, const struct sm_claim *claim,
                             struct sm_err *err)
 {
     const struct sm_pairs *pairs = w->jobs->pairs;
     const char *reason = "it is not there any more";
     char digest[65];
-    *index = sm_pairs_find(pairs, claim->pair);
-    *pair = *index < 0 ? NULL : sm_pairs_at(pairs, *index, &reason);
+    int index = sm_pairs_find(pairs, claim->pair);
+    *pair = index < 0 ? NULL : sm_pairs_at(pairs, index, &reason);
     if (!*pair)
         return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair, reason);
     enum sm_code code = sm_recipe_parse(recipe, claim->recipe, sm_pair_recipe(*pair),
@@ -113,17 +112,13 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
     return settled(code);
 }
 
-static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w, int index,
+static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w,
                             const struct sm_pair *pair, const struct sm_recipe *recipe,
                             const struct sm_claim *claim, struct sm_err *err)
 {
-    enum sm_code code = SM_OK;
+    struct sm_bytes bytes = {claim->bytes, claim->bytes_count};
     *document = NULL;
-    if (!w->scorers[index])
-        code = sm_scorer_new(&w->scorers[index], pair, err);
-    if (code == SM_OK)
-        code =
-            sm_score_image(score, w->scorers[index], recipe, claim->bytes, claim->bytes_count, err);
+    enum sm_code code = sm_mate_score(score, w->mate, pair, recipe, bytes, err);
     if (code != SM_OK)
         return code;
     *document = sm_score_json(score, pair);
@@ -138,14 +133,13 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
     struct sm_err err = {0};
     char key[65];
     json_t *document;
-    int index;
-    enum sm_code code = prepare(&pair, &index, &recipe, w, claim, &err);
+    enum sm_code code = prepare(&pair, &recipe, w, claim, &err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, &err);
     if (code == SM_OK && commit_history(w->jobs, claim, key))
         return;
     if (code == SM_OK)
-        code = compute(&score, &document, w, index, pair, &recipe, claim, &err);
+        code = compute(&score, &document, w, pair, &recipe, claim, &err);
     if (code == SM_OK) {
         code = commit(w->jobs,
                       &(struct sm_finish){.job_id = claim->job_id,
@@ -167,25 +161,27 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
 void *sm_jobs_worker(void *arg)
 {
     struct sm_jobs *jobs = arg;
-    int pairs_count = sm_pairs_count(jobs->pairs);
     struct worker w = {.jobs = jobs};
-    while (!(w.scorers = calloc((size_t)pairs_count + 1, sizeof *w.scorers)))
+    struct sm_err err = {0};
+    while (sm_mate_new(&w.mate, jobs->team, &err) != SM_OK)
         if (sm_jobs_pause(jobs, RETRY_MAX_MS))
             return NULL;
-    while (!sm_jobs_stopping(jobs)) {
+    for (;;) {
         struct sm_claim claim;
-        struct sm_err err = {0};
-        enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, CLAIM_WAIT_MS, &err);
+        uint64_t seen = sm_team_news(jobs->team);
+        if (sm_jobs_stopping(jobs))
+            break;
+        enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
             score_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
             sm_jobs_pause(jobs, RETRY_MAX_MS);
+        } else if (!sm_mate_help(w.mate)) {
+            sm_team_wait(jobs->team, seen, IDLE_MS);
         }
     }
-    for (int i = 0; i < pairs_count; i++)
-        sm_scorer_free(w.scorers[i]);
-    free(w.scorers);
+    sm_mate_free(w.mate);
     return NULL;
 }

@@ -8,10 +8,10 @@ static const float data[] = {3, 4, 0, 0, 0, 0, 6, 8, 3, 4, 5, 12};
 
 static double between(size_t i, size_t j, enum sm_normalize normalize, enum sm_distance distance)
 {
-    double d[9], scale[6];
-    struct sm_reps reps = {data, 3, 2, 2};
+    double d[3], scale[6];
+    struct sm_reps reps = {.data = data, .views = 3, .rows = 2, .dim = 2};
     sm_align_pairs(d, &reps, normalize, distance, scale);
-    return d[i * 3 + j];
+    return d[j * (j - 1) / 2 + i];
 }
 
 static void distances_by_hand(void **state)
@@ -43,15 +43,15 @@ static void equal_views_are_at_zero(void **state)
 {
     (void)state;
     float x[2 * 30];
-    double d[4], scale[20];
-    struct sm_reps reps = {x, 2, 10, 3};
+    double d[1], scale[20];
+    struct sm_reps reps = {.data = x, .views = 2, .rows = 10, .dim = 3};
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 30; i++)
             x[i] = x[30 + i] = (float)sin(i + 31 * round);
         for (int n = SM_NORMALIZE_VECTOR; n <= SM_NORMALIZE_NONE; n++) {
             for (int k = SM_DISTANCE_L2; k <= SM_DISTANCE_ANGULAR; k++) {
                 sm_align_pairs(d, &reps, (enum sm_normalize)n, (enum sm_distance)k, scale);
-                assert_true(d[1] == 0);
+                assert_true(d[0] == 0);
             }
         }
     }
@@ -62,24 +62,44 @@ static void zero_views_are_finite(void **state)
     (void)state;
     static const float x[8] = {0, 0, 0, 0, 1, 2, 3, 4};
     static const double want[] = {1, 5 / 2.7386127875258306, 1, .5}; /* l1: 10/sqrt(30) */
-    double d[4], scale[4];
-    struct sm_reps reps = {x, 2, 2, 2};
+    double d[1], scale[4];
+    struct sm_reps reps = {.data = x, .views = 2, .rows = 2, .dim = 2};
     for (int k = SM_DISTANCE_L2; k <= SM_DISTANCE_ANGULAR; k++) {
         sm_align_pairs(d, &reps, SM_NORMALIZE_VECTOR, (enum sm_distance)k, scale);
-        assert_float_equal(d[1], want[k], 1e-14);
+        assert_float_equal(d[0], want[k], 1e-14);
     }
 }
 
 static void anchor_is_the_first_row_of_pairs(void **state)
 {
     (void)state;
-    double pairs[9], anchor[2], scale[6];
-    struct sm_reps reps = {data, 3, 2, 2};
+    double pairs[3], anchor[2], scale[6];
+    struct sm_reps reps = {.data = data, .views = 3, .rows = 2, .dim = 2};
     for (int k = SM_DISTANCE_L2; k <= SM_DISTANCE_ANGULAR; k++) {
         sm_align_pairs(pairs, &reps, SM_NORMALIZE_TOKEN, (enum sm_distance)k, scale);
         sm_align_anchor(anchor, &reps, SM_NORMALIZE_TOKEN, (enum sm_distance)k, scale);
-        assert_true(anchor[0] == pairs[1] && anchor[1] == pairs[2]);
-        assert_true(pairs[0] == 0 && pairs[3] == 0 && pairs[8] == 0);
+        assert_true(anchor[0] == pairs[0] && anchor[1] == pairs[1]);
+    }
+}
+
+/* Views that come later append their distances and touch nothing else. */
+static void later_views_append(void **state)
+{
+    (void)state;
+    void (*const align[])(double *, const struct sm_reps *, enum sm_normalize, enum sm_distance,
+                          double *) = {sm_align_pairs, sm_align_anchor};
+    const size_t of_two[] = {1, 1}, of_three[] = {3, 2};
+    struct sm_reps whole = {.data = data, .views = 3, .rows = 2, .dim = 2};
+    struct sm_reps two = {.data = data, .views = 2, .rows = 2, .dim = 2};
+    struct sm_reps third = {.data = data, .views = 3, .rows = 2, .dim = 2, .first = 2};
+    for (int m = 0; m < 2; m++) {
+        double at_once[3], grown[3] = {-1, -1, -1}, scale[6];
+        align[m](at_once, &whole, SM_NORMALIZE_TOKEN, SM_DISTANCE_L1, scale);
+        align[m](grown, &two, SM_NORMALIZE_TOKEN, SM_DISTANCE_L1, scale);
+        assert_memory_equal(grown, at_once, of_two[m] * sizeof *grown);
+        assert_true(grown[of_two[m]] == -1);
+        align[m](grown, &third, SM_NORMALIZE_TOKEN, SM_DISTANCE_L1, scale);
+        assert_memory_equal(grown, at_once, of_three[m] * sizeof *grown);
     }
 }
 
@@ -91,6 +111,7 @@ int main(void)
         cmocka_unit_test(equal_views_are_at_zero),
         cmocka_unit_test(zero_views_are_finite),
         cmocka_unit_test(anchor_is_the_first_row_of_pairs),
+        cmocka_unit_test(later_views_append),
     };
     return cmocka_run_group_tests_name("align", tests, NULL, NULL);
 }

@@ -125,27 +125,38 @@ static json_t *item_of(const json_t *job, size_t index)
 enum { SEEDS = 6 };
 static const char *const names[] = {"resnet", "vit"};
 
-/* Every pair, seed and image through `workers` workers; texts without id and time. */
-static void score_all(char *out[2 * SEEDS * 2], int workers)
+enum load { ALL_AT_ONCE, ONE_BY_ONE };
+
+/* Takes the scores of a finished job's two images, as texts without id and time. */
+static void take_texts(char *out[2], struct client *client)
+{
+    json_t *job = complete(client);
+    assert_string_equal(text_at(job, "state"), "succeeded");
+    for (size_t i = 0; i < 2; i++) {
+        json_t *score = json_object_get(item_of(job, i), "score");
+        assert_true(sm_id_valid(text_at(score, "id")));
+        json_object_del(score, "id");
+        json_object_del(score, "created");
+        out[i] = json_dumps(score, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    }
+    json_decref(job);
+}
+
+/* Every pair, seed and image through `workers` workers: under load each image by one of them, one
+ * by one with the help of the others. */
+static void score_all(char *out[2 * SEEDS * 2], int workers, enum load load)
 {
     struct client clients[2 * SEEDS];
     const struct sm_file images[2] = {wide, tall};
     setup(NULL);
     start(workers, 1000);
-    for (int k = 0; k < 2 * SEEDS; k++)
-        assert_code(SM_OK, submit(&clients[k], names[k % 2], (uint64_t)k / 2, images, 2));
     for (int k = 0; k < 2 * SEEDS; k++) {
-        json_t *job = complete(&clients[k]);
-        assert_string_equal(text_at(job, "state"), "succeeded");
-        for (size_t i = 0; i < 2; i++) {
-            json_t *score = json_object_get(item_of(job, i), "score");
-            assert_true(sm_id_valid(text_at(score, "id")));
-            json_object_del(score, "id");
-            json_object_del(score, "created");
-            out[2 * k + (int)i] = json_dumps(score, JSON_COMPACT | JSON_REAL_PRECISION(17));
-        }
-        json_decref(job);
+        assert_code(SM_OK, submit(&clients[k], names[k % 2], (uint64_t)k / 2, images, 2));
+        if (load == ONE_BY_ONE)
+            take_texts(&out[2 * k], &clients[k]);
     }
+    for (int k = 0; k < 2 * SEEDS && load == ALL_AT_ONCE; k++)
+        take_texts(&out[2 * k], &clients[k]);
     stop();
     teardown(NULL);
 }
@@ -171,22 +182,26 @@ static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_f
 static void same_bits_for_any_number_of_workers(void **state)
 {
     (void)state;
-    enum { COUNT = 2 * SEEDS * 2 };
-    char *one[COUNT], *four[COUNT];
-    score_all(one, 1);
-    score_all(four, 4);
+    enum { COUNT = 2 * SEEDS * 2, RUNS = 5 };
+    static const struct {
+        int workers;
+        enum load load;
+    } runs[RUNS] = {
+        {1, ALL_AT_ONCE}, {2, ALL_AT_ONCE}, {4, ALL_AT_ONCE}, {2, ONE_BY_ONE}, {4, ONE_BY_ONE}};
+    char *texts[RUNS][COUNT];
+    for (int r = 0; r < RUNS; r++)
+        score_all(texts[r], runs[r].workers, runs[r].load);
     for (int k = 0; k < COUNT; k++) {
         char *alone = score_alone(names[k / 2 % 2], (uint64_t)k / 4, k % 2 ? &tall : &wide);
-        assert_string_equal(one[k], four[k]);
-        assert_string_equal(one[k], alone);
+        for (int r = 0; r < RUNS; r++)
+            assert_string_equal(texts[r][k], alone);
         for (int j = 0; j < k; j++)
-            assert_string_not_equal(one[j], one[k]);
+            assert_string_not_equal(texts[0][j], texts[0][k]);
         free(alone);
     }
-    for (int k = 0; k < COUNT; k++) {
-        free(one[k]);
-        free(four[k]);
-    }
+    for (int r = 0; r < RUNS; r++)
+        for (int k = 0; k < COUNT; k++)
+            free(texts[r][k]);
 }
 
 static void a_second_request_is_answered_from_history(void **state)

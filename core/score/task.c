@@ -1,0 +1,278 @@
+/* One image through every encoder of a pair, in units that threads may share.
+ *
+ * Views are rendered once, as floats [view, 3, S, S], and every encoder reads that same buffer, so
+ * alignments of f and g differ by the encoders alone. The unaugmented image of the anchor mode
+ * stands before view 0 and rides with the first chunk:
+ *
+ *     image    0 (anchor)  1 2 3 4 5  6 7 8 9 10
+ *     view                 0 1 2 3 4  5 6 7 8 9
+ *     chunk    0 0 0 0 0 0 0 . . . .  1 1 1 1 1
+ *
+ * The shape of every forward therefore depends on recipe and encoder only, never on the threads or
+ * their load, and so do the bits. A unit writes its own rows of its own encoder's representations
+ * and reads what nobody writes between two rounds, so units need no lock.
+ *
+ * Cost: encoders * views forwards, which is everything. Memory: views * 3 S^2 floats, and views *
+ * rows * dim floats per encoder; activations are the threads' own (scorer.h). */
+#include "sslmem/task.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/score/align.h"
+#include "core/score/combine.h"
+#include "core/score/scorer.h"
+
+/* One encoder on this image. */
+struct track {
+    const struct sm_member *member;
+    int side, index;
+    float *reps;                /* [anchor + K, rows, dim] */
+    double *scale;              /* [anchor + K, rows] */
+    double d[SM_DISTANCES_MAX]; /* of the views aligned so far */
+};
+
+struct sm_task {
+    const struct sm_pair *pair;
+    struct sm_score score; /* its recipe is this task's */
+    struct sm_image image;
+    uint8_t digest[SM_SHA256_BYTES];
+    struct sm_augment unaugmented;
+    size_t anchor;     /* 1: image 0 is the unaugmented one */
+    size_t rows, dim;  /* of a representation */
+    size_t chunk;      /* views */
+    size_t chunks;     /* in all */
+    size_t begin, end; /* chunks of this round */
+    float *x;          /* images of this round: [.., 3, S, S] */
+    size_t aligned;    /* images whose distances are known */
+    size_t tracks_count;
+    struct track tracks[];
+};
+
+static void (*const align_by[])(double *d, const struct sm_reps *reps, enum sm_normalize normalize,
+                                enum sm_distance distance, double *scale) = {
+    [SM_COMPARE_PAIRS] = sm_align_pairs,
+    [SM_COMPARE_ANCHOR] = sm_align_anchor,
+};
+
+size_t sm_task_chunk_views(const struct sm_encoder *encoder)
+{
+    return sm_encoder_info(encoder)->tokens < SM_CHUNK_FEW_TOKENS ? SM_CHUNK_VIEWS_FEW
+                                                                  : SM_CHUNK_VIEWS;
+}
+
+/* First image of a chunk; of the one past the last: images in all. */
+static size_t chunk_begin(const struct sm_task *task, size_t chunk)
+{
+    size_t views = (size_t)task->score.recipe.views;
+    if (chunk == 0)
+        return 0;
+    return task->anchor + (chunk < task->chunks ? chunk * task->chunk : views);
+}
+
+static size_t image_floats(const struct sm_task *task)
+{
+    size_t side = (size_t)sm_pair_input_px(task->pair);
+    return 3 * side * side;
+}
+
+/* --- opening --- */
+
+static enum sm_code read_image(struct sm_task *task, const void *bytes, size_t bytes_count,
+                               struct sm_err *err)
+{
+    struct sm_score *score = &task->score;
+    enum sm_code code = sm_image_decode(&task->image, bytes, bytes_count,
+                                        score->recipe.apply_orientation, &score->image, err);
+    if (code != SM_OK)
+        return code;
+    sm_sha256(task->digest, bytes, bytes_count);
+    sm_hex(score->image_digest, task->digest, SM_SHA256_BYTES);
+    memcpy(score->pair, task->pair->name, sizeof score->pair);
+    memcpy(score->pair_digest, task->pair->digest, sizeof score->pair_digest);
+    code = sm_recipe_digest(score->recipe_digest, &score->recipe, err);
+    if (code == SM_OK)
+        code = sm_score_key(score->key, task->pair, score->recipe_digest, score->image_digest, err);
+    return code;
+}
+
+/* What stands before the views of the anchor mode. */
+static enum sm_code set_anchor(struct sm_task *task, struct sm_err *err)
+{
+    if (task->score.recipe.compare != SM_COMPARE_ANCHOR)
+        return SM_OK;
+    task->anchor = 1;
+    json_t *preset = json_string("eval");
+    enum sm_code code =
+        preset ? sm_augment_parse(&task->unaugmented, preset, sm_pair_input_px(task->pair), "", err)
+               : sm_err_set(err, SM_NOMEM, "out of memory for a preset's name");
+    json_decref(preset);
+    return code;
+}
+
+static void add_tracks(struct sm_task *task)
+{
+    for (int s = 0; s < SM_SIDES; s++)
+        for (int k = 0; k < task->pair->sides[s].count; k++)
+            task->tracks[task->tracks_count++] =
+                (struct track){.member = &task->pair->sides[s].members[k], .side = s, .index = k};
+}
+
+static enum sm_code plan(struct sm_task *task, struct sm_err *err)
+{
+    struct sm_tap tap;
+    const struct sm_recipe *recipe = &task->score.recipe;
+    const struct sm_encoder *first = task->tracks[0].member->encoder;
+    size_t views = (size_t)recipe->views, images = task->anchor + views;
+    enum sm_code code = sm_encoder_tap_shape(&tap, first, recipe->representation, err);
+    if (code != SM_OK)
+        return code;
+    task->rows = (size_t)tap.rows;
+    task->dim = (size_t)tap.dim;
+    task->chunk = sm_task_chunk_views(first);
+    task->chunks = (views + task->chunk - 1) / task->chunk;
+    task->x = calloc(images, image_floats(task) * sizeof *task->x);
+    bool whole = task->x != NULL;
+    for (size_t i = 0; whole && i < task->tracks_count; i++) {
+        struct track *track = &task->tracks[i];
+        track->reps = calloc(images * task->rows, task->dim * sizeof *track->reps);
+        track->scale = calloc(images, task->rows * sizeof *track->scale);
+        whole = track->reps && track->scale;
+    }
+    return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for %zu views", views);
+}
+
+enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
+                          const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
+                          struct sm_err *err)
+{
+    size_t encoders = (size_t)(pair->sides[SM_SIDE_F].count + pair->sides[SM_SIDE_G].count);
+    struct sm_task *task = calloc(1, sizeof *task + encoders * sizeof *task->tracks);
+    enum sm_code code;
+    *out = NULL;
+    if (!task)
+        return sm_err_set(err, SM_NOMEM, "out of memory for a task of %zu encoders", encoders);
+    task->pair = pair;
+    task->score.recipe = *recipe;
+    add_tracks(task);
+    if ((code = read_image(task, bytes, bytes_count, err)) != SM_OK ||
+        (code = set_anchor(task, err)) != SM_OK || (code = plan(task, err)) != SM_OK)
+        sm_task_free(task);
+    else
+        *out = task;
+    return code;
+}
+
+/* --- rounds --- */
+
+/* Fills x with the images of this round. */
+static enum sm_code render(struct sm_task *task, struct sm_err *err)
+{
+    const struct sm_recipe *recipe = &task->score.recipe;
+    struct sm_view_key key = {recipe->seed, task->digest, 0};
+    size_t end = chunk_begin(task, task->end);
+    float *x = task->x;
+    enum sm_code code = SM_OK;
+    for (size_t i = chunk_begin(task, task->begin); code == SM_OK && i < end; i++) {
+        bool is_view = i >= task->anchor;
+        key.view = is_view ? (uint32_t)(i - task->anchor) : 0;
+        code = sm_pair_render(x, task->pair, &task->image,
+                              is_view ? &recipe->augment : &task->unaugmented, &key, NULL, err);
+        x += image_floats(task);
+    }
+    return code;
+}
+
+static enum sm_code check_finite(const struct track *track, size_t count, struct sm_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(track->d[i]))
+            return sm_err_set(err, SM_UNSUPPORTED, "%s: output for this image is not finite",
+                              track->member->file);
+    return SM_OK;
+}
+
+/* From the representations of the last round to the numbers of the score so far. */
+static enum sm_code align(struct sm_task *task, struct sm_err *err)
+{
+    const struct sm_recipe *recipe = &task->score.recipe;
+    size_t images = chunk_begin(task, task->end);
+    struct sm_distances all = {.compare = recipe->compare, .views = images - task->anchor};
+    for (size_t i = 0; i < task->tracks_count; i++) {
+        struct track *track = &task->tracks[i];
+        struct sm_reps reps = {track->reps, images, task->rows, task->dim, task->aligned};
+        align_by[recipe->compare](track->d, &reps, recipe->normalize, recipe->distance,
+                                  track->scale);
+        enum sm_code code = check_finite(track, sm_distances_count(all.compare, all.views), err);
+        if (code != SM_OK)
+            return code;
+        all.of[track->side][track->index] = track->d;
+        all.encoders_count[track->side]++;
+    }
+    task->aligned = images;
+    sm_combine(&task->score, &all);
+    return SM_OK;
+}
+
+enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err)
+{
+    *units_count = 0;
+    enum sm_code code = task->end > 0 ? align(task, err) : SM_OK;
+    if (code != SM_OK || task->end == task->chunks)
+        return code;
+    task->begin = task->end;
+    task->end = task->chunks;
+    code = render(task, err);
+    if (code == SM_OK)
+        *units_count = (task->end - task->begin) * task->tracks_count;
+    return code;
+}
+
+/* --- units --- */
+
+/* All chunks of one encoder, then all of the next: neighbours share weights. */
+enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *scorer,
+                         struct sm_err *err)
+{
+    struct sm_workspace *workspace;
+    struct sm_tap tap;
+    size_t chunks = task->end - task->begin;
+    assert(unit < chunks * task->tracks_count);
+    struct track *track = &task->tracks[unit / chunks];
+    size_t chunk = task->begin + unit % chunks;
+    size_t at = chunk_begin(task, chunk), n = chunk_begin(task, chunk + 1) - at;
+    size_t length = task->rows * task->dim;
+    const char *name = task->score.recipe.representation;
+    enum sm_code code = sm_scorer_workspace(&workspace, scorer, track->side, track->index, name,
+                                            (int)chunk_begin(task, 1), err);
+    if (code != SM_OK)
+        return code;
+    const float *x = task->x + (at - chunk_begin(task, task->begin)) * image_floats(task);
+    sm_encoder_forward(track->member->encoder, workspace, x, (int)n);
+    code = sm_encoder_tap(&tap, workspace, name, err);
+    if (code == SM_OK)
+        memcpy(track->reps + at * length, tap.data, n * length * sizeof *track->reps);
+    return code;
+}
+
+void sm_task_finish(struct sm_score *out, const struct sm_task *task)
+{
+    assert(task->aligned == chunk_begin(task, task->end) && task->aligned > 0);
+    *out = task->score;
+    sm_compare_with_reference(out, task->pair);
+}
+
+void sm_task_free(struct sm_task *task)
+{
+    if (!task)
+        return;
+    for (size_t i = 0; i < task->tracks_count; i++) {
+        free(task->tracks[i].reps);
+        free(task->tracks[i].scale);
+    }
+    sm_image_release(&task->image);
+    free(task->x);
+    free(task);
+}

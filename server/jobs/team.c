@@ -1,0 +1,237 @@
+/* Who runs which unit.
+ *
+ * A round of units that may be shared is "open": it stands on its owner's stack and in the team's
+ * list. The owner takes units from the front, helpers from the back, so that with two threads each
+ * stays with the weights of one encoder and a helper makes workspaces for the encoders that it runs
+ * only. A helper takes one unit and then looks for an image of its own again, so a queue is never
+ * behind help by more than one unit.
+ *
+ * One mutex guards the list, every open round and the news; units run outside it. The owner leaves
+ * a round when no unit is left and none is running: after that nobody holds a pointer to it. That
+ * order also is what sm_task_round asks for. Nobody spins: owners and the idle wait on one
+ * condition.
+ *
+ * A unit that fails (out of memory) ends its round: the rest is not begun. */
+#include "server/jobs/team.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "server/base/id.h"
+#include "sslmem/task.h"
+
+struct round {
+    struct sm_task *task;
+    const struct sm_pair *pair;
+    size_t first, end; /* units that nobody has taken */
+    int running;
+    enum sm_code code; /* of the first unit that failed */
+    struct sm_err err;
+    struct round **link, *next; /* in team->rounds */
+};
+
+struct sm_team {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* news, or a round whose last unit has run */
+    uint64_t news;
+    struct round *rounds; /* the open ones, newest first */
+};
+
+struct seat {
+    const struct sm_pair *pair;
+    struct sm_scorer *scorer;
+};
+
+struct sm_mate {
+    struct sm_team *team;
+    struct seat *seats; /* one per pair that came by: a service with many pays for those in use */
+    size_t seats_count;
+};
+
+/* --- the team --- */
+
+enum sm_code sm_team_new(struct sm_team **out, struct sm_err *err)
+{
+    struct sm_team *team = calloc(1, sizeof *team);
+    *out = team;
+    if (!team)
+        return sm_err_set(err, SM_NOMEM, "team: out of memory");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&team->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&team->mutex, NULL);
+    return SM_OK;
+}
+
+void sm_team_free(struct sm_team *team)
+{
+    if (!team)
+        return;
+    pthread_cond_destroy(&team->changed);
+    pthread_mutex_destroy(&team->mutex);
+    free(team);
+}
+
+uint64_t sm_team_news(struct sm_team *team)
+{
+    pthread_mutex_lock(&team->mutex);
+    uint64_t news = team->news;
+    pthread_mutex_unlock(&team->mutex);
+    return news;
+}
+
+static void tell(struct sm_team *team)
+{
+    team->news++;
+    pthread_cond_broadcast(&team->changed);
+}
+
+void sm_team_tell(struct sm_team *team)
+{
+    pthread_mutex_lock(&team->mutex);
+    tell(team);
+    pthread_mutex_unlock(&team->mutex);
+}
+
+void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms)
+{
+    int64_t until_ms = sm_clock_monotonic_ms() + ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&team->mutex);
+    while (team->news == seen && pthread_cond_timedwait(&team->changed, &team->mutex, &until) == 0)
+        ;
+    pthread_mutex_unlock(&team->mutex);
+}
+
+/* --- mates --- */
+
+enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err)
+{
+    struct sm_mate *mate = calloc(1, sizeof *mate);
+    *out = mate;
+    if (!mate)
+        return sm_err_set(err, SM_NOMEM, "mate: out of memory");
+    mate->team = team;
+    return SM_OK;
+}
+
+void sm_mate_free(struct sm_mate *mate)
+{
+    if (!mate)
+        return;
+    for (size_t i = 0; i < mate->seats_count; i++)
+        sm_scorer_free(mate->seats[i].scorer);
+    free(mate->seats);
+    free(mate);
+}
+
+static enum sm_code scorer_for(struct sm_scorer **out, struct sm_mate *mate,
+                               const struct sm_pair *pair, struct sm_err *err)
+{
+    for (size_t i = 0; i < mate->seats_count; i++) {
+        *out = mate->seats[i].scorer;
+        if (mate->seats[i].pair == pair)
+            return SM_OK;
+    }
+    *out = NULL;
+    struct seat *seats = realloc(mate->seats, (mate->seats_count + 1) * sizeof *seats);
+    if (!seats)
+        return sm_err_set(err, SM_NOMEM, "scorer: out of memory");
+    mate->seats = seats;
+    enum sm_code code = sm_scorer_new(out, pair, err);
+    if (code == SM_OK)
+        seats[mate->seats_count++] = (struct seat){pair, *out};
+    return code;
+}
+
+/* --- rounds --- */
+
+static void add_round(struct sm_team *team, struct round *round)
+{
+    round->next = team->rounds;
+    if (round->next)
+        round->next->link = &round->next;
+    round->link = &team->rounds;
+    team->rounds = round;
+}
+
+static void remove_round(struct round *round)
+{
+    *round->link = round->next;
+    if (round->next)
+        round->next->link = round->link;
+}
+
+/* Runs a unit that was taken. The mutex is held before and after, not meanwhile. */
+static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
+{
+    struct sm_team *team = mate->team;
+    struct sm_scorer *scorer;
+    struct sm_err err = {0};
+    round->running++;
+    pthread_mutex_unlock(&team->mutex);
+    enum sm_code code = scorer_for(&scorer, mate, round->pair, &err);
+    if (code == SM_OK)
+        code = sm_task_run(round->task, unit, scorer, &err);
+    pthread_mutex_lock(&team->mutex);
+    if (code != SM_OK && round->code == SM_OK) {
+        round->code = code;
+        round->err = err;
+        round->end = round->first;
+    }
+    if (--round->running == 0)
+        pthread_cond_broadcast(&team->changed);
+}
+
+static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct sm_err *err)
+{
+    struct sm_team *team = mate->team;
+    pthread_mutex_lock(&team->mutex);
+    add_round(team, round);
+    tell(team);
+    while (round->first < round->end)
+        run_unit(mate, round, round->first++);
+    while (round->running > 0)
+        pthread_cond_wait(&team->changed, &team->mutex);
+    remove_round(round);
+    pthread_mutex_unlock(&team->mutex);
+    if (round->code != SM_OK)
+        *err = round->err;
+    return round->code;
+}
+
+enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
+                           const struct sm_recipe *recipe, struct sm_bytes bytes,
+                           struct sm_err *err)
+{
+    struct sm_task *task;
+    size_t units_count;
+    *out = (struct sm_score){0};
+    enum sm_code code = sm_task_open(&task, pair, recipe, bytes.data, bytes.count, err);
+    while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
+           units_count > 0) {
+        struct round round = {.task = task, .pair = pair, .end = units_count};
+        code = run_round(mate, &round, err);
+    }
+    if (code == SM_OK)
+        sm_task_finish(out, task);
+    sm_task_free(task);
+    return code;
+}
+
+bool sm_mate_help(struct sm_mate *mate)
+{
+    struct sm_team *team = mate->team;
+    pthread_mutex_lock(&team->mutex);
+    struct round *round = team->rounds;
+    while (round && round->first == round->end)
+        round = round->next;
+    bool helped = round != NULL;
+    if (helped)
+        run_unit(mate, round, --round->end);
+    pthread_mutex_unlock(&team->mutex);
+    return helped;
+}

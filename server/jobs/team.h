@@ -1,0 +1,53 @@
+/* A team: threads that score images, each its own, and help with each other's when they have none.
+ *
+ *     sm_team_new(&team, &err);                        // then on every thread:
+ *     sm_mate_new(&mate, team, &err);
+ *     for (;;) {
+ *         uint64_t seen = sm_team_news(team);
+ *         if (there is an image)
+ *             sm_mate_score(&score, mate, pair, &recipe, bytes, &err);
+ *         else if (!sm_mate_help(mate))
+ *             sm_team_wait(team, seen, 200);
+ *     }
+ *
+ * So a single image gets every thread, and a queue of images gets one thread each, with its views
+ * and weights in that core's caches. Which of the two happens does not show in the bits of a score
+ * (sslmem/task.h).
+ *
+ * Owner:   mates are freed before their team. Threads: a mate belongs to one thread; the sm_team_
+ *          functions are for all. Errors: of a score, as sm_score_image. */
+#ifndef SERVER_JOBS_TEAM_H
+#define SERVER_JOBS_TEAM_H
+
+#include "sslmem/score.h"
+
+struct sm_team;
+struct sm_mate;
+
+enum sm_code sm_team_new(struct sm_team **out, struct sm_err *err);
+void sm_team_free(struct sm_team *team);
+
+/* Waiting without missing anything: read the count of news, look for work, and only then wait for a
+ * count other than the one read. */
+uint64_t sm_team_news(struct sm_team *team);
+/* One more: there may be work, or an end to it. Wakes all that wait. */
+void sm_team_tell(struct sm_team *team);
+/* Until news or for `ms`. */
+void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms);
+
+enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err);
+void sm_mate_free(struct sm_mate *mate);
+
+/* An image file. */
+struct sm_bytes {
+    const void *data;
+    size_t count;
+};
+/* Scores an image with whoever helps; the pair must outlive the mates. */
+enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
+                           const struct sm_recipe *recipe, struct sm_bytes bytes,
+                           struct sm_err *err);
+/* Runs one unit of somebody's image; false when nobody has one to give. */
+bool sm_mate_help(struct sm_mate *mate);
+
+#endif

@@ -1,0 +1,205 @@
+/* Teams: help changes no bit, happens, ends with the image, and does not hide a failure. */
+#include "tests/unit/server/store/scratch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "server/jobs/team.h"
+
+#define GOLDEN "tests/golden/score"
+
+static struct sm_err err;
+static struct sm_file wide;
+static struct sm_team *team;
+static atomic_bool over;
+static atomic_int helped;
+
+static int load(void **state)
+{
+    (void)state;
+    sm_blas_single_thread(); /* as the service does */
+    return sm_file_map(&wide, GOLDEN "/wide.png", 1 << 20, &err) == SM_OK ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    sm_file_release(&wide);
+    return 0;
+}
+
+static struct sm_recipe recipe_of(const struct sm_pair *pair, int views, enum sm_compare compare)
+{
+    struct sm_recipe recipe = *sm_pair_recipe(pair);
+    recipe.views = views;
+    recipe.compare = compare;
+    return recipe;
+}
+
+/* The whole score as text. */
+static char *text_of(const struct sm_score *score, const struct sm_pair *pair)
+{
+    json_t *document = sm_score_json(score, pair);
+    char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(document);
+    return text;
+}
+
+static char *score_alone(const struct sm_pair *pair, const struct sm_recipe *recipe)
+{
+    struct sm_scorer *scorer;
+    struct sm_score score;
+    assert_code(SM_OK, sm_scorer_new(&scorer, pair, &err));
+    assert_code(SM_OK, sm_score_image(&score, scorer, recipe, wide.bytes, wide.bytes_count, &err));
+    sm_scorer_free(scorer);
+    return text_of(&score, pair);
+}
+
+static void *help(void *arg)
+{
+    struct sm_mate *mate;
+    struct sm_err why = {0};
+    if (sm_mate_new(&mate, team, &why) != SM_OK)
+        return arg;
+    for (;;) {
+        uint64_t seen = sm_team_news(team);
+        if (over)
+            break;
+        if (sm_mate_help(mate))
+            helped++;
+        else
+            sm_team_wait(team, seen, 60000); /* the news must come */
+    }
+    sm_mate_free(mate);
+    return NULL;
+}
+
+enum { HELPERS_MAX = 3 };
+static pthread_t helpers[HELPERS_MAX];
+static int helpers_count;
+
+static void start(int count)
+{
+    assert_code(SM_OK, sm_team_new(&team, &err));
+    over = false;
+    helped = 0;
+    for (helpers_count = 0; helpers_count < count; helpers_count++)
+        assert_int_equal(pthread_create(&helpers[helpers_count], NULL, help, team), 0);
+}
+
+static void stop(void)
+{
+    void *failed;
+    over = true;
+    sm_team_tell(team);
+    while (helpers_count > 0) {
+        pthread_join(helpers[--helpers_count], &failed);
+        assert_null(failed);
+    }
+    sm_team_free(team);
+}
+
+/* Scores again and again until every helper could have had a part, at least `rounds` times. */
+static void check_scores(struct sm_mate *mate, const struct sm_pair *pair,
+                         const struct sm_recipe *recipe, int rounds)
+{
+    char *expected = score_alone(pair, recipe);
+    for (int i = 0, before = helped; i < rounds || (helpers_count > 0 && helped == before); i++) {
+        struct sm_score score;
+        struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
+        assert_true(i < 5000);
+        assert_code(SM_OK, sm_mate_score(&score, mate, pair, recipe, bytes, &err));
+        char *text = text_of(&score, pair);
+        assert_string_equal(text, expected);
+        free(text);
+    }
+    free(expected);
+}
+
+static void help_changes_no_bit(void **state)
+{
+    (void)state;
+    static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet",
+                                       "deploy/demo/pairs/fashion-vit"};
+    static const int views[] = {2, 10, 33};
+    for (int count = 0; count <= HELPERS_MAX; count++) {
+        struct sm_pair *pairs[3];
+        struct sm_mate *mate;
+        start(count);
+        assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+        for (int p = 0; p < 3; p++) {
+            assert_code(SM_OK, sm_pair_open(&pairs[p], dirs[p], "blas", &err));
+            for (int v = 0; v < 3; v++) {
+                for (int c = SM_COMPARE_PAIRS; c <= SM_COMPARE_ANCHOR; c++) {
+                    struct sm_recipe r = recipe_of(pairs[p], views[v], (enum sm_compare)c);
+                    check_scores(mate, pairs[p], &r, 2);
+                }
+            }
+        }
+        sm_mate_free(mate);
+        stop();
+        for (int p = 0; p < 3; p++)
+            sm_pair_close(pairs[p]);
+    }
+}
+
+static void *score_own(void *arg)
+{
+    struct sm_pair *pair = arg;
+    struct sm_mate *mate;
+    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+    for (int views = 3; views < 12; views++) {
+        struct sm_recipe recipe = recipe_of(pair, views, SM_COMPARE_PAIRS);
+        check_scores(mate, pair, &recipe, 1);
+    }
+    sm_mate_free(mate);
+    return NULL;
+}
+
+/* Several open images at once, and threads that stop having one of their own. */
+static void owners_and_helpers_run_together(void **state)
+{
+    (void)state;
+    struct sm_pair *pair;
+    pthread_t owner;
+    start(0);
+    assert_code(SM_OK, sm_pair_open(&pair, GOLDEN "/resnet", "blas", &err));
+    for (; helpers_count < 2; helpers_count++)
+        assert_int_equal(pthread_create(&helpers[helpers_count], NULL, help, team), 0);
+    assert_int_equal(pthread_create(&owner, NULL, score_own, pair), 0);
+    score_own(pair);
+    pthread_join(owner, NULL);
+    stop();
+    sm_pair_close(pair);
+}
+
+static void what_is_wrong_with_an_image_is_told(void **state)
+{
+    (void)state;
+    struct sm_pair *pair;
+    struct sm_mate *mate;
+    struct sm_score score;
+    start(2);
+    assert_code(SM_OK, sm_pair_open(&pair, GOLDEN "/vit", "blas", &err));
+    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+    assert_code(SM_UNSUPPORTED, sm_mate_score(&score, mate, pair, sm_pair_recipe(pair),
+                                              (struct sm_bytes){"no image", 8}, &err));
+    assert_string_equal(score.key, "");
+    check_scores(mate, pair, sm_pair_recipe(pair), 1);
+    assert_false(sm_mate_help(mate)); /* nothing stays open */
+    sm_mate_free(mate);
+    stop();
+    sm_pair_close(pair);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_changes_no_bit),
+        cmocka_unit_test(owners_and_helpers_run_together),
+        cmocka_unit_test(what_is_wrong_with_an_image_is_told),
+    };
+    return cmocka_run_group_tests_name("team", tests, load, unload);
+}
