@@ -131,7 +131,7 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     enum sm_code code = sm_ckpt_open(&ckpt, path, err);
     if (code != SM_OK)
         return code;
-    sm_encoder_open(&encoder, ckpt, config, "blas", &reason);
+    sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
     json_t *doc =
         json_pack("{s:s?, s:s, s:s, s:o, s:o}", "file", path, "format", sm_ckpt_format(ckpt),
                   "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt, encoder), "encoder",
