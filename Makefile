@@ -79,6 +79,11 @@ $B/fuzz/%: $B/tests/fuzz/%.o $(FUZZ_MAIN) $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS) $(LDFLAGS)
 
+$B/bench/engine: $B/tests/bench/engine.o $B/libsslmem.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
 $B/kern: $B/tests/kern/kern.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
@@ -124,7 +129,14 @@ run: deps
 	$(MAKE) all
 	$B/sslmem serve --pairs deploy/demo/pairs --db $B/sslmem.db
 
-bench: $B/kern
+# Absolute times say nothing: what is printed are shares of the sgemm peak of the same run. BENCH="--networks NAME,NAME"
+# chooses, see tests/bench/bench.py --help.
+bench:
+	@sh deploy/install-deps python3-numpy wrk
+	$(MAKE) $B/sslmem $B/bench/engine
+	/usr/bin/python3 tests/bench/bench.py --binary $B/sslmem --engine $B/bench/engine $(BENCH)
+
+bench-kern: $B/kern
 	$B/kern --bench
 
 tidy:
@@ -142,6 +154,6 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench tidy format install clean FORCE
+.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-kern tidy format install clean FORCE
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)
