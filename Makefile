@@ -26,6 +26,12 @@ ifeq ($(V),release)
 CFLAGS_core/nn/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
 endif
+# Kernels of one instruction set, chosen at run time; their loops over registers must be unrolled.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+SIMD_OPT := $(if $(filter release,$(V)),-O3)
+CFLAGS_core/nn/kern_avx2 := $(SIMD_OPT) -mavx2 -mfma
+CFLAGS_core/nn/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+endif
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lnettle -lzip -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \

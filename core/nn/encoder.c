@@ -61,6 +61,25 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
     return SM_OK;
 }
 
+const char *sm_kernels_find(const char *kernels)
+{
+    const struct sm_kern *kern = sm_kern_find(kernels);
+    return kern ? kern->name : NULL;
+}
+
+static enum sm_code find_kernels(const struct sm_kern **out, const char *kernels,
+                                 struct sm_err *err)
+{
+    char names[100] = "auto";
+    *out = sm_kern_find(kernels);
+    if (*out)
+        return SM_OK;
+    for (size_t i = 0, at = strlen(names); sm_kern_at(i) && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, ", %s", sm_kern_at(i)->name);
+    return sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\" on this processor; there are: %s",
+                      kernels, names);
+}
+
 enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
                              const struct sm_encoder_config *config, const char *kernels,
                              struct sm_err *err)
@@ -79,12 +98,9 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
     if (!encoder)
         return sm_err_set(err, SM_NOMEM, "no memory for an encoder");
     enum sm_code code;
-    encoder->kern = sm_kern_find(kernels);
-    if (!encoder->kern) {
-        code = sm_err_set(err, SM_NOT_FOUND, "no kernels \"%.40s\"; there are: auto, ref, blas",
-                          kernels);
+    code = find_kernels(&encoder->kern, kernels, err);
+    if (code != SM_OK)
         goto out;
-    }
     code = sm_names_init(&names, ckpt, config->has_key ? config->key : NULL, err);
     if (code != SM_OK)
         goto out;

@@ -5,7 +5,28 @@
 
 #include "core/nn/kern_rows.h"
 
-static const struct sm_kern *const rows[] = {&sm_kern_ref, &sm_kern_blas};
+#ifdef __x86_64__
+bool sm_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+bool sm_has_avx512(void)
+{
+    return sm_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static const struct sm_kern *const rows[] = {
+    &sm_kern_ref,
+    &sm_kern_blas,
+#ifdef __x86_64__
+    &sm_kern_avx2,
+    &sm_kern_avx512,
+#endif
+};
 
 const struct sm_kern *sm_kern_at(size_t index)
 {

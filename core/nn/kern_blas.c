@@ -323,7 +323,7 @@ static size_t blas_conv2d_scratch(const struct sm_geometry *g)
     return (g->groups > 1 ? image + windows : windows) * sizeof(float);
 }
 
-static void blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t positions = (size_t)a->images * g->h * g->w;
     float taps = (float)g->k * (float)g->k;
@@ -377,7 +377,7 @@ static float sum_squares(const float *x, int32_t count)
 }
 
 /* The centred row is kept in y, so that the variance is that of exactly these numbers. */
-static void blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;
     for (size_t row = 0; row < rows; row++) {
@@ -423,7 +423,7 @@ static void attend(const struct sm_geometry *g, const float *x, float *y, float 
             y[(size_t)r * g->c + d] *= norm[r];
 }
 
-static void blas_attention(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_blas_attention(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     int32_t dim = g->c / g->heads;
     for (int32_t n = 0; n < a->images; n++) {
@@ -438,7 +438,7 @@ static void blas_attention(const struct sm_geometry *g, const struct sm_kernel_a
     }
 }
 
-static size_t blas_attention_scratch(const struct sm_geometry *g)
+size_t sm_blas_attention_scratch(const struct sm_geometry *g)
 {
     return min_size(QUERIES, (size_t)g->h) * (size_t)g->h * sizeof(float);
 }
@@ -452,7 +452,7 @@ static void rotate(float *y, const float *x, const float *cosines, const float *
         y[rest + d] = x[rest + d] * cosines[rest + d] + x[d] * sines[rest + d];
 }
 
-static void blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     int32_t c = g->c_in / 3, dim = c / g->heads;
     size_t width = 3 * (size_t)c, rows = (size_t)a->images * g->h;
@@ -469,7 +469,7 @@ static void blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *
 }
 
 /* silu is within 3.9 u |silu| and 2e-36. */
-static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
+void sm_blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;
     for (size_t row = 0; row < rows; row++) {
@@ -487,12 +487,12 @@ const struct sm_kern sm_kern_blas = {
             [SM_KERNEL_LAYOUT] = {sm_ref_layout, NULL},
             [SM_KERNEL_CONV2D] = {blas_conv2d, blas_conv2d_scratch},
             [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
-            [SM_KERNEL_AVGPOOL] = {blas_avgpool, NULL},
+            [SM_KERNEL_AVGPOOL] = {sm_blas_avgpool, NULL},
             [SM_KERNEL_LINEAR] = {blas_linear, NULL},
-            [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
-            [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
-            [SM_KERNEL_ROPE] = {blas_rope, NULL},
-            [SM_KERNEL_GATE] = {blas_gate, NULL},
+            [SM_KERNEL_LAYERNORM] = {sm_blas_layernorm, NULL},
+            [SM_KERNEL_ATTENTION] = {sm_blas_attention, sm_blas_attention_scratch},
+            [SM_KERNEL_ROPE] = {sm_blas_rope, NULL},
+            [SM_KERNEL_GATE] = {sm_blas_gate, NULL},
             [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
             [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
             [SM_KERNEL_PICK] = {sm_ref_pick, NULL},

@@ -4,7 +4,7 @@
  *     struct sm_encoder *enc;
  *     struct sm_workspace *ws;
  *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // preset, files beside it
- *     sm_encoder_open(&enc, ckpt, &config, "blas", &err);
+ *     sm_encoder_open(&enc, ckpt, &config, "auto", &err);
  *     sm_workspace_new(&ws, enc, 10, (const char *[]){"tokens"}, 1, &err);
  *     sm_encoder_forward(enc, ws, x, 10);             // x [10, 3, input_h_px, input_w_px]
  *     sm_encoder_tap(&tap, ws, "tokens", &err);       // tap.data [10, tokens, dim]
@@ -144,8 +144,12 @@ enum sm_code sm_encoder_config_complete(struct sm_encoder_config *config, const 
 /* Presets, by index; NULL past the end. */
 const char *sm_encoder_preset(size_t index);
 
-/* Reads the weights it needs out of `ckpt`, which may be closed afterwards. `kernels`: "ref" or
- * "blas". */
+/* The row of kernels that a name chooses on this processor: "ref", "blas", "avx2", "avx512", and
+ * "auto" for the fastest of them. NULL for a name that is unknown or not supported here. */
+const char *sm_kernels_find(const char *kernels);
+
+/* Reads the weights it needs out of `ckpt`, which may be closed afterwards. `kernels`: a name that
+ * sm_kernels_find knows. */
 enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
                              const struct sm_encoder_config *config, const char *kernels,
                              struct sm_err *err);

@@ -890,23 +890,49 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Best of a few calls; ref gets one, it is slow by intention. */
+/* What a row needs to run on a shape again and again. */
+struct prepared {
+    const struct sm_kern *row;
+    float *packed, *scratch;
+    double best;
+};
+
+static void bench_row(struct prepared *p, const struct shape *s, struct sm_kernel_args a)
+{
+    a.scratch = p->scratch;
+    a.images = s->images;
+    a.weight = p->packed ? p->packed : a.weight;
+    double begin = seconds();
+    p->row->op[s->kernel].run(&s->g, &a);
+    p->best = fmin(p->best, seconds() - begin);
+}
+
+/* Best of a few calls, rows in alternation; ref gets one, it is slow by intention. */
 static void bench(const char *title, struct shape s)
 {
+    enum { ROWS = 8, CALLS = 9 };
+    struct prepared rows[ROWS];
     struct sizes n = measure(&s);
     float *x = buffer(n.x, true), *weight = buffer(n.weight, true), *bias = buffer(n.bias, true);
     float *residual = s.residual ? buffer(n.residual, true) : NULL, *y = buffer(n.y, false);
     const struct sm_kernel_args a = {
         .x = x, .weight = weight, .bias = bias, .residual = residual, .y = y};
+    size_t count = 0;
+    for (; count < ROWS && sm_kern_at(count); count++) {
+        const struct sm_kern *row = sm_kern_at(count);
+        size_t (*bytes)(const struct sm_geometry *) = row->op[s.kernel].scratch_bytes;
+        rows[count] =
+            (struct prepared){row, packed_weight(row, &s, weight),
+                              buffer(bytes ? bytes(&s.g) / sizeof(float) : 0, true), INFINITY};
+    }
+    for (int i = 0; i < CALLS; i++)
+        for (size_t r = i > 0; r < count; r++)
+            bench_row(&rows[r], &s, a);
     printf("%-38s", title);
-    for (size_t r = 0; sm_kern_at(r); r++) {
-        double best = INFINITY;
-        for (int i = 0; i < (r == 0 ? 1 : 5); i++) {
-            double begin = seconds();
-            run(sm_kern_at(r), &s, a);
-            best = fmin(best, seconds() - begin);
-        }
-        printf("  %s %9.3f ms", sm_kern_at(r)->name, 1e3 * best);
+    for (size_t r = 0; r < count; r++) {
+        printf("  %s %9.3f ms", rows[r].row->name, 1e3 * rows[r].best);
+        free(rows[r].packed);
+        free(rows[r].scratch);
     }
     printf("\n");
     free(x);
