@@ -142,6 +142,22 @@ bench:
 	$(MAKE) $B/sslmem $B/bench/engine
 	/usr/bin/python3 tests/bench/bench.py --binary $B/sslmem --engine $B/bench/engine $(BENCH)
 
+# Side by side with ONNX Runtime, PyTorch and the published script, in turns. ONNX Runtime's CPU library is inside its
+# package; the rest of the package would fetch more at install.
+bench-peers:
+	@sh deploy/install-deps python3-numpy python3-torch python3-torchvision nodejs
+	@command -v npm >/dev/null || sh deploy/install-deps npm
+	$(MAKE) $B/bench/engine
+	@mkdir -p build/bench
+	@[ -d build/bench/node_modules/onnxruntime-node ] || ONNXRUNTIME_NODE_INSTALL=skip \
+	    npm install --prefix build/bench --no-audit --no-fund --silent onnxruntime-node@1.30.0
+	/usr/bin/python3 tests/bench/peers.py --engine $B/bench/engine $(BENCH)
+
+bench-check:
+	@sh deploy/install-deps python3-numpy valgrind
+	$(MAKE) $B/bench/engine
+	/usr/bin/python3 tests/bench/check.py --engine $B/bench/engine
+
 bench-kern: $B/kern
 	$B/kern --bench
 
@@ -160,6 +176,6 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-kern tidy format install clean FORCE
+.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-peers bench-check bench-kern tidy format install clean FORCE
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)

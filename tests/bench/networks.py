@@ -26,6 +26,12 @@ NETWORKS = {
     "vit-b16-224": dict(side=224, patch=16, dim=768, depth=12, heads=12, title="ViT-B/16 at 224"),
 }
 
+# Small ones for `make bench-check`, which counts instructions: every kind of layer that matters, channels as above.
+SMALL = {
+    "resnet-small": dict(side=32, layers=(1, 1, 1, 1), bottleneck=True, width=32),
+    "vit-small": dict(side=32, patch=4, dim=192, depth=2, heads=3),
+}
+
 
 def is_vit(network):
     return "patch" in network
@@ -34,6 +40,7 @@ def is_vit(network):
 def resnet_shapes(network):
     """Names and shapes of torchvision's ResNet without its classifier."""
     stem = 3 if network["side"] == 32 else 7
+    first = network.get("width", 64)
     shapes = {}
 
     def conv_bn(conv, bn, c_out, c_in, k):
@@ -41,10 +48,10 @@ def resnet_shapes(network):
         for last in ("weight", "bias", "running_mean", "running_var"):
             shapes[f"{bn}.{last}"] = (c_out,)
 
-    conv_bn("conv1", "bn1", 64, 3, stem)
-    c_in = 64
+    conv_bn("conv1", "bn1", first, 3, stem)
+    c_in = first
     for stage, blocks in enumerate(network["layers"]):
-        width = 64 << stage
+        width = first << stage
         c_out = 4 * width if network["bottleneck"] else width
         kernels = (1, 3, 1) if network["bottleneck"] else (3, 3)
         for block in range(blocks):
@@ -143,7 +150,7 @@ def picture_side(network):
 
 def make(folder, name):
     """Writes the pair folder of a network and returns it."""
-    network = NETWORKS[name]
+    network = {**NETWORKS, **SMALL}[name]
     out = pathlib.Path(folder) / "pairs" / name / name
     if (out / "pair.json").exists():
         return out
