@@ -1,5 +1,5 @@
-/* Row "avx2": the shared kernels of simd_*.h, compiled for AVX2 and FMA. The Makefile gives this file its
- * instruction set; kern.c asks the processor before it offers the row. */
+/* Row "avx2": the shared kernels of simd_*.h, compiled for AVX2 and FMA. The Makefile gives this
+ * file its instruction set; kern.c asks the processor before it offers the row. */
 #include "core/nn/kern_rows.h"
 
 #ifdef __x86_64__

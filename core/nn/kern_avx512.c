@@ -1,5 +1,5 @@
-/* Row "avx512": the shared kernels of simd_*.h, compiled for AVX-512. The Makefile gives this file its
- * instruction set; kern.c asks the processor before it offers the row. */
+/* Row "avx512": the shared kernels of simd_*.h, compiled for AVX-512. The Makefile gives this
+ * file its instruction set; kern.c asks the processor before it offers the row. */
 #include "core/nn/kern_rows.h"
 
 #ifdef __x86_64__

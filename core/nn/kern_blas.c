@@ -423,7 +423,7 @@ static void attend(const struct sm_geometry *g, const float *x, float *y, float 
             y[(size_t)r * g->c + d] *= norm[r];
 }
 
-void sm_blas_attention(const struct sm_geometry *g, const struct sm_kernel_args *a)
+static void blas_attention(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     int32_t dim = g->c / g->heads;
     for (int32_t n = 0; n < a->images; n++) {
@@ -438,7 +438,7 @@ void sm_blas_attention(const struct sm_geometry *g, const struct sm_kernel_args 
     }
 }
 
-size_t sm_blas_attention_scratch(const struct sm_geometry *g)
+static size_t blas_attention_scratch(const struct sm_geometry *g)
 {
     return min_size(QUERIES, (size_t)g->h) * (size_t)g->h * sizeof(float);
 }
@@ -490,7 +490,7 @@ const struct sm_kern sm_kern_blas = {
             [SM_KERNEL_AVGPOOL] = {sm_blas_avgpool, NULL},
             [SM_KERNEL_LINEAR] = {blas_linear, NULL},
             [SM_KERNEL_LAYERNORM] = {sm_blas_layernorm, NULL},
-            [SM_KERNEL_ATTENTION] = {sm_blas_attention, sm_blas_attention_scratch},
+            [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
             [SM_KERNEL_ROPE] = {sm_blas_rope, NULL},
             [SM_KERNEL_GATE] = {sm_blas_gate, NULL},
             [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},

@@ -22,8 +22,6 @@ void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a);
 
 void sm_blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a);
-void sm_blas_attention(const struct sm_geometry *g, const struct sm_kernel_args *a);
-size_t sm_blas_attention_scratch(const struct sm_geometry *g);
 void sm_blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a);
 

@@ -2,6 +2,7 @@
 #ifndef CORE_NN_SIMD_OPS_H
 #define CORE_NN_SIMD_OPS_H
 
+#include "core/nn/simd_attention.h"
 #include "core/nn/simd_linear.h"
 
 #ifdef SIMD_LANES
@@ -71,7 +72,7 @@ static void simd_conv_pack(float *out, const float *weight, const struct sm_geom
         [SM_KERNEL_LINEAR] = {simd_linear, simd_linear_scratch, simd_linear_packed,                \
                               simd_linear_pack},                                                   \
         [SM_KERNEL_LAYERNORM] = {sm_blas_layernorm, NULL},                                         \
-        [SM_KERNEL_ATTENTION] = {sm_blas_attention, sm_blas_attention_scratch},                    \
+        [SM_KERNEL_ATTENTION] = {simd_attention, simd_attention_scratch},                          \
         [SM_KERNEL_ROPE] = {sm_blas_rope, NULL}, [SM_KERNEL_GATE] = {sm_blas_gate, NULL},          \
         [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL}, [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},      \
         [SM_KERNEL_PICK] = {sm_ref_pick, NULL},                                                    \

@@ -518,9 +518,11 @@ static bool check_rows(void)
 static bool check_tokens(void)
 {
     static const int32_t tokens[] = {1, 2, 5, 17, 65, 197, 257, 300, 513};
-    static const int32_t dims[][2] = {{1, 1}, {3, 3}, {24, 3}, {64, 1}, {21, 7}, {128, 2}};
+    static const int32_t dims[][2] = {{1, 1},   {3, 3},   {24, 3}, {64, 1}, {21, 7},
+                                      {128, 2}, {96, 3},  {96, 2}, {72, 1}, {160, 2},
+                                      {88, 1},  {128, 1}, {67, 1}};
     bool ok = true;
-    for (size_t i = 0; i < 9 * 6; i++) {
+    for (size_t i = 0; i < 9 * sizeof dims / sizeof dims[0]; i++) {
         int32_t n = 1 + (int32_t)(i % 3), t = tokens[i % 9];
         struct shape s = attention(n, t, dims[i / 9][0], dims[i / 9][1]);
         ok &= check(&s);
@@ -532,6 +534,10 @@ static bool check_tokens(void)
         s.kernel = SM_KERNEL_LAYOUT;
         ok &= check(&s);
     }
+    const struct shape hostile[] = {attention(1, 1025, 64, 1), attention(2, 50, 140, 2),
+                                    attention(1, 259, 300, 1)};
+    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
+        ok &= check(&hostile[i]);
     return ok;
 }
 
@@ -967,7 +973,10 @@ static void bench_all(void)
     bench("rope 197x384, 6 heads, 10", rope(10, 197, 384, 6, 5));
     bench("gate 197x(2*1024), 10", gate);
     bench("layernorm 197x384, 10", rows(SM_KERNEL_LAYERNORM, 10, 197, 384, 384));
+    bench("attention 257x192, 3 heads, 10", attention(10, 257, 192, 3));
     bench("attention 197x384, 6 heads, 10", attention(10, 197, 384, 6));
+    bench("attention 197x768, 12 heads, 10", attention(10, 197, 768, 12));
+    bench("attention 1025x64, 1 head, 10", attention(10, 1025, 64, 1));
 }
 
 int main(int argc, char **argv)
