@@ -85,6 +85,11 @@ $B/fuzz/%: $B/tests/fuzz/%.o $(FUZZ_MAIN) $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS) $(LDFLAGS)
 
+$B/bench/engine: $B/tests/bench/engine.o $B/libsslmem.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
 $B/kern: $B/tests/kern/kern.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
@@ -130,7 +135,30 @@ run: deps
 	$(MAKE) all
 	$B/sslmem serve --pairs deploy/demo/pairs --db $B/sslmem.db
 
-bench: $B/kern
+# Absolute times say nothing: what is printed are shares of the sgemm peak of the same run. BENCH="--networks NAME,NAME"
+# chooses, see tests/bench/bench.py --help.
+bench:
+	@sh deploy/install-deps python3-numpy wrk
+	$(MAKE) $B/sslmem $B/bench/engine
+	/usr/bin/python3 tests/bench/bench.py --binary $B/sslmem --engine $B/bench/engine $(BENCH)
+
+# Side by side with ONNX Runtime, PyTorch and the published script, in turns. ONNX Runtime's CPU library is inside its
+# package; the rest of the package would fetch more at install.
+bench-peers:
+	@sh deploy/install-deps python3-numpy python3-torch python3-torchvision nodejs
+	@command -v npm >/dev/null || sh deploy/install-deps npm
+	$(MAKE) $B/bench/engine
+	@mkdir -p build/bench
+	@[ -d build/bench/node_modules/onnxruntime-node ] || ONNXRUNTIME_NODE_INSTALL=skip \
+	    npm install --prefix build/bench --no-audit --no-fund --silent onnxruntime-node@1.30.0
+	/usr/bin/python3 tests/bench/peers.py --engine $B/bench/engine $(BENCH)
+
+bench-check:
+	@sh deploy/install-deps python3-numpy valgrind
+	$(MAKE) $B/bench/engine
+	/usr/bin/python3 tests/bench/check.py --engine $B/bench/engine
+
+bench-kern: $B/kern
 	$B/kern --bench
 
 tidy:
@@ -148,6 +176,6 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench tidy format install clean FORCE
+.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-peers bench-check bench-kern tidy format install clean FORCE
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)
