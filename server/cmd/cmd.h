@@ -57,10 +57,6 @@ enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *c
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err);
 
-/* Scores an image file. Errors as sm_score_image, and of the file itself. */
-enum sm_code sm_score_file(struct sm_score *out, struct sm_scorer *scorer,
-                           const struct sm_recipe *recipe, const char *path, struct sm_err *err);
-
 int sm_cmd_serve(int argc, char **argv);
 int sm_cmd_score(int argc, char **argv);
 int sm_cmd_views(int argc, char **argv);

@@ -4,13 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/file.h"
 #include "server/cmd/cmd.h"
 
 static enum sm_code measure(double *m, struct sm_scorer *scorer, const struct sm_recipe *recipe,
                             const char *path, struct sm_err *err)
 {
     struct sm_score score;
-    enum sm_code code = sm_score_file(&score, scorer, recipe, path, err);
+    struct sm_file file;
+    enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, err);
+    if (code == SM_OK)
+        code = sm_score_image(&score, scorer, recipe, file.bytes, file.bytes_count, err);
+    sm_file_release(&file);
     if (code == SM_OK)
         *m = score.m;
     else

@@ -1,49 +1,175 @@
-/* `sslmem score`: what POST /v1/scores computes, without a server and with the same bits. */
+/* `sslmem score`: what POST /v1/scores computes, without a server and with the same bits.
+ *
+ * A team of threads (server/jobs/team.h), the main one among them: each takes the next image; when
+ * none is left, they help with those that are not done. Lines wait for their turn, so the output
+ * does not depend on the number of threads. */
+#include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "server/cmd/cmd.h"
+#include "server/jobs/team.h"
 
-enum sm_code sm_score_file(struct sm_score *out, struct sm_scorer *scorer,
-                           const struct sm_recipe *recipe, const char *path, struct sm_err *err)
+#define WORKERS_MAX 1024
+#define IDLE_MS     1000
+
+struct batch {
+    const struct sm_pair *pair;
+    const struct sm_recipe *recipe;
+    char **paths;
+    size_t count;
+    struct sm_team *team;
+    pthread_mutex_t mutex; /* guards all below */
+    size_t next;           /* image that nobody has taken */
+    size_t printed;        /* lines that are out */
+    json_t **lines;        /* [count], NULL before it is known and after it is out */
+    int result;
+};
+
+struct hand {
+    struct batch *batch;
+    struct sm_mate *mate;
+    pthread_t thread;
+};
+
+/* An image that fails is a line too, and the others go on. */
+static json_t *score_line(int *result, struct hand *hand, const char *path)
 {
+    const struct batch *b = hand->batch;
+    struct sm_err err = {0};
+    struct sm_score score;
     struct sm_file file;
-    enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, err);
+    json_t *line = json_pack("{s:s?}", "file", path);
+    enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, &err);
     if (code == SM_OK)
-        code = sm_score_image(out, scorer, recipe, file.bytes, file.bytes_count, err);
+        code = sm_mate_score(&score, hand->mate, b->pair, b->recipe,
+                             (struct sm_bytes){file.bytes, file.bytes_count}, &err);
     sm_file_release(&file);
+    *result = SM_EXIT_OK;
+    if (code == SM_OK) {
+        if (json_object_update_new(line, sm_score_json(&score, b->pair)) != 0)
+            *result = SM_EXIT_FAILED; /* out of memory: the line has no score */
+    } else {
+        json_object_set_new(
+            line, "error",
+            json_pack("{s:s, s:s}", "code", sm_code_name(err.code), "detail", err.text));
+        *result = SM_EXIT_FAILED;
+    }
+    return line ? line : json_null(); /* NULL is "not known yet" */
+}
+
+/* Prints what is complete up to the first image that is not. */
+static void add_line(struct batch *b, size_t index, json_t *line, int result)
+{
+    pthread_mutex_lock(&b->mutex);
+    b->lines[index] = line;
+    if (result != SM_EXIT_OK)
+        b->result = result;
+    while (b->printed < b->count && b->lines[b->printed]) {
+        json_t *ready = b->lines[b->printed];
+        b->lines[b->printed++] = NULL;
+        sm_print_line(json_is_null(ready) ? NULL : ready);
+    }
+    pthread_mutex_unlock(&b->mutex);
+    sm_team_tell(b->team); /* perhaps it was the last one */
+}
+
+/* Index of an image to score; `count` when none is left. */
+static size_t take_image(bool *all_printed, struct batch *b)
+{
+    pthread_mutex_lock(&b->mutex);
+    size_t index = b->next < b->count ? b->next++ : b->count;
+    *all_printed = b->printed == b->count;
+    pthread_mutex_unlock(&b->mutex);
+    return index;
+}
+
+static void *work(void *arg)
+{
+    struct hand *hand = arg;
+    struct batch *b = hand->batch;
+    for (bool all_printed = false; !all_printed;) {
+        uint64_t seen = sm_team_news(b->team);
+        size_t index = take_image(&all_printed, b);
+        if (index < b->count) {
+            int result;
+            json_t *line = score_line(&result, hand, b->paths[index]);
+            add_line(b, index, line, result);
+        } else if (!all_printed && !sm_mate_help(hand->mate)) {
+            sm_team_wait(b->team, seen, IDLE_MS);
+        }
+    }
+    return NULL;
+}
+
+/* Runs the batch on `hands`; a thread that cannot be had is one helper less. */
+static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count, struct sm_err *err)
+{
+    size_t ready = 0, running = 1;
+    enum sm_code code = SM_OK;
+    for (; code == SM_OK && ready < hands_count; ready += code == SM_OK) {
+        hands[ready].batch = b;
+        code = sm_mate_new(&hands[ready].mate, b->team, err);
+    }
+    if (code == SM_OK) {
+        while (running < hands_count &&
+               pthread_create(&hands[running].thread, NULL, work, &hands[running]) == 0)
+            running++;
+        work(&hands[0]);
+        while (running > 1)
+            pthread_join(hands[--running].thread, NULL);
+    }
+    while (ready > 0)
+        sm_mate_free(hands[--ready].mate);
     return code;
 }
 
-/* One line per image, in order. An image that fails is a line too, and the others go on. */
-static int score_files(struct sm_scorer *scorer, const struct sm_pair *pair,
-                       const struct sm_recipe *recipe, char **paths)
+static int score_files(const struct sm_pair *pair, const struct sm_recipe *recipe, char **paths,
+                       size_t workers)
 {
-    int result = SM_EXIT_OK;
-    for (; *paths; paths++) {
-        struct sm_err err = {0};
-        struct sm_score score;
-        json_t *line = json_pack("{s:s?}", "file", *paths);
-        if (sm_score_file(&score, scorer, recipe, *paths, &err) == SM_OK) {
-            if (json_object_update_new(line, sm_score_json(&score, pair)) != 0)
-                result = SM_EXIT_FAILED; /* out of memory: the line has no score */
-        } else {
-            json_object_set_new(
-                line, "error",
-                json_pack("{s:s, s:s}", "code", sm_code_name(err.code), "detail", err.text));
-            result = SM_EXIT_FAILED;
-        }
-        sm_print_line(line);
-    }
-    return result;
+    struct sm_err err = {0};
+    struct batch b = {.pair = pair, .recipe = recipe, .paths = paths, .result = SM_EXIT_OK};
+    while (paths[b.count])
+        b.count++;
+    struct hand *hands = calloc(workers, sizeof *hands);
+    b.lines = calloc(b.count, sizeof *b.lines);
+    pthread_mutex_init(&b.mutex, NULL);
+    enum sm_code code =
+        hands && b.lines ? sm_team_new(&b.team, &err) : sm_err_set(&err, SM_NOMEM, "out of memory");
+    if (code == SM_OK)
+        code = run(&b, hands, workers, &err);
+    sm_team_free(b.team);
+    pthread_mutex_destroy(&b.mutex);
+    free(b.lines);
+    free(hands);
+    return code == SM_OK ? b.result : sm_fail("score", &err);
+}
+
+/* 0 and no text: one per core. */
+static enum sm_code read_workers(size_t *out, const char *text, struct sm_err *err)
+{
+    char *end = NULL;
+    errno = 0;
+    long value = text ? strtol(text, &end, 10) : 0;
+    if (text && (errno || end == text || *end || value < 0 || value > WORKERS_MAX))
+        return sm_err_set(err, SM_INVALID, "--workers is %.40s, must be a number from 0 to %d",
+                          text, WORKERS_MAX);
+    if (value == 0)
+        value = sysconf(_SC_NPROCESSORS_ONLN);
+    *out = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (size_t)value;
+    return SM_OK;
 }
 
 int sm_cmd_score(int argc, char **argv)
 {
-    const char *dir = NULL, *recipe_path = NULL, *kernels = NULL;
+    const char *dir = NULL, *recipe_path = NULL, *kernels = NULL, *workers_text = NULL;
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
         {"recipe", "FILE", "JSON, read over the pair's own recipe", &recipe_path},
+        {"workers", "N", "threads that compute; 0 (default): one per core", &workers_text},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &kernels},
         {0},
     };
@@ -56,14 +182,16 @@ int sm_cmd_score(int argc, char **argv)
 
     struct sm_err err = {0};
     struct sm_pair *pair = NULL;
-    struct sm_scorer *scorer = NULL;
     struct sm_recipe recipe;
-    if (sm_open_pair(&pair, &recipe, dir, recipe_path, kernels, &err) != SM_OK ||
-        sm_scorer_new(&scorer, pair, &err) != SM_OK)
+    size_t workers = 1;
+    if (read_workers(&workers, workers_text, &err) != SM_OK) {
+        sm_fail("score", &err);
+        return SM_EXIT_USAGE;
+    }
+    if (sm_open_pair(&pair, &recipe, dir, recipe_path, kernels, &err) != SM_OK)
         result = sm_fail("score", &err);
     else
-        result = score_files(scorer, pair, &recipe, paths);
-    sm_scorer_free(scorer);
+        result = score_files(pair, &recipe, paths, workers);
     sm_pair_close(pair);
     return result;
 }

@@ -50,7 +50,8 @@ def test_help(run):
 def test_wrong_usage(run):
     for arguments in ([], ["dance"], ["score"], ["score", "--pair"], ["score", "--pair", "x"], ["score", "--pear", "x", "y"],
                       ["inspect"], ["inspect", "a", "b"], ["inspect", "--json=1", "a"], ["compare", "a"], ["serve", "--port", "1"],
-                      ["serve", "--workers", "-1"], ["serve", "operand"]):
+                      ["serve", "--workers", "-1"], ["serve", "operand"], ["score", "--pair", "x", "--workers", "-1", "y"],
+                      ["score", "--pair", "x", "--workers", "1x", "y"], ["score", "--pair", "x", "--workers", "1025", "y"]):
         done = run(*arguments, code=2)
         assert done.stdout == "" and "sslmem" in done.stderr
 
@@ -63,6 +64,24 @@ def test_score_goes_on_after_a_bad_image(run, tmp_path):
     documents = [json.loads(line) for line in lines]
     assert [d["error"]["code"] for d in documents[:2]] == ["corrupt", "not_found"]
     assert documents[2]["file"] == str(good) and math.isfinite(documents[2]["m"])
+
+
+@pytest.mark.parametrize("pair", ["resnet", "vit"])
+def test_same_text_with_any_workers(run, tmp_path, pair):
+    images = []
+    for i in range(12):
+        images.append(tmp_path / f"{i}.png")
+        images[-1].write_bytes(png(i) if i % 5 != 3 else png(i)[:-20])
+    images.insert(4, tmp_path / "none.png")
+    text = lambda workers, *paths, code=1: run("score", "--pair", PAIRS / pair, "--workers", workers, *paths, code=code).stdout
+    one = text(1, *images)
+    documents = [json.loads(line) for line in one.splitlines()]
+    assert [d["file"] for d in documents] == [str(path) for path in images]
+    assert [("error" in d) for d in documents] == [i in (3, 4, 9) for i in range(13)]
+    for workers in (0, 2, 5, 20):
+        assert text(workers, *images) == one
+    # One image and many workers: they help with it.
+    assert text(4, images[0], code=0) == one.splitlines(keepends=True)[0]
 
 
 def test_score_refuses_a_bad_recipe(run, tmp_path):

@@ -101,21 +101,27 @@ static void stop(void)
     sm_team_free(team);
 }
 
-/* Scores again and again until every helper could have had a part, at least `rounds` times. */
-static void check_scores(struct sm_mate *mate, const struct sm_pair *pair,
-                         const struct sm_recipe *recipe, int rounds)
+static void check_score(struct sm_mate *mate, const struct sm_pair *pair,
+                        const struct sm_recipe *recipe)
 {
+    struct sm_score score;
+    struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
     char *expected = score_alone(pair, recipe);
-    for (int i = 0, before = helped; i < rounds || (helpers_count > 0 && helped == before); i++) {
-        struct sm_score score;
-        struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
-        assert_true(i < 5000);
-        assert_code(SM_OK, sm_mate_score(&score, mate, pair, recipe, bytes, &err));
-        char *text = text_of(&score, pair);
-        assert_string_equal(text, expected);
-        free(text);
-    }
+    assert_code(SM_OK, sm_mate_score(&score, mate, pair, recipe, bytes, &err));
+    char *text = text_of(&score, pair);
+    assert_string_equal(text, expected);
+    free(text);
     free(expected);
+}
+
+/* On a busy machine a helper may come late, but not always. */
+static void check_until_helped(struct sm_mate *mate, const struct sm_pair *pair)
+{
+    struct sm_recipe recipe = recipe_of(pair, SM_VIEWS_MAX, SM_COMPARE_PAIRS);
+    for (int i = 0, before = helped; helped == before; i++) {
+        assert_true(i < 5000);
+        check_score(mate, pair, &recipe);
+    }
 }
 
 static void help_changes_no_bit(void **state)
@@ -123,26 +129,26 @@ static void help_changes_no_bit(void **state)
     (void)state;
     static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet",
                                        "deploy/demo/pairs/fashion-vit"};
-    static const int views[] = {2, 10, 33};
+    static const int views[] = {2, 21};
+    struct sm_pair *pairs[3];
+    struct sm_mate *mate;
+    for (int p = 0; p < 3; p++)
+        assert_code(SM_OK, sm_pair_open(&pairs[p], dirs[p], "blas", &err));
     for (int count = 0; count <= HELPERS_MAX; count++) {
-        struct sm_pair *pairs[3];
-        struct sm_mate *mate;
         start(count);
         assert_code(SM_OK, sm_mate_new(&mate, team, &err));
-        for (int p = 0; p < 3; p++) {
-            assert_code(SM_OK, sm_pair_open(&pairs[p], dirs[p], "blas", &err));
-            for (int v = 0; v < 3; v++) {
-                for (int c = SM_COMPARE_PAIRS; c <= SM_COMPARE_ANCHOR; c++) {
-                    struct sm_recipe r = recipe_of(pairs[p], views[v], (enum sm_compare)c);
-                    check_scores(mate, pairs[p], &r, 2);
-                }
-            }
+        for (int i = 0; i < 3 * 2 * 2; i++) {
+            const struct sm_pair *pair = pairs[i % 3];
+            struct sm_recipe r = recipe_of(pair, views[i / 3 % 2], (enum sm_compare)(i / 6));
+            check_score(mate, pair, &r);
         }
+        if (count > 0)
+            check_until_helped(mate, pairs[0]);
         sm_mate_free(mate);
         stop();
-        for (int p = 0; p < 3; p++)
-            sm_pair_close(pairs[p]);
     }
+    for (int p = 0; p < 3; p++)
+        sm_pair_close(pairs[p]);
 }
 
 static void *score_own(void *arg)
@@ -152,7 +158,7 @@ static void *score_own(void *arg)
     assert_code(SM_OK, sm_mate_new(&mate, team, &err));
     for (int views = 3; views < 12; views++) {
         struct sm_recipe recipe = recipe_of(pair, views, SM_COMPARE_PAIRS);
-        check_scores(mate, pair, &recipe, 1);
+        check_score(mate, pair, &recipe);
     }
     sm_mate_free(mate);
     return NULL;
@@ -187,7 +193,7 @@ static void what_is_wrong_with_an_image_is_told(void **state)
     assert_code(SM_UNSUPPORTED, sm_mate_score(&score, mate, pair, sm_pair_recipe(pair),
                                               (struct sm_bytes){"no image", 8}, &err));
     assert_string_equal(score.key, "");
-    check_scores(mate, pair, sm_pair_recipe(pair), 1);
+    check_score(mate, pair, sm_pair_recipe(pair));
     assert_false(sm_mate_help(mate)); /* nothing stays open */
     sm_mate_free(mate);
     stop();
