@@ -360,15 +360,14 @@ void sm_http_stop(struct sm_http *http)
 {
     if (http == NULL)
         return;
-    MHD_socket listener = MHD_quiesce_daemon(http->daemon);
+    /* Not MHD_quiesce_daemon: it and the pool's threads both take the listening socket out of the
+     * epoll set, and who comes second aborts the process. New requests are answered "draining". */
     sm_park_drain(&http->park);
     await_idle(http, SM_HTTP_DRAIN_MS);
     /* Whoever still waits is resumed, and has a moment to say so to its client. */
     sm_park_end(&http->park);
     await_idle(http, SM_HTTP_DRAIN_MS / 10);
     MHD_stop_daemon(http->daemon);
-    if (listener != MHD_INVALID_SOCKET)
-        close(listener);
     sm_park_stop(&http->park);
     free(http);
 }
