@@ -77,6 +77,9 @@ struct sm_kern {
          * 64. NULL: as it is. */
         size_t (*packed_floats)(const struct sm_geometry *g);
         void (*pack)(float *out, const float *weight, const struct sm_geometry *g);
+        /* How the op is computed where there is a choice, which changes bits: "direct",
+         * "winograd-2x2", "winograd-4x4". NULL: directly. */
+        const char *(*algorithm)(const struct sm_geometry *g);
     } op[SM_KERNELS];
 };
 
