@@ -2,7 +2,8 @@
  *
  * Two recipes are the same when their canonical JSON is: a preset is expanded to its ops, a default
  * is written out, a seed has one spelling. So the digest does not depend on how the recipe was
- * asked for. */
+ * asked for. target_se came later than the other fields: it is left out when it is 0, so that older
+ * digests stay what they were. */
 #include "sslmem/recipe.h"
 
 #include <stdio.h>
@@ -10,6 +11,8 @@
 
 #include "core/base/json.h"
 #include "core/score/digest.h"
+
+#define TARGET_SE_MAX 1e9
 
 static const char *const compare_names[] = {"pairs", "anchor", NULL};
 static const char *const normalize_names[] = {"vector", "token", "none", NULL};
@@ -29,6 +32,7 @@ struct draft {
 static const struct sm_field fields[] = {
     {"augment", SM_FIELD_NODE, AT(augment), 0, 0, NULL, false},
     {"views", SM_FIELD_INT, AT(recipe.views), SM_VIEWS_MIN, SM_VIEWS_MAX, NULL, false},
+    {"target_se", SM_FIELD_DOUBLE, AT(recipe.target_se), 0, TARGET_SE_MAX, NULL, false},
     {"compare", SM_FIELD_ENUM, AT(compare), 0, 0, compare_names, false},
     {"representation", SM_FIELD_TEXT, AT(recipe.representation), 0,
      sizeof defaults.representation - 1, NULL, false},
@@ -115,12 +119,18 @@ static json_t *seed_json(uint64_t seed)
 
 json_t *sm_recipe_json(const struct sm_recipe *recipe)
 {
-    return json_pack("{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "augment",
-                     sm_augment_json(&recipe->augment), "views", (int)recipe->views, "compare",
-                     compare_names[recipe->compare], "representation", recipe->representation,
-                     "normalize", normalize_names[recipe->normalize], "distance",
-                     distance_names[recipe->distance], "seed", seed_json(recipe->seed),
-                     "orientation", orientation_names[recipe->apply_orientation]);
+    json_t *out = json_pack(
+        "{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "augment", sm_augment_json(&recipe->augment),
+        "views", (int)recipe->views, "compare", compare_names[recipe->compare], "representation",
+        recipe->representation, "normalize", normalize_names[recipe->normalize], "distance",
+        distance_names[recipe->distance], "seed", seed_json(recipe->seed), "orientation",
+        orientation_names[recipe->apply_orientation]);
+    if (recipe->target_se > 0 &&
+        json_object_set_new(out, "target_se", json_real(recipe->target_se)) != 0) {
+        json_decref(out);
+        out = NULL;
+    }
+    return out;
 }
 
 enum sm_code sm_recipe_digest(char hex[65], const struct sm_recipe *recipe, struct sm_err *err)

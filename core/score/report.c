@@ -114,11 +114,13 @@ json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
                             score->pair, "image", image_json(score), "m", number(score->m), "m_se",
                             number(score->m_se), "ratio", number(score->ratio), "f",
                             alignment_json(&score->f), "g", alignment_json(&score->g));
+    bool complete = score->recipe.target_se == 0 ||
+                    json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;
     json_t *tail = json_pack("{s:o, s:o}", "recipe", sm_recipe_json(&score->recipe), "provenance",
                              provenance_json(score, pair));
     json_t *reference = reference_json(score, pair);
-    bool complete = out && tail && json_object_update(out, reference) == 0 &&
-                    json_object_update(out, tail) == 0;
+    complete = complete && out && tail && json_object_update(out, reference) == 0 &&
+               json_object_update(out, tail) == 0;
     json_decref(reference);
     json_decref(tail);
     if (complete)

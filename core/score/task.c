@@ -8,12 +8,16 @@
  *     view                 0 1 2 3 4  5 6 7 8 9
  *     chunk    0 0 0 0 0 0 0 . . . .  1 1 1 1 1
  *
+ * A recipe with a fixed number of views is one round of all chunks; one with target_se is a round
+ * per chunk, until the standard error is small enough. Chunks are the same in both, so n views give
+ * the same bits in both; distances append (align.h), so a round costs only what is new.
+ *
  * The shape of every forward therefore depends on recipe and encoder only, never on the threads or
  * their load, and so do the bits. A unit writes its own rows of its own encoder's representations
  * and reads what nobody writes between two rounds, so units need no lock.
  *
- * Cost: encoders * views forwards, which is everything. Memory: views * 3 S^2 floats, and views *
- * rows * dim floats per encoder; activations are the threads' own (scorer.h). */
+ * Cost: encoders * views forwards, which is everything. Memory: 3 S^2 floats per view of a round,
+ * rows * dim floats per view and encoder; activations are the threads' own (scorer.h). */
 #include "sslmem/task.h"
 
 #include <assert.h>
@@ -44,6 +48,7 @@ struct sm_task {
     size_t rows, dim;  /* of a representation */
     size_t chunk;      /* views */
     size_t chunks;     /* in all */
+    size_t step;       /* chunks of a round */
     size_t begin, end; /* chunks of this round */
     float *x;          /* images of this round: [.., 3, S, S] */
     size_t aligned;    /* images whose distances are known */
@@ -133,7 +138,8 @@ static enum sm_code plan(struct sm_task *task, struct sm_err *err)
     task->dim = (size_t)tap.dim;
     task->chunk = sm_task_chunk_views(first);
     task->chunks = (views + task->chunk - 1) / task->chunk;
-    task->x = calloc(images, image_floats(task) * sizeof *task->x);
+    task->step = recipe->target_se > 0 ? 1 : task->chunks;
+    task->x = calloc(chunk_begin(task, task->step), image_floats(task) * sizeof *task->x);
     bool whole = task->x != NULL;
     for (size_t i = 0; whole && i < task->tracks_count; i++) {
         struct track *track = &task->tracks[i];
@@ -212,18 +218,26 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
         all.encoders_count[track->side]++;
     }
     task->aligned = images;
+    task->score.views_used = (int32_t)all.views;
     sm_combine(&task->score, &all);
     return SM_OK;
+}
+
+/* The standard error of two views may be NaN; then there are no more. */
+static bool is_complete(const struct sm_task *task)
+{
+    double target_se = task->score.recipe.target_se;
+    return task->end == task->chunks || (target_se > 0 && task->score.m_se <= target_se);
 }
 
 enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err)
 {
     *units_count = 0;
     enum sm_code code = task->end > 0 ? align(task, err) : SM_OK;
-    if (code != SM_OK || task->end == task->chunks)
+    if (code != SM_OK || (task->end > 0 && is_complete(task)))
         return code;
     task->begin = task->end;
-    task->end = task->chunks;
+    task->end += task->step;
     code = render(task, err);
     if (code == SM_OK)
         *units_count = (task->end - task->begin) * task->tracks_count;

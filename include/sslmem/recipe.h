@@ -5,7 +5,8 @@
  *     sm_recipe_digest(hex, &r);
  *
  * Fields, meanings and defaults: README, table "Recipe". The digest is the SHA-256 of the canonical
- * JSON (every field written out, keys sorted, no spaces, presets expanded to their ops).
+ * JSON (every field written out, but a target_se of 0; keys sorted, no spaces, presets expanded to
+ * their ops).
  *
  * Owner:   a plain value. Threads: no shared state.
  * Errors:  SM_INVALID with the JSON pointer of the field; an unknown field is an error. */
@@ -26,7 +27,9 @@ enum sm_distance { SM_DISTANCE_L2, SM_DISTANCE_L1, SM_DISTANCE_COSINE, SM_DISTAN
 
 struct sm_recipe {
     struct sm_augment augment;
-    int32_t views; /* K */
+    int32_t views;    /* K; with target_se the most */
+    double target_se; /* 0: K views. Above: views are added, one chunk (sslmem/task.h) at a time,
+                         until the standard error of m is at or below it */
     enum sm_compare compare;
     char representation[32]; /* an encoder tap: tokens, cls, mean, pooled, block.N, … */
     enum sm_normalize normalize;
@@ -41,7 +44,7 @@ enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
                              const struct sm_recipe *base, int32_t input_px, const char *pointer,
                              struct sm_err *err);
 
-/* Every field written out. New reference, NULL when out of memory. */
+/* Every field written out, target_se when there is one. New reference, NULL when out of memory. */
 json_t *sm_recipe_json(const struct sm_recipe *recipe);
 
 /* 64 hex digits and a NUL. */

@@ -75,10 +75,11 @@ struct sm_alignment {
 
 struct sm_score {
     struct sm_alignment f, g;
-    double m;     /* raw difference A_g - A_f */
-    double m_se;  /* jackknife over views of the difference, and, with several encoders on a side,
+    double m;    /* raw difference A_g - A_f */
+    double m_se; /* jackknife over views of the difference, and, with several encoders on a side,
                      the between-encoder  component sd_f^2/n_f + sd_g^2/n_g added in quadrature */
-    double ratio; /* (A_g - A_f)/(A_g + A_f); 0/0 is 0 (LayerMem, arXiv 2409.19069, eq. 2) */
+    int32_t views_used; /* the recipe's views, fewer when its target_se was met before */
+    double ratio;       /* (A_g - A_f)/(A_g + A_f); 0/0 is 0 (LayerMem, arXiv 2409.19069, eq. 2) */
     /* Against the pair's reference cohort; has_reference false when none is registered for this
      * recipe. */
     bool has_reference;

@@ -37,7 +37,7 @@ enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
                           const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
                           struct sm_err *err);
 /* Takes the results of the round before, then draws the views of the next one, which has units
- * 0..units_count - 1; none when the score is complete. */
+ * 0..units_count - 1; none when the score is complete. A recipe without target_se has one round. */
 enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err);
 /* Runs one unit with the workspaces of `scorer`, which is of the same pair. */
 enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *scorer,

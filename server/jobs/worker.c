@@ -23,7 +23,8 @@ struct worker {
     struct sm_mate *mate;
 };
 
-/* The pair of an item, checked against its recipe. */
+/* The pair of an item, checked against its recipe, which stands in the item whole: nothing of it is
+ * the pair's. */
 static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recipe,
                             const struct worker *w, const struct sm_claim *claim,
                             struct sm_err *err)
@@ -35,8 +36,8 @@ static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recip
     *pair = index < 0 ? NULL : sm_pairs_at(pairs, index, &reason);
     if (!*pair)
         return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair, reason);
-    enum sm_code code = sm_recipe_parse(recipe, claim->recipe, sm_pair_recipe(*pair),
-                                        sm_pair_input_px(*pair), "", err);
+    enum sm_code code =
+        sm_recipe_parse(recipe, claim->recipe, NULL, sm_pair_input_px(*pair), "", err);
     if (code == SM_OK)
         code = sm_recipe_digest(digest, recipe, err);
     if (code == SM_OK && strcmp(digest, claim->recipe_digest) != 0)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -43,6 +44,43 @@ def test_repeated_request_is_answered_from_history(server):
     assert other.json["from_history"] is False and other.json["m"] != first.json["m"]
     same = server.post_many([png(1)], {"views": 5, "augment": "simclr-cifar"})
     assert same.json["from_history"] is True and same.json["id"] == first.json["id"]
+
+
+def test_a_target_of_the_standard_error(server, binary, pairs_folder, tmp_path):
+    recipe = {"views": 64, "target_se": 0.02}
+    first = server.post_many([png(20)], recipe)
+    assert first.status == 200 and first.json["from_history"] is False
+    score = first.json
+    assert score["recipe"]["target_se"] == 0.02 and score["recipe"]["views"] == 64
+    assert score["m_se"] <= 0.02 or score["views_used"] == 64
+    again = server.post_many([png(20)], recipe)
+    assert again.json["from_history"] is True and again.json["id"] == score["id"]
+    # As many views, fixed: the same numbers, and a recipe and a score of their own.
+    fixed = server.post_many([png(20)], {"views": score["views_used"]}).json
+    assert fixed["from_history"] is False and "views_used" not in fixed and "target_se" not in fixed["recipe"]
+    assert all(fixed[name] == score[name] for name in ("m", "m_se", "ratio", "f", "g"))
+    assert fixed["provenance"]["recipe_digest"] != score["provenance"]["recipe_digest"]
+    off = server.post_many([png(20)], {"views": score["views_used"], "target_se": 0}).json
+    assert off["from_history"] is True and off["id"] == fixed["id"]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    (tmp_path / "20.png").write_bytes(png(20))
+    done = subprocess.run([binary, "score", "--pair", pairs_folder / "resnet", "--recipe", tmp_path / "recipe.json",
+                           tmp_path / "20.png"], check=True, capture_output=True, text=True)
+    assert numbers(json.loads(done.stdout)) == numbers(score)
+    refused = server.post_many([png(20)], {"target_se": -1})
+    assert "target_se is -1" in refused.problem(422, "recipe_invalid")
+
+
+def test_a_request_turns_the_pairs_target_off(serve, pairs_folder, tmp_path):
+    shutil.copytree(pairs_folder / "resnet", tmp_path / "pairs/resnet")
+    file = tmp_path / "pairs/resnet/pair.json"
+    document = json.loads(file.read_text())
+    document["recipe"].update(views=20, target_se=1e6)
+    file.write_text(json.dumps(document))
+    server = serve(pairs=tmp_path / "pairs")
+    assert server.post(png(1)).json["views_used"] == 10
+    fixed = server.post_many([png(1)], {"target_se": 0})
+    assert fixed.status == 200 and "views_used" not in fixed.json and fixed.json["recipe"]["views"] == 20
 
 
 def test_wait_zero_and_poll(server):
@@ -141,15 +179,22 @@ def test_unknown_things(server, path, code, name):
     server.get(f"/v1/{path}/{name}").problem(404, code)
 
 
+def forget(server):
+    """Stops it and drops its history."""
+    assert server.stop() == 0
+    for name in ("test.db", "test.db-wal", "test.db-shm"):
+        (server.folder / name).unlink(missing_ok=True)
+
+
 def test_same_bits_under_load(serve):
-    """Alone and one after the other with one worker, and all at once with four: the same numbers."""
+    """With one worker; one after the other with four, which help each other; all at once: the same numbers."""
     files = [png(100 + i) for i in range(24)]
     alone = serve("--workers", "1")
     expected = [alone.post(file).json for file in files]
-    assert alone.stop() == 0
-    (alone.folder / "test.db").unlink()
-    for name in ("test.db-wal", "test.db-shm"):
-        (alone.folder / name).unlink(missing_ok=True)
+    forget(alone)
+    helped = serve("--workers", "4")
+    assert [numbers(helped.post(file).json) for file in files] == [numbers(e) for e in expected]
+    forget(helped)
     busy = serve("--workers", "4", "--http-threads", "3")
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         got = [answer.json for answer in pool.map(busy.post, reversed(files))]

@@ -103,6 +103,32 @@ static void one_meaning_has_one_digest(void **state)
     }
 }
 
+/* A target of 0 is none: not written, so the digest is that of before there were targets. */
+static void a_target_is_its_own_recipe(void **state)
+{
+    (void)state;
+    struct sm_recipe fixed = parse("{\"augment\":\"identity\"}", NULL);
+    struct sm_recipe zero = parse("{\"augment\":\"identity\",\"target_se\":0}", NULL);
+    struct sm_recipe target = parse("{\"target_se\":0.02}", &fixed);
+    struct sm_recipe off = parse("{\"target_se\":0.0}", &target);
+    assert_true(fixed.target_se == 0 && target.target_se == .02);
+    assert_digest_equal(&fixed, &zero, true);
+    assert_digest_equal(&fixed, &off, true);
+    assert_digest_equal(&fixed, &target, false);
+
+    struct sm_recipe integer = parse("{\"target_se\":2}", &fixed);
+    struct sm_recipe real = parse("{\"target_se\":2.0}", &fixed);
+    assert_digest_equal(&integer, &real, true);
+
+    struct sm_recipe again;
+    struct sm_err err = {0};
+    json_t *doc = sm_recipe_json(&target);
+    assert_true(json_real_value(json_object_get(doc, "target_se")) == .02);
+    assert_ok(sm_recipe_parse(&again, doc, NULL, 32, "", &err));
+    assert_digest_equal(&again, &target, true);
+    json_decref(doc);
+}
+
 #define REPRESENTATIONS                                                                            \
     "tokens, cls, mean, pooled, block.N, block.N.attn, block.N.mlp, block.N.attn.residual, "       \
     "stage.N"
@@ -134,6 +160,10 @@ static void wrong_fields_are_pointed_at(void **state)
          "views is 65, must be from 2 to 64"},
         {"{\"augment\":\"identity\",\"views\":\"10\"}", "/recipe/views",
          "views is of type string, must be integer"},
+        {"{\"augment\":\"identity\",\"target_se\":-0.1}", "/recipe/target_se",
+         "target_se is -0.1, must be from 0 to 1e+09"},
+        {"{\"augment\":\"identity\",\"target_se\":\"0.1\"}", "/recipe/target_se",
+         "target_se is of type string, must be number"},
         {"{\"augment\":\"identity\",\"colour\":1}", "/recipe/colour",
          "field \"colour\" is unknown"},
         {"{\"augment\":\"identity\",\"compare\":\"all\"}", "/recipe/compare",
@@ -179,6 +209,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read_and_written),
         cmocka_unit_test(fields_left_out_keep_the_base),
         cmocka_unit_test(one_meaning_has_one_digest),
+        cmocka_unit_test(a_target_is_its_own_recipe),
         cmocka_unit_test(taps_are_representations),
         cmocka_unit_test(wrong_fields_are_pointed_at),
         cmocka_unit_test(ops_are_pointed_at),

@@ -110,6 +110,109 @@ static void units_are_encoders_times_chunks(void **state)
     }
 }
 
+/* --- until the standard error is small enough --- */
+
+static void assert_same_numbers(const struct sm_score *a, const struct sm_score *b)
+{
+    assert_memory_equal(&a->f, &b->f, sizeof a->f);
+    assert_memory_equal(&a->g, &b->g, sizeof a->g);
+    assert_memory_equal(&a->m, &b->m, sizeof a->m);
+    assert_memory_equal(&a->m_se, &b->m_se, sizeof a->m_se);
+    assert_memory_equal(&a->ratio, &b->ratio, sizeof a->ratio);
+}
+
+static struct sm_score score_fixed(struct sm_scorer *scorer, struct sm_recipe recipe, int32_t views)
+{
+    recipe.target_se = 0;
+    recipe.views = views;
+    return score_with(scorer, &recipe, "wide.png");
+}
+
+/* Any target: the numbers of the fixed recipe with as many views, which meet it first. */
+static void check_target(const struct sm_pair *pair, struct sm_scorer *scorer,
+                         struct sm_recipe recipe, double target_se)
+{
+    int32_t chunk = (int32_t)sm_task_chunk_views(sm_pair_encoder(pair, 'f', 0));
+    recipe.target_se = target_se;
+    struct sm_score got = score_with(scorer, &recipe, "wide.png");
+    struct sm_score fixed = score_fixed(scorer, recipe, got.views_used);
+    assert_same_numbers(&got, &fixed);
+    assert_int_equal(fixed.views_used, got.views_used);
+    assert_string_not_equal(got.key, fixed.key);
+    assert_true(got.views_used == recipe.views ||
+                (got.m_se <= target_se && got.views_used % chunk == 0));
+    for (int32_t views = chunk; views < got.views_used; views += chunk)
+        assert_true(score_fixed(scorer, recipe, views).m_se > target_se);
+}
+
+static void a_target_takes_the_views_that_it_needs(void **state)
+{
+    (void)state;
+    static const double parts[] = {1e-6, .5, .75, 1, 1.5, 1e6}; /* of the error of 23 views */
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    for (int p = 0; p < DIRS; p++) {
+        struct sm_pair *pair = open_pair(dirs[p]);
+        int32_t chunk = (int32_t)sm_task_chunk_views(sm_pair_encoder(pair, 'f', 0));
+        assert_ok(sm_scorer_new(&scorer, pair, &err));
+        for (int r = 0; r < 2; r++) {
+            struct sm_recipe recipe =
+                recipe_of(pair, r ? "{\"views\":43,\"compare\":\"anchor\"}" : "{\"views\":43}");
+            double error = score_fixed(scorer, recipe, 23).m_se;
+            for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+                check_target(pair, scorer, recipe, parts[i] * error);
+            recipe.target_se = 1e-6 * error;
+            assert_int_equal(score_with(scorer, &recipe, "wide.png").views_used, 43);
+            recipe.target_se = 1e6 * error;
+            assert_int_equal(score_with(scorer, &recipe, "wide.png").views_used, chunk);
+            struct sm_score backwards =
+                score_backwards(pair, &recipe, (struct sm_scorer *[3]){scorer, scorer, scorer});
+            struct sm_score forwards = score_with(scorer, &recipe, "wide.png");
+            assert_same_score(&backwards, &forwards, pair);
+        }
+        sm_scorer_free(scorer);
+        sm_pair_close(pair);
+    }
+}
+
+/* Two views of pairs have no standard error: no target can be met. */
+static void no_error_meets_no_target(void **state)
+{
+    (void)state;
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    struct sm_pair *pair = open_pair(GOLDEN "/vit");
+    struct sm_recipe recipe = recipe_of(pair, "{\"views\":2,\"target_se\":1000}");
+    assert_ok(sm_scorer_new(&scorer, pair, &err));
+    struct sm_score score = score_with(scorer, &recipe, "wide.png");
+    assert_true(isnan(score.m_se) && score.views_used == 2);
+    sm_scorer_free(scorer);
+    sm_pair_close(pair);
+}
+
+static void the_number_used_is_in_the_document(void **state)
+{
+    (void)state;
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    struct sm_pair *pair = open_pair(GOLDEN "/vit");
+    assert_ok(sm_scorer_new(&scorer, pair, &err));
+    struct sm_recipe recipe = recipe_of(pair, "{\"views\":33,\"target_se\":1000}");
+    for (int sequential = 1; sequential >= 0; sequential--) {
+        struct sm_score score = score_with(scorer, &recipe, "wide.png");
+        json_t *doc = sm_score_json(&score, pair);
+        const json_t *used = json_object_get(doc, "views_used");
+        if (sequential)
+            assert_int_equal(json_integer_value(used), SM_CHUNK_VIEWS_FEW);
+        else
+            assert_null(used);
+        json_decref(doc);
+        recipe.target_se = 0;
+    }
+    sm_scorer_free(scorer);
+    sm_pair_close(pair);
+}
+
 static void bad_images_open_no_task(void **state)
 {
     (void)state;
@@ -129,6 +232,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_has_the_same_bits),
         cmocka_unit_test(units_are_encoders_times_chunks),
+        cmocka_unit_test(a_target_takes_the_views_that_it_needs),
+        cmocka_unit_test(no_error_meets_no_target),
+        cmocka_unit_test(the_number_used_is_in_the_document),
         cmocka_unit_test(bad_images_open_no_task),
     };
     return cmocka_run_group_tests_name("task", tests, NULL, NULL);

@@ -141,6 +141,8 @@ static void help_changes_no_bit(void **state)
             const struct sm_pair *pair = pairs[i % 3];
             struct sm_recipe r = recipe_of(pair, views[i / 3 % 2], (enum sm_compare)(i / 6));
             check_score(mate, pair, &r);
+            r.target_se = 1e-3; /* in rounds */
+            check_score(mate, pair, &r);
         }
         if (count > 0)
             check_until_helped(mate, pairs[0]);
