@@ -2,17 +2,17 @@
  * (4x4) outputs costs 16 (36) products instead of 36 (144). Transforms here, who calls them in
  * simd_wino3x3.h. For kern_*.c of one instruction set only.
  *
- * Toom-Cook over the points 0, ±1, infinity for 2x2 and 0, ±a, ±b, infinity with a = 5/8, b = 3/2
- * for 4x4. For points x_i with M_i = product of (x - x_j), j != i, the three transforms of one
- * dimension are
+ * Toom-Cook over the points 0, +-1, infinity for 2x2 and 0, +-a, +-b, infinity with a = 5/8,
+ * b = 3/2 for 4x4. For points x_i with M_i = product of (x - x_j), j != i, the three transforms of
+ * one dimension are
  *
  *     filter  G    row i: (1, x_i, x_i^2) / M_i(x_i); infinity: the last tap
  *     input   B^T  row i: coefficients of M_i(x); infinity: of the product over all points
  *     output  A^T  row k: x_i^k; infinity: 1 in the last row
  *
  * and two dimensions are one after the other. All constants are exact in float. The usual points 0,
- * ±1, ±2 have twice the rms error of these (2.4e-6 against 1.1e-6 of the output's rms at 256
- * channels, direct sums 0.6e-6): both points' powers stay near 1. */
+ * +-1, +-2 have twice the rms error of these (2.4e-6 against 1.1e-6 of the output's rms at 256
+ * channels, direct sums 0.6e-6): the powers of both stay near 1. */
 #ifndef CORE_NN_SIMD_WINOGRAD_H
 #define CORE_NN_SIMD_WINOGRAD_H
 
