@@ -4,7 +4,7 @@
  *     struct sm_pair *pair;
  *     struct sm_scorer *scorer;
  *     struct sm_score score;
- *     sm_pair_open(&pair, "pairs/fashion-simclr", "blas", &err);
+ *     sm_pair_open(&pair, "pairs/fashion-simclr", "auto", &err);
  *     sm_scorer_new(&scorer, pair, &err);
  *     sm_score_image(&score, scorer, sm_pair_recipe(pair), bytes, n, &err);
  *     printf("m = %g +- %g\n", score.m, score.m_se);

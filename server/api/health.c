@@ -37,9 +37,9 @@ void sm_api_version(struct sm_request *request)
     sm_reply_json(request, 200,
                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "sslmem", SM_VERSION,
                             "method", SM_METHOD, "decoder", sm_image_decoder(), "kernels",
-                            sm_api_of(request)->config->kernels, "blas", sm_blas_version(),
-                            "microhttpd", sm_http_version(), "sqlite", sm_db_version(), "jansson",
-                            jansson_version_str()));
+                            sm_kernels_find(sm_api_of(request)->config->kernels), "blas",
+                            sm_blas_version(), "microhttpd", sm_http_version(), "sqlite",
+                            sm_db_version(), "jansson", jansson_version_str()));
 }
 
 void sm_api_openapi(struct sm_request *request)

@@ -127,7 +127,7 @@ static void release(struct encoding *e)
 int sm_cmd_encode(int argc, char **argv)
 {
     const char *encoder = NULL, *config_path = NULL, *key = NULL, *preset = NULL;
-    const char *input = NULL, *out = NULL, *taps = "tokens", *kernels = "blas";
+    const char *input = NULL, *out = NULL, *taps = "tokens", *kernels = "auto";
     const struct sm_option options[] = {
         {"encoder", "FILE", "checkpoint", &encoder, .required = true},
         {"config", "FILE", "JSON: what tensors do not tell (README, Encoders)", &config_path},
@@ -138,7 +138,7 @@ int sm_cmd_encode(int argc, char **argv)
         {"out", "FILE", "safetensors to write, one [n, rows, dim] per tap", &out, .required = true},
         {"tap", "LIST", "tokens (default), cls, mean, pooled, block.N, stage.N, …; with commas",
          &taps},
-        {"kernels", "NAME", "blas (default) or ref", &kernels},
+        {"kernels", "NAME", "auto (default: the fastest), ref, blas, avx2, avx512", &kernels},
         {0},
     };
     const struct sm_usage usage = {"encode", "", "Runs one encoder on prepared input.",

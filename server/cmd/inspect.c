@@ -81,17 +81,19 @@ static void print_graph(const json_t *graph)
 {
     size_t i;
     json_t *op;
-    printf("\n  %-12s %-28s %-16s %12s %12s %14s\n", "op", "name", "shape", "parameters", "bytes",
-           "multiply-adds");
+    printf("\n  %-12s %-28s %-16s %12s %12s %14s  algorithm\n", "op", "name", "shape", "parameters",
+           "bytes", "multiply-adds");
     json_array_foreach(graph, i, op)
     {
         const char *name = json_string_value(json_object_get(op, "name"));
         printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")), name ? name : "");
         print_shape(json_object_get(op, "shape"));
-        printf(" %12lld %12lld %14lld\n",
+        const char *algorithm = json_string_value(json_object_get(op, "algorithm"));
+        printf(" %12lld %12lld %14lld  %s\n",
                (long long)json_integer_value(json_object_get(op, "parameters")),
                (long long)json_integer_value(json_object_get(op, "bytes")),
-               (long long)json_integer_value(json_object_get(op, "multiply_adds")));
+               (long long)json_integer_value(json_object_get(op, "multiply_adds")),
+               algorithm ? algorithm : "");
     }
 }
 
@@ -103,8 +105,7 @@ static void print_text(const json_t *doc, const struct sm_encoder *encoder)
            json_array_size(json_object_get(doc, "tensors")));
     print_tensors(json_object_get(doc, "tensors"));
     if (!encoder) {
-        printf("\nencoder: none: %s\n",
-               json_string_value(json_object_get(doc, "reason")));
+        printf("\nencoder: none: %s\n", json_string_value(json_object_get(doc, "reason")));
         return;
     }
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
@@ -132,7 +133,7 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     enum sm_code code = sm_ckpt_open(&ckpt, path, err);
     if (code != SM_OK)
         return code;
-    sm_encoder_open(&encoder, ckpt, config, "blas", &reason);
+    sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
     json_t *doc =
         json_pack("{s:s?, s:s, s:s, s:o, s:o}", "file", path, "format", sm_ckpt_format(ckpt),
                   "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt, encoder), "encoder",

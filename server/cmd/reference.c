@@ -45,7 +45,7 @@ int sm_cmd_reference(int argc, char **argv)
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
         {"cohort", "NAME", "what the images are; default external", &cohort},
-        {"kernels", "NAME", "blas (default) or ref", &kernels},
+        {"kernels", "NAME", "auto (default: the fastest), ref, blas, avx2, avx512", &kernels},
         {0},
     };
     const struct sm_usage usage = {
@@ -67,7 +67,7 @@ int sm_cmd_reference(int argc, char **argv)
     while (paths[count])
         count++;
     result = SM_EXIT_OK;
-    if (sm_pair_open(&pair, dir, kernels ? kernels : "blas", &err) != SM_OK ||
+    if (sm_pair_open(&pair, dir, kernels ? kernels : "auto", &err) != SM_OK ||
         measure_all(pair, cohort ? cohort : "external", paths, count, &err) != SM_OK)
         result = sm_fail("reference", &err);
     sm_pair_close(pair);

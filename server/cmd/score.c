@@ -44,7 +44,7 @@ int sm_cmd_score(int argc, char **argv)
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
         {"recipe", "FILE", "JSON, read over the pair's own recipe", &recipe_path},
-        {"kernels", "NAME", "blas (default) or ref", &kernels},
+        {"kernels", "NAME", "auto (default: the fastest), ref, blas, avx2, avx512", &kernels},
         {0},
     };
     const struct sm_usage usage = {

@@ -64,7 +64,12 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     struct sm_pairs *pairs = NULL;
     struct sm_http *http = NULL;
 
-    enum sm_code code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
+    enum sm_code code = SM_OK;
+    if (!sm_kernels_find(config->kernels))
+        code = sm_err_set(err, SM_UNSUPPORTED, "--kernels %s: this processor does not support them",
+                          config->kernels);
+    if (code == SM_OK)
+        code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;
     api.pairs = pairs;
@@ -85,9 +90,9 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                                     .body_bytes_max = config->body_bytes_max};
     if ((code = sm_http_start(&http, &params, err)) != SM_OK)
         goto out;
-    sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
+    sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
            "version", SM_VERSION, "microhttpd", sm_http_version(), "blas", sm_blas_version(),
-           "workers", jobs.workers);
+           "kernels", sm_kernels_find(config->kernels), "workers", jobs.workers);
     printf("listening on http://%s\n", sm_http_address(http));
     fflush(stdout);
     await_stop();

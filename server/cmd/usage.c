@@ -145,7 +145,7 @@ enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const 
                           const char *recipe_path, const char *kernels, struct sm_err *err)
 {
     json_t *node = NULL;
-    enum sm_code code = sm_pair_open(out, dir, kernels ? kernels : "blas", err);
+    enum sm_code code = sm_pair_open(out, dir, kernels ? kernels : "auto", err);
     if (code == SM_OK && recipe_path)
         code = sm_json_read_file(&node, recipe_path, err);
     if (code == SM_OK)

@@ -35,7 +35,7 @@ static void defaults_are_as_documented(void **state)
     assert_string_equal(config.listen, "127.0.0.1:8080");
     assert_string_equal(config.pairs, "pairs");
     assert_string_equal(config.db, "sslmem.db");
-    assert_string_equal(config.kernels, "blas");
+    assert_string_equal(config.kernels, "auto");
     assert_true(config.workers >= 1);
     assert_int_equal(config.http_threads, 2);
     assert_int_equal(config.body_bytes_max, 16777216);
@@ -111,8 +111,8 @@ static void texts_are_checked(void **state)
     assert_int_equal(read_words("--db=", NULL), SM_INVALID);
     assert_int_equal(read_words("--kernels=ref", NULL), SM_OK);
     assert_int_equal(read_words("--kernels=re", NULL), SM_INVALID);
-    assert_string_equal(err.text, "--kernels is re, must be one of ref|blas");
-    assert_int_equal(read_words("--kernels=ref|blas", NULL), SM_INVALID);
+    assert_string_equal(err.text, "--kernels is re, must be one of auto|ref|blas|avx2|avx512");
+    assert_int_equal(read_words("--kernels=auto|ref", NULL), SM_INVALID);
     assert_int_equal(read_words("--listen=[::1]:0", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65535", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65536", NULL), SM_INVALID);
@@ -153,7 +153,7 @@ static void help_names_everything(void **state)
     static const char *const expected[] = {
         "--listen VALUE",
         "default 127.0.0.1:8080; environment SSLMEM_LISTEN",
-        "one of ref|blas",
+        "one of auto|ref|blas|avx2|avx512",
         "default 16777216; 1024 to 1073741824",
         "SSLMEM_BODY_BYTES_MAX",
         "SSLMEM_PAIRS",
