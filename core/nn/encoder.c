@@ -180,7 +180,7 @@ json_t *sm_encoder_json(const struct sm_encoder *encoder)
 
 json_t *sm_encoder_graph(const struct sm_encoder *encoder)
 {
-    return sm_graph_json(&encoder->graph);
+    return sm_graph_json(&encoder->graph, encoder->kern);
 }
 
 enum sm_code sm_workspace_new(struct sm_workspace **out, const struct sm_encoder *encoder,

@@ -315,7 +315,7 @@ void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, cons
     }
 }
 
-json_t *sm_graph_json(const struct sm_graph *graph)
+json_t *sm_graph_json(const struct sm_graph *graph, const struct sm_kern *kern)
 {
     json_t *list = json_array();
     for (int32_t i = 0; list && i < graph->nodes_count; i++) {
@@ -330,6 +330,9 @@ json_t *sm_graph_json(const struct sm_graph *graph)
                       node->name, "shape", shape, "parameters", (json_int_t)node->parameters,
                       "bytes", (json_int_t)(sm_node_elements(node) * sizeof(float)),
                       "multiply_adds", (json_int_t)node->multiply_adds);
+        if (kern->op[node->kernel].algorithm)
+            json_object_set_new(object, "algorithm",
+                                json_string(kern->op[node->kernel].algorithm(g)));
         if (json_array_append_new(list, object) != 0) {
             json_decref(list);
             list = NULL;

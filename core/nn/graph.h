@@ -78,9 +78,9 @@ size_t sm_node_elements(const struct sm_node *node);
 void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
                   const size_t *offsets, float *buffer, void *scratch, const float *x, int32_t n);
 
-/* One object per op: {op, name, shape, parameters, bytes, multiply_adds}; shape is [h, w, c] or
- * [tokens, dim], bytes those of one image's output. Nodes for taps only are left out. New
- * reference, NULL when out of memory. */
-json_t *sm_graph_json(const struct sm_graph *graph);
+/* One object per op: {op, name, shape, parameters, bytes, multiply_adds} and, where `kern` has a
+ * choice, "algorithm"; shape is [h, w, c] or [tokens, dim], bytes those of one image's output.
+ * Nodes for taps only are left out. New reference, NULL when out of memory. */
+json_t *sm_graph_json(const struct sm_graph *graph, const struct sm_kern *kern);
 
 #endif

@@ -1,12 +1,13 @@
 /* Kernels: the arithmetic of one op over a batch of images, in interchangeable rows.
  *
- *     const struct sm_kern *kern = sm_kern_find("blas");
+ *     const struct sm_kern *kern = sm_kern_find("auto");
  *     kern->op[SM_KERNEL_LINEAR].run(&geometry, &args);
  *
  * Activations are NHWC: a map is [image, h, w, c], tokens are [image, h, c] with w = 1. Weights
  * come in the layout named below, bias always exists (zeros where a layer has none). Row "ref" is
  * the specification: plain loops with double accumulators, rounded once. Row "blas" gives the
- * products to OpenBLAS; tests/kern compares them.
+ * products to OpenBLAS and runs everywhere; "avx2" and "avx512" have weights packed at load and run
+ * where the processor can. tests/kern compares them.
  *
  * Threads: kernels touch their arguments only; no allocation, no locks.
  * Limits:  one image's elements and every matrix side fit an int32 (graph.c checks them). */

@@ -81,17 +81,19 @@ static void print_graph(const json_t *graph)
 {
     size_t i;
     json_t *op;
-    printf("\n  %-12s %-28s %-16s %12s %12s %14s\n", "op", "name", "shape", "parameters", "bytes",
-           "multiply-adds");
+    printf("\n  %-12s %-28s %-16s %12s %12s %14s  algorithm\n", "op", "name", "shape", "parameters",
+           "bytes", "multiply-adds");
     json_array_foreach(graph, i, op)
     {
         const char *name = json_string_value(json_object_get(op, "name"));
         printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")), name ? name : "");
         print_shape(json_object_get(op, "shape"));
-        printf(" %12lld %12lld %14lld\n",
+        const char *algorithm = json_string_value(json_object_get(op, "algorithm"));
+        printf(" %12lld %12lld %14lld  %s\n",
                (long long)json_integer_value(json_object_get(op, "parameters")),
                (long long)json_integer_value(json_object_get(op, "bytes")),
-               (long long)json_integer_value(json_object_get(op, "multiply_adds")));
+               (long long)json_integer_value(json_object_get(op, "multiply_adds")),
+               algorithm ? algorithm : "");
     }
 }
 

@@ -65,6 +65,31 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_s():
+    """Seconds that all processors together have worked, and what the hypervisor took away."""
+    fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def ask_timed(program, words):
+    """Asks, and adds what the turn took: "turn_cpu_s" of the program's processor time, and "disturbed", the share of all
+    processors' time that went to other programs."""
+    cpu, busy, start = cpu_s(program.process.pid), busy_s(), time.monotonic()
+    answer = program.ask(*words)
+    own, all_, wall = cpu_s(program.process.pid) - cpu, busy_s() - busy, time.monotonic() - start
+    return {**answer, "turn_cpu_s": own, "disturbed": max(0.0, (all_ - own) / wall / len(os.sched_getaffinity(0)))}
+
+
+def undisturbed(program, words, tries=6, limit=0.05):
+    """Asks until less than `limit` was disturbed, or the tries are over; the least disturbed answer."""
+    answers = []
+    while len(answers) < tries and not (answers and answers[-1]["disturbed"] < limit):
+        time.sleep(len(answers) / 2)
+        answers.append(ask_timed(program, words))
+    return min(answers, key=lambda answer: answer["disturbed"])
+
+
 def machine():
     """What the numbers were measured on."""
     model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
