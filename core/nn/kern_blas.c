@@ -377,7 +377,7 @@ static float sum_squares(const float *x, int32_t count)
 }
 
 /* The centred row is kept in y, so that the variance is that of exactly these numbers. */
-void sm_blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a)
+static void blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;
     for (size_t row = 0; row < rows; row++) {
@@ -469,7 +469,7 @@ void sm_blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
 }
 
 /* silu is within 3.9 u |silu| and 2e-36. */
-void sm_blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
+static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;
     for (size_t row = 0; row < rows; row++) {
@@ -489,10 +489,10 @@ const struct sm_kern sm_kern_blas = {
             [SM_KERNEL_MAXPOOL] = {sm_ref_maxpool, NULL},
             [SM_KERNEL_AVGPOOL] = {sm_blas_avgpool, NULL},
             [SM_KERNEL_LINEAR] = {blas_linear, NULL},
-            [SM_KERNEL_LAYERNORM] = {sm_blas_layernorm, NULL},
+            [SM_KERNEL_LAYERNORM] = {blas_layernorm, NULL},
             [SM_KERNEL_ATTENTION] = {blas_attention, blas_attention_scratch},
             [SM_KERNEL_ROPE] = {sm_blas_rope, NULL},
-            [SM_KERNEL_GATE] = {sm_blas_gate, NULL},
+            [SM_KERNEL_GATE] = {blas_gate, NULL},
             [SM_KERNEL_PREPEND] = {sm_ref_prepend, NULL},
             [SM_KERNEL_MEAN] = {sm_ref_mean, NULL},
             [SM_KERNEL_PICK] = {sm_ref_pick, NULL},

@@ -21,8 +21,6 @@ void sm_ref_mean(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_ref_pick(const struct sm_geometry *g, const struct sm_kernel_args *a);
 
 void sm_blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a);
-void sm_blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a);
 void sm_blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a);
-void sm_blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a);
 
 #endif

@@ -11,7 +11,8 @@
  *              a copy of the image with its border (or from the image, without padding)
  *
  * Order: blocks of rows whose inputs stay in the second-level cache; panels; depth blocks of at
- * most DEPTH; tiles. Rows are split evenly, so that no tile has one row where it could have five.
+ * most SIMD_DEPTH; tiles. (Depth blocks outside the panels made no difference, for 3072 -> 768
+ * either.) Rows are split evenly, so that no tile has one row where it could have five.
  * Each depth block has fresh sums, added to those before it: that halves the rounding error of deep
  * sums and costs one pass over the tile. The depth blocks follow from the geometry alone. */
 #ifndef CORE_NN_SIMD_PRODUCT_H
@@ -36,13 +37,16 @@ struct simd_depth {
     int32_t segments, depth; /* of the product */
     int32_t parts;           /* of a segment; 1: blocks are whole segments */
     int32_t group;           /* segments of a block */
+    int32_t blocks;
 };
 
 SIMD_INLINE struct simd_depth simd_depth_of(int32_t segments, int32_t depth)
 {
     int32_t group = depth < SIMD_DEPTH ? SIMD_DEPTH / depth : 1;
-    return (struct simd_depth){segments, depth, (depth + SIMD_DEPTH - 1) / SIMD_DEPTH,
-                               group < segments ? group : segments};
+    int32_t parts = (depth + SIMD_DEPTH - 1) / SIMD_DEPTH;
+    group = group < segments ? group : segments;
+    return (struct simd_depth){segments, depth, parts, group,
+                               parts > 1 ? segments * parts : (segments + group - 1) / group};
 }
 
 SIMD_INLINE int32_t simd_min(int32_t a, int32_t b)
@@ -73,7 +77,7 @@ static void simd_pack(float *out, const float *weight, size_t depth, int32_t c, 
     }
 }
 
-/* Rows of a block that starts the product: whole tiles, of inputs that fit. */
+/* Rows of a block: whole tiles, of inputs that fit. */
 SIMD_INLINE int32_t simd_block_rows(size_t depth)
 {
     size_t rows = SIMD_BLOCK_FLOATS / depth;
@@ -99,44 +103,39 @@ SIMD_INLINE size_t simd_table_bytes(int32_t segments, size_t depth)
     return tiles * SIMD_ROWS * (size_t)segments * sizeof(float *);
 }
 
-/* One block of rows by one panel. `first` is the block's first row in y. */
+/* Depth block `block` of one block of rows by one panel. `first` is the first row in y. */
 static void simd_panel(const struct sm_geometry *g, const struct sm_kernel_args *a,
                        const float *const *table, const struct simd_depth *d, int32_t panel,
-                       size_t first, int32_t rows)
+                       int32_t block, size_t first, int32_t rows)
 {
+    bool last = block == d->blocks - 1;
     int32_t columns = simd_columns(g->c, panel), tiles = simd_tiles_of(rows);
-    int32_t blocks =
-        d->parts > 1 ? d->segments * d->parts : (d->segments + d->group - 1) / d->group;
-    size_t at = first * (size_t)g->c + (size_t)panel * SIMD_WIDTH;
-    const float *weight = a->weight + (size_t)panel * SIMD_WIDTH * d->segments * d->depth;
+    int32_t segment = block / d->parts * d->group;
+    size_t from = (size_t)panel * SIMD_WIDTH, at = first * (size_t)g->c + from;
     void (*act)(float *, int32_t) =
-        g->activation == SM_ACT_RELU ? NULL : simd_activations[g->activation];
-    for (int32_t block = 0; block < blocks; block++) {
-        bool last = block == blocks - 1;
-        int32_t segment = block / d->parts * d->group;
-        struct simd_tile t = {
-            .segments = simd_min(d->group, d->segments - segment),
-            .first = simd_tile_row(d->depth, block % d->parts, d->parts),
-            .stride = (size_t)g->c,
-            .add = block > 0,
-            .bias = last ? a->bias + (size_t)panel * SIMD_WIDTH : NULL,
-            .floor = last && g->activation == SM_ACT_RELU ? 0 : -INFINITY,
-        };
-        t.depth = simd_tile_row(d->depth, block % d->parts + 1, d->parts) - t.first;
-        t.weight = weight +
-                   simd_round_up((size_t)columns) * ((size_t)segment * d->depth + (size_t)t.first);
-        for (int32_t tile = 0; tile < tiles; tile++) {
-            int32_t row = simd_tile_row(rows, tile, tiles);
-            int32_t next = simd_tile_row(rows, tile + 1, tiles);
-            t.rows = table + ((size_t)tile * d->segments + segment) * SIMD_ROWS;
-            t.y = a->y + at + (size_t)row * g->c;
-            t.residual = last && a->residual ? a->residual + at + (size_t)row * g->c : NULL;
-            t.next_y = t.y + (size_t)(next - row) * g->c;
-            t.next_residual = t.residual ? t.residual + (size_t)(next - row) * g->c : NULL;
-            simd_tile_run(&t, next - row, columns);
-            for (int32_t r = row; last && act && r < next; r++)
-                act(a->y + at + (size_t)r * g->c, columns);
-        }
+        last && g->activation != SM_ACT_RELU ? simd_activations[g->activation] : NULL;
+    struct simd_tile t = {
+        .segments = simd_min(d->group, d->segments - segment),
+        .first = simd_tile_row(d->depth, block % d->parts, d->parts),
+        .stride = (size_t)g->c,
+        .add = block > 0,
+        .bias = last ? a->bias + from : NULL,
+        .floor = last && g->activation == SM_ACT_RELU ? 0 : -INFINITY,
+    };
+    t.depth = simd_tile_row(d->depth, block % d->parts + 1, d->parts) - t.first;
+    t.weight = a->weight + from * d->segments * d->depth +
+               simd_round_up((size_t)columns) * ((size_t)segment * d->depth + (size_t)t.first);
+    for (int32_t tile = 0; tile < tiles; tile++) {
+        int32_t row = simd_tile_row(rows, tile, tiles), next = simd_tile_row(rows, tile + 1, tiles);
+        size_t skip = (size_t)(next - row) * g->c;
+        t.rows = table + ((size_t)tile * d->segments + segment) * SIMD_ROWS;
+        t.y = a->y + at + (size_t)row * g->c;
+        t.residual = last && a->residual ? a->residual + at + (size_t)row * g->c : NULL;
+        t.next_y = next < rows ? t.y + skip : NULL;
+        t.next_residual = t.residual && next < rows ? t.residual + skip : NULL;
+        simd_tile_run(&t, next - row, columns);
+        for (int32_t r = row; act && r < next; r++)
+            act(a->y + at + (size_t)r * g->c, columns);
     }
 }
 
@@ -146,7 +145,8 @@ static void simd_block(const struct sm_geometry *g, const struct sm_kernel_args 
                        int32_t rows)
 {
     for (int32_t panel = 0; panel < simd_panels(g->c); panel++)
-        simd_panel(g, a, table, d, panel, first, rows);
+        for (int32_t block = 0; block < d->blocks; block++)
+            simd_panel(g, a, table, d, panel, block, first, rows);
 }
 
 #endif

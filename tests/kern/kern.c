@@ -643,6 +643,9 @@ static bool check_pools(void)
             conv(1 + side % 4, side, side + 2, side, side, 3, 2, 1, SM_ACT_NONE, false);
         s.kernel = SM_KERNEL_MAXPOOL;
         ok &= check(&s);
+        s.special = true;
+        s.g.c = s.g.c_in = side + 15;
+        ok &= check(&s);
     }
     return ok;
 }
@@ -1155,6 +1158,9 @@ static void bench_all(void)
     bench("grouped 3x3 28x28x128, 32 groups, 10", grouped(10, 28, 28, 32, 4, 4, 3, 1, 1));
     bench("depthwise 7x7 56x56x96, 10", grouped(10, 56, 56, 96, 1, 1, 7, 1, 3));
     bench("depthwise 7x7 7x7x768, 10", grouped(10, 7, 7, 768, 1, 1, 7, 1, 3));
+    struct shape pool = conv(10, 112, 112, 64, 64, 3, 2, 1, SM_ACT_NONE, false);
+    pool.kernel = SM_KERNEL_MAXPOOL;
+    bench("maxpool 3x3 s2 112x112x64, 10", pool);
     bench("rope 197x384, 6 heads, 10", rope(10, 197, 384, 6, 5));
     bench("gate 197x(2*1024), 10", gate);
     bench("layernorm 197x384, 10", rows(SM_KERNEL_LAYERNORM, 10, 197, 384, 384));
