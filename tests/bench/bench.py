@@ -79,6 +79,7 @@ def bench_engine(options, names):
         rows.append((NETWORKS[name]["title"], got["facts"]["kernels"], got["facts"]["multiply_adds"] / 1e9,
                      got[1]["ms_per_view"], got[1]["gflops"], got[1]["of_sgemm"], got[2]["ms_per_view"],
                      got[2]["of_sgemm"], got["scaling"], got[1]["peak_mb"], got[1]["weights_mb"]))
+        print(f"{name} {row}: {got[1]['of_sgemm']:.2f} of sgemm", flush=True)
     table(rows)
     return found
 
@@ -164,6 +165,7 @@ def bench_service(options, names):
     for name in names:
         one, two = (time_service(options, name, workers) for workers in (1, 2))
         found[name] = {1: one, 2: two, "scaling": two["images_per_s"] / one["images_per_s"]}
+        print(f"{name}: {one['images_per_s']:.2f} images/s", flush=True)
         percent = [f"{100 * got[key]:.1f} %" for got in (one, two) for key in ("overhead", "overhead_cpu")]
         rows.append((NETWORKS[name]["title"], one["images_per_s"], *percent[:2], two["images_per_s"], *percent[2:],
                      found[name]["scaling"], one["peak_mb"], two["peak_mb"], one["weights_mb"]))
