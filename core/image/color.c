@@ -2,8 +2,6 @@
  * float and truncates; hue goes through an 8-bit HSV whose conversions mix float and double. Which
  * of the two a value has decides bits, so the types here follow Pillow 9.4 (Blend.c, Convert.c)
  * expression by expression. */
-#include <math.h>
-
 #include "core/image/ops.h"
 
 static size_t pixels_of(const struct sm_image *image)
@@ -26,9 +24,12 @@ static uint8_t blend(int from, int to, float factor)
 
 static void blend_with_level(struct sm_image *image, int level, double factor)
 {
+    uint8_t blended[256];
     size_t count = pixels_of(image) * 3;
+    for (int value = 0; value < 256; value++)
+        blended[value] = blend(level, value, (float)factor);
     for (size_t i = 0; i < count; i++)
-        image->rgb[i] = blend(level, image->rgb[i], (float)factor);
+        image->rgb[i] = blended[image->rgb[i]];
 }
 
 void sm_ops_brightness(struct sm_image *image, double factor)
@@ -85,10 +86,17 @@ static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, 
         h = (float)(2.0 + r - b);
     else
         h = (float)(4.0 + g - r);
-    h = (float)fmod(h / 6.0 + 1.0, 1.0);
+    double turns = h / 6.0 + 1.0; /* in [0, 2): Pillow's fmod(turns, 1) is exactly this */
+    h = (float)(turns >= 1.0 ? turns - 1.0 : turns);
     float s = range / (float)high;
     *hue = (uint8_t)(int)(h * 255.0);
     *saturation = (uint8_t)(int)(s * 255.0);
+}
+
+/* Pillow's round(); the two agree for every hue, saturation and value (all 2^24 were tried). */
+static uint8_t nearest(double value)
+{
+    return (uint8_t)(int)(value + 0.5);
 }
 
 static void from_hsv(uint8_t *p, uint8_t hue, uint8_t saturation, uint8_t value)
@@ -96,15 +104,15 @@ static void from_hsv(uint8_t *p, uint8_t hue, uint8_t saturation, uint8_t value)
     /* Per sixth of the circle: which of value, p, q, t becomes red, green, blue. */
     static const uint8_t order[6][3] = {{0, 3, 1}, {2, 0, 1}, {1, 0, 3},
                                         {1, 2, 0}, {3, 1, 0}, {0, 1, 2}};
-    int sixth = (int)floor((float)hue * 6.0 / 255.0);
+    int sixth = (int)((float)hue * 6.0 / 255.0);
     float rest = (float)((float)hue * 6.0 / 255.0 - (float)sixth);
     float s = (float)((float)saturation / 255.0);
     float v = (float)value;
     const uint8_t level[4] = {
         value,
-        (uint8_t)(int)round(v * (1.0 - s)),
-        (uint8_t)(int)round(v * (1.0 - s * rest)),
-        (uint8_t)(int)round(v * (1.0 - s * (1.0 - rest))),
+        nearest(v * (1.0 - s)),
+        nearest(v * (1.0 - s * rest)),
+        nearest(v * (1.0 - s * (1.0 - rest))),
     };
     for (int c = 0; c < 3; c++)
         p[c] = level[order[sixth % 6][c]];

@@ -55,6 +55,9 @@ enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *p
                                const char *file, struct sm_err *err);
 void sm_reference_release(struct sm_reference *reference);
 
+/* As provenance names them: "avx512/1", row and revision. */
+void sm_pair_kernels(char out[32], const struct sm_pair *pair);
+
 /* {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
 json_t *sm_pair_digests_json(const struct sm_pair *pair);
 

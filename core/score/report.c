@@ -101,11 +101,12 @@ static json_t *reference_json(const struct sm_score *score, const struct sm_pair
 
 static json_t *provenance_json(const struct sm_score *score, const struct sm_pair *pair)
 {
+    char kernels[32];
+    sm_pair_kernels(kernels, pair);
     return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "key", score->key, "pair_digest",
                      score->pair_digest, "recipe_digest", score->recipe_digest, "encoders",
                      sides_json(pair, member_name_json), "decoder", sm_image_decoder(), "kernels",
-                     sm_encoder_info(sm_pair_encoder(pair, 'f', 0))->kernels, "blas",
-                     sm_blas_version(), "library", SM_VERSION);
+                     kernels, "blas", sm_blas_version(), "library", SM_VERSION);
 }
 
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)

@@ -4,6 +4,7 @@
  * a recipe wants another output or another number of images at once. So a thread that only ever
  * runs units of g has none for f. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,13 +84,20 @@ enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct s
     return code;
 }
 
+void sm_pair_kernels(char out[32], const struct sm_pair *pair)
+{
+    snprintf(out, 32, "%.20s/%d", sm_encoder_info(sm_pair_encoder(pair, 'f', 0))->kernels,
+             SM_KERNELS_REVISION);
+}
+
 enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *recipe_digest,
                           const char *image_digest, struct sm_err *err)
 {
-    json_t *doc = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "method", SM_METHOD, "pair", pair->digest, "recipe",
-        recipe_digest, "image", image_digest, "decoder", sm_image_decoder(), "kernels",
-        sm_encoder_info(sm_pair_encoder(pair, 'f', 0))->kernels, "blas", sm_blas_version());
+    char kernels[32];
+    sm_pair_kernels(kernels, pair);
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "method", SM_METHOD, "pair",
+                            pair->digest, "recipe", recipe_digest, "image", image_digest, "decoder",
+                            sm_image_decoder(), "kernels", kernels, "blas", sm_blas_version());
     return sm_json_digest(key, doc, err);
 }
 

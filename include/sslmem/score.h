@@ -33,9 +33,12 @@
 #include "sslmem/encoder.h"
 #include "sslmem/recipe.h"
 
-#define SM_METHOD        "sslmem/1" /* the score's definition; changes whenever a number would */
-#define SM_ENCODERS_MAX  8          /* per side */
-#define SM_REFERENCE_MAX 1000000
+#define SM_METHOD "sslmem/1" /* the score's definition; changes whenever a number would */
+/* Raised when a kernel row's last bits may change: another algorithm for a geometry, another order
+ * of sums. */
+#define SM_KERNELS_REVISION 1
+#define SM_ENCODERS_MAX     8 /* per side */
+#define SM_REFERENCE_MAX    1000000
 
 struct sm_pair;
 struct sm_scorer;
