@@ -34,8 +34,8 @@ CFLAGS_core/nn/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx5
 endif
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lnettle -lzip -lopenblas -lm -lpthread
 
-FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score \
-           server/base server/store server/jobs server/http server/api server/cmd
+FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score core/audit \
+           server/base server/store server/ingest server/jobs server/http server/api server/cmd
 SRC     := $(foreach f,$(FLOORS),$(wildcard $f/*.c))
 OBJ     := $(SRC:%.c=$B/%.o) $B/gen/embed.o
 EMBED   := $(sort $(wildcard migrations/*.sql)) $(wildcard openapi.yaml)
