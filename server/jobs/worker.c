@@ -149,7 +149,7 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
                                           .key = score.key,
                                           .score = document,
                                           .m = score.m,
-                                          .pair_digest = score.pair_digest},
+                                          .image_digest = claim->image_digest},
                       &err);
         if (settled(code))
             code = SM_OK;
