@@ -166,6 +166,32 @@ struct finishing {
     bool from_history, job_finished, plain;
 };
 
+/* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1. */
+static enum sm_code check_lease(int *cohort, struct sm_db *db, const struct sm_finish *in,
+                                struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT COALESCE(cohort, -1) FROM item WHERE job_id = $job AND idx = $idx "
+                    "AND state = 'running' AND lease_owner = $owner",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", in->job_id);
+    sm_stmt_int(q, "$idx", in->index);
+    sm_stmt_text(q, "$owner", in->owner);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not leased to %s any more",
+                          in->index, in->job_id, in->owner);
+    if (code == SM_OK)
+        *cohort = (int)sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    return code;
+}
+
 static enum sm_code find_shape(int64_t *id, bool *found, struct sm_db *db,
                                const struct finishing *f, struct sm_err *err)
 {
@@ -249,19 +275,17 @@ static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_
     return code;
 }
 
-/* running -> succeeded or failed, when the lease still is the owner's; its cohort or -1. */
-static enum sm_code finish_item(int *cohort, struct sm_db *db, const struct finishing *f,
-                                struct sm_err *err)
+/* running -> succeeded or failed. */
+static enum sm_code finish_item(struct sm_db *db, const struct finishing *f, struct sm_err *err)
 {
     const struct sm_finish *in = f->in;
-    bool failed = in->error_code != SM_OK, row;
+    bool failed = in->error_code != SM_OK;
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
         &q, db,
         "UPDATE item SET state = $to, score_id = $score, from_history = $history, "
         "error_code = $code, error_detail = $detail, lease_owner = NULL, lease_until_ms = NULL "
-        "WHERE job_id = $job AND idx = $idx AND state = 'running' AND lease_owner = $owner "
-        "RETURNING COALESCE(cohort, -1)",
+        "WHERE job_id = $job AND idx = $idx",
         err);
     if (code != SM_OK)
         return code;
@@ -272,15 +296,7 @@ static enum sm_code finish_item(int *cohort, struct sm_db *db, const struct fini
     sm_stmt_text(q, "$detail", failed ? in->error_text : NULL);
     sm_stmt_hex(q, "$job", in->job_id);
     sm_stmt_int(q, "$idx", in->index);
-    sm_stmt_text(q, "$owner", in->owner);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not leased to %s any more",
-                          in->index, in->job_id, in->owner);
-    if (code == SM_OK)
-        *cohort = (int)sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
-    return code;
+    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code insert_thumbnail(struct sm_db *db, const struct sm_finish *in,
@@ -297,29 +313,33 @@ static enum sm_code insert_thumbnail(struct sm_db *db, const struct sm_finish *i
     return sm_stmt_run(q, NULL, err);
 }
 
+/* The score of the item: the one it comes with, or that of its key. */
+static enum sm_code settle_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
+{
+    bool inserted = false;
+    enum sm_code code = f->in->score ? insert_score(&inserted, db, f, err) : SM_OK;
+    f->from_history = !inserted;
+    return code == SM_OK ? find_score(f, db, err) : code;
+}
+
 static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct finishing *f = (struct finishing *)write;
     const struct sm_finish *in = f->in;
-    struct sm_item_end end = {.job_id = in->job_id, .to = SM_STATE_FAILED};
+    bool failed = in->error_code != SM_OK;
+    struct sm_item_end end = {.job_id = in->job_id,
+                              .to = failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED,
+                              .error_code = sm_code_name(in->error_code)};
     struct sm_job_row job;
-    enum sm_code code = SM_OK;
-    if (in->error_code == SM_OK) {
-        bool inserted = false;
-        if (in->score)
-            code = insert_score(&inserted, db, f, err);
-        if (code == SM_OK)
-            code = find_score(f, db, err);
-        f->from_history = !inserted;
-        end.to = SM_STATE_SUCCEEDED;
-    }
+    enum sm_code code = check_lease(&end.cohort, db, in, err);
+    if (code == SM_OK && !failed)
+        code = settle_score(f, db, err);
     if (code == SM_OK)
-        code = finish_item(&end.cohort, db, f, err);
+        code = finish_item(db, f, err);
     if (code == SM_OK && in->thumbnail)
         code = insert_thumbnail(db, in, err);
     if (code == SM_OK)
         code = sm_store_drop_image(db, in->job_id, in->index, err);
-    end.error_code = sm_code_name(in->error_code);
     if (code == SM_OK)
         code = sm_store_end_item(&job, &f->job_finished, db, &end, err);
     f->plain = code == SM_OK && !job.audit;

@@ -86,9 +86,8 @@ static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int fir
     memset(job.recipe_digest, 'a', 64);
     for (int i = 0; i < count; i++) {
         int length = snprintf(bytes[i], sizeof bytes[i], "image %d", first + i);
-        items[i] = (struct sm_item_in){.name = i ? "" : "first.png",
-                                       .bytes = bytes[i],
-                                       .bytes_count = (size_t)length};
+        items[i] = (struct sm_item_in){
+            .name = i ? "" : "first.png", .bytes = bytes[i], .bytes_count = (size_t)length};
         digest_of(items[i].image_digest, first + i);
     }
     json_t *recipe = json_pack("{s:i}", "views", 10);

@@ -115,8 +115,7 @@ static void a_refused_admission_leaves_nothing(void **state)
     char id[SM_ID_BYTES];
     struct outcome outcome;
     assert_code(SM_OK, admit(id, "alpha", 1, 1));
-    struct sm_item_in item = {
-        .name = "", .bytes = "x", .bytes_count = 1};
+    struct sm_item_in item = {.name = "", .bytes = "x", .bytes_count = 1};
     struct sm_job_in job = {.pair = "alpha", .items = &item, .items_count = 1};
     memcpy(job.id, id, sizeof id); /* taken */
     json_t *recipe = json_object();

@@ -233,7 +233,7 @@ static void jobs_follow_their_items(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t items[SM_STATES_COUNT] = {cases[i].queued, cases[i].running, cases[i].succeeded,
-                                      cases[i].failed, cases[i].cancelled};
+                                          cases[i].failed, cases[i].cancelled};
         assert_int_equal(sm_state_of_job(SM_STATE_RUNNING, items), cases[i].expected);
     }
     assert_true(sm_state_may(SM_STATE_RUNNING, SM_STATE_QUEUED));
