@@ -678,7 +678,7 @@ static uint32_t draw(uint32_t *state, uint32_t below)
 static void counts_follow_any_course(void **state)
 {
     (void)state;
-    enum { AUDITS = 3, STEPS = 600, CLAIMS = 6 };
+    enum { AUDITS = 12, STEPS = 1000, CLAIMS = 6 };
     char ids[AUDITS][SM_ID_BYTES], plain[SM_ID_BYTES], name[32], score_id[SM_ID_BYTES];
     struct sm_claim claims[CLAIMS] = {0};
     bool finished;
@@ -714,7 +714,7 @@ static void counts_follow_any_course(void **state)
             sm_claim_release(claim);
             break;
         case 7:
-            move(id, (enum sm_audit_move)draw(&seed, draw(&seed, 8) == 0 ? 4 : 3));
+            move(id, (enum sm_audit_move)draw(&seed, draw(&seed, 16) == 0 ? 4 : 3));
             break;
         default:
             if (draw(&seed, 10) == 0) {
