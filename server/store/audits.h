@@ -21,7 +21,8 @@ struct sm_audit_in {
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
-    const json_t *spec; /* sm_audit_spec_json */
+    const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
+    const json_t *spec;          /* sm_audit_spec_json */
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
