@@ -95,6 +95,9 @@ const void *sm_stmt_get_blob(const struct sm_stmt *stmt, int column, size_t *byt
 void sm_stmt_get_digest(char out[65], const struct sm_stmt *stmt, int column);
 void sm_stmt_get_id(char out[37], const struct sm_stmt *stmt, int column);
 
+/* Text of the i-th statement kept prepared; NULL: none there. For tests, which ask for its plan. */
+const char *sm_db_statement(const struct sm_db *db, int i);
+
 /* Version of the library in use, e.g. "3.40.1". */
 const char *sm_db_version(void);
 

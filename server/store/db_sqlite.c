@@ -404,6 +404,11 @@ void sm_stmt_get_id(char out[37], const struct sm_stmt *stmt, int column)
         out[0] = '\0';
 }
 
+const char *sm_db_statement(const struct sm_db *db, int i)
+{
+    return db->statements[i].stmt ? sqlite3_sql(db->statements[i].stmt) : NULL;
+}
+
 const char *sm_db_version(void)
 {
     return sqlite3_libversion();

@@ -207,7 +207,8 @@ static enum sm_code find_shape(int64_t *id, bool *found, struct sm_db *db,
     return code;
 }
 
-/* The row of the document's shape, made when it is new. */
+/* The row of the document's shape, made when it is new. Its id is asked for afterwards: RETURNING
+ * would make SQLite look through the scores for rows that refer to the new one. */
 static enum sm_code put_shape(int64_t *id, struct sm_db *db, const struct finishing *f,
                               struct sm_err *err)
 {
@@ -216,17 +217,13 @@ static enum sm_code put_shape(int64_t *id, struct sm_db *db, const struct finish
     enum sm_code code = find_shape(id, &found, db, f, err);
     if (code != SM_OK || found)
         return code;
-    code = sm_db_query(
-        &q, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body) RETURNING id", err);
+    code = sm_db_query(&q, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body)", err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$digest", f->shape_digest);
     sm_stmt_text(q, "$body", f->document.shape);
-    code = sm_stmt_step(q, &found, err);
-    if (code == SM_OK)
-        *id = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
-    return code;
+    code = sm_stmt_run(q, NULL, err);
+    return code == SM_OK ? find_shape(id, &found, db, f, err) : code;
 }
 
 static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct finishing *f,
