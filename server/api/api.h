@@ -1,23 +1,42 @@
 /* The service's operations over HTTP: what handlers share, and the route table.
  *
- *     struct sm_api api = {…};
+ *     struct sm_api api = {.config = …, .pairs = …, .store = …, .jobs = …};
+ *     sm_api_start(&api, &err);
  *     sm_http_start(&http, &(struct sm_http_params){.context = &api, …}, &err);
+ *     …
+ *     sm_http_stop(http);
+ *     sm_api_stop(&api);
  *
- * Owner:   everything is borrowed and must outlive the HTTP daemon.
- * Threads: handlers run on HTTP threads; they read rows and hash uploads, and never compute. */
+ * Owner:   what is set before the start is borrowed and must outlive the stop.
+ * Threads: handlers run on HTTP threads; they read rows and hash uploads, and never compute. What
+ *          takes longer is a call of one of the crews (call.h). */
 #ifndef SERVER_API_API_H
 #define SERVER_API_API_H
 
+#include "server/api/call.h"
 #include "server/base/config.h"
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
+
+#define SM_API_STREAMS_MAX 64 /* event streams at once */
+
+struct sm_evaluated;
 
 struct sm_api {
     const struct sm_config *config;
     const struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
+
+    char spool[1024]; /* folder of the database: for files without a name */
+    struct sm_crew *uploads, *writes, *reports;
+    struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
+    atomic_int streams_count;
 };
+
+enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
+/* After the HTTP daemon has stopped; also after a start that failed. */
+void sm_api_stop(struct sm_api *api);
 
 extern const struct sm_route sm_api_routes[];
 

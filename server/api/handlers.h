@@ -4,16 +4,45 @@
 
 #include "server/api/api.h"
 #include "server/http/reply.h"
+#include "server/store/audits.h"
 
-sm_handler sm_api_post_scores_admit, sm_api_post_scores;                /* post_scores.c */
-sm_handler sm_api_list_scores, sm_api_get_score;                        /* scores.c */
-sm_handler sm_api_get_job;                                              /* jobs.c */
-sm_handler sm_api_list_pairs, sm_api_get_pair;                          /* pairs.c */
+sm_handler sm_api_post_scores_admit, sm_api_post_scores; /* post_scores.c */
+sm_handler sm_api_list_scores, sm_api_get_score;         /* scores.c */
+sm_handler sm_api_get_job;                               /* jobs.c */
+sm_handler sm_api_list_pairs, sm_api_get_pair;           /* pairs.c */
+sm_handler sm_api_post_audit, sm_api_list_audits, sm_api_get_audit, sm_api_delete_audit,
+    sm_api_start_audit, sm_api_pause_audit, sm_api_resume_audit, sm_api_cancel_audit; /* audits.c */
+sm_handler sm_api_list_items;                                                         /* items.c */
+sm_handler sm_api_post_images_admit, sm_api_post_images, sm_api_post_manifest_admit,
+    sm_api_post_manifest;       /* post_images.c */
+sm_handler sm_api_audit_events; /* events.c */
+sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html,
+    sm_api_get_selection;                                               /* reports.c */
+sm_handler sm_api_get_comparison;                                       /* comparisons.c */
 sm_handler sm_api_livez, sm_api_readyz, sm_api_version, sm_api_openapi; /* health.c */
 
 static inline struct sm_api *sm_api_of(const struct sm_request *request)
 {
     return request->context;
 }
+
+/* A pair that is ready; NULL after a reply. */
+const struct sm_pair *sm_api_pair(struct sm_request *request, const char *name);
+
+/* The document of the audit at the placeholder, a new reference; NULL after a reply. */
+json_t *sm_api_audit(struct sm_request *request);
+bool sm_api_audit_ended(const json_t *audit);
+/* Replies with the audit's document and its ETag. Takes the reference. */
+void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit);
+/* A failure of the store about an audit. */
+void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err *err);
+
+/* The body as a JSON object of a few levels; NULL after a reply. */
+json_t *sm_api_read_object(struct sm_request *request);
+
+/* Query parameters: absent ones leave *out alone; false after a reply. */
+bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name);
+bool sm_api_query_int(int64_t *out, struct sm_request *request, const char *name, int64_t min,
+                      int64_t max);
 
 #endif

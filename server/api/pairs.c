@@ -1,6 +1,23 @@
 /* GET /v1/pairs, /v1/pairs/{name}: what is loaded, and why the rest is not. */
 #include "server/api/handlers.h"
 
+const struct sm_pair *sm_api_pair(struct sm_request *request, const char *name)
+{
+    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
+    int index = sm_pairs_find(pairs, name);
+    const char *reason = NULL;
+
+    if (index < 0) {
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%.64s'", name);
+        return NULL;
+    }
+    const struct sm_pair *pair = sm_pairs_at(pairs, index, &reason);
+    if (pair == NULL)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_FAILED, "pair '%s': %s", name,
+                         reason == NULL ? "failed" : reason);
+    return pair;
+}
+
 void sm_api_list_pairs(struct sm_request *request)
 {
     const struct sm_pairs *pairs = sm_api_of(request)->pairs;

@@ -45,23 +45,12 @@ static void reply_queue_full(struct sm_request *request, const struct sm_err *er
 /* The pair that the request names; NULL after a reply. */
 static const struct sm_pair *find_pair(struct sm_request *request)
 {
-    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
-    const char *name = sm_request_query(request, "pair"), *reason = NULL;
+    const char *name = sm_request_query(request, "pair");
 
-    if (name == NULL || name[0] == '\0') {
-        sm_reply_problem(request, SM_PROBLEM_PAIR_MISSING, "say which pair: ?pair=NAME");
-        return NULL;
-    }
-    int index = sm_pairs_find(pairs, name);
-    if (index < 0) {
-        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%.64s'", name);
-        return NULL;
-    }
-    const struct sm_pair *pair = sm_pairs_at(pairs, index, &reason);
-    if (pair == NULL)
-        sm_reply_problem(request, SM_PROBLEM_PAIR_FAILED, "pair '%s': %s", name,
-                         reason == NULL ? "failed" : reason);
-    return pair;
+    if (name != NULL && name[0] != '\0')
+        return sm_api_pair(request, name);
+    sm_reply_problem(request, SM_PROBLEM_PAIR_MISSING, "say which pair: ?pair=NAME");
+    return NULL;
 }
 
 void sm_api_post_scores_admit(struct sm_request *request)

@@ -5,6 +5,7 @@
  * own contradiction. */
 #include "server/api/upload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,6 @@ static bool add_image(struct sm_upload *upload, struct sm_request *request, cons
     }
     struct sm_item_in *item = &upload->items[upload->items_count++];
     item->name = name;
-    item->media_type = type == NULL ? "application/octet-stream" : type;
     item->bytes = bytes;
     item->bytes_count = bytes_count;
     sm_sha256_hex(item->image_digest, bytes, bytes_count);
@@ -88,8 +88,8 @@ static void make_utf8(char *text)
     json_decref(node);
 }
 
-static bool split_parts(struct sm_upload *upload, int *parts_count, struct sm_request *request,
-                        int64_t images_max)
+bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
+                     struct sm_request *request, const char *allowed)
 {
     char boundary[SM_BOUNDARY_BYTES];
     struct sm_err err = {0};
@@ -101,13 +101,11 @@ static bool split_parts(struct sm_upload *upload, int *parts_count, struct sm_re
                          SM_BOUNDARY_BYTES - 1);
         return false;
     }
-    enum sm_code code =
-        sm_multipart_split(upload->parts, parts_count, (int)images_max + 1, request->body.bytes,
-                           request->body.bytes_count, boundary, &err);
+    enum sm_code code = sm_multipart_split(parts, parts_count, parts_max, request->body.bytes,
+                                           request->body.bytes_count, boundary, &err);
     if (code == SM_LIMIT)
-        sm_reply_problem(request, SM_PROBLEM_IMAGES_LIMIT,
-                         "%s; the limit is %lld images and one recipe", err.text,
-                         (long long)images_max);
+        sm_reply_problem(request, SM_PROBLEM_IMAGES_LIMIT, "%s; the limit is %s", err.text,
+                         allowed);
     else if (code != SM_OK)
         sm_reply_problem(request, SM_PROBLEM_MULTIPART_INVALID, "%s", err.text);
     return code == SM_OK;
@@ -141,8 +139,10 @@ static bool read_multipart(struct sm_upload *upload, struct sm_request *request,
 {
     int parts_count;
     bool has_recipe = false;
+    char allowed[64];
 
-    if (!split_parts(upload, &parts_count, request, images_max))
+    snprintf(allowed, sizeof allowed, "%lld images and one recipe", (long long)images_max);
+    if (!sm_upload_split(upload->parts, &parts_count, (int)images_max + 1, request, allowed))
         return false;
     for (int i = 0; i < parts_count; i++)
         if (!take_part(upload, &has_recipe, &upload->parts[i], request, pair, images_max))

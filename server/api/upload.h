@@ -25,4 +25,8 @@ bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const str
                     int64_t images_max);
 void sm_upload_release(struct sm_upload *upload);
 
+/* The parts of a multipart body, which they borrow; `allowed` says what there may be of them. */
+bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
+                     struct sm_request *request, const char *allowed);
+
 #endif

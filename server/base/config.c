@@ -14,7 +14,7 @@
 
 enum option_type {
     OPTION_INT,     /* int64_t within [min, max] */
-    OPTION_TEXT,    /* char[max], not empty */
+    OPTION_TEXT,    /* char[max], not empty unless the fallback is */
     OPTION_CHOICE,  /* char[max], one of the words of `choices` */
     OPTION_ADDRESS, /* char[max], address:port */
 };
@@ -57,6 +57,12 @@ static const struct option options[] = {
      "connections at once"},
     {"idle-timeout-s", OPTION_INT, FIELD(idle_timeout_s), "30", 1, 86400, NULL,
      "seconds after which a silent connection is closed"},
+    {"data-root", OPTION_TEXT, TEXT(data_root), .fallback = "",
+     .help = "folder whose files manifests of audits may name; none: manifests are refused"},
+    {"archive-bytes-max", OPTION_INT, FIELD(archive_bytes_max), "1073741824", 1024,
+     INT64_C(1) << 40, NULL, "longest archive or manifest of an audit"},
+    {"audit-images-max", OPTION_INT, FIELD(audit_images_max), "1000000", 1, 10000000, NULL,
+     "images in an audit"},
 };
 enum { OPTIONS_COUNT = sizeof options / sizeof *options };
 
@@ -118,7 +124,7 @@ static enum sm_code set_option(struct sm_config *config, const struct option *op
         return SM_OK;
     }
     size_t length = strlen(text);
-    if (length == 0)
+    if (length == 0 && option->fallback[0] != '\0')
         return sm_err_set(err, SM_INVALID, "%s is empty", source);
     if (length >= (size_t)option->max)
         return sm_err_set(err, SM_INVALID, "%s has %zu bytes, at most %" PRId64, source, length,
@@ -251,7 +257,7 @@ void sm_config_help(FILE *out)
         char variable[NAME_MAX_BYTES + 8];
         variable_name(variable, option);
         fprintf(out, "  --%s VALUE\n      %s\n      default %s", option->name, option->help,
-                option->fallback);
+                option->fallback[0] == '\0' ? "none" : option->fallback);
         if (option->type == OPTION_INT)
             fprintf(out, "; %" PRId64 " to %" PRId64, option->min, option->max);
         if (option->choices)

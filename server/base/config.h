@@ -12,19 +12,22 @@
 #include "sslmem/err.h"
 
 struct sm_config {
-    char listen[64];         /* --listen           address:port; port 0 picks one and prints it */
-    char pairs[1024];        /* --pairs            folder of pair folders */
-    char db[1024];           /* --db               SQLite file */
-    char kernels[16];        /* --kernels          a choice, "auto" too */
-    int64_t workers;         /* --workers          as given, or one per core */
-    int64_t http_threads;    /* --http-threads */
-    int64_t body_bytes_max;  /* --body-bytes-max */
-    int64_t images_max;      /* --images-max        per request */
-    int64_t queue_max;       /* --queue-max         items queued or running */
-    int64_t wait_default_ms; /* --wait-default-ms   without Prefer: wait */
-    int64_t wait_max_ms;     /* --wait-max-ms */
-    int64_t connections_max; /* --connections-max */
-    int64_t idle_timeout_s;  /* --idle-timeout-s */
+    char listen[64];           /* --listen           address:port; port 0 picks one and prints it */
+    char pairs[1024];          /* --pairs            folder of pair folders */
+    char db[1024];             /* --db               SQLite file */
+    char kernels[16];          /* --kernels          a choice, "auto" too */
+    int64_t workers;           /* --workers          as given, or one per core */
+    int64_t http_threads;      /* --http-threads */
+    int64_t body_bytes_max;    /* --body-bytes-max */
+    int64_t images_max;        /* --images-max        per request */
+    int64_t queue_max;         /* --queue-max         items queued or running */
+    int64_t wait_default_ms;   /* --wait-default-ms   without Prefer: wait */
+    int64_t wait_max_ms;       /* --wait-max-ms */
+    int64_t connections_max;   /* --connections-max */
+    int64_t idle_timeout_s;    /* --idle-timeout-s */
+    char data_root[1024];      /* --data-root         folder of manifests' files, "": none */
+    int64_t archive_bytes_max; /* --archive-bytes-max */
+    int64_t audit_images_max;  /* --audit-images-max  in one audit */
 };
 
 /* Fills defaults, then the environment, then argv (options only; "--name value" or "--name=value").

@@ -82,13 +82,17 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
+    if ((code = sm_api_start(&api, err)) != SM_OK)
+        goto out;
     struct sm_http_params params = {.listen = config->listen,
                                     .routes = sm_api_routes,
                                     .context = &api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,
                                     .idle_timeout_s = (int)config->idle_timeout_s,
-                                    .body_bytes_max = config->body_bytes_max};
+                                    .body_bytes_max = config->body_bytes_max,
+                                    .spool_bytes_max = config->archive_bytes_max,
+                                    .spool = api.spool};
     if ((code = sm_http_start(&http, &params, err)) != SM_OK)
         goto out;
     sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
@@ -100,6 +104,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 
 out:
     sm_http_stop(http);
+    sm_api_stop(&api);
     if (api.jobs != NULL)
         sm_jobs_stop(api.jobs);
     if (api.store != NULL)

@@ -32,7 +32,7 @@ struct sm_http {
     char address[SM_ADDRESS_BYTES];
     struct MHD_Daemon *daemon;
     struct sm_park park;
-    struct sm_body_budget budget;
+    struct sm_body_budget budget, spool_budget;
     atomic_int active;
 };
 
@@ -73,14 +73,21 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
+static bool spools(const struct sm_request *r)
+{
+    return sm_word_in(r->route->spools, r->media_type, strlen(r->media_type));
+}
+
 /* What the headers say about the body against what the route takes. */
 static void check_body(struct sm_request *r, int64_t *length)
 {
     const char *declared = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     bool chunked = sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
-    int64_t limit = r->http->params.body_bytes_max;
+    const struct sm_http_params *params = &r->http->params;
 
     *length = 0;
+    sm_media_type(r->media_type, sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
+    int64_t limit = spools(r) ? params->spool_bytes_max : params->body_bytes_max;
     bool known = declared != NULL && sm_digits(length, declared) && !chunked;
     if (r->route->accepts == NULL) {
         if (chunked || (declared != NULL && (!known || *length > 0)))
@@ -99,7 +106,6 @@ static void check_body(struct sm_request *r, int64_t *length)
                          (long long)limit);
         return;
     }
-    sm_media_type(r->media_type, sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
     if (!sm_word_in(r->route->accepts, r->media_type, strlen(r->media_type))) {
         sm_reply_problem(r, SM_PROBLEM_MEDIA_TYPE_UNSUPPORTED,
                          "Content-Type '%s' is not one of: %s", r->media_type, r->route->accepts);
@@ -136,6 +142,28 @@ static bool replied(const struct sm_request *r)
     return r->status != 0;
 }
 
+static void reserve_file(struct sm_request *r, int64_t length)
+{
+    struct sm_http *http = r->http;
+    struct sm_err err;
+
+    switch (
+        sm_body_spool(&r->body, &http->spool_budget, http->params.spool, (size_t)length, &err)) {
+    case SM_OK:
+        return;
+    case SM_BUSY:
+        sm_reply_problem(r, SM_PROBLEM_BUSY, "%s", err.text);
+        break;
+    case SM_LIMIT:
+        sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
+        break;
+    default:
+        sm_reply_failure(r, &err);
+        return;
+    }
+    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+}
+
 /* Decides on the headers: sets a reply, or leaves the request ready for its body. */
 static void admit(struct sm_request *r, const char *path)
 {
@@ -153,7 +181,9 @@ static void admit(struct sm_request *r, const char *path)
         check_body(r, &length);
     if (!replied(r) && r->route->admit != NULL)
         r->route->admit(r);
-    if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {
+    if (!replied(r) && spools(r))
+        reserve_file(r, length);
+    else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {
         sm_reply_problem(r, SM_PROBLEM_BUSY, "no room for a body of %lld bytes now",
                          (long long)length);
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
@@ -232,6 +262,13 @@ static enum MHD_Result run(struct sm_request *r)
     return MHD_YES;
 }
 
+/* A body must come at SM_HTTP_BODY_RATE at least, however long it is. */
+static int64_t body_deadline_ms(const struct sm_request *r)
+{
+    return r->started_ms + SM_HTTP_BODY_DEADLINE_MS +
+           (int64_t)r->body.capacity / (SM_HTTP_BODY_RATE / 1000);
+}
+
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *upload_data,
                                  size_t *upload_data_size, void **closure)
@@ -243,7 +280,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
         return begin(cls, connection, url, method, closure);
     if (*upload_data_size == 0)
         return replied(r) ? send_reply(r) : run(r);
-    if (sm_clock_monotonic_ms() - r->started_ms > SM_HTTP_BODY_DEADLINE_MS ||
+    if (sm_clock_monotonic_ms() > body_deadline_ms(r) ||
         !sm_body_append(&r->body, upload_data, *upload_data_size))
         return MHD_NO;
     *upload_data_size = 0;
@@ -269,7 +306,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
            (json_int_t)(sm_clock_monotonic_ms() - r->started_ms));
     if (r->response != NULL)
         MHD_destroy_response(r->response);
-    sm_body_release(&r->body, &http->budget);
+    sm_body_release(&r->body, r->body.spooled ? &http->spool_budget : &http->budget);
     free(r);
     atomic_fetch_sub(&http->active, 1);
 }
@@ -326,6 +363,7 @@ enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *pa
         return sm_err_set(err, SM_NOMEM, "no memory for the HTTP daemon");
     http->params = *params;
     http->budget.max = params->body_bytes_max * SM_HTTP_BODIES_MAX;
+    http->spool_budget.max = params->spool_bytes_max * SM_HTTP_SPOOLS_MAX;
     enum sm_code code = sm_listen(&fd, http->address, params->listen, err);
     if (code != SM_OK)
         goto out_free;

@@ -14,9 +14,11 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 
-#define SM_HTTP_BODY_DEADLINE_MS 120000 /* from the headers to the end of the body */
-#define SM_HTTP_BODIES_MAX       16     /* bodies of the largest size held at once */
-#define SM_HTTP_DRAIN_MS         5000   /* for requests that are under way when the daemon stops */
+#define SM_HTTP_BODY_DEADLINE_MS 120000 /* from the headers to the end of the body, and on top … */
+#define SM_HTTP_BODY_RATE        (1 << 20) /* … its length at so many bytes per second */
+#define SM_HTTP_BODIES_MAX       16        /* bodies of the largest size held at once */
+#define SM_HTTP_SPOOLS_MAX       4         /* the same of spooled bodies */
+#define SM_HTTP_DRAIN_MS         5000 /* for requests that are under way when the daemon stops */
 
 struct sm_http_params {
     const char *listen; /* "address:port" */
@@ -26,6 +28,8 @@ struct sm_http_params {
     int connections_max;
     int idle_timeout_s;
     int64_t body_bytes_max;
+    int64_t spool_bytes_max; /* of a body that its route spools */
+    const char *spool;       /* folder of such bodies */
 };
 
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,

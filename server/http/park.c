@@ -175,6 +175,11 @@ bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms)
     return overdue;
 }
 
+bool sm_request_draining(const struct sm_request *request)
+{
+    return sm_park_draining(request->park);
+}
+
 bool sm_request_ending(const struct sm_request *request)
 {
     return sm_request_overdue(request, SM_NO_DEADLINE);

@@ -9,12 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/sha256.h"
 #include "server/base/log.h"
+#include "server/http/park.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
+
+#define STREAM_BLOCK_BYTES 16384
 
 static const struct {
     unsigned status;
@@ -61,6 +66,44 @@ void sm_reply_static(struct sm_request *request, unsigned status, const char *me
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
+}
+
+void sm_reply_file(struct sm_request *request, unsigned status, const char *media_type, int fd)
+{
+    struct stat file;
+    struct MHD_Response *response = NULL;
+
+    if (fstat(fd, &file) == 0)
+        response = MHD_create_response_from_fd64((uint64_t)file.st_size, fd);
+    if (response == NULL)
+        close(fd);
+    set_response(request, status, media_type, response);
+}
+
+/* libmicrohttpd would call again and again while there is nothing to send, so the connection is
+ * suspended meanwhile, like that of a request that waits. */
+static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max)
+{
+    struct sm_request *request = arg;
+
+    (void)at;
+    do {
+        sm_park_begin(request);
+        int64_t n = request->stream(request, bytes, bytes_max);
+        if (n == SM_STREAM_END)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (n > 0)
+            return (ssize_t)n;
+    } while (!sm_park_enter(request));
+    return 0;
+}
+
+void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stream *stream)
+{
+    request->stream = stream;
+    set_response(request, 200, media_type,
+                 MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
+                                                   read_stream, request, NULL));
 }
 
 void sm_reply_empty(struct sm_request *request, unsigned status)

@@ -33,10 +33,9 @@ struct sm_prefer sm_request_prefer(const struct sm_request *request)
     return prefer;
 }
 
-/* name=value with everything but RFC 3986's unreserved characters encoded. */
-static void put_pair(FILE *out, char separator, const char *name, const char *value)
+/* Everything but RFC 3986's unreserved characters encoded. */
+static void put_encoded(FILE *out, const char *value)
 {
-    fprintf(out, "%c%s=", separator, name);
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
         if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
@@ -45,6 +44,20 @@ static void put_pair(FILE *out, char separator, const char *name, const char *va
         else
             fprintf(out, "%%%02X", c);
     }
+}
+
+/* The route's path with what stood at its placeholder. */
+static void put_path(FILE *out, const struct sm_request *request)
+{
+    const char *path = request->route->path, *open = strchr(path, '{');
+
+    if (open == NULL) {
+        fputs(path, out);
+        return;
+    }
+    fprintf(out, "%.*s", (int)(open - path), path);
+    put_encoded(out, request->capture);
+    fputs(strchr(open, '}') + 1, out);
 }
 
 char *sm_request_link(const struct sm_request *request, const char *name, const char *value)
@@ -56,7 +69,7 @@ char *sm_request_link(const struct sm_request *request, const char *name, const 
 
     if (out == NULL)
         return NULL;
-    fputs(request->route->path, out);
+    put_path(out, request);
     for (const char *p = request->route->query; p != NULL && *p != '\0'; p += strspn(p, " ")) {
         char parameter[32];
         size_t n = strcspn(p, " ");
@@ -66,7 +79,8 @@ char *sm_request_link(const struct sm_request *request, const char *name, const 
             strcmp(parameter, name) == 0 ? value : sm_request_query(request, parameter);
         if (now == NULL)
             continue;
-        put_pair(out, separator, parameter, now);
+        fprintf(out, "%c%s=", separator, parameter);
+        put_encoded(out, now);
         separator = '&';
     }
     bool whole = ferror(out) == 0;

@@ -22,10 +22,18 @@ struct MHD_Response;
 struct sm_http;
 struct sm_park;
 
+/* Writes what there is to send and returns its bytes; or returns 0 after sm_request_wait, whose
+ * `again` is ignored: the stream itself is called again. SM_STREAM_END ends it. */
+typedef int64_t sm_stream(struct sm_request *request, char *bytes, size_t bytes_max);
+#define SM_STREAM_END (-1)
+
+/* In memory, or in a file without a name when the route says so. */
 struct sm_body {
-    uint8_t *bytes; /* NULL when empty */
+    uint8_t *bytes; /* NULL when empty or spooled */
     size_t bytes_count;
     size_t capacity; /* the declared length */
+    bool spooled;
+    int fd; /* of a spooled body: read it with pread, or from its start */
 };
 
 struct sm_request {
@@ -50,6 +58,7 @@ struct sm_request {
     int64_t deadline_ms; /* of the wait, monotonic */
     bool waiting, woken, parked;
     struct sm_request *park_next, **park_link;
+    sm_stream *stream; /* of a reply that is made while it is sent */
 };
 
 /* A query parameter, decoded; NULL when absent. */
@@ -69,6 +78,8 @@ char *sm_request_link(const struct sm_request *request, const char *name, const 
 void sm_request_wait(struct sm_request *request, int64_t deadline_ms, sm_handler *again);
 /* Whether waiting longer makes no sense: `deadline_ms` has passed or the service drains. */
 bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms);
+/* Whether the service drains: long answers are to come to their end. */
+bool sm_request_draining(const struct sm_request *request);
 /* Whether even a wait without deadline would be cut now. */
 bool sm_request_ending(const struct sm_request *request);
 /* Wakes a waiting request, or the next wait of one that is not waiting yet. Any thread, any number

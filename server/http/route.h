@@ -24,6 +24,7 @@ struct sm_route {
     const char *path;      /* at most one {placeholder}, which is a whole segment */
     const char *operation; /* operationId in openapi.yaml */
     const char *accepts;   /* body media types, comma separated; NULL: no body */
+    const char *spools;    /* those of them whose body goes to a file, with a limit of its own */
     const char *query;     /* names of query parameters, space separated; NULL: none */
     sm_handler *admit;     /* called on the headers, before the body is sent; replying refuses it */
     sm_handler *handler;

@@ -79,7 +79,6 @@ static enum sm_code submit(struct client *client, const char *pair, uint64_t see
     struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
     for (int i = 0; i < count; i++) {
         items[i] = (struct sm_item_in){.name = "image",
-                                       .media_type = "image/png",
                                        .bytes = images[i].bytes,
                                        .bytes_count = images[i].bytes_count};
         sm_sha256_hex(items[i].image_digest, images[i].bytes, images[i].bytes_count);
@@ -246,8 +245,8 @@ static void columns_agree_with_the_document(void **state)
     assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
     assert_int_equal(json_array_size(page.scores), 1);
     json_decref(page.scores);
-    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE length(key) = 64 AND "
-                              "length(pair_digest) = 64 AND length(recipe_digest) = 64"),
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE length(key) = 32 AND "
+                              "length(image_digest) = 32"),
                      1);
     json_decref(job);
     stop();
@@ -379,7 +378,7 @@ static void a_failed_admission_is_told(void **state)
     assert_code(SM_OK, submit(&first, "resnet", 1, &wide, 1));
     json_decref(complete(&first));
     struct sm_item_in item = {
-        .name = "", .media_type = "image/png", .bytes = "x", .bytes_count = 1};
+        .name = "", .bytes = "x", .bytes_count = 1};
     struct sm_job_in job = {.pair = "resnet", .items = &item, .items_count = 1};
     json_t *recipe = json_object();
     job.recipe = recipe;

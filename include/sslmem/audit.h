@@ -1,0 +1,135 @@
+/* Audits: the scores of whole cohorts to statistics, a report, selections, comparisons.
+ *
+ *     struct sm_audit_spec spec;
+ *     sm_audit_spec_parse(&spec, node, &err);              // what the client asked for
+ *     struct sm_audit audit = {.spec = &spec, .items = items, .items_count = n, …};
+ *     struct sm_audit_result *result;
+ *     sm_audit_evaluate(&result, &audit, &err);            // every number, once
+ *     sm_audit_write_json(file, &audit, result, &err);     // the record
+ *     sm_audit_write_html(file, &audit, result, thumbnail, arg, &err);
+ *     sm_audit_result_free(result);
+ *
+ * Cohorts (Wang et al., ICLR 2024, section 4): f was trained on shared and candidate images, g on
+ * shared and independent ones, external images were seen by neither.
+ *
+ * The same items in the same order give the same bytes, but for `run`, which holds all that tells
+ * one run of an audit from another (ids, times, rates).
+ *
+ * Owner:   an audit borrows everything; a result is the caller's. Threads: no state.
+ * Errors:  SM_INVALID with a JSON pointer (spec) or both numbers, SM_NOMEM, SM_IO (writing). */
+#ifndef SSLMEM_AUDIT_H
+#define SSLMEM_AUDIT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sslmem/err.h"
+
+#define SM_AUDIT_GATES_MAX     16
+#define SM_AUDIT_NAME_MAX      200 /* bytes of the audit's name */
+#define SM_AUDIT_RESAMPLES     2000
+#define SM_AUDIT_RESAMPLES_MAX 100000
+
+enum sm_cohort {
+    SM_COHORT_SHARED,
+    SM_COHORT_CANDIDATE,
+    SM_COHORT_INDEPENDENT,
+    SM_COHORT_EXTERNAL,
+    SM_COHORTS
+};
+const char *sm_cohort_name(enum sm_cohort cohort);
+/* SM_INVALID: the text lists the four. */
+enum sm_code sm_cohort_parse(enum sm_cohort *out, const char *name, struct sm_err *err);
+
+/* "auc<=0.6": a number of the result, a comparison (<, <=, >, >=), a limit. README lists the numbers. */
+struct sm_audit_gate {
+    char text[64];
+};
+
+/* {"name", "reference" ("external" or "independent"), "gates": [text …], "resamples", "seed",
+ *  "keep_thumbnails", "inserted_at_random"}, all optional but the name; an unknown field is an error. */
+struct sm_audit_spec {
+    char name[SM_AUDIT_NAME_MAX + 1];
+    enum sm_cohort reference; /* of p-values, q-values, centred scores and the membership test */
+    struct sm_audit_gate gates[SM_AUDIT_GATES_MAX];
+    int gates_count;
+    int32_t resamples; /* of the bootstrap */
+    uint64_t seed;     /* of bootstrap and random control */
+    bool keep_thumbnails;
+    bool inserted_at_random; /* candidates were drawn at random: a bound on epsilon is stated */
+};
+enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err);
+json_t *sm_audit_spec_json(const struct sm_audit_spec *spec); /* every field written out */
+
+/* One image. Failed: error_code is set and the numbers mean nothing. */
+struct sm_audit_item {
+    int64_t index; /* in the audit; what an export calls the image */
+    enum sm_cohort cohort;
+    const char *name, *class_label, *group; /* "" where there is none */
+    char image_digest[65];
+    double m, m_se, ratio;
+    double f, f_se, g, g_se;               /* alignments */
+    const char *error_code, *error_detail; /* NULL when scored */
+};
+
+struct sm_audit {
+    const struct sm_audit_spec *spec;
+    const json_t *run;    /* object: what differs between two runs of the same audit */
+    const json_t *pair;   /* sm_pair_json */
+    const json_t *recipe; /* sm_recipe_json */
+    const json_t
+        *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoder, library */
+    const struct sm_audit_item *items; /* by index */
+    size_t items_count;
+    const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
+    bool with_names;           /* file names in exports */
+};
+
+struct sm_audit_result;
+enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
+                               struct sm_err *err);
+void sm_audit_result_free(struct sm_audit_result *result);
+/* All numbers but those per image, as the report has them; borrowed. */
+const json_t *sm_audit_result_json(const struct sm_audit_result *result);
+/* True when every gate holds; a gate whose number is undefined does not. */
+bool sm_audit_result_passed(const struct sm_audit_result *result);
+
+/* The whole record: schema deploy/report.schema.json. */
+enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,
+                                 const struct sm_audit_result *result, struct sm_err *err);
+/* One line an image, RFC 4180; a field that a spreadsheet would run as a formula is defused. */
+enum sm_code sm_audit_write_csv(FILE *out, const struct sm_audit *audit,
+                                const struct sm_audit_result *result, struct sm_err *err);
+/* One file without outside references. `thumbnail` (may be NULL) returns PNG bytes of an item, to be
+ * freed, or NULL. */
+typedef void *sm_audit_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count);
+enum sm_code sm_audit_write_html(FILE *out, const struct sm_audit *audit,
+                                 const struct sm_audit_result *result,
+                                 sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err);
+
+/* Removal lists of candidates. A random control is as large as the list it stands beside. */
+enum sm_selection_kind { SM_SELECT_TOP, SM_SELECT_SHARE, SM_SELECT_FDR, SM_SELECT_RANDOM };
+enum sm_list_format { SM_LIST_TEXT, SM_LIST_CSV, SM_LIST_JSONL };
+struct sm_selection {
+    enum sm_selection_kind kind;
+    int64_t count; /* top, random */
+    double share;  /* share: of the candidates, (0, 1] */
+    double q;      /* fdr: q-values at or below */
+    uint64_t seed; /* random */
+};
+/* Text is one name a line (the opaque index without names). */
+enum sm_code sm_audit_write_selection(FILE *out, const struct sm_audit *audit,
+                                      const struct sm_audit_result *result,
+                                      const struct sm_selection *selection,
+                                      enum sm_list_format format, struct sm_err *err);
+
+/* Two or more audits of the same images, joined by image digest and cohort: sizes of the joint set,
+ * Kendall tau-b, Spearman, Pearson, overlap of the top k, paired tests of the differences, and a
+ * scatter of at most `points_max` images, per pair of audits. SM_INVALID below two audits or when two have
+ * no scored image in common. New reference. */
+enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits, size_t count,
+                              size_t points_max, struct sm_err *err);
+
+#endif

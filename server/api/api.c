@@ -1,0 +1,34 @@
+/* The crews, by what they wait for: uploads for the disk that holds an archive, a few at a time;
+ * writes for a commit; reports for the one processor that an evaluation takes. */
+#include "server/api/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/api/evaluated.h"
+
+#define UPLOAD_THREADS 4
+#define WRITE_THREADS  2
+
+enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
+{
+    const char *db = api->config->db, *slash = strrchr(db, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - db) + (slash == db);
+
+    snprintf(api->spool, sizeof api->spool, "%.*s", (int)(length == 0 ? 1 : length),
+             length == 0 ? "." : db);
+    enum sm_code code = sm_crew_start(&api->uploads, UPLOAD_THREADS, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->writes, WRITE_THREADS, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->reports, 1, err);
+    return code;
+}
+
+void sm_api_stop(struct sm_api *api)
+{
+    sm_crew_stop(api->uploads);
+    sm_crew_stop(api->writes);
+    sm_crew_stop(api->reports);
+    sm_evaluated_free(api->evaluated);
+}

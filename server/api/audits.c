@@ -1,0 +1,336 @@
+/* /v1/audits and /v1/audits/{id}: made, listed, read, moved, deleted.
+ *
+ * Whatever changes the store is a call of the crew `writes`, for it waits for a commit. An audit's
+ * ETag is its revision, which the store tells without reading the audit. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/cursor.h"
+#include "server/api/handlers.h"
+#include "server/base/id.h"
+#include "sslmem/score.h"
+
+#define LIST_LIMIT     50
+#define LIST_LIMIT_MAX 200
+
+/* --- what other files use --- */
+
+void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err *err)
+{
+    if (err->code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'",
+                         request->capture);
+    else if (err->code == SM_CONFLICT)
+        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE, "%s", err->text);
+    else
+        sm_reply_failure(request, err);
+}
+
+json_t *sm_api_audit(struct sm_request *request)
+{
+    struct sm_err err = {.code = SM_NOT_FOUND};
+    json_t *audit = NULL;
+
+    if (sm_id_valid(request->capture) &&
+        sm_store_audit(&audit, sm_api_of(request)->store, request->capture, &err) == SM_OK)
+        return audit;
+    sm_api_reply_audit_failure(request, &err);
+    return NULL;
+}
+
+bool sm_api_audit_ended(const json_t *audit)
+{
+    return !json_is_null(json_object_get(audit, "finished"));
+}
+
+void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit)
+{
+    json_int_t revision = json_integer_value(json_object_get(audit, "revision"));
+
+    sm_reply_json(request, status, audit);
+    sm_reply_header(request, "ETag", "\"%lld\"", (long long)revision);
+}
+
+/* --- reads --- */
+
+void sm_api_get_audit(struct sm_request *request)
+{
+    const char *known = sm_request_header(request, "If-None-Match");
+    char etag[24] = "";
+
+    if (known != NULL && sm_id_valid(request->capture))
+        snprintf(etag, sizeof etag, "\"%lld\"",
+                 (long long)sm_store_audit_revision(sm_api_of(request)->store, request->capture));
+    if (etag[0] != '\0' && etag[1] != '-' && sm_etag_matches(known, etag)) {
+        sm_reply_empty(request, 304);
+        sm_reply_header(request, "ETag", "%s", etag);
+        return;
+    }
+    json_t *audit = sm_api_audit(request);
+    if (audit != NULL)
+        sm_api_reply_audit(request, 200, audit);
+}
+
+void sm_api_list_audits(struct sm_request *request)
+{
+    const char *cursor = sm_request_query(request, "cursor");
+    char after[SM_ID_BYTES] = "", text[SM_CURSOR_BYTES];
+    int64_t limit = LIST_LIMIT;
+    uint64_t unused;
+    json_t *page;
+    char *next = NULL;
+    struct sm_err err = {0};
+
+    if (!sm_api_query_int(&limit, request, "limit", 1, LIST_LIMIT_MAX))
+        return;
+    if (cursor != NULL && !sm_cursor_get(&unused, after, "audits", cursor)) {
+        sm_reply_problem(request, SM_PROBLEM_CURSOR_INVALID,
+                         "the cursor is damaged or was made for another list");
+        return;
+    }
+    if (sm_store_audits(&page, sm_api_of(request)->store, after, (int)limit, &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return;
+    }
+    json_t *list = json_object_get(page, "audits");
+    if (json_is_true(json_object_get(page, "more"))) {
+        const json_t *last = json_array_get(list, json_array_size(list) - 1);
+        sm_cursor_put(text, "audits", 0, json_string_value(json_object_get(last, "id")));
+        next = sm_request_link(request, "cursor", text);
+    }
+    sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", list, "next", next));
+    if (next != NULL)
+        sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
+    free(next);
+    json_decref(page);
+}
+
+/* --- changes --- */
+
+struct change {
+    struct sm_call call;
+    struct sm_store *store;
+    char id[SM_ID_BYTES];
+    enum sm_audit_move move;
+    struct sm_audit_in in; /* of a new one; its documents are owned */
+};
+
+static void change_free(struct sm_call *call)
+{
+    struct change *c = (struct change *)call;
+
+    json_decref((json_t *)(uintptr_t)c->in.recipe);
+    json_decref((json_t *)(uintptr_t)c->in.pair_document);
+    json_decref((json_t *)(uintptr_t)c->in.spec);
+    free(c);
+}
+
+/* NULL after a reply. */
+static struct change *change_new(struct sm_request *request,
+                                 enum sm_code (*work)(struct sm_call *call, struct sm_err *err),
+                                 void (*reply)(struct sm_request *request, struct sm_call *call))
+{
+    struct change *c = calloc(1, sizeof *c);
+
+    if (c == NULL) {
+        sm_reply_json(request, 500, NULL);
+        return NULL;
+    }
+    c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
+    c->store = sm_api_of(request)->store;
+    snprintf(c->id, sizeof c->id, "%.36s", request->capture);
+    return c;
+}
+
+static void reply_changed(struct sm_request *request, struct sm_call *call)
+{
+    json_t *audit = NULL;
+
+    if (call->code != SM_OK)
+        sm_api_reply_audit_failure(request, &call->err);
+    else if ((audit = sm_api_audit(request)) != NULL)
+        sm_api_reply_audit(request, 200, audit);
+}
+
+static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
+{
+    struct change *c = (struct change *)call;
+
+    return sm_store_audit_move(c->store, c->id, c->move, NULL, err);
+}
+
+/* An audit whose pair is not there would only fail its images. */
+static bool pair_ready(struct sm_request *request, const json_t *audit)
+{
+    return sm_api_pair(request, json_string_value(json_object_get(audit, "pair"))) != NULL;
+}
+
+static void move(struct sm_request *request, enum sm_audit_move move)
+{
+    struct change *c;
+    json_t *audit = sm_api_audit(request);
+    bool goes = audit != NULL &&
+                ((move != SM_AUDIT_START && move != SM_AUDIT_RESUME) || pair_ready(request, audit));
+
+    json_decref(audit);
+    if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)
+        return;
+    c->move = move;
+    sm_call_begin(&c->call, request, sm_api_of(request)->writes);
+}
+
+void sm_api_start_audit(struct sm_request *request)
+{
+    move(request, SM_AUDIT_START);
+}
+
+void sm_api_pause_audit(struct sm_request *request)
+{
+    move(request, SM_AUDIT_PAUSE);
+}
+
+void sm_api_resume_audit(struct sm_request *request)
+{
+    move(request, SM_AUDIT_RESUME);
+}
+
+void sm_api_cancel_audit(struct sm_request *request)
+{
+    move(request, SM_AUDIT_CANCEL);
+}
+
+static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
+{
+    struct change *c = (struct change *)call;
+
+    return sm_store_audit_delete(c->store, c->id, err);
+}
+
+static void reply_deleted(struct sm_request *request, struct sm_call *call)
+{
+    if (call->code != SM_OK)
+        sm_api_reply_audit_failure(request, &call->err);
+    else
+        sm_reply_empty(request, 204);
+}
+
+void sm_api_delete_audit(struct sm_request *request)
+{
+    json_t *audit = sm_api_audit(request);
+    struct change *c;
+
+    json_decref(audit);
+    if (audit != NULL && (c = change_new(request, work_delete, reply_deleted)) != NULL)
+        sm_call_begin(&c->call, request, sm_api_of(request)->writes);
+}
+
+/* --- a new one --- */
+
+static enum sm_code work_create(struct sm_call *call, struct sm_err *err)
+{
+    struct change *c = (struct change *)call;
+
+    return sm_store_audit_create(c->store, &c->in, err);
+}
+
+static void reply_created(struct sm_request *request, struct sm_call *call)
+{
+    struct change *c = (struct change *)call;
+    json_t *audit = NULL;
+
+    if (call->code != SM_OK || sm_store_audit(&audit, c->store, c->in.id, &call->err) != SM_OK) {
+        sm_api_reply_audit_failure(request, &call->err);
+        return;
+    }
+    sm_api_reply_audit(request, 201, audit);
+    sm_reply_header(request, "Location", "/v1/audits/%s", c->in.id);
+}
+
+static void reply_invalid(struct sm_request *request, enum sm_problem problem,
+                          const struct sm_err *err)
+{
+    if (err->code == SM_NOMEM || err->code == SM_INTERNAL)
+        sm_reply_failure(request, err);
+    else
+        sm_reply_field_problem(request, problem, err);
+}
+
+/* The pair that the body names; NULL after a reply. */
+static const struct sm_pair *read_pair(struct sm_request *request, const json_t *body)
+{
+    const char *name = json_string_value(json_object_get(body, "pair"));
+    struct sm_err err;
+
+    if (name != NULL && name[0] != '\0')
+        return sm_api_pair(request, name);
+    sm_err_field(&err, "/pair", "pair is missing, it must be the name of one");
+    sm_reply_field_problem(request, SM_PROBLEM_AUDIT_INVALID, &err);
+    return NULL;
+}
+
+static bool read_recipe(struct sm_audit_in *in, struct sm_request *request,
+                        const struct sm_pair *pair, const json_t *node)
+{
+    struct sm_recipe recipe = *sm_pair_recipe(pair);
+    struct sm_err err = {0};
+    enum sm_code code = SM_OK;
+
+    if (node != NULL)
+        code = sm_recipe_parse(&recipe, node, sm_pair_recipe(pair), sm_pair_input_px(pair),
+                               "/recipe", &err);
+    if (code == SM_OK)
+        code = sm_pair_check_recipe(pair, &recipe, &err);
+    if (code == SM_OK)
+        code = sm_recipe_digest(in->recipe_digest, &recipe, &err);
+    if (code == SM_OK && (in->recipe = sm_recipe_json(&recipe)) == NULL)
+        code = sm_err_set(&err, SM_NOMEM, "recipe: out of memory");
+    if (code != SM_OK)
+        reply_invalid(request, SM_PROBLEM_RECIPE_INVALID, &err);
+    return code == SM_OK;
+}
+
+/* Everything of the body but pair and recipe. */
+static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const json_t *body)
+{
+    struct sm_audit_spec spec;
+    struct sm_err err = {0};
+    json_t *rest = json_copy((json_t *)(uintptr_t)body);
+    enum sm_code code = rest == NULL ? sm_err_set(&err, SM_NOMEM, "audit: out of memory") : SM_OK;
+
+    json_object_del(rest, "pair");
+    json_object_del(rest, "recipe");
+    if (code == SM_OK)
+        code = sm_audit_spec_parse(&spec, rest, &err);
+    if (code == SM_OK && (in->spec = sm_audit_spec_json(&spec)) == NULL)
+        code = sm_err_set(&err, SM_NOMEM, "audit: out of memory");
+    json_decref(rest);
+    if (code != SM_OK)
+        reply_invalid(request, SM_PROBLEM_AUDIT_INVALID, &err);
+    return code == SM_OK;
+}
+
+void sm_api_post_audit(struct sm_request *request)
+{
+    json_t *body = sm_api_read_object(request);
+    const struct sm_pair *pair = body == NULL ? NULL : read_pair(request, body);
+    struct change *c = pair == NULL ? NULL : change_new(request, work_create, reply_created);
+
+    if (c == NULL) {
+        json_decref(body);
+        return;
+    }
+    sm_id_new(c->in.id);
+    c->in.pair = sm_pair_name(pair);
+    bool good = read_spec(&c->in, request, body) &&
+                read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));
+    json_decref(body);
+    if (good && (c->in.pair_document = sm_pair_json(pair)) == NULL) {
+        sm_reply_json(request, 500, NULL);
+        good = false;
+    }
+    if (good)
+        sm_call_begin(&c->call, request, sm_api_of(request)->writes);
+    else
+        change_free(&c->call);
+}

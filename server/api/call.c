@@ -1,0 +1,150 @@
+/* One queue, one lock. The wake is called under the lock, and the release waits for it, so that no
+ * wake comes to a request that is gone. */
+#include "server/api/call.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/http/reply.h"
+
+struct sm_crew {
+    pthread_mutex_t lock;
+    pthread_cond_t came, ended;
+    struct sm_call *first, **last;
+    bool stopping;
+    int threads_count;
+    pthread_t threads[];
+};
+
+/* The next call, or NULL at the end. With the lock. */
+static struct sm_call *take(struct sm_crew *crew)
+{
+    while (crew->first == NULL && !crew->stopping)
+        pthread_cond_wait(&crew->came, &crew->lock);
+    struct sm_call *call = crew->first;
+    if (call == NULL)
+        return NULL;
+    if ((crew->first = call->next) == NULL)
+        crew->last = &crew->first;
+    call->state = SM_CALL_RUNS;
+    return call;
+}
+
+static void *crew_main(void *arg)
+{
+    struct sm_crew *crew = arg;
+    struct sm_call *call;
+
+    pthread_mutex_lock(&crew->lock);
+    while ((call = take(crew)) != NULL) {
+        pthread_mutex_unlock(&crew->lock);
+        call->code = call->work(call, &call->err);
+        pthread_mutex_lock(&crew->lock);
+        call->state = SM_CALL_DONE;
+        pthread_cond_broadcast(&crew->ended);
+        sm_request_wake(call->request);
+    }
+    pthread_mutex_unlock(&crew->lock);
+    return NULL;
+}
+
+enum sm_code sm_crew_start(struct sm_crew **out, int threads, struct sm_err *err)
+{
+    struct sm_crew *crew = calloc(1, sizeof *crew + (size_t)threads * sizeof *crew->threads);
+
+    *out = crew;
+    if (crew == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for %d threads", threads);
+    pthread_mutex_init(&crew->lock, NULL);
+    pthread_cond_init(&crew->came, NULL);
+    pthread_cond_init(&crew->ended, NULL);
+    crew->last = &crew->first;
+    while (crew->threads_count < threads) {
+        int rc = pthread_create(&crew->threads[crew->threads_count], NULL, crew_main, crew);
+        if (rc != 0) {
+            sm_crew_stop(crew);
+            *out = NULL;
+            return sm_err_set(err, SM_IO, "thread: %s", strerror(rc));
+        }
+        crew->threads_count++;
+    }
+    return SM_OK;
+}
+
+void sm_crew_stop(struct sm_crew *crew)
+{
+    if (crew == NULL)
+        return;
+    pthread_mutex_lock(&crew->lock);
+    crew->stopping = true;
+    pthread_cond_broadcast(&crew->came);
+    pthread_mutex_unlock(&crew->lock);
+    for (int i = 0; i < crew->threads_count; i++)
+        pthread_join(crew->threads[i], NULL);
+    pthread_cond_destroy(&crew->ended);
+    pthread_cond_destroy(&crew->came);
+    pthread_mutex_destroy(&crew->lock);
+    free(crew);
+}
+
+/* --- the request's side --- */
+
+/* Takes a call that has not begun out of the queue. With the lock. */
+static void withdraw(struct sm_call *call)
+{
+    struct sm_crew *crew = call->crew;
+
+    for (struct sm_call **link = &crew->first; *link != NULL; link = &(*link)->next)
+        if (*link == call) {
+            if ((*link = call->next) == NULL)
+                crew->last = link;
+            break;
+        }
+    call->state = SM_CALL_DONE;
+}
+
+static void call_free(void *state)
+{
+    struct sm_call *call = state;
+
+    atomic_store(&call->stop, true);
+    pthread_mutex_lock(&call->crew->lock);
+    if (call->state == SM_CALL_QUEUED)
+        withdraw(call);
+    while (call->state != SM_CALL_DONE)
+        pthread_cond_wait(&call->crew->ended, &call->crew->lock);
+    pthread_mutex_unlock(&call->crew->lock);
+    call->release(call);
+}
+
+static void proceed(struct sm_request *request)
+{
+    struct sm_call *call = request->state;
+
+    pthread_mutex_lock(&call->crew->lock);
+    bool done = call->state == SM_CALL_DONE;
+    pthread_mutex_unlock(&call->crew->lock);
+    if (done)
+        call->reply(request, call);
+    else if (!sm_request_ending(request))
+        sm_request_wait(request, SM_NO_DEADLINE, proceed);
+    else
+        sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+}
+
+void sm_call_begin(struct sm_call *call, struct sm_request *request, struct sm_crew *crew)
+{
+    call->request = request;
+    call->crew = crew;
+    request->state = call;
+    request->state_free = call_free;
+    pthread_mutex_lock(&crew->lock);
+    call->state = SM_CALL_QUEUED;
+    call->next = NULL;
+    *crew->last = call;
+    crew->last = &call->next;
+    pthread_cond_signal(&crew->came);
+    pthread_mutex_unlock(&crew->lock);
+    proceed(request);
+}

@@ -1,0 +1,125 @@
+/* GET /v1/comparisons: audits of the same images beside each other. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/handlers.h"
+#include "server/base/id.h"
+
+#define AUDITS_MAX 8
+#define POINTS_MAX 2000 /* of a scatter */
+
+struct comparison {
+    struct sm_call call;
+    struct sm_store *store;
+    char ids[AUDITS_MAX][SM_ID_BYTES];
+    size_t count;
+    struct sm_audit_record records[AUDITS_MAX];
+    size_t records_count;
+    json_t *result;
+};
+
+static void comparison_free(struct sm_call *call)
+{
+    struct comparison *c = (struct comparison *)call;
+
+    for (size_t i = 0; i < c->records_count; i++)
+        sm_audit_record_release(&c->records[i]);
+    json_decref(c->result);
+    free(c);
+}
+
+static enum sm_code work(struct sm_call *call, struct sm_err *err)
+{
+    struct comparison *c = (struct comparison *)call;
+    const struct sm_audit *audits[AUDITS_MAX];
+    enum sm_code code = SM_OK;
+
+    for (size_t i = 0; i < c->count && code == SM_OK; i++) {
+        code = sm_store_audit_record(&c->records[i], c->store, c->ids[i], err);
+        c->records_count += code == SM_OK;
+        audits[i] = &c->records[i].audit;
+    }
+    return code == SM_OK ? sm_audit_compare(&c->result, audits, c->count, POINTS_MAX, err) : code;
+}
+
+static void reply(struct sm_request *request, struct sm_call *call)
+{
+    struct comparison *c = (struct comparison *)call;
+
+    if (call->code == SM_OK)
+        sm_reply_json(request, 200, json_incref(c->result));
+    else if (call->code == SM_INVALID)
+        sm_reply_problem(request, SM_PROBLEM_COMPARISON_INVALID, "%s", call->err.text);
+    else
+        sm_api_reply_audit_failure(request, &call->err);
+}
+
+/* Ids between commas, no two the same; false after a reply. */
+static bool read_ids(struct comparison *c, struct sm_request *request)
+{
+    const char *text = sm_request_query(request, "audits");
+
+    for (const char *at = text; at != NULL && c->count < AUDITS_MAX; c->count++) {
+        size_t n = strcspn(at, ",");
+        char *id = c->ids[c->count];
+        if (n != SM_ID_BYTES - 1)
+            break;
+        memcpy(id, at, n);
+        id[n] = '\0';
+        for (size_t i = 0; i < c->count; i++)
+            if (strcmp(c->ids[i], id) == 0)
+                id[0] = '\0';
+        if (!sm_id_valid(id))
+            break;
+        if (at[n] == '\0' && c->count >= 1) {
+            c->count++;
+            return true;
+        }
+        at = at[n] == '\0' ? NULL : at + n + 1;
+    }
+    sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
+                     "audits must be 2 to %d ids of audits between commas, no two the same",
+                     AUDITS_MAX);
+    return false;
+}
+
+/* Every audit there, and at its end; false after a reply. */
+static bool check_audits(const struct comparison *c, struct sm_request *request)
+{
+    struct sm_err err;
+
+    for (size_t i = 0; i < c->count; i++) {
+        json_t *audit = NULL;
+        enum sm_code code = sm_store_audit(&audit, c->store, c->ids[i], &err);
+        bool ended = code == SM_OK && sm_api_audit_ended(audit);
+        if (code == SM_NOT_FOUND)
+            sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'",
+                             c->ids[i]);
+        else if (code != SM_OK)
+            sm_reply_failure(request, &err);
+        else if (!ended)
+            sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
+                             "audit %s is %s, it must have ended to be compared", c->ids[i],
+                             json_string_value(json_object_get(audit, "state")));
+        json_decref(audit);
+        if (!ended)
+            return false;
+    }
+    return true;
+}
+
+void sm_api_get_comparison(struct sm_request *request)
+{
+    struct comparison *c = calloc(1, sizeof *c);
+
+    if (c == NULL) {
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    c->call = (struct sm_call){.work = work, .reply = reply, .release = comparison_free};
+    c->store = sm_api_of(request)->store;
+    if (read_ids(c, request) && check_audits(c, request))
+        sm_call_begin(&c->call, request, sm_api_of(request)->reports);
+    else
+        free(c);
+}

@@ -1,0 +1,208 @@
+/* GET /v1/audits/{id}/events: progress as server-sent events.
+ *
+ * A stream looks at the audit's revision every POLL_MS, which is one row of an index, and sends the
+ * audit when it has changed: at most two events a second, however fast images are scored. The rate
+ * is that of the images finished within the last WINDOW_MS of this stream; the time left is what is
+ * not finished at that rate. A comment every HEARTBEAT_MS keeps connections and proxies awake, and
+ * finds clients that are gone. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/handlers.h"
+#include "server/base/id.h"
+
+#define POLL_MS      500
+#define HEARTBEAT_MS 15000
+#define WINDOW_MS    30000
+#define SAMPLES_MAX  (WINDOW_MS / POLL_MS + 1)
+#define RETRY_MS     2000
+
+struct sample {
+    int64_t at_ms, done_count;
+};
+
+struct feed {
+    struct sm_api *api;
+    char id[SM_ID_BYTES];
+    int64_t revision;                   /* that the client has; -1: none */
+    int64_t polled_ms, spoke_ms;        /* monotonic */
+    struct sample samples[SAMPLES_MAX]; /* a ring; the oldest at `first` */
+    int first, samples_count;
+    char *text; /* what is being sent */
+    size_t text_bytes, sent_bytes;
+    bool ended;
+};
+
+static void feed_free(void *state)
+{
+    struct feed *f = state;
+
+    atomic_fetch_sub(&f->api->streams_count, 1);
+    free(f->text);
+    free(f);
+}
+
+static int64_t count_of(const json_t *audit, const char *name)
+{
+    return json_integer_value(json_object_get(audit, name));
+}
+
+/* Images per second, or -1 before there is anything to tell it from. */
+static double measure(struct feed *f, int64_t now_ms, int64_t done_count)
+{
+    while (f->samples_count > 1 && now_ms - f->samples[f->first].at_ms > WINDOW_MS) {
+        f->first = (f->first + 1) % SAMPLES_MAX;
+        f->samples_count--;
+    }
+    if (f->samples_count == SAMPLES_MAX) {
+        f->first = (f->first + 1) % SAMPLES_MAX;
+        f->samples_count--;
+    }
+    f->samples[(f->first + f->samples_count++) % SAMPLES_MAX] = (struct sample){now_ms, done_count};
+    const struct sample *oldest = &f->samples[f->first];
+    if (now_ms - oldest->at_ms < POLL_MS)
+        return -1;
+    return (double)(done_count - oldest->done_count) * 1000 / (double)(now_ms - oldest->at_ms);
+}
+
+/* Adds rate and time left to the audit's document. */
+static bool add_rate(struct feed *f, json_t *audit, int64_t now_ms)
+{
+    const char *state = json_string_value(json_object_get(audit, "state"));
+    int64_t done = count_of(audit, "succeeded_count") + count_of(audit, "failed_count");
+    int64_t left = count_of(audit, "items_count") - done;
+    double rate = -1;
+
+    if (strcmp(state, "running") == 0)
+        rate = measure(f, now_ms, done);
+    else
+        f->samples_count = 0; /* a pause is no part of a rate */
+    json_t *per_s = rate < 0 ? json_null() : json_real(rate);
+    json_t *left_s = rate <= 0 ? json_null() : json_real((double)left / rate);
+    return json_object_set_new(audit, "rate_per_s", per_s) == 0 &&
+           json_object_set_new(audit, "time_left_s", left_s) == 0;
+}
+
+/* Replaces what is to be sent; false when out of memory. */
+__attribute__((format(printf, 2, 3))) static bool say(struct feed *f, const char *format, ...)
+{
+    va_list args;
+
+    free(f->text);
+    va_start(args, format);
+    if (vasprintf(&f->text, format, args) < 0)
+        f->text = NULL;
+    va_end(args);
+    f->text_bytes = f->text == NULL ? 0 : strlen(f->text);
+    f->sent_bytes = 0;
+    return f->text != NULL;
+}
+
+/* The audit as it is now. */
+static bool say_audit(struct feed *f, int64_t now_ms)
+{
+    struct sm_err err;
+    json_t *audit;
+    char *data = NULL;
+
+    if (sm_store_audit(&audit, f->api->store, f->id, &err) != SM_OK)
+        return false;
+    f->revision = count_of(audit, "revision");
+    f->ended = sm_api_audit_ended(audit);
+    if (add_rate(f, audit, now_ms))
+        data = json_dumps(audit, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(audit);
+    bool good = data != NULL && say(f, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)f->revision,
+                                    f->ended ? "end" : "progress", data);
+    free(data);
+    return good;
+}
+
+static int64_t send_text(struct feed *f, char *bytes, size_t bytes_max)
+{
+    size_t left = f->text_bytes - f->sent_bytes;
+    size_t n = left < bytes_max ? left : bytes_max;
+
+    memcpy(bytes, f->text + f->sent_bytes, n);
+    f->sent_bytes += n;
+    return (int64_t)n;
+}
+
+static int64_t stream(struct sm_request *request, char *bytes, size_t bytes_max)
+{
+    struct feed *f = request->state;
+    int64_t now_ms = sm_clock_monotonic_ms();
+
+    if (f->sent_bytes < f->text_bytes)
+        return send_text(f, bytes, bytes_max);
+    if (f->ended || sm_request_draining(request))
+        return SM_STREAM_END;
+    if (now_ms - f->polled_ms < POLL_MS) {
+        sm_request_wait(request, f->polled_ms + POLL_MS, NULL);
+        return 0;
+    }
+    f->polled_ms = now_ms;
+    int64_t revision = sm_store_audit_revision(f->api->store, f->id);
+    bool good = true;
+    if (revision != f->revision)
+        good = revision >= 0 && say_audit(f, now_ms);
+    else if (now_ms - f->spoke_ms >= HEARTBEAT_MS)
+        good = say(f, ": alive\n\n");
+    else
+        return stream(request, bytes, bytes_max); /* to wait */
+    f->spoke_ms = now_ms;
+    return good ? send_text(f, bytes, bytes_max) : SM_STREAM_END;
+}
+
+/* Whether the client, coming back, has seen the end. */
+static bool seen_all(struct sm_request *request, const json_t *audit, int64_t last_id)
+{
+    if (!sm_api_audit_ended(audit) || last_id != count_of(audit, "revision"))
+        return false;
+    sm_reply_empty(request, 204); /* which tells an EventSource to stay away */
+    return true;
+}
+
+void sm_api_audit_events(struct sm_request *request)
+{
+    struct sm_api *api = sm_api_of(request);
+    const char *last = sm_request_header(request, "Last-Event-ID");
+    json_t *audit = sm_api_audit(request);
+    int64_t last_id = -1;
+
+    if (audit == NULL)
+        return;
+    if (last != NULL && !sm_digits(&last_id, last))
+        last_id = -1;
+    bool over = seen_all(request, audit, last_id);
+    json_decref(audit);
+    if (over)
+        return;
+    if (atomic_fetch_add(&api->streams_count, 1) >= SM_API_STREAMS_MAX) {
+        atomic_fetch_sub(&api->streams_count, 1);
+        sm_reply_problem(request, SM_PROBLEM_STREAMS_LIMIT, "%d event streams are open",
+                         SM_API_STREAMS_MAX);
+        sm_reply_header(request, "Retry-After", "5");
+        return;
+    }
+    struct feed *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        atomic_fetch_sub(&api->streams_count, 1);
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    *f = (struct feed){.api = api,
+                       .revision = last_id,
+                       .polled_ms = INT64_MIN / 2,
+                       .spoke_ms = sm_clock_monotonic_ms()};
+    memcpy(f->id, request->capture, sizeof f->id);
+    request->state = f;
+    request->state_free = feed_free;
+    if (!say(f, "retry: %d\n\n", RETRY_MS)) {
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    sm_reply_stream(request, "text/event-stream", stream);
+    sm_reply_header(request, "Cache-Control", "no-store");
+}

@@ -1,0 +1,354 @@
+/* POST /v1/audits/{id}/images and /manifest: every way for images into an audit.
+ *
+ *     headers    audit there and open, cohort, data root         400 403 404 409, before the body
+ *     body       one image and multipart in memory, archives and manifests in a file
+ *     call       server/ingest on a thread of the crew `uploads`
+ *     answer     what was taken, and what was skipped and why    200 after the commits */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "server/api/handlers.h"
+#include "server/api/upload.h"
+#include "server/ingest/ingest.h"
+#include "sslmem/image.h"
+
+#define MULTIPART "multipart/form-data"
+
+struct intake {
+    struct sm_call call;
+    struct sm_api *api;
+    const struct sm_body *body;
+    char audit[SM_ID_BYTES];
+    struct sm_ingest_labels labels;
+    enum sm_code (*take)(struct intake *intake, struct sm_ingest *ingest, struct sm_err *err);
+    enum sm_problem invalid, limit; /* of what is wrong with the body */
+    struct sm_part *parts;          /* of multipart */
+    int parts_count;
+    json_t *folders; /* of a manifest of folders */
+    json_t *report;
+};
+
+static void intake_free(struct sm_call *call)
+{
+    struct intake *x = (struct intake *)call;
+
+    free(x->parts);
+    json_decref(x->folders);
+    json_decref(x->report);
+    free(x);
+}
+
+/* --- what is taken --- */
+
+static enum sm_code take_image(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
+{
+    return sm_ingest_image(ingest, &x->labels, x->body->bytes, x->body->bytes_count, err);
+}
+
+static enum sm_code take_parts(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+
+    for (int i = 0; i < x->parts_count && code == SM_OK; i++) {
+        x->labels.name = x->parts[i].filename;
+        code = sm_ingest_image(ingest, &x->labels, x->parts[i].bytes, x->parts[i].bytes_count, err);
+    }
+    return code;
+}
+
+static enum sm_code take_archive(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
+{
+    return sm_ingest_archive(ingest, x->body->fd, &x->labels, err);
+}
+
+static enum sm_code take_manifest(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
+{
+    return sm_ingest_manifest(ingest, x->api->config->data_root, x->body->fd, err);
+}
+
+static enum sm_code take_folders(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+
+    for (int i = 0; i < SM_COHORTS && code == SM_OK; i++) {
+        const json_t *folder = json_object_get(x->folders, sm_cohort_name((enum sm_cohort)i));
+        x->labels.cohort = i;
+        if (folder != NULL)
+            code = sm_ingest_folder(ingest, x->api->config->data_root, json_string_value(folder),
+                                    &x->labels, err);
+    }
+    return code;
+}
+
+/* --- the call --- */
+
+static enum sm_code work(struct sm_call *call, struct sm_err *err)
+{
+    struct intake *x = (struct intake *)call;
+    struct sm_ingest *ingest;
+    struct sm_err last = {0};
+    struct sm_ingest_params params = {.store = x->api->store,
+                                      .audit = x->audit,
+                                      .items_max = x->api->config->audit_images_max,
+                                      .stop = &call->stop};
+    enum sm_code code = sm_ingest_new(&ingest, &params, err);
+
+    if (code != SM_OK)
+        return code;
+    code = x->take(x, ingest, err);
+    enum sm_code finished = sm_ingest_finish(&x->report, ingest, code == SM_OK ? err : &last);
+    sm_ingest_free(ingest);
+    return code == SM_OK ? finished : code;
+}
+
+/* An upload that broke off says what it left behind: sent again, it takes up there. */
+static void reply_broken(struct sm_request *request, const struct intake *x,
+                         enum sm_problem problem)
+{
+    json_int_t added = json_integer_value(json_object_get(x->report, "added_count"));
+
+    sm_reply_problem(request, problem, "%s; %lld images were added before", x->call.err.text,
+                     (long long)added);
+}
+
+static void reply(struct sm_request *request, struct sm_call *call)
+{
+    struct intake *x = (struct intake *)call;
+
+    switch (call->code) {
+    case SM_OK:
+        sm_reply_json(request, 200, json_incref(x->report));
+        break;
+    case SM_CORRUPT:
+    case SM_INVALID:
+        reply_broken(request, x, x->invalid);
+        break;
+    case SM_LIMIT:
+        reply_broken(request, x, x->limit);
+        break;
+    default:
+        sm_api_reply_audit_failure(request, &call->err);
+    }
+}
+
+/* --- images --- */
+
+/* Whether images can be added; false after a reply. */
+static bool check_open(struct sm_request *request)
+{
+    json_t *audit = sm_api_audit(request);
+    const char *state = json_string_value(json_object_get(audit, "state"));
+    bool open = audit != NULL && strcmp(state, "open") == 0;
+
+    if (audit != NULL && !open)
+        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
+                         "audit %.36s is %s, it must be open to take images", request->capture,
+                         state);
+    json_decref(audit);
+    return open;
+}
+
+static bool is_archive(const struct sm_request *request)
+{
+    return sm_word_in(request->route->spools, request->media_type, strlen(request->media_type));
+}
+
+/* -1 for an archive without one; false after a reply. */
+static bool read_cohort(int *out, struct sm_request *request)
+{
+    const char *name = sm_request_query(request, "cohort");
+    enum sm_cohort cohort;
+    struct sm_err err;
+
+    *out = -1;
+    if (name == NULL && is_archive(request))
+        return true;
+    if (name == NULL) {
+        sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID,
+                         "say which cohort: ?cohort=shared, candidate, independent or external");
+        return false;
+    }
+    if (sm_cohort_parse(&cohort, name, &err) != SM_OK) {
+        sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID, "%s", err.text);
+        return false;
+    }
+    *out = (int)cohort;
+    return true;
+}
+
+void sm_api_post_images_admit(struct sm_request *request)
+{
+    static const char *const labels[] = {"name", "class", "group"};
+    int cohort;
+
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+        const char *text = sm_request_query(request, labels[i]);
+        if (text == NULL || strlen(text) <= SM_INGEST_LABEL_BYTES_MAX)
+            continue;
+        sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID, "%s has %zu bytes, the limit is %d",
+                         labels[i], strlen(text), SM_INGEST_LABEL_BYTES_MAX);
+        return;
+    }
+    if (read_cohort(&cohort, request))
+        check_open(request);
+}
+
+/* NULL after a reply, which may be that the body is empty. */
+static struct intake *intake_new(struct sm_request *request)
+{
+    struct intake *x = NULL;
+
+    if (request->body.bytes_count == 0)
+        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
+    else if ((x = calloc(1, sizeof *x)) == NULL)
+        sm_reply_json(request, 200, NULL);
+    if (x == NULL)
+        return NULL;
+    x->call = (struct sm_call){.work = work, .reply = reply, .release = intake_free};
+    x->api = sm_api_of(request);
+    x->body = &request->body;
+    x->limit = SM_PROBLEM_IMAGES_LIMIT;
+    snprintf(x->audit, sizeof x->audit, "%.36s", request->capture);
+    return x;
+}
+
+/* One image by itself that is none is the client's mistake; false after a reply. */
+static bool check_image(struct sm_request *request)
+{
+    const struct sm_body *body = &request->body;
+    const char *sniffed = sm_image_sniff(body->bytes, body->bytes_count);
+
+    if (sniffed == NULL)
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
+                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
+                         body->bytes_count);
+    else if (strcmp(sniffed, request->media_type) != 0)
+        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_MISMATCH,
+                         "the image is labelled %s and its first bytes are those of %s",
+                         request->media_type, sniffed);
+    else
+        return true;
+    return false;
+}
+
+/* Every part is an image; false after a reply. */
+static bool read_parts(struct intake *x, struct sm_request *request)
+{
+    int64_t images_max = x->api->config->images_max;
+    char allowed[64];
+
+    snprintf(allowed, sizeof allowed, "%lld images", (long long)images_max);
+    if ((x->parts = calloc((size_t)images_max, sizeof *x->parts)) == NULL) {
+        sm_reply_json(request, 200, NULL);
+        return false;
+    }
+    if (!sm_upload_split(x->parts, &x->parts_count, (int)images_max, request, allowed))
+        return false;
+    for (int i = 0; i < x->parts_count; i++)
+        if (strcmp(x->parts[i].name, "image") != 0) {
+            sm_reply_problem(request, SM_PROBLEM_PART_UNKNOWN,
+                             "part '%s' is unknown: parts are 'image'", x->parts[i].name);
+            return false;
+        }
+    if (x->parts_count == 0)
+        sm_reply_problem(request, SM_PROBLEM_IMAGES_MISSING, "0 parts, none named 'image'");
+    return x->parts_count > 0;
+}
+
+void sm_api_post_images(struct sm_request *request)
+{
+    struct intake *x = intake_new(request);
+    bool good = true;
+
+    if (x == NULL)
+        return;
+    x->labels = (struct sm_ingest_labels){.name = sm_request_query(request, "name"),
+                                          .class_label = sm_request_query(request, "class"),
+                                          .group = sm_request_query(request, "group")};
+    good = read_cohort(&x->labels.cohort, request);
+    if (is_archive(request)) {
+        x->take = take_archive;
+        x->invalid = SM_PROBLEM_ARCHIVE_INVALID;
+        x->limit = SM_PROBLEM_ARCHIVE_LIMIT;
+    } else if (strcmp(request->media_type, MULTIPART) == 0) {
+        x->take = take_parts;
+        good = good && read_parts(x, request);
+    } else {
+        x->take = take_image;
+        good = good && check_image(request);
+    }
+    if (good)
+        sm_call_begin(&x->call, request, x->api->uploads);
+    else
+        intake_free(&x->call);
+}
+
+/* --- manifests --- */
+
+void sm_api_post_manifest_admit(struct sm_request *request)
+{
+    if (sm_api_of(request)->config->data_root[0] == '\0')
+        sm_reply_problem(request, SM_PROBLEM_DATA_ROOT_MISSING,
+                         "files are taken below the folder of --data-root, which is not set");
+    else
+        check_open(request);
+}
+
+/* One cohort's folder. */
+static enum sm_code check_folder(const char *key, const json_t *folder, struct sm_err *err)
+{
+    struct sm_err why;
+    enum sm_cohort cohort;
+    char pointer[64];
+
+    snprintf(pointer, sizeof pointer, "/folders/%.40s", key);
+    if (sm_cohort_parse(&cohort, key, &why) != SM_OK)
+        return sm_err_field(err, pointer, "%s", why.text);
+    if (json_string_length(folder) == 0)
+        return sm_err_field(err, pointer, "a folder must be a text that is not empty");
+    return SM_OK;
+}
+
+/* {"folders": {cohort: folder, …}}; false after a reply. */
+static bool read_folders(struct intake *x, struct sm_request *request)
+{
+    static const struct sm_field fields[] = {{"folders", SM_FIELD_NODE, 0, .required = true}, {0}};
+    const json_t *folders = NULL;
+    struct sm_err err = {0};
+    json_t *body = sm_api_read_object(request);
+
+    if (body == NULL)
+        return false;
+    enum sm_code code = sm_fields_read(&folders, body, fields, "", &err);
+    json_t *list = (json_t *)(uintptr_t)folders;
+    if (code == SM_OK && json_object_size(list) == 0)
+        code = sm_err_field(&err, "/folders", "folders must be an object with 1 to 4 cohorts");
+    for (void *at = json_object_iter(list); at != NULL && code == SM_OK;
+         at = json_object_iter_next(list, at))
+        code = check_folder(json_object_iter_key(at), json_object_iter_value(at), &err);
+    if (code == SM_OK)
+        x->folders = json_incref(list);
+    else
+        sm_reply_field_problem(request, SM_PROBLEM_MANIFEST_INVALID, &err);
+    json_decref(body);
+    return code == SM_OK;
+}
+
+void sm_api_post_manifest(struct sm_request *request)
+{
+    struct intake *x = intake_new(request);
+    bool good = true;
+
+    if (x == NULL)
+        return;
+    x->invalid = SM_PROBLEM_MANIFEST_INVALID;
+    x->take = is_archive(request) ? take_manifest : take_folders;
+    if (x->take == take_folders)
+        good = read_folders(x, request);
+    if (good)
+        sm_call_begin(&x->call, request, x->api->uploads);
+    else
+        intake_free(&x->call);
+}

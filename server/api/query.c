@@ -1,0 +1,64 @@
+/* What several handlers read from a request: JSON bodies, query parameters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "server/api/handlers.h"
+
+#define OBJECT_BYTES_MAX (64u << 10)
+#define OBJECT_DEPTH_MAX 8
+
+json_t *sm_api_read_object(struct sm_request *request)
+{
+    const struct sm_body *body = &request->body;
+    struct sm_err err = {0};
+    json_t *node = NULL;
+
+    if (body->bytes_count == 0) {
+        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
+        return NULL;
+    }
+    enum sm_code code = sm_json_parse(&node, body->bytes, body->bytes_count, OBJECT_BYTES_MAX,
+                                      OBJECT_DEPTH_MAX, &err);
+    if (code == SM_OK && json_is_object(node))
+        return node;
+    if (code == SM_NOMEM)
+        sm_reply_failure(request, &err);
+    else
+        sm_reply_problem(request, SM_PROBLEM_JSON_INVALID, "%s",
+                         code == SM_OK ? "the body must be an object" : err.text);
+    json_decref(node);
+    return NULL;
+}
+
+bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name)
+{
+    const char *text = sm_request_query(request, name);
+
+    if (text == NULL)
+        return true;
+    *out = strcmp(text, "true") == 0;
+    if (*out || strcmp(text, "false") == 0)
+        return true;
+    sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID, "%s is '%.64s', it must be true or false",
+                     name, text);
+    return false;
+}
+
+bool sm_api_query_int(int64_t *out, struct sm_request *request, const char *name, int64_t min,
+                      int64_t max)
+{
+    const char *text = sm_request_query(request, name);
+    int64_t value;
+
+    if (text == NULL)
+        return true;
+    if (sm_digits(&value, text) && value >= min && value <= max) {
+        *out = value;
+        return true;
+    }
+    sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
+                     "%s is '%.64s', it must be a whole number from %lld to %lld", name, text,
+                     (long long)min, (long long)max);
+    return false;
+}

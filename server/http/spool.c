@@ -1,0 +1,42 @@
+/* O_TMPFILE, or on file systems without it a file whose name is taken away at once. Room is asked
+ * for before it is filled, so that a full disk is an answer on the headers and no broken upload. */
+#include "server/http/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int open_named(const char *folder)
+{
+    char path[4096];
+
+    if ((size_t)snprintf(path, sizeof path, "%s/.spool-XXXXXX", folder) >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, struct sm_err *err)
+{
+    int failed = 0;
+
+    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        *fd = open_named(folder);
+    if (*fd < 0)
+        return sm_err_set(err, SM_IO, "spool in %.120s: %s", folder, strerror(errno));
+    if (bytes_count > 0 && fallocate(*fd, FALLOC_FL_KEEP_SIZE, 0, bytes_count) != 0)
+        failed = errno;
+    if (failed != ENOSPC && failed != EDQUOT && failed != EFBIG)
+        return SM_OK; /* a file system that cannot reserve may still hold it */
+    close(*fd);
+    *fd = -1;
+    return sm_err_set(err, SM_LIMIT, "no disk room for %lld bytes now", (long long)bytes_count);
+}

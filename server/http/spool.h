@@ -1,0 +1,16 @@
+/* Files without a name, for what is too large for memory: they are gone with their descriptor, also
+ * after a crash.
+ *
+ * Owner: the caller closes the descriptor. Threads: no state. */
+#ifndef SERVER_HTTP_SPOOL_H
+#define SERVER_HTTP_SPOOL_H
+
+#include <stdint.h>
+
+#include "sslmem/err.h"
+
+/* Opens one in `folder` for reading and writing, with disk room for `bytes_count` (may be 0). SM_LIMIT
+ * when the disk has none, SM_IO. */
+enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, struct sm_err *err);
+
+#endif

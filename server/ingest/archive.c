@@ -1,0 +1,264 @@
+/* Archives of strangers, through libarchive.
+ *
+ * Only tar and zip are switched on, plain or under gzip or zstd, and never a filter that libarchive
+ * would run a program for. Zip is read from front to back: its directory at the end, of any number
+ * of entries, would have to be held in memory.
+ *
+ * Every byte of every entry is drawn through `read_entry`, also of those that are of no use:
+ * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked is
+ * the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
+ * headers). A hole of a sparse entry is filled, within the limit of an image. */
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/ingest/ingest_impl.h"
+#include "sslmem/image.h"
+
+#define BLOCK_BYTES       65536
+#define RATIO_SLACK_BYTES (1 << 20) /* small archives of long runs are no bombs */
+#define SNIFF_BYTES       16        /* more than any magic that is known */
+
+struct reading {
+    struct sm_ingest *ingest;
+    const struct sm_ingest_labels *labels;
+    struct archive *archive;
+    int64_t archive_bytes, data_bytes, bytes_max, entries_count;
+};
+
+struct entry {
+    const char *name;
+    struct archive_entry *header;
+    uint8_t *bytes;
+    size_t bytes_count, capacity;
+    bool useless; /* its bytes are drawn and not kept */
+    bool over;    /* over the limit of an image */
+    bool broken;  /* libarchive cannot read it, but what follows */
+};
+
+static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
+{
+    const char *text = archive_error_string(r->archive);
+    char clean[SM_LABEL_BYTES];
+
+    sm_label(clean, text == NULL ? "not readable" : text);
+    return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
+                      clean);
+}
+
+static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
+{
+    int64_t streamed = archive_filter_bytes(r->archive, 0);
+    int64_t unpacked = streamed > r->data_bytes ? streamed : r->data_bytes;
+
+    if (unpacked > r->bytes_max)
+        return sm_err_set(
+            err, SM_LIMIT, "entry %lld: the archive has unpacked to %lld bytes, the limit is %lld",
+            (long long)r->entries_count, (long long)unpacked, (long long)r->bytes_max);
+    if (unpacked - RATIO_SLACK_BYTES > r->archive_bytes * SM_INGEST_RATIO_MAX)
+        return sm_err_set(err, SM_LIMIT,
+                          "entry %lld: %lld bytes have unpacked to %lld, the limit is %d times",
+                          (long long)r->entries_count, (long long)r->archive_bytes,
+                          (long long)unpacked, SM_INGEST_RATIO_MAX);
+    return sm_ingest_check(r->ingest, err);
+}
+
+/* --- one entry --- */
+
+/* Room for `size` bytes in all, at most SM_IMAGE_BYTES_MAX; what is new is zero. */
+static bool grow(struct entry *e, size_t size)
+{
+    size_t capacity = e->capacity < BLOCK_BYTES ? BLOCK_BYTES : e->capacity;
+
+    while (capacity < size)
+        capacity *= 2;
+    if (capacity > e->capacity) {
+        uint8_t *bytes = realloc(e->bytes, capacity);
+        if (bytes == NULL)
+            return false;
+        memset(bytes + e->capacity, 0, capacity - e->capacity);
+        e->bytes = bytes;
+        e->capacity = capacity;
+    }
+    return true;
+}
+
+/* Keeps a block that begins at byte `at`; libarchive gives them in order. */
+static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t at,
+                         struct sm_err *err)
+{
+    if (e->useless || e->over || n == 0)
+        return SM_OK;
+    if (at < (int64_t)e->bytes_count || at > SM_IMAGE_BYTES_MAX ||
+        (int64_t)n > SM_IMAGE_BYTES_MAX - at) {
+        e->over = true;
+        return SM_OK;
+    }
+    if (!grow(e, (size_t)at + n))
+        return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", (size_t)at + n);
+    memcpy(e->bytes + at, block, n);
+    e->bytes_count = (size_t)at + n;
+    e->useless = e->bytes_count >= SNIFF_BYTES && sm_image_sniff(e->bytes, e->bytes_count) == NULL;
+    return SM_OK;
+}
+
+/* Draws the whole entry. */
+static enum sm_code read_entry(struct entry *e, struct reading *r, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+
+    while (code == SM_OK) {
+        const void *block = NULL;
+        size_t n = 0;
+        la_int64_t at = 0;
+        int rc = archive_read_data_block(r->archive, &block, &n, &at);
+        if (rc == ARCHIVE_EOF)
+            return SM_OK;
+        if (rc == ARCHIVE_FATAL)
+            return corrupt(r, err);
+        if (rc < ARCHIVE_WARN) {
+            e->broken = true;
+            return SM_OK;
+        }
+        r->data_bytes += (int64_t)n;
+        code = check_unpacked(r, err);
+        if (code == SM_OK)
+            code = keep(e, block, n, at, err);
+    }
+    return code;
+}
+
+/* The cohort that the entry's first folder names, or -1. */
+static int cohort_of(const char *name)
+{
+    char first[32];
+    enum sm_cohort cohort;
+
+    while (strncmp(name, "./", 2) == 0)
+        name += 2;
+    size_t n = strcspn(name, "/");
+    if (name[n] == '\0' || n >= sizeof first)
+        return -1;
+    memcpy(first, name, n);
+    first[n] = '\0';
+    return sm_cohort_parse(&cohort, first, NULL) == SM_OK ? (int)cohort : -1;
+}
+
+/* An entry whose bytes were drawn goes where it belongs. */
+static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err *err)
+{
+    struct sm_ingest_labels labels = *r->labels;
+    struct sm_err why = {0};
+
+    labels.name = e->name;
+    if (labels.cohort < 0)
+        labels.cohort = cohort_of(e->name);
+    if (e->broken) {
+        const char *text = archive_error_string(r->archive);
+        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_UNREADABLE, "%.200s",
+                       text == NULL ? "cannot be unpacked" : text);
+    } else if (e->bytes_count == 0 && !e->over) {
+        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_EMPTY, "the entry has 0 bytes");
+    } else if (sm_image_sniff(e->bytes, e->bytes_count) == NULL) {
+        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE,
+                       "the first bytes are neither those of a JPEG nor of a PNG");
+    } else if (labels.cohort < 0) {
+        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_COHORT_INVALID,
+                       "the first folder is none of shared, candidate, independent, external");
+    } else if (e->over) {
+        sm_err_set(&why, SM_LIMIT, "the image has over %u bytes, which is the limit",
+                   SM_IMAGE_BYTES_MAX);
+        return sm_ingest_fail(r->ingest, &labels, &why, err);
+    } else {
+        uint8_t *bytes = e->bytes;
+        e->bytes = NULL;
+        return sm_ingest_put(r->ingest, &labels, bytes, e->bytes_count, NULL, err);
+    }
+    return SM_OK;
+}
+
+static enum sm_code take_entry(struct reading *r, struct archive_entry *header, struct sm_err *err)
+{
+    const char *utf8 = archive_entry_pathname_utf8(header);
+    const char *name = utf8 == NULL ? archive_entry_pathname(header) : utf8;
+    struct entry e = {.name = name == NULL ? "" : name};
+    bool link = archive_entry_hardlink(header) != NULL || archive_entry_symlink(header) != NULL ||
+                archive_entry_filetype(header) == AE_IFLNK;
+    bool folder = archive_entry_filetype(header) == AE_IFDIR;
+
+    e.useless = link || archive_entry_filetype(header) != AE_IFREG;
+    enum sm_code code = read_entry(&e, r, err);
+    if (code == SM_OK && link)
+        sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_LINK, "links are not followed");
+    else if (code == SM_OK && e.useless && !folder && e.bytes_count == 0)
+        sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_NOT_A_FILE, "not a regular file");
+    else if (code == SM_OK && !folder)
+        code = sort_entry(&e, r, err);
+    free(e.bytes);
+    return code;
+}
+
+/* --- the whole --- */
+
+static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+        return sm_err_set(err, SM_IO, "the archive cannot be read from its start");
+    r->archive_bytes = status.st_size;
+    r->archive = archive_read_new();
+    if (r->archive == NULL)
+        return sm_err_set(err, SM_NOMEM, "ingest: no memory for an archive");
+    if (archive_read_support_filter_gzip(r->archive) != ARCHIVE_OK ||
+        archive_read_support_filter_zstd(r->archive) != ARCHIVE_OK ||
+        archive_read_support_format_tar(r->archive) != ARCHIVE_OK ||
+        archive_read_support_format_zip_streamable(r->archive) != ARCHIVE_OK)
+        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
+    if (archive_read_open_fd(r->archive, fd, BLOCK_BYTES) != ARCHIVE_OK)
+        return corrupt(r, err);
+    return SM_OK;
+}
+
+static enum sm_code read_entries(struct reading *r, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+
+    while (code == SM_OK) {
+        struct archive_entry *header;
+        int rc = archive_read_next_header(r->archive, &header);
+        if (rc == ARCHIVE_EOF)
+            return SM_OK;
+        if (rc == ARCHIVE_FATAL)
+            return corrupt(r, err);
+        if (++r->entries_count > SM_INGEST_ENTRIES_MAX)
+            return sm_err_set(err, SM_LIMIT, "the archive has over %d entries, which is the limit",
+                              SM_INGEST_ENTRIES_MAX);
+        if ((code = check_unpacked(r, err)) != SM_OK)
+            return code;
+        if (rc >= ARCHIVE_WARN)
+            code = take_entry(r, header, err);
+        else
+            sm_ingest_pass(r->ingest, 0, "", SM_INGEST_UNREADABLE, "entry %lld cannot be read",
+                           (long long)r->entries_count);
+    }
+    return code;
+}
+
+enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
+                               const struct sm_ingest_labels *labels, struct sm_err *err)
+{
+    int64_t bytes_max = ingest->params.unpacked_bytes_max;
+    struct reading r = {.ingest = ingest,
+                        .labels = labels,
+                        .bytes_max = bytes_max > 0 ? bytes_max : SM_INGEST_UNPACKED_BYTES_MAX};
+    enum sm_code code = open_archive(&r, fd, err);
+
+    if (code == SM_OK)
+        code = read_entries(&r, err);
+    archive_read_free(r.archive);
+    return code;
+}

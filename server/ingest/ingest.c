@@ -1,0 +1,225 @@
+/* The batch and the report.
+ *
+ * Images are held until SM_INGEST_BATCH_IMAGES or SM_INGEST_BATCH_BYTES are there, then go to the
+ * store in one transaction: a commit costs a disk's flush, and memory stays bounded whatever is
+ * sent. A failed image commits what is held first, so that items stand in the order they came. */
+#include "server/ingest/ingest_impl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/sha256.h"
+#include "sslmem/image.h"
+
+enum sm_code sm_ingest_new(struct sm_ingest **out, const struct sm_ingest_params *params,
+                           struct sm_err *err)
+{
+    struct sm_ingest *ingest = calloc(1, sizeof *ingest);
+
+    *out = ingest;
+    if (ingest == NULL)
+        return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+    ingest->params = *params;
+    snprintf(ingest->audit, sizeof ingest->audit, "%s", params->audit);
+    if ((ingest->skipped = json_array()) != NULL)
+        return SM_OK;
+    sm_ingest_free(ingest);
+    *out = NULL;
+    return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+}
+
+static void drop_batch(struct sm_ingest *ingest)
+{
+    for (size_t i = 0; i < ingest->batch_count; i++) {
+        free(ingest->held[i].path);
+        free(ingest->held[i].bytes);
+    }
+    ingest->batch_count = 0;
+    ingest->batch_bytes = 0;
+}
+
+void sm_ingest_free(struct sm_ingest *ingest)
+{
+    if (ingest == NULL)
+        return;
+    drop_batch(ingest);
+    json_decref(ingest->skipped);
+    free(ingest);
+}
+
+enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err)
+{
+    if (ingest->params.stop != NULL && atomic_load(ingest->params.stop))
+        return sm_err_set(err, SM_CANCELLED, "stopped");
+    return SM_OK;
+}
+
+/* --- the batch --- */
+
+/* What could not be committed is gone: the error that is returned says so. */
+static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
+{
+    struct sm_audit_added added;
+    enum sm_code code = SM_OK;
+
+    if (ingest->batch_count > 0)
+        code = sm_store_audit_add(&added, ingest->params.store, ingest->audit, ingest->images,
+                                  ingest->batch_count, ingest->params.items_max, err);
+    if (ingest->batch_count > 0 && code == SM_OK) {
+        ingest->added_count += added.added_count;
+        ingest->duplicate_count += added.duplicate_count;
+    }
+    drop_batch(ingest);
+    return code;
+}
+
+static void describe(struct sm_audit_image_in *image, struct sm_ingest_held *held,
+                     const struct sm_ingest_labels *labels)
+{
+    sm_label(held->name, labels->name);
+    sm_label(held->class_label, labels->class_label);
+    sm_label(held->group, labels->group);
+    *image = (struct sm_audit_image_in){.cohort = (enum sm_cohort)labels->cohort,
+                                        .name = held->name,
+                                        .class_label = held->class_label,
+                                        .group = held->group};
+}
+
+enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
+                           void *bytes, size_t bytes_count, const char *path, struct sm_err *err)
+{
+    struct sm_audit_image_in *image = &ingest->images[ingest->batch_count];
+    struct sm_ingest_held *held = &ingest->held[ingest->batch_count];
+
+    describe(image, held, labels);
+    sm_sha256_hex(image->image_digest, bytes, bytes_count);
+    held->path = NULL;
+    held->bytes = NULL;
+    if (path == NULL) {
+        held->bytes = bytes;
+        image->bytes = bytes;
+        image->bytes_count = bytes_count;
+        ingest->batch_bytes += bytes_count;
+    } else {
+        free(bytes);
+        if ((held->path = strdup(path)) == NULL)
+            return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+        image->path = held->path;
+    }
+    ingest->batch_count++;
+    if (ingest->batch_count == SM_INGEST_BATCH_IMAGES ||
+        ingest->batch_bytes >= SM_INGEST_BATCH_BYTES)
+        return flush(ingest, err);
+    return SM_OK;
+}
+
+enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
+                            const struct sm_err *why, struct sm_err *err)
+{
+    struct sm_audit_image_in image;
+    struct sm_ingest_held held;
+    char text[SM_LABEL_BYTES];
+    enum sm_code code = flush(ingest, err);
+
+    if (code != SM_OK)
+        return code;
+    describe(&image, &held, labels);
+    sm_label(text, why->text);
+    code = sm_store_audit_add_failed(ingest->params.store, ingest->audit, &image, why->code, text,
+                                     err);
+    ingest->failed_count += code == SM_OK;
+    return code;
+}
+
+enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
+                             const void *bytes, size_t bytes_count, struct sm_err *err)
+{
+    struct sm_err why = {0};
+
+    if (bytes_count == 0 || sm_image_sniff(bytes, bytes_count) == NULL) {
+        sm_ingest_pass(
+            ingest, 0, labels->name, bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
+            "the first of %zu bytes are neither those of a JPEG nor of a PNG", bytes_count);
+        return SM_OK;
+    }
+    if (bytes_count > SM_IMAGE_BYTES_MAX) {
+        sm_err_set(&why, SM_LIMIT, "the image has %zu bytes, the limit is %u", bytes_count,
+                   SM_IMAGE_BYTES_MAX);
+        return sm_ingest_fail(ingest, labels, &why, err);
+    }
+    void *copy = malloc(bytes_count);
+    if (copy == NULL)
+        return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", bytes_count);
+    memcpy(copy, bytes, bytes_count);
+    return sm_ingest_put(ingest, labels, copy, bytes_count, NULL, err);
+}
+
+/* --- the report --- */
+
+static const char *const reasons[] = {
+#define ROW(NAME, text) text,
+    SM_INGEST_SKIPS(ROW)
+#undef ROW
+};
+
+void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
+                    enum sm_ingest_skip reason, const char *format, ...)
+{
+    char clean_name[SM_LABEL_BYTES], detail[SM_LABEL_BYTES], text[512];
+    va_list args;
+
+    ingest->skipped_count[reason]++;
+    if (json_array_size(ingest->skipped) == SM_INGEST_SKIPPED_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sm_label(detail, text);
+    sm_label(clean_name, name);
+    json_t *row = json_pack("{s:s, s:s, s:s}", "name", clean_name, "reason", reasons[reason],
+                            "detail", detail);
+    if (line > 0 && json_object_set_new(row, "line", json_integer(line)) != 0)
+        ingest->lost = true;
+    if (json_array_append_new(ingest->skipped, row) != 0)
+        ingest->lost = true;
+}
+
+static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
+{
+    json_t *counts = json_object();
+
+    *total = 0;
+    for (int i = 0; i < SM_INGEST_SKIPS_COUNT; i++) {
+        *total += ingest->skipped_count[i];
+        if (ingest->skipped_count[i] > 0 &&
+            json_object_set_new(counts, reasons[i], json_integer(ingest->skipped_count[i])) != 0) {
+            json_decref(counts);
+            return NULL;
+        }
+    }
+    return counts;
+}
+
+enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_err *err)
+{
+    struct sm_err flushed = {0};
+    int64_t skipped_count;
+    enum sm_code code = flush(ingest, &flushed);
+    json_t *counts = skips_by_reason(ingest, &skipped_count);
+
+    *out = NULL;
+    if (!ingest->lost && counts != NULL)
+        *out = json_pack(
+            "{s:I, s:I, s:I, s:I, s:O, s:O}", "added_count", (json_int_t)ingest->added_count,
+            "duplicate_count", (json_int_t)ingest->duplicate_count, "failed_count",
+            (json_int_t)ingest->failed_count, "skipped_count", (json_int_t)skipped_count,
+            "skipped_by_reason", counts, "skipped", ingest->skipped);
+    json_decref(counts);
+    if (*out == NULL)
+        return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+    if (code != SM_OK)
+        *err = flushed;
+    return code;
+}

@@ -1,0 +1,193 @@
+/* openat2(2) with RESOLVE_BENEATH and without links says all that is wanted in one call. On kernels
+ * before 5.6 the path is walked one name at a time with O_NOFOLLOW, which says the same. ".." is
+ * refused before either, so that both take the same paths. */
+#include "server/ingest/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sslmem/image.h"
+
+enum sm_code sm_root_open(struct sm_root *out, const char *path, struct sm_err *err)
+{
+    out->fd = -1;
+    if (path == NULL || path[0] == '\0')
+        return sm_err_set(err, SM_UNSUPPORTED, "no data root is configured");
+    if (realpath(path, out->path) == NULL ||
+        (out->fd = open(out->path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return sm_err_set(err, SM_IO, "data root %.120s: %s", path, strerror(errno));
+    return SM_OK;
+}
+
+void sm_root_close(struct sm_root *root)
+{
+    if (root->fd >= 0)
+        close(root->fd);
+    root->fd = -1;
+}
+
+/* Whether a path stays relative and never goes up. */
+static bool goes_down(const char *path)
+{
+    if (path[0] == '/')
+        return false;
+    for (const char *at = path; *at != '\0'; at += strspn(at, "/")) {
+        size_t n = strcspn(at, "/");
+        if (n == 2 && memcmp(at, "..", 2) == 0)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
+int sm_root_walk(int root, const char *path, int flags)
+{
+    int at = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    while (at >= 0) {
+        char name[NAME_MAX + 1];
+        size_t n = strcspn(path, "/");
+        const char *rest = path + n + strspn(path + n, "/");
+        int next = -1;
+        if (n > NAME_MAX) {
+            errno = ENAMETOOLONG;
+        } else {
+            memcpy(name, path, n);
+            name[n] = '\0';
+            /* A link at the end fails with ELOOP; one in between is no folder. */
+            next = openat(at, name,
+                          *rest == '\0' ? flags | O_NOFOLLOW
+                                        : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            struct stat status;
+            if (next < 0 && errno == ENOTDIR &&
+                fstatat(at, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode))
+                errno = ELOOP;
+        }
+        int failed = errno;
+        close(at);
+        errno = failed;
+        if (*rest == '\0')
+            return next;
+        at = next;
+        path = rest;
+    }
+    return -1;
+}
+
+int sm_root_at(const struct sm_root *root, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)flags,
+                           .resolve =
+                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+
+    if (!goes_down(path)) {
+        errno = EXDEV;
+        return -1;
+    }
+    if (path[0] == '\0') {
+        errno = ENOENT;
+        return -1;
+    }
+    int fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof how);
+    return fd < 0 && errno == ENOSYS ? sm_root_walk(root->fd, path, flags) : fd;
+}
+
+/* --- taking a file --- */
+
+static enum sm_ingest_skip reason_of(int error)
+{
+    static const struct {
+        int error;
+        enum sm_ingest_skip reason;
+    } rows[] = {{ENOENT, SM_INGEST_FILE_MISSING}, {ENOTDIR, SM_INGEST_FILE_MISSING},
+                {EXDEV, SM_INGEST_FILE_OUTSIDE},  {ELOOP, SM_INGEST_LINK},
+                {ENXIO, SM_INGEST_NOT_A_FILE},    {EISDIR, SM_INGEST_NOT_A_FILE}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].error == error)
+            return rows[i].reason;
+    return SM_INGEST_UNREADABLE;
+}
+
+/* Reads on to the end or until `bytes` is full; -1 with errno. */
+static ssize_t read_all(int fd, uint8_t *bytes, size_t bytes_max)
+{
+    size_t count = 0;
+
+    while (count < bytes_max) {
+        ssize_t n = read(fd, bytes + count, bytes_max - count);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        count += (size_t)n;
+    }
+    return (ssize_t)count;
+}
+
+/* Decides about an open regular file of `size` bytes; a file that grows meanwhile is cut there, and
+ * has another digest when its turn comes. */
+static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, const char *full_path,
+                              const struct sm_ingest_labels *labels, int64_t line,
+                              struct sm_err *err)
+{
+    struct sm_err why = {0};
+    size_t wanted = size > SM_IMAGE_BYTES_MAX ? 4096 : size;
+    uint8_t *bytes = malloc(wanted + 1);
+    enum sm_code code = SM_OK;
+
+    if (bytes == NULL)
+        return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", wanted);
+    ssize_t count = read_all(fd, bytes, wanted);
+    if (count < 0) {
+        sm_err_set(&why, SM_IO, "the file cannot be read: %s", strerror(errno));
+        code = sm_ingest_fail(ingest, labels, &why, err);
+    } else if (count == 0) {
+        sm_ingest_pass(ingest, line, labels->name, SM_INGEST_EMPTY, "the file has 0 bytes");
+    } else if (sm_image_sniff(bytes, (size_t)count) == NULL) {
+        sm_ingest_pass(ingest, line, labels->name, SM_INGEST_NOT_AN_IMAGE,
+                       "the first bytes are neither those of a JPEG nor of a PNG");
+    } else if (size > SM_IMAGE_BYTES_MAX) {
+        sm_err_set(&why, SM_LIMIT, "the image has %zu bytes, the limit is %u", size,
+                   SM_IMAGE_BYTES_MAX);
+        code = sm_ingest_fail(ingest, labels, &why, err);
+    } else {
+        return sm_ingest_put(ingest, labels, bytes, (size_t)count, full_path, err);
+    }
+    free(bytes);
+    return code;
+}
+
+enum sm_code sm_root_take(struct sm_ingest *ingest, const struct sm_root *root, const char *path,
+                          const struct sm_ingest_labels *labels, int64_t line, struct sm_err *err)
+{
+    char full_path[2 * PATH_MAX];
+    struct stat status;
+    enum sm_code code = sm_ingest_check(ingest, err);
+
+    if (code != SM_OK)
+        return code;
+    /* Not to wait for the other end of a pipe. */
+    int fd = sm_root_at(root, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        sm_ingest_pass(ingest, line, labels->name, reason_of(errno), "%s",
+                       errno == EXDEV ? "the path leads out of the data root" : strerror(errno));
+        return SM_OK;
+    }
+    snprintf(full_path, sizeof full_path, "%s/%s", root->path, path);
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        sm_ingest_pass(ingest, line, labels->name, SM_INGEST_NOT_A_FILE, "not a regular file");
+    else
+        code = take_open(ingest, fd, (size_t)status.st_size, full_path, labels, line, err);
+    close(fd);
+    return code;
+}
