@@ -19,7 +19,8 @@ void sm_pearson(struct sm_correlation *out, const double *x, const double *y, si
     }
     if (!(xx > 0 && yy > 0))
         return;
-    out->r = fmax(-1, fmin(1, xy / sqrt(xx) / sqrt(yy)));
+    double norm = xx == yy ? xx : sqrt(xx) * sqrt(yy); /* ranks in the same order: r is 1, p is 0 */
+    out->r = fmax(-1, fmin(1, xy / norm));
     out->p_two_sided = sm_correlation_two_sided(out->r, (double)count - 2);
 }
 
@@ -97,7 +98,7 @@ static void kendall_finish(struct sm_correlation *out, double n, double s, const
     double all = n * (n - 1) / 2, m = n * (n - 1);
     if (x->pairs == all || y->pairs == all)
         return;
-    out->r = fmax(-1, fmin(1, s / sqrt(all - x->pairs) / sqrt(all - y->pairs)));
+    out->r = fmax(-1, fmin(1, s / sqrt((all - x->pairs) * (all - y->pairs))));
     if (n < 3)
         return;
     double variance = (m * (2 * n + 5) - x->spread - y->spread) / 18 + 2 * x->pairs * y->pairs / m +

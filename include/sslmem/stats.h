@@ -113,9 +113,9 @@ double sm_roc_advantage(const struct sm_roc *roc);
 struct sm_interval sm_clopper_pearson(size_t successes, size_t count, double confidence);
 /* Lower bound, at `confidence`, on the epsilon of (epsilon, delta)-DP under which a membership test
  * could have these counts at one threshold fixed beforehand: ln of (lower bound of TPR - delta)
- * over the upper bound of FPR, one-sided Clopper-Pearson at (1 - confidence)/2 each, and the same for
- * TNR over FNR; never below 0. Holds only where members were inserted at random. (Jagielski et al.,
- * NeurIPS 2020.) */
+ * over the upper bound of FPR, one-sided Clopper-Pearson at (1 - confidence)/2 each, and the same
+ * for TNR over FNR; never below 0. Holds only where members were inserted at random. (Jagielski et
+ * al., NeurIPS 2020.) */
 double sm_epsilon_lower(size_t true_positives, size_t members_count, size_t false_positives,
                         size_t others_count, double delta, double confidence);
 
