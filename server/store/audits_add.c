@@ -1,5 +1,6 @@
 /* Images into an open audit, in one transaction for all of a call: the items come behind those that
- * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`. */
+ * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`.
+ * */
 #include <string.h>
 
 #include "server/store/audits_impl.h"
