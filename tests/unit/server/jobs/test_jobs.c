@@ -78,9 +78,8 @@ static enum sm_code submit(struct client *client, const char *pair, uint64_t see
     recipe.seed = seed;
     struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
     for (int i = 0; i < count; i++) {
-        items[i] = (struct sm_item_in){.name = "image",
-                                       .bytes = images[i].bytes,
-                                       .bytes_count = images[i].bytes_count};
+        items[i] = (struct sm_item_in){
+            .name = "image", .bytes = images[i].bytes, .bytes_count = images[i].bytes_count};
         sm_sha256_hex(items[i].image_digest, images[i].bytes, images[i].bytes_count);
     }
     *client = (struct client){0};
@@ -377,8 +376,7 @@ static void a_failed_admission_is_told(void **state)
     start(1, 10);
     assert_code(SM_OK, submit(&first, "resnet", 1, &wide, 1));
     json_decref(complete(&first));
-    struct sm_item_in item = {
-        .name = "", .bytes = "x", .bytes_count = 1};
+    struct sm_item_in item = {.name = "", .bytes = "x", .bytes_count = 1};
     struct sm_job_in job = {.pair = "resnet", .items = &item, .items_count = 1};
     json_t *recipe = json_object();
     job.recipe = recipe;
