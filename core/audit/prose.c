@@ -120,7 +120,7 @@ const char sm_prose_membership[] =
     "good the average looks.</p>\n";
 
 const char sm_prose_images[] =
-    "<p>Each candidate gets a <em>p-value</em>: the share of reference images, itself counted in, "
+    "<p>Each candidate gets a <em>p-value</em>: the share of reference images (and itself) "
     "that score at least as high. If candidates were like the reference, their p-values would fill "
     "the chart evenly, up to the dashed line; memorization piles them up at the left. From all "
     "p-values together come <em>q-values</em> (Benjamini and Hochberg). The list of candidates "

@@ -27,7 +27,7 @@ void sm_page_measured(struct sm_page *p)
     const char *reference = sm_text_at(p->summary, "reference");
     sm_page_heading(p, "measured", "What was measured, and on what");
     sm_put(&p->out, "%s", sm_prose_method);
-    sm_put(&p->out, "<table><thead><tr><th>Cohort</th><th>In training of f</th><th>of g</th>"
+    sm_put(&p->out, "<table><thead><tr><th>Cohort</th><th>Seen by f</th><th>Seen by g</th>"
                     "<th>What it is for</th><th class=\"n\">Scored</th><th class=\"n\">Failed</th>"
                     "</tr></thead><tbody>\n");
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
@@ -255,10 +255,12 @@ static void put_levels(struct sm_page *p)
            "can be below ",
            sm_number_at(fdr, "reference_n"));
     sm_page_value(p, sm_number_at(fdr, "p_smallest"), 1, "");
-    sm_put(&p->out, ". Before one candidate can be listed at FDR 5 %%, at least ");
+    sm_put(&p->out, ". The shortest list possible at FDR 5 %% has ");
     sm_page_value(p, sm_number_at(json_array_get(json_object_get(fdr, "levels"), 1), "at_least"), 1,
                   "");
-    sm_put(&p->out, " candidates must score above every reference image.</p>\n");
+    sm_put(
+        &p->out,
+        " candidates: fewer memorized ones cannot be told from chance with this reference.</p>\n");
 }
 
 void sm_page_images(struct sm_page *p)

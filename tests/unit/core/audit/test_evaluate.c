@@ -206,11 +206,11 @@ static void small_references_say_what_they_cannot(void **state)
     assert_string_equal(flag_text(r, "reference_too_small_for_fdr"),
                         "The reference cohort is too small for this claim: with 30 reference "
                         "images no p-value is below 0.0323, so no candidate can be listed at FDR 1 "
-                        "%. 99 reference images are the least for it.");
+                        "%. FDR 1 % takes 99 reference images at least.");
     assert_string_equal(flag_text(r, "others_too_few_for_fpr"),
-                        "30 external images are too few for a false positive rate of 1 %: one "
-                        "false alarm among them is already 3.33 %. The rate shown is the one "
-                        "without any false alarm.");
+                        "30 external images are too few for a false positive rate of 1 %, 0.1 %: "
+                        "one false alarm among them is already 3.33 %. What is shown there is the "
+                        "rate without any false alarm.");
     sm_audit_result_free(r);
     let_go(&h);
 }
