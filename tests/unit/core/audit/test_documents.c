@@ -55,8 +55,7 @@ static const char *const hostile[] = {
     "\xed\xa0\x80 surrogate",
     "\xf4\x90\x80\x80 too far",
     "\xc0\xaf long",
-    "\xe2\x80\xae"
-    "gnp.exe",
+    "\xe2\x80\xaegnp.exe",
     "\x01\x1b[31m\x7f",
     "../../etc/passwd",
     "\xc3\xbc\xf0\x9f\x94\x92",

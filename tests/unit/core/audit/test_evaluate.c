@@ -215,6 +215,27 @@ static void small_references_say_what_they_cannot(void **state)
     let_go(&h);
 }
 
+/* Of 19 reference images the smallest p-value is .05: at the limit of FDR 5 %. */
+static void lists_begin_where_the_reference_allows(void **state)
+{
+    (void)state;
+    for (size_t n = 18; n <= 19; n++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, 4, 0, n}, 100, "{\"name\": \"a\"}");
+        struct sm_audit_result *r = evaluate(&h);
+        const json_t *fdr = at(sm_audit_result_json(r), "fdr");
+        assert_int_equal(json_is_true(at(fdr, "levels/1/enough")), n == 19);
+        assert_int_equal(json_integer_value(at(fdr, "levels/1/count")), n == 19 ? 4 : 0);
+        assert_int_equal(json_integer_value(at(fdr, "levels/1/at_least")), n == 19 ? 4 : 5);
+        assert_int_equal(json_integer_value(at(fdr, "p_levels/1/count")), n == 19 ? 4 : 0);
+        assert_true(json_number_value(at(fdr, "p_levels/1/expected")) == (n == 19 ? .2 : 0));
+        assert_int_equal(json_integer_value(at(fdr, n == 19 ? "p_histogram/0" : "p_histogram/1")),
+                         4);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
 static void an_offset_and_few_views_are_flagged(void **state)
 {
     (void)state;
@@ -356,6 +377,7 @@ int main(void)
         cmocka_unit_test(scores_that_are_no_numbers_are_failures),
         cmocka_unit_test(images_in_two_cohorts_are_flagged),
         cmocka_unit_test(small_references_say_what_they_cannot),
+        cmocka_unit_test(lists_begin_where_the_reference_allows),
         cmocka_unit_test(an_offset_and_few_views_are_flagged),
         cmocka_unit_test(gates_read_the_summary),
         cmocka_unit_test(comparisons_at_the_limit),
