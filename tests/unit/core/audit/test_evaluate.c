@@ -50,6 +50,28 @@ static void ties_and_an_empty_cohort_match_scipy(void **state)
     check_vector("ties");
 }
 
+/* Scores of one decimal: the halves of the bound on epsilon share their thresholds. */
+static void a_bound_counts_scores_at_its_threshold(void **state)
+{
+    (void)state;
+    check_vector("random");
+}
+
+/* Without an effect no threshold gives a bound. */
+static void no_effect_bounds_nothing(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 6, 0, 6}, 0, "{\"name\": \"a\", \"inserted_at_random\": true}");
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *e = at(sm_audit_result_json(r), "membership/candidate_external/epsilon");
+    assert_true(json_is_null(at(e, "threshold")));
+    assert_true(json_number_value(at(e, "lower")) == 0);
+    assert_int_equal(json_integer_value(at(e, "true_positives")), 0);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 static bool has_flag(const struct sm_audit_result *result, const char *code)
 {
     json_t *flag;
@@ -371,6 +393,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_audit_with_an_effect_matches_scipy),
         cmocka_unit_test(ties_and_an_empty_cohort_match_scipy),
+        cmocka_unit_test(a_bound_counts_scores_at_its_threshold),
+        cmocka_unit_test(no_effect_bounds_nothing),
         cmocka_unit_test(no_image_at_all),
         cmocka_unit_test(one_image_a_cohort),
         cmocka_unit_test(all_scores_equal),
