@@ -171,7 +171,7 @@ const char sm_prose_limits[] =
 
 const char sm_prose_again[] =
     "<p>The record of this audit (JSON, same name) holds every score and setting; all numbers and "
-    "charts of this page can be computed from it again. To repeat the measurement itself, run "
-    "<code>sslmem audit</code> with the pair whose digest is named above, the same images in the "
-    "same order and cohorts, and these settings. The same version on the same kind of processor "
-    "gives the same record byte for byte, but for its line \"run\".</p>\n";
+    "charts of this page can be computed from it again. To repeat the measurement itself, take the "
+    "pair whose digest is named above, the same images in the same cohorts, and the recipe and "
+    "settings above. The same version on the same kind of processor gives the same record byte for "
+    "byte, but for its line \"run\".</p>\n";
