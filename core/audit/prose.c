@@ -66,6 +66,7 @@ const char sm_prose_style_charts[] =
     ".reference{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:5 4}\n"
     ".guess{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}\n"
     "text{fill:var(--ink)}text.tick{fill:var(--soft)}text.row{font-weight:600;font-size:13px}\n"
+    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
     ".middle{text-anchor:middle}.end{text-anchor:end}\n"
     ".area{stroke-width:1.2;fill-opacity:.3}.curve{fill:none;stroke-width:2}"
     ".mean{stroke-width:2.4}.whisker{stroke-width:2.4}\n"

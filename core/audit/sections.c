@@ -210,7 +210,7 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "<br>m ");
     sm_page_value(p, item->m, 1, "");
     if (isfinite(item->m_se))
-        sm_put(&p->out, " ± %.1g", item->m_se);
+        sm_put(&p->out, " ±%.1g", item->m_se);
     if (isfinite(s->p)) {
         sm_put(&p->out, "<br>centred ");
         sm_page_value(p, s->centered, 1, "");
@@ -219,11 +219,15 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "</figure>\n");
 }
 
+/* From the top of the ranking or from its end; of few candidates no one is shown twice. */
 static void put_shown(struct sm_page *p, const char *title, bool least)
 {
     size_t n = p->result->samples.of[SM_COHORT_CANDIDATE].count;
+    size_t half = least ? n / 2 : n - n / 2;
+    if (half == 0)
+        return;
     sm_put(&p->out, "<h3>%s</h3>\n<div class=\"images\">\n", title);
-    for (size_t i = 0; i < SHOWN && i < n; i++)
+    for (size_t i = 0; i < SHOWN && i < half; i++)
         put_image(p, p->result->ranked[least ? n - 1 - i : i]);
     sm_put(&p->out, "</div>\n");
 }

@@ -371,6 +371,23 @@ static void reports_escape_what_comes_from_outside(void **state)
     let_go(&h);
 }
 
+/* The two lists of images share none. */
+static void few_candidates_are_shown_once(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 30; n++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, n, 0, 5}, 0, "{\"name\": \"a\"}");
+        struct sm_audit_result *r = evaluate(&h);
+        char *text = written(write_html, &h, r);
+        assert_int_equal(count_of(text, "<figure class=\"image\">"), n < 24 ? n : 24);
+        assert_int_equal(count_of(text, ">Least memorized<"), n > 1);
+        free(text);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
 /* NaN must not reach a reader either. */
 static void reports_of_nothing_have_words(void **state)
 {
@@ -566,6 +583,7 @@ int main(void)
         cmocka_unit_test(tables_defuse_formulas),
         cmocka_unit_test(tables_have_a_line_an_image),
         cmocka_unit_test(reports_escape_what_comes_from_outside),
+        cmocka_unit_test(few_candidates_are_shown_once),
         cmocka_unit_test(reports_of_nothing_have_words),
         cmocka_unit_test(lists_follow_the_scores),
         cmocka_unit_test(controls_are_those_of_the_seed),
