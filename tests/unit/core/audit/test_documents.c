@@ -347,13 +347,15 @@ static void reports_escape_what_comes_from_outside(void **state)
 {
     (void)state;
     struct held h;
-    draw_audit(&h, (size_t[]){5, 40, 5, 40}, 0, "{\"name\": \"a\", \"gates\": [\"auc<=0.6\"]}");
+    draw_audit(&h, (size_t[]){5, 24, 5, 40}, 0, "{\"name\": \"a\", \"gates\": [\"auc<=0.6\"]}");
     arm(&h);
     struct sm_audit_result *r = evaluate(&h);
     char *text = written(write_html, &h, r);
     assert_null(strstr(text, "<script"));
     assert_null(strstr(text, "<img src=x"));
     assert_null(strstr(text, "<svg onload"));
+    assert_null(strstr(text, "'; DROP"));
+    assert_non_null(strstr(text, "&#39;; DROP"));
     assert_null(strstr(text, "\xff"));
     assert_null(strstr(text, "\xe2\x80\xae"));
     assert_null(strchr(text, '\x01'));
