@@ -95,3 +95,80 @@ enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *po
     }
     return sm_err_field(err, pointer, "gate \"%.40s\" has none of <, <=, >, >=", text);
 }
+
+/* Follows "a/b/0/c", "*" being the reference's name; NULL where the way ends. */
+static const json_t *follow(const json_t *node, const char *path, const char *reference)
+{
+    char key[64];
+    while (node && *path) {
+        size_t length = strcspn(path, "/"), used = 0;
+        for (size_t i = 0; i < length && used < sizeof key - 1; i++) {
+            if (path[i] != '*')
+                key[used++] = path[i];
+            else
+                used += (size_t)snprintf(key + used, sizeof key - used, "%s", reference);
+        }
+        key[used < sizeof key ? used : sizeof key - 1] = '\0';
+        node = json_is_array(node) ? json_array_get(node, strtoul(key, NULL, 10))
+                                   : json_object_get(node, key);
+        path += length + (path[length] == '/');
+    }
+    return node;
+}
+
+static bool holds(double value, enum sm_gate_sign sign, double limit)
+{
+    switch (sign) {
+    case SM_GATE_LESS:
+        return value < limit;
+    case SM_GATE_AT_MOST:
+        return value <= limit;
+    case SM_GATE_MORE:
+        return value > limit;
+    case SM_GATE_AT_LEAST:
+        return value >= limit;
+    }
+    return false;
+}
+
+static json_t *gate_json(const char *text, const struct sm_gate *gate, const char *reference,
+                         const json_t *summary)
+{
+    const json_t *value = follow(summary, gate->number->path, reference);
+    const char *enough_path = gate->number->enough;
+    bool enough = !enough_path || json_is_true(follow(summary, enough_path, reference));
+    bool defined = json_is_number(value);
+    json_t *note = json_null();
+    if (!defined)
+        note = json_string("the number is undefined here, so the gate does not hold");
+    else if (!enough)
+        note = json_string("the cohorts are too small for this number, so the gate does not hold");
+    bool passed = defined && enough && holds(json_number_value(value), gate->sign, gate->limit);
+    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:b, s:o}", "gate", text, "number",
+                     gate->number->name, "meaning", gate->number->meaning, "limit", gate->limit,
+                     "value", defined ? json_real(json_number_value(value)) : json_null(), "passed",
+                     (int)passed, "note", note);
+}
+
+enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
+                               const json_t *summary, struct sm_err *err)
+{
+    const char *reference = sm_cohort_name(spec->reference);
+    *passed = true;
+    *out = json_array();
+    for (int i = 0; i < spec->gates_count; i++) {
+        struct sm_gate gate;
+        enum sm_code code = sm_gate_parse(&gate, spec->gates[i].text, "/gates", err);
+        json_t *node =
+            code == SM_OK ? gate_json(spec->gates[i].text, &gate, reference, summary) : NULL;
+        *passed = *passed && json_is_true(json_object_get(node, "passed"));
+        if (code == SM_OK && json_array_append_new(*out, node) != 0)
+            code = sm_err_set(err, SM_NOMEM, "out of memory for %d gates", spec->gates_count);
+        if (code != SM_OK) {
+            json_decref(*out);
+            *out = NULL;
+            return code;
+        }
+    }
+    return SM_OK;
+}

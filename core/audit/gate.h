@@ -29,8 +29,9 @@ struct sm_gate {
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err);
 
-/* {"gates": [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …], "passed"}: added
- * to the summary by the caller. New reference, NULL when out of memory. */
-json_t *sm_gates_json(const struct sm_audit_spec *spec, const json_t *summary);
+/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold. A spec
+ * that was not parsed may hold a wrong gate: SM_INVALID. */
+enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
+                               const json_t *summary, struct sm_err *err);
 
 #endif

@@ -260,6 +260,11 @@ json_t *sm_json_u64(uint64_t value)
     return json_string(digits);
 }
 
+json_t *sm_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 char *sm_json_canonical(const json_t *node)
 {
     return json_dumps(node,

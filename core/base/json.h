@@ -51,6 +51,9 @@ enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, 
 /* As SM_FIELD_U64 reads it: JSON integers end at 2^63 - 1, above are the digits as a string. */
 json_t *sm_json_u64(uint64_t value);
 
+/* Null where the value is not finite. */
+json_t *sm_json_number(double value);
+
 /* Keys sorted, no spaces, doubles with 17 digits. Allocated with malloc; NULL when out of memory.
  */
 char *sm_json_canonical(const json_t *node);

@@ -3,6 +3,7 @@
  */
 #include "core/base/sha256.h"
 
+#include <nettle/hmac.h>
 #include <nettle/sha2.h>
 
 void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count)
@@ -18,6 +19,18 @@ void sm_sha256_hex(char out[SM_SHA256_HEX], const void *bytes, size_t bytes_coun
 {
     uint8_t digest[SM_SHA256_BYTES];
     sm_sha256(digest, bytes, bytes_count);
+    sm_hex(out, digest, sizeof digest);
+}
+
+void sm_hmac_sha256_hex(char out[SM_SHA256_HEX], const uint8_t *key, const void *bytes,
+                        size_t bytes_count)
+{
+    uint8_t digest[SM_SHA256_BYTES];
+    struct hmac_sha256_ctx context;
+
+    hmac_sha256_set_key(&context, SM_SHA256_BYTES, key);
+    hmac_sha256_update(&context, bytes_count, bytes);
+    hmac_sha256_digest(&context, sizeof digest, digest);
     sm_hex(out, digest, sizeof digest);
 }
 

@@ -10,6 +10,9 @@
 
 void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count);
 void sm_sha256_hex(char out[SM_SHA256_HEX], const void *bytes, size_t bytes_count);
+/* HMAC-SHA-256 under a key of SM_SHA256_BYTES. */
+void sm_hmac_sha256_hex(char out[SM_SHA256_HEX], const uint8_t *key, const void *bytes,
+                        size_t bytes_count);
 void sm_hex(char *out, const uint8_t *bytes, size_t bytes_count); /* 2 * count digits and a NUL */
 
 #endif

@@ -1,14 +1,9 @@
 /* Pairs and scores as JSON: the documents that clients see. A number that is undefined is null. */
-#include <math.h>
 #include <stdio.h>
 
+#include "core/base/json.h"
 #include "core/score/pair.h"
 #include "sslmem/version.h"
-
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
 
 static json_t *member_json(const struct sm_member *member)
 {
@@ -53,10 +48,11 @@ static json_t *channels_json(const double v[3])
 json_t *sm_pair_json(const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
-    json_t *reference = r->count ? json_pack("{s:s, s:I, s:o, s:o, s:s}", "cohort", r->cohort, "n",
-                                             (json_int_t)r->count, "mean", number(r->mean), "sd",
-                                             number(r->sd), "recipe_digest", r->recipe_digest)
-                                 : json_null();
+    json_t *reference = r->count
+                            ? json_pack("{s:s, s:I, s:o, s:o, s:s}", "cohort", r->cohort, "n",
+                                        (json_int_t)r->count, "mean", sm_json_number(r->mean), "sd",
+                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest)
+                            : json_null();
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "name", pair->name, "digest",
                      pair->digest, "description", pair->description, "encoders",
                      sides_json(pair, member_json), "mean", channels_json(pair->mean), "std",
@@ -68,9 +64,10 @@ static json_t *alignment_json(const struct sm_alignment *a)
 {
     json_t *list = json_array();
     for (int k = 0; k < a->encoders_count; k++)
-        json_array_append_new(list, number(a->per_encoder[k]));
-    return json_pack("{s:o, s:o, s:o, s:o}", "alignment", number(a->mean), "se", number(a->se),
-                     "encoders", list, "sd_encoders", number(a->sd_encoders));
+        json_array_append_new(list, sm_json_number(a->per_encoder[k]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "alignment", sm_json_number(a->mean), "se",
+                     sm_json_number(a->se), "encoders", list, "sd_encoders",
+                     sm_json_number(a->sd_encoders));
 }
 
 static json_t *image_json(const struct sm_score *score)
@@ -88,9 +85,10 @@ static json_t *reference_json(const struct sm_score *score, const struct sm_pair
     char note[240];
     if (score->has_reference)
         return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o}}", "reference", "cohort",
-                         r->cohort, "n", (json_int_t)r->count, "mean", number(r->mean), "sd",
-                         number(r->sd), "centered", number(score->centered), "percentile",
-                         number(score->percentile), "p_value", number(score->p_value));
+                         r->cohort, "n", (json_int_t)r->count, "mean", sm_json_number(r->mean),
+                         "sd", sm_json_number(r->sd), "centered", sm_json_number(score->centered),
+                         "percentile", sm_json_number(score->percentile), "p_value",
+                         sm_json_number(score->p_value));
     if (r->count == 0)
         snprintf(note, sizeof note, "pair has no reference cohort");
     else
@@ -110,10 +108,11 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
 
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
 {
-    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
-                            score->pair, "image", image_json(score), "m", number(score->m), "m_se",
-                            number(score->m_se), "ratio", number(score->ratio), "f",
-                            alignment_json(&score->f), "g", alignment_json(&score->g));
+    json_t *out =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
+                  score->pair, "image", image_json(score), "m", sm_json_number(score->m), "m_se",
+                  sm_json_number(score->m_se), "ratio", sm_json_number(score->ratio), "f",
+                  alignment_json(&score->f), "g", alignment_json(&score->g));
     bool complete = score->recipe.target_se == 0 ||
                     json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;
     json_t *tail = json_pack("{s:o, s:o}", "recipe", sm_recipe_json(&score->recipe), "provenance",

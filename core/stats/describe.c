@@ -1,5 +1,6 @@
-/* Mean and variance. Both work on differences from the first value: a constant sample then has
- * exactly that mean and variance 0, which the t-tests and the "all equal" cases rely on. */
+/* Mean, variance, quantiles, histograms. The first two work on differences from the first value: a
+ * constant sample then has exactly that mean and variance 0, which the t-tests and the "all equal"
+ * cases rely on. */
 #include <math.h>
 
 #include "sslmem/stats.h"
@@ -26,4 +27,46 @@ double sm_variance(const double *x, size_t count)
         rest += d; /* zero but for the rounding of the mean */
     }
     return (squares - rest * rest / (double)count) / (double)(count - 1);
+}
+
+double sm_quantile(const double *sorted, size_t count, double q)
+{
+    if (count == 0 || !(q >= 0 && q <= 1))
+        return NAN;
+    double place = (double)(count - 1) * q;
+    size_t at = (size_t)place;
+    if (at + 1 >= count)
+        return sorted[count - 1];
+    double share = place - (double)at, step = sorted[at + 1] - sorted[at];
+    /* From the nearer end: the upper neighbour is then met exactly, and q orders the results. */
+    return share < 0.5 ? sorted[at] + step * share : sorted[at + 1] - step * (1 - share);
+}
+
+/* Rounding may put a value at an edge into the bin beside its own: the edges as computed decide. */
+static size_t bin_of(double x, size_t bins_count, double low, double high)
+{
+    double n = (double)bins_count, width = (high - low) / n;
+    size_t bin = (size_t)((x - low) / (high - low) * n);
+    if (bin >= bins_count)
+        bin = bins_count - 1;
+    if (bin > 0 && x < low + (double)bin * width)
+        bin--;
+    else if (bin + 1 < bins_count && x >= low + (double)(bin + 1) * width)
+        bin++;
+    return bin;
+}
+
+void sm_histogram(int64_t *bins, size_t bins_count, double low, double high, const double *x,
+                  size_t count)
+{
+    for (size_t i = 0; i < bins_count; i++)
+        bins[i] = 0;
+    if (bins_count == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (!(x[i] >= low && x[i] <= high))
+            continue;
+        size_t bin = low < high ? bin_of(x[i], bins_count, low, high) : bins_count - 1;
+        bins[bin]++;
+    }
 }

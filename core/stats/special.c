@@ -1,4 +1,4 @@
-/* The regularised incomplete beta function and Student's t.
+/* The regularised incomplete beta function, its inverse, and what follows from them.
  *
  * I_x(a, b) = x^a y^b / (B(a, b) f), y = 1 - x, f the continued fraction of DiDonato and Morris
  * (ACM TOMS 708, 1992, eq. 9) by modified Lentz; it converges in O(sqrt(max(a, b))) steps for x
@@ -14,13 +14,17 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "sslmem/stats.h"
 
-#define LENTZ_FLOOR 1e-300
+#define LENTZ_FLOOR    1e-300
+#define ROOT_TOLERANCE 1e-14 /* of the last step; Newton's error is then far below */
+#define ROOT_ROUNDS    2000  /* halving alone reaches the least double before */
 
 static const double pi = 3.14159265358979323846;
 static const double half_log_2pi = 0.91893853320467274178;
+static const double sqrt_half = 0.70710678118654752440;
 
 /* lgamma(z + 1) - (z + 1/2) log z + z - log(2 pi)/2, z > 0. */
 static double stirling_remainder(double z)
@@ -117,4 +121,69 @@ double sm_student_two_sided(double t, double df)
     if (isinf(q))
         return 0;
     return beta_inc_xy(df / 2, 0.5, 1 / (1 + q), q / (1 + q));
+}
+
+/* The x at which the lower tail of Beta(a, b), or the upper one, is p: Newton's steps inside a
+ * bracket that shrinks around the root, halved where a step leaves it or gains too little. */
+static double beta_root(double a, double b, double p, bool upper)
+{
+    double low = 0, high = 1, x = a / (a + b), last = 1;
+    for (int round = 0; round < ROOT_ROUNDS; round++) {
+        double tail = upper ? beta_inc_xy(b, a, 1 - x, x) : beta_inc_xy(a, b, x, 1 - x);
+        double excess = upper ? p - tail : tail - p; /* grows with x */
+        *(excess < 0 ? &low : &high) = x;
+        double density = beta_power(a, b, x, 1 - x) / (x * (1 - x));
+        double step = excess / density;
+        bool inside = x - step > low && x - step < high;
+        if (!inside || fabs(step) > last / 2)
+            step = x - (low + high) / 2;
+        last = fabs(step);
+        x -= step;
+        if (last <= ROOT_TOLERANCE * x)
+            break;
+    }
+    return x;
+}
+
+double sm_beta_quantile(double a, double b, double p)
+{
+    return beta_root(a, b, p, false);
+}
+
+double sm_beta_upper_quantile(double a, double b, double p)
+{
+    return beta_root(a, b, p, true);
+}
+
+/* P(|T| >= t) = I_x(df/2, 1/2) at x = df/(df + t^2). The smaller of x and 1 - x is sought. */
+double sm_student_quantile(double p_two_sided, double df)
+{
+    double x = beta_root(df / 2, 0.5, p_two_sided, false);
+    if (x < 0.5)
+        return sqrt(df * ((1 - x) / x));
+    double y = beta_root(0.5, df / 2, p_two_sided, true);
+    return sqrt(df * (y / (1 - y)));
+}
+
+double sm_correlation_two_sided(double r, double df)
+{
+    if (isnan(r) || !(df > 0))
+        return NAN;
+    return beta_inc_xy(df / 2, 0.5, (1 - fabs(r)) * (1 + fabs(r)), r * r);
+}
+
+double sm_normal_upper(double z)
+{
+    return erfc(z * sqrt_half) / 2;
+}
+
+/* Gamma(z) / (sqrt(z) Gamma(z - 1/2)), z = df/2. With Stirling's formula for both nothing large is
+ * subtracted. */
+double sm_hedges_factor(double df)
+{
+    if (!(df > 1))
+        return NAN;
+    double z = df / 2;
+    return exp(stirling_remainder(z) - stirling_remainder(z - 0.5) - (z - 1) * log1p(-0.5 / z) -
+               0.5);
 }

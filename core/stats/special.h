@@ -6,5 +6,20 @@
 /* P(|T| >= |t|) for Student's t with df > 0 degrees of freedom; relative error below 1e-11 down to
  * 1e-300. */
 double sm_student_two_sided(double t, double df);
+/* The t >= 0 with P(|T| >= t) = p_two_sided, in (0, 1). */
+double sm_student_quantile(double p_two_sided, double df);
+
+/* P(|R| >= |r|) for the correlation of independent normal values, df = pairs - 2; NaN for df 0. */
+double sm_correlation_two_sided(double r, double df);
+
+/* P(Z >= z) for a standard normal Z. */
+double sm_normal_upper(double z);
+
+/* The x below which, or above which, Beta(a, b) has probability p, in (0, 1). */
+double sm_beta_quantile(double a, double b, double p);
+double sm_beta_upper_quantile(double a, double b, double p);
+
+/* What takes the bias from a standardised difference (Hedges 1981); NaN for df <= 1. */
+double sm_hedges_factor(double df);
 
 #endif

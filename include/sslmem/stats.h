@@ -1,4 +1,4 @@
-/* Statistics: plain functions of arrays of doubles.
+/* Statistics: plain functions of arrays of doubles, O(n log n) at most, for up to 2^31 values.
  *
  *     struct sm_ttest t;
  *     sm_ttest_welch(&t, a, a_count, b, b_count);
@@ -25,7 +25,7 @@ struct sm_ttest {
     double p_two_sided;
     double p_greater; /* alternative: mean(a) > mean(b) */
     double cohen_d;   /* difference over the pooled standard deviation */
-    double hedges_g;  /* cohen_d without its small-sample bias: exact gamma form */
+    double hedges_g;  /* cohen_d without its small-sample bias, gamma form; NaN for two values */
     double low, high; /* 95 % confidence interval of the difference */
 };
 
@@ -35,12 +35,13 @@ void sm_ttest_student(struct sm_ttest *out, const double *a, size_t a_count, con
                       size_t b_count); /* pooled variance, as the published script */
 void sm_ttest_welch(struct sm_ttest *out, const double *a, size_t a_count, const double *b,
                     size_t b_count);
-/* Mean of x against 0; cohen_d is mean over standard deviation. NaN below two values or for constant
- * ones. A paired test is this one on differences. */
+/* Mean of x against 0; cohen_d is mean over standard deviation. NaN below two values or for
+ * constant ones. A paired test is this one on differences. */
 void sm_ttest_one(struct sm_ttest *out, const double *x, size_t count);
 
-/* Mann-Whitney U of a against b: U of a (ties half), p by the normal approximation with tie and
- * continuity correction, exact below SM_MWU_EXACT_MAX values a side without ties (SciPy's "auto"). */
+/* Mann-Whitney U of a against b: U of a (ties half). p is exact where no two values are equal and
+ * either side has at most SM_MWU_EXACT_MAX, else by the normal approximation with tie and
+ * continuity correction (SciPy's method="auto"). NaN when a side is empty. */
 #define SM_MWU_EXACT_MAX 8
 struct sm_mwu {
     double u;
@@ -49,18 +50,21 @@ struct sm_mwu {
 enum sm_code sm_mann_whitney(struct sm_mwu *out, const double *a, size_t a_count, const double *b,
                              size_t b_count, struct sm_err *err);
 
-/* Quantile of a sorted sample, type 7 (NumPy's "linear"); NaN for none. */
+/* Quantile of a sorted sample, type 7 (NumPy's "linear"); NaN for none and for q outside [0, 1]. */
 double sm_quantile(const double *sorted, size_t count, double q);
-/* Counts of `x` in `bins_count` equal bins over [low, high], the last one closed; outside: ignored. */
+/* Counts of `x` in `bins_count` equal bins over [low, high], the last one closed; outside: ignored.
+ * Edges as NumPy's. Where low is high, only the last bin has room. */
 void sm_histogram(int64_t *bins, size_t bins_count, double low, double high, const double *x,
                   size_t count);
 
 /* --- a score as a membership test: members against non-members, higher means member --- */
 
-/* One threshold: score >= threshold says "member". The first point has threshold +infinity. Points
- * as scikit-learn's roc_curve(drop_intermediate=True). */
+/* One threshold: score >= threshold says "member". The first point has threshold +infinity, then
+ * comes every distinct score from the highest (scikit-learn's roc_curve(drop_intermediate=False)).
+ * The rate over an empty side is NaN. */
 struct sm_roc_point {
     double threshold;
+    size_t false_positives, true_positives;
     double fpr, tpr;
 };
 struct sm_roc {
@@ -70,40 +74,48 @@ struct sm_roc {
 enum sm_code sm_roc_make(struct sm_roc *out, const double *members, size_t members_count,
                          const double *others, size_t others_count, struct sm_err *err);
 void sm_roc_release(struct sm_roc *roc);
+/* Leaves out points halfway between their neighbours, as drop_intermediate=True: the same line with
+ * far fewer points, for drawing. sm_tpr_at needs them all. */
+void sm_roc_thin(struct sm_roc *roc);
 
 struct sm_interval {
     double low, high;
 };
-/* AUC (ties half), DeLong's standard error and 95 % interval (DeLong et al. 1988; fast form of Sun and
- * Xu 2014) clipped to [0, 1], the p-value against .5, and the 95 % percentile interval of
- * `resamples` stratified bootstrap samples drawn from `seed` (0 resamples: NaN). NaN where a side is
- * empty, se and intervals also where it has one value. */
+/* AUC (ties half), DeLong's standard error and 95 % interval (DeLong et al. 1988; fast form of Sun
+ * and Xu 2014) clipped to [0, 1], the p-value against .5, and the 95 % percentile interval of
+ * `resamples` stratified bootstrap samples drawn from `seed` (0 resamples: NaN). NaN where a side
+ * is empty, all but auc also where it has one value. When one side lies wholly above the other, or
+ * all scores are equal, se is 0 and says nothing: both intervals are the point, p is NaN
+ * (sm_mann_whitney has one). */
 struct sm_auc {
     double auc, se;
     struct sm_interval delong, bootstrap;
-    double p_two_sided;
+    double p_two_sided; /* of (auc - 1/2)/se, normal */
 };
 enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t members_count,
                          const double *others, size_t others_count, size_t resamples, uint64_t seed,
                          struct sm_err *err);
-/* Largest TPR over thresholds whose FPR is at most `fpr`, with the 95 % Clopper-Pearson interval of that
- * TPR. `enough` tells whether 1/others_count <= fpr (fpr 0: always). */
+/* Largest TPR over thresholds whose FPR is at most `fpr`, the highest threshold that has it, and
+ * the 95 % Clopper-Pearson interval of that TPR; NaN when a side is empty. `enough` tells whether
+ * 1/others_count <= fpr (fpr 0: always). */
 struct sm_tpr {
-    double fpr, tpr, threshold;
+    double fpr; /* as asked for */
+    double tpr, threshold;
     struct sm_interval interval;
     bool enough;
 };
 void sm_tpr_at(struct sm_tpr *out, const struct sm_roc *roc, double fpr, size_t members_count,
                size_t others_count);
-/* max(TPR - FPR) over the curve. */
+/* max(TPR - FPR) over the curve; NaN when a side is empty. */
 double sm_roc_advantage(const struct sm_roc *roc);
-/* Two-sided Clopper-Pearson interval of `successes` in `count`; [0, 1] for count 0. */
+/* Two-sided Clopper-Pearson interval of `successes` in `count`, 0 < confidence < 1; [0, 1] for
+ * count 0. */
 struct sm_interval sm_clopper_pearson(size_t successes, size_t count, double confidence);
 /* Lower bound, at `confidence`, on the epsilon of (epsilon, delta)-DP under which a membership test
- * could have these counts at one threshold fixed beforehand: ln of (lower bound of TPR - delta) over
- * the upper bound of FPR, one-sided Clopper-Pearson at (1 - confidence)/2 each, and the same for
- * TNR over FNR; never below 0. Holds only where members were inserted at random. (Jagielski et al.,
- * NeurIPS 2020.) */
+ * could have these counts at one threshold fixed beforehand: ln of (lower bound of TPR - delta)
+ * over the upper bound of FPR, one-sided Clopper-Pearson at (1 - confidence)/2 each, and the same
+ * for TNR over FNR; never below 0. Holds only where members were inserted at random. (Jagielski et
+ * al., NeurIPS 2020.) */
 double sm_epsilon_lower(size_t true_positives, size_t members_count, size_t false_positives,
                         size_t others_count, double delta, double confidence);
 
@@ -113,9 +125,8 @@ struct sm_correlation {
     double r;
     double p_two_sided;
 };
-/* NaN for constant x or y and below two (Pearson, Spearman p: three) pairs. Kendall: tau-b, p by the
- * normal approximation with ties as SciPy's method="asymptotic"; O(n log n). Spearman: midranks, p by
- * t. */
+/* NaN for constant x or y and below two (p: three) pairs. Kendall: tau-b, p by the normal
+ * approximation with ties as SciPy's method="asymptotic". Spearman: midranks, p by t. */
 void sm_pearson(struct sm_correlation *out, const double *x, const double *y, size_t count);
 enum sm_code sm_spearman(struct sm_correlation *out, const double *x, const double *y, size_t count,
                          struct sm_err *err);

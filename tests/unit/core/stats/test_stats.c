@@ -1,57 +1,15 @@
-/* Statistics against SciPy, NumPy and mpmath: vectors of tests/golden/make_stats.py. */
-#include <math.h>
+/* Means, t-tests, ranks, quantiles and what lies below them, against SciPy, NumPy and mpmath. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "core/stats/special.h"
 #include "sslmem/stats.h"
-
-static json_t *load(const char *name)
-{
-    char path[128];
-    json_error_t error;
-    snprintf(path, sizeof path, "tests/golden/stats/%s.json", name);
-    json_t *cases = json_load_file(path, 0, &error);
-    if (!cases)
-        fail_msg("%s: %s", path, error.text);
-    assert_true(json_array_size(cases) > 0);
-    return cases;
-}
-
-/* null stands for NaN. */
-static double number(const json_t *node)
-{
-    return json_is_number(node) ? json_number_value(node) : NAN;
-}
-
-static double field(const json_t *node, const char *name)
-{
-    return number(json_object_get(node, name));
-}
-
-/* NULL for an empty list, as callers may pass. */
-static double *numbers(const json_t *list, size_t *count)
-{
-    *count = json_array_size(list);
-    double *out = *count ? calloc(*count, sizeof *out) : NULL;
-    for (size_t i = 0; i < *count; i++)
-        out[i] = number(json_array_get(list, i));
-    return out;
-}
-
-/* Equal to `relative` of the expected value, or to `absolute`; NaN equals NaN only. */
-static void check(const char *what, double got, double want, double relative, double absolute)
-{
-    if (isnan(want) ? isnan(got) : fabs(got - want) <= relative * fabs(want) + absolute)
-        return;
-    fail_msg("%s is %.17g, must be %.17g", what, got, want);
-}
+#include "tests/unit/core/stats/vectors.h"
 
 static void beta_inc_matches_the_exact_series(void **state)
 {
@@ -95,6 +53,9 @@ static void check_ttest(const struct sm_ttest *got, const json_t *want)
     check("p two-sided", got->p_two_sided, field(want, "p_two_sided"), 1e-10, 0);
     check("p greater", got->p_greater, field(want, "p_greater"), 1e-10, 0);
     check("d", got->cohen_d, field(want, "cohen_d"), 1e-10, 1e-15);
+    check("g", got->hedges_g, field(want, "hedges_g"), 1e-10, 1e-15);
+    check("low", got->low, field(want, "low"), 1e-10, 1e-15);
+    check("high", got->high, field(want, "high"), 1e-10, 1e-15);
 }
 
 static void ttests_match_scipy(void **state)
@@ -117,6 +78,57 @@ static void ttests_match_scipy(void **state)
         free(b);
     }
     json_decref(cases);
+}
+
+static void ttest_of_one_sample_matches_scipy(void **state)
+{
+    (void)state;
+    json_t *cases = load("ttest_one"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        struct vector x = values(c, "x");
+        struct sm_ttest t;
+        sm_ttest_one(&t, x.x, x.count);
+        check_ttest(&t, json_object_get(c, "one"));
+        free(x.x);
+    }
+    json_decref(cases);
+}
+
+static void student_quantiles_are_right(void **state)
+{
+    (void)state;
+    json_t *cases = load("student_quantile"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        double df = field(c, "df"), p = field(c, "p");
+        check("t", sm_student_quantile(p, df), field(c, "t"), 1e-10, 0);
+        check("factor", sm_hedges_factor(df), field(c, "hedges"), 1e-13, 0);
+    }
+    json_decref(cases);
+}
+
+/* The tails are compared with exact ones above, so what must hold here is the way back. */
+static void quantiles_invert_their_tails(void **state)
+{
+    (void)state;
+    static const double shapes[] = {.5, 1, 1.5, 3, 40.5, 1e3, 1e6};
+    static const double tails[] = {1e-300, 1e-100, 1e-12, 1e-3, .025, .5, .975};
+    for (size_t i = 0; i < 7 * 7 * 7; i++) {
+        double a = shapes[i % 7], b = shapes[i / 7 % 7], p = tails[i / 49];
+        double x = sm_beta_quantile(a, b, p), close = 1e-10 + 1e-13 * (a + b); /* a tail is x^a */
+        if (x > 1e-300 && x < 1 - 1e-6) /* nearer to 1 the doubles are too far apart */
+            check("lower tail", sm_beta_inc(a, b, x), p, close, 0);
+        double t = sm_student_quantile(p, a);
+        if (t < 1e100)
+            check("tail of t", sm_student_two_sided(t, a), p, close, 0);
+        x = sm_beta_upper_quantile(a, b, p);
+        assert_true(x >= sm_beta_quantile(a, b, p) || p >= .5);
+        if (x < 1 - 1e-6)
+            check("upper tail", sm_beta_inc(b, a, 1 - x), p, 1e-6, 0);
+    }
 }
 
 static void constant_samples_have_no_variance_at_all(void **state)
@@ -184,16 +196,70 @@ static void jackknife_reads_the_upper_triangle_only(void **state)
     assert_true(theta == .3 && se == 0);
 }
 
+static void quantiles_match_numpy(void **state)
+{
+    (void)state;
+    json_t *cases = load("quantile"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        struct vector x = values(c, "x"), q = values(c, "q"), want = values(c, "value");
+        for (size_t j = 0; j < q.count; j++)
+            check("quantile", sm_quantile(x.x, x.count, q.x[j]), want.x[j], 1e-14, 1e-16);
+        free(x.x);
+        free(q.x);
+        free(want.x);
+    }
+    json_decref(cases);
+    assert_true(isnan(sm_quantile((double[]){1, 2}, 2, 1.01)));
+    assert_true(isnan(sm_quantile((double[]){1, 2}, 2, NAN)));
+}
+
+static void histograms_match_numpy(void **state)
+{
+    (void)state;
+    json_t *cases = load("histogram"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        struct vector x = values(c, "x"), want = values(c, "bins");
+        int64_t bins[64];
+        memset(bins, 1, sizeof bins);
+        sm_histogram(bins, want.count, field(c, "low"), field(c, "high"), x.x, x.count);
+        for (size_t j = 0; j < want.count; j++)
+            assert_int_equal(bins[j], (int64_t)want.x[j]);
+        free(x.x);
+        free(want.x);
+    }
+    json_decref(cases);
+}
+
+static void histogram_of_no_width_has_one_bin(void **state)
+{
+    (void)state;
+    int64_t bins[3];
+    sm_histogram(bins, 3, .5, .5, (double[]){.5, .5, .4, NAN}, 4);
+    assert_true(bins[0] == 0 && bins[1] == 0 && bins[2] == 2);
+    sm_histogram(bins, 3, 1, 0, (double[]){.5}, 1);
+    assert_true(bins[0] == 0 && bins[1] == 0 && bins[2] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(beta_inc_matches_the_exact_series),
         cmocka_unit_test(student_tails_are_right_relatively),
         cmocka_unit_test(ttests_match_scipy),
+        cmocka_unit_test(ttest_of_one_sample_matches_scipy),
+        cmocka_unit_test(student_quantiles_are_right),
+        cmocka_unit_test(quantiles_invert_their_tails),
         cmocka_unit_test(constant_samples_have_no_variance_at_all),
         cmocka_unit_test(ranks_match_scipy),
         cmocka_unit_test(jackknife_matches_leaving_each_out),
         cmocka_unit_test(jackknife_reads_the_upper_triangle_only),
+        cmocka_unit_test(quantiles_match_numpy),
+        cmocka_unit_test(histograms_match_numpy),
+        cmocka_unit_test(histogram_of_no_width_has_one_bin),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

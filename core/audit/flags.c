@@ -1,0 +1,230 @@
+/* What a reader must know before believing the numbers: [{"code", "text"} …] in a fixed order. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/audit/result.h"
+#include "sslmem/stats.h"
+
+#define SMALL_N     30
+#define FEW_VIEWS   5
+#define LISTED_MAX  100 /* images that a flag lists */
+#define SPELLED_MAX 8   /* of them in its text */
+
+__attribute__((format(printf, 3, 4))) static json_t *flag(json_t *list, const char *code,
+                                                          const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_t *node = json_pack("{s:s, s:s}", "code", code, "text", text);
+    json_array_append_new(list, node);
+    return node;
+}
+
+static void flag_cohorts(json_t *list, const struct sm_samples *samples,
+                         const struct sm_audit_spec *spec)
+{
+    for (int c = 0; c < SM_COHORTS; c++) {
+        enum sm_cohort cohort = (enum sm_cohort)c;
+        size_t n = samples->of[c].count;
+        const char *name = sm_cohort_plural(cohort), *then = "comparisons with them are left out";
+        if (cohort == SM_COHORT_CANDIDATE)
+            then = "there is nothing to audit";
+        else if (cohort == spec->reference)
+            then = "they are the reference, so there are no centred scores, p-values or q-values";
+        if (n == 0)
+            flag(list, "cohort_empty", "There are no scores of %s: %s.", name, then);
+        else if (n == 1)
+            flag(list, "cohort_of_one",
+                 "There is one score among %s: it has a value, but no spread, no interval and no "
+                 "test.",
+                 name);
+        else if (n < SMALL_N)
+            flag(list, "cohort_small",
+                 "There are only %zu scores of %s: intervals are wide, and a test may miss what is "
+                 "there.",
+                 n, name);
+    }
+}
+
+static void flag_reference_size(json_t *list, const json_t *fdr)
+{
+    const json_t *level;
+    size_t i;
+    double n = json_number_value(json_object_get(fdr, "reference_n"));
+    if (n == 0)
+        return;
+    json_array_foreach(json_object_get(fdr, "levels"), i, level)
+    {
+        double q = json_number_value(json_object_get(level, "q"));
+        if (json_is_false(json_object_get(level, "enough")) && 1 / (n + 1) > q)
+            flag(list, "reference_too_small_for_fdr",
+                 "The reference cohort is too small for this claim: with %.0f reference images no "
+                 "p-value is below %.3g, so no candidate can be listed at FDR %.3g %%. %.0f "
+                 "reference images are the least for it.",
+                 n, 1 / (n + 1), 100 * q, ceil(1 / q - 1e-9) - 1);
+    }
+}
+
+static void flag_rates(json_t *list, const json_t *membership)
+{
+    const char *key;
+    const json_t *test, *rate;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)membership, key, test)
+    {
+        double n = json_number_value(json_object_get(test, "n_others"));
+        json_array_foreach(json_object_get(test, "tpr_at_fpr"), i, rate)
+        {
+            double fpr = json_number_value(json_object_get(rate, "fpr"));
+            if (n > 0 && fpr > 0 && n * fpr < 1)
+                flag(list, "others_too_few_for_fpr",
+                     "%.0f %s images are too few for a false positive rate of %.3g %%: one false "
+                     "alarm among them is already %.3g %%. The rate shown is the one without any "
+                     "false alarm.",
+                     n, json_string_value(json_object_get(test, "others")), 100 * fpr, 100 / n);
+        }
+    }
+}
+
+/* --- images that occur more than once --- */
+
+static int by_digest(const void *a, const void *b)
+{
+    const struct sm_audit_item *x = *(const struct sm_audit_item *const *)a;
+    const struct sm_audit_item *y = *(const struct sm_audit_item *const *)b;
+    int order = strcmp(x->image_digest, y->image_digest);
+    return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+struct repeats {
+    size_t count;
+    json_t *images; /* [[index, index …] …], at most LISTED_MAX */
+    char spelled[160];
+};
+
+static void add_repeat(struct repeats *r, const struct sm_audit_item **run, size_t length)
+{
+    r->count++;
+    if (json_array_size(r->images) >= LISTED_MAX)
+        return;
+    json_t *group = json_array();
+    for (size_t i = 0; i < length && i < LISTED_MAX; i++)
+        json_array_append_new(group, json_integer((json_int_t)run[i]->index));
+    json_array_append_new(r->images, group);
+    if (json_array_size(r->images) > SPELLED_MAX)
+        return;
+    size_t used = strlen(r->spelled);
+    snprintf(r->spelled + used, sizeof r->spelled - used, "%s%lld and %lld", used ? ", " : "",
+             (long long)run[0]->index, (long long)run[length - 1]->index);
+}
+
+/* Runs of equal digests: of several cohorts, or of one. */
+static void find_repeats(struct repeats *across, struct repeats *within,
+                         const struct sm_audit_item **items, size_t count)
+{
+    for (size_t i = 0, end; i < count; i = end) {
+        bool same_cohort = true;
+        for (end = i + 1;
+             end < count && strcmp(items[end]->image_digest, items[i]->image_digest) == 0; end++)
+            same_cohort = same_cohort && items[end]->cohort == items[i]->cohort;
+        if (end - i > 1)
+            add_repeat(same_cohort ? within : across, items + i, end - i);
+    }
+}
+
+static void flag_repeats_of(json_t *list, struct repeats *r, const char *code, const char *where)
+{
+    const char *more = r->count > SPELLED_MAX ? " …" : "";
+    if (r->count > 0)
+        json_object_set(flag(list, code,
+                             "%zu image%s more than once in %s: items %s%s. They are counted as "
+                             "they were given; tests take images as independent.",
+                             r->count, r->count == 1 ? " occurs" : "s occur", where, r->spelled,
+                             more),
+                        "images", r->images);
+    json_decref(r->images);
+}
+
+static enum sm_code flag_repeats(json_t *list, const struct sm_audit *audit, struct sm_err *err)
+{
+    const struct sm_audit_item **items = calloc(audit->items_count + 1, sizeof *items);
+    size_t count = 0;
+    if (!items)
+        return sm_err_set(err, SM_NOMEM, "out of memory for the digests of %zu images",
+                          audit->items_count);
+    for (size_t i = 0; i < audit->items_count; i++)
+        if (audit->items[i].image_digest[0])
+            items[count++] = &audit->items[i];
+    qsort(items, count, sizeof *items, by_digest);
+    struct repeats across = {.images = json_array()}, within = {.images = json_array()};
+    find_repeats(&across, &within, items, count);
+    flag_repeats_of(list, &across, "images_in_two_cohorts", "different cohorts");
+    flag_repeats_of(list, &within, "images_repeated", "one cohort");
+    free(items);
+    return SM_OK;
+}
+
+/* --- scores --- */
+
+static void flag_failed(json_t *list, const struct sm_samples *samples, size_t total)
+{
+    if (samples->failed > 0)
+        flag(
+            list, "images_failed",
+            "%zu of %zu images (%.3g %%) could not be scored and are in no statistic. If some kind "
+            "of image fails more often than others, the cohorts are no longer alike.",
+            samples->failed, total, 100 * (double)samples->failed / (double)total);
+}
+
+static void flag_scores(json_t *list, const struct sm_samples *samples,
+                        const struct sm_audit_spec *spec)
+{
+    const struct sm_sample *r = &samples->of[spec->reference];
+    struct sm_ttest t;
+    if (samples->scored > 1 && samples->min == samples->max)
+        flag(list, "scores_all_equal",
+             "All %zu scores are %.6g: nothing can be normalised, tested or ranked. Identical "
+             "encoders would do this.",
+             samples->scored, samples->min);
+    sm_ttest_one(&t, r->m, r->count);
+    if (isfinite(t.low) && (t.low > 0 || t.high < 0))
+        flag(list, "raw_offset",
+             "The raw scores of this pair are shifted: the %s, which f never saw, have a mean of "
+             "%.3g (95 %% interval %.3g to %.3g) instead of 0. A raw score means nothing without "
+             "the reference; read the centred one.",
+             sm_cohort_plural(spec->reference), t.difference, t.low, t.high);
+}
+
+static void flag_views(json_t *list, const json_t *recipe)
+{
+    const json_t *views = json_object_get(recipe, "views");
+    if (json_is_integer(views) && json_integer_value(views) < FEW_VIEWS)
+        flag(list, "few_views",
+             "Scores rest on %lld views of each image, below %d: the score of a single image, and "
+             "its standard error, are rough. Means of cohorts suffer less.",
+             (long long)json_integer_value(views), FEW_VIEWS);
+}
+
+json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audit *audit,
+                      struct sm_err *err)
+{
+    const struct sm_samples *samples = &result->samples;
+    json_t *list = json_array();
+    flag_cohorts(list, samples, audit->spec);
+    flag_reference_size(list, json_object_get(result->summary, "fdr"));
+    flag_rates(list, json_object_get(result->summary, "membership"));
+    if (flag_repeats(list, audit, err) != SM_OK) {
+        json_decref(list);
+        return NULL;
+    }
+    flag_failed(list, samples, audit->items_count);
+    flag_scores(list, samples, audit->spec);
+    flag_views(list, audit->recipe);
+    return list;
+}

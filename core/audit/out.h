@@ -1,0 +1,37 @@
+/* Writing text documents: one stream, and what each kind of document does to text from outside.
+ *
+ *     struct sm_out out = {file};
+ *     sm_put(&out, "<td>");
+ *     sm_put_html(&out, item->name);
+ *     return sm_out_finish(&out, err);
+ *
+ * Text from outside may be any bytes; what is no UTF-8 becomes U+FFFD, so that every document is
+ * valid. Errors: asked for once, at the end. Owner: the stream is the caller's. Threads: no state. */
+#ifndef CORE_AUDIT_OUT_H
+#define CORE_AUDIT_OUT_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sslmem/err.h"
+
+struct sm_out {
+    FILE *file;
+};
+
+void sm_put(struct sm_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sm_put_html(struct sm_out *out, const char *text); /* also for attributes in double quotes */
+void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */
+void sm_put_json_number(struct sm_out *out, double value);   /* 17 digits; null if not finite */
+void sm_put_json(struct sm_out *out, const json_t *node);    /* one line; NULL: null */
+/* Quoted where RFC 4180 asks for it; an apostrophe in front of what a spreadsheet would run. */
+void sm_put_csv(struct sm_out *out, const char *text);
+void sm_put_csv_number(struct sm_out *out, double value); /* nothing if not finite */
+void sm_put_base64(struct sm_out *out, const uint8_t *bytes, size_t bytes_count);
+enum sm_code sm_out_finish(struct sm_out *out, struct sm_err *err); /* flushes; SM_IO */
+
+/* The code point at *text, which moves behind it; U+FFFD for a byte that begins none. 0 at the end. */
+uint32_t sm_utf8_next(const char **text);
+
+#endif

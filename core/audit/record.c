@@ -1,0 +1,184 @@
+/* The record: everything about an audit as one JSON document, and one line an image as CSV.
+ *
+ * Each top-level member stands on a line of its own, each image too, so that two records can be
+ * compared with diff: only "run" may differ between runs. Images are written as they are walked;
+ * nothing of theirs is built in memory.
+ *
+ * What would tell who was audited leaves only when asked for: image digests go out keyed, file
+ * names and the texts of errors (which may quote them) only with names. Labels and groups are the
+ * client's own words for the statistics and stay. */
+#include <math.h>
+#include <string.h>
+
+#include "core/audit/out.h"
+#include "core/audit/record.h"
+#include "core/base/sha256.h"
+
+#define SCHEMA "sslmem-audit/1"
+
+void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item)
+{
+    out[0] = '\0';
+    if (item->image_digest[0])
+        sm_hmac_sha256_hex(out, audit->digest_key, item->image_digest, strlen(item->image_digest));
+}
+
+const char *sm_text_or_none(const char *text)
+{
+    return text ? text : "";
+}
+
+/* ,"key":"text", or null for "". */
+static void put_text(struct sm_out *out, const char *key, const char *text)
+{
+    sm_put(out, ",\"%s\":", key);
+    if (text && text[0])
+        sm_put_json_text(out, text);
+    else
+        sm_put(out, "null");
+}
+
+static void put_number(struct sm_out *out, const char *key, double value)
+{
+    sm_put(out, ",\"%s\":", key);
+    sm_put_json_number(out, value);
+}
+
+static void put_side(struct sm_out *out, const char *key, double alignment, double se)
+{
+    sm_put(out, ",\"%s\":{\"alignment\":", key);
+    sm_put_json_number(out, alignment);
+    put_number(out, "se", se);
+    sm_put(out, "}");
+}
+
+void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
+                        const struct sm_audit_item *item)
+{
+    char key[65];
+    sm_image_key(key, audit, item);
+    sm_put(out, "{\"index\":%lld", (long long)item->index);
+    put_text(out, "image", key);
+    if (audit->with_names)
+        put_text(out, "name", item->name);
+    sm_put(out, ",\"cohort\":\"%s\"", sm_cohort_name(item->cohort));
+    put_text(out, "class", item->class_label);
+    put_text(out, "group", item->group);
+}
+
+void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
+                        const struct sm_image_stats *image)
+{
+    put_number(out, "m", item->m);
+    put_number(out, "m_se", item->m_se);
+    put_number(out, "centered", image->centered);
+    put_number(out, "percentile", image->percentile);
+    put_number(out, "p_value", image->p);
+    put_number(out, "q_value", image->q);
+    put_number(out, "normalized", image->normalized);
+}
+
+/* The code under which a failed image is known; a score that is no number has none of its own. */
+static const char *failure(const struct sm_audit_item *item)
+{
+    return item->error_code ? item->error_code : "score_not_finite";
+}
+
+static void put_item(struct sm_out *out, const struct sm_audit *audit,
+                     const struct sm_audit_result *result, size_t i)
+{
+    const struct sm_audit_item *item = &audit->items[i];
+    sm_put_image_names(out, audit, item);
+    if (sm_item_scored(item)) {
+        sm_put_image_stats(out, item, &result->images[i]);
+        put_number(out, "ratio", item->ratio);
+        put_side(out, "f", item->f, item->f_se);
+        put_side(out, "g", item->g, item->g_se);
+    } else {
+        sm_put(out, ",\"error\":{\"code\":");
+        sm_put_json_text(out, failure(item));
+        if (audit->with_names)
+            put_text(out, "detail", item->error_detail);
+        sm_put(out, "}");
+    }
+    sm_put(out, "}");
+}
+
+static void put_part(struct sm_out *out, const char *key, const json_t *node)
+{
+    sm_put(out, ",\n\"%s\":", key);
+    sm_put_json(out, node);
+}
+
+enum sm_code sm_audit_write_json(FILE *file, const struct sm_audit *audit,
+                                 const struct sm_audit_result *result, struct sm_err *err)
+{
+    struct sm_out out = {file};
+    json_t *spec = sm_audit_spec_json(audit->spec);
+    if (!spec)
+        return sm_err_set(err, SM_NOMEM, "out of memory for the document of an audit");
+    sm_put(&out, "{\"schema\":\"" SCHEMA "\"");
+    put_part(&out, "run", audit->run);
+    put_part(&out, "spec", spec);
+    put_part(&out, "pair", audit->pair);
+    put_part(&out, "recipe", audit->recipe);
+    put_part(&out, "provenance", audit->provenance);
+    put_part(&out, "summary", result->summary);
+    sm_put(&out, ",\n\"items\":[");
+    for (size_t i = 0; i < audit->items_count; i++) {
+        sm_put(&out, i ? ",\n" : "\n");
+        put_item(&out, audit, result, i);
+    }
+    sm_put(&out, "\n]}\n");
+    json_decref(spec);
+    return sm_out_finish(&out, err);
+}
+
+/* --- CSV --- */
+
+static const char csv_header[] =
+    "index,image,name,cohort,class,group,m,m_se,centered,percentile,p_value,q_value,normalized,"
+    "ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail\r\n";
+
+static void put_fields(struct sm_out *out, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        sm_put(out, ",");
+        sm_put_csv(out, sm_text_or_none(texts[i]));
+    }
+}
+
+static void put_row(struct sm_out *out, const struct sm_audit *audit,
+                    const struct sm_audit_result *result, size_t i)
+{
+    const struct sm_audit_item *item = &audit->items[i];
+    const struct sm_image_stats *s = &result->images[i];
+    bool scored = sm_item_scored(item);
+    const double numbers[] = {item->m, item->m_se, s->centered,   s->percentile,
+                              s->p,    s->q,       s->normalized, item->ratio,
+                              item->f, item->f_se, item->g,       item->g_se};
+    char key[65];
+    sm_image_key(key, audit, item);
+    const char *const before[] = {key, audit->with_names ? item->name : "",
+                                  sm_cohort_name(item->cohort), item->class_label, item->group};
+    const char *const after[] = {scored ? "" : failure(item),
+                                 !scored && audit->with_names ? item->error_detail : ""};
+    sm_put(out, "%lld", (long long)item->index);
+    put_fields(out, before, sizeof before / sizeof *before);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+        sm_put(out, ",");
+        sm_put_csv_number(out, scored ? numbers[k] : NAN);
+    }
+    put_fields(out, after, sizeof after / sizeof *after);
+    sm_put(out, "\r\n");
+}
+
+enum sm_code sm_audit_write_csv(FILE *file, const struct sm_audit *audit,
+                                const struct sm_audit_result *result, struct sm_err *err)
+{
+    struct sm_out out = {file};
+    sm_put(&out, "%s", csv_header);
+    for (size_t i = 0; i < audit->items_count; i++)
+        put_row(&out, audit, result, i);
+    return sm_out_finish(&out, err);
+}

@@ -1,0 +1,21 @@
+/* What the record, lists and the report write of an image.
+ * Owner, threads: no state. */
+#ifndef CORE_AUDIT_RECORD_H
+#define CORE_AUDIT_RECORD_H
+
+#include "core/audit/out.h"
+#include "core/audit/result.h"
+
+/* HMAC-SHA-256 of the 64 digits of the image's digest, in hexadecimal; "" where it has none. */
+void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
+
+/* Opens an object: {"index", "image", "name" (with names), "cohort", "class", "group". */
+void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
+                        const struct sm_audit_item *item);
+/* ,"m" … "normalized": the score and what the cohorts make of it. */
+void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
+                        const struct sm_image_stats *image);
+
+const char *sm_text_or_none(const char *text); /* "" for NULL */
+
+#endif

@@ -1,0 +1,92 @@
+/* Two passes over the items: count, then place. All cohorts lie in one block each for scores, sorted
+ * scores and positions. */
+#include "core/audit/sample.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool sm_item_scored(const struct sm_audit_item *item)
+{
+    return !item->error_code && isfinite(item->m);
+}
+
+const char *sm_cohort_plural(enum sm_cohort cohort)
+{
+    static const char *const names[] = {
+        [SM_COHORT_SHARED] = "shared images",
+        [SM_COHORT_CANDIDATE] = "candidates",
+        [SM_COHORT_INDEPENDENT] = "independents",
+        [SM_COHORT_EXTERNAL] = "externals",
+    };
+    return names[cohort];
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void count_items(struct sm_samples *out, const struct sm_audit *audit)
+{
+    for (size_t i = 0; i < audit->items_count; i++) {
+        const struct sm_audit_item *item = &audit->items[i];
+        struct sm_sample *sample = &out->of[item->cohort];
+        if (sm_item_scored(item)) {
+            sample->count++;
+            out->scored++;
+        } else {
+            sample->failed++;
+            out->failed++;
+        }
+    }
+}
+
+static void place_items(struct sm_samples *out, const struct sm_audit *audit)
+{
+    size_t used[SM_COHORTS] = {0};
+    out->min = out->max = NAN;
+    for (size_t i = 0; i < audit->items_count; i++) {
+        const struct sm_audit_item *item = &audit->items[i];
+        if (!sm_item_scored(item))
+            continue;
+        struct sm_sample *sample = &out->of[item->cohort];
+        size_t at = used[item->cohort]++;
+        sample->m[at] = sample->sorted[at] = item->m;
+        sample->item[at] = i;
+        out->min = fmin(out->min, item->m);
+        out->max = fmax(out->max, item->m);
+    }
+}
+
+enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audit,
+                             struct sm_err *err)
+{
+    *out = (struct sm_samples){0};
+    count_items(out, audit);
+    out->values = calloc(2 * out->scored + 1, sizeof *out->values);
+    out->items = calloc(out->scored + 1, sizeof *out->items);
+    if (!out->values || !out->items) {
+        sm_samples_release(out);
+        return sm_err_set(err, SM_NOMEM, "out of memory for the scores of %zu images",
+                          audit->items_count);
+    }
+    size_t first = 0;
+    for (int c = 0; c < SM_COHORTS; first += out->of[c++].count) {
+        out->of[c].m = out->values + first;
+        out->of[c].sorted = out->values + out->scored + first;
+        out->of[c].item = out->items + first;
+    }
+    place_items(out, audit);
+    for (int c = 0; c < SM_COHORTS; c++)
+        qsort(out->of[c].sorted, out->of[c].count, sizeof *out->values, ascending);
+    return SM_OK;
+}
+
+void sm_samples_release(struct sm_samples *samples)
+{
+    free(samples->values);
+    free(samples->items);
+    *samples = (struct sm_samples){0};
+}

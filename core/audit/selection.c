@@ -1,0 +1,151 @@
+/* Removal lists: candidates by rank, or as many drawn at random beside them.
+ *
+ * A list is as long as it says or it is an error; only the FDR list finds its own length. The
+ * random control is drawn from all scored candidates, those of the list included: a control without
+ * them would differ from the list in more than how it was chosen. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/audit/draw.h"
+#include "core/audit/record.h"
+
+struct list {
+    size_t *positions; /* in the audit's items */
+    size_t count;
+};
+
+static enum sm_code wanted_count(size_t *out, const struct sm_audit_result *result,
+                                 const struct sm_selection *s, struct sm_err *err)
+{
+    size_t n = result->samples.of[SM_COHORT_CANDIDATE].count;
+    *out = 0;
+    switch (s->kind) {
+    case SM_SELECT_TOP:
+    case SM_SELECT_RANDOM:
+        if (s->count < 0 || (uint64_t)s->count > n)
+            return sm_err_field(err, "/count",
+                                "count is %lld, must be from 0 to %zu, the scored "
+                                "candidates",
+                                (long long)s->count, n);
+        *out = (size_t)s->count;
+        return SM_OK;
+    case SM_SELECT_SHARE:
+        if (!(s->share > 0 && s->share <= 1))
+            return sm_err_field(err, "/share", "share is %g, must be above 0 and at most 1",
+                                s->share);
+        *out = (size_t)llround(s->share * (double)n);
+        return SM_OK;
+    case SM_SELECT_FDR:
+        if (!(s->q > 0 && s->q < 1))
+            return sm_err_field(err, "/q", "q is %g, must be between 0 and 1", s->q);
+        /* Equal or falling m have equal or rising q: the list is the head of the ranking. */
+        while (*out < n && result->images[result->ranked[*out]].q <= s->q)
+            *out += 1;
+        return SM_OK;
+    }
+    return sm_err_set(err, SM_INTERNAL, "selection is of kind %d", (int)s->kind);
+}
+
+static enum sm_code choose(struct list *out, const struct sm_audit_result *result,
+                           const struct sm_selection *s, struct sm_err *err)
+{
+    const struct sm_sample *c = &result->samples.of[SM_COHORT_CANDIDATE];
+    enum sm_code code = wanted_count(&out->count, result, s, err);
+    if (code != SM_OK)
+        return code;
+    if (s->kind == SM_SELECT_RANDOM) {
+        code = sm_draw_order(&out->positions, out->count, c->count, s->seed, SM_DRAW_CONTROL, err);
+        for (size_t i = 0; code == SM_OK && i < out->count; i++)
+            out->positions[i] = c->item[out->positions[i]];
+        return code;
+    }
+    out->positions = calloc(out->count + 1, sizeof *out->positions);
+    if (!out->positions)
+        return sm_err_set(err, SM_NOMEM, "out of memory for a list of %zu images", out->count);
+    memcpy(out->positions, result->ranked, out->count * sizeof *out->positions);
+    return SM_OK;
+}
+
+/* --- formats --- */
+
+/* A name with a line break would read as two. */
+static enum sm_code check_names(const struct sm_audit *audit, const struct list *list,
+                                struct sm_err *err)
+{
+    for (size_t i = 0; audit->with_names && i < list->count; i++) {
+        const struct sm_audit_item *item = &audit->items[list->positions[i]];
+        if (strpbrk(sm_text_or_none(item->name), "\r\n"))
+            return sm_err_set(err, SM_INVALID,
+                              "the name of image %lld holds a line break: take the list as CSV or "
+                              "JSON Lines",
+                              (long long)item->index);
+    }
+    return SM_OK;
+}
+
+/* The name as it is, byte for byte: it must be found again among the training files. */
+static void put_line(struct sm_out *out, const struct sm_audit *audit, size_t position)
+{
+    const struct sm_audit_item *item = &audit->items[position];
+    if (audit->with_names && item->name && item->name[0])
+        sm_put(out, "%s\n", item->name);
+    else
+        sm_put(out, "%lld\n", (long long)item->index);
+}
+
+static void put_csv_row(struct sm_out *out, const struct sm_audit *audit,
+                        const struct sm_audit_result *result, size_t rank, size_t position)
+{
+    const struct sm_audit_item *item = &audit->items[position];
+    const struct sm_image_stats *s = &result->images[position];
+    const double numbers[] = {item->m, s->centered, s->p, s->q};
+    const char *texts[] = {NULL, audit->with_names ? item->name : NULL, item->class_label,
+                           item->group};
+    char key[65];
+    sm_image_key(key, audit, item);
+    texts[0] = key;
+    sm_put(out, "%zu,%lld", rank, (long long)item->index);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        sm_put(out, ",");
+        sm_put_csv(out, sm_text_or_none(texts[k]));
+    }
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+        sm_put(out, ",");
+        sm_put_csv_number(out, numbers[k]);
+    }
+    sm_put(out, "\r\n");
+}
+
+static void put_jsonl_row(struct sm_out *out, const struct sm_audit *audit,
+                          const struct sm_audit_result *result, size_t rank, size_t position)
+{
+    sm_put_image_names(out, audit, &audit->items[position]);
+    sm_put(out, ",\"rank\":%zu", rank);
+    sm_put_image_stats(out, &audit->items[position], &result->images[position]);
+    sm_put(out, "}\n");
+}
+
+enum sm_code sm_audit_write_selection(FILE *file, const struct sm_audit *audit,
+                                      const struct sm_audit_result *result,
+                                      const struct sm_selection *selection,
+                                      enum sm_list_format format, struct sm_err *err)
+{
+    struct sm_out out = {file};
+    struct list list = {NULL, 0};
+    enum sm_code code = choose(&list, result, selection, err);
+    if (code == SM_OK && format == SM_LIST_TEXT)
+        code = check_names(audit, &list, err);
+    if (code == SM_OK && format == SM_LIST_CSV)
+        sm_put(&out, "rank,index,image,name,class,group,m,centered,p_value,q_value\r\n");
+    for (size_t i = 0; code == SM_OK && i < list.count; i++) {
+        if (format == SM_LIST_TEXT)
+            put_line(&out, audit, list.positions[i]);
+        else if (format == SM_LIST_CSV)
+            put_csv_row(&out, audit, result, i + 1, list.positions[i]);
+        else
+            put_jsonl_row(&out, audit, result, i + 1, list.positions[i]);
+    }
+    free(list.positions);
+    return code == SM_OK ? sm_out_finish(&out, err) : code;
+}

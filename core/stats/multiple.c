@@ -1,0 +1,21 @@
+/* Many tests at once. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/stats/sort.h"
+#include "sslmem/stats.h"
+
+enum sm_code sm_bh_q(double *q, const double *p, size_t count, struct sm_err *err)
+{
+    struct sm_keyed *items = sm_keyed_new(p, count, err); /* a copy: q may be p */
+    if (!items)
+        return SM_NOMEM;
+    sm_keyed_sort(items, count);
+    double least = 1;
+    for (size_t i = count; i-- > 0;) {
+        least = fmin(least, items[i].key * ((double)count / ((double)i + 1)));
+        q[items[i].index] = least;
+    }
+    free(items);
+    return SM_OK;
+}

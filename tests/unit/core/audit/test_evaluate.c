@@ -1,0 +1,366 @@
+/* The numbers of audits: whole ones against SciPy (tests/golden/make_audit.py), empty and odd ones,
+ * flags and gates. */
+#include "fixture.h"
+
+#include "core/audit/result.h"
+
+static void check_images(const struct held *h, const struct sm_audit_result *result)
+{
+    json_t *want;
+    size_t i;
+    json_array_foreach(json_object_get(h->vector, "images"), i, want)
+    {
+        char where[40];
+        const struct sm_image_stats *s = &result->images[i];
+        json_t *got = json_pack("{s:f, s:f}", "centered", s->centered, "normalized", s->normalized);
+        const double numbers[] = {s->percentile, s->p, s->q};
+        static const char *const names[] = {"percentile", "p", "q"};
+        for (int k = 0; k < 3; k++)
+            json_object_set_new(got, names[k],
+                                isfinite(numbers[k]) ? json_real(numbers[k]) : json_null());
+        snprintf(where, sizeof where, "images/%zu", i);
+        if (json_is_null(want))
+            assert_true(isnan(s->centered) && isnan(s->p) && isnan(s->normalized));
+        else
+            assert_within(got, want, where);
+        json_decref(got);
+    }
+}
+
+static void check_vector(const char *name)
+{
+    struct held h;
+    load_audit(&h, name);
+    struct sm_audit_result *result = evaluate(&h);
+    assert_within(sm_audit_result_json(result), at(h.vector, "summary"), name);
+    check_images(&h, result);
+    sm_audit_result_free(result);
+    let_go(&h);
+}
+
+static void an_audit_with_an_effect_matches_scipy(void **state)
+{
+    (void)state;
+    check_vector("effect");
+}
+
+static void ties_and_an_empty_cohort_match_scipy(void **state)
+{
+    (void)state;
+    check_vector("ties");
+}
+
+static bool has_flag(const struct sm_audit_result *result, const char *code)
+{
+    json_t *flag;
+    size_t i;
+    json_array_foreach(json_object_get(sm_audit_result_json(result), "flags"), i,
+                       flag) if (strcmp(json_string_value(json_object_get(flag, "code")), code) ==
+                                 0) return true;
+    return false;
+}
+
+static const char *flag_text(const struct sm_audit_result *result, const char *code)
+{
+    json_t *flag;
+    size_t i;
+    json_array_foreach(json_object_get(sm_audit_result_json(result), "flags"), i,
+                       flag) if (strcmp(json_string_value(json_object_get(flag, "code")), code) ==
+                                 0) return json_string_value(json_object_get(flag, "text"));
+    fail_msg("no flag %s", code);
+    return NULL;
+}
+
+/* No number of any document may be NaN or infinite: jansson would refuse to build it. */
+static struct sm_audit_result *small(struct held *h, size_t shared, size_t candidate,
+                                     size_t independent, size_t external, const char *spec)
+{
+    draw_audit(h, (size_t[]){shared, candidate, independent, external}, 0, spec);
+    return evaluate(h);
+}
+
+static void no_image_at_all(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r = small(&h, 0, 0, 0, 0,
+                                      "{\"name\": \"a\", \"gates\": [\"auc<=1\", "
+                                      "\"failed_share<=1\", \"fdr5_share<=1\"]}");
+    const json_t *s = sm_audit_result_json(r);
+    assert_true(json_is_null(at(s, "images/failed_share")));
+    assert_true(json_is_null(at(s, "cohorts/candidate/mean")));
+    assert_true(json_is_null(at(s, "cohorts/candidate/quantiles/4/value")));
+    assert_true(json_is_null(at(s, "membership/candidate_external/auc/value")));
+    assert_true(json_is_null(at(s, "membership/candidate_external/roc")));
+    assert_true(json_is_null(at(s, "fdr/levels/0/count")));
+    assert_string_equal(json_string_value(at(s, "comparisons/candidate_external/words")),
+                        "candidates and externals cannot be compared: too few scores, or all are "
+                        "equal");
+    assert_false(sm_audit_result_passed(r));
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(
+            json_string_value(json_object_get(json_array_get(at(s, "gates"), (size_t)i), "note")),
+            "the number is undefined here, so the gate does not hold");
+    assert_string_equal(flag_text(r, "cohort_empty"), "There are no scores of shared images: "
+                                                      "comparisons with them are left out.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void one_image_a_cohort(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r =
+        small(&h, 1, 1, 1, 1, "{\"name\": \"a\", \"inserted_at_random\": true}");
+    const json_t *s = sm_audit_result_json(r);
+    assert_true(json_is_number(at(s, "cohorts/external/mean")));
+    assert_true(json_is_null(at(s, "cohorts/external/sd")));
+    assert_true(json_is_null(at(s, "comparisons/candidate_external/welch/p_two_sided")));
+    assert_true(json_is_number(at(s, "comparisons/candidate_external/difference")));
+    assert_true(json_is_null(at(s, "membership/candidate_external/epsilon")));
+    assert_true(r->images[1].p == .5 || r->images[1].p == 1); /* of one reference image */
+    assert_true(isnan(r->images[3].p) && isnan(r->images[3].percentile)); /* alone in its cohort */
+    assert_true(has_flag(r, "cohort_of_one"));
+    assert_true(has_flag(r, "reference_too_small_for_fdr"));
+    assert_true(sm_audit_result_passed(r)); /* no gate */
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void all_scores_equal(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){3, 3, 3, 3}, 0, "{\"name\": \"a\"}");
+    for (size_t i = 0; i < 12; i++)
+        h.items[i].m = .25;
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *s = sm_audit_result_json(r);
+    assert_true(json_is_null(at(s, "normalization/divisor")));
+    assert_true(json_is_null(at(s, "histogram")));
+    assert_true(json_is_null(at(s, "cohorts/candidate/histogram")));
+    assert_true(json_is_null(at(s, "cohorts/candidate/normalized_mean")));
+    assert_true(json_real_value(at(s, "membership/candidate_external/auc/value")) == .5);
+    assert_true(isnan(r->images[0].normalized));
+    assert_string_equal(flag_text(r, "scores_all_equal"),
+                        "All 12 scores are 0.25: nothing can be normalised, tested or ranked. "
+                        "Identical encoders would do this.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void scores_that_are_no_numbers_are_failures(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 4, 0, 4}, 0, "{\"name\": \"a\"}");
+    h.items[0].m = NAN;
+    h.items[5].m = INFINITY;
+    h.items[6].error_code = "image_corrupt";
+    struct sm_audit_result *r = evaluate(&h);
+    assert_int_equal(json_integer_value(at(sm_audit_result_json(r), "images/failed")), 3);
+    assert_int_equal(json_integer_value(at(sm_audit_result_json(r), "cohorts/external/n")), 2);
+    assert_string_equal(flag_text(r, "images_failed"),
+                        "3 of 8 images (37.5 %) could not be scored and are in no statistic. If "
+                        "some kind of image fails more often than others, the cohorts are no "
+                        "longer alike.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void images_in_two_cohorts_are_flagged(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 40, 0, 40}, 0, "{\"name\": \"a\"}");
+    memcpy(h.items[50].image_digest, h.items[7].image_digest, 65);    /* across */
+    memcpy(h.items[9].image_digest, h.items[8].image_digest, 65);     /* within */
+    h.items[20].image_digest[0] = h.items[21].image_digest[0] = '\0'; /* unknown: not the same */
+    struct sm_audit_result *r = evaluate(&h);
+    assert_string_equal(flag_text(r, "images_in_two_cohorts"),
+                        "1 image occurs more than once in different cohorts: items 7 and 50. They "
+                        "are counted as they were given; tests take images as independent.");
+    assert_string_equal(flag_text(r, "images_repeated"),
+                        "1 image occurs more than once in one cohort: items 8 and 9. They are "
+                        "counted as they were given; tests take images as independent.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void small_references_say_what_they_cannot(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r =
+        small(&h, 0, 50, 0, 30,
+              "{\"name\": \"a\", \"gates\": [\"fdr1_share<=0.5\", \"fdr5_share<=0.5\", "
+              "\"tpr_at_fpr_1<=1\", \"tpr_at_fpr_10<=1\"]}");
+    const json_t *gates = at(sm_audit_result_json(r), "gates");
+    static const bool passed[] = {false, true, false, true};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(json_is_true(json_object_get(json_array_get(gates, i), "passed")),
+                         passed[i]);
+    assert_string_equal(json_string_value(at(gates, "0/note")),
+                        "the cohorts are too small for this number, so the gate does not hold");
+    assert_string_equal(flag_text(r, "reference_too_small_for_fdr"),
+                        "The reference cohort is too small for this claim: with 30 reference "
+                        "images no p-value is below 0.0323, so no candidate can be listed at FDR 1 "
+                        "%. 99 reference images are the least for it.");
+    assert_string_equal(flag_text(r, "others_too_few_for_fpr"),
+                        "30 external images are too few for a false positive rate of 1 %: one "
+                        "false alarm among them is already 3.33 %. The rate shown is the one "
+                        "without any false alarm.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void an_offset_and_few_views_are_flagged(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 50, 0, 50}, 0, "{\"name\": \"a\"}");
+    for (size_t i = 0; i < 100; i++)
+        h.items[i].m -= 1;
+    json_object_set_new(h.recipe, "views", json_integer(4));
+    struct sm_audit_result *r = evaluate(&h);
+    assert_true(strstr(flag_text(r, "raw_offset"), "A raw score means nothing") != NULL);
+    assert_true(strstr(flag_text(r, "few_views"), "4 views of each image, below 5") != NULL);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+/* Each gate reads the number that its name says. */
+static void gates_read_the_summary(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gate, *path;
+    } cases[] = {
+        {"auc>0.5", "membership/candidate_external/auc/value"},
+        {"auc_high>=0.5", "membership/candidate_external/auc/delong/1"},
+        {"tpr_at_fpr_10>0", "membership/candidate_external/tpr_at_fpr/0/tpr"},
+        {"tpr_at_fpr_1>0", "membership/candidate_external/tpr_at_fpr/1/tpr"},
+        {"tpr_at_fpr_01>=0", "membership/candidate_external/tpr_at_fpr/2/tpr"},
+        {"tpr_at_fpr_0>=0", "membership/candidate_external/tpr_at_fpr/3/tpr"},
+        {"advantage>0", "membership/candidate_external/advantage"},
+        {"epsilon_lower>0", "membership/candidate_external/epsilon/lower"},
+        {"fdr1_share>=0", "fdr/levels/0/share"},
+        {"fdr5_share>=0", "fdr/levels/1/share"},
+        {"fdr10_share>0", "fdr/levels/2/share"},
+        {"mean_difference>0", "comparisons/candidate_external/difference"},
+        {"cohen_d>1", "comparisons/candidate_external/cohen_d"},
+        {"welch_p<1e-9", "comparisons/candidate_external/welch/p_two_sided"},
+        {"failed_share<=0", "images/failed_share"},
+    };
+    char spec[1024] = "{\"name\": \"a\", \"inserted_at_random\": true, \"gates\": [";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t used = strlen(spec);
+        snprintf(spec + used, sizeof spec - used, "%s\"%s\"", i ? ", " : "", cases[i].gate);
+    }
+    strncat(spec, "]}", sizeof spec - strlen(spec) - 1);
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 400, 0, 1200}, 2, spec);
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *summary = sm_audit_result_json(r), *gates = at(summary, "gates");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const json_t *gate = json_array_get(gates, i);
+        if (!json_is_true(json_object_get(gate, "passed")))
+            fail_msg("%s does not hold", cases[i].gate);
+        assert_true(number_at(gate, "value") == json_number_value(at(summary, cases[i].path)));
+    }
+    assert_true(sm_audit_result_passed(r));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void comparisons_at_the_limit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gate;
+        bool passed;
+    } cases[] = {{"failed_share<0.25", false}, {"failed_share<=0.25", true},
+                 {"failed_share>0.25", false}, {"failed_share>=0.25", true},
+                 {"failed_share<0.26", true},  {"failed_share>0.24", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char spec[80];
+        struct held h;
+        snprintf(spec, sizeof spec, "{\"name\": \"a\", \"gates\": [\"%s\"]}", cases[i].gate);
+        draw_audit(&h, (size_t[]){0, 2, 0, 2}, 0, spec);
+        h.items[0].error_code = "image_corrupt";
+        struct sm_audit_result *r = evaluate(&h);
+        assert_int_equal(sm_audit_result_passed(r), cases[i].passed);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
+/* The independent cohort as reference changes what gates read. */
+static void gates_follow_the_reference(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 50, 50, 50}, 1,
+               "{\"name\": \"a\", \"reference\": \"independent\", \"gates\": [\"auc>0\"]}");
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *s = sm_audit_result_json(r);
+    assert_true(number_at(at(s, "gates/0"), "value") ==
+                json_number_value(at(s, "membership/candidate_independent/auc/value")));
+    assert_true(json_is_true(at(s, "membership/candidate_independent/is_reference")));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+/* A long curve is stored thinned: ascending, with its ends, and no coarser than two parts in a
+ * hundred. */
+static void long_curves_are_thinned(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 4000, 0, 4000}, .5, "{\"name\": \"a\", \"resamples\": 0}");
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *roc = at(sm_audit_result_json(r), "membership/candidate_external/roc");
+    const json_t *points = at(roc, "points");
+    size_t n = json_array_size(points);
+    double before[2] = {0, 0};
+    assert_true(n <= 512 && n > 300);
+    assert_true(json_integer_value(at(roc, "points_total")) > 1000);
+    assert_true(json_is_null(at(points, "0/2")));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *point = json_array_get(points, i);
+        double fpr = json_number_value(json_array_get(point, 0));
+        double tpr = json_number_value(json_array_get(point, 1));
+        assert_true(fpr >= before[0] && tpr >= before[1]);
+        if (fpr - before[0] > .02 || tpr - before[1] > .02)
+            fail_msg("point %zu of %zu: from %g, %g to %g, %g", i, n, before[0], before[1], fpr,
+                     tpr);
+        before[0] = fpr;
+        before[1] = tpr;
+    }
+    assert_true(before[0] == 1 && before[1] == 1);
+    assert_true(
+        json_is_null(at(sm_audit_result_json(r), "membership/candidate_external/auc/bootstrap/0")));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_audit_with_an_effect_matches_scipy),
+        cmocka_unit_test(ties_and_an_empty_cohort_match_scipy),
+        cmocka_unit_test(no_image_at_all),
+        cmocka_unit_test(one_image_a_cohort),
+        cmocka_unit_test(all_scores_equal),
+        cmocka_unit_test(scores_that_are_no_numbers_are_failures),
+        cmocka_unit_test(images_in_two_cohorts_are_flagged),
+        cmocka_unit_test(small_references_say_what_they_cannot),
+        cmocka_unit_test(an_offset_and_few_views_are_flagged),
+        cmocka_unit_test(gates_read_the_summary),
+        cmocka_unit_test(comparisons_at_the_limit),
+        cmocka_unit_test(gates_follow_the_reference),
+        cmocka_unit_test(long_curves_are_thinned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
