@@ -80,6 +80,18 @@ void sm_put_html(struct sm_out *out, const char *text)
     }
 }
 
+void sm_put_words(struct sm_out *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '-' && text[1] >= '0' && text[1] <= '9')
+            sm_put(out, "−");
+        else if (*text == '&' || *text == '<' || *text == '>')
+            sm_put(out, "&#%d;", *text);
+        else
+            sm_put(out, "%c", *text);
+    }
+}
+
 void sm_put_json_text(struct sm_out *out, const char *text)
 {
     sm_put(out, "\"");

@@ -22,6 +22,8 @@ struct sm_out {
 
 void sm_put(struct sm_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sm_put_html(struct sm_out *out, const char *text); /* also for attributes in double quotes */
+/* Our own words and numbers in HTML: a hyphen before a digit is a minus sign. */
+void sm_put_words(struct sm_out *out, const char *text);
 void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */
 void sm_put_json_number(struct sm_out *out, double value);   /* 17 digits; null if not finite */
 void sm_put_json(struct sm_out *out, const json_t *node);    /* one line; NULL: null */

@@ -1,0 +1,16 @@
+/* What a report says whatever its numbers are: style sheet, explanations, limits of the method.
+ * HTML without anything from outside. */
+#ifndef CORE_AUDIT_PROSE_H
+#define CORE_AUDIT_PROSE_H
+
+extern const char sm_prose_style[];
+extern const char sm_prose_style_charts[]; /* of charts, narrow screens and paper */
+extern const char sm_prose_method[];       /* what is measured */
+extern const char sm_prose_cohorts[];      /* how to read the histograms */
+extern const char sm_prose_contrasts[];    /* how to read the differences */
+extern const char sm_prose_membership[];   /* how to read the curves */
+extern const char sm_prose_images[];       /* how to read p-values and q-values */
+extern const char sm_prose_limits[];
+extern const char sm_prose_again[]; /* how to run the audit again */
+
+#endif
