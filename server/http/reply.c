@@ -100,6 +100,11 @@ static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max
 
 void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stream *stream)
 {
+    /* libmicrohttpd 0.9.75 ends an answer to HEAD with the last chunk of a body. */
+    if (strcmp(request->method, "HEAD") == 0) {
+        sm_reply_static(request, 200, media_type, "", 0);
+        return;
+    }
     request->stream = stream;
     set_response(request, 200, media_type,
                  MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,

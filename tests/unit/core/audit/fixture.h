@@ -221,8 +221,8 @@ typedef enum sm_code writes(FILE *file, const struct held *h, const struct sm_au
 static inline char *written(writes *write, const struct held *h,
                             const struct sm_audit_result *result)
 {
-    char *text = NULL;
-    size_t size;
+    static char *text; /* gcc takes a pointer that a stream fills for one to a dead variable */
+    static size_t size;
     struct sm_err err = {0};
     FILE *file = open_memstream(&text, &size);
     if (write(file, h, result, &err) != SM_OK)

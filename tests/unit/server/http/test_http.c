@@ -1,4 +1,5 @@
-/* The daemon over loopback with a table of its own: admission, waits, wakes, drain. */
+/* The daemon over loopback with a table of its own: admission, spooled bodies, waits, wakes,
+ * streams, drain. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,13 +19,22 @@
 #include "server/base/id.h"
 #include "server/http/http.h"
 
-#define BODY_MAX 1000
+#define BODY_MAX  1000
+#define SPOOL_MAX 100000
 
 static struct sm_http *http;
 static _Atomic(struct sm_request *) waiting; /* the last request of /wait */
 static atomic_int freed, wakes_before;
 static atomic_int
     wakers; /* threads that may still call wake: state_free waits for them, as it must */
+
+static void count_free(void *state)
+{
+    (void)state;
+    while (atomic_load(&wakers) > 0)
+        usleep(1000);
+    atomic_fetch_add(&freed, 1);
+}
 
 static void echo(struct sm_request *r)
 {
@@ -33,18 +43,40 @@ static void echo(struct sm_request *r)
                             r->media_type, "capture", r->capture));
 }
 
+/* The spooled body back from its file, which then is the reply's. */
+static void echo_file(struct sm_request *r)
+{
+    if (!r->body.spooled)
+        sm_reply_empty(r, 204);
+    else
+        sm_reply_file(r, 200, "application/zip", dup(r->body.fd));
+}
+
+/* Three events at intervals of the placeholder's milliseconds, the second after an empty turn. */
+static int64_t say(struct sm_request *r, char *bytes, size_t bytes_max)
+{
+    long at = (long)(intptr_t)r->state;
+
+    r->state = (void *)(intptr_t)(at + 1);
+    if (at == 6 || sm_request_draining(r))
+        return SM_STREAM_END;
+    if (at % 2 == 0)
+        return snprintf(bytes, bytes_max, "event %ld\n", at / 2);
+    sm_request_wait(r, sm_clock_monotonic_ms() + strtol(r->capture, NULL, 10), NULL);
+    atomic_store(&waiting, r);
+    return 0;
+}
+
+static void stream(struct sm_request *r)
+{
+    r->state_free = count_free;
+    sm_reply_stream(r, "text/event-stream", say);
+}
+
 static void refuse(struct sm_request *r)
 {
     if (sm_request_query(r, "refuse") != NULL)
         sm_reply_problem(r, SM_PROBLEM_QUEUE_FULL, "refused");
-}
-
-static void count_free(void *state)
-{
-    (void)state;
-    while (atomic_load(&wakers) > 0)
-        usleep(1000);
-    atomic_fetch_add(&freed, 1);
 }
 
 static void waited(struct sm_request *r)
@@ -70,7 +102,10 @@ static const struct sm_route routes[] = {
     {"POST", "/echo", "echo", .accepts = "image/png", .query = "refuse", .admit = refuse,
      .handler = echo},
     {"GET", "/echo/{x}", "one", .query = "a b", .handler = echo},
+    {"POST", "/file", "file", .accepts = "application/zip, image/png", .spools = "application/zip",
+     .handler = echo_file},
     {"GET", "/wait/{ms}", "wait", .handler = wait_for},
+    {"GET", "/stream/{ms}", "stream", .handler = stream},
     {0},
 };
 
@@ -82,7 +117,9 @@ static int start(void **state)
                                           .threads = 2,
                                           .connections_max = 64,
                                           .idle_timeout_s = 5,
-                                          .body_bytes_max = BODY_MAX};
+                                          .body_bytes_max = BODY_MAX,
+                                          .spool_bytes_max = SPOOL_MAX,
+                                          .spool = "/tmp"};
 
     (void)state;
     atomic_store(&freed, 0);
@@ -216,6 +253,73 @@ static void test_slow_body(void **state)
     close(fd);
 }
 
+/* Sends a body of `count` bytes to /file and reads all that comes back; returns its bytes. */
+static size_t put_file(int fd, size_t count, char *text, size_t text_max)
+{
+    char line[256];
+    size_t n = 0;
+    ssize_t got;
+
+    snprintf(line, sizeof line,
+             "POST /file" HOST "Connection: close\r\nContent-Type: application/zip\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             count);
+    put(fd, line);
+    for (size_t at = 0; at < count; at++) {
+        char c = (char)('a' + at % 26);
+        if (send(fd, &c, 1, MSG_NOSIGNAL | (at + 1 < count ? MSG_MORE : 0)) != 1)
+            break;
+    }
+    while (n < text_max && (got = recv(fd, text + n, text_max - n, 0)) > 0)
+        n += (size_t)got;
+    return n;
+}
+
+/* Longer than bodies in memory may be; its limit is one of its own. */
+static void test_spooled_body(void **state)
+{
+    static char text[SPOOL_MAX + 4096];
+    int fd = dial();
+
+    (void)state;
+    size_t n = put_file(fd, SPOOL_MAX, text, sizeof text);
+    assert_true(n > SPOOL_MAX);
+    const char *body = text + n - SPOOL_MAX;
+    for (size_t i = 0; i < SPOOL_MAX; i++)
+        assert_int_equal(body[i], 'a' + i % 26);
+    close(fd);
+    CHECK("POST /file" HOST "Content-Length: 100001\r\nContent-Type: application/zip\r\n\r\n",
+          " 413 ", "100001 bytes, the limit is 100000 bytes");
+    CHECK("POST /file" HOST "Content-Length: 1001\r\nContent-Type: image/png\r\n\r\n", " 413 ",
+          "1001 bytes, the limit is 1000 bytes");
+    CHECK("POST /file" HOST "Content-Length: 1\r\nContent-Type: image/png\r\n\r\nx", " 204 ");
+    CHECK("POST /file" HOST "Content-Length: 0\r\nContent-Type: application/zip\r\n\r\n", " 200 ",
+          "Content-Length: 0\r\n");
+}
+
+/* Four of the largest at once; the fifth is told so on its headers. */
+static void test_spool_budget(void **state)
+{
+    int fds[SM_HTTP_SPOOLS_MAX];
+    static const char head[] = "POST /file" HOST "Content-Type: application/zip\r\n"
+                               "Content-Length: 100000\r\n\r\n";
+
+    (void)state;
+    for (int i = 0; i < SM_HTTP_SPOOLS_MAX; i++) {
+        fds[i] = dial();
+        put(fds[i], head);
+    }
+    usleep(100000);
+    CHECK(head, " 503 ", "\"busy\"", "Retry-After: 5", "no room for a body of 100000 bytes now");
+    for (int i = 0; i < SM_HTTP_SPOOLS_MAX; i++)
+        close(fds[i]);
+    usleep(100000);
+    static char text[SPOOL_MAX + 4096];
+    int fd = dial();
+    assert_true(put_file(fd, SPOOL_MAX, text, sizeof text) > SPOOL_MAX);
+    close(fd);
+}
+
 static struct sm_request *await_waiting(void)
 {
     struct sm_request *r;
@@ -312,6 +416,77 @@ static void test_client_gone(void **state)
     assert_int_equal(atomic_load(&freed), 1);
 }
 
+/* Until the server closes. */
+static const char *get_all(int fd)
+{
+    static char text[8192];
+    size_t n = 0;
+    ssize_t got;
+
+    while ((got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0)
+        n += (size_t)got;
+    text[n] = '\0';
+    return text;
+}
+
+static void test_stream(void **state)
+{
+    int fd = dial();
+    int64_t began = sm_clock_monotonic_ms();
+
+    (void)state;
+    put(fd, "GET /stream/100" HOST "Connection: close\r\n\r\n");
+    const char *text = get_all(fd);
+    int64_t took = sm_clock_monotonic_ms() - began;
+    assert_non_null(strstr(text, "Content-Type: text/event-stream\r\n"));
+    assert_non_null(strstr(text, "event 0\n"));
+    assert_non_null(strstr(text, "event 1\n"));
+    assert_non_null(strstr(text, "event 2\n"));
+    assert_true(took >= 300 && took < 3000);
+    assert_int_equal(atomic_load(&freed), 1);
+    close(fd);
+}
+
+/* What is woken comes at once. */
+static void test_stream_wakes(void **state)
+{
+    int fd = dial();
+    int64_t began = sm_clock_monotonic_ms();
+
+    (void)state;
+    put(fd, "GET /stream/60000" HOST "Connection: close\r\n\r\n");
+    for (int i = 0; i < 3; i++) {
+        struct sm_request *r = await_waiting();
+        atomic_store(&wakers, 1);
+        sm_request_wake(r);
+        atomic_store(&wakers, 0);
+    }
+    assert_non_null(strstr(get_all(fd), "event 2\n"));
+    assert_true(sm_clock_monotonic_ms() - began < 5000);
+    close(fd);
+}
+
+/* A stream ends with the drain, and does not hold it up. */
+static void test_stream_drains(void **state)
+{
+    int fd = dial(), other = dial();
+    int64_t began = sm_clock_monotonic_ms();
+
+    put(fd, "GET /stream/60000" HOST "Connection: close\r\n\r\n");
+    await_waiting();
+    put(other, "HEAD /stream/60000" HOST "Connection: close\r\n\r\n");
+    const char *text = get_all(other); /* no body, no wait */
+    assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    stop(state);
+    assert_true(sm_clock_monotonic_ms() - began < 3000);
+    text = get_all(fd);
+    assert_non_null(strstr(text, "event 0\n"));
+    assert_null(strstr(text, "event 1\n"));
+    assert_int_equal(atomic_load(&freed), 2);
+    close(fd);
+    close(other);
+}
+
 /* Stopping ends a wait with a deadline at once and one without at the end of the drain; both
  * answer. */
 static void test_drain(void **state)
@@ -361,10 +536,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
-        TEST(test_admission),     TEST(test_keep_alive),       TEST(test_slow_body),
-        TEST(test_wake),          TEST(test_wake_before_wait), TEST(test_deadline),
-        TEST(test_many),          TEST(test_client_gone),      TEST(test_drain),
-        TEST(test_listen_errors),
+        TEST(test_admission),    TEST(test_keep_alive),       TEST(test_slow_body),
+        TEST(test_wake),         TEST(test_wake_before_wait), TEST(test_deadline),
+        TEST(test_many),         TEST(test_client_gone),      TEST(test_drain),
+        TEST(test_spooled_body), TEST(test_spool_budget),     TEST(test_stream),
+        TEST(test_stream_wakes), TEST(test_stream_drains),    TEST(test_listen_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,73 @@
+/* Every allocation of an evaluation, a comparison and a list may fail. */
+#include "fixture.h"
+
+#include "tests/unit/alloc.h"
+
+static enum sm_code evaluate_one(double *result, void *context, struct sm_err *err)
+{
+    struct held *h = context;
+    struct sm_audit_result *r;
+    enum sm_code code = sm_audit_evaluate(&r, &h->audit, err);
+    *result = 0;
+    if (code == SM_OK)
+        *result = json_number_value(
+            at(sm_audit_result_json(r), "membership/candidate_external/auc/bootstrap/0"));
+    sm_audit_result_free(r);
+    return code;
+}
+
+static enum sm_code compare_two(double *result, void *context, struct sm_err *err)
+{
+    struct held *h = context;
+    json_t *out;
+    const struct sm_audit *audits[] = {&h->audit, &h->audit};
+    enum sm_code code = sm_audit_compare(&out, audits, 2, 10, err);
+    *result = code == SM_OK ? json_number_value(at(out, "pairs/0/agreement/all/kendall/value")) : 0;
+    json_decref(out);
+    return code;
+}
+
+/* The kinds of list allocate alike; the stream is not ours. */
+static enum sm_code list_some(double *result, void *context, struct sm_err *err)
+{
+    static struct sm_audit_result *r;
+    struct held *h = context;
+    enum sm_code code = SM_OK;
+    long before = countdown;
+    countdown = -1;
+    r = evaluate(h);
+    FILE *file = fopen("/dev/null", "w");
+    countdown = before;
+    for (int k = SM_SELECT_TOP; code == SM_OK && k <= SM_SELECT_RANDOM; k++) {
+        struct sm_selection s = {(enum sm_selection_kind)k, 5, .5, .1, 3};
+        code = sm_audit_write_selection(file, &h->audit, r, &s, SM_LIST_TEXT, err);
+    }
+    long after = countdown;
+    countdown = -1;
+    *result = 0;
+    fclose(file);
+    sm_audit_result_free(r);
+    countdown = after;
+    return code;
+}
+
+static void nothing_is_lost_without_memory(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){8, 12, 8, 10}, 1,
+               "{\"name\": \"a\", \"inserted_at_random\": true, \"resamples\": 20, "
+               "\"gates\": [\"auc<=0.6\"]}");
+    assert_true(every_allocation_may_fail(evaluate_one, &h, "evaluate") > 30);
+    assert_true(every_allocation_may_fail(compare_two, &h, "compare") > 10);
+    assert_true(every_allocation_may_fail(list_some, &h, "lists") == 4);
+    let_go(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_lost_without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

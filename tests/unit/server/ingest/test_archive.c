@@ -1,0 +1,527 @@
+/* Archives into an audit, good ones and hostile ones. They are made here, by libarchive's writer. */
+#include "tests/unit/server/ingest/ingest_fixture.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/stat.h>
+
+#include "sslmem/image.h"
+
+static const struct sm_ingest_labels any = {.cohort = -1};
+
+/* --- making archives --- */
+
+struct maker {
+    struct archive *archive;
+    int fd;
+};
+
+static struct maker make(int (*format)(struct archive *a), int (*filter)(struct archive *a))
+{
+    struct maker m = {archive_write_new(), memfd_create("archive", MFD_CLOEXEC)};
+    assert_int_equal(format(m.archive), ARCHIVE_OK);
+    if (filter != NULL)
+        assert_int_equal(filter(m.archive), ARCHIVE_OK);
+    archive_write_set_bytes_in_last_block(m.archive, 1);
+    assert_int_equal(archive_write_open_fd(m.archive, m.fd), ARCHIVE_OK);
+    return m;
+}
+
+static void put_header(struct maker *m, const char *name, mode_t type, int64_t size,
+                       const char *link, const char *hardlink)
+{
+    struct archive_entry *e = archive_entry_new();
+    archive_entry_set_pathname(e, name);
+    archive_entry_set_filetype(e, type);
+    archive_entry_set_perm(e, 0644);
+    archive_entry_set_size(e, size);
+    if (link != NULL)
+        archive_entry_set_symlink(e, link);
+    if (hardlink != NULL)
+        archive_entry_set_hardlink(e, hardlink);
+    assert_true(archive_write_header(m->archive, e) >= ARCHIVE_WARN);
+    archive_entry_free(e);
+}
+
+static void put(struct maker *m, const char *name, const char *bytes, size_t bytes_count)
+{
+    put_header(m, name, AE_IFREG, (int64_t)bytes_count, NULL, NULL);
+    assert_int_equal(archive_write_data(m->archive, bytes, bytes_count), (la_ssize_t)bytes_count);
+}
+
+#define PUT(m, name, text) put(m, name, text, sizeof text - 1)
+
+/* `count` bytes that begin with `head`. */
+static void put_long(struct maker *m, const char *name, const char *head, int64_t count)
+{
+    static const char zeros[1 << 16];
+    int64_t n = (int64_t)strlen(head);
+    put_header(m, name, AE_IFREG, count, NULL, NULL);
+    archive_write_data(m->archive, head, (size_t)n);
+    for (; n < count; n += (int64_t)sizeof zeros) {
+        size_t part = count - n < (int64_t)sizeof zeros ? (size_t)(count - n) : sizeof zeros;
+        assert_int_equal(archive_write_data(m->archive, zeros, part), (la_ssize_t)part);
+    }
+}
+
+static int made(struct maker *m)
+{
+    assert_int_equal(archive_write_free(m->archive), ARCHIVE_OK);
+    return m->fd;
+}
+
+/* Takes the archive and ends the ingestion. */
+static enum sm_code take(int fd, const struct sm_ingest_labels *labels)
+{
+    struct sm_err last = {0};
+    err = (struct sm_err){0};
+    enum sm_code code = sm_ingest_archive(ingest, fd, labels, &err);
+    last = err;
+    assert_code(SM_OK, finish_ingest());
+    err = last;
+    close(fd);
+    return code;
+}
+
+/* --- what is taken --- */
+
+static void check_plain(struct maker m, const char *b_name)
+{
+    PUT(&m, "candidate/a.png", PNG "a");
+    PUT(&m, "./external/b.jpg", JPEG "b");
+    PUT(&m, "candidate/deep/er/c.png", PNG "c");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 3);
+    assert_int_equal(counted("skipped_count"), 0);
+    assert_item(0, "candidate", "candidate/a.png", "queued");
+    assert_item(1, "external", b_name, "queued");
+    assert_item(2, "candidate", "candidate/deep/er/c.png", "queued");
+}
+
+static void tar_is_read(void **state)
+{
+    (void)state;
+    check_plain(make(archive_write_set_format_ustar, NULL), "./external/b.jpg");
+}
+
+static void pax_under_gzip_is_read(void **state)
+{
+    (void)state;
+    check_plain(make(archive_write_set_format_pax, archive_write_add_filter_gzip),
+                "./external/b.jpg");
+}
+
+static void gnu_under_zstd_is_read(void **state)
+{
+    (void)state;
+    check_plain(make(archive_write_set_format_gnutar, archive_write_add_filter_zstd),
+                "./external/b.jpg");
+}
+
+static void zip_is_read(void **state)
+{
+    (void)state;
+    check_plain(make(archive_write_set_format_zip, NULL), "./external/b.jpg");
+}
+
+static void cohort_of_the_caller_goes_before_folders(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    PUT(&m, "b.png", PNG "b");
+    PUT(&m, "candidate/again.png", PNG "a");
+    assert_code(SM_OK,
+                take(made(&m), &(struct sm_ingest_labels){
+                                   .cohort = SM_COHORT_SHARED, .class_label = "7", .group = "g"}));
+    assert_int_equal(counted("added_count"), 2);
+    assert_int_equal(counted("duplicate_count"), 1);
+    json_t *item = item_at(1);
+    assert_string_equal(text_at(item, "cohort"), "shared");
+    assert_string_equal(text_at(item, "class"), "7");
+    assert_string_equal(text_at(item, "group"), "g");
+    json_decref(item);
+}
+
+/* Nothing of a name is a path: a name that could be one is a label, or no cohort. */
+static void names_are_labels(void **state)
+{
+    (void)state;
+    char longer[600] = "candidate/";
+    memset(longer + 10, 'x', sizeof longer - 11);
+    struct maker m = make(archive_write_set_format_pax, NULL);
+    PUT(&m, "/candidate/absolute.png", PNG "1");
+    PUT(&m, "../candidate/up.png", PNG "2");
+    PUT(&m, "candidate/../../up.png", PNG "3");
+    PUT(&m, "candidate\\back.png", PNG "4");
+    PUT(&m, "candidate/new\nline\x1b.png", PNG "5");
+    PUT(&m, "candidate/\xff\xc0\xaf.png", PNG "6");
+    PUT(&m, longer, PNG "7");
+    PUT(&m, "top.png", PNG "8");
+    PUT(&m, "candidates/x.png", PNG "9");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 4);
+    assert_int_equal(skipped("cohort_invalid"), 5);
+    const char *why = "the first folder is none of shared, candidate, independent, external";
+    assert_skipped("/candidate/absolute.png", "cohort_invalid", why);
+    assert_skipped("../candidate/up.png", "cohort_invalid", why);
+    assert_skipped("candidate\\back.png", "cohort_invalid", why);
+    assert_skipped("top.png", "cohort_invalid", why);
+    assert_skipped("candidates/x.png", "cohort_invalid", why);
+    assert_item(0, "candidate", "candidate/../../up.png", "queued");
+    assert_item(1, "candidate", "candidate/new?line?.png", "queued");
+    assert_item(2, "candidate", "candidate/???.png", "queued");
+    json_t *item = item_at(3);
+    assert_int_equal(strlen(text_at(item, "name")), SM_INGEST_LABEL_BYTES_MAX);
+    json_decref(item);
+}
+
+/* Not followed, not made, reported. */
+static void links_and_devices_are_skipped(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_pax, NULL);
+    put_header(&m, "candidate", AE_IFDIR, 0, NULL, NULL);
+    put_header(&m, "candidate/soft.png", AE_IFLNK, 0, "/etc/passwd", NULL);
+    put_header(&m, "candidate/hard.png", AE_IFREG, 0, NULL, "/etc/passwd");
+    put_header(&m, "candidate/pipe.png", AE_IFIFO, 0, NULL, NULL);
+    put_header(&m, "candidate/disk.png", AE_IFBLK, 0, NULL, NULL);
+    put_header(&m, "candidate/tty.png", AE_IFCHR, 0, NULL, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 1);
+    assert_int_equal(counted("skipped_count"), 5);
+    assert_skipped("candidate/soft.png", "link", "links are not followed");
+    assert_skipped("candidate/hard.png", "link", "links are not followed");
+    assert_skipped("candidate/pipe.png", "not_a_file", "not a regular file");
+    assert_skipped("candidate/disk.png", "not_a_file", "not a regular file");
+    assert_skipped("candidate/tty.png", "not_a_file", "not a regular file");
+}
+
+static void what_is_no_image_is_skipped(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_zip, NULL);
+    PUT(&m, "candidate/readme.txt", "some text that is longer than any magic number");
+    PUT(&m, "candidate/empty.png", "");
+    PUT(&m, "candidate/short.png", "\x89PN");
+    put_header(&m, "candidate/soft.png", AE_IFLNK, 0, "/etc/passwd", NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 1);
+    assert_skipped("candidate/readme.txt", "not_an_image",
+                   "the first bytes are neither those of a JPEG nor of a PNG");
+    assert_skipped("candidate/empty.png", "empty", "the entry has 0 bytes");
+    assert_skipped("candidate/short.png", "not_an_image",
+                   "the first bytes are neither those of a JPEG nor of a PNG");
+    assert_int_equal(counted("skipped_count"), 4); /* a zip read forward does not know of links */
+}
+
+static void an_encrypted_entry_is_skipped(void **state)
+{
+    (void)state;
+    struct maker m = {archive_write_new(), memfd_create("archive", MFD_CLOEXEC)};
+    archive_write_set_format_zip(m.archive);
+    if (archive_write_set_options(m.archive, "zip:encryption=traditional") != ARCHIVE_OK)
+        skip();
+    archive_write_set_passphrase(m.archive, "secret");
+    assert_int_equal(archive_write_open_fd(m.archive, m.fd), ARCHIVE_OK);
+    PUT(&m, "candidate/a.png", PNG "a");
+    PUT(&m, "candidate/b.png", PNG "b");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(skipped("unreadable"), 2);
+}
+
+/* --- limits --- */
+
+static void an_image_at_the_limit_and_one_byte_past_it(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    put_long(&m, "candidate/fits.png", PNG, SM_IMAGE_BYTES_MAX);
+    put_long(&m, "candidate/over.png", PNG, SM_IMAGE_BYTES_MAX + 1);
+    PUT(&m, "candidate/after.png", PNG "a");
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 2);
+    assert_int_equal(counted("failed_count"), 1);
+    assert_item(0, "candidate", "candidate/fits.png", "queued");
+    assert_item(1, "candidate", "candidate/over.png", "failed");
+    assert_item(2, "candidate", "candidate/after.png", "queued");
+    json_t *item = item_at(1);
+    const json_t *error = json_object_get(item, "error");
+    assert_string_equal(text_at(error, "code"), "limit");
+    assert_string_equal(text_at(error, "detail"),
+                        "the image has over 16777216 bytes, which is the limit");
+    json_decref(item);
+}
+
+static void a_hundred_thousand_empty_entries(void **state)
+{
+    (void)state;
+    int64_t began = sm_clock_monotonic_ms();
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    for (int i = 0; i < 100000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "candidate/%06d.png", i);
+        put_header(&m, name, AE_IFREG, 0, NULL, NULL);
+    }
+    assert_code(SM_OK, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 0);
+    assert_int_equal(counted("skipped_count"), 100000);
+    assert_int_equal(skipped("empty"), 100000);
+    assert_int_equal(json_array_size(json_object_get(report, "skipped")), SM_INGEST_SKIPPED_MAX);
+    assert_true(sm_clock_monotonic_ms() - began < 30000);
+}
+
+/* 60 MB of zeros in some 60 KB: given up after a hundred times that, whatever the entry is called
+ * and begins with. */
+static void check_bomb(struct maker m, const char *head)
+{
+    struct stat status;
+    PUT(&m, "candidate/a.png", PNG "a");
+    put_long(&m, "candidate/bomb.png", head, 60 << 20);
+    int fd = made(&m), copy = dup(fd);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_code(SM_LIMIT, take(fd, &any));
+    char begin_text[64], end_text[] = ", the limit is 100 times";
+    snprintf(begin_text, sizeof begin_text, "entry 2: %lld bytes have unpacked to ",
+             (long long)status.st_size);
+    assert_memory_equal(err.text, begin_text, strlen(begin_text));
+    assert_string_equal(err.text + strlen(err.text) - strlen(end_text), end_text);
+    assert_true(strtoll(err.text + strlen(begin_text), NULL, 10) <
+                status.st_size * SM_INGEST_RATIO_MAX + (2 << 20));
+    assert_int_equal(counted("added_count"), 1); /* what came before stays */
+    close(copy);
+}
+
+static void a_zip_bomb_is_given_up(void **state)
+{
+    (void)state;
+    check_bomb(make(archive_write_set_format_zip, NULL), "");
+}
+
+static void a_zip_bomb_that_begins_as_an_image_is_given_up(void **state)
+{
+    (void)state;
+    check_bomb(make(archive_write_set_format_zip, NULL), PNG);
+}
+
+static void a_gzip_bomb_is_given_up(void **state)
+{
+    (void)state;
+    check_bomb(make(archive_write_set_format_ustar, archive_write_add_filter_gzip), "text");
+}
+
+static void bytes_in_all_are_limited(void **state)
+{
+    (void)state;
+    sm_ingest_free(ingest);
+    begin(MANY, 5000);
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    put_long(&m, "candidate/a.png", PNG "a", 2000);
+    put_long(&m, "candidate/b.png", PNG "b", 2000);
+    put_long(&m, "candidate/c.png", PNG "c", 2000);
+    assert_code(SM_LIMIT, take(made(&m), &any));
+    assert_non_null(strstr(err.text, "entry 3: the archive has unpacked to "));
+    assert_non_null(strstr(err.text, " bytes, the limit is 5000"));
+    assert_int_equal(counted("added_count"), 2);
+}
+
+static void images_of_the_audit_are_limited(void **state)
+{
+    (void)state;
+    sm_ingest_free(ingest);
+    begin(2, 0);
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    PUT(&m, "candidate/b.png", PNG "b");
+    PUT(&m, "candidate/c.png", PNG "c");
+    int fd = made(&m);
+    assert_code(SM_OK, sm_ingest_archive(ingest, fd, &any, &err));
+    assert_code(SM_LIMIT, finish_ingest());
+    assert_non_null(strstr(err.text, " has 2 images of at most 2, no room for candidate/c.png"));
+    assert_non_null(report);
+    close(fd);
+}
+
+/* A hole of a terabyte in front of an image. */
+static void holes_are_not_filled_beyond_an_image(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_pax, NULL);
+    struct archive_entry *e = archive_entry_new();
+    archive_entry_set_pathname(e, "candidate/hole.png");
+    archive_entry_set_filetype(e, AE_IFREG);
+    archive_entry_set_size(e, INT64_C(1) << 40);
+    archive_entry_sparse_add_entry(e, (INT64_C(1) << 40) - 512, 512);
+    assert_int_equal(archive_write_header(m.archive, e), ARCHIVE_OK);
+    archive_entry_free(e);
+    char tail[512] = PNG;
+    static const char zeros[1 << 20];
+    /* The writer passes over what stands in the hole; a few steps of the way are enough. */
+    for (int i = 0; i < 4; i++)
+        archive_write_data(m.archive, zeros, sizeof zeros);
+    archive_write_data_block(m.archive, tail, sizeof tail, (INT64_C(1) << 40) - 512);
+    archive_write_free(m.archive);
+    enum sm_code code = sm_ingest_archive(ingest, m.fd, &any, &err);
+    assert_true(code == SM_OK || code == SM_CORRUPT);
+    assert_code(SM_OK, finish_ingest());
+    assert_int_equal(counted("added_count"), 0);
+    close(m.fd);
+}
+
+/* --- broken --- */
+
+static void what_is_no_archive_is_refused(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t bytes_count;
+    } bad[] = {{"", 0},
+               {"no archive at all, but text of some length that goes on and on", 61},
+               {PNG "an image by itself", 26},
+               {"\xfd"
+                "7zXZ\0\0\x04",
+                8}};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int fd = memory_file(bad[i].bytes, bad[i].bytes_count);
+        err = (struct sm_err){0};
+        assert_code(SM_CORRUPT, sm_ingest_archive(ingest, fd, &any, &err));
+        assert_memory_equal(err.text, "after entry 0: ", 15);
+        close(fd);
+    }
+}
+
+/* Filters that are not switched on, and would run a program. */
+static void other_filters_are_not_run(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, archive_write_add_filter_bzip2);
+    PUT(&m, "candidate/a.png", PNG "a");
+    assert_code(SM_CORRUPT, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 0);
+}
+
+/* Cut at every length: never a crash, and what was whole before the cut is there. */
+static void archives_cut_short(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_zip, NULL);
+    PUT(&m, "candidate/a.png", PNG "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    PUT(&m, "candidate/b.png", PNG "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+    int fd = made(&m);
+    off_t size = lseek(fd, 0, SEEK_END);
+    int refused = 0;
+    for (off_t cut = size - 1; cut >= 0; cut--) {
+        assert_int_equal(ftruncate(fd, cut), 0);
+        enum sm_code code = sm_ingest_archive(ingest, fd, &any, &err);
+        assert_true(code == SM_OK || code == SM_CORRUPT);
+        refused += code == SM_CORRUPT;
+    }
+    assert_true(refused > 50);
+    assert_code(SM_OK, finish_ingest());
+    assert_true(counted("added_count") <= 4);
+    close(fd);
+}
+
+/* Bytes changed one by one in a tar: whatever comes of it is within the rules. */
+static void archives_with_wrong_bytes(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_pax, NULL);
+    PUT(&m, "candidate/a\xc3\xa9.png", PNG "a");
+    PUT(&m, "candidate/b.png", PNG "b");
+    int fd = made(&m);
+    unsigned char was, other;
+    for (off_t at = 0; at < 3000; at += 7) {
+        assert_int_equal(pread(fd, &was, 1, at), 1);
+        other = (unsigned char)(was ^ (1 << at % 8));
+        assert_int_equal(pwrite(fd, &other, 1, at), 1);
+        enum sm_code code = sm_ingest_archive(ingest, fd, &any, &err);
+        assert_true(code == SM_OK || code == SM_CORRUPT || code == SM_LIMIT);
+        assert_int_equal(pwrite(fd, &was, 1, at), 1);
+    }
+    assert_code(SM_OK, finish_ingest());
+    close(fd);
+}
+
+/* --- around it --- */
+
+static void it_stops_when_told(void **state)
+{
+    (void)state;
+    atomic_bool stop = true;
+    struct sm_ingest_params params = {
+        .store = store, .audit = audit, .items_max = MANY, .stop = &stop};
+    sm_ingest_free(ingest);
+    assert_code(SM_OK, sm_ingest_new(&ingest, &params, &err));
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    assert_code(SM_CANCELLED, take(made(&m), &any));
+    assert_int_equal(counted("added_count"), 0);
+}
+
+static void batches_are_commits_of_64(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    for (int i = 0; i < 130; i++) {
+        char name[32], bytes[32];
+        snprintf(name, sizeof name, "shared/%d.png", i);
+        int n = snprintf(bytes, sizeof bytes, PNG "%d", i);
+        put(&m, name, bytes, (size_t)n);
+    }
+    int fd = made(&m);
+    assert_code(SM_OK, sm_ingest_archive(ingest, fd, &any, &err));
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 128);
+    assert_int_equal(sm_store_audit_revision(store, audit), 2);
+    assert_code(SM_OK, finish_ingest());
+    assert_int_equal(counted("added_count"), 130);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 130);
+    close(fd);
+}
+
+static void an_audit_that_is_not_open(void **state)
+{
+    (void)state;
+    assert_code(SM_OK, add_images(audit, SM_COHORT_SHARED, 0, 1));
+    assert_code(SM_OK, move(audit, SM_AUDIT_START));
+    assert_code(SM_OK,
+                sm_ingest_image(ingest, &(struct sm_ingest_labels){.name = "a"}, PNG, 8, &err));
+    assert_code(SM_CONFLICT, finish_ingest());
+    assert_non_null(strstr(err.text, "is running, it must be open to take images"));
+    assert_int_equal(counted("added_count"), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_ingest, teardown_ingest)
+    const struct CMUnitTest tests[] = {
+        TEST(tar_is_read),
+        TEST(pax_under_gzip_is_read),
+        TEST(gnu_under_zstd_is_read),
+        TEST(zip_is_read),
+        TEST(cohort_of_the_caller_goes_before_folders),
+        TEST(names_are_labels),
+        TEST(links_and_devices_are_skipped),
+        TEST(what_is_no_image_is_skipped),
+        TEST(an_encrypted_entry_is_skipped),
+        TEST(an_image_at_the_limit_and_one_byte_past_it),
+        TEST(a_hundred_thousand_empty_entries),
+        TEST(a_zip_bomb_is_given_up),
+        TEST(a_zip_bomb_that_begins_as_an_image_is_given_up),
+        TEST(a_gzip_bomb_is_given_up),
+        TEST(bytes_in_all_are_limited),
+        TEST(images_of_the_audit_are_limited),
+        TEST(holes_are_not_filled_beyond_an_image),
+        TEST(what_is_no_archive_is_refused),
+        TEST(other_filters_are_not_run),
+        TEST(archives_cut_short),
+        TEST(archives_with_wrong_bytes),
+        TEST(it_stops_when_told),
+        TEST(batches_are_commits_of_64),
+        TEST(an_audit_that_is_not_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
