@@ -120,7 +120,7 @@ int sm_cmd_audit(int argc, char **argv)
         {"workers", "N", "threads that compute; 0 (default): one per core", &given.workers},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},
         {"server", "URL", "let that server do it", &plan.server},
-        {"quiet", NULL, "neither progress nor words", &given.quiet},
+        {"quiet", NULL, "no progress, of the result only gates", &given.quiet},
         {0},
     };
     const struct sm_usage usage = {

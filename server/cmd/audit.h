@@ -27,7 +27,7 @@ struct sm_audit_plan {
     const char *manifest, *root;     /* NULL: none; the server has a root of its own */
     const char *recipe_path;         /* NULL: the pair's own */
     const char *kernels;
-    const char *server; /* URL without a slash at its end; NULL: here */
+    const char *server; /* URL; NULL: here */
     const char *out;
     const char *digest_key_path; /* NULL: the database's own */
     size_t workers;
@@ -50,6 +50,8 @@ int sm_cmd_audit_compare(int argc, char **argv);
 
 /* Makes the folder where it is missing and keeps other commands out of it, until the process ends. */
 enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err);
+/* What the store and the workers log goes to OUT/audit.log from here on. */
+enum sm_code sm_audit_log_to(const char *out, struct sm_err *err);
 /* OUT/name, allocated; NULL when out of memory. */
 char *sm_audit_path(const char *out, const char *name);
 

@@ -29,6 +29,8 @@ enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, str
         code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
                           folder);
     if (code == SM_OK)
+        code = sm_audit_log_to(folder, err);
+    if (code == SM_OK)
         code = sm_store_open(&o->store, path, err);
     if (code == SM_OK)
         code = sm_store_audit(&audit, o->store, id, err);

@@ -17,7 +17,6 @@
 
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
-#include "server/base/log.h"
 #include "server/cmd/audit.h"
 #include "server/ingest/ingest.h"
 #include "server/jobs/jobs.h"
@@ -37,20 +36,6 @@ struct local {
 };
 
 /* --- opening --- */
-
-static enum sm_code open_log(const char *out, struct sm_err *err)
-{
-    char *path = sm_audit_path(out, "audit.log");
-    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
-    enum sm_code code = SM_OK;
-
-    if (fd < 0)
-        code = sm_err_set(err, SM_IO, "%.160s/audit.log: %s", out, strerror(errno));
-    else
-        sm_log_to(fd);
-    free(path);
-    return code;
-}
 
 static enum sm_code open_pair(struct local *l, struct sm_err *err)
 {
@@ -326,7 +311,7 @@ enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_au
     enum sm_code code = sm_audit_claim_out(plan->out, err);
 
     if (code == SM_OK)
-        code = open_log(plan->out, err);
+        code = sm_audit_log_to(plan->out, err);
     if (code == SM_OK)
         code = open_pair(&l, err);
     if (code == SM_OK)

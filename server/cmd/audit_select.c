@@ -62,8 +62,8 @@ static int read_selection(struct sm_selection *out, const struct given *given)
         out->count = (int64_t)count;
     } else {
         double value = strspn(text, "0123456789.eE-") == strlen(text) ? strtod(text, &end) : NAN;
-        if (!*text || !(value > 0 && value <= 1) || *end != '\0')
-            return wrong(kinds[kind].name, text, "a number above 0 and at most 1");
+        if (!*text || !isfinite(value) || *end != '\0')
+            return wrong(kinds[kind].name, text, "a number");
         out->share = out->q = value;
     }
     if (given->seed && !read_count(&out->seed, given->seed))
@@ -173,7 +173,10 @@ int sm_cmd_audit_select(int argc, char **argv)
     if (format == 3)
         return wrong("format", given.format, "text, csv or jsonl");
     sm_stop_watch();
-    if (select_images(folders[0], &given, &selection, (enum sm_list_format)format, &err) != SM_OK)
-        return sm_fail("audit select", &err);
-    return SM_EXIT_OK;
+    enum sm_code code =
+        select_images(folders[0], &given, &selection, (enum sm_list_format)format, &err);
+    if (code == SM_OK)
+        return SM_EXIT_OK;
+    sm_fail("audit select", &err);
+    return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED; /* a measure out of its range */
 }

@@ -16,6 +16,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
 #include "server/cmd/audit.h"
 
 enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err)
@@ -44,6 +45,20 @@ char *sm_audit_path(const char *out, const char *name)
     return path;
 }
 
+enum sm_code sm_audit_log_to(const char *out, struct sm_err *err)
+{
+    char *path = sm_audit_path(out, "audit.log");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+    enum sm_code code = SM_OK;
+
+    if (fd < 0)
+        code = sm_err_set(err, SM_IO, "%.160s/audit.log: %s", out, strerror(errno));
+    else
+        sm_log_to(fd);
+    free(path);
+    return code;
+}
+
 /* --- inputs --- */
 
 /* The path without links, so that the same folder has one name; "" for none. */
@@ -65,6 +80,8 @@ static enum sm_code add_path(json_t *inputs, const char *key, const char *path, 
 enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, struct sm_err *err)
 {
     json_t *inputs = sm_audit_spec_json(&plan->spec);
+    const char *server = plan->server ? plan->server : "";
+    size_t length = strlen(server);
     enum sm_code code = inputs ? SM_OK : sm_err_set(err, SM_NOMEM, "inputs of an audit");
 
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
@@ -73,9 +90,10 @@ enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, str
         code = add_path(inputs, "manifest", plan->manifest, false, err);
     if (code == SM_OK)
         code = add_path(inputs, "root", plan->root, true, err);
-    if (code == SM_OK &&
-        json_object_set_new(inputs, "server", json_string(plan->server ? plan->server : "")) != 0)
-        code = sm_err_set(err, SM_NOMEM, "inputs of an audit: out of memory");
+    while (length > 0 && server[length - 1] == '/')
+        length--; /* the same server */
+    if (code == SM_OK && json_object_set_new(inputs, "server", json_stringn(server, length)) != 0)
+        code = sm_err_set(err, SM_INVALID, "--server %.160s: not UTF-8", server);
     if (code == SM_OK)
         *out = inputs;
     else

@@ -259,7 +259,8 @@ int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
         say_fdr(summary);
     }
     say_gates(summary);
-    printf("report: %s/report.html, report.json, report.csv\n", plan->out);
+    if (!plan->quiet)
+        printf("report: %s/report.html, report.json, report.csv\n", plan->out);
     if (!scored)
         fprintf(stderr, "sslmem audit: no image could be scored; report.csv says why\n");
     return !scored ? SM_EXIT_FAILED : passed ? SM_EXIT_OK : SM_EXIT_GATE;
