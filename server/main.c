@@ -18,6 +18,7 @@ static const struct command {
     {"views", sm_cmd_views, "write the augmented views of an image"},
     {"encode", sm_cmd_encode, "run one encoder on prepared input"},
     {"inspect", sm_cmd_inspect, "say what a checkpoint is"},
+    {"audit", sm_cmd_audit, "cohorts of images in, statistics and a report out"},
     {"migrate", sm_cmd_migrate, "bring a database up to date"},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };

@@ -59,6 +59,10 @@ static const struct option options[] = {
      "seconds after which a silent connection is closed"},
     {"data-root", OPTION_TEXT, TEXT(data_root), .fallback = "",
      .help = "folder whose files manifests of audits may name; none: manifests are refused"},
+    {"digest-key", OPTION_TEXT, TEXT(digest_key), .fallback = "",
+     .help =
+         "file of 64 hex digits: the key under which reports name images, for several databases "
+         "to agree; none: the database's own"},
     {"archive-bytes-max", OPTION_INT, FIELD(archive_bytes_max), "1073741824", 1024,
      INT64_C(1) << 40, NULL, "longest archive or manifest of an audit"},
     {"audit-images-max", OPTION_INT, FIELD(audit_images_max), "1000000", 1, 10000000, NULL,

@@ -26,6 +26,7 @@ struct sm_config {
     int64_t connections_max;   /* --connections-max */
     int64_t idle_timeout_s;    /* --idle-timeout-s */
     char data_root[1024];      /* --data-root         folder of manifests' files, "": none */
+    char digest_key[1024];     /* --digest-key        file, "": the database's own */
     int64_t archive_bytes_max; /* --archive-bytes-max */
     int64_t audit_images_max;  /* --audit-images-max  in one audit */
 };

@@ -12,6 +12,13 @@
 
 #include "server/base/id.h"
 
+static int log_fd = STDERR_FILENO;
+
+void sm_log_to(int fd)
+{
+    log_fd = fd;
+}
+
 void sm_log(const char *level, const char *event, const char *pack_format, ...)
 {
     char time[32];
@@ -37,7 +44,7 @@ void sm_log(const char *level, const char *event, const char *pack_format, ...)
     text[length] = '\n'; /* in place of the NUL: the text is written by its length */
     ssize_t written;
     do
-        written = write(STDERR_FILENO, text, length + 1);
+        written = write(log_fd, text, length + 1);
     while (written < 0 && errno == EINTR);
     free(text);
 }

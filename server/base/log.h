@@ -7,6 +7,9 @@
 #ifndef SERVER_BASE_LOG_H
 #define SERVER_BASE_LOG_H
 
+/* Where lines go from here on; standard error before. To be called before there are threads. */
+void sm_log_to(int fd);
+
 void sm_log(const char *level, const char *event, const char *pack_format, ...);
 
 #endif

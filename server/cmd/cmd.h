@@ -23,6 +23,7 @@ struct sm_option {
     const char *help;
     const char **into; /* receives the value, "" for a switch */
     bool required;
+    int times_max; /* above 1: `into` is an array of as many, filled from its first NULL on */
 };
 
 struct sm_usage {
@@ -31,12 +32,16 @@ struct sm_usage {
     const char *summary;
     const struct sm_option *options;
     int operands_min, operands_max;
+    const char *exit_codes; /* beside 0, 1 and 2, as in --help; NULL: none */
 };
 
 /* Reads options ("--name value" or "--name=value", "--" ends them) into the table's targets and the
  * rest into *operands (a NULL-terminated tail of argv, reordered). -1: go on; else the exit code.
  */
 int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
+
+/* Reads --workers: 0 and no text are one per core. SM_INVALID. */
+enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err);
 
 /* "sslmem score: <text>" on standard error; returns SM_EXIT_FAILED. */
 int sm_fail(const char *command, const struct sm_err *err);
@@ -64,6 +69,7 @@ int sm_cmd_encode(int argc, char **argv);
 int sm_cmd_inspect(int argc, char **argv);
 int sm_cmd_reference(int argc, char **argv);
 int sm_cmd_compare(int argc, char **argv);
+int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);
 
 #endif

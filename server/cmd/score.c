@@ -3,18 +3,15 @@
  * A team of threads (server/jobs/team.h), the main one among them: each takes the next image; when
  * none is left, they help with those that are not done. Lines wait for their turn, so the output
  * does not depend on the number of threads. */
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/base/file.h"
 #include "server/cmd/cmd.h"
 #include "server/jobs/team.h"
 
-#define WORKERS_MAX 1024
-#define IDLE_MS     1000
+#define IDLE_MS 1000
 
 struct batch {
     const struct sm_pair *pair;
@@ -148,21 +145,6 @@ static int score_files(const struct sm_pair *pair, const struct sm_recipe *recip
     return code == SM_OK ? b.result : sm_fail("score", &err);
 }
 
-/* 0 and no text: one per core. */
-static enum sm_code read_workers(size_t *out, const char *text, struct sm_err *err)
-{
-    char *end = NULL;
-    errno = 0;
-    long value = text ? strtol(text, &end, 10) : 0;
-    if (text && (errno || end == text || *end || value < 0 || value > WORKERS_MAX))
-        return sm_err_set(err, SM_INVALID, "--workers is %.40s, must be a number from 0 to %d",
-                          text, WORKERS_MAX);
-    if (value == 0)
-        value = sysconf(_SC_NPROCESSORS_ONLN);
-    *out = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (size_t)value;
-    return SM_OK;
-}
-
 int sm_cmd_score(int argc, char **argv)
 {
     const char *dir = NULL, *recipe_path = NULL, *kernels = NULL, *workers_text = NULL;
@@ -184,7 +166,7 @@ int sm_cmd_score(int argc, char **argv)
     struct sm_pair *pair = NULL;
     struct sm_recipe recipe;
     size_t workers = 1;
-    if (read_workers(&workers, workers_text, &err) != SM_OK) {
+    if (sm_read_workers(&workers, workers_text, &err) != SM_OK) {
         sm_fail("score", &err);
         return SM_EXIT_USAGE;
     }

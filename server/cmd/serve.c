@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "server/api/api.h"
+#include "server/base/digest_key.h"
 #include "server/base/log.h"
 #include "server/cmd/cmd.h"
 #include "server/http/http.h"
+#include "server/store/audits.h"
 #include "sslmem/version.h"
 
 /* For the tests that compare the tables with openapi.yaml. */
@@ -76,6 +78,12 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     api.pairs = pairs;
     if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
         goto out;
+    if (config->digest_key[0] != '\0') {
+        uint8_t key[32];
+        if ((code = sm_digest_key_read(key, config->digest_key, err)) != SM_OK)
+            goto out;
+        sm_store_set_digest_key(api.store, key);
+    }
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
                                   .workers = (int)config->workers,

@@ -2,13 +2,16 @@
  */
 #include "server/cmd/cmd.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/json.h"
 
+#define WORKERS_MAX         1024
 #define JSON_FILE_BYTES_MAX (1 << 20)
 #define JSON_DEPTH_MAX      16
 
@@ -21,8 +24,8 @@ static void print_help(const struct sm_usage *usage)
         snprintf(left, sizeof left, "--%s %s", o->name, o->value ? o->value : "");
         printf("  %-22s %s%s\n", left, o->help, o->required ? " (required)" : "");
     }
-    printf("  %-22s %s\n\nexit codes: 0 done, 1 something failed, 2 wrong usage\n", "--help",
-           "this text");
+    printf("  %-22s %s\n\nexit codes: 0 done, 1 something failed, 2 wrong usage%s\n", "--help",
+           "this text", usage->exit_codes ? usage->exit_codes : "");
 }
 
 static int wrong(const struct sm_usage *usage, const char *what, const char *name)
@@ -51,12 +54,17 @@ static int read_option(const struct sm_usage *usage, int argc, char **argv, int 
         return wrong(usage, "unknown option ", argv[*i]);
     if (!option->value && equals)
         return wrong(usage, "takes no value: --", option->name);
+    const char **into = option->into;
+    while (option->times_max > 1 && *into && into < option->into + option->times_max)
+        into++;
+    if (into == option->into + option->times_max && option->times_max > 1)
+        return wrong(usage, "too many: --", option->name);
     if (!option->value)
-        *option->into = "";
+        *into = "";
     else if (equals)
-        *option->into = equals + 1;
+        *into = equals + 1;
     else if (++*i < argc)
-        *option->into = argv[*i];
+        *into = argv[*i];
     else
         return wrong(usage, "needs a value: --", option->name);
     return -1;
@@ -91,6 +99,20 @@ int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char
         return wrong(usage,
                      "too many operands, first superfluous: ", argv[usage->operands_max + 1]);
     return -1;
+}
+
+enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err)
+{
+    char *end = NULL;
+    errno = 0;
+    long value = text ? strtol(text, &end, 10) : 0;
+    if (text && (errno || end == text || *end || value < 0 || value > WORKERS_MAX))
+        return sm_err_set(err, SM_INVALID, "--workers is %.40s, must be a number from 0 to %d",
+                          text, WORKERS_MAX);
+    if (value == 0)
+        value = sysconf(_SC_NPROCESSORS_ONLN);
+    *out = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (size_t)value;
+    return SM_OK;
 }
 
 int sm_fail(const char *command, const struct sm_err *err)

@@ -148,6 +148,31 @@ enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *k
     return SM_OK;
 }
 
+enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const char *kernels,
+                               struct sm_err *err)
+{
+    struct sm_pair *pair = NULL;
+    struct sm_pairs *pairs = calloc(1, sizeof *pairs);
+
+    *out = NULL;
+    enum sm_code code = pairs ? sm_pair_open(&pair, dir, kernels, err)
+                              : sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
+    if (code == SM_OK && strlen(sm_pair_name(pair)) > NAME_BYTES_MAX)
+        code = sm_err_set(err, SM_LIMIT, "pair %.100s: name has %zu bytes, at most %d",
+                          sm_pair_name(pair), strlen(sm_pair_name(pair)), NAME_BYTES_MAX);
+    if (code == SM_OK)
+        code = add_name(pairs, sm_pair_name(pair), err);
+    if (code != SM_OK) {
+        sm_pair_close(pair);
+        sm_pairs_free(pairs);
+        return code;
+    }
+    pairs->entries[0].pair = pair;
+    warn_about(&pairs->entries[0]);
+    *out = pairs;
+    return SM_OK;
+}
+
 void sm_pairs_free(struct sm_pairs *pairs)
 {
     if (!pairs)

@@ -15,6 +15,9 @@ struct sm_pairs;
  */
 enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *kernels,
                            struct sm_err *err);
+/* A registry of the one pair in folder `dir`. Errors: those of sm_pair_open. */
+enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const char *kernels,
+                               struct sm_err *err);
 void sm_pairs_free(struct sm_pairs *pairs);
 
 int sm_pairs_count(const struct sm_pairs *pairs);

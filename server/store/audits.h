@@ -84,14 +84,17 @@ struct sm_audit_items_filter {
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 
-/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key`
- * is the database's own secret for exports, made at its creation. */
+/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key` is
+ * the secret of exports: the database's own, made at its creation, or the one that was set. */
 struct sm_audit_record {
     struct sm_audit audit; /* its pointers lead into this object */
     struct sm_audit_spec spec;
     uint8_t key[32];
     void *memory;
 };
+/* Exports name images by this key in place of the database's own, so that those of several databases
+ * agree. To be called before there are other threads. */
+void sm_store_set_digest_key(struct sm_store *store, const uint8_t key[32]);
 enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store *store,
                                    const char *id, struct sm_err *err);
 void sm_audit_record_release(struct sm_audit_record *record);

@@ -266,6 +266,12 @@ static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, st
     return code;
 }
 
+void sm_store_set_digest_key(struct sm_store *store, const uint8_t key[32])
+{
+    memcpy(store->digest_key, key, sizeof store->digest_key);
+    store->has_digest_key = true;
+}
+
 enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store *store,
                                    const char *id, struct sm_err *err)
 {
@@ -278,6 +284,8 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
         sm_audit_record_release(out);
         return code;
     }
+    if (store->has_digest_key)
+        memcpy(out->key, store->digest_key, sizeof out->key);
     out->audit = (struct sm_audit){.spec = &out->spec,
                                    .run = m->run,
                                    .pair = m->pair,

@@ -16,6 +16,8 @@ struct sm_store {
     int lock_fd;
     struct sm_db *write_db; /* the writer thread's once it runs */
     struct sm_writer *writer;
+    bool has_digest_key; /* sm_store_set_digest_key */
+    uint8_t digest_key[32];
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */

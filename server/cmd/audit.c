@@ -1,0 +1,157 @@
+/* `sslmem audit`: options to a plan, then here or at a server; and its two subcommands, which look
+ * at what finished audits left. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cmd/audit.h"
+
+/* As given; NULL: not. */
+struct given {
+    const char *name, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
+    const char *gates[SM_AUDIT_GATES_MAX];
+};
+
+static int wrong(const char *text)
+{
+    fprintf(stderr, "sslmem audit: %s; see sslmem audit --help\n", text);
+    return SM_EXIT_USAGE;
+}
+
+/* "pairs/demo/" is "demo". */
+static void default_name(char *out, size_t out_size, const char *pair)
+{
+    size_t length = strlen(pair);
+    while (length > 1 && pair[length - 1] == '/')
+        length--;
+    size_t begin = length;
+    while (begin > 0 && pair[begin - 1] != '/')
+        begin--;
+    snprintf(out, out_size, "%.*s", (int)(length - begin), pair + begin);
+}
+
+/* Through the document that the API takes, so that the same texts are right and wrong. */
+static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *given,
+                              const char *pair, struct sm_err *err)
+{
+    char name[SM_AUDIT_NAME_MAX + 1];
+    json_t *gates = json_array();
+
+    default_name(name, sizeof name, pair);
+    for (int i = 0; i < SM_AUDIT_GATES_MAX && given->gates[i]; i++)
+        json_array_append_new(gates, json_string(given->gates[i]));
+    json_t *node =
+        json_pack("{s:s, s:o, s:b, s:b, s:s*}", "name", given->name ? given->name : name, "gates",
+                  gates, "keep_thumbnails", given->thumbnails != NULL, "inserted_at_random",
+                  given->inserted != NULL, "reference", given->reference);
+    enum sm_code code = node ? sm_audit_spec_parse(spec, node, err)
+                             : sm_err_set(err, SM_INVALID, "a name or a gate is not UTF-8");
+    json_decref(node);
+    return code;
+}
+
+/* -1: the plan is whole. */
+static int check_plan(const struct sm_audit_plan *plan)
+{
+    bool here = !plan->server;
+
+    if (!plan->manifest &&
+        (!plan->folders[SM_COHORT_CANDIDATE] || !plan->folders[plan->spec.reference]))
+        return wrong("say where the images are: --candidate and the folder of the reference "
+                     "cohort, or --manifest");
+    if (here && !plan->manifest != !plan->root)
+        return wrong("--manifest and --root go together");
+    if (!here && plan->root)
+        return wrong("--root is for audits without --server: a server has a data root of its own");
+    if (!here && (plan->kernels || plan->digest_key_path))
+        return wrong("--kernels and --digest-key are the server's own with --server");
+    return -1;
+}
+
+static int run(const struct sm_audit_plan *plan)
+{
+    struct sm_err err = {0};
+    json_t *summary = NULL, *audit = NULL;
+    int result;
+
+    sm_stop_watch();
+    enum sm_code code = plan->server ? sm_audit_remote(&summary, &audit, plan, &err)
+                                     : sm_audit_local(&summary, &audit, plan, &err);
+    if (code == SM_OK) {
+        result = sm_audit_say_result(plan, summary, audit);
+    } else if (code == SM_CANCELLED && sm_stop_signal() != 0) {
+        fprintf(stderr, "sslmem audit: stopped; the same command goes on from here%s\n",
+                plan->server ? ", and the server does meanwhile" : "");
+        result = 128 + sm_stop_signal();
+    } else {
+        result = sm_fail("audit", &err);
+    }
+    json_decref(summary);
+    json_decref(audit);
+    return result;
+}
+
+int sm_cmd_audit(int argc, char **argv)
+{
+    struct sm_audit_plan plan = {0};
+    struct given given = {0};
+    const struct sm_option options[] = {
+        {"pair", "DIR", "folder of the pair; its name with --server", &plan.pair, .required = true},
+        {"out", "DIR", "folder of what is made; the same again resumes", &plan.out,
+         .required = true},
+        {"candidate", "DIR", "images that f alone was trained with",
+         &plan.folders[SM_COHORT_CANDIDATE]},
+        {"external", "DIR", "images that neither saw", &plan.folders[SM_COHORT_EXTERNAL]},
+        {"independent", "DIR", "images that g alone was trained with",
+         &plan.folders[SM_COHORT_INDEPENDENT]},
+        {"shared", "DIR", "images that both were trained with", &plan.folders[SM_COHORT_SHARED]},
+        {"manifest", "FILE", "JSON Lines {\"cohort\",\"path\",\"class\",\"group\"}",
+         &plan.manifest},
+        {"root", "DIR", "folder of the manifest's paths", &plan.root},
+        {"name", "TEXT", "of the audit; default: the pair's", &given.name},
+        {"recipe", "FILE", "JSON, read over the pair's own recipe", &plan.recipe_path},
+        {"reference", "COHORT", "external (default) or independent", &given.reference},
+        {"gate", "'auc<=0.6'", "a number of the result and its limit; may be repeated", given.gates,
+         .times_max = SM_AUDIT_GATES_MAX},
+        {"inserted-at-random", NULL, "candidates were drawn: bounds epsilon", &given.inserted},
+        {"thumbnails", NULL, "keep small pictures", &given.thumbnails},
+        {"names", NULL, "file names, and kept pictures, in the reports", &given.names},
+        {"digest-key", "FILE", "64 hex digits, for reports to agree on images",
+         &plan.digest_key_path},
+        {"workers", "N", "threads that compute; 0 (default): one per core", &given.workers},
+        {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},
+        {"server", "URL", "let that server do it", &plan.server},
+        {"quiet", NULL, "no progress, of the result only gates", &given.quiet},
+        {0},
+    };
+    const struct sm_usage usage = {
+        "audit",
+        "",
+        "Scores cohorts of images and writes report.json, report.csv and report.html into --out.\n"
+        "Ctrl-C stops it; the same command takes it up again.\n"
+        "\n"
+        "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
+        "    sslmem audit select OUT           lists of images to train without",
+        options,
+        0,
+        0,
+        ", 3 a gate fails,\n            130 or 143 stopped by a signal"};
+    char **operands;
+    struct sm_err err = {0};
+
+    if (argc > 1 && strcmp(argv[1], "compare") == 0)
+        return sm_cmd_audit_compare(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "select") == 0)
+        return sm_cmd_audit_select(argc - 1, argv + 1);
+    int result = sm_usage_read(&operands, &usage, argc, argv);
+    if (result >= 0)
+        return result;
+    if (sm_read_workers(&plan.workers, given.workers, &err) != SM_OK ||
+        read_spec(&plan.spec, &given, plan.pair, &err) != SM_OK) {
+        sm_fail("audit", &err);
+        return SM_EXIT_USAGE;
+    }
+    plan.names = given.names != NULL;
+    plan.quiet = given.quiet != NULL;
+    result = check_plan(&plan);
+    return result >= 0 ? result : run(&plan);
+}

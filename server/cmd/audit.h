@@ -1,0 +1,110 @@
+/* `sslmem audit`: what its files share. Private to it.
+ *
+ *     audit.c         options to a plan; which of the ways to go
+ *     audit_local.c   the service without HTTP: store, ingestion and workers on OUT/audit.db
+ *     audit_remote.c  a service's API; audit_client.c speaks HTTP, audit_tar.c packs folders
+ *     audit_state.c   OUT/audit.json: which audit OUT holds, and of what it was made
+ *     audit_watch.c   signals, progress, what is said at the end
+ *     audit_select.c, audit_compare.c   of finished audits
+ *
+ * Threads: all of it runs on the main one. Errors: as everywhere; SM_CANCELLED is a signal. */
+#ifndef SERVER_CMD_AUDIT_H
+#define SERVER_CMD_AUDIT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "server/cmd/cmd.h"
+#include "server/store/store.h"
+#include "sslmem/audit.h"
+
+enum { SM_EXIT_GATE = 3 };
+
+struct sm_audit_plan {
+    const char *pair;                /* folder, or a name of the server's */
+    const char *folders[SM_COHORTS]; /* NULL: none of that cohort */
+    const char *manifest, *root;     /* NULL: none; the server has a root of its own */
+    const char *recipe_path;         /* NULL: the pair's own */
+    const char *kernels;
+    const char *server; /* URL; NULL: here */
+    const char *out;
+    const char *digest_key_path; /* NULL: the database's own */
+    size_t workers;
+    bool names, quiet;
+    struct sm_audit_spec spec;
+};
+
+/* Either way: the audit made or taken up, brought to its end, reported in OUT. `summary` receives
+ * sm_audit_result_json, `audit` its last document (sm_store_audit); new references. */
+enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
+                            struct sm_err *err);
+enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
+                             struct sm_err *err);
+
+/* `sslmem audit select` and `compare`; argv[0] is that word. */
+int sm_cmd_audit_select(int argc, char **argv);
+int sm_cmd_audit_compare(int argc, char **argv);
+
+/* --- OUT --- */
+
+/* Makes the folder where it is missing and keeps other commands out of it, until the process ends. */
+enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err);
+/* What the store and the workers log goes to OUT/audit.log from here on. */
+enum sm_code sm_audit_log_to(const char *out, struct sm_err *err);
+/* OUT/name, allocated; NULL when out of memory. */
+char *sm_audit_path(const char *out, const char *name);
+
+/* What an audit is made of, one field for everything that makes it another; the caller adds what
+ * only it can tell. New reference. */
+enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, struct sm_err *err);
+/* Id in OUT/name, which is one of those below: "" when there is none. SM_CONFLICT when it is made of
+ * other inputs (NULL: any); the text says which. `state` (may be NULL) receives the document. */
+#define SM_AUDIT_STATE  "audit.json"  /* has all its images */
+#define SM_AUDIT_UPLOAD "upload.json" /* is being sent to a server */
+enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,
+                                 const char *name, const json_t *inputs, struct sm_err *err);
+enum sm_code sm_audit_state_write(const char *out, const char *name, const char *id,
+                                  const json_t *inputs, struct sm_err *err);
+
+/* Writes OUT/name whole or not at all. */
+typedef enum sm_code sm_audit_writer(FILE *file, void *arg, struct sm_err *err);
+enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
+                            struct sm_err *err);
+
+/* --- an audit of OUT/audit.db, evaluated --- */
+
+struct sm_audit_opened;
+enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err);
+struct sm_audit *sm_audit_of(struct sm_audit_opened *opened);
+void sm_audit_close(struct sm_audit_opened *opened);
+
+/* --- signals --- */
+
+/* From here SIGINT and SIGTERM ask to stop, the second one ends the process. */
+void sm_stop_watch(void);
+extern atomic_bool sm_stop_asked;
+int sm_stop_signal(void); /* its number, 0: none */
+/* Sleeps; SM_CANCELLED once a stop is asked for. */
+enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err);
+
+/* --- what is said on standard error and output --- */
+
+struct sm_progress {
+    bool quiet, terminal, begun, drawn;
+    int64_t begun_ms, said_ms, begun_count;
+};
+void sm_progress_init(struct sm_progress *progress, bool quiet);
+/* `audit`: sm_store_audit's document, or the API's, which is the same. */
+void sm_progress_show(struct sm_progress *progress, const json_t *audit);
+void sm_progress_end(struct sm_progress *progress); /* a line of its own for what follows */
+
+/* What was taken of a cohort and what was not, from sm_ingest_finish. */
+void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report);
+/* A cohort without an image is a mistake. */
+enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err);
+/* The result in words; returns the exit code. */
+int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
+                        const json_t *audit);
+
+#endif

@@ -1,0 +1,313 @@
+/* One easy handle, one request at a time.
+ *
+ * Which failures are repeated: what the server did not begin with (no connection, 429, 503) always;
+ * what broke off in the middle only for a GET, because nothing tells how far the server came. Waits
+ * double from a quarter of a second to 30 s, or are what Retry-After says. */
+#include "server/cmd/audit_client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+
+#define TRIES_MAX         10
+#define WAIT_MIN_MS       250
+#define WAIT_MAX_MS       30000
+#define CONNECT_MS        10000L
+#define SILENCE_S         300L /* without a byte: evaluating a large audit takes seconds */
+#define ANSWER_BYTES_MAX  ((size_t)64 << 20)
+#define PROBLEM_BYTES_MAX ((size_t)64 << 10)
+#define DEPTH_MAX         32
+
+struct sm_client {
+    CURL *curl;
+    char *url; /* without the slash at its end */
+    char why[CURL_ERROR_SIZE];
+};
+
+/* One try. */
+struct exchange {
+    const struct sm_client_call *call;
+    struct sm_client *client;
+    struct sm_client_answer answer;
+    size_t text_count;
+    long retry_after_s; /* 0: not said */
+    bool too_long, not_written;
+};
+
+void sm_client_close(struct sm_client *client)
+{
+    if (!client)
+        return;
+    curl_easy_cleanup(client->curl);
+    free(client->url);
+    free(client);
+    curl_global_cleanup();
+}
+
+enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_err *err)
+{
+    struct sm_client *client = calloc(1, sizeof *client);
+    size_t length = strlen(url);
+
+    *out = NULL;
+    if (!client)
+        return sm_err_set(err, SM_NOMEM, "client: out of memory");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        free(client);
+        return sm_err_set(err, SM_INTERNAL, "libcurl cannot be started");
+    }
+    while (length > 0 && url[length - 1] == '/')
+        length--;
+    client->curl = curl_easy_init();
+    client->url = strndup(url, length);
+    if (!client->curl || !client->url) {
+        sm_client_close(client);
+        return sm_err_set(err, SM_NOMEM, "client: out of memory");
+    }
+    *out = client;
+    return SM_OK;
+}
+
+/* --- one try --- */
+
+static size_t take_bytes(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct exchange *x = arg;
+    size_t count = size * n;
+    long status = 0;
+
+    curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
+    bool good = status >= 200 && status < 300;
+    if (good && x->call->into) {
+        x->not_written = fwrite(bytes, 1, count, x->call->into) != count;
+        return x->not_written ? 0 : count;
+    }
+    x->too_long = x->text_count + count > (good ? ANSWER_BYTES_MAX : PROBLEM_BYTES_MAX);
+    char *text = x->too_long ? NULL : realloc(x->answer.text, x->text_count + count + 1);
+    if (!text)
+        return 0;
+    memcpy(text + x->text_count, bytes, count);
+    x->answer.text = text;
+    x->text_count += count;
+    text[x->text_count] = '\0';
+    return count;
+}
+
+/* Value of a header line of that name, trimmed, or NULL. */
+static const char *value_of(char *line, const char *name)
+{
+    size_t length = strlen(name);
+    if (strncasecmp(line, name, length) != 0 || line[length] != ':')
+        return NULL;
+    line += length + 1 + strspn(line + length + 1, " \t");
+    line[strcspn(line, "\r\n")] = '\0';
+    return line;
+}
+
+static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct exchange *x = arg;
+    char line[256];
+    const char *value;
+
+    snprintf(line, sizeof line, "%.*s", (int)(size * n < 255 ? size * n : 255), bytes);
+    if ((value = value_of(line, "ETag")))
+        snprintf(x->answer.etag, sizeof x->answer.etag, "%.63s", value);
+    else if ((value = value_of(line, "Retry-After")))
+        x->retry_after_s = strtol(value, NULL, 10);
+    return size * n;
+}
+
+static int look_for_stop(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)arg, (void)a, (void)b, (void)c, (void)d;
+    return atomic_load(&sm_stop_asked);
+}
+
+static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value)
+{
+    char line[256];
+    snprintf(line, sizeof line, "%s: %s", name, value);
+    return curl_slist_append(list, line);
+}
+
+static void set_body(CURL *curl, const struct sm_client_call *call)
+{
+    if (call->file) {
+        fseek(call->file, 0, SEEK_END);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ftell(call->file));
+        rewind(call->file);
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_READDATA, call->file);
+    } else {
+        const char *text = call->text ? call->text : "";
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(text));
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
+    }
+}
+
+static CURLcode try_once(struct exchange *x, const char *url)
+{
+    const struct sm_client_call *call = x->call;
+    CURL *curl = x->client->curl;
+    struct curl_slist *headers = NULL;
+
+    curl_easy_reset(curl);
+    x->client->why[0] = '\0';
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, x->client->why);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_stop);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
+    if (call->method && strcmp(call->method, "POST") == 0) {
+        set_body(curl, call);
+        headers = add_header(headers, "Content-Type",
+                             call->media_type ? call->media_type : "application/json");
+    } else if (call->method) {
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
+    }
+    if (call->etag && *call->etag)
+        headers = add_header(headers, "If-None-Match", call->etag);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    CURLcode done = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &x->answer.status);
+    curl_slist_free_all(headers);
+    return done;
+}
+
+/* --- what came of it --- */
+
+static enum sm_code code_of(long status)
+{
+    static const struct {
+        long status;
+        enum sm_code code;
+    } rows[] = {{404, SM_NOT_FOUND}, {409, SM_CONFLICT}, {413, SM_LIMIT}, {415, SM_UNSUPPORTED},
+                {429, SM_BUSY},      {503, SM_BUSY},     {507, SM_IO}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].status == status)
+            return rows[i].code;
+    return status >= 400 && status < 500 ? SM_INVALID : SM_IO;
+}
+
+/* In the words of its problem document. */
+static enum sm_code refusal(const struct exchange *x, struct sm_err *err)
+{
+    json_t *problem = NULL;
+    if (x->answer.text)
+        sm_json_parse(&problem, x->answer.text, x->text_count, PROBLEM_BYTES_MAX, DEPTH_MAX, NULL);
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    enum sm_code code =
+        sm_err_set(err, code_of(x->answer.status), "%.80s: %ld: %.140s", x->client->url,
+                   x->answer.status, detail ? detail : "no problem document");
+    json_decref(problem);
+    return code;
+}
+
+static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_err *err)
+{
+    const char *why = x->client->why[0] ? x->client->why : curl_easy_strerror(done);
+
+    if (atomic_load(&sm_stop_asked))
+        return sm_err_set(err, SM_CANCELLED, "stopped");
+    if (x->not_written)
+        return sm_err_set(err, SM_IO, "the answer cannot be written: %s", strerror(errno));
+    if (x->too_long)
+        return sm_err_set(err, SM_LIMIT, "%.80s: an answer of over %zu bytes", x->client->url,
+                          x->text_count);
+    return sm_err_set(err, done == CURLE_COULDNT_CONNECT ? SM_BUSY : SM_IO, "%.80s: %.150s",
+                      x->client->url, why);
+}
+
+/* Whether the same once more can do better without harm. */
+static bool may_repeat(const struct exchange *x, CURLcode done)
+{
+    if (atomic_load(&sm_stop_asked) || x->not_written || x->too_long)
+        return false;
+    if (done == CURLE_OK)
+        return x->answer.status == 429 || x->answer.status == 503;
+    if (done == CURLE_COULDNT_CONNECT)
+        return true;
+    bool broken = done == CURLE_GOT_NOTHING || done == CURLE_RECV_ERROR ||
+                  done == CURLE_SEND_ERROR || done == CURLE_PARTIAL_FILE;
+    return broken && !x->call->method && !(x->call->into && ftell(x->call->into) != 0);
+}
+
+static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *err)
+{
+    int64_t wait_ms = WAIT_MIN_MS;
+
+    for (int tries = 1;; tries++) {
+        CURLcode done = try_once(x, url);
+        bool good = done == CURLE_OK && (x->answer.status / 100 == 2 || x->answer.status == 304);
+        if (good)
+            return SM_OK;
+        if (done == CURLE_OK)
+            refusal(x, err);
+        else
+            failure(x, done, err);
+        if (tries == TRIES_MAX || !may_repeat(x, done))
+            return err->code;
+        int64_t asked_ms = 1000 * (int64_t)x->retry_after_s;
+        int64_t now_ms = asked_ms > 0 && asked_ms <= WAIT_MAX_MS ? asked_ms : wait_ms;
+        if (sm_stop_wait(now_ms, err) != SM_OK)
+            return err->code;
+        wait_ms = 2 * wait_ms < WAIT_MAX_MS ? 2 * wait_ms : WAIT_MAX_MS;
+        free(x->answer.text);
+        *x = (struct exchange){.call = x->call, .client = x->client};
+    }
+}
+
+enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *client,
+                            const struct sm_client_call *call, struct sm_err *err)
+{
+    struct exchange x = {.call = call, .client = client};
+    struct sm_err last = {0};
+    size_t bytes = strlen(client->url) + strlen(call->path) + 1;
+    char *url = malloc(bytes);
+
+    if (!url)
+        return sm_err_set(err, SM_NOMEM, "client: out of memory");
+    snprintf(url, bytes, "%s%s", client->url, call->path);
+    enum sm_code code = repeat(&x, url, &last);
+    free(url);
+    if (code == SM_OK && !x.answer.text && !(x.answer.text = strdup("")))
+        code = sm_err_set(&last, SM_NOMEM, "client: out of memory");
+    if (code != SM_OK && err)
+        *err = last;
+    if (code == SM_OK && out)
+        *out = x.answer;
+    else
+        free(x.answer.text);
+    return code;
+}
+
+enum sm_code sm_client_json(json_t **out, struct sm_client *client,
+                            const struct sm_client_call *call, struct sm_err *err)
+{
+    struct sm_client_answer answer;
+    struct sm_err why = {0};
+    enum sm_code code = sm_client_send(&answer, client, call, err);
+
+    *out = NULL;
+    if (code != SM_OK)
+        return code;
+    size_t count = strlen(answer.text);
+    if (count > 0 && sm_json_parse(out, answer.text, count, count, DEPTH_MAX, &why) != SM_OK)
+        code = sm_err_set(err, SM_CORRUPT, "%.80s: the answer is no JSON: %.120s", client->url,
+                          why.text);
+    free(answer.text);
+    return code;
+}

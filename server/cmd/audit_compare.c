@@ -1,0 +1,155 @@
+/* `sslmem audit compare`: finished audits of the same images beside each other. Those of one server
+ * are compared there, for their images are known there; the others from their databases. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cmd/audit.h"
+#include "server/cmd/audit_client.h"
+#include "server/store/audits.h"
+
+#define AUDITS_MAX 8 /* as the API */
+#define POINTS_MAX 2000
+
+struct sm_audit_opened {
+    struct sm_store *store;
+    struct sm_audit_record record;
+};
+
+enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err)
+{
+    struct sm_audit_opened *o = calloc(1, sizeof *o);
+    char id[SM_ID_BYTES], *path = sm_audit_path(folder, "audit.db");
+    json_t *audit = NULL;
+    enum sm_code code =
+        o && path ? SM_OK : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", folder);
+
+    if (code == SM_OK)
+        code = sm_audit_state_read(id, NULL, folder, SM_AUDIT_STATE, NULL, err);
+    if (code == SM_OK && id[0] == '\0')
+        code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
+                          folder);
+    if (code == SM_OK)
+        code = sm_audit_log_to(folder, err);
+    if (code == SM_OK)
+        code = sm_store_open(&o->store, path, err);
+    if (code == SM_OK)
+        code = sm_store_audit(&audit, o->store, id, err);
+    if (code == SM_OK && json_is_null(json_object_get(audit, "finished")))
+        code = sm_err_set(err, SM_CONFLICT, "%.160s: its audit is %s, it must have ended", folder,
+                          json_string_value(json_object_get(audit, "state")));
+    if (code == SM_OK)
+        code = sm_store_audit_record(&o->record, o->store, id, err);
+    json_decref(audit);
+    free(path);
+    if (code == SM_OK)
+        *out = o;
+    else
+        sm_audit_close(o);
+    return code;
+}
+
+struct sm_audit *sm_audit_of(struct sm_audit_opened *opened)
+{
+    return &opened->record.audit;
+}
+
+void sm_audit_close(struct sm_audit_opened *opened)
+{
+    if (!opened)
+        return;
+    sm_audit_record_release(&opened->record);
+    if (opened->store)
+        sm_store_close(opened->store);
+    free(opened);
+}
+
+/* "" for an audit of this machine. */
+static enum sm_code read_server(char **server, char id[SM_ID_BYTES], const char *folder,
+                                struct sm_err *err)
+{
+    json_t *state = NULL;
+    enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
+
+    *server = NULL;
+    if (code == SM_OK && id[0] == '\0')
+        code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
+                          folder);
+    const char *text =
+        json_string_value(json_object_get(json_object_get(state, "inputs"), "server"));
+    if (code == SM_OK && !(*server = strdup(text ? text : "")))
+        code = sm_err_set(err, SM_NOMEM, "%.160s: out of memory", folder);
+    json_decref(state);
+    return code;
+}
+
+static enum sm_code compare_here(json_t **out, char **folders, size_t count, struct sm_err *err)
+{
+    struct sm_audit_opened *opened[AUDITS_MAX] = {0};
+    const struct sm_audit *audits[AUDITS_MAX];
+    enum sm_code code = SM_OK;
+
+    for (size_t i = 0; i < count && code == SM_OK; i++) {
+        code = sm_audit_open(&opened[i], folders[i], err);
+        if (code == SM_OK)
+            audits[i] = sm_audit_of(opened[i]);
+    }
+    if (code == SM_OK)
+        code = sm_audit_compare(out, audits, count, POINTS_MAX, err);
+    for (size_t i = 0; i < count; i++)
+        sm_audit_close(opened[i]);
+    return code;
+}
+
+static enum sm_code compare_there(json_t **out, const char *server, char (*ids)[SM_ID_BYTES],
+                                  size_t count, struct sm_err *err)
+{
+    char path[64 + AUDITS_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
+    struct sm_client *client = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        snprintf(path + strlen(path), sizeof path - strlen(path), "%s%s", i ? "," : "", ids[i]);
+    enum sm_code code = sm_client_open(&client, server, err);
+    if (code == SM_OK)
+        code = sm_client_json(out, client, &(struct sm_client_call){.path = path}, err);
+    sm_client_close(client);
+    return code;
+}
+
+int sm_cmd_audit_compare(int argc, char **argv)
+{
+    const struct sm_option options[] = {{0}};
+    const struct sm_usage usage = {"audit compare",
+                                   "OUT OUT...",
+                                   "Compares finished audits of the same images: rank "
+                                   "correlations, overlap of the top, paired\n"
+                                   "tests. Prints one JSON line.",
+                                   options,
+                                   2,
+                                   AUDITS_MAX,
+                                   NULL};
+    char **folders, ids[AUDITS_MAX][SM_ID_BYTES], *servers[AUDITS_MAX] = {0};
+    struct sm_err err = {0};
+    json_t *document = NULL;
+    size_t count = 0;
+    enum sm_code code = SM_OK;
+    int result = sm_usage_read(&folders, &usage, argc, argv);
+    if (result >= 0)
+        return result;
+
+    for (; folders[count] && code == SM_OK; count++) {
+        code = read_server(&servers[count], ids[count], folders[count], &err);
+        if (code == SM_OK && strcmp(servers[count], servers[0]) != 0)
+            code = sm_err_set(&err, SM_INVALID, "%.80s and %.80s were not made in the same place",
+                              folders[0], folders[count]);
+    }
+    sm_stop_watch();
+    if (code == SM_OK)
+        code = servers[0][0] ? compare_there(&document, servers[0], ids, count, &err)
+                             : compare_here(&document, folders, count, &err);
+    for (size_t i = 0; i < count; i++)
+        free(servers[i]);
+    if (code != SM_OK)
+        return sm_fail("audit compare", &err);
+    sm_print_line(document);
+    return SM_EXIT_OK;
+}

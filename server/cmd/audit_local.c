@@ -1,0 +1,334 @@
+/* An audit without a server: the service's own store, ingestion and workers on OUT/audit.db.
+ *
+ *     claim OUT, open pair and database
+ *     no audit there, or one that never got all its images: made anew
+ *         open -> folders, manifest -> audit.json -> running
+ *     workers until its end, or a signal
+ *     record -> result -> reports
+ *
+ * What makes this durable is the store: a process that is killed leaves items under leases, which
+ * the next one takes back as it opens the database. Only audit.json tells a started audit from one
+ * whose images are still coming. Logs of the workers go to OUT/audit.log. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/base/digest_key.h"
+#include "server/base/id.h"
+#include "server/cmd/audit.h"
+#include "server/ingest/ingest.h"
+#include "server/jobs/jobs.h"
+#include "server/store/audits.h"
+
+#define LOOK_MS 200
+
+struct local {
+    const struct sm_audit_plan *plan;
+    struct sm_pairs *pairs;
+    const struct sm_pair *pair;
+    struct sm_recipe recipe;
+    char recipe_digest[65];
+    json_t *inputs;
+    struct sm_store *store;
+    char id[SM_ID_BYTES];
+};
+
+/* --- opening --- */
+
+static enum sm_code open_pair(struct local *l, struct sm_err *err)
+{
+    const struct sm_audit_plan *plan = l->plan;
+    json_t *node = NULL;
+
+    enum sm_code code =
+        sm_pairs_load_one(&l->pairs, plan->pair, plan->kernels ? plan->kernels : "auto", err);
+    if (code == SM_OK)
+        l->pair = sm_pairs_at(l->pairs, 0, NULL);
+    if (code == SM_OK && plan->recipe_path)
+        code = sm_json_read_file(&node, plan->recipe_path, err);
+    if (code == SM_OK)
+        code = sm_recipe_parse(&l->recipe, node, sm_pair_recipe(l->pair), sm_pair_input_px(l->pair),
+                               "", err);
+    if (code == SM_OK)
+        code = sm_pair_check_recipe(l->pair, &l->recipe, err);
+    if (code == SM_OK)
+        code = sm_recipe_digest(l->recipe_digest, &l->recipe, err);
+    json_decref(node);
+    return code;
+}
+
+static enum sm_code add_inputs(struct local *l, struct sm_err *err)
+{
+    enum sm_code code = sm_audit_inputs(&l->inputs, l->plan, err);
+
+    if (code == SM_OK &&
+        (json_object_set_new(l->inputs, "pair", json_string(sm_pair_name(l->pair))) != 0 ||
+         json_object_set_new(l->inputs, "pair_digest", json_string(sm_pair_digest(l->pair))) != 0 ||
+         json_object_set_new(l->inputs, "recipe", json_string(l->recipe_digest)) != 0))
+        code = sm_err_set(err, SM_NOMEM, "inputs of an audit: out of memory");
+    return code;
+}
+
+static enum sm_code open_store(struct local *l, struct sm_err *err)
+{
+    char *path = sm_audit_path(l->plan->out, "audit.db");
+    uint8_t key[32];
+    enum sm_code code = path ? sm_store_open(&l->store, path, err)
+                             : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", l->plan->out);
+
+    if (code == SM_OK && l->plan->digest_key_path)
+        code = sm_digest_key_read(key, l->plan->digest_key_path, err);
+    if (code == SM_OK && l->plan->digest_key_path)
+        sm_store_set_digest_key(l->store, key);
+    free(path);
+    return code;
+}
+
+/* --- a new audit --- */
+
+/* Audits that never got all their images. */
+static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
+{
+    json_t *page, *audit;
+    size_t i;
+    enum sm_code code = sm_store_audits(&page, l->store, "", SM_SCORES_LIMIT_MAX, err);
+
+    if (code != SM_OK)
+        return code;
+    json_array_foreach(json_object_get(page, "audits"), i, audit)
+    {
+        const char *id = json_string_value(json_object_get(audit, "id"));
+        bool open = strcmp(json_string_value(json_object_get(audit, "state")), "open") == 0;
+        if (code == SM_OK && open)
+            code = sm_store_audit_delete(l->store, id, err);
+        else if (code == SM_OK)
+            code = sm_err_set(err, SM_CONFLICT,
+                              "%.120s/audit.db holds audit %s, and its audit.json is not there",
+                              l->plan->out, id);
+    }
+    json_decref(page);
+    return code;
+}
+
+static enum sm_code create(struct local *l, struct sm_err *err)
+{
+    struct sm_audit_in in = {.pair = sm_pair_name(l->pair)};
+    json_t *recipe = sm_recipe_json(&l->recipe), *pair = sm_pair_json(l->pair);
+    json_t *spec = sm_audit_spec_json(&l->plan->spec);
+    enum sm_code code =
+        recipe && pair && spec ? SM_OK : sm_err_set(err, SM_NOMEM, "audit: out of memory");
+
+    sm_id_new(l->id);
+    memcpy(in.id, l->id, sizeof in.id);
+    memcpy(in.recipe_digest, l->recipe_digest, sizeof in.recipe_digest);
+    in.recipe = recipe;
+    in.pair_document = pair;
+    in.spec = spec;
+    if (code == SM_OK)
+        code = sm_store_audit_create(l->store, &in, err);
+    json_decref(recipe);
+    json_decref(pair);
+    json_decref(spec);
+    return code;
+}
+
+static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_audit_plan *plan,
+                                  struct sm_err *err)
+{
+    int fd = open(plan->manifest, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return sm_err_set(err, SM_IO, "%.160s: %s", plan->manifest, strerror(errno));
+    enum sm_code code = sm_ingest_manifest(ingest, plan->root, fd, err);
+    close(fd);
+    return code;
+}
+
+/* One cohort's folder; -1: the manifest. */
+static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
+{
+    const struct sm_audit_plan *plan = l->plan;
+    const char *what = cohort < 0 ? plan->manifest : plan->folders[cohort];
+    struct sm_ingest_labels labels = {.cohort = cohort};
+    struct sm_ingest_params params = {.store = l->store,
+                                      .audit = l->id,
+                                      .items_max = SM_INGEST_ENTRIES_MAX,
+                                      .stop = &sm_stop_asked};
+    struct sm_ingest *ingest;
+    struct sm_err last = {0};
+    json_t *report = NULL;
+
+    enum sm_code code = sm_ingest_new(&ingest, &params, err);
+    if (code != SM_OK)
+        return code;
+    code = cohort < 0 ? take_manifest(ingest, plan, err)
+                      : sm_ingest_folder(ingest, what, ".", &labels, err);
+    enum sm_code finished = sm_ingest_finish(&report, ingest, code == SM_OK ? err : &last);
+    sm_ingest_free(ingest);
+    if (code == SM_OK)
+        code = finished;
+    if (code == SM_OK) {
+        sm_audit_say_taken(plan, what, report);
+        code = sm_audit_check_taken(what, report, err);
+    }
+    json_decref(report);
+    return code;
+}
+
+static enum sm_code begin(struct local *l, struct sm_err *err)
+{
+    enum sm_code code = drop_unstarted(l, err);
+
+    if (code == SM_OK)
+        code = create(l, err);
+    for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
+        if (l->plan->folders[i])
+            code = take(l, i, err);
+    if (code == SM_OK && l->plan->manifest)
+        code = take(l, -1, err);
+    if (code == SM_OK)
+        code = sm_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, err);
+    return code;
+}
+
+/* --- to its end --- */
+
+static bool is_state(const json_t *audit, const char *state)
+{
+    return strcmp(json_string_value(json_object_get(audit, "state")), state) == 0;
+}
+
+/* Watches until there is nothing left to do; *audit is the last document. */
+static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
+{
+    struct sm_progress progress;
+    enum sm_code code = SM_OK;
+
+    sm_progress_init(&progress, l->plan->quiet);
+    while (code == SM_OK) {
+        json_decref(*audit);
+        code = sm_store_audit(audit, l->store, l->id, err);
+        if (code == SM_OK)
+            sm_progress_show(&progress, *audit);
+        if (code == SM_OK && !is_state(*audit, "running"))
+            break;
+        if (code == SM_OK)
+            code = sm_stop_wait(LOOK_MS, err);
+    }
+    sm_progress_end(&progress);
+    return code;
+}
+
+/* Starts it, or takes it up where it was left. */
+static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
+{
+    struct sm_jobs *jobs = NULL;
+    struct sm_jobs_params params = {
+        .store = l->store, .pairs = l->pairs, .workers = (int)l->plan->workers, .queue_max = 1};
+    enum sm_code code = sm_store_audit(audit, l->store, l->id, err);
+
+    if (code == SM_OK && is_state(*audit, "open"))
+        code = sm_store_audit_move(l->store, l->id, SM_AUDIT_START, NULL, err);
+    else if (code == SM_OK && is_state(*audit, "paused"))
+        code = sm_store_audit_move(l->store, l->id, SM_AUDIT_RESUME, NULL, err);
+    else if (code != SM_OK || !is_state(*audit, "running"))
+        return code;
+    if (code == SM_OK)
+        code = sm_jobs_start(&jobs, &params, err);
+    if (code == SM_OK)
+        code = watch(audit, l, err);
+    if (jobs)
+        sm_jobs_stop(jobs);
+    if (code == SM_OK && is_state(*audit, "paused"))
+        code = sm_err_set(err, SM_IO, "results cannot be written: %.160s",
+                          json_string_value(json_object_get(*audit, "reason")));
+    return code;
+}
+
+/* --- reports --- */
+
+struct reports {
+    const struct local *local;
+    struct sm_audit_record record;
+    struct sm_audit_result *result;
+};
+
+static enum sm_code write_json(FILE *file, void *arg, struct sm_err *err)
+{
+    const struct reports *r = arg;
+    return sm_audit_write_json(file, &r->record.audit, r->result, err);
+}
+
+static enum sm_code write_csv(FILE *file, void *arg, struct sm_err *err)
+{
+    const struct reports *r = arg;
+    return sm_audit_write_csv(file, &r->record.audit, r->result, err);
+}
+
+static void *read_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count)
+{
+    const struct reports *r = arg;
+    return sm_store_audit_thumbnail(r->local->store, r->local->id, item->index, bytes_count);
+}
+
+/* Pictures show as much as names do, and are given with them only. */
+static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
+{
+    const struct reports *r = arg;
+    return sm_audit_write_html(file, &r->record.audit, r->result,
+                               r->local->plan->names ? read_thumbnail : NULL, arg, err);
+}
+
+static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+{
+    const char *out = l->plan->out;
+    struct reports r = {.local = l};
+    enum sm_code code = sm_store_audit_record(&r.record, l->store, l->id, err);
+
+    if (code != SM_OK)
+        return code;
+    r.record.audit.with_names = l->plan->names;
+    code = sm_audit_evaluate(&r.result, &r.record.audit, err);
+    if (code == SM_OK)
+        code = sm_audit_write(out, "report.json", write_json, &r, err);
+    if (code == SM_OK)
+        code = sm_audit_write(out, "report.csv", write_csv, &r, err);
+    if (code == SM_OK)
+        code = sm_audit_write(out, "report.html", write_html, &r, err);
+    if (code == SM_OK)
+        *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(r.result));
+    sm_audit_result_free(r.result);
+    sm_audit_record_release(&r.record);
+    return code;
+}
+
+enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
+                            struct sm_err *err)
+{
+    struct local l = {.plan = plan};
+    enum sm_code code = sm_audit_claim_out(plan->out, err);
+
+    if (code == SM_OK)
+        code = sm_audit_log_to(plan->out, err);
+    if (code == SM_OK)
+        code = open_pair(&l, err);
+    if (code == SM_OK)
+        code = add_inputs(&l, err);
+    if (code == SM_OK)
+        code = sm_audit_state_read(l.id, NULL, plan->out, SM_AUDIT_STATE, l.inputs, err);
+    if (code == SM_OK)
+        code = open_store(&l, err);
+    if (code == SM_OK && l.id[0] == '\0')
+        code = begin(&l, err);
+    if (code == SM_OK)
+        code = run(audit, &l, err);
+    if (code == SM_OK)
+        code = report(summary, &l, err);
+    if (l.store)
+        sm_store_close(l.store);
+    json_decref(l.inputs);
+    sm_pairs_free(l.pairs);
+    return code;
+}

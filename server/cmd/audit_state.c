@@ -1,0 +1,200 @@
+/* OUT: its lock, its state, files written whole.
+ *
+ * audit.json says which audit OUT holds, {"id", "inputs"}. The inputs are one flat object, so that a
+ * command with others can be told which one differs. It is written once the audit has all its
+ * images: before, nothing is lost by beginning again. upload.json is the same of an audit that a
+ * server has not got all images of, for the next command to delete it there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "server/base/id.h"
+#include "server/base/log.h"
+#include "server/cmd/audit.h"
+
+enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err)
+{
+    if (mkdir(out, 0777) != 0 && errno != EEXIST)
+        return sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(errno));
+    int fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return SM_OK; /* held until the process ends */
+    int failed = errno;
+    close(fd);
+    return failed == EWOULDBLOCK
+               ? sm_err_set(err, SM_CONFLICT, "out folder %.160s: another audit is at work in it",
+                            out)
+               : sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(failed));
+}
+
+char *sm_audit_path(const char *out, const char *name)
+{
+    size_t bytes = strlen(out) + strlen(name) + 2;
+    char *path = malloc(bytes);
+    if (path)
+        snprintf(path, bytes, "%s/%s", out, name);
+    return path;
+}
+
+enum sm_code sm_audit_log_to(const char *out, struct sm_err *err)
+{
+    char *path = sm_audit_path(out, "audit.log");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+    enum sm_code code = SM_OK;
+
+    if (fd < 0)
+        code = sm_err_set(err, SM_IO, "%.160s/audit.log: %s", out, strerror(errno));
+    else
+        sm_log_to(fd);
+    free(path);
+    return code;
+}
+
+/* --- inputs --- */
+
+/* The path without links, so that the same folder has one name; "" for none. */
+static enum sm_code add_path(json_t *inputs, const char *key, const char *path, bool folder,
+                             struct sm_err *err)
+{
+    char full[PATH_MAX] = "";
+    struct stat status;
+
+    if (path && (!realpath(path, full) || stat(full, &status) != 0))
+        return sm_err_set(err, SM_INVALID, "--%s %.160s: %s", key, path, strerror(errno));
+    if (path && folder && !S_ISDIR(status.st_mode))
+        return sm_err_set(err, SM_INVALID, "--%s %.160s: not a folder", key, path);
+    if (json_object_set_new(inputs, key, json_string(full)) != 0)
+        return sm_err_set(err, SM_INVALID, "--%s %.160s: the path is not UTF-8", key, path);
+    return SM_OK;
+}
+
+enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, struct sm_err *err)
+{
+    json_t *inputs = sm_audit_spec_json(&plan->spec);
+    const char *server = plan->server ? plan->server : "";
+    size_t length = strlen(server);
+    enum sm_code code = inputs ? SM_OK : sm_err_set(err, SM_NOMEM, "inputs of an audit");
+
+    for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
+        code = add_path(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], true, err);
+    if (code == SM_OK)
+        code = add_path(inputs, "manifest", plan->manifest, false, err);
+    if (code == SM_OK)
+        code = add_path(inputs, "root", plan->root, true, err);
+    while (length > 0 && server[length - 1] == '/')
+        length--; /* the same server */
+    if (code == SM_OK && json_object_set_new(inputs, "server", json_stringn(server, length)) != 0)
+        code = sm_err_set(err, SM_INVALID, "--server %.160s: not UTF-8", server);
+    if (code == SM_OK)
+        *out = inputs;
+    else
+        json_decref(inputs);
+    return code;
+}
+
+static enum sm_code compare_inputs(const char *out, const json_t *stored, const json_t *given,
+                                   struct sm_err *err)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)given, key, value)
+    {
+        const json_t *other = json_object_get(stored, key);
+        if (json_equal(value, other))
+            continue;
+        char *was = json_dumps(other, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *is = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        sm_err_set(err, SM_CONFLICT,
+                   "%.80s holds an audit with %s %.50s, not %.50s: give another --out", out, key,
+                   was ? was : "?", is ? is : "?");
+        free(was);
+        free(is);
+        return err->code;
+    }
+    return SM_OK;
+}
+
+/* --- audit.json --- */
+
+enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,
+                                 const char *name, const json_t *inputs, struct sm_err *err)
+{
+    char *path = sm_audit_path(out, name);
+    json_t *node = NULL;
+    struct sm_err why = {0};
+    enum sm_code code = path ? sm_json_read_file(&node, path, &why)
+                             : sm_err_set(&why, SM_NOMEM, "%.160s: out of memory", out);
+    const char *text = json_string_value(json_object_get(node, "id"));
+
+    id[0] = '\0';
+    free(path);
+    if (code == SM_NOT_FOUND)
+        return SM_OK;
+    if (code == SM_OK && (!text || !sm_id_valid(text)))
+        code = sm_err_set(&why, SM_CORRUPT, "it has no \"id\"");
+    if (code != SM_OK)
+        sm_err_set(err, code, "%.100s/%s: %.120s", out, name, why.text);
+    else if (inputs)
+        code = compare_inputs(out, json_object_get(node, "inputs"), inputs, err);
+    if (code == SM_OK)
+        snprintf(id, SM_ID_BYTES, "%s", text);
+    if (code == SM_OK && state)
+        *state = json_incref(node);
+    json_decref(node);
+    return code;
+}
+
+enum sm_code sm_audit_state_write(const char *out, const char *name, const char *id,
+                                  const json_t *inputs, struct sm_err *err)
+{
+    json_t *node = json_pack("{s:s, s:O}", "id", id, "inputs", inputs);
+    char *path = sm_audit_path(out, name);
+    char *text = json_dumps(node, JSON_INDENT(2));
+    enum sm_code code = path && text
+                            ? sm_file_write(path, text, strlen(text), err)
+                            : sm_err_set(err, SM_NOMEM, "state of an audit: out of memory");
+
+    free(text);
+    free(path);
+    json_decref(node);
+    return code;
+}
+
+/* --- files --- */
+
+enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
+                            struct sm_err *err)
+{
+    char temporary_name[64];
+    snprintf(temporary_name, sizeof temporary_name, "%s.part", name);
+    char *path = sm_audit_path(out, name), *temporary = sm_audit_path(out, temporary_name);
+    FILE *file = path && temporary ? fopen(temporary, "we") : NULL;
+    enum sm_code code = SM_OK;
+
+    if (!file) {
+        code = sm_err_set(err, SM_IO, "%.160s/%s: %s", out, name, strerror(errno));
+    } else {
+        code = writer(file, arg, err);
+        bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
+        int failed = errno;
+        written = fclose(file) == 0 && written;
+        if (code == SM_OK && (!written || rename(temporary, path) != 0))
+            code = sm_err_set(err, SM_IO, "%.160s/%s: %s", out, name,
+                              strerror(written ? errno : failed));
+        if (code != SM_OK)
+            unlink(temporary);
+    }
+    free(temporary);
+    free(path);
+    return code;
+}

@@ -1,0 +1,138 @@
+/* fts(3) walks without following links, each folder's names in byte order; libarchive packs into a
+ * file without a name. Only what begins like an image goes on the way: a folder of training data holds
+ * much else. */
+#include "server/cmd/audit_tar.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/file.h"
+#include "sslmem/image.h"
+
+struct packing {
+    sm_audit_tar_send *send;
+    void *arg;
+    FILE *file;
+    struct archive *archive;
+    int64_t bytes_count; /* in the archive that is open */
+};
+
+static enum sm_code begin(struct packing *p, struct sm_err *err)
+{
+    p->bytes_count = 0;
+    p->file = tmpfile();
+    if (!p->file)
+        return sm_err_set(err, SM_IO, "temporary file: %s", strerror(errno));
+    p->archive = archive_write_new();
+    if (!p->archive || archive_write_set_format_pax_restricted(p->archive) != ARCHIVE_OK ||
+        archive_write_set_bytes_per_block(p->archive, 0) != ARCHIVE_OK ||
+        archive_write_open_FILE(p->archive, p->file) != ARCHIVE_OK)
+        return sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
+    return SM_OK;
+}
+
+/* Closes the archive, sends it where it is whole, forgets it. */
+static enum sm_code end(struct packing *p, bool whole, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+
+    if (p->archive && archive_write_close(p->archive) != ARCHIVE_OK && whole)
+        code = sm_err_set(err, SM_IO, "tar archive: %.160s", archive_error_string(p->archive));
+    if (code == SM_OK && whole && (fflush(p->file) != 0 || ferror(p->file)))
+        code = sm_err_set(err, SM_IO, "tar archive: %s", strerror(errno));
+    if (code == SM_OK && whole)
+        code = p->send(p->arg, p->file, err);
+    archive_write_free(p->archive);
+    if (p->file)
+        fclose(p->file);
+    p->archive = NULL;
+    p->file = NULL;
+    return code;
+}
+
+static enum sm_code put(struct packing *p, const char *name, const struct sm_file *file,
+                        struct sm_err *err)
+{
+    struct archive_entry *entry = archive_entry_new();
+    enum sm_code code = SM_OK;
+
+    if (!entry)
+        return sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
+    if (archive_entry_update_pathname_utf8(entry, name) == 0)
+        archive_entry_copy_pathname(entry, name); /* not UTF-8: as it is */
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0600);
+    archive_entry_set_size(entry, (la_int64_t)file->bytes_count);
+    if (archive_write_header(p->archive, entry) < ARCHIVE_WARN ||
+        archive_write_data(p->archive, file->bytes, file->bytes_count) !=
+            (la_ssize_t)file->bytes_count)
+        code = sm_err_set(err, SM_IO, "tar archive: %.160s", archive_error_string(p->archive));
+    p->bytes_count += (int64_t)file->bytes_count;
+    archive_entry_free(entry);
+    return code;
+}
+
+/* One that is larger than an image may be goes too, without its end: the server counts it as failed. */
+static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
+{
+    struct sm_file file;
+    struct sm_err why = {0};
+    enum sm_code code = sm_file_map(&file, at->fts_path, INT64_MAX, &why);
+
+    if (code != SM_OK) {
+        fprintf(stderr, "  %s: %s\n", at->fts_path + base, why.text);
+        return SM_OK;
+    }
+    if (file.bytes && sm_image_sniff(file.bytes, file.bytes_count)) {
+        struct sm_file sent = file;
+        if (sent.bytes_count > SM_IMAGE_BYTES_MAX)
+            sent.bytes_count = (size_t)SM_IMAGE_BYTES_MAX + 1;
+        if (!p->archive)
+            code = begin(p, err);
+        if (code == SM_OK)
+            code = put(p, at->fts_path + base, &sent, err);
+        if (code == SM_OK && p->bytes_count >= SM_AUDIT_TAR_BYTES)
+            code = end(p, true, err);
+    }
+    sm_file_release(&file);
+    return code;
+}
+
+static int by_bytes(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+enum sm_code sm_audit_tar_folder(const char *folder, sm_audit_tar_send *send, void *arg,
+                                 struct sm_err *err)
+{
+    struct packing p = {.send = send, .arg = arg};
+    char *root = realpath(folder, NULL), *roots[] = {root, NULL};
+    enum sm_code code = SM_OK;
+    const FTSENT *at;
+
+    FTS *walk = root ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_bytes) : NULL;
+    if (!walk)
+        code = sm_err_set(err, SM_IO, "%.160s: %s", folder, strerror(errno));
+    while (code == SM_OK && (at = fts_read(walk)) != NULL) {
+        if (atomic_load(&sm_stop_asked))
+            code = sm_err_set(err, SM_CANCELLED, "stopped");
+        else if (at->fts_info == FTS_F && S_ISREG(at->fts_statp->st_mode))
+            code = take_file(&p, at, strlen(root) + 1, err);
+        else if (at->fts_info == FTS_DNR || at->fts_info == FTS_ERR || at->fts_info == FTS_NS)
+            fprintf(stderr, "  %s: %s\n", at->fts_path, strerror(at->fts_errno));
+    }
+    if (walk)
+        fts_close(walk);
+    if (p.archive || p.file) {
+        enum sm_code last = end(&p, code == SM_OK, err);
+        code = code == SM_OK ? last : code;
+    }
+    free(root);
+    return code;
+}

@@ -1,0 +1,267 @@
+/* How an audit is watched: a stop that is asked for, progress, and the result in words.
+ *
+ * The handler sets a flag and posts a semaphore, on which the main thread sleeps between two looks at
+ * the audit: it wakes at once, and nothing else runs in the handler. */
+#include <math.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/base/id.h"
+#include "server/cmd/audit.h"
+
+#define SAY_TERMINAL_MS 200
+#define SAY_LINES_MS    10000
+#define BAR_CELLS       24
+#define SKIPPED_SHOWN   5
+
+/* --- signals --- */
+
+atomic_bool sm_stop_asked;
+static volatile sig_atomic_t stop_signal;
+static sem_t stop_posted;
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+    atomic_store(&sm_stop_asked, true);
+    sem_post(&stop_posted);
+}
+
+void sm_stop_watch(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
+    sem_init(&stop_posted, 0, 0);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int sm_stop_signal(void)
+{
+    return stop_signal;
+}
+
+enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err)
+{
+    int64_t until_ms = sm_clock_unix_ms() + ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    if (!atomic_load(&sm_stop_asked))
+        sem_timedwait(&stop_posted,
+                      &until); /* interrupted: there is a signal, or nothing is lost */
+    return atomic_load(&sm_stop_asked)
+               ? sm_err_set(err, SM_CANCELLED, "stopped by signal %d", (int)stop_signal)
+               : SM_OK;
+}
+
+/* --- progress --- */
+
+static int64_t count_of(const json_t *node, const char *key)
+{
+    return json_integer_value(json_object_get(node, key));
+}
+
+static const char *text_of(const json_t *node, const char *key)
+{
+    const char *text = json_string_value(json_object_get(node, key));
+    return text ? text : "";
+}
+
+void sm_progress_init(struct sm_progress *progress, bool quiet)
+{
+    *progress = (struct sm_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
+}
+
+/* "12.5/s, 1:05 left", by what this process has seen. */
+static void put_rate(char *out, size_t out_size, const struct sm_progress *p, int64_t done,
+                     int64_t total, int64_t now_ms)
+{
+    double rate = 1000.0 * (double)(done - p->begun_count) / (double)(now_ms - p->begun_ms + 1);
+    int64_t left = rate > 0 ? (int64_t)((double)(total - done) / rate + .5) : 0;
+
+    out[0] = '\0';
+    if (rate > 0 && done < total)
+        snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
+                 (long long)(left % 60));
+}
+
+static void draw(struct sm_progress *p, int64_t done, int64_t total, const char *tail)
+{
+    char bar[BAR_CELLS + 1];
+    int cells = total > 0 ? (int)(BAR_CELLS * done / total) : 0;
+
+    memset(bar, ' ', BAR_CELLS);
+    memset(bar, '#', (size_t)cells);
+    bar[BAR_CELLS] = '\0';
+    fprintf(stderr, "\r[%s] %lld/%lld%s\033[K", bar, (long long)done, (long long)total, tail);
+    fflush(stderr);
+    p->drawn = true;
+}
+
+void sm_progress_show(struct sm_progress *p, const json_t *audit)
+{
+    int64_t total = count_of(audit, "items_count"), failed = count_of(audit, "failed_count");
+    int64_t done = count_of(audit, "succeeded_count") + failed, now_ms = sm_clock_monotonic_ms();
+    bool last = done == total;
+    char rate[64], tail[128], failures[32] = "";
+
+    if (!p->begun) {
+        p->begun = true;
+        p->begun_ms = p->said_ms = now_ms;
+        p->begun_count = done;
+    } else if (!last && now_ms - p->said_ms < (p->terminal ? SAY_TERMINAL_MS : SAY_LINES_MS)) {
+        return;
+    }
+    p->said_ms = now_ms;
+    if (p->quiet)
+        return;
+    put_rate(rate, sizeof rate, p, done, total, now_ms);
+    if (failed > 0)
+        snprintf(failures, sizeof failures, ", %lld failed", (long long)failed);
+    snprintf(tail, sizeof tail, "%s%s", failures, rate);
+    if (p->terminal)
+        draw(p, done, total, tail);
+    else
+        fprintf(stderr, "%lld of %lld images%s\n", (long long)done, (long long)total, tail);
+}
+
+void sm_progress_end(struct sm_progress *p)
+{
+    if (p->drawn)
+        fputc('\n', stderr);
+    p->drawn = false;
+}
+
+/* --- what was taken --- */
+
+enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err)
+{
+    int64_t taken = count_of(report, "added_count") + count_of(report, "duplicate_count") +
+                    count_of(report, "failed_count");
+
+    if (taken > 0)
+        return SM_OK;
+    return sm_err_set(err, SM_INVALID, "%.160s: 0 images (JPEG, PNG), %lld other files", what,
+                      (long long)count_of(report, "skipped_count"));
+}
+
+static void say_skipped(const json_t *report)
+{
+    const json_t *skipped = json_object_get(report, "skipped");
+    size_t count = json_array_size(skipped);
+
+    for (size_t i = 0; i < count && i < SKIPPED_SHOWN; i++) {
+        const json_t *row = json_array_get(skipped, i);
+        int64_t line = count_of(row, "line");
+        if (line > 0)
+            fprintf(stderr, "  line %lld: ", (long long)line);
+        fprintf(stderr, "%s%s: %s (%s)\n", line > 0 ? "" : "  ", text_of(row, "name"),
+                text_of(row, "reason"), text_of(row, "detail"));
+    }
+    if (count_of(report, "skipped_count") > SKIPPED_SHOWN)
+        fputs("  and so on\n", stderr);
+}
+
+void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report)
+{
+    static const struct {
+        const char *key, *text;
+    } rows[] = {{"duplicate_count", "there already"},
+                {"failed_count", "not readable"},
+                {"skipped_count", "skipped"}};
+
+    if (plan->quiet)
+        return;
+    fprintf(stderr, "%s: %lld images", what, (long long)count_of(report, "added_count"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (count_of(report, rows[i].key) > 0)
+            fprintf(stderr, ", %lld %s", (long long)count_of(report, rows[i].key), rows[i].text);
+    fputc('\n', stderr);
+    say_skipped(report);
+}
+
+/* --- the result --- */
+
+static void say_cohorts(const json_t *summary)
+{
+    json_t *cohorts = json_object_get(summary, "cohorts");
+
+    for (int i = 0; i < SM_COHORTS; i++) {
+        const char *name = sm_cohort_name((enum sm_cohort)i);
+        const json_t *cohort = json_object_get(cohorts, name);
+        if (count_of(cohort, "n") == 0)
+            continue;
+        printf("%-12s %6lld images, mean m %+.5f (sd %.5f)", name, (long long)count_of(cohort, "n"),
+               json_number_value(json_object_get(cohort, "mean")),
+               json_number_value(json_object_get(cohort, "sd")));
+        if (count_of(cohort, "failed") > 0)
+            printf(", %lld failed", (long long)count_of(cohort, "failed"));
+        putchar('\n');
+    }
+}
+
+/* The sentence of candidates and the reference cohort in that part. */
+static void say_words(const json_t *summary, const char *part)
+{
+    char key[64];
+    snprintf(key, sizeof key, "candidate_%s", text_of(summary, "reference"));
+    const char *words = text_of(json_object_get(json_object_get(summary, part), key), "words");
+    if (*words)
+        puts(words);
+}
+
+static void say_fdr(const json_t *summary)
+{
+    const json_t *fdr = json_object_get(summary, "fdr");
+    const json_t *levels = json_object_get(fdr, "levels"), *level;
+    size_t i;
+
+    json_array_foreach(levels, i, level)
+    {
+        if (json_is_true(json_object_get(level, "enough")))
+            printf("memorized at FDR %g %%: %lld of %lld candidates\n",
+                   100 * json_number_value(json_object_get(level, "q")),
+                   (long long)count_of(level, "count"), (long long)count_of(fdr, "candidates"));
+    }
+}
+
+static void say_gates(const json_t *summary)
+{
+    const json_t *gates = json_object_get(summary, "gates"), *gate;
+    size_t i;
+
+    json_array_foreach(gates, i, gate)
+    {
+        const json_t *value = json_object_get(gate, "value");
+        printf("gate %s %s", text_of(gate, "gate"),
+               json_is_true(json_object_get(gate, "passed")) ? "holds" : "FAILS");
+        if (json_is_number(value))
+            printf(": %g", json_number_value(value));
+        if (*text_of(gate, "note"))
+            printf(" (%s)", text_of(gate, "note"));
+        putchar('\n');
+    }
+}
+
+int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
+                        const json_t *audit)
+{
+    bool passed = json_is_true(json_object_get(summary, "passed"));
+    bool scored = count_of(audit, "succeeded_count") > 0;
+
+    if (!plan->quiet) {
+        say_cohorts(summary);
+        say_words(summary, "comparisons");
+        say_words(summary, "membership");
+        say_fdr(summary);
+    }
+    say_gates(summary);
+    if (!plan->quiet)
+        printf("report: %s/report.html, report.json, report.csv\n", plan->out);
+    if (!scored)
+        fprintf(stderr, "sslmem audit: no image could be scored; report.csv says why\n");
+    return !scored ? SM_EXIT_FAILED : passed ? SM_EXIT_OK : SM_EXIT_GATE;
+}

@@ -1,0 +1,390 @@
+"""`sslmem audit`: the same audit here and at a server, stopped and killed in its middle, and every wrong way to ask."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from conftest import PAIRS, PATIENCE_S, png
+
+KEY = "00112233445566778899aabbccddeeff" * 2
+
+
+@pytest.fixture
+def cohorts(tmp_path):
+    """make(n): folders of n distinct images for each cohort, and the options that name them."""
+    def make(n, names=("candidate", "external"), first=0):
+        options = []
+        for k, name in enumerate(names):
+            folder = tmp_path / f"images-{first}" / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                (folder / f"{i:04}.png").write_bytes(png(first + k * n + i))
+            options += [f"--{name}", folder]
+        return options
+    return make
+
+
+@pytest.fixture
+def audit(binary):
+    def audit(*arguments, code=0):
+        done = subprocess.run([binary, "audit", *map(str, arguments)], capture_output=True, text=True,
+                              timeout=2 * PATIENCE_S)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+    return audit
+
+
+@pytest.fixture
+def key(tmp_path):
+    path = tmp_path / "key"
+    path.write_text(KEY + "\n")
+    return path
+
+
+def here(out, *options, pair="resnet"):
+    return ["--pair", PAIRS / pair, "--out", out, *options]
+
+
+def report(out):
+    return json.loads((out / "report.json").read_text())
+
+
+def without_run(out):
+    """The record but for what tells runs apart: it stands on a line of its own."""
+    text = (out / "report.json").read_text()
+    kept = re.sub(r'\n"run":[^\n]*', "", text)
+    assert len(kept) < len(text)
+    return kept
+
+
+def scored(out):
+    """(scored items, items) of a database that another process may be writing."""
+    try:
+        db = sqlite3.connect(f"file:{out}/audit.db?mode=ro", uri=True, timeout=10)
+        with db:
+            return db.execute("SELECT count(*) FILTER (WHERE state = 'succeeded'), count(*) FROM item").fetchone()
+    except sqlite3.OperationalError:
+        return 0, 0
+
+
+def stop_midway(binary, arguments, out, number):
+    """Starts an audit and sends it a signal once some images, and not all, are scored."""
+    process = subprocess.Popen([binary, "audit", *map(str, arguments)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + PATIENCE_S
+    while scored(out)[0] < 3 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    done, total = scored(out)
+    assert 3 <= done < total, "the audit is over too soon to be stopped: give it more images"
+    return process.returncode, errors
+
+
+def check_scored_once(out, count):
+    db = sqlite3.connect(out / "audit.db")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert db.execute("SELECT count(*), count(DISTINCT score_id) FROM item").fetchone() == (count, count)
+    assert db.execute("SELECT count(*) FROM score").fetchone() == (count,)
+
+
+def test_reports(audit, cohorts, tmp_path):
+    out = tmp_path / "out"
+    done = audit(*here(out, *cohorts(6, ("candidate", "external", "independent", "shared"))), "--name", "first",
+                 "--gate", "failed_share<=0", "--gate", "auc<=1")
+    document = report(out)
+    assert document["spec"]["name"] == "first" and document["pair"]["name"] == "resnet"
+    assert [item["cohort"] for item in document["items"]] == \
+        ["shared"] * 6 + ["candidate"] * 6 + ["independent"] * 6 + ["external"] * 6
+    assert all("name" not in item for item in document["items"])
+    assert document["summary"]["passed"] is True
+    for words in ("candidates", "externals", "gate failed_share<=0 holds: 0", f"report: {out}/report.html"):
+        assert words in done.stdout
+    assert "24 of 24 images" in done.stderr
+    assert len((out / "report.csv").read_text().splitlines()) == 25
+    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert not list(out.glob("*.part"))
+
+
+def test_same_bits_as_score(binary, audit, cohorts, tmp_path):
+    options = cohorts(3)
+    audit(*here(tmp_path / "out", *options, "--names", pair="vit"))
+    for item in report(tmp_path / "out")["items"]:
+        file = dict(zip(options[::2], options[1::2]))["--" + item["cohort"]] / item["name"]
+        line = subprocess.run([binary, "score", "--pair", PAIRS / "vit", file], capture_output=True, check=True).stdout
+        assert json.loads(line)["m"] == item["m"]
+
+
+def test_here_as_at_a_server(audit, cohorts, key, serve, tmp_path):
+    options = cohorts(5, ("candidate", "external", "shared"))
+    folder = options[1]
+    (folder / "deep").mkdir()
+    (folder / "deep/ü.png").write_bytes(png(900))
+    (folder / "notes.txt").write_text("no image")
+    (folder / "broken.png").write_bytes(png(901)[:60])
+    (folder / "link.png").symlink_to(folder / "0000.png")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"views": 4}')
+    options += ["--names", "--thumbnails", "--recipe", recipe, "--gate", "auc<=0.99", "--inserted-at-random"]
+    server = serve("--digest-key", str(key))
+    audit(*here(tmp_path / "here", *options, "--digest-key", key), code=0)
+    audit("--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}", "--out", tmp_path / "there", *options)
+    assert without_run(tmp_path / "here") == without_run(tmp_path / "there")
+    assert (tmp_path / "here/report.csv").read_bytes() == (tmp_path / "there/report.csv").read_bytes()
+    names = [item["name"] for item in report(tmp_path / "there")["items"] if item["cohort"] == "candidate"]
+    assert names == ["0000.png", "0001.png", "0002.png", "0003.png", "0004.png", "broken.png", "deep/ü.png"]
+    failed = [item for item in report(tmp_path / "there")["items"] if "error" in item]
+    assert [item["name"] for item in failed] == ["broken.png"]
+
+    # Once more, and by other ways: nothing is computed or sent again.
+    before = report(tmp_path / "there")["run"]
+    audit("--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}/", "--out", tmp_path / "there", *options)
+    assert report(tmp_path / "there")["run"] == before
+    for more in (["--top", 3], ["--share", ".5", "--names"], ["--random", 2, "--seed", 5, "--format", "csv"],
+                 ["--fdr", ".9", "--format", "jsonl"]):
+        own = ["--digest-key", key]
+        assert audit("select", tmp_path / "here", *more, *own).stdout == audit("select", tmp_path / "there", *more).stdout
+
+
+def test_another_key_names_images_otherwise(audit, cohorts, key, tmp_path):
+    options = cohorts(2)
+    audit(*here(tmp_path / "a", *options))
+    audit(*here(tmp_path / "b", *options))
+    audit(*here(tmp_path / "c", *options, "--digest-key", key))
+    images = [[item["image"] for item in report(tmp_path / name)["items"]] for name in "abc"]
+    assert len({image for row in images for image in row}) == 12
+    key.write_text(KEY[:-1])
+    done = audit(*here(tmp_path / "c", *options, "--digest-key", key), code=1)
+    assert "63 characters, must be 64 hexadecimal digits" in done.stderr and KEY[:8] not in done.stderr
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_stopped_and_taken_up(binary, audit, cohorts, key, tmp_path, number, code):
+    options = [*cohorts(100), "--workers", 1, "--digest-key", key]
+    out = tmp_path / "out"
+    result, errors = stop_midway(binary, here(out, *options), out, number)
+    assert result == code
+    if number != signal.SIGKILL:
+        assert errors.endswith("sslmem audit: stopped; the same command goes on from here\n")
+    assert not (out / "report.json").exists()
+    early = scored(out)[0]
+    audit(*here(out, *options))
+    check_scored_once(out, 200)
+    assert early < 200
+    audit(*here(tmp_path / "undisturbed", *options))
+    assert without_run(out) == without_run(tmp_path / "undisturbed")
+
+
+def test_killed_while_images_come(binary, audit, cohorts, key, tmp_path):
+    """Before audit.json there is nothing to lose: the next command begins anew, with whatever inputs."""
+    options = [*cohorts(60), "--digest-key", key]
+    for delay in (0.02, 0.05, 0.08):
+        process = subprocess.Popen([binary, "audit", *map(str, here(tmp_path / "out", *options, "--quiet"))])
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    audit(*here(tmp_path / "out", *options))
+    check_scored_once(tmp_path / "out", 120)
+
+
+def test_another_audit_in_out(audit, cohorts, tmp_path):
+    options, out = cohorts(2), tmp_path / "out"
+    audit(*here(out, *options))
+    before = (out / "report.json").read_bytes()
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"views": 3}')
+    for more, what in ((["--gate", "auc<=0.6"], "gates [], not [\"auc<=0.6\"]"), (["--recipe", recipe], "recipe \""),
+                       (["--name", "x"], "name \"resnet\", not \"x\""), (["--candidate", options[3]], "candidate \""),
+                       (["--shared", options[3]], "shared \"\", not \"")):
+        done = audit(*here(out, *options, *more), code=1)
+        assert f"holds an audit with {what}" in done.stderr and "give another --out" in done.stderr
+    done = audit(*here(out, *options, pair="vit"), code=1)
+    assert "holds an audit with " in done.stderr
+    assert (out / "report.json").read_bytes() == before
+    (out / "audit.json").unlink()
+    assert "and its audit.json is not there" in audit(*here(out, *options), code=1).stderr
+
+
+def test_two_at_once(binary, cohorts, audit, tmp_path):
+    options, out = cohorts(60), tmp_path / "out"
+    first = subprocess.Popen([binary, "audit", *map(str, here(out, *options, "--workers", 1, "--quiet"))])
+    while scored(out)[0] < 1 and first.poll() is None:
+        time.sleep(0.002)
+    done = audit(*here(out, *options), code=1)
+    assert done.stderr == f"sslmem audit: out folder {out}: another audit is at work in it\n"
+    assert first.wait(PATIENCE_S) == 0
+
+
+def test_gates(audit, cohorts, tmp_path):
+    done = audit(*here(tmp_path / "out", *cohorts(4), "--gate", "auc<0", "--gate", "auc>=0", "--quiet"), code=3)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("gate auc<0 FAILS: 0.") and lines[1].startswith("gate auc>=0 holds: 0.")
+    assert done.stderr == ""
+    assert report(tmp_path / "out")["summary"]["passed"] is False
+
+
+def test_manifest(audit, cohorts, serve, tmp_path, key):
+    cohorts(4, first=50)
+    root = tmp_path / "images-50"
+    lines = [{"cohort": c, "path": f"{c}/{i:04}.png", "class": f"c{i % 2}", "group": "g"}
+             for c in ("candidate", "external") for i in range(4)]
+    lines += [{"cohort": "stranger", "path": "candidate/0000.png"}, {"cohort": "external", "path": "../key"},
+              {"cohort": "external", "path": "none.png"}]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = audit(*here(tmp_path / "here", "--manifest", manifest, "--root", root, "--digest-key", key))
+    assert f"{manifest}: 8 images, 3 skipped" in done.stderr
+    for text in ("line 9: ", "line 10: ", "line 11: "):
+        assert text in done.stderr
+    assert [item["class"] for item in report(tmp_path / "here")["items"]] == ["c0", "c1"] * 4
+    server = serve("--data-root", str(root), "--digest-key", str(key))
+    audit("--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}", "--out", tmp_path / "there", "--manifest",
+          manifest)
+    assert without_run(tmp_path / "here") == without_run(tmp_path / "there")
+
+
+def test_compare(audit, cohorts, tmp_path):
+    options = cohorts(8)
+    audit(*here(tmp_path / "a", *options))
+    audit(*here(tmp_path / "b", *options, pair="vit"))
+    document = json.loads(audit("compare", tmp_path / "a", tmp_path / "b").stdout)
+    assert [row["pair"] for row in document["audits"]] == ["resnet", "vit"]
+    assert document["pairs"][0]["joint"] == 16
+    audit(*here(tmp_path / "c", *cohorts(3, first=500)))
+    assert audit("compare", tmp_path / "a", tmp_path / "c", code=1).stderr.startswith("sslmem audit compare: ")
+    assert "no audit.json" in audit("compare", tmp_path / "a", tmp_path, code=1).stderr
+
+
+def test_compare_at_a_server(audit, cohorts, serve, tmp_path):
+    options, server = cohorts(4), serve()
+    url = f"http://127.0.0.1:{server.port}"
+    for pair in ("resnet", "vit"):
+        audit("--pair", pair, "--server", url, "--out", tmp_path / pair, *options)
+    document = json.loads(audit("compare", tmp_path / "resnet", tmp_path / "vit").stdout)
+    assert [row["pair"] for row in document["audits"]] == ["resnet", "vit"] and document["pairs"][0]["joint"] == 8
+    audit(*here(tmp_path / "here", *options))
+    assert "were not made in the same place" in audit("compare", tmp_path / "resnet", tmp_path / "here", code=1).stderr
+
+
+def test_select(audit, cohorts, tmp_path):
+    out = tmp_path / "out"
+    audit(*here(out, *cohorts(6)))
+    ranked = sorted((item for item in report(out)["items"] if item["cohort"] == "candidate"), key=lambda item: -item["m"])
+    assert audit("select", out, "--top", 2).stdout == "".join(f"{item['index']}\n" for item in ranked[:2])
+    names = audit("select", out, "--share", ".5", "--names").stdout.splitlines()
+    assert names == [f"{item['index']:04}.png" for item in ranked[:3]]
+    control = audit("select", out, "--random", 3, "--seed", 1).stdout
+    assert control == audit("select", out, "--random", 3, "--seed", 1).stdout and len(control.splitlines()) == 3
+    assert len({audit("select", out, "--random", 3, "--seed", seed).stdout for seed in range(6)}) > 1
+    rows = [json.loads(row) for row in audit("select", out, "--top", 6, "--format", "jsonl").stdout.splitlines()]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    for wrong in ([], ["--top", 1, "--share", ".5"], ["--top", 0], ["--top", "x"], ["--share", 0], ["--share", 2],
+                  ["--fdr", "nan"], ["--top", 1, "--format", "xml"], ["--top", 1, "--seed", -1]):
+        assert audit("select", out, *wrong, code=2).stderr.startswith("sslmem audit select: ")
+
+
+def test_images_that_fail(audit, cohorts, tmp_path):
+    options = cohorts(3)
+    for folder in options[1::2]:
+        for file in folder.iterdir():
+            file.write_bytes(file.read_bytes()[:60])
+    done = audit(*here(tmp_path / "out", *options), code=1)
+    assert "no image could be scored" in done.stderr
+    assert report(tmp_path / "out")["summary"]["images"]["failed"] == 6
+
+
+def test_wrong_usage(audit, cohorts, tmp_path):
+    candidate, external = cohorts(1)[1::2]
+    for arguments, text in (
+            ([], "missing option --pair"), (["--pair", "x"], "missing option --out"),
+            (here("o"), "say where the images are"), (here("o", "--candidate", candidate), "say where the images are"),
+            (here("o", "--candidate", candidate, "--external", external, "--reference", "independent"),
+             "say where the images are"),
+            (here("o", "--candidate", candidate, "--external", external, "--frob"), "unknown option --frob"),
+            (here("o", "--candidate", candidate, "--external", external, "more"), "too many operands"),
+            (here("o", "--candidate", candidate, "--external", external, "--gate", "auc"), "/gates/0: "),
+            (here("o", "--candidate", candidate, "--external", external, "--reference", "shared"), "/reference: "),
+            (here("o", "--candidate", candidate, "--external", external, "--workers", "x"), "--workers is x"),
+            (here("o", "--candidate", candidate, "--external", external, *["--gate", "auc<1"] * 17), "too many: --gate"),
+            (here("o", "--manifest", "m"), "--manifest and --root go together"),
+            (here("o", "--candidate", candidate, "--external", external, "--root", "."), "--manifest and --root go"),
+            (here("o", "--manifest", "m", "--root", ".", "--server", "http://x"), "--root is for audits without --server"),
+            (here("o", "--manifest", "m", "--kernels", "ref", "--server", "http://x"), "the server's own")):
+        done = audit(*arguments, code=2)
+        assert text in done.stderr and done.stdout == "", (arguments, done.stderr)
+
+
+def test_wrong_inputs(audit, cohorts, tmp_path):
+    options, out = cohorts(2), tmp_path / "out"
+    candidate, external = options[1::2]
+    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    other.mkdir()
+    (other / "notes.txt").write_text("x")
+    file = candidate / "0000.png"
+    for folder, text in ((empty, f"{empty}: 0 images (JPEG, PNG), 0 other files"),
+                         (other, f"{other}: 0 images (JPEG, PNG), 1 other files"),
+                         (tmp_path / "none", f"--external {tmp_path}/none: No such file or directory"),
+                         (file, f"--external {file}: not a folder")):
+        done = audit(*here(out, "--candidate", candidate, "--external", folder), code=1)
+        assert done.stderr.splitlines()[-1] == f"sslmem audit: {text}"
+    assert "pair" in audit(*here(out, *options, pair="none"), code=1).stderr
+    assert "/no: No such file or directory" in audit(*here(tmp_path / "no/no", *options), code=1).stderr.replace(
+        f"{tmp_path}/no", "")
+    audit(*here(out, *options))  # nothing of all this is in the way
+
+
+def test_no_server(audit, cohorts, tmp_path, binary):
+    """It waits for a server that is not there, and can be stopped meanwhile."""
+    arguments = ["--pair", "resnet", "--server", "http://127.0.0.1:9", "--out", tmp_path / "out", *cohorts(1)]
+    process = subprocess.Popen([binary, "audit", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 130
+    process.stderr.close()
+    done = audit("--pair", "resnet", "--server", "gopher://x", "--out", tmp_path / "out", *cohorts(1, first=9), code=1)
+    assert "gopher://x" in done.stderr
+
+
+def test_server_says_no(audit, cohorts, serve, tmp_path):
+    server = serve()
+    url = f"http://127.0.0.1:{server.port}"
+    options = cohorts(1)
+    at = lambda pair, *more, code: audit("--pair", pair, "--server", url, "--out", tmp_path / "out", *more, code=code)
+    assert "there is no pair 'none'" in at("none", *options, code=1).stderr
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"views": 65}')
+    assert "views is 65" in at("resnet", *options, "--recipe", recipe, code=1).stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "0 images" in at("resnet", "--candidate", options[1], "--external", empty, code=1).stderr
+    assert server.get("/v1/audits").json["audits"] == []  # the one that lacked images is not left there
+    at("resnet", *options, code=0)
+    audits = server.get("/v1/audits").json["audits"]
+    assert len(audits) == 1
+    server.ask("DELETE", f"/v1/audits/{audits[0]['id']}")
+    assert "give another --out" in at("resnet", *options, code=1).stderr
+
+
+def test_server_gone_meanwhile(audit, cohorts, serve, binary, tmp_path):
+    """Stopped while the server works: the server goes on, and the same command finds it done."""
+    server = serve("--workers", "1")
+    url = f"http://127.0.0.1:{server.port}"
+    arguments = ["--pair", "resnet", "--server", url, "--out", tmp_path / "out", *cohorts(100), "--quiet"]
+    process = subprocess.Popen([binary, "audit", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + PATIENCE_S
+    while not (tmp_path / "out/audit.json").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143 and errors.endswith("and the server does meanwhile\n")
+    audit(*arguments)
+    assert report(tmp_path / "out")["summary"]["images"]["scored"] == 200
+    assert len(server.get("/v1/audits").json["audits"]) == 1
