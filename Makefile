@@ -158,6 +158,14 @@ bench-check:
 	$(MAKE) $B/bench/engine
 	/usr/bin/python3 tests/bench/check.py --engine $B/bench/engine
 
+# What takes minutes and wants a quiet machine: kill -9 in an audit, growth, throughput, the paper's pattern. One alone
+# and its parameters: tests/stress/kills.py --help.
+stress:
+	@sh deploy/install-deps python3-numpy dataset-fashion-mnist
+	$(MAKE) $B/sslmem $B/bench/engine
+	@for t in kills growth throughput pattern; do echo "== $$t"; \
+	    /usr/bin/python3 tests/stress/$$t.py --binary $B/sslmem || bad=1; done; [ -z "$$bad" ]
+
 bench-kern: $B/kern
 	$B/kern --bench
 
@@ -176,6 +184,6 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-peers bench-check bench-kern tidy format install clean FORCE
+.PHONY: all deps unit kern fuzz-replay fuzz fuzz-run api test demo run bench bench-peers bench-check bench-kern stress tidy format install clean FORCE
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -49,6 +49,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < COMMANDS_COUNT; i++) {
         if (strcmp(name, commands[i].name) == 0) {
             signal(SIGPIPE, SIG_IGN);
+            signal(SIGXFSZ, SIG_IGN); /* a file over the process's limit is an error of its write */
             sm_blas_single_thread();
             return commands[i].run(argc - 1, argv + 1);
         }

@@ -48,7 +48,7 @@ int sm_cmd_audit_compare(int argc, char **argv);
 
 /* --- OUT --- */
 
-/* Makes the folder where it is missing and keeps other commands out of it, until the process ends. */
+/* Makes the folder where it is missing; keeps other commands out until the process ends. */
 enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err);
 /* What the store and the workers log goes to OUT/audit.log from here on. */
 enum sm_code sm_audit_log_to(const char *out, struct sm_err *err);
@@ -58,8 +58,8 @@ char *sm_audit_path(const char *out, const char *name);
 /* What an audit is made of, one field for everything that makes it another; the caller adds what
  * only it can tell. New reference. */
 enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, struct sm_err *err);
-/* Id in OUT/name, which is one of those below: "" when there is none. SM_CONFLICT when it is made of
- * other inputs (NULL: any); the text says which. `state` (may be NULL) receives the document. */
+/* Id in OUT/name, which is one of those below: "" when there is none. SM_CONFLICT when it is made
+ * of other inputs (NULL: any); the text says which. `state` (may be NULL) receives the document. */
 #define SM_AUDIT_STATE  "audit.json"  /* has all its images */
 #define SM_AUDIT_UPLOAD "upload.json" /* is being sent to a server */
 enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,

@@ -8,8 +8,8 @@
  * Retry-After says. What broke off in the middle is repeated only when it is a GET.
  *
  * Owner, threads: one thread. Errors: SM_BUSY (not reachable, or full, to the last), SM_NOT_FOUND,
- *         SM_CONFLICT, SM_INVALID, SM_LIMIT and SM_UNSUPPORTED by the status, with the server's own words;
- *         SM_CANCELLED (sm_stop_asked), SM_IO, SM_CORRUPT (no JSON), SM_NOMEM. */
+ *         SM_CONFLICT, SM_INVALID, SM_LIMIT and SM_UNSUPPORTED by the status, with the server's own
+ *         words; SM_CANCELLED (sm_stop_asked), SM_IO, SM_CORRUPT (no JSON), SM_NOMEM. */
 #ifndef SERVER_CMD_AUDIT_CLIENT_H
 #define SERVER_CMD_AUDIT_CLIENT_H
 

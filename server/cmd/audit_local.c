@@ -22,7 +22,8 @@
 #include "server/jobs/jobs.h"
 #include "server/store/audits.h"
 
-#define LOOK_MS 200
+#define LOOK_MS      200
+#define UNHEALTHY_MS 5000 /* a disk that is full for a moment is no reason to give up */
 
 struct local {
     const struct sm_audit_plan *plan;
@@ -200,10 +201,27 @@ static bool is_state(const json_t *audit, const char *state)
     return strcmp(json_string_value(json_object_get(audit, "state")), state) == 0;
 }
 
+/* A pause of the workers' own would say so in the database, which is what cannot be written. */
+static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, struct sm_err *err)
+{
+    int64_t now_ms = sm_clock_monotonic_ms();
+
+    if (sm_store_healthy(l->store))
+        *healthy_ms = now_ms;
+    if (now_ms - *healthy_ms < UNHEALTHY_MS)
+        return SM_OK;
+    return sm_err_set(
+        err, SM_IO,
+        "%.100s/audit.db cannot be written, audit.log says why; the same command goes "
+        "on from here",
+        l->plan->out);
+}
+
 /* Watches until there is nothing left to do; *audit is the last document. */
 static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
 {
     struct sm_progress progress;
+    int64_t healthy_ms = sm_clock_monotonic_ms();
     enum sm_code code = SM_OK;
 
     sm_progress_init(&progress, l->plan->quiet);
@@ -214,6 +232,8 @@ static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
             sm_progress_show(&progress, *audit);
         if (code == SM_OK && !is_state(*audit, "running"))
             break;
+        if (code == SM_OK)
+            code = check_store(&healthy_ms, l, err);
         if (code == SM_OK)
             code = sm_stop_wait(LOOK_MS, err);
     }

@@ -1,9 +1,9 @@
 /* An audit at a server, through its API: made, images sent folder by folder as tar archives,
  * started, watched by its ETag, reports fetched.
  *
- * OUT/upload.json names the audit while images are sent. A command that finds it deletes that audit and
- * begins anew: images that were sent may have changed, and a failed upload leaves nothing behind at
- * the server. From audit.json on, the audit is the server's and goes on by itself. */
+ * OUT/upload.json names the audit while images are sent. A command that finds it deletes that audit
+ * and begins anew: images that were sent may have changed, and a failed upload leaves nothing behind
+ * at the server. From audit.json on, the audit is the server's and goes on by itself. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* OUT: its lock, its state, files written whole.
  *
- * audit.json says which audit OUT holds, {"id", "inputs"}. The inputs are one flat object, so that a
- * command with others can be told which one differs. It is written once the audit has all its
+ * audit.json says which audit OUT holds, {"id", "inputs"}. The inputs are one flat object, so that
+ * a command with others can be told which one differs. It is written once the audit has all its
  * images: before, nothing is lost by beginning again. upload.json is the same of an audit that a
  * server has not got all images of, for the next command to delete it there. */
 #include <errno.h>

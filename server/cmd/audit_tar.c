@@ -1,6 +1,6 @@
 /* fts(3) walks without following links, each folder's names in byte order; libarchive packs into a
- * file without a name. Only what begins like an image goes on the way: a folder of training data holds
- * much else. */
+ * file without a name. Only what begins like an image goes on the way: a folder of training data
+ * holds much else. */
 #include "server/cmd/audit_tar.h"
 
 #include <archive.h>
@@ -77,7 +77,7 @@ static enum sm_code put(struct packing *p, const char *name, const struct sm_fil
     return code;
 }
 
-/* One that is larger than an image may be goes too, without its end: the server counts it as failed. */
+/* One that is larger than an image may be goes too, without its end: the server has it failed. */
 static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
 {
     struct sm_file file;

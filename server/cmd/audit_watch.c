@@ -1,7 +1,7 @@
 /* How an audit is watched: a stop that is asked for, progress, and the result in words.
  *
- * The handler sets a flag and posts a semaphore, on which the main thread sleeps between two looks at
- * the audit: it wakes at once, and nothing else runs in the handler. */
+ * The handler sets a flag and posts a semaphore, on which the main thread sleeps between two looks
+ * at the audit: it wakes at once, and nothing else runs in the handler. */
 #include <math.h>
 #include <semaphore.h>
 #include <signal.h>

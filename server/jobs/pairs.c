@@ -157,9 +157,6 @@ enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const cha
     *out = NULL;
     enum sm_code code = pairs ? sm_pair_open(&pair, dir, kernels, err)
                               : sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
-    if (code == SM_OK && strlen(sm_pair_name(pair)) > NAME_BYTES_MAX)
-        code = sm_err_set(err, SM_LIMIT, "pair %.100s: name has %zu bytes, at most %d",
-                          sm_pair_name(pair), strlen(sm_pair_name(pair)), NAME_BYTES_MAX);
     if (code == SM_OK)
         code = add_name(pairs, sm_pair_name(pair), err);
     if (code != SM_OK) {

@@ -92,8 +92,8 @@ struct sm_audit_record {
     uint8_t key[32];
     void *memory;
 };
-/* Exports name images by this key in place of the database's own, so that those of several databases
- * agree. To be called before there are other threads. */
+/* Exports name images by this key in place of the database's own, so that those of several
+ * databases agree. To be called before there are other threads. */
 void sm_store_set_digest_key(struct sm_store *store, const uint8_t key[32]);
 enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store *store,
                                    const char *id, struct sm_err *err);

@@ -1,11 +1,14 @@
 """`sslmem audit`: the same audit here and at a server, stopped and killed in its middle, and every wrong way to ask."""
 
+import http.server
 import json
-import os
 import re
+import resource
 import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
@@ -221,6 +224,24 @@ def test_two_at_once(binary, cohorts, audit, tmp_path):
     assert first.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.parametrize("room", [40, 150])
+def test_disk_full(binary, audit, cohorts, key, tmp_path, room):
+    """A database that may not grow by more than `room` KiB: a clear end, and nothing lost once there is room."""
+    options, out = [*cohorts(300), "--digest-key", key, "--workers", 1], tmp_path / "out"
+    process = subprocess.Popen([binary, "audit", *map(str, here(out, *options, "--quiet"))], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + PATIENCE_S
+    while scored(out)[0] < 1 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    largest = max(path.stat().st_size for path in out.glob("audit.db*"))
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest + room * 1024, resource.RLIM_INFINITY))
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert re.search("cannot be written", errors), errors
+    assert scored(out)[0] < 600
+    audit(*here(out, *options))
+    check_scored_once(out, 600)
+
+
 def test_gates(audit, cohorts, tmp_path):
     done = audit(*here(tmp_path / "out", *cohorts(4), "--gate", "auc<0", "--gate", "auc>=0", "--quiet"), code=3)
     lines = done.stdout.splitlines()
@@ -371,6 +392,72 @@ def test_server_says_no(audit, cohorts, serve, tmp_path):
     assert len(audits) == 1
     server.ask("DELETE", f"/v1/audits/{audits[0]['id']}")
     assert "give another --out" in at("resnet", *options, code=1).stderr
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """Has no room twice, then says what is wrong."""
+    seen = []
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((time.monotonic(), self.command, self.path, body))
+        if len(self.seen) <= 2:
+            self.send_response(503)
+            self.send_header("Retry-After", "1")
+            self.end_headers()
+        else:
+            text = json.dumps({"detail": "not today"}).encode()
+            self.send_response(422)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+def test_asked_again(audit, cohorts, tmp_path):
+    """503 is waited out as long as Retry-After says, with the same body each time."""
+    Moody.seen.clear()
+    with http.server.HTTPServer(("127.0.0.1", 0), Moody) as moody:
+        threading.Thread(target=moody.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{moody.server_port}"
+        done = audit("--pair", "x", "--server", url, "--out", tmp_path / "out", *cohorts(1), code=1)
+        moody.shutdown()
+    assert done.stderr == f"sslmem audit: {url}: 422: not today\n"
+    assert [row[1:3] for row in Moody.seen] == [("POST", "/v1/audits")] * 3
+    assert len({row[3] for row in Moody.seen}) == 1 and json.loads(Moody.seen[0][3])["pair"] == "x"
+    assert all(later[0] - earlier[0] >= 1 for earlier, later in zip(Moody.seen, Moody.seen[1:]))
+
+
+def test_server_restarts_meanwhile(binary, cohorts, key, pairs_folder, tmp_path):
+    """kill -9 of the service in the middle: the command waits for it and gets the whole audit."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [binary, "serve", "--listen", address, "--pairs", pairs_folder, "--db", tmp_path / "test.db", "--workers", "1"]
+    spawn = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server, out = spawn(), tmp_path / "out"
+    process = subprocess.Popen([binary, "audit", "--pair", "resnet", "--server", f"http://{address}", "--out", out, "--quiet",
+                                *cohorts(100)])
+    until = time.monotonic() + PATIENCE_S
+    while not (out / "audit.json").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    for _ in range(3):
+        time.sleep(0.3)
+        server.kill()
+        server.wait()
+        server = spawn()
+    try:
+        assert process.wait(2 * PATIENCE_S) == 0
+        assert report(out)["summary"]["images"]["scored"] == 200
+    finally:
+        process.kill()
+        server.kill()
+        server.wait()
 
 
 def test_server_gone_meanwhile(audit, cohorts, serve, binary, tmp_path):

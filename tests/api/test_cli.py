@@ -11,7 +11,7 @@ import pytest
 
 from conftest import PAIRS, ROOT, png
 
-COMMANDS = ["serve", "score", "reference", "compare", "views", "encode", "inspect", "migrate"]
+COMMANDS = ["serve", "score", "reference", "compare", "views", "encode", "inspect", "audit", "migrate"]
 GOLDEN = ROOT / "tests/golden"
 
 

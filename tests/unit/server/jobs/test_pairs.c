@@ -109,12 +109,26 @@ static void an_empty_folder_is_no_error(void **state)
     assert_null(pairs);
 }
 
+static void one_pair_by_its_folder(void **state)
+{
+    (void)state;
+    struct sm_pairs *pairs;
+    assert_code(SM_OK, sm_pairs_load_one(&pairs, GOLDEN "/resnet/", "ref", &err));
+    assert_int_equal(sm_pairs_count(pairs), 1);
+    assert_int_equal(sm_pairs_find(pairs, "resnet"), 0);
+    assert_non_null(sm_pairs_at(pairs, 0, NULL));
+    sm_pairs_free(pairs);
+    assert_code(SM_NOT_FOUND, sm_pairs_load_one(&pairs, GOLDEN "/nowhere", "ref", &err));
+    assert_null(pairs);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
         TEST(a_bad_pair_does_not_hide_the_good),
         TEST(an_empty_folder_is_no_error),
+        TEST(one_pair_by_its_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

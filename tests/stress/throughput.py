@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""What share of the engine's own rate an audit has.
+
+The engine (tests/bench/engine.c) times forwards of ten views before and after the audit, in the same process state of the
+machine; an audit of the same pair takes what these forwards take, and decoding, views, distances and a durable commit for
+every image. By the clock, which other programs disturb, and by processor time, which waiting for the disk does not show in.
+"""
+
+import math
+import sys
+
+import daemon
+
+sys.path.insert(0, str(daemon.ROOT / "tests/bench"))
+import networks  # noqa: E402
+from turns import Program, cpu_s  # noqa: E402
+
+LIMITS = {32: 0.85, 224: 0.95}
+
+
+def measure(options, name, workers):
+    pair = networks.make(options.out, name)
+    side = networks.picture_side(networks.NETWORKS[name])
+    forwards = 2 * networks.VIEWS
+    with Program([options.engine, "--kernels", "auto", "--views", networks.VIEWS, pair]) as engine, \
+            daemon.folder(options, "throughput") as folder, \
+            daemon.Daemon(options, folder, pair.parent, "--workers", workers) as service:
+        first = engine.ask("forward", workers, 1)
+        image_s = forwards * first["ms"] / networks.VIEWS / 1000 / workers
+        count = max(2 * workers, math.ceil(options.seconds / image_s))
+        rounds = max(2, math.ceil(options.seconds / 4 * 1000 / first["ms"]))
+        audit = service.new_audit(name)
+        service.add(audit, "candidate", ((f"{i}.png", networks.png(100 + i, side)) for i in range(count)), 100)
+        before = engine.ask("forward", workers, rounds)
+        cpu = cpu_s(service.process.pid)
+        service.start(audit)
+        document = service.await_end(audit, every_s=0.1)
+        cpu = cpu_s(service.process.pid) - cpu
+        after = engine.ask("forward", workers, rounds)
+        wall = milliseconds(document["finished"]) - milliseconds(document["started"])
+        engine_ms = {key: (before[key] + after[key]) / 2 / networks.VIEWS * forwards for key in ("ms", "cpu_ms")}
+        return count, 1000 * count / wall, engine_ms["ms"] * count / workers / wall, engine_ms["cpu_ms"] * count / (1000 * cpu)
+
+
+def milliseconds(text):
+    """Of "2026-01-31T12:34:56.789Z", within a day."""
+    hours, minutes, seconds = text[11:-1].split(":")
+    return 1000 * (3600 * int(hours) + 60 * int(minutes) + float(seconds))
+
+
+def main():
+    options = daemon.options(__doc__, networks="vit-tiny2-32,vit-b16-224", workers="1,2", seconds=20.0,
+                             engine=str(daemon.ROOT / "build/release/bench/engine"), out=str(daemon.ROOT / "build/bench"))
+    verdicts = daemon.Verdicts()
+    for name in options.networks.split(","):
+        limit = LIMITS[networks.NETWORKS[name]["side"]]
+        for workers in map(int, options.workers.split(",")):
+            count, rate, by_clock, by_cpu = measure(options, name, workers)
+            verdicts.check(by_clock >= limit, f"{name}, {workers} workers: {count} images, {rate:.2f}/s, "
+                           f"{100 * by_clock:.1f} % of the engine ({100 * by_cpu:.1f} % by processor time), limit {100 * limit:.0f} %")
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    main()
