@@ -84,8 +84,8 @@ struct sm_audit_items_filter {
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 
-/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key` is
- * the secret of exports: the database's own, made at its creation, or the one that was set. */
+/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key`
+ * is the secret of exports: the database's own, made at its creation, or the one that was set. */
 struct sm_audit_record {
     struct sm_audit audit; /* its pointers lead into this object */
     struct sm_audit_spec spec;
