@@ -78,7 +78,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
-                                  .workers = (int)config->workers,
+                                  .workers = sm_config_workers(config),
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
@@ -108,30 +108,55 @@ out:
     return code;
 }
 
+static int print_help(void)
+{
+    puts("usage: sslmem serve [options]\n\n"
+         "Loads every pair below the pairs folder and serves scores over HTTP until SIGINT or\n"
+         "SIGTERM. A flag goes before its environment variable, that before the file.\n\n"
+         "options:");
+    sm_config_help(stdout);
+    puts("\nexit codes: 0 stopped, 1 something failed, 2 wrong usage");
+    return SM_EXIT_OK;
+}
+
+static int print_config(const struct sm_config *config)
+{
+    json_t *document = sm_config_json(config);
+    bool printed = document != NULL && json_dumpf(document, stdout, JSON_INDENT(4)) == 0;
+
+    json_decref(document);
+    puts("");
+    if (!printed)
+        fputs("sslmem serve: the configuration cannot be printed as JSON\n", stderr);
+    return printed ? SM_EXIT_OK : SM_EXIT_FAILED;
+}
+
+static enum sm_code run(const struct sm_config *config, struct sm_err *err)
+{
+    sem_init(&stop_requested, 0, 0);
+    handle_signals(on_signal);
+    return serve(config, err);
+}
+
 int sm_cmd_serve(int argc, char **argv)
 {
     struct sm_config config;
     struct sm_err err = {0};
-    bool help = false;
+    enum sm_settings_action action;
 
     if (argc == 2 && strcmp(argv[1], "--routes") == 0)
         return print_routes();
     if (argc == 2 && strcmp(argv[1], "--problems") == 0)
         return print_problems();
-    enum sm_code code = sm_config_read(&config, argc - 1, argv + 1, &help, &err);
-    if (help) {
-        puts("usage: sslmem serve [options]\n\n"
-             "Loads every pair below the pairs folder and serves scores over HTTP until SIGINT or\n"
-             "SIGTERM. A flag goes before its environment variable.\n\noptions:");
-        sm_config_help(stdout);
-        puts("\nexit codes: 0 stopped, 1 something failed, 2 wrong usage");
-        return SM_EXIT_OK;
-    }
-    if (code == SM_OK) {
-        sem_init(&stop_requested, 0, 0);
-        handle_signals(on_signal);
-        code = serve(&config, &err);
-    }
+    enum sm_code code = sm_config_read(&config, &action, argc - 1, argv + 1, &err);
+    if (code == SM_OK && action == SM_SETTINGS_HELP)
+        return print_help();
+    if (code == SM_OK && action == SM_SETTINGS_PRINT)
+        return print_config(&config);
+    if (code == SM_OK && action == SM_SETTINGS_CHECK)
+        puts("the configuration is good");
+    else if (code == SM_OK)
+        code = run(&config, &err);
     if (code == SM_OK)
         return SM_EXIT_OK;
     sm_fail("serve", &err);
