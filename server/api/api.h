@@ -17,8 +17,10 @@ struct sm_api {
     const struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
+    int64_t started_ms; /* of the process, Unix time */
 };
 
 extern const struct sm_route sm_api_routes[];
+extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */
 
 #endif

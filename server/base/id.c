@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,11 +17,16 @@ int64_t sm_clock_unix_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t sm_clock_monotonic_ms(void)
+int64_t sm_clock_monotonic_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t sm_clock_monotonic_ms(void)
+{
+    return sm_clock_monotonic_us() / 1000;
 }
 
 void sm_id_new(char out[37])
@@ -35,6 +41,13 @@ void sm_id_new(char out[37])
     snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
              b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
              b[14], b[15]);
+}
+
+int64_t sm_id_unix_ms(const char *id)
+{
+    char digits[13];
+    snprintf(digits, sizeof digits, "%.8s%.4s", id, id + 9);
+    return strtoll(digits, NULL, 16);
 }
 
 bool sm_id_valid(const char *text)

@@ -20,12 +20,10 @@
 
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 #include "server/http/body.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
-
-#define CONNECTION_MEMORY_BYTES                                                                    \
-    (32u << 10) /* request line and headers; over it MHD answers 431 or 414 */
 
 struct sm_http {
     struct sm_http_params params;
@@ -40,7 +38,7 @@ struct sm_http {
 
 struct query_check {
     struct sm_request *request;
-    const char *seen[16];
+    const char *seen[SM_HTTP_PARAMETERS_MAX];
     size_t seen_count;
 };
 
@@ -202,11 +200,13 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
         return MHD_NO;
     *closure = r;
     atomic_fetch_add(&http->active, 1);
+    sm_metric_add(SM_METRIC_HTTP_NOW, 1, NULL);
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
     r->context = http->params.context;
-    r->started_ms = sm_clock_monotonic_ms();
+    r->started_us = sm_clock_monotonic_us();
+    r->started_ms = r->started_us / 1000;
     snprintf(r->method, sizeof r->method, "%s", method);
     set_request_id(r);
     admit(r, path);
@@ -250,6 +250,16 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     return MHD_YES;
 }
 
+static void count(const struct sm_request *r)
+{
+    char status[] = "0xx";
+
+    status[0] = (char)('0' + r->status / 100);
+    sm_metric_observe(SM_METRIC_HTTP, sm_clock_monotonic_us() - r->started_us,
+                      r->route == NULL ? "" : r->route->path, r->method, status);
+    sm_metric_add(SM_METRIC_HTTP_NOW, -1, NULL);
+}
+
 static void on_completed(void *cls, struct MHD_Connection *connection, void **closure,
                          enum MHD_RequestTerminationCode how)
 {
@@ -267,6 +277,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
            r->route == NULL ? "?" : r->method, "route", r->route == NULL ? "?" : r->route->path,
            "status", (int)r->status, "whole", how == MHD_REQUEST_TERMINATED_COMPLETED_OK, "ms",
            (json_int_t)(sm_clock_monotonic_ms() - r->started_ms));
+    count(r);
     if (r->response != NULL)
         MHD_destroy_response(r->response);
     sm_body_release(&r->body, &http->budget);
@@ -303,7 +314,7 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http, int fd)
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, p->connections_max, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, p->idle_timeout_s, NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, SM_HTTP_HEAD_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_THREAD_POOL_SIZE, p->threads > 1 ? p->threads : 0, NULL},
         {MHD_OPTION_END, 0, NULL}};

@@ -12,6 +12,7 @@
 
 #include "core/base/sha256.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
@@ -68,9 +69,7 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
-/* Steals `text`, which malloc gave. */
-static void reply_text(struct sm_request *request, unsigned status, const char *media_type,
-                       char *text)
+void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
     struct MHD_Response *response =
         text == NULL ? NULL
@@ -98,7 +97,7 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
         sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
         return;
     }
-    reply_text(request, status, JSON_TYPE, dump(body));
+    sm_reply_text(request, status, JSON_TYPE, dump(body));
     json_decref(body);
 }
 
@@ -113,7 +112,7 @@ void sm_reply_line_cached(struct sm_request *request, char *line)
         free(line);
         sm_reply_empty(request, 304);
     } else {
-        reply_text(request, 200, JSON_TYPE, line);
+        sm_reply_text(request, 200, JSON_TYPE, line);
     }
     sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }
@@ -123,11 +122,13 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
 {
     char type[96];
 
+    sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
     snprintf(type, sizeof type, "/openapi.yaml#/components/x-problems/%s", problems[problem].code);
     json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
                              "code", problems[problem].code, "detail", detail, "errors", errors);
-    reply_text(request, problems[problem].status, PROBLEM_TYPE, body == NULL ? NULL : dump(body));
+    sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
+                  body == NULL ? NULL : dump(body));
     json_decref(body);
 }
 

@@ -46,6 +46,7 @@ struct sm_request {
     unsigned status;
     char method[16];
     int64_t started_ms;  /* monotonic */
+    int64_t started_us;  /* the same, finer */
     sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
     int64_t deadline_ms; /* of the wait, monotonic */
     bool waiting, woken, parked;

@@ -11,7 +11,9 @@
  * again at the next start. */
 #include <string.h>
 
+#include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 #include "server/jobs/jobs_impl.h"
 
 #define IDLE_MS      200 /* how late something unannounced may be noticed */
@@ -59,6 +61,14 @@ static bool settled(enum sm_code code)
     return code == SM_OK || code == SM_CONFLICT || may_pass(code);
 }
 
+static void count(const struct sm_finish *finish)
+{
+    bool failed = finish->error_code != SM_OK;
+    sm_metric_add(SM_METRIC_ITEMS, 1, failed ? "failed" : finish->score ? "computed" : "history");
+    if (failed)
+        sm_metric_add(SM_METRIC_FAILURES, 1, sm_code_name(finish->error_code));
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_finish *finish, struct sm_err *err)
 {
@@ -67,6 +77,8 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_finish *finish,
     int64_t wait_ms = RETRY_MIN_MS;
     for (;;) {
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
+        if (code == SM_OK)
+            count(finish);
         if (code == SM_OK && job_finished)
             sm_jobs_finished(jobs, finish->job_id);
         if (code == SM_OK || code == SM_NOT_FOUND)
@@ -159,6 +171,13 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
         commit_failure(w->jobs, claim, &err);
 }
 
+/* The id of a job tells when it was admitted. */
+static void observe_wait(const struct sm_claim *claim)
+{
+    int64_t ms = sm_clock_unix_ms() - sm_id_unix_ms(claim->job_id);
+    sm_metric_observe(SM_METRIC_WAIT, ms > 0 ? 1000 * ms : 0, NULL, NULL, NULL);
+}
+
 void *sm_jobs_worker(void *arg)
 {
     struct sm_jobs *jobs = arg;
@@ -174,6 +193,7 @@ void *sm_jobs_worker(void *arg)
             break;
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
+            observe_wait(&claim);
             score_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {

@@ -73,7 +73,8 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
 
 int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
-bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */
+int64_t sm_store_wal_bytes(const struct sm_store *store); /* of SQLite's log on disk */
+bool sm_store_healthy(struct sm_store *store);            /* the writer's last commit succeeded */
 
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 

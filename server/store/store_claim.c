@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/base/id.h"
+#include "server/base/metrics.h"
 #include "server/store/state.h"
 #include "server/store/store_impl.h"
 
@@ -261,6 +262,8 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
 {
     struct beating b = {.write.run = run_heartbeat, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &b.write, err);
+    sm_metric_add(SM_METRIC_LEASES, b.requeued.queued_count, "queued");
+    sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");
     if (code == SM_OK && b.requeued.queued_count + b.requeued.failed_count > 0)
         sm_store_count(store, b.requeued.queued_count, -b.requeued.failed_count);
     return code;
