@@ -14,6 +14,7 @@
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
 
 #define RETRY_QUEUE_S "5"
 #define RETRY_POLL_S  "1"
@@ -231,6 +232,14 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     return code != SM_NOT_FOUND;
 }
 
+/* Ties the job to the request that asked for it and to the client's trace. */
+static void log_submitted(const struct sm_request *request, const struct sm_job_in *job)
+{
+    sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",
+           request->id, "pair", job->pair, "items", job->items_count, "trace",
+           request->trace[0] == '\0' ? NULL : request->trace);
+}
+
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
@@ -245,9 +254,10 @@ static void submit(struct sm_request *request, struct submission *s, const struc
     if (job.recipe == NULL)
         sm_reply_json(request, 202, NULL);
     else if (sm_jobs_submit(&s->ticket, sm_api_of(request)->jobs, &job, sm_request_wake, request,
-                            &err) == SM_OK)
+                            &err) == SM_OK) {
+        log_submitted(request, &job);
         proceed(request);
-    else
+    } else
         reply_admission_failure(request, &err);
     json_decref((json_t *)(uintptr_t)job.recipe);
 }

@@ -177,6 +177,9 @@ static enum MHD_Result send_reply(struct sm_request *r)
 {
     if (r->response == NULL)
         return MHD_NO; /* lost for lack of memory: the connection is closed */
+    sm_reply_complete(r);
+    if (r->response == NULL)
+        return MHD_NO;
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;
@@ -209,6 +212,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     r->started_ms = r->started_us / 1000;
     snprintf(r->method, sizeof r->method, "%s", method);
     set_request_id(r);
+    sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
     admit(r, path);
     if (!replied(r)) {
         r->again = r->route->handler;
@@ -260,6 +264,19 @@ static void count(const struct sm_request *r)
     sm_metric_add(SM_METRIC_HTTP_NOW, -1, NULL);
 }
 
+/* Nothing that the client chose but its ids: a template in place of the path, no query. */
+static void log_access(const struct sm_request *r, bool whole)
+{
+    bool sent = strcmp(r->method, "HEAD") != 0;
+
+    sm_log("info", "request", "{s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*}", "request", r->id,
+           "method", r->route == NULL ? "?" : r->method, "route",
+           r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
+           (json_int_t)r->body.bytes_count, "bytes", (json_int_t)(sent ? r->reply_bytes : 0),
+           "whole", whole, "ms", (json_int_t)(sm_clock_monotonic_ms() - r->started_ms), "trace",
+           r->trace[0] == '\0' ? NULL : r->trace);
+}
+
 static void on_completed(void *cls, struct MHD_Connection *connection, void **closure,
                          enum MHD_RequestTerminationCode how)
 {
@@ -273,10 +290,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
     sm_park_forget(r);
     if (r->state_free != NULL)
         r->state_free(r->state);
-    sm_log("info", "request", "{s:s, s:s, s:s, s:i, s:b, s:I}", "request", r->id, "method",
-           r->route == NULL ? "?" : r->method, "route", r->route == NULL ? "?" : r->route->path,
-           "status", (int)r->status, "whole", how == MHD_REQUEST_TERMINATED_COMPLETED_OK, "ms",
-           (json_int_t)(sm_clock_monotonic_ms() - r->started_ms));
+    log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     count(r);
     if (r->response != NULL)
         MHD_destroy_response(r->response);

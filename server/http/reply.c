@@ -55,6 +55,24 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
     free(value);
 }
 
+/* Answers are data for programs: a browser must not guess another type, run anything in it, tell
+ * others its address or keep it. A reply that is meant otherwise has set its own. */
+void sm_reply_complete(struct sm_request *request)
+{
+    static const struct {
+        const char *name, *value;
+    } headers[] = {
+        {"X-Content-Type-Options", "nosniff"},
+        {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Cache-Control", "no-store"},
+    };
+
+    for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
+        if (MHD_get_response_header(request->response, headers[i].name) == NULL)
+            sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+}
+
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count)
 {
@@ -62,6 +80,7 @@ void sm_reply_static(struct sm_request *request, unsigned status, const char *me
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
+    request->reply_bytes = (int64_t)bytes_count;
 }
 
 void sm_reply_empty(struct sm_request *request, unsigned status)
@@ -75,6 +94,7 @@ void sm_reply_text(struct sm_request *request, unsigned status, const char *medi
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 
+    request->reply_bytes = response == NULL ? 0 : (int64_t)strlen(text);
     if (response == NULL)
         free(text);
     set_response(request, status, media_type, response);
@@ -114,6 +134,8 @@ void sm_reply_line_cached(struct sm_request *request, char *line)
     } else {
         sm_reply_text(request, 200, JSON_TYPE, line);
     }
+    /* May be kept by its owner, and asked for again. */
+    sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
     sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }
 
@@ -124,9 +146,10 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
 
     sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
     snprintf(type, sizeof type, "/openapi.yaml#/components/x-problems/%s", problems[problem].code);
-    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o*}", "type", type, "title",
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
-                             "code", problems[problem].code, "detail", detail, "errors", errors);
+                             "code", problems[problem].code, "detail", detail, "request_id",
+                             request->id, "errors", errors);
     sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
                   body == NULL ? NULL : dump(body));
     json_decref(body);

@@ -73,5 +73,7 @@ void sm_reply_failure(struct sm_request *request, const struct sm_err *err);
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Of the daemon: adds the headers that every reply has and this one does not have yet. */
+void sm_reply_complete(struct sm_request *request);
 
 #endif
