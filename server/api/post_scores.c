@@ -133,6 +133,17 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     }
 }
 
+static void add_timing(struct sm_request *request, const struct submission *s)
+{
+    struct sm_timing t;
+
+    if (sm_ticket_timing(&t, s->ticket))
+        sm_reply_header(request, "Server-Timing",
+                        "queue;dur=%.3f, decode;dur=%.3f, encode;dur=%.3f, commit;dur=%.3f",
+                        (double)t.queue_us / 1e3, (double)t.decode_us / 1e3,
+                        (double)t.encode_us / 1e3, (double)t.commit_us / 1e3);
+}
+
 /* The one image of a finished job: its score, or what was wrong with it. */
 static void reply_single(struct sm_request *request, const struct submission *s)
 {
@@ -150,6 +161,7 @@ static void reply_single(struct sm_request *request, const struct submission *s)
                     json_is_true(json_object_get(item, "from_history")), s->job_id);
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
+    add_timing(request, s);
     json_decref(job);
 }
 

@@ -48,6 +48,7 @@ struct sm_mate {
     struct sm_team *team;
     struct seat *seats; /* one per pair that came by: a service with many pays for those in use */
     size_t seats_count;
+    int64_t decode_us, encode_us; /* of the last image */
 };
 
 /* --- the team --- */
@@ -215,16 +216,24 @@ enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const str
     *out = (struct sm_score){0};
     int64_t began_us = sm_clock_monotonic_us();
     enum sm_code code = sm_task_open(&task, pair, recipe, bytes.data, bytes.count, err);
-    sm_metric_observe(SM_METRIC_DECODE, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
+    mate->decode_us = sm_clock_monotonic_us() - began_us;
+    sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
         struct round round = {.task = task, .pair = pair, .end = units_count};
         code = run_round(mate, &round, err);
     }
+    mate->encode_us = sm_clock_monotonic_us() - began_us - mate->decode_us;
     if (code == SM_OK)
         sm_task_finish(out, task);
     sm_task_free(task);
     return code;
+}
+
+void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us)
+{
+    *decode_us = mate->decode_us;
+    *encode_us = mate->encode_us;
 }
 
 bool sm_mate_help(struct sm_mate *mate)

@@ -138,6 +138,13 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
     return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
 }
 
+/* The id of a job tells when it was admitted. */
+static int64_t waited_us(const struct sm_claim *claim)
+{
+    int64_t ms = sm_clock_unix_ms() - sm_id_unix_ms(claim->job_id);
+    return ms > 0 ? 1000 * ms : 0;
+}
+
 static void score_item(struct worker *w, const struct sm_claim *claim)
 {
     const struct sm_pair *pair;
@@ -146,6 +153,7 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
     struct sm_err err = {0};
     char key[65];
     json_t *document;
+    struct sm_timing timing = {.queue_us = waited_us(claim)};
     enum sm_code code = prepare(&pair, &recipe, w, claim, &err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, &err);
@@ -154,6 +162,8 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
     if (code == SM_OK)
         code = compute(&score, &document, w, pair, &recipe, claim, &err);
     if (code == SM_OK) {
+        sm_mate_times(w->mate, &timing.decode_us, &timing.encode_us);
+        sm_jobs_computed(w->jobs, claim->job_id, &timing);
         code = commit(w->jobs,
                       &(struct sm_finish){.job_id = claim->job_id,
                                           .index = claim->index,
@@ -171,13 +181,6 @@ static void score_item(struct worker *w, const struct sm_claim *claim)
         commit_failure(w->jobs, claim, &err);
 }
 
-/* The id of a job tells when it was admitted. */
-static void observe_wait(const struct sm_claim *claim)
-{
-    int64_t ms = sm_clock_unix_ms() - sm_id_unix_ms(claim->job_id);
-    sm_metric_observe(SM_METRIC_WAIT, ms > 0 ? 1000 * ms : 0, NULL, NULL, NULL);
-}
-
 void *sm_jobs_worker(void *arg)
 {
     struct sm_jobs *jobs = arg;
@@ -193,7 +196,7 @@ void *sm_jobs_worker(void *arg)
             break;
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
-            observe_wait(&claim);
+            sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             score_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {

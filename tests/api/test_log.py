@@ -66,3 +66,15 @@ def test_a_validator_may_be_kept(server):
     again = server.get("/v1/scores/" + posted["id"], **{"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.headers["Cache-Control"]) == (304, "private, no-cache")
     assert server.get("/livez").headers["Cache-Control"] == "no-store"
+
+
+def test_server_timing(server):
+    began = time.monotonic()
+    answer = server.post(png(5))
+    took_ms = 1000 * (time.monotonic() - began)
+    parts = dict(part.split(";dur=") for part in answer.headers["Server-Timing"].split(", "))
+    assert list(parts) == ["queue", "decode", "encode", "commit"]
+    assert all(0 < float(parts[name]) for name in ("decode", "encode", "commit"))
+    assert sum(map(float, parts.values())) <= took_ms + 1  # the queue is known to a millisecond
+    assert server.post(png(5)).headers["Server-Timing"] is None  # from history
+    assert server.post_many([png(6), png(7)]).headers["Server-Timing"] is None
