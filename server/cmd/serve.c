@@ -99,10 +99,7 @@ static enum sm_code start_admin(struct sm_http **out, struct sm_api *api, struct
 
     if (strcmp(config->admin_listen, "off") == 0)
         return SM_OK;
-    enum sm_code code = sm_http_start(out, &params, err);
-    if (code == SM_OK)
-        printf("admin listening on http://%s\n", sm_http_address(*out));
-    return code;
+    return sm_http_start(out, &params, err);
 }
 
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
@@ -140,12 +137,14 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                                     .body_bytes_max = config->body_bytes_max};
     if ((code = sm_http_start(&http, &params, err)) != SM_OK)
         goto out;
+    if ((code = start_admin(&admin, &api, err)) != SM_OK)
+        goto out;
     sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
            "version", SM_VERSION, "microhttpd", sm_http_version(), "blas", sm_blas_version(),
            "kernels", sm_kernels_find(config->kernels), "workers", jobs.workers);
     printf("listening on http://%s\n", sm_http_address(http));
-    if ((code = start_admin(&admin, &api, err)) != SM_OK)
-        goto out;
+    if (admin != NULL)
+        printf("admin listening on http://%s\n", sm_http_address(admin));
     fflush(stdout);
     await_stop();
 

@@ -250,3 +250,11 @@ def test_admin_listener(serve):
     answer = admin.getresponse()
     assert (answer.status, json.loads(answer.read())["code"]) == (404, "route_unknown")
     server.get("/metrics").problem(404, "route_unknown")
+
+
+def test_admin_listener_that_is_taken(serve, binary, tmp_path, pairs_folder):
+    taken = serve().port
+    done = subprocess.run([binary, "serve", "--listen", "127.0.0.1:0", "--pairs", pairs_folder, "--db", tmp_path / "b.db",
+                           "--admin-listen", f"127.0.0.1:{taken}"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{taken}" in done.stderr
