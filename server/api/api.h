@@ -27,6 +27,7 @@ struct sm_api {
     const struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
+    int64_t started_ms; /* of the process, Unix time */
 
     char spool[1024]; /* folder of the database: for files without a name */
     struct sm_crew *uploads, *writes, *reports;
@@ -39,5 +40,6 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
 void sm_api_stop(struct sm_api *api);
 
 extern const struct sm_route sm_api_routes[];
+extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */
 
 #endif

@@ -14,6 +14,7 @@
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
 
 #define RETRY_QUEUE_S "5"
 #define RETRY_POLL_S  "1"
@@ -121,6 +122,17 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     }
 }
 
+static void add_timing(struct sm_request *request, const struct submission *s)
+{
+    struct sm_timing t;
+
+    if (sm_ticket_timing(&t, s->ticket))
+        sm_reply_header(request, "Server-Timing",
+                        "queue;dur=%.3f, decode;dur=%.3f, encode;dur=%.3f, commit;dur=%.3f",
+                        (double)t.queue_us / 1e3, (double)t.decode_us / 1e3,
+                        (double)t.encode_us / 1e3, (double)t.commit_us / 1e3);
+}
+
 /* The one image of a finished job: its score, or what was wrong with it. */
 static void reply_single(struct sm_request *request, const struct submission *s)
 {
@@ -138,6 +150,7 @@ static void reply_single(struct sm_request *request, const struct submission *s)
                     json_is_true(json_object_get(item, "from_history")), s->job_id);
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
+    add_timing(request, s);
     json_decref(job);
 }
 
@@ -220,6 +233,14 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     return code != SM_NOT_FOUND;
 }
 
+/* Ties the job to the request that asked for it and to the client's trace. */
+static void log_submitted(const struct sm_request *request, const struct sm_job_in *job)
+{
+    sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",
+           request->id, "pair", job->pair, "items", job->items_count, "trace",
+           request->trace[0] == '\0' ? NULL : request->trace);
+}
+
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
@@ -234,9 +255,10 @@ static void submit(struct sm_request *request, struct submission *s, const struc
     if (job.recipe == NULL)
         sm_reply_json(request, 202, NULL);
     else if (sm_jobs_submit(&s->ticket, sm_api_of(request)->jobs, &job, sm_request_wake, request,
-                            &err) == SM_OK)
+                            &err) == SM_OK) {
+        log_submitted(request, &job);
         proceed(request);
-    else
+    } else
         reply_admission_failure(request, &err);
     json_decref((json_t *)(uintptr_t)job.recipe);
 }

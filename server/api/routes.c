@@ -40,9 +40,16 @@ const struct sm_route sm_api_routes[] = {
      .query = "kind n share q seed format names partial", .handler = sm_api_get_selection},
     {"GET", "/v1/comparisons", "compareAudits", .query = "audits",
      .handler = sm_api_get_comparison},
+    {"GET", "/v1/limits", "getLimits", .handler = sm_api_limits},
+    {"GET", "/metrics", "getMetrics", .handler = sm_api_public_metrics},
     {"GET", "/livez", "getLiveness", .handler = sm_api_livez},
     {"GET", "/readyz", "getReadiness", .handler = sm_api_readyz},
     {"GET", "/version", "getVersion", .handler = sm_api_version},
     {"GET", "/openapi.yaml", "getDescription", .handler = sm_api_openapi},
+    {0},
+};
+
+const struct sm_route sm_api_admin_routes[] = {
+    {"GET", "/metrics", "getMetrics", .handler = sm_api_metrics},
     {0},
 };

@@ -1,40 +1,39 @@
-/* Configuration of `sslmem serve`: one table of options gives flags, environment variables,
- * defaults, bounds and --help.
- *
- * Precedence: flag, then environment (SSLMEM_<NAME>), then default. */
+/* Configuration of `sslmem serve`: one table of settings (settings.h) gives flags, environment
+ * variables, the file, defaults, bounds, --help and the example in deploy/. */
 #ifndef SERVER_BASE_CONFIG_H
 #define SERVER_BASE_CONFIG_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include "sslmem/err.h"
+#include "server/base/settings.h"
 
 struct sm_config {
-    char listen[64];           /* --listen           address:port; port 0 picks one and prints it */
-    char pairs[1024];          /* --pairs            folder of pair folders */
-    char db[1024];             /* --db               SQLite file */
-    char kernels[16];          /* --kernels          a choice, "auto" too */
-    int64_t workers;           /* --workers          as given, or one per core */
-    int64_t http_threads;      /* --http-threads */
-    int64_t body_bytes_max;    /* --body-bytes-max */
-    int64_t images_max;        /* --images-max        per request */
-    int64_t queue_max;         /* --queue-max         items queued or running */
-    int64_t wait_default_ms;   /* --wait-default-ms   without Prefer: wait */
-    int64_t wait_max_ms;       /* --wait-max-ms */
-    int64_t connections_max;   /* --connections-max */
-    int64_t idle_timeout_s;    /* --idle-timeout-s */
-    char data_root[1024];      /* --data-root         folder of manifests' files, "": none */
-    char digest_key[1024];     /* --digest-key        file, "": the database's own */
-    int64_t archive_bytes_max; /* --archive-bytes-max */
-    int64_t audit_images_max;  /* --audit-images-max  in one audit */
+    char listen[64];       /* address:port; port 0 picks one and prints it */
+    char admin_listen[64]; /* the same for /metrics, or "off" */
+    char metrics[8];       /* "on": /metrics on the public listener too */
+    char pairs[1024];      /* folder of pair folders */
+    char db[1024];         /* SQLite file */
+    char kernels[16];      /* a choice, "auto" too */
+    int64_t workers;       /* 0: sm_config_workers */
+    int64_t http_threads;
+    char data_root[1024];  /* folder of manifests' files, "": none */
+    char digest_key[1024]; /* file, "": the database's own */
+    /* limits */
+    int64_t body_bytes_max;
+    int64_t images_max; /* per request */
+    int64_t queue_max;  /* items queued or running */
+    int64_t wait_default_ms;
+    int64_t wait_max_ms;
+    int64_t connections_max;
+    int64_t idle_timeout_s;
+    int64_t archive_bytes_max;
+    int64_t audit_images_max; /* in one audit */
 };
 
-/* Fills defaults, then the environment, then argv (options only; "--name value" or "--name=value").
- * *help is set when --help was seen. */
-enum sm_code sm_config_read(struct sm_config *out, int argc, char **argv, bool *help,
-                            struct sm_err *err);
+enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,
+                            char **argv, struct sm_err *err);
+json_t *sm_config_json(const struct sm_config *config); /* as a file */
 void sm_config_help(FILE *out);
+
+/* As given, or one per core. */
+int sm_config_workers(const struct sm_config *config);
 
 #endif

@@ -18,11 +18,16 @@ int64_t sm_clock_unix_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t sm_clock_monotonic_ms(void)
+int64_t sm_clock_monotonic_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t sm_clock_monotonic_ms(void)
+{
+    return sm_clock_monotonic_us() / 1000;
 }
 
 void sm_id_new(char out[37])

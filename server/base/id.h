@@ -14,6 +14,7 @@ void sm_id_floor(char out[37], int64_t unix_ms);
 
 int64_t sm_clock_unix_ms(void);
 int64_t sm_clock_monotonic_ms(void);
+int64_t sm_clock_monotonic_us(void);
 /* "2026-01-31T12:34:56.789Z"; parse accepts a fraction of 0 to 9 digits and Z or an offset. */
 void sm_time_format(char out[32], int64_t unix_ms);
 bool sm_time_parse(int64_t *out_unix_ms, const char *text);

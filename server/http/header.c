@@ -146,3 +146,28 @@ bool sm_etag_matches(const char *value, const char *etag)
     }
     return false;
 }
+
+/* Whether `text` begins with `count` lower-case hexadecimal digits, not all of them `empty`. */
+static bool hex_field(const char *text, size_t count, char empty)
+{
+    const char all[] = {empty, '\0'};
+
+    return strspn(text, "0123456789abcdef") >= count && strspn(text, all) < count;
+}
+
+void sm_trace_id(char out[SM_TRACE_BYTES], const char *value)
+{
+    enum { TRACE = 3, PARENT = TRACE + 33, FLAGS = PARENT + 17, END = FLAGS + 2 };
+
+    out[0] = '\0';
+    if (value == NULL || strlen(value) < END || !hex_field(value, 2, 'f') || value[2] != '-' ||
+        !hex_field(value + TRACE, 32, '0') || value[PARENT - 1] != '-' ||
+        !hex_field(value + PARENT, 16, '0') || value[FLAGS - 1] != '-' ||
+        strspn(value + FLAGS, "0123456789abcdef") < 2)
+        return;
+    /* A later version may go on after another dash. */
+    if (value[END] != '\0' && (value[END] != '-' || memcmp(value, "00", 2) == 0))
+        return;
+    memcpy(out, value + TRACE, 32);
+    out[32] = '\0';
+}

@@ -29,6 +29,11 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
 /* If-None-Match (RFC 9110, weak comparison): whether `etag`, quotes included, is among the tags. */
 bool sm_etag_matches(const char *value, const char *etag);
 
+#define SM_TRACE_BYTES 33
+/* The trace-id of a traceparent (W3C Trace Context, version 00 or what a later one keeps of it): 32
+ * hexadecimal digits; "" when there is none or it is ill formed. */
+void sm_trace_id(char out[SM_TRACE_BYTES], const char *value);
+
 /* An unsigned decimal number and nothing else; at most 18 digits. */
 bool sm_digits(int64_t *out, const char *text);
 

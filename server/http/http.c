@@ -20,12 +20,10 @@
 
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 #include "server/http/body.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
-
-#define CONNECTION_MEMORY_BYTES                                                                    \
-    (32u << 10) /* request line and headers; over it MHD answers 431 or 414 */
 
 struct sm_http {
     struct sm_http_params params;
@@ -40,7 +38,7 @@ struct sm_http {
 
 struct query_check {
     struct sm_request *request;
-    const char *seen[16];
+    const char *seen[SM_HTTP_PARAMETERS_MAX];
     size_t seen_count;
 };
 
@@ -209,6 +207,9 @@ static enum MHD_Result send_reply(struct sm_request *r)
 {
     if (r->response == NULL)
         return MHD_NO; /* lost for lack of memory: the connection is closed */
+    sm_reply_complete(r);
+    if (r->response == NULL)
+        return MHD_NO;
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;
@@ -232,13 +233,16 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
         return MHD_NO;
     *closure = r;
     atomic_fetch_add(&http->active, 1);
+    sm_metric_add(SM_METRIC_HTTP_NOW, 1, NULL);
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
     r->context = http->params.context;
-    r->started_ms = sm_clock_monotonic_ms();
+    r->started_us = sm_clock_monotonic_us();
+    r->started_ms = r->started_us / 1000;
     snprintf(r->method, sizeof r->method, "%s", method);
     set_request_id(r);
+    sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
     admit(r, path);
     if (!replied(r)) {
         r->again = r->route->handler;
@@ -287,6 +291,29 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     return MHD_YES;
 }
 
+static void count(const struct sm_request *r)
+{
+    char status[] = "0xx";
+
+    status[0] = (char)('0' + r->status / 100);
+    sm_metric_observe(SM_METRIC_HTTP, sm_clock_monotonic_us() - r->started_us,
+                      r->route == NULL ? "" : r->route->path, r->method, status);
+    sm_metric_add(SM_METRIC_HTTP_NOW, -1, NULL);
+}
+
+/* Nothing that the client chose but its ids: a template in place of the path, no query. */
+static void log_access(const struct sm_request *r, bool whole)
+{
+    bool sent = strcmp(r->method, "HEAD") != 0;
+
+    sm_log("info", "request", "{s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*}", "request", r->id,
+           "method", r->route == NULL ? "?" : r->method, "route",
+           r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
+           (json_int_t)r->body.bytes_count, "bytes", (json_int_t)(sent ? r->reply_bytes : 0),
+           "whole", whole, "ms", (json_int_t)(sm_clock_monotonic_ms() - r->started_ms), "trace",
+           r->trace[0] == '\0' ? NULL : r->trace);
+}
+
 static void on_completed(void *cls, struct MHD_Connection *connection, void **closure,
                          enum MHD_RequestTerminationCode how)
 {
@@ -300,10 +327,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
     sm_park_forget(r);
     if (r->state_free != NULL)
         r->state_free(r->state);
-    sm_log("info", "request", "{s:s, s:s, s:s, s:i, s:b, s:I}", "request", r->id, "method",
-           r->route == NULL ? "?" : r->method, "route", r->route == NULL ? "?" : r->route->path,
-           "status", (int)r->status, "whole", how == MHD_REQUEST_TERMINATED_COMPLETED_OK, "ms",
-           (json_int_t)(sm_clock_monotonic_ms() - r->started_ms));
+    log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    count(r);
     if (r->response != NULL)
         MHD_destroy_response(r->response);
     sm_body_release(&r->body, r->body.spooled ? &http->spool_budget : &http->budget);
@@ -340,7 +365,7 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http, int fd)
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, p->connections_max, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, p->idle_timeout_s, NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, SM_HTTP_HEAD_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_THREAD_POOL_SIZE, p->threads > 1 ? p->threads : 0, NULL},
         {MHD_OPTION_END, 0, NULL}};

@@ -14,6 +14,7 @@
 
 #include "core/base/sha256.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 #include "server/http/park.h"
 
 #define JSON_TYPE    "application/json"
@@ -59,6 +60,24 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
     free(value);
 }
 
+/* Answers are data for programs: a browser must not guess another type, run anything in it, tell
+ * others its address or keep it. A reply that is meant otherwise has set its own. */
+void sm_reply_complete(struct sm_request *request)
+{
+    static const struct {
+        const char *name, *value;
+    } headers[] = {
+        {"X-Content-Type-Options", "nosniff"},
+        {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Cache-Control", "no-store"},
+    };
+
+    for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
+        if (MHD_get_response_header(request->response, headers[i].name) == NULL)
+            sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+}
+
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count)
 {
@@ -66,6 +85,7 @@ void sm_reply_static(struct sm_request *request, unsigned status, const char *me
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
+    request->reply_bytes = (int64_t)bytes_count;
 }
 
 void sm_reply_file(struct sm_request *request, unsigned status, const char *media_type, int fd)
@@ -116,14 +136,13 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
-/* Steals `text`, which malloc gave. */
-static void reply_text(struct sm_request *request, unsigned status, const char *media_type,
-                       char *text)
+void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
     struct MHD_Response *response =
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 
+    request->reply_bytes = response == NULL ? 0 : (int64_t)strlen(text);
     if (response == NULL)
         free(text);
     set_response(request, status, media_type, response);
@@ -146,7 +165,7 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
         sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
         return;
     }
-    reply_text(request, status, JSON_TYPE, dump(body));
+    sm_reply_text(request, status, JSON_TYPE, dump(body));
     json_decref(body);
 }
 
@@ -161,8 +180,10 @@ void sm_reply_line_cached(struct sm_request *request, char *line)
         free(line);
         sm_reply_empty(request, 304);
     } else {
-        reply_text(request, 200, JSON_TYPE, line);
+        sm_reply_text(request, 200, JSON_TYPE, line);
     }
+    /* May be kept by its owner, and asked for again. */
+    sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
     sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }
 
@@ -171,11 +192,14 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
 {
     char type[96];
 
+    sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
     snprintf(type, sizeof type, "/openapi.yaml#/components/x-problems/%s", problems[problem].code);
-    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o*}", "type", type, "title",
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
-                             "code", problems[problem].code, "detail", detail, "errors", errors);
-    reply_text(request, problems[problem].status, PROBLEM_TYPE, body == NULL ? NULL : dump(body));
+                             "code", problems[problem].code, "detail", detail, "request_id",
+                             request->id, "errors", errors);
+    sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
+                  body == NULL ? NULL : dump(body));
     json_decref(body);
 }
 

@@ -69,6 +69,8 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
 /* Steals a line of JSON: status 200 and a strong ETag of the text; 304 when If-None-Match has it.
  */
 void sm_reply_line_cached(struct sm_request *request, char *line);
+/* Steals `text`, which malloc gave; NULL: out of memory. */
+void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
 /* Bytes that outlive the request. */
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count);
@@ -87,5 +89,7 @@ void sm_reply_failure(struct sm_request *request, const struct sm_err *err);
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Of the daemon: adds the headers that every reply has and this one does not have yet. */
+void sm_reply_complete(struct sm_request *request);
 
 #endif

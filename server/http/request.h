@@ -42,6 +42,7 @@ struct sm_request {
     char capture[SM_CAPTURE_BYTES];
     char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
+    char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
     struct sm_body body;
     void *state;
     void (*state_free)(void *state);
@@ -52,8 +53,10 @@ struct sm_request {
     struct MHD_Connection *connection;
     struct MHD_Response *response;
     unsigned status;
+    int64_t reply_bytes; /* of the body; 0 when not known before it is sent */
     char method[16];
     int64_t started_ms;  /* monotonic */
+    int64_t started_us;  /* the same, finer */
     sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
     int64_t deadline_ms; /* of the wait, monotonic */
     bool waiting, woken, parked;

@@ -29,6 +29,8 @@ struct sm_ticket {
     void (*wake)(void *arg);
     void *arg;
     bool released;
+    struct sm_timing timing;
+    int64_t computed_us; /* when the commit of that image began; 0: nothing was computed */
     struct sm_ticket **link, *next; /* in jobs->waiting; link NULL: not in it */
 };
 
@@ -145,6 +147,15 @@ enum sm_ticket_state sm_ticket_state(struct sm_ticket *ticket, struct sm_err *er
     return state;
 }
 
+bool sm_ticket_timing(struct sm_timing *out, struct sm_ticket *ticket)
+{
+    pthread_mutex_lock(&ticket->jobs->mutex);
+    bool computed = ticket->computed_us != 0;
+    *out = ticket->timing;
+    pthread_mutex_unlock(&ticket->jobs->mutex);
+    return computed;
+}
+
 void sm_ticket_release(struct sm_ticket *ticket)
 {
     if (!ticket)
@@ -159,6 +170,17 @@ void sm_ticket_release(struct sm_ticket *ticket)
         free(ticket);
 }
 
+void sm_jobs_computed(struct sm_jobs *jobs, const char *job_id, const struct sm_timing *timing)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    for (struct sm_ticket *ticket = jobs->waiting; ticket; ticket = ticket->next)
+        if (strcmp(ticket->job_id, job_id) == 0) {
+            ticket->timing = *timing;
+            ticket->computed_us = sm_clock_monotonic_us();
+        }
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
 void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
 {
     pthread_mutex_lock(&jobs->mutex);
@@ -169,6 +191,7 @@ void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
             continue;
         list_remove(ticket);
         ticket->state = SM_TICKET_FINISHED;
+        ticket->timing.commit_us = sm_clock_monotonic_us() - ticket->computed_us;
         ticket->wake(ticket->arg);
     }
     pthread_mutex_unlock(&jobs->mutex);

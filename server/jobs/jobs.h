@@ -44,6 +44,13 @@ enum sm_code sm_jobs_submit(struct sm_ticket **out, struct sm_jobs *jobs,
                             const struct sm_job_in *job, void (*wake)(void *arg), void *arg,
                             struct sm_err *err);
 enum sm_ticket_state sm_ticket_state(struct sm_ticket *ticket, struct sm_err *err);
+
+/* Where the time of the image that was computed last went. */
+struct sm_timing {
+    int64_t queue_us, decode_us, encode_us, commit_us;
+};
+/* Of a finished ticket; false when nothing was computed for it. */
+bool sm_ticket_timing(struct sm_timing *out, struct sm_ticket *ticket);
 void sm_ticket_release(struct sm_ticket *ticket);
 
 #endif

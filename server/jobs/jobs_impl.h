@@ -34,6 +34,8 @@ void *sm_jobs_ticker(void *arg);
 bool sm_jobs_stopping(struct sm_jobs *jobs);
 /* Sleeps, but not beyond the stop; true when stopping. */
 bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
+/* Tells the tickets of a job how long an image took up to its commit, which begins now. */
+void sm_jobs_computed(struct sm_jobs *jobs, const char *job_id, const struct sm_timing *timing);
 /* Tells the tickets of a job that it has finished. */
 void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id);
 

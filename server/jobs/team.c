@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "server/base/id.h"
+#include "server/base/metrics.h"
 #include "sslmem/task.h"
 
 struct round {
@@ -47,6 +48,7 @@ struct sm_mate {
     struct sm_team *team;
     struct seat *seats; /* one per pair that came by: a service with many pays for those in use */
     size_t seats_count;
+    int64_t decode_us, encode_us; /* of the last image */
 };
 
 /* --- the team --- */
@@ -174,8 +176,10 @@ static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
     round->running++;
     pthread_mutex_unlock(&team->mutex);
     enum sm_code code = scorer_for(&scorer, mate, round->pair, &err);
+    int64_t began_us = sm_clock_monotonic_us();
     if (code == SM_OK)
         code = sm_task_run(round->task, unit, scorer, &err);
+    sm_metric_observe(SM_METRIC_ENCODE, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     pthread_mutex_lock(&team->mutex);
     if (code != SM_OK && round->code == SM_OK) {
         round->code = code;
@@ -210,16 +214,26 @@ enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const str
     struct sm_task *task;
     size_t units_count;
     *out = (struct sm_score){0};
+    int64_t began_us = sm_clock_monotonic_us();
     enum sm_code code = sm_task_open(&task, pair, recipe, bytes.data, bytes.count, err);
+    mate->decode_us = sm_clock_monotonic_us() - began_us;
+    sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
         struct round round = {.task = task, .pair = pair, .end = units_count};
         code = run_round(mate, &round, err);
     }
+    mate->encode_us = sm_clock_monotonic_us() - began_us - mate->decode_us;
     if (code == SM_OK)
         sm_task_finish(out, task);
     sm_task_free(task);
     return code;
+}
+
+void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us)
+{
+    *decode_us = mate->decode_us;
+    *encode_us = mate->encode_us;
 }
 
 bool sm_mate_help(struct sm_mate *mate)

@@ -47,6 +47,8 @@ struct sm_bytes {
 enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
                            const struct sm_recipe *recipe, struct sm_bytes bytes,
                            struct sm_err *err);
+/* Of the last image that it scored: decoding; views and encoders, waits for helpers too. */
+void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us);
 /* Runs one unit of somebody's image; false when nobody has one to give. */
 bool sm_mate_help(struct sm_mate *mate);
 

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 #include "server/jobs/jobs_impl.h"
 #include "server/store/audits.h"
 
@@ -79,6 +81,14 @@ static bool pause_audit(struct sm_jobs *jobs, const char *id, const char *reason
     return !may_pass(code); /* a conflict: it is paused, or at its end */
 }
 
+static void count(const struct sm_finish *finish)
+{
+    bool failed = finish->error_code != SM_OK;
+    sm_metric_add(SM_METRIC_ITEMS, 1, failed ? "failed" : finish->score ? "computed" : "history");
+    if (failed)
+        sm_metric_add(SM_METRIC_FAILURES, 1, sm_code_name(finish->error_code));
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_finish *finish, struct sm_err *err)
@@ -91,6 +101,8 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
         if (to_pause)
             to_pause = !pause_audit(jobs, claim->job_id, first.text);
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
+        if (code == SM_OK)
+            count(finish);
         if (code == SM_OK && job_finished)
             sm_jobs_finished(jobs, finish->job_id);
         if (code == SM_OK || code == SM_NOT_FOUND)
@@ -190,6 +202,13 @@ static void commit_score(struct sm_jobs *jobs, const struct sm_claim *claim,
         commit_failure(jobs, claim, &err);
 }
 
+/* The id of a job tells when it was admitted. */
+static int64_t waited_us(const struct sm_claim *claim)
+{
+    int64_t ms = sm_clock_unix_ms() - sm_id_unix_ms(claim->job_id);
+    return ms > 0 ? 1000 * ms : 0;
+}
+
 /* From history, or computed; what is wrong with the item comes back. */
 static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
                                const struct thumbnail *thumbnail, struct sm_err *err)
@@ -199,6 +218,7 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
     struct sm_score score;
     char key[65];
     json_t *document;
+    struct sm_timing timing = {.queue_us = waited_us(claim)};
     enum sm_code code = prepare(&pair, &recipe, w, claim, err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, err);
@@ -208,6 +228,8 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
         code = compute(&score, &document, w, pair, &recipe, claim, err);
     if (code != SM_OK)
         return code;
+    sm_mate_times(w->mate, &timing.decode_us, &timing.encode_us);
+    sm_jobs_computed(w->jobs, claim->job_id, &timing);
     commit_score(w->jobs, claim, &score, document, thumbnail);
     json_decref(document);
     return SM_OK;
@@ -242,6 +264,7 @@ void *sm_jobs_worker(void *arg)
             break;
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
+            sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             take_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {

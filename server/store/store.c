@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/base/log.h"
@@ -227,6 +228,14 @@ int64_t sm_store_queued_count(struct sm_store *store)
     int64_t count = store->active_count;
     pthread_mutex_unlock(&store->mutex);
     return count;
+}
+
+int64_t sm_store_wal_bytes(const struct sm_store *store)
+{
+    char path[4096];
+    struct stat about;
+    snprintf(path, sizeof path, "%s-wal", store->path);
+    return stat(path, &about) == 0 ? (int64_t)about.st_size : 0;
 }
 
 bool sm_store_healthy(struct sm_store *store)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "server/base/id.h"
+#include "server/base/metrics.h"
 #include "server/store/store_impl.h"
 
 /* An item whose lease has ended. */
@@ -147,6 +148,8 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
 {
     struct beating b = {.write.run = run_heartbeat, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &b.write, err);
+    sm_metric_add(SM_METRIC_LEASES, b.requeued.queued_count, "queued");
+    sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");
     if (code == SM_OK && b.requeued.claimable_count + b.requeued.plain_ended_count > 0)
         sm_store_count(store, b.requeued.claimable_count, -b.requeued.plain_ended_count);
     return code;

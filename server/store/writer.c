@@ -15,7 +15,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/metrics.h"
 
 #define IDLE_MS      1000
 #define SHRINK_PAGES 256 /* in one step: 1 MiB */
@@ -51,9 +53,11 @@ static void run_one(struct sm_writer *writer, struct sm_write *write)
  * failed. */
 static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, struct sm_err *err)
 {
+    int64_t began_us = sm_clock_monotonic_us();
     enum sm_code code = sm_db_begin(writer->db, err);
     for (struct sm_write *w = group; w && code == SM_OK; w = w->next) {
         run_one(writer, w);
+        sm_metric_add(SM_METRIC_WRITES, 1, NULL);
         if (!sm_db_in_transaction(writer->db)) {
             *err = w->err;
             code = w->code;
@@ -61,6 +65,7 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
     }
     if (code == SM_OK)
         code = sm_db_commit(writer->db, err);
+    sm_metric_observe(SM_METRIC_COMMIT, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     return code;
 }
 

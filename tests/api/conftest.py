@@ -129,11 +129,23 @@ def check_problem(answer):
     known = SPEC["components"]["x-problems"][document["code"]]
     assert document["status"] == answer.status == known["status"]
     assert document["title"] == known["title"]
+    assert document["request_id"] == answer.headers["X-Request-Id"]
     assert document["type"] == f"/openapi.yaml#/components/x-problems/{document['code']}"
+
+
+# Once in every answer.
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; .*",
+    "Cache-Control": "no-store|private, no-cache",
+}
 
 
 def check_contract(method, path, answer):
     assert re.fullmatch("[0-9A-Za-z._-]{1,64}", answer.headers["X-Request-Id"])
+    for name, wanted in SAFE_HEADERS.items():
+        assert re.fullmatch(wanted, ", ".join(answer.headers.get_all(name))), name
     if answer.headers.get("Content-Type") == "application/problem+json" and method != "HEAD":
         check_problem(answer)
     operation = operation_of(method, path)

@@ -14,7 +14,7 @@
 
 static struct sm_config config;
 static struct sm_err err;
-static bool help;
+static enum sm_settings_action action;
 
 /* Reads up to two words. */
 static enum sm_code read_words(const char *a, const char *b)
@@ -24,19 +24,22 @@ static enum sm_code read_words(const char *a, const char *b)
     snprintf(first, sizeof first, "%s", a ? a : "");
     snprintf(second, sizeof second, "%s", b ? b : "");
     err = (struct sm_err){0};
-    return sm_config_read(&config, (a != NULL) + (b != NULL), words, &help, &err);
+    return sm_config_read(&config, &action, (a != NULL) + (b != NULL), words, &err);
 }
 
 static void defaults_are_as_documented(void **state)
 {
     (void)state;
     assert_int_equal(read_words(NULL, NULL), SM_OK);
-    assert_false(help);
+    assert_int_equal(action, SM_SETTINGS_RUN);
     assert_string_equal(config.listen, "127.0.0.1:8080");
     assert_string_equal(config.pairs, "pairs");
     assert_string_equal(config.db, "sslmem.db");
     assert_string_equal(config.kernels, "auto");
-    assert_true(config.workers >= 1);
+    assert_int_equal(config.workers, 0);
+    assert_true(sm_config_workers(&config) >= 1);
+    assert_string_equal(config.admin_listen, "off");
+    assert_string_equal(config.metrics, "off");
     assert_int_equal(config.http_threads, 2);
     assert_int_equal(config.body_bytes_max, 16777216);
     assert_int_equal(config.images_max, 64);
@@ -98,6 +101,25 @@ static void numbers_have_bounds(void **state)
     }
 }
 
+static void bounds_between_settings_name_their_sources(void **state)
+{
+    (void)state;
+    assert_int_equal(read_words("--wait-max-ms", "9999"), SM_INVALID);
+    assert_string_equal(err.text, "wait-default-ms (default) is 10000, more than wait-max-ms "
+                                  "(--wait-max-ms), 9999");
+}
+
+static void admin_is_for_this_machine(void **state)
+{
+    (void)state;
+    assert_int_equal(read_words("--admin-listen", "[::1]:0"), SM_OK);
+    assert_int_equal(read_words("--admin-listen", "127.0.0.1:9000"), SM_OK);
+    assert_int_equal(read_words("--admin-listen", "0.0.0.0:9000"), SM_INVALID);
+    assert_string_equal(err.text,
+                        "--admin-listen is 0.0.0.0:9000, must be on 127.0.0.0/8 or [::1]");
+    assert_int_equal(read_words("--admin-listen", "127.0.0.1"), SM_INVALID);
+}
+
 static void texts_are_checked(void **state)
 {
     (void)state;
@@ -134,6 +156,8 @@ static void unknown_words_are_named(void **state)
     assert_int_equal(read_words("pairs", NULL), SM_INVALID);
     assert_string_equal(err.text, "pairs is not an option; options begin with --");
     assert_int_equal(read_words("--", NULL), SM_INVALID);
+    assert_int_equal(read_words("--config", NULL), SM_INVALID);
+    assert_string_equal(err.text, "--config needs a value");
     assert_int_equal(read_words("--db", NULL), SM_INVALID);
     assert_string_equal(err.text, "--db needs a value");
     assert_string_equal(config.db, "");
@@ -145,14 +169,21 @@ static void help_names_everything(void **state)
     char *text = NULL;
     size_t length = 0;
     assert_int_equal(read_words("--nonsense", "--help"), SM_OK);
-    assert_true(help);
+    assert_int_equal(action, SM_SETTINGS_HELP);
     FILE *out = open_memstream(&text, &length);
     assert_non_null(out);
     sm_config_help(out);
     fclose(out);
     static const char *const expected[] = {
         "--listen VALUE",
-        "default 127.0.0.1:8080; environment SSLMEM_LISTEN",
+        "default 127.0.0.1:8080\n      environment SSLMEM_LISTEN; in the file listen\n",
+        "--config FILE",
+        "--check-config",
+        "--print-config",
+        "SSLMEM_CONFIG",
+        "SSLMEM_ADMIN_LISTEN",
+        "SSLMEM_METRICS",
+        "in the file limits/queue_max\n",
         "one of auto|ref|blas|avx2|avx512",
         "default 16777216; 1024 to 1073741824",
         "SSLMEM_BODY_BYTES_MAX",
@@ -180,6 +211,8 @@ int main(void)
         cmocka_unit_test(defaults_are_as_documented),
         cmocka_unit_test(flag_beats_environment_beats_default),
         cmocka_unit_test(numbers_have_bounds),
+        cmocka_unit_test(bounds_between_settings_name_their_sources),
+        cmocka_unit_test(admin_is_for_this_machine),
         cmocka_unit_test(texts_are_checked),
         cmocka_unit_test(unknown_words_are_named),
         cmocka_unit_test(help_names_everything),

@@ -130,6 +130,7 @@ static void test_hostile(void **state)
     for (int round = 0; round < 20000; round++) {
         size_t n = round % 24;
         char *text = malloc(n + 1), out[8], type[SM_MEDIA_TYPE_BYTES];
+        char trace[SM_TRACE_BYTES];
         struct sm_prefer prefer = {0};
         for (size_t i = 0; i < n; i++) {
             random = random * 1664525u + 1013904223u;
@@ -140,7 +141,41 @@ static void test_hostile(void **state)
         sm_media_type(type, text);
         sm_header_param(out, sizeof out, text, "wait");
         sm_etag_matches(text, "\"1\"");
+        sm_trace_id(trace, text);
         free(text);
+    }
+}
+
+static void test_trace(void **state)
+{
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
+#define GOOD  "00-" TRACE "-b7ad6b7169203331-01"
+    static const struct {
+        const char *value, *trace;
+    } rows[] = {
+        {GOOD, TRACE},
+        {"01-" TRACE "-b7ad6b7169203331-00", TRACE},
+        {"01-" TRACE "-b7ad6b7169203331-00-later", TRACE},
+        {GOOD "-more", ""},
+        {"01-" TRACE "-b7ad6b7169203331-00more", ""},
+        {"ff-" TRACE "-b7ad6b7169203331-01", ""},
+        {"00-00000000000000000000000000000000-b7ad6b7169203331-01", ""},
+        {"00-" TRACE "-0000000000000000-01", ""},
+        {"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", ""},
+        {"00-" TRACE "-b7ad6b7169203331-0", ""},
+        {"00-" TRACE "-b7ad6b7169203331-0g", ""},
+        {"00-" TRACE "-b7ad6b716920333-011", ""},
+        {"00_" TRACE "-b7ad6b7169203331-01", ""},
+        {"00-0af7651916cd43dd8448eb211c80319\"-b7ad6b7169203331-01", ""},
+        {"", ""},
+        {NULL, ""},
+    };
+    char trace[SM_TRACE_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sm_trace_id(trace, rows[i].value);
+        assert_string_equal(trace, rows[i].trace);
     }
 }
 
@@ -150,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_prefer), cmocka_unit_test(test_media_type),
         cmocka_unit_test(test_param),  cmocka_unit_test(test_etag),
         cmocka_unit_test(test_digits), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,52 @@
+/* GET /v1/limits: every named limit of the service, those of the configuration and those of the
+ * program, as one flat document. A limit of the program is a row here and a constant where it is
+ * enforced. */
+#include "server/api/handlers.h"
+#include "server/api/upload.h"
+#include "server/http/http.h"
+#include "server/http/multipart.h"
+#include "sslmem/ckpt.h"
+#include "sslmem/recipe.h"
+
+static const struct {
+    const char *name; /* the unit last */
+    int64_t value;
+} limits[] = {
+    {"image_bytes_max", SM_IMAGE_BYTES_MAX},
+    {"image_side_px_max", SM_IMAGE_SIDE_MAX_PX},
+    {"image_pixels_max", SM_IMAGE_PIXELS_MAX},
+    {"views_max", SM_VIEWS_MAX},
+    {"recipe_bytes_max", SM_RECIPE_BYTES_MAX},
+    {"recipe_depth_max", SM_RECIPE_DEPTH_MAX},
+    {"augment_ops_max", SM_OPS_MAX},
+    {"part_header_bytes_max", SM_PART_HEADERS_MAX},
+    {"head_bytes_max", SM_HTTP_HEAD_BYTES},
+    {"query_parameters_max", SM_HTTP_PARAMETERS_MAX},
+    {"request_id_bytes_max", SM_REQUEST_ID_BYTES - 1},
+    {"body_deadline_ms", SM_HTTP_BODY_DEADLINE_MS},
+    {"bodies_max", SM_HTTP_BODIES_MAX},
+    {"drain_ms", SM_HTTP_DRAIN_MS},
+    {"page_scores_max", SM_SCORES_LIMIT_MAX},
+    {"attempts_max", SM_ATTEMPTS_MAX},
+    {"lease_ms", SM_LEASE_MS},
+    {"encoders_max", SM_ENCODERS_MAX},
+    {"reference_scores_max", SM_REFERENCE_MAX},
+    {"checkpoint_bytes_max", SM_CKPT_BYTES_MAX},
+    {"checkpoint_tensors_max", SM_CKPT_TENSORS_MAX},
+};
+
+void sm_api_limits(struct sm_request *request)
+{
+    json_t *settings = sm_config_json(sm_api_of(request)->config);
+    json_t *document = json_incref(json_object_get(settings, "limits"));
+    bool whole = document != NULL;
+
+    for (size_t i = 0; whole && i < sizeof limits / sizeof *limits; i++)
+        whole = json_object_set_new(document, limits[i].name, json_integer(limits[i].value)) == 0;
+    json_decref(settings);
+    if (!whole) {
+        json_decref(document);
+        document = NULL;
+    }
+    sm_reply_json(request, 200, document);
+}

@@ -1,0 +1,101 @@
+/* Metrics: one table says what is measured, under which name, in which unit, with which labels.
+ *
+ *     sm_metrics_start(&(struct sm_metrics_sets){.routes = …, .problems = …}, &err);
+ *     sm_metric_add(SM_METRIC_ITEMS, 1, "computed");
+ *     sm_metric_observe(SM_METRIC_COMMIT, us, NULL, NULL, NULL);
+ *
+ * A label has a closed set of values; another value counts as "other", so nothing that a client
+ * sends makes a series. What can be read at any time (the queue, memory, the pairs) is not counted
+ * here: who renders brings it as samples.
+ *
+ * Owner:   the process: there is one set of numbers, as there is one log.
+ * Threads: add and observe from any, each a few atomic additions without a lock; a rendering in
+ *          between may have one request's count and not yet its sum. Start before other threads.
+ *          Before the start nothing is counted.
+ * Cost:    a look through the set for each label; 8 bytes a number. */
+#ifndef SERVER_BASE_METRICS_H
+#define SERVER_BASE_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sslmem/err.h"
+
+/* X(NAME, KIND, "name", "unit", "labels", "help"). A counter's name ends with _total, after that
+ * with the unit where it has one, as OpenMetrics wants. */
+#define SM_METRICS(X)                                                                              \
+    X(HTTP, HISTOGRAM, "sslmem_http_request_duration_seconds", "seconds", "route method status",   \
+      "Requests by route template, from their headers to the end of the answer, waits included")   \
+    X(HTTP_NOW, GAUGE, "sslmem_http_requests_in_progress", "", "", "Requests under way")           \
+    X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \
+      "Answers that were a problem document, by its code")                                         \
+    X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running")                     \
+    X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
+      "Images queued or running, over which requests are refused")                                 \
+    X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
+      "From the admission of an image to the worker that takes it")                                \
+    X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \
+      "Decoding of an image to pixels")                                                            \
+    X(ENCODE, HISTOGRAM, "sslmem_encode_unit_seconds", "seconds", "",                              \
+      "One encoder on one chunk of the views of an image")                                         \
+    X(COMMIT, HISTOGRAM, "sslmem_db_commit_seconds", "seconds", "",                                \
+      "One transaction with all writes that were waiting for it")                                  \
+    X(WRITES, COUNTER, "sslmem_db_writes_total", "", "",                                           \
+      "Writes in these transactions; by their number: the size of a group")                        \
+    X(ITEMS, COUNTER, "sslmem_items_finished_total", "", "state",                                  \
+      "Images that a worker finished: computed, found in history, or failed")                      \
+    X(FAILURES, COUNTER, "sslmem_item_failures_total", "", "reason",                               \
+      "Images that failed, by the code that their item stores")                                    \
+    X(LEASES, COUNTER, "sslmem_leases_expired_total", "", "outcome",                               \
+      "Images whose worker was lost: queued again, or failed after too many tries")                \
+    X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
+    X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
+    X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
+    X(PAIR, INFO, "sslmem_pair_info", "", "pair digest",                                           \
+      "Each pair that is ready, with the first 12 digits of its digest")                           \
+    X(BUILD, INFO, "sslmem_build_info", "", "version method kernels blas",                         \
+      "What this process is made of")                                                              \
+    X(STARTED, SAMPLE, "process_start_time_seconds", "seconds", "",                                \
+      "When the process began, Unix time")                                                         \
+    X(CPU, COUNTER_SAMPLE, "process_cpu_seconds_total", "seconds", "",                             \
+      "Time on processors, user and system")                                                       \
+    X(MEMORY, SAMPLE, "process_resident_memory_bytes", "bytes", "", "Memory that is in use")       \
+    X(FDS, SAMPLE, "process_open_fds", "", "", "File descriptors that are open")                   \
+    X(FDS_MAX, SAMPLE, "process_max_fds", "", "", "File descriptors that may be open")
+
+#define SM_METRIC_ENUM(NAME, kind, name, unit, labels, help) SM_METRIC_##NAME,
+enum sm_metric { SM_METRICS(SM_METRIC_ENUM) SM_METRIC_COUNT };
+
+/* Sets that are known above this floor: static texts, NULL-terminated, repetitions allowed. */
+struct sm_metrics_sets {
+    const char *const *routes, *const *problems;
+};
+enum sm_code sm_metrics_start(const struct sm_metrics_sets *sets, struct sm_err *err);
+void sm_metrics_stop(void); /* after all other threads */
+
+/* Counters and gauges, of at most one label (NULL without one). */
+void sm_metric_add(enum sm_metric metric, int64_t delta, const char *label);
+/* Histograms: a duration in microseconds, and what stands at their labels. */
+void sm_metric_observe(enum sm_metric metric, int64_t us, const char *a, const char *b,
+                       const char *c);
+
+#define SM_METRIC_LABELS_MAX  4
+#define SM_METRIC_LABEL_BYTES 96
+
+/* A number that was read for one rendering. */
+struct sm_metric_sample {
+    enum sm_metric metric;
+    double value;
+    char labels[SM_METRIC_LABELS_MAX][SM_METRIC_LABEL_BYTES];
+};
+
+enum sm_metrics_format { SM_METRICS_PROMETHEUS, SM_METRICS_OPENMETRICS };
+extern const char *const sm_metrics_media_types[];
+/* Everything, in the order of the table. Prometheus text 0.0.4 or OpenMetrics 1.0. */
+void sm_metrics_write(FILE *out, enum sm_metrics_format format,
+                      const struct sm_metric_sample *samples, size_t samples_count);
+/* The table as documentation: a row of a Markdown table for each metric. */
+void sm_metrics_describe(FILE *out);
+
+#endif

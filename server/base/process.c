@@ -1,0 +1,48 @@
+/* /proc, getrlimit and getrusage. */
+#include "server/base/process.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int64_t resident_bytes(void)
+{
+    long long size, resident = 0;
+    FILE *in = fopen("/proc/self/statm", "re");
+    if (!in)
+        return 0;
+    if (fscanf(in, "%lld %lld", &size, &resident) != 2)
+        resident = 0;
+    fclose(in);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+/* Entries of the folder but ".", ".." and the descriptor that reads it. */
+static int64_t fds_count(void)
+{
+    int64_t count = -3;
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static double seconds(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+void sm_process_read(struct sm_process *out)
+{
+    struct rusage usage;
+    struct rlimit fds;
+    *out = (struct sm_process){.resident_bytes = resident_bytes(), .fds_count = fds_count()};
+    if (getrlimit(RLIMIT_NOFILE, &fds) == 0)
+        out->fds_max = (int64_t)fds.rlim_cur;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        out->cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
