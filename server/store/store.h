@@ -76,7 +76,7 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, 
  * behind all others. */
 int64_t sm_store_queued_count(struct sm_store *store);
 int64_t sm_store_wal_bytes(const struct sm_store *store); /* of SQLite's log on disk */
-bool sm_store_healthy(struct sm_store *store); /* the writer's last commit succeeded */
+bool sm_store_healthy(struct sm_store *store);            /* the writer's last commit succeeded */
 
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
