@@ -5,8 +5,8 @@
  * of entries, would have to be held in memory.
  *
  * Every byte of every entry is drawn through `read_entry`, also of those that are of no use:
- * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked is
- * the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
+ * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked
+ * is the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
  * headers). A hole of a sparse entry is filled, within the limit of an image. */
 #include <archive.h>
 #include <archive_entry.h>
