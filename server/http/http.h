@@ -16,7 +16,7 @@
 
 #define SM_HTTP_HEAD_BYTES       (32 << 10) /* request line and headers; over it 431 or 414 */
 #define SM_HTTP_PARAMETERS_MAX   16
-#define SM_HTTP_BODY_DEADLINE_MS 120000 /* from the headers to the end of the body, and on top … */
+#define SM_HTTP_BODY_DEADLINE_MS 120000    /* from the headers to the body's end, and on top … */
 #define SM_HTTP_BODY_RATE        (1 << 20) /* … its length at so many bytes per second */
 #define SM_HTTP_BODIES_MAX       16        /* bodies of the largest size held at once */
 #define SM_HTTP_SPOOLS_MAX       4         /* the same of spooled bodies */
