@@ -98,13 +98,16 @@ CREATE TABLE item (
     PRIMARY KEY (job_id, idx)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX item_queued ON item (job_id, idx) WHERE state = 'queued';
+-- With the state although it is always the same: more terms than the primary key can serve make the
+-- planner choose these.
+CREATE INDEX item_queued ON item (job_id, state, idx) WHERE state = 'queued';
 CREATE INDEX item_running ON item (lease_until_ms) WHERE state = 'running';
-CREATE INDEX item_failed ON item (job_id, idx) WHERE state = 'failed';
+CREATE INDEX item_failed ON item (job_id, state, idx) WHERE state = 'failed';
 CREATE INDEX item_score ON item (score_id) WHERE score_id IS NOT NULL;
--- Finds images that an open audit has already.
-CREATE INDEX item_cohort ON item (job_id, cohort, image_digest, name)
-    WHERE cohort IS NOT NULL AND state IN ('queued', 'failed');
+-- Finds images that an open audit has already; scored ones leave it. It has every column asked for,
+-- again for the planner.
+CREATE INDEX item_cohort ON item (job_id, cohort, image_digest, name, score_id)
+    WHERE cohort IS NOT NULL AND score_id IS NULL;
 
 -- Bytes of the images that wait for their score, or the file that has them: apart from `item`, so
 -- that a change of state does not rewrite them.

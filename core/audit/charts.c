@@ -295,6 +295,6 @@ void sm_chart_p_values(struct sm_out *out, const json_t *summary)
     }
     double level = sm_axis_at(&y, expected);
     sm_svg_line(out, "reference", x.from, level, x.to, level);
-    sm_svg_text(out, "tick end", x.to - 4, level - 6, "expected without memorization");
+    sm_svg_text(out, "tick end halo", x.to - 4, level - 6, "expected without memorization");
     sm_svg_close(out);
 }

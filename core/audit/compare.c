@@ -1,9 +1,10 @@
 /* Two audits of the same images side by side: do they rank the images alike, and did the scores
  * move?
  *
- * Images are joined by digest and cohort; of an image given twice to a cohort the first is taken.
- * Everything is stated for all joint images and for each cohort: over all of them the cohorts' own
- * distance alone makes two audits agree, so agreement about memorization is the candidates' line. */
+ * Images are joined by digest and cohort; of an image given twice to a cohort the first is
+ * taken. Everything is stated for all joint images and for each cohort: over all of them the
+ * cohorts' own distance alone makes two audits agree, so agreement about memorization is the
+ * candidates' line. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Every number of an audit, once: samples, then what each image gets, then the summary part by part.
- * Flags and gates come last, because they read the parts before them.
+/* Every number of an audit, once: samples, then what each image gets, then the summary part by
+ * part. Flags and gates come last, because they read the parts before them.
  *
  * Cost: sorting, O(n log n), and the bootstrap, O(resamples n). Memory: some 100 bytes an image. */
 #include <stdlib.h>

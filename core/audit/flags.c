@@ -52,23 +52,33 @@ static void flag_cohorts(json_t *list, const struct sm_samples *samples,
     }
 }
 
+/* "1 %, 5 %" behind what is there. */
+static void add_percent(char *list, size_t list_size, double share)
+{
+    size_t used = strlen(list);
+    snprintf(list + used, list_size - used, "%s%.3g %%", used ? ", " : "", 100 * share);
+}
+
 static void flag_reference_size(json_t *list, const json_t *fdr)
 {
     const json_t *level;
     size_t i;
-    double n = json_number_value(json_object_get(fdr, "reference_n"));
-    if (n == 0)
-        return;
+    char levels[60] = "";
+    double n = json_number_value(json_object_get(fdr, "reference_n")), least = 1;
     json_array_foreach(json_object_get(fdr, "levels"), i, level)
     {
         double q = json_number_value(json_object_get(level, "q"));
-        if (json_is_false(json_object_get(level, "enough")) && 1 / (n + 1) > q)
-            flag(list, "reference_too_small_for_fdr",
-                 "The reference cohort is too small for this claim: with %.0f reference images no "
-                 "p-value is below %.3g, so no candidate can be listed at FDR %.3g %%. %.0f "
-                 "reference images are the least for it.",
-                 n, 1 / (n + 1), 100 * q, ceil(1 / q - 1e-9) - 1);
+        if (1 / (n + 1) <= q)
+            continue;
+        add_percent(levels, sizeof levels, q);
+        least = fmin(least, q);
     }
+    if (n > 0 && levels[0])
+        flag(list, "reference_too_small_for_fdr",
+             "The reference cohort is too small for this claim: with %.0f reference images no "
+             "p-value is below %.3g, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
+             "%.0f reference images at least.",
+             n, 1 / (n + 1), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
 }
 
 static void flag_rates(json_t *list, const json_t *membership)
@@ -79,16 +89,18 @@ static void flag_rates(json_t *list, const json_t *membership)
     json_object_foreach((json_t *)(uintptr_t)membership, key, test)
     {
         double n = json_number_value(json_object_get(test, "n_others"));
+        char rates[60] = "";
         json_array_foreach(json_object_get(test, "tpr_at_fpr"), i, rate)
         {
-            double fpr = json_number_value(json_object_get(rate, "fpr"));
-            if (n > 0 && fpr > 0 && n * fpr < 1)
-                flag(list, "others_too_few_for_fpr",
-                     "%.0f %s images are too few for a false positive rate of %.3g %%: one false "
-                     "alarm among them is already %.3g %%. The rate shown is the one without any "
-                     "false alarm.",
-                     n, json_string_value(json_object_get(test, "others")), 100 * fpr, 100 / n);
+            if (json_is_false(json_object_get(rate, "enough")))
+                add_percent(rates, sizeof rates, json_number_value(json_object_get(rate, "fpr")));
         }
+        if (n > 0 && json_number_value(json_object_get(test, "n_members")) > 0 && rates[0])
+            flag(list, "others_too_few_for_fpr",
+                 "%.0f %s images are too few for a false positive rate of %s: one false alarm "
+                 "among them is already %.3g %%. What is shown there is the rate without any false "
+                 "alarm.",
+                 n, json_string_value(json_object_get(test, "others")), rates, 100 / n);
     }
 }
 

@@ -228,6 +228,28 @@ static void put_pair(struct sm_page *p)
     sm_put(&p->out, "</tbody></table>\n");
 }
 
+/* The command, of what can be told without knowing where the images are. Gates hold but letters,
+ * digits and signs. */
+static void put_command(struct sm_page *p)
+{
+    const struct sm_audit_spec *spec = p->audit->spec;
+    sm_put(&p->out, "<pre>sslmem audit --pair ");
+    sm_put_html(&p->out, sm_text_at(p->audit->pair, "name"));
+    sm_put(&p->out, " --recipe recipe.json --out DIR");
+    for (int c = 0; c < SM_COHORTS; c++)
+        if (p->result->samples.of[c].count + p->result->samples.of[c].failed > 0)
+            sm_put(&p->out, " \\\n    --%s DIR", sm_cohort_name((enum sm_cohort)c));
+    sm_put(&p->out, " \\\n    --reference %s", sm_cohort_name(spec->reference));
+    if (spec->inserted_at_random)
+        sm_put(&p->out, " --inserted-at-random");
+    for (int i = 0; i < spec->gates_count; i++) {
+        sm_put(&p->out, " --gate '");
+        sm_put_html(&p->out, spec->gates[i].text);
+        sm_put(&p->out, "'");
+    }
+    sm_put(&p->out, "</pre>\n");
+}
+
 static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
 {
     json_t *spec = sm_audit_spec_json(p->audit->spec);
@@ -242,6 +264,7 @@ static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
     put_facts(p, "Software and digests", p->audit->provenance);
     put_facts(p, "This run", p->audit->run);
     sm_put(&p->out, "<h3>Run it again</h3>\n%s", sm_prose_again);
+    put_command(p);
     json_decref(spec);
     return SM_OK;
 }

@@ -126,7 +126,8 @@ static size_t count_at_most(const struct sm_audit_result *result, double limit, 
 }
 
 /* One level: how many candidates; how many of these would be chance; whether the reference is large
- * enough; how many candidates at least must beat every reference image before one is listed. */
+ * enough; how long a list is at least, if there is one: the k-th smallest p-value must be at most
+ * q k/n, and none is below `smallest`. */
 static json_t *level_json(const struct sm_audit_result *result, double q, size_t n, double smallest)
 {
     bool defined = n > 0 && isfinite(smallest);

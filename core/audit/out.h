@@ -6,7 +6,8 @@
  *     return sm_out_finish(&out, err);
  *
  * Text from outside may be any bytes; what is no UTF-8 becomes U+FFFD, so that every document is
- * valid. Errors: asked for once, at the end. Owner: the stream is the caller's. Threads: no state. */
+ * valid. Errors: asked for once, at the end. Owner: the stream is the caller's. Threads: no
+ * state. */
 #ifndef CORE_AUDIT_OUT_H
 #define CORE_AUDIT_OUT_H
 
@@ -33,7 +34,8 @@ void sm_put_csv_number(struct sm_out *out, double value); /* nothing if not fini
 void sm_put_base64(struct sm_out *out, const uint8_t *bytes, size_t bytes_count);
 enum sm_code sm_out_finish(struct sm_out *out, struct sm_err *err); /* flushes; SM_IO */
 
-/* The code point at *text, which moves behind it; U+FFFD for a byte that begins none. 0 at the end. */
+/* The code point at *text, which moves behind it; U+FFFD for a byte that begins none. 0 at the
+ * end. */
 uint32_t sm_utf8_next(const char **text);
 
 #endif

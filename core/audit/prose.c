@@ -66,6 +66,7 @@ const char sm_prose_style_charts[] =
     ".reference{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:5 4}\n"
     ".guess{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}\n"
     "text{fill:var(--ink)}text.tick{fill:var(--soft)}text.row{font-weight:600;font-size:13px}\n"
+    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
     ".middle{text-anchor:middle}.end{text-anchor:end}\n"
     ".area{stroke-width:1.2;fill-opacity:.3}.curve{fill:none;stroke-width:2}"
     ".mean{stroke-width:2.4}.whisker{stroke-width:2.4}\n"
@@ -120,7 +121,7 @@ const char sm_prose_membership[] =
     "good the average looks.</p>\n";
 
 const char sm_prose_images[] =
-    "<p>Each candidate gets a <em>p-value</em>: the share of reference images, itself counted in, "
+    "<p>Each candidate gets a <em>p-value</em>: the share of reference images (and itself) "
     "that score at least as high. If candidates were like the reference, their p-values would fill "
     "the chart evenly, up to the dashed line; memorization piles them up at the left. From all "
     "p-values together come <em>q-values</em> (Benjamini and Hochberg). The list of candidates "
@@ -171,7 +172,7 @@ const char sm_prose_limits[] =
 
 const char sm_prose_again[] =
     "<p>The record of this audit (JSON, same name) holds every score and setting; all numbers and "
-    "charts of this page can be computed from it again. To repeat the measurement itself, run "
-    "<code>sslmem audit</code> with the pair whose digest is named above, the same images in the "
-    "same order and cohorts, and these settings. The same version on the same kind of processor "
-    "gives the same record byte for byte, but for its line \"run\".</p>\n";
+    "charts of this page can be computed from it again. To repeat the measurement itself, take the "
+    "pair whose digest is named above, the same images in the same cohorts, and the recipe and "
+    "settings above. The same version on the same kind of processor gives the same record byte for "
+    "byte, but for its line \"run\".</p>\n";

@@ -45,7 +45,7 @@ json_t *sm_membership_json(const struct sm_samples *samples, const struct sm_aud
 json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audit *audit,
                       struct sm_err *err);
 
-/* Numbers in sentences: three digits of a value, two of a p-value, which may be too small to say. */
+/* Numbers in sentences: two digits of a p-value, which may be too small to say. */
 #define SM_WORD_BYTES 32
 const char *sm_p_words(char out[SM_WORD_BYTES], double p); /* "p = 3e-20" */
 

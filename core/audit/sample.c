@@ -1,5 +1,5 @@
-/* Two passes over the items: count, then place. All cohorts lie in one block each for scores, sorted
- * scores and positions. */
+/* Two passes over the items: count, then place. All cohorts lie in one block each for scores,
+ * sorted scores and positions. */
 #include "core/audit/sample.h"
 
 #include <math.h>

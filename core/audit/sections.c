@@ -27,7 +27,7 @@ void sm_page_measured(struct sm_page *p)
     const char *reference = sm_text_at(p->summary, "reference");
     sm_page_heading(p, "measured", "What was measured, and on what");
     sm_put(&p->out, "%s", sm_prose_method);
-    sm_put(&p->out, "<table><thead><tr><th>Cohort</th><th>In training of f</th><th>of g</th>"
+    sm_put(&p->out, "<table><thead><tr><th>Cohort</th><th>Seen by f</th><th>Seen by g</th>"
                     "<th>What it is for</th><th class=\"n\">Scored</th><th class=\"n\">Failed</th>"
                     "</tr></thead><tbody>\n");
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
@@ -210,7 +210,7 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "<br>m ");
     sm_page_value(p, item->m, 1, "");
     if (isfinite(item->m_se))
-        sm_put(&p->out, " ± %.1g", item->m_se);
+        sm_put(&p->out, " ±%.1g", item->m_se);
     if (isfinite(s->p)) {
         sm_put(&p->out, "<br>centred ");
         sm_page_value(p, s->centered, 1, "");
@@ -219,11 +219,15 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "</figure>\n");
 }
 
+/* From the top of the ranking or from its end; of few candidates no one is shown twice. */
 static void put_shown(struct sm_page *p, const char *title, bool least)
 {
     size_t n = p->result->samples.of[SM_COHORT_CANDIDATE].count;
+    size_t half = least ? n / 2 : n - n / 2;
+    if (half == 0)
+        return;
     sm_put(&p->out, "<h3>%s</h3>\n<div class=\"images\">\n", title);
-    for (size_t i = 0; i < SHOWN && i < n; i++)
+    for (size_t i = 0; i < SHOWN && i < half; i++)
         put_image(p, p->result->ranked[least ? n - 1 - i : i]);
     sm_put(&p->out, "</div>\n");
 }
@@ -255,10 +259,12 @@ static void put_levels(struct sm_page *p)
            "can be below ",
            sm_number_at(fdr, "reference_n"));
     sm_page_value(p, sm_number_at(fdr, "p_smallest"), 1, "");
-    sm_put(&p->out, ". Before one candidate can be listed at FDR 5 %%, at least ");
+    sm_put(&p->out, ". The shortest list possible at FDR 5 %% has ");
     sm_page_value(p, sm_number_at(json_array_get(json_object_get(fdr, "levels"), 1), "at_least"), 1,
                   "");
-    sm_put(&p->out, " candidates must score above every reference image.</p>\n");
+    sm_put(
+        &p->out,
+        " candidates: fewer memorized ones cannot be told from chance with this reference.</p>\n");
 }
 
 void sm_page_images(struct sm_page *p)

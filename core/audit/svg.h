@@ -6,8 +6,8 @@
  *     ...
  *     sm_svg_close(&out);
  *
- * Lengths are pixels of the view box; colours and pens are classes of the document's style sheet, so
- * that a chart follows light, dark and print. Texts given here are our own and need no escape.
+ * Lengths are pixels of the view box; colours and pens are classes of the document's style sheet,
+ * so that a chart follows light, dark and print. Texts given here are our own words and numbers.
  * Owner, threads: no state. */
 #ifndef CORE_AUDIT_SVG_H
 #define CORE_AUDIT_SVG_H

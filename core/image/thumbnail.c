@@ -1,5 +1,6 @@
-/* Thumbnails: resized as views are, written as PNG of 8-bit RGB with one IDAT. Every row is filtered
- * by difference to its left neighbour, which suits small photographs; zlib does the rest. */
+/* Thumbnails: resized as views are, written as PNG of 8-bit RGB with one IDAT. Every row is
+ * filtered by difference to its left neighbour, which suits small photographs; zlib does the rest.
+ * */
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

@@ -43,13 +43,15 @@ const char *sm_cohort_name(enum sm_cohort cohort);
 /* SM_INVALID: the text lists the four. */
 enum sm_code sm_cohort_parse(enum sm_cohort *out, const char *name, struct sm_err *err);
 
-/* "auc<=0.6": a number of the result, a comparison (<, <=, >, >=), a limit. README lists the numbers. */
+/* "auc<=0.6": a number of the result, a comparison (<, <=, >, >=), a limit. README lists the
+ * numbers. */
 struct sm_audit_gate {
     char text[64];
 };
 
 /* {"name", "reference" ("external" or "independent"), "gates": [text …], "resamples", "seed",
- *  "keep_thumbnails", "inserted_at_random"}, all optional but the name; an unknown field is an error. */
+ *  "keep_thumbnails", "inserted_at_random"}, all optional but the name; an unknown field is an
+ * error. */
 struct sm_audit_spec {
     char name[SM_AUDIT_NAME_MAX + 1];
     enum sm_cohort reference; /* of p-values, q-values, centred scores and the membership test */
@@ -63,7 +65,8 @@ struct sm_audit_spec {
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err);
 json_t *sm_audit_spec_json(const struct sm_audit_spec *spec); /* every field written out */
 
-/* One image. Failed: error_code is set and the numbers mean nothing. */
+/* One image. Failed: error_code is set and the numbers mean nothing. A score that is not finite
+ * counts as failed, under "score_not_finite". */
 struct sm_audit_item {
     int64_t index; /* in the audit; what an export calls the image */
     enum sm_cohort cohort;
@@ -76,7 +79,8 @@ struct sm_audit_item {
 
 struct sm_audit {
     const struct sm_audit_spec *spec;
-    const json_t *run;    /* object: what differs between two runs of the same audit */
+    const json_t *run;    /* object: what differs between two runs of the same audit; a text
+                             "finished" stands in the head of the report */
     const json_t *pair;   /* sm_pair_json */
     const json_t *recipe; /* sm_recipe_json */
     const json_t
@@ -84,16 +88,18 @@ struct sm_audit {
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
     const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
-    bool with_names;           /* file names in exports */
+    bool with_names;           /* file names, and details of errors, in exports */
 };
 
 struct sm_audit_result;
 enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
                                struct sm_err *err);
 void sm_audit_result_free(struct sm_audit_result *result);
-/* All numbers but those per image, as the report has them; borrowed. */
+/* All numbers but those per image, as the report has them; borrowed. Images of the reference cohort
+ * have percentile and p-value among the others of their cohort (leave one out). */
 const json_t *sm_audit_result_json(const struct sm_audit_result *result);
-/* True when every gate holds; a gate whose number is undefined does not. */
+/* True when every gate holds; a gate whose number is undefined, or for whose number the cohorts are
+ * too small, does not. */
 bool sm_audit_result_passed(const struct sm_audit_result *result);
 
 /* The whole record: schema deploy/report.schema.json. */
@@ -102,8 +108,8 @@ enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,
 /* One line an image, RFC 4180; a field that a spreadsheet would run as a formula is defused. */
 enum sm_code sm_audit_write_csv(FILE *out, const struct sm_audit *audit,
                                 const struct sm_audit_result *result, struct sm_err *err);
-/* One file without outside references. `thumbnail` (may be NULL) returns PNG bytes of an item, to be
- * freed, or NULL. */
+/* One file without outside references. `thumbnail` (may be NULL) returns PNG bytes of an item, to
+ * be freed, or NULL. */
 typedef void *sm_audit_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count);
 enum sm_code sm_audit_write_html(FILE *out, const struct sm_audit *audit,
                                  const struct sm_audit_result *result,
@@ -119,7 +125,8 @@ struct sm_selection {
     double q;      /* fdr: q-values at or below */
     uint64_t seed; /* random */
 };
-/* Text is one name a line (the opaque index without names). */
+/* Text is one name a line, byte for byte (the opaque index without names). SM_INVALID before a byte
+ * is written: at "/count", "/share" or "/q", or for a name with a line break in a text. */
 enum sm_code sm_audit_write_selection(FILE *out, const struct sm_audit *audit,
                                       const struct sm_audit_result *result,
                                       const struct sm_selection *selection,
@@ -127,8 +134,9 @@ enum sm_code sm_audit_write_selection(FILE *out, const struct sm_audit *audit,
 
 /* Two or more audits of the same images, joined by image digest and cohort: sizes of the joint set,
  * Kendall tau-b, Spearman, Pearson, overlap of the top k, paired tests of the differences, and a
- * scatter of at most `points_max` images, per pair of audits. SM_INVALID below two audits or when two have
- * no scored image in common. New reference. */
+ * scatter of at most `points_max` images, per pair of audits; for all joint images ("all") and for
+ * each cohort. Differences are b minus a. SM_INVALID below two audits or when two have no scored
+ * image in common. New reference. */
 enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits, size_t count,
                               size_t points_max, struct sm_err *err);
 

@@ -1,13 +1,13 @@
 /* The life of an audit: made, moved, cancelled, deleted.
  *
  * Moves are a table: from which states, to which one. A move that lets items be claimed adds them
- * to the count of what waits after its commit; one that forbids it takes them out before, so that no
- * claim goes for them in between, and puts them back when it fails.
+ * to the count of what waits after its commit; one that forbids it takes them out before, so that
+ * no claim goes for them in between, and puts them back when it fails.
  *
  * Cancelling and deleting touch every item, 50,000 and more. They go through the items in chunks,
- * each a write of its own, so that other writes find their turn. The first write makes the new state
- * visible: cancelled, or not there any more (its row of `audit` is gone while that of `job` still
- * stands). What a crash leaves of the chunks is done at the next start. */
+ * each a write of its own, so that other writes find their turn. The first write makes the new
+ * state visible: cancelled, or not there any more (its row of `audit` is gone while that of `job`
+ * still stands). What a crash leaves of the chunks is done at the next start. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

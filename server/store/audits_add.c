@@ -1,5 +1,6 @@
 /* Images into an open audit, in one transaction for all of a call: the items come behind those that
- * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`. */
+ * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`.
+ * */
 #include <string.h>
 
 #include "server/store/audits_impl.h"
@@ -34,9 +35,9 @@ static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
     enum sm_code code = sm_db_query(
         &q, db,
         known ? "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND "
-                "image_digest = $digest AND state IN ('queued', 'failed') LIMIT 1"
-              : "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND "
-                "image_digest IS NULL AND name = $name AND state IN ('queued', 'failed') LIMIT 1",
+                "image_digest = $digest AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1"
+              : "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND image_digest "
+                "IS NULL AND name = $name AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1",
         err);
     if (code != SM_OK)
         return code;

@@ -48,8 +48,8 @@ bool sm_db_in_transaction(const struct sm_db *db);
 /* Moves the log into the database and empties it, unless a reader is in the way; `done` tells. */
 enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err);
 
-/* Gives up to `pages_max` free pages back to the file system; `more` tells whether some are left. In
- * a file that was made without room for that, none is; compact writes it anew, with. */
+/* Gives up to `pages_max` free pages back to the file system; `more` tells whether some are left.
+ * In a file that was made without room for that, none is; compact writes it anew, with. */
 enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm_err *err);
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err);
 bool sm_db_shrinks(struct sm_db *db);

@@ -1,7 +1,7 @@
 /* Splitting walks the document with the pointer of where it is; joining copies from hole to hole.
  *
- * Where the numbers stand is found by filling the holes of the shape with 0, 1, 2, … and reading it
- * as JSON: the number that then stands at "/m_se" is the index of that value. */
+ * Where the numbers stand is found by filling the holes of the shape with 0, 1, 2 ... and reading
+ * it as JSON: the number that then stands at "/m_se" is the index of that value. */
 #include "server/store/document.h"
 
 #include <math.h>

@@ -117,8 +117,8 @@ struct sm_claim {
      * There are no bytes then; the item is to be finished with this error. */
     struct sm_err unreadable;
 };
-/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits, the
- * oldest first. SM_NOT_FOUND when none came. */
+/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits,
+ * the oldest first. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
 void sm_claim_release(struct sm_claim *claim);

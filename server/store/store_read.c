@@ -133,15 +133,30 @@ static const struct {
     [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
 };
 
+/* An expression keeps its column out of the choice of an index: an image has few scores, so its own
+ * index is the one, and in the order of time a bound of m is no reason to sort. */
+struct clauses {
+    const char *pair, *min, *max;
+};
+static const struct clauses indexed = {" AND pair = $pair", " AND m >= $min", " AND m <= $max"};
+static const struct clauses by_time = {" AND pair = $pair", " AND m + 0.0 >= $min",
+                                       " AND m + 0.0 <= $max"};
+static const struct clauses of_image = {" AND pair || '' = $pair", " AND m + 0.0 >= $min",
+                                        " AND m + 0.0 <= $max"};
+
 static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter *filter)
 {
+    const struct clauses *clauses = &indexed;
+    if (filter->image_digest)
+        clauses = &of_image;
+    else if (orders[filter->order].by_time)
+        clauses = &by_time;
     int length = snprintf(
         out, out_bytes,
         "SELECT " SCORE_COLUMNS ", m FROM score WHERE 1 = 1%s%s%s%s%s%s%s%s LIMIT $limit",
-        filter->pair ? " AND pair = $pair" : "",
-        filter->image_digest ? " AND image_digest = $image" : "",
+        filter->pair ? clauses->pair : "", filter->image_digest ? " AND image_digest = $image" : "",
         filter->has_since ? " AND id >= $since" : "", filter->has_until ? " AND id < $until" : "",
-        filter->has_min ? " AND m >= $min" : "", filter->has_max ? " AND m <= $max" : "",
+        filter->has_min ? clauses->min : "", filter->has_max ? clauses->max : "",
         filter->has_after ? orders[filter->order].after : "", orders[filter->order].order);
     assert(length > 0 && (size_t)length < out_bytes);
     (void)length;

@@ -5,8 +5,8 @@
  * becomes, and nobody waits for a timer.
  *
  * When nothing came for IDLE_MS after a commit, free pages go back to the file system, a few at a
- * time so that nobody waits for long, and then the log is folded into the database and emptied: both
- * files stay small, and the bytes of images that were dropped are gone from them too. */
+ * time so that nobody waits for long, and then the log is folded into the database and emptied:
+ * both files stay small, and the bytes of images that were dropped are gone from them too. */
 #include "server/store/writer.h"
 
 #include <errno.h>

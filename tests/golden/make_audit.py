@@ -295,6 +295,10 @@ def main():
           {"shared": 90, "candidate": 150, "independent": 80, "external": 120},
           {"shared": 0, "candidate": .1, "independent": -.06, "external": .01},
           {"shared": 1, "candidate": 2, "independent": 0, "external": 1}, 17, 1)
+    audit("random", dict(base, reference="external", inserted_at_random=True),
+          {"shared": 0, "candidate": 60, "independent": 0, "external": 70},
+          {"shared": 0, "candidate": .1, "independent": 0, "external": 0},
+          {"shared": 0, "candidate": 0, "independent": 0, "external": 0}, 1, 3)
     audit("ties", dict(base, reference="independent", inserted_at_random=False),
           {"shared": 1, "candidate": 60, "independent": 40, "external": 0},
           {"shared": 0, "candidate": .02, "independent": 0, "external": 0},

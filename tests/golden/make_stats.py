@@ -107,8 +107,8 @@ def describe(t, df, two_sided, greater, difference, se, sd, sd_df):
     low, high = difference - half_width, difference + half_width
     d = difference / sd
     return {"difference": number(difference), "t": number(t), "df": number(df), "p_two_sided": number(two_sided),
-            "p_greater": number(greater), "cohen_d": number(d), "hedges_g": number(d * hedges_factor(sd_df)) if sd_df > 1 else None,
-            "low": number(low), "high": number(high)}
+            "p_greater": number(greater), "cohen_d": number(d),
+            "hedges_g": number(d * hedges_factor(sd_df)) if sd_df > 1 else None, "low": number(low), "high": number(high)}
 
 
 def ttest_one():
@@ -201,7 +201,8 @@ def pairs_of_samples():
     return [(n(.5, 1, 60), n(0, 1, 45)), (n(-3, 1, 9), n(-3.5, 2, 200)), (n(0, 1, 8), n(0, 1, 9)), (n(0, 1, 8), n(.3, 1, 8)),
             (n(1, 1, 3), n(0, 1, 150)), (n(0, 1, 120), n(0, 1, 7)), (ties(0, 1, 80), ties(.3, 1, 70)), (ties(0, 1, 6), ties(0, .2, 7)),
             (n(9, 1, 40), n(-9, 1, 30)), (n(-9, 1, 40), n(9, 1, 30)), (n(9, 1, 5), n(-9, 1, 4)), ([.25] * 20, [.25] * 15),
-            ([1, 2, 2, 3], [2]), ([2], [1]), ([2], [2]), ([1], [1, 2, 3]), ([-1, -2], [-3, -2]), ([], [1, 2]), ([1, 2], []), ([], []),
+            ([1, 2, 2, 3], [2]), ([2], [1]), ([2], [2]), ([1], [1, 2, 3]), ([-1, -2], [-3, -2]), ([1, 2, 3], [1, 2, 3]),
+            ([], [1, 2]), ([1, 2], []), ([], []),
             ([-0.0, 0.0, 1], [0.0, -1.0]), (np.repeat([0, 1, 2, 3], 5), np.repeat([0, 1, 2, 3], 5)),
             (long(30000, GOLDEN), long(20000, OTHER, shift=-.2)), (long(25000, GOLDEN, shift=1.5), long(25000, OTHER, scale=2.0)),
             (long(25000, GOLDEN, levels=100), long(700, OTHER, shift=-.01, levels=100))]
@@ -246,7 +247,7 @@ def mann_whitney(samples):
 
 def quantiles():
     cases = []
-    for x in [RNG.normal(0, 1, 101), RNG.normal(-1e6, 1, 10), [3], [1, 2], [.1] * 7, np.repeat([1, 2, 5], 4), []]:
+    for x in [RNG.normal(0, 1, 101), RNG.normal(-1e6, 1, 10), [3], [1, 2], [-1e17, 1], [.1] * 7, np.repeat([1, 2, 5], 4), []]:
         x = np.sort(np.asarray(x, float))
         qs = [0, .025, .1, .25, 1 / 3, .5, .7, .975, .999, 1]
         cases.append({"x": x.tolist(), "q": qs, "value": [number(np.quantile(x, q)) if len(x) else None for q in qs]})
@@ -257,7 +258,8 @@ def histograms():
     cases = []
     for x, bins, low, high in [(RNG.normal(0, 1, 300), 20, -2, 2), (np.arange(0, 101) / 100, 10, 0, 1),
                                (np.arange(-30, 31) / 10, 6, -3, 3), (np.arange(0, 400) * .1, 37, .1, 3.8), ([.5] * 8, 3, .5, 1),
-                               ([1, 2], 1, 1, 2), ([5, -5], 4, 0, 1), ([], 4, 0, 1), (np.arange(0, 1000) / 3e3, 30, 0, 1 / 3)]:
+                               ([1, 2], 1, 1, 2), ([5, -5], 4, 0, 1), ([], 4, 0, 1), (np.arange(0, 1000) / 3e3, 30, 0, 1 / 3),
+                               (.7 + np.arange(0, 4) * ((1.7 - .7) / 3), 3, .7, 1.7)]:
         x = np.asarray(x, float)
         cases.append({"x": x.tolist(), "low": float(low), "high": float(high),
                       "bins": np.histogram(x, bins, (low, high))[0].tolist()})
@@ -297,7 +299,8 @@ def rocs(samples):
             continue
         full, thin = curve_of(x, y, False), curve_of(x, y, True)
         advantage = max(t - f for f, t in zip(full[1], full[2])) if len(x) and len(y) else None
-        cases.append({"a": plain(members), "b": plain(others), "full": full, "thin": thin, "advantage": advantage, "tpr": tprs(x, y)})
+        cases.append({"a": plain(members), "b": plain(others), "full": full, "thin": thin, "advantage": advantage,
+                      "tpr": tprs(x, y)})
     return cases
 
 
@@ -366,7 +369,8 @@ def clopper_pearson():
 def epsilon():
     cases = []
     for tp, m, fp, n in [(60, 100, 10, 100), (25000, 25000, 0, 25000), (0, 100, 0, 100), (5, 100, 50, 100), (100, 100, 99, 100),
-                         (1, 1, 0, 1), (0, 0, 0, 0), (10, 10, 0, 0), (900, 1000, 300, 1000), (999, 1000, 500, 1000), (1000, 10 ** 6, 3, 10 ** 6)]:
+                         (1, 1, 0, 1), (0, 0, 0, 0), (10, 10, 0, 0), (900, 1000, 300, 1000), (999, 1000, 500, 1000),
+                         (1000, 10 ** 6, 3, 10 ** 6)]:
         for delta in [0, 1e-5, .1, .9]:
             for confidence in [.95, .9]:
                 tail = (1 - confidence) / 2
@@ -380,9 +384,10 @@ def epsilon():
 def correlations():
     n = RNG.normal
     base, grid = n(0, 1, 200), np.round(n(0, 1, 90), 1)
-    pairs = [(base, base + n(0, .5, 200)), (base, -base + n(0, .1, 200)), (base, n(0, 1, 200)), (grid, np.round(grid + n(0, 1, 90), 1)),
-             (n(1e6, 1, 30), n(-1e6, 1, 30)), ([1, 2], [3, 5]), ([1, 2], [5, 3]), ([1, 2, 3], [1, 3, 2]), ([1, 2, 2], [1, 1, 2]), ([1], [2]),
-             ([], []), ([1, 1, 1, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [.1] * 4), ([.1] * 5, [.7] * 5), ([1, 2, 3, 4, 5], [10, 20, 30, 41, 50]),
+    pairs = [(base, base + n(0, .5, 200)), (base, -base + n(0, .1, 200)), (base, n(0, 1, 200)),
+             (grid, np.round(grid + n(0, 1, 90), 1)), (n(1e6, 1, 30), n(-1e6, 1, 30)), ([1, 2], [3, 5]), ([1, 2], [5, 3]), ([1, 2, 3], [1, 3, 2]),
+             ([1, 2, 2], [1, 1, 2]), ([1], [2]), ([], []), ([1, 1, 1, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [.1] * 4), ([.1] * 5, [.7] * 5),
+             ([1, 2, 3, 4, 5], [10, 20, 30, 41, 50]),
              ([0, 0, 1, 1, 1, 0], [1, 0, 1, 0, 1, 0]), (np.arange(40), np.arange(40) ** 3 % 17),
              (long(20000, GOLDEN, drift=1.0), long(20000, OTHER, drift=1.0)),
              (long(20000, GOLDEN, drift=.7), long(20000, OTHER, drift=-.2)),

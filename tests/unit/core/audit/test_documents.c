@@ -55,12 +55,11 @@ static const char *const hostile[] = {
     "\xed\xa0\x80 surrogate",
     "\xf4\x90\x80\x80 too far",
     "\xc0\xaf long",
-    "\xe2\x80\xae"
-    "gnp.exe",
+    "\xe2\x80\xaegnp.exe",
     "\x01\x1b[31m\x7f",
     "../../etc/passwd",
     "\xc3\xbc\xf0\x9f\x94\x92",
-    "%s%n%d",
+    "%s%n\\u0022%d",
     "</title></style><svg onload=x>",
 };
 #define HOSTILE_COUNT (sizeof hostile / sizeof *hostile)
@@ -304,6 +303,8 @@ static void tables_defuse_formulas(void **state)
         {"=\"a\"", "\"'=\"\"a\"\"\""},
         {"two\nlines", "\"two\nlines\""},
         {"\xff", "\xef\xbf\xbd"},
+        {"\xe0\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* "/", three bytes long */
+        {"\xe2\x82\xac", "\xe2\x82\xac"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = NULL;
@@ -346,13 +347,15 @@ static void reports_escape_what_comes_from_outside(void **state)
 {
     (void)state;
     struct held h;
-    draw_audit(&h, (size_t[]){5, 40, 5, 40}, 0, "{\"name\": \"a\", \"gates\": [\"auc<=0.6\"]}");
+    draw_audit(&h, (size_t[]){5, 24, 5, 40}, 0, "{\"name\": \"a\", \"gates\": [\"auc<=0.6\"]}");
     arm(&h);
     struct sm_audit_result *r = evaluate(&h);
     char *text = written(write_html, &h, r);
     assert_null(strstr(text, "<script"));
     assert_null(strstr(text, "<img src=x"));
     assert_null(strstr(text, "<svg onload"));
+    assert_null(strstr(text, "'; DROP"));
+    assert_non_null(strstr(text, "&#39;; DROP"));
     assert_null(strstr(text, "\xff"));
     assert_null(strstr(text, "\xe2\x80\xae"));
     assert_null(strchr(text, '\x01'));
@@ -368,6 +371,23 @@ static void reports_escape_what_comes_from_outside(void **state)
     free(text);
     sm_audit_result_free(r);
     let_go(&h);
+}
+
+/* The two lists of images share none. */
+static void few_candidates_are_shown_once(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 30; n++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, n, 0, 5}, 0, "{\"name\": \"a\"}");
+        struct sm_audit_result *r = evaluate(&h);
+        char *text = written(write_html, &h, r);
+        assert_int_equal(count_of(text, "<figure class=\"image\">"), n < 24 ? n : 24);
+        assert_int_equal(count_of(text, ">Least memorized<"), n > 1);
+        free(text);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
 }
 
 /* NaN must not reach a reader either. */
@@ -419,12 +439,12 @@ static void lists_follow_the_scores(void **state)
     char *top = list(&h, r, &(struct sm_selection){SM_SELECT_TOP, .count = 4}, SM_LIST_TEXT);
     char *share = list(&h, r, &(struct sm_selection){SM_SELECT_SHARE, .share = .4}, SM_LIST_TEXT);
     char *every = list(&h, r, &(struct sm_selection){SM_SELECT_SHARE, .share = 1}, SM_LIST_TEXT);
-    char *fdr = list(&h, r, &(struct sm_selection){SM_SELECT_FDR, .q = .05}, SM_LIST_TEXT);
-    char *none = list(&h, r, &(struct sm_selection){SM_SELECT_FDR, .q = .01}, SM_LIST_TEXT);
+    char *fdr = list(&h, r, &(struct sm_selection){SM_SELECT_FDR, .q = .0165}, SM_LIST_TEXT);
+    char *none = list(&h, r, &(struct sm_selection){SM_SELECT_FDR, .q = .0163}, SM_LIST_TEXT);
     assert_string_equal(top, "3\n5\n7\n4\n"); /* equal scores in the order of the images */
     assert_string_equal(share, "3\n5\n");
     assert_string_equal(every, "3\n5\n7\n4\n2\n");
-    assert_string_equal(fdr, "3\n5\n7\n4\n2\n");
+    assert_string_equal(fdr, "3\n5\n7\n4\n2\n"); /* all at 1/61 */
     assert_string_equal(none, "");
     free(top);
     free(share);
@@ -565,6 +585,7 @@ int main(void)
         cmocka_unit_test(tables_defuse_formulas),
         cmocka_unit_test(tables_have_a_line_an_image),
         cmocka_unit_test(reports_escape_what_comes_from_outside),
+        cmocka_unit_test(few_candidates_are_shown_once),
         cmocka_unit_test(reports_of_nothing_have_words),
         cmocka_unit_test(lists_follow_the_scores),
         cmocka_unit_test(controls_are_those_of_the_seed),

@@ -50,6 +50,28 @@ static void ties_and_an_empty_cohort_match_scipy(void **state)
     check_vector("ties");
 }
 
+/* Scores of one decimal: the halves of the bound on epsilon share their thresholds. */
+static void a_bound_counts_scores_at_its_threshold(void **state)
+{
+    (void)state;
+    check_vector("random");
+}
+
+/* Without an effect no threshold gives a bound. */
+static void no_effect_bounds_nothing(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 6, 0, 6}, 0, "{\"name\": \"a\", \"inserted_at_random\": true}");
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *e = at(sm_audit_result_json(r), "membership/candidate_external/epsilon");
+    assert_true(json_is_null(at(e, "threshold")));
+    assert_true(json_number_value(at(e, "lower")) == 0);
+    assert_int_equal(json_integer_value(at(e, "true_positives")), 0);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 static bool has_flag(const struct sm_audit_result *result, const char *code)
 {
     json_t *flag;
@@ -206,13 +228,34 @@ static void small_references_say_what_they_cannot(void **state)
     assert_string_equal(flag_text(r, "reference_too_small_for_fdr"),
                         "The reference cohort is too small for this claim: with 30 reference "
                         "images no p-value is below 0.0323, so no candidate can be listed at FDR 1 "
-                        "%. 99 reference images are the least for it.");
+                        "%. FDR 1 % takes 99 reference images at least.");
     assert_string_equal(flag_text(r, "others_too_few_for_fpr"),
-                        "30 external images are too few for a false positive rate of 1 %: one "
-                        "false alarm among them is already 3.33 %. The rate shown is the one "
-                        "without any false alarm.");
+                        "30 external images are too few for a false positive rate of 1 %, 0.1 %: "
+                        "one false alarm among them is already 3.33 %. What is shown there is the "
+                        "rate without any false alarm.");
     sm_audit_result_free(r);
     let_go(&h);
+}
+
+/* Of 19 reference images the smallest p-value is .05: at the limit of FDR 5 %. */
+static void lists_begin_where_the_reference_allows(void **state)
+{
+    (void)state;
+    for (size_t n = 18; n <= 19; n++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, 4, 0, n}, 100, "{\"name\": \"a\"}");
+        struct sm_audit_result *r = evaluate(&h);
+        const json_t *fdr = at(sm_audit_result_json(r), "fdr");
+        assert_int_equal(json_is_true(at(fdr, "levels/1/enough")), n == 19);
+        assert_int_equal(json_integer_value(at(fdr, "levels/1/count")), n == 19 ? 4 : 0);
+        assert_int_equal(json_integer_value(at(fdr, "levels/1/at_least")), n == 19 ? 4 : 5);
+        assert_int_equal(json_integer_value(at(fdr, "p_levels/1/count")), n == 19 ? 4 : 0);
+        assert_true(json_number_value(at(fdr, "p_levels/1/expected")) == (n == 19 ? .2 : 0));
+        assert_int_equal(json_integer_value(at(fdr, n == 19 ? "p_histogram/0" : "p_histogram/1")),
+                         4);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
 }
 
 static void an_offset_and_few_views_are_flagged(void **state)
@@ -350,12 +393,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_audit_with_an_effect_matches_scipy),
         cmocka_unit_test(ties_and_an_empty_cohort_match_scipy),
+        cmocka_unit_test(a_bound_counts_scores_at_its_threshold),
+        cmocka_unit_test(no_effect_bounds_nothing),
         cmocka_unit_test(no_image_at_all),
         cmocka_unit_test(one_image_a_cohort),
         cmocka_unit_test(all_scores_equal),
         cmocka_unit_test(scores_that_are_no_numbers_are_failures),
         cmocka_unit_test(images_in_two_cohorts_are_flagged),
         cmocka_unit_test(small_references_say_what_they_cannot),
+        cmocka_unit_test(lists_begin_where_the_reference_allows),
         cmocka_unit_test(an_offset_and_few_views_are_flagged),
         cmocka_unit_test(gates_read_the_summary),
         cmocka_unit_test(comparisons_at_the_limit),

@@ -51,6 +51,18 @@ static void mann_whitney_is_exact_to_eight_a_side(void **state)
     assert_true(nine.p_two_sided > 4 * 2.0 / 48620); /* C(18, 9): the exact one is far below */
 }
 
+/* The variance of what is all tied is 0, and not what rounding leaves of cubes. */
+static void mann_whitney_of_equal_values_says_nothing(void **state)
+{
+    (void)state;
+    size_t count = 165146;
+    double *x = calloc(count, sizeof *x);
+    struct sm_mwu got;
+    assert_ok(sm_mann_whitney(&got, x, count, x, count, &err));
+    assert_true(got.p_two_sided == 1 && got.p_greater == 1);
+    free(x);
+}
+
 static void check_curve(const struct sm_roc *roc, const json_t *want)
 {
     const json_t *thresholds = json_array_get(want, 0), *fpr = json_array_get(want, 1);
@@ -211,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mann_whitney_matches_scipy),
         cmocka_unit_test(mann_whitney_is_exact_to_eight_a_side),
+        cmocka_unit_test(mann_whitney_of_equal_values_says_nothing),
         cmocka_unit_test(curves_match_scikit_learn),
         cmocka_unit_test(curve_of_nothing_is_one_point),
         cmocka_unit_test(auc_matches_its_definitions),

@@ -56,6 +56,25 @@ static void insert_scores(struct sm_db *db)
     }
 }
 
+#define JOB7    "'" ID("7") "'"
+#define JOB8    "'" ID("8") "'"
+#define IMAGE_B "'image/png', '" DIGEST("b") "'"
+#define IMAGE_C "'image/png', '" DIGEST("c") "'"
+#define IMAGE_D "'image/png', '" DIGEST("d") "'"
+#define SCORE1  "'" ID("1") "'"
+#define NAMED   "'alpha', '" RECIPE "'"
+
+static const char old_jobs[] =
+    "INSERT INTO job VALUES "
+    "(" JOB7 ", 'succeeded', " NAMED ", 1000, 2000, 3000), "
+    "(" JOB8 ", 'running', " NAMED ", 4000, 5000, NULL);"
+    "INSERT INTO item VALUES "
+    "(" JOB7 ", 0, 'succeeded', 'a.png', " IMAGE_B ", 1, NULL, NULL, " SCORE1 ", 1, NULL, NULL), "
+    "(" JOB7 ", 1, 'failed', '', " IMAGE_D ", 1, NULL, NULL, NULL, 0, 'corrupt', 'ends early'), "
+    "(" JOB8 ", 0, 'running', '', " IMAGE_B ", 2, 'gone', 9000, NULL, 0, NULL, NULL), "
+    "(" JOB8 ", 1, 'queued', '', " IMAGE_C ", 0, NULL, NULL, NULL, 0, NULL, NULL);"
+    "INSERT INTO image VALUES (" JOB8 ", 0, x'3031'), (" JOB8 ", 1, x'3233');";
+
 /* As the first program left it: without auto_vacuum. */
 static void make_old(void)
 {
@@ -70,78 +89,7 @@ static void make_old(void)
     assert_code(SM_OK, sm_migrate(db, first, NULL, &err));
     run_sql(db, "INSERT INTO recipe VALUES ('" RECIPE "', '{\"views\":10}')");
     insert_scores(db);
-    run_sql(db,
-            "INSERT INTO job VALUES ('" ID(
-                "7") "', 'succeeded', 'alpha', '" RECIPE "', 1000, "
-                     "2000, 3000), ('" ID(
-                         "8") "', 'running', 'alpha', '" RECIPE "', 4000, 5000, NULL);"
-                              "INSERT INTO item VALUES ('" ID("7") "', 0, 'succeeded', 'a.png', "
-                                                                   "'image/png', '" DIGEST(
-                                                                       "b") "', 1, NULL, NULL, "
-                                                                            "'" ID("1") "', 1, "
-                                                                                        "NULL, "
-                                                                                        "NULL), "
-                                                                                        "('" ID("7") "', 1, 'failed', '', 'image/png', '" DIGEST(
-                                                                                            "d") "'"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "1"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "N"
-                                                                                                 "U"
-                                                                                                 "L"
-                                                                                                 "L"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "N"
-                                                                                                 "U"
-                                                                                                 "L"
-                                                                                                 "L"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "N"
-                                                                                                 "U"
-                                                                                                 "L"
-                                                                                                 "L"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "0"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "'"
-                                                                                                 "c"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "r"
-                                                                                                 "u"
-                                                                                                 "p"
-                                                                                                 "t"
-                                                                                                 "'"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "'"
-                                                                                                 "e"
-                                                                                                 "n"
-                                                                                                 "d"
-                                                                                                 "s"
-                                                                                                 " "
-                                                                                                 "e"
-                                                                                                 "a"
-                                                                                                 "r"
-                                                                                                 "l"
-                                                                                                 "y"
-                                                                                                 "'"
-                                                                                                 ")"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "("
-                                                                                                 "'" ID("8") "', 0, 'running', '', 'image/png', '" DIGEST(
-                                                                                                     "b") "', 2, 'gone', 9000, NULL, 0, NULL, NULL), "
-                                                                                                          "('" ID("8") "', 1, 'queued', '', 'image/png', '" DIGEST(
-                                                                                                              "c") "', 0, NULL, NULL, NULL, 0, NULL, NULL);"
-                                                                                                                   "INSERT INTO image VALUES ('" ID(
-                                                                                                                       "8") "', 0, x'3031'), ('" ID("8") "', 1, x'3233');");
+    run_sql(db, old_jobs);
     sm_db_close(db);
     assert_int_equal(read_int("PRAGMA auto_vacuum"), 0);
 }
