@@ -2,7 +2,7 @@
  * started, watched by its ETag, reports fetched.
  *
  * OUT/upload.json names the audit while images are sent. A command that finds it deletes that audit
- * and begins anew: images that were sent may have changed, and a failed upload leaves nothing behind
+ * and begins anew: images that were sent may have changed; a failed upload leaves nothing behind
  * at the server. From audit.json on, the audit is the server's and goes on by itself. */
 #include <errno.h>
 #include <stdlib.h>

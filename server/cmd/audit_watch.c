@@ -1,12 +1,12 @@
 /* How an audit is watched: a stop that is asked for, progress, and the result in words.
  *
- * The handler sets a flag and posts a semaphore, on which the main thread sleeps between two looks
- * at the audit: it wakes at once, and nothing else runs in the handler. */
-#include <math.h>
-#include <semaphore.h>
+ * The handler sets a flag and writes to a pipe, at which the main thread sleeps between two looks at
+ * the audit: it wakes at once, and nothing else runs in the handler. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/base/id.h"
@@ -21,20 +21,24 @@
 
 atomic_bool sm_stop_asked;
 static volatile sig_atomic_t stop_signal;
-static sem_t stop_posted;
+static int stop_pipe[2] = {-1, -1};
 
 static void on_signal(int number)
 {
+    int saved = errno;
     stop_signal = number;
     atomic_store(&sm_stop_asked, true);
-    sem_post(&stop_posted);
+    ssize_t written = write(stop_pipe[1], "", 1);
+    (void)written; /* full: there is something to read */
+    errno = saved;
 }
 
 void sm_stop_watch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
 
-    sem_init(&stop_posted, 0, 0);
+    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        stop_pipe[0] = stop_pipe[1] = -1; /* a stop is then seen at the next look */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -46,15 +50,13 @@ int sm_stop_signal(void)
 
 enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err)
 {
-    int64_t until_ms = sm_clock_unix_ms() + ms;
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    struct pollfd ready = {.fd = stop_pipe[0], .events = POLLIN};
 
     if (!atomic_load(&sm_stop_asked))
-        sem_timedwait(&stop_posted,
-                      &until); /* interrupted: there is a signal, or nothing is lost */
-    return atomic_load(&sm_stop_asked)
-               ? sm_err_set(err, SM_CANCELLED, "stopped by signal %d", (int)stop_signal)
-               : SM_OK;
+        poll(&ready, 1, (int)ms); /* interrupted: there is a signal, or nothing is lost */
+    if (!atomic_load(&sm_stop_asked))
+        return SM_OK;
+    return sm_err_set(err, SM_CANCELLED, "stopped by signal %d", (int)stop_signal);
 }
 
 /* --- progress --- */

@@ -54,10 +54,12 @@ static int read_option(const struct sm_usage *usage, int argc, char **argv, int 
         return wrong(usage, "unknown option ", argv[*i]);
     if (!option->value && equals)
         return wrong(usage, "takes no value: --", option->name);
-    const char **into = option->into;
-    while (option->times_max > 1 && *into && into < option->into + option->times_max)
-        into++;
-    if (into == option->into + option->times_max && option->times_max > 1)
+    const char **into = option->into,
+               **last = into + (option->times_max > 1 ? option->times_max : 1);
+    if (option->times_max > 1)
+        while (into < last && *into)
+            into++;
+    if (into == last)
         return wrong(usage, "too many: --", option->name);
     if (!option->value)
         *into = "";
