@@ -5,6 +5,7 @@
 #include "server/api/upload.h"
 #include "server/http/http.h"
 #include "server/http/multipart.h"
+#include "server/ingest/ingest.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
 
@@ -33,6 +34,13 @@ static const struct {
     {"reference_scores_max", SM_REFERENCE_MAX},
     {"checkpoint_bytes_max", SM_CKPT_BYTES_MAX},
     {"checkpoint_tensors_max", SM_CKPT_TENSORS_MAX},
+    {"streams_max", SM_API_STREAMS_MAX},
+    {"archive_entries_max", SM_INGEST_ENTRIES_MAX},
+    {"archive_ratio_max", SM_INGEST_RATIO_MAX},
+    {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},
+    {"label_bytes_max", SM_INGEST_LABEL_BYTES_MAX},
+    {"gates_max", SM_AUDIT_GATES_MAX},
+    {"resamples_max", SM_AUDIT_RESAMPLES_MAX},
 };
 
 void sm_api_limits(struct sm_request *request)

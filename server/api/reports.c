@@ -115,7 +115,10 @@ static void reply(struct sm_request *request, struct sm_call *call)
     } else {
         sm_reply_file(request, 200, x->media_type, x->fd);
         x->fd = -1;
-        sm_reply_header(request, "Cache-Control", "no-store");
+        if (x->write == write_html) /* styles and thumbnails are in the page; it has no script */
+            sm_reply_header(request, "Content-Security-Policy",
+                            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+                            "frame-ancestors 'none'");
     }
 }
 
