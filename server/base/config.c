@@ -41,6 +41,8 @@ static const struct option options[] = {
     {"kernels", OPTION_CHOICE, TEXT(kernels), .fallback = "auto",
      .choices = "auto|ref|blas|avx2|avx512",
      .help = "which kernels run the encoders; auto: the fastest that the processor has"},
+    {"sandbox", OPTION_CHOICE, TEXT(sandbox), .fallback = "required", .choices = "required|off",
+     .help = "images are decoded in locked-in processes, or not; required: start only with them"},
     {"workers", OPTION_INT, FIELD(workers), "0", 0, 1024, NULL,
      "threads that compute; 0: one per core"},
     {"http-threads", OPTION_INT, FIELD(http_threads), "2", 1, 64, NULL, "threads that serve HTTP"},

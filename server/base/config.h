@@ -16,6 +16,7 @@ struct sm_config {
     char pairs[1024];        /* --pairs            folder of pair folders */
     char db[1024];           /* --db               SQLite file */
     char kernels[16];        /* --kernels          a choice, "auto" too */
+    char sandbox[16];        /* --sandbox          "required" or "off" */
     int64_t workers;         /* --workers          as given, or one per core */
     int64_t http_threads;    /* --http-threads */
     int64_t body_bytes_max;  /* --body-bytes-max */

@@ -1,6 +1,6 @@
 /* `sslmem serve`: everything put together, and taken apart in the opposite order.
  *
- * Start: configuration, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
+ * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
  * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
  * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
  * ends the process at once: the store is made for that. */
@@ -12,6 +12,7 @@
 #include "server/api/api.h"
 #include "server/base/log.h"
 #include "server/cmd/cmd.h"
+#include "server/decode/decode.h"
 #include "server/http/http.h"
 #include "sslmem/version.h"
 
@@ -58,9 +59,31 @@ static void await_stop(void)
     sm_log("info", "stopping", "{}");
 }
 
+/* One decoder a worker, or none when the configuration says so. Before anything else: they are
+ * small, and nothing that is ours is open yet. */
+static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_config *config,
+                                   struct sm_err *err)
+{
+    *out = NULL;
+    if (strcmp(config->sandbox, "off") == 0) {
+        sm_log("warning", "sandbox_off", "{}");
+        return SM_OK;
+    }
+    struct sm_decoders_params params = {.count = (int)config->workers};
+    enum sm_code code = sm_decoders_start(out, &params, err);
+    if (code != SM_OK) {
+        const struct sm_err why = *err;
+        return sm_err_set(err, code, "%s (--sandbox off would do without)", why.text);
+    }
+    sm_log("info", "sandbox", "{s:i, s:b, s:i}", "decoders", params.count, "seccomp", 1,
+           "landlock_abi", sm_decoders_landlock(*out));
+    return SM_OK;
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config};
+    struct sm_decoders *decoders = NULL;
     struct sm_pairs *pairs = NULL;
     struct sm_http *http = NULL;
 
@@ -70,6 +93,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                           config->kernels);
         goto out;
     }
+    if ((code = start_decoders(&decoders, config, err)) != SM_OK)
+        goto out;
     code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;
@@ -78,6 +103,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
+                                  .decoders = decoders,
                                   .workers = (int)config->workers,
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
@@ -104,6 +130,7 @@ out:
         sm_jobs_stop(api.jobs);
     if (api.store != NULL)
         sm_store_close(api.store);
+    sm_decoders_stop(decoders);
     sm_pairs_free(pairs);
     return code;
 }

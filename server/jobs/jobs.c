@@ -255,7 +255,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     pthread_cond_init(&jobs->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
 
-    enum sm_code code = sm_team_new(&jobs->team, err);
+    enum sm_code code = sm_team_new(&jobs->team, params->decoders, err);
     if (code == SM_OK)
         code = start_threads(jobs, params->workers, err);
     if (code != SM_OK) {

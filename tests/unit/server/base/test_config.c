@@ -36,6 +36,7 @@ static void defaults_are_as_documented(void **state)
     assert_string_equal(config.pairs, "pairs");
     assert_string_equal(config.db, "sslmem.db");
     assert_string_equal(config.kernels, "auto");
+    assert_string_equal(config.sandbox, "required");
     assert_true(config.workers >= 1);
     assert_int_equal(config.http_threads, 2);
     assert_int_equal(config.body_bytes_max, 16777216);
