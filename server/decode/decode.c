@@ -7,8 +7,8 @@
  * decoder must be alive and silent: one that was killed meanwhile, or that speaks without being
  * asked, is replaced, and the image does not pay for it.
  *
- * What size and first bytes refuse is refused here, by the same function, and costs no message: that
- * function has parsed nothing by then.
+ * What size and first bytes refuse is refused here, by the same function, and costs no message:
+ * nothing has been parsed by then.
  *
  * Cost: two copies of the pixels and of the file, some calls to the kernel and two switches between
  * processes. Both copies in shared memory are wiped after each image: the next one may be somebody
@@ -27,7 +27,9 @@
 #include "server/decode/answer.h"
 #include "server/decode/child.h"
 
-#define WIPE_BY_HAND_BYTES ((size_t)1 << 20) /* over it pages are given back */
+/* Over it pages are given back: a decoder keeps no more memory than this twice, and pages that are
+ * new each time cost more than zeroing old ones. */
+#define WIPE_BY_HAND_BYTES ((size_t)8 << 20)
 
 struct slot {
     bool taken;

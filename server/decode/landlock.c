@@ -1,5 +1,5 @@
-/* An empty set of rules over everything that the kernel's version can handle: what no rule allows is
- * denied. Descriptors that are open stay usable. */
+/* An empty set of rules over everything that the kernel's version can handle: what no rule allows
+ * is denied. Descriptors that are open stay usable. */
 #include "server/decode/landlock.h"
 
 #include <errno.h>

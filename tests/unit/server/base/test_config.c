@@ -114,6 +114,9 @@ static void texts_are_checked(void **state)
     assert_int_equal(read_words("--kernels=re", NULL), SM_INVALID);
     assert_string_equal(err.text, "--kernels is re, must be one of auto|ref|blas|avx2|avx512");
     assert_int_equal(read_words("--kernels=ref|blas", NULL), SM_INVALID);
+    assert_int_equal(read_words("--sandbox=off", NULL), SM_OK);
+    assert_int_equal(read_words("--sandbox=on", NULL), SM_INVALID);
+    assert_string_equal(err.text, "--sandbox is on, must be one of required|off");
     assert_int_equal(read_words("--listen=[::1]:0", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65535", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65536", NULL), SM_INVALID);

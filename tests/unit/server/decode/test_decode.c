@@ -25,7 +25,7 @@ static struct sm_decoders *decoders;
 
 static void start(struct sm_decoders_params params)
 {
-    static const char *const command[] = {"test_decode", "decode-helper", NULL};
+    static const char *const command[] = {"test_decode", SM_DECODE_COMMAND, NULL};
     params.command = command;
     assert_ok(sm_decoders_start(&decoders, &params, &err));
 }
@@ -277,6 +277,18 @@ static void *decode_slow(void *arg)
     return NULL;
 }
 
+/* Not before exec, when it still shows the memory of this process. */
+static bool is_decoder(pid_t pid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    size_t count = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    return memmem(text, count, SM_DECODE_COMMAND, strlen(SM_DECODE_COMMAND)) != NULL;
+}
+
 /* Memory of its own that a process has touched. */
 static size_t private_bytes(pid_t pid)
 {
@@ -299,7 +311,8 @@ static void kill_the_one_at_work(const struct slow *slow)
     while (!slow->done) {
         int count = children(pids, 4);
         for (int i = 0; i < count; i++)
-            if (private_bytes(pids[i]) > (size_t)100 << 20 && kill(pids[i], SIGKILL) == 0)
+            if (is_decoder(pids[i]) && private_bytes(pids[i]) > (size_t)100 << 20 &&
+                kill(pids[i], SIGKILL) == 0)
                 return;
     }
 }
@@ -381,7 +394,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(killed_between_images),
         cmocka_unit_test(polite_signals_do_not_end_it),
     };
-    if (argc == 3 && strcmp(argv[1], "decode-helper") == 0)
+    if (argc == 3 && strcmp(argv[1], SM_DECODE_COMMAND) == 0)
         return sm_decode_helper(argc - 1, argv + 1);
     return cmocka_run_group_tests_name("decode", tests, NULL, NULL);
 }
