@@ -16,7 +16,8 @@
  *
  * Sanitizers: their runtimes lock, yield, print and look at themselves before they exit. These
  * builds allow it, on top of the list; what opens or asks for files is refused with EACCES there,
- * not killed, so that the report of a finding comes out. A release has none of it. */
+ * not killed, and files may grow, so that the report of a finding comes out, also into a file. A
+ * release has none of it. */
 #include "server/decode/sandbox.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static enum sm_code set_limits(uint64_t memory_bytes, struct sm_err *err)
         rlim_t max;
     } limits[] = {
         {"RLIMIT_AS", RLIMIT_AS, mapped + memory_bytes},
-        {"RLIMIT_FSIZE", RLIMIT_FSIZE, 0},
+        {"RLIMIT_FSIZE", RLIMIT_FSIZE, SM_SANDBOX_SANITIZER ? RLIM_INFINITY : 0},
         {"RLIMIT_NPROC", RLIMIT_NPROC, 0},
         {"RLIMIT_CORE", RLIMIT_CORE, 0},
         {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK, 0},

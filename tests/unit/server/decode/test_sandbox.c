@@ -70,8 +70,9 @@ static int try_memory(void)
 /* The limits that no call inside could show, seccomp being in front of them. */
 static int try_limits(void)
 {
-    static const int zero[] = {RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT_CORE, RLIMIT_MEMLOCK,
-                               RLIMIT_NOFILE};
+    static const int zero[] = {RLIMIT_NPROC, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
+                               RLIMIT_FSIZE};
+    const size_t count = sizeof zero / sizeof *zero - SM_SANDBOX_SANITIZER;
     struct sm_err err = {0};
     struct rlimit limit;
     int abi, ends[2];
@@ -89,7 +90,7 @@ static int try_limits(void)
     for (int wait = 0; !held && wait < 5000; wait++) {
         usleep(1000);
         held = true;
-        for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
+        for (size_t i = 0; i < count; i++)
             held = held && prlimit(inside, zero[i], NULL, &limit) == 0 && limit.rlim_cur == 0 &&
                    limit.rlim_max == 0;
     }
