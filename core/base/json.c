@@ -251,6 +251,15 @@ enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, 
     return SM_OK;
 }
 
+json_t *sm_json_u64(uint64_t value)
+{
+    char digits[U64_DIGITS_MAX + 1];
+    if (value <= INT64_MAX)
+        return json_integer((json_int_t)value);
+    snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+    return json_string(digits);
+}
+
 char *sm_json_canonical(const json_t *node)
 {
     return json_dumps(node,

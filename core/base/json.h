@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "sslmem/err.h"
 
@@ -46,6 +47,9 @@ enum sm_code sm_fields_read(void *out, const json_t *node, const struct sm_field
  * refused before or while parsing. */
 enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, size_t bytes_max,
                            int depth_max, struct sm_err *err);
+
+/* As SM_FIELD_U64 reads it: JSON integers end at 2^63 - 1, above are the digits as a string. */
+json_t *sm_json_u64(uint64_t value);
 
 /* Keys sorted, no spaces, doubles with 17 digits. Allocated with malloc; NULL when out of memory.
  */

@@ -107,23 +107,13 @@ enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
     return SM_OK;
 }
 
-/* JSON integers end at 2^63 - 1; above, the digits as a string, which the reader takes as well. */
-static json_t *seed_json(uint64_t seed)
-{
-    char digits[24];
-    if (seed <= INT64_MAX)
-        return json_integer((json_int_t)seed);
-    snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
-    return json_string(digits);
-}
-
 json_t *sm_recipe_json(const struct sm_recipe *recipe)
 {
     json_t *out = json_pack(
         "{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "augment", sm_augment_json(&recipe->augment),
         "views", (int)recipe->views, "compare", compare_names[recipe->compare], "representation",
         recipe->representation, "normalize", normalize_names[recipe->normalize], "distance",
-        distance_names[recipe->distance], "seed", seed_json(recipe->seed), "orientation",
+        distance_names[recipe->distance], "seed", sm_json_u64(recipe->seed), "orientation",
         orientation_names[recipe->apply_orientation]);
     if (recipe->target_se > 0 &&
         json_object_set_new(out, "target_se", json_real(recipe->target_se)) != 0) {

@@ -52,6 +52,11 @@ enum sm_code sm_image_alloc(struct sm_image *out, int32_t width_px, int32_t heig
 
 void sm_image_release(struct sm_image *image);
 
+/* A PNG to look at, to be freed, with no side above `side_max_px`; smaller images keep their size.
+ */
+enum sm_code sm_image_thumbnail(void **out, size_t *bytes_count, const struct sm_image *image,
+                                int32_t side_max_px, struct sm_err *err);
+
 /* Decoder name and version for a score's provenance, e.g. "stb_image-2.27". */
 const char *sm_image_decoder(void);
 

@@ -47,7 +47,6 @@ static bool add_image(struct sm_upload *upload, struct sm_request *request, cons
     }
     struct sm_item_in *item = &upload->items[upload->items_count++];
     item->name = name;
-    item->media_type = type == NULL ? "application/octet-stream" : type;
     item->bytes = bytes;
     item->bytes_count = bytes_count;
     sm_sha256_hex(item->image_digest, bytes, bytes_count);

@@ -3,9 +3,11 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#define ID_MS_MAX   ((INT64_C(1) << 48) - 1)
 #define YEAR_0_S    INT64_C(-62167219200) /* 0000-01-01T00:00:00Z */
 #define YEAR_9999_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
@@ -32,9 +34,35 @@ void sm_id_new(char out[37])
         b[i] = (uint8_t)(ms >> (8 * (5 - i)));
     b[6] = (uint8_t)(0x70 | (b[6] & 0x0f)); /* version 7 */
     b[8] = (uint8_t)(0x80 | (b[8] & 0x3f)); /* variant 10 */
-    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-             b[14], b[15]);
+    sm_id_format(out, b);
+}
+
+void sm_id_format(char out[37], const uint8_t bytes[16])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *out++ = '-';
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
+int64_t sm_id_unix_ms(const char *id)
+{
+    char digits[13];
+    snprintf(digits, sizeof digits, "%.8s%.4s", id, id + 9);
+    return strtoll(digits, NULL, 16);
+}
+
+void sm_id_floor(char out[37], int64_t unix_ms)
+{
+    uint64_t ms = unix_ms < 0 ? 0 : unix_ms > ID_MS_MAX ? ID_MS_MAX : (uint64_t)unix_ms;
+    uint8_t b[16] = {0};
+    for (int i = 0; i < 6; i++)
+        b[i] = (uint8_t)(ms >> (8 * (5 - i)));
+    sm_id_format(out, b);
 }
 
 bool sm_id_valid(const char *text)

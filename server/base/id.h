@@ -7,6 +7,10 @@
 
 void sm_id_new(char out[37]);
 bool sm_id_valid(const char *text);
+void sm_id_format(char out[37], const uint8_t bytes[16]);
+int64_t sm_id_unix_ms(const char *id); /* of a valid id: when it was made */
+/* Not above any id made at that time or later, above all made before. */
+void sm_id_floor(char out[37], int64_t unix_ms);
 
 int64_t sm_clock_unix_ms(void);
 int64_t sm_clock_monotonic_ms(void);

@@ -246,6 +246,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
         return sm_err_set(err, SM_NOMEM, "jobs: out of memory");
     jobs->store = params->store;
     jobs->pairs = params->pairs;
+    jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
     sm_id_new(jobs->owner);
     pthread_mutex_init(&jobs->mutex, NULL);

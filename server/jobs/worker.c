@@ -8,15 +8,24 @@
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. */
+ * again at the next start. An audit is paused besides. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/base/log.h"
 #include "server/jobs/jobs_impl.h"
+#include "server/store/audits.h"
 
-#define IDLE_MS      200 /* how late something unannounced may be noticed */
-#define RETRY_MIN_MS 100
-#define RETRY_MAX_MS 5000
+#define IDLE_MS           200 /* how late something unannounced may be noticed */
+#define RETRY_MIN_MS      100
+#define RETRY_MAX_MS      5000
+#define THUMBNAIL_SIDE_PX 64
+
+/* Of an audit's item, when the audit keeps them. */
+struct thumbnail {
+    void *png;
+    size_t bytes_count;
+};
 
 struct worker {
     struct sm_jobs *jobs;
@@ -59,13 +68,28 @@ static bool settled(enum sm_code code)
     return code == SM_OK || code == SM_CONFLICT || may_pass(code);
 }
 
+/* Pauses an audit whose results cannot be written, as soon as this can be: somebody must look, and
+ * thousands of images more would meet the same. False when it must be tried again. */
+static bool pause_audit(struct sm_jobs *jobs, const char *id, const char *reason)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_audit_move(jobs->store, id, SM_AUDIT_PAUSE, reason, &err);
+    if (code == SM_OK)
+        sm_log("warning", "audit_paused", "{s:s, s:s}", "audit", id, "reason", reason);
+    return !may_pass(code); /* a conflict: it is paused, or at its end */
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
-static enum sm_code commit(struct sm_jobs *jobs, const struct sm_finish *finish, struct sm_err *err)
+static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
+                           const struct sm_finish *finish, struct sm_err *err)
 {
     char score_id[SM_ID_BYTES];
-    bool job_finished;
+    bool job_finished, to_pause = false;
+    struct sm_err first = {0};
     int64_t wait_ms = RETRY_MIN_MS;
     for (;;) {
+        if (to_pause)
+            to_pause = !pause_audit(jobs, claim->job_id, first.text);
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
         if (code == SM_OK && job_finished)
             sm_jobs_finished(jobs, finish->job_id);
@@ -73,6 +97,10 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_finish *finish,
             return code;
         sm_log("error", "finish_failed", "{s:s, s:i, s:s}", "job", finish->job_id, "item",
                finish->index, "detail", err->text);
+        if (claim->audit && code == SM_IO && first.code == SM_OK) {
+            first = *err;
+            to_pause = true;
+        }
         if (!may_pass(code) || sm_jobs_pause(jobs, wait_ms))
             return code;
         wait_ms = 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
@@ -85,7 +113,7 @@ static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
     struct sm_err err = {0};
     sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s}", "job", claim->job_id, "item",
            claim->index, "code", sm_code_name(why->code), "detail", why->text);
-    commit(jobs,
+    commit(jobs, claim,
            &(struct sm_finish){.job_id = claim->job_id,
                                .index = claim->index,
                                .owner = jobs->owner,
@@ -95,7 +123,8 @@ static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
 }
 
 /* True when history had the score, so that nothing is left to do. */
-static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, const char *key)
+static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, const char *key,
+                           const struct thumbnail *thumbnail)
 {
     json_t *stored;
     struct sm_err err = {0};
@@ -105,12 +134,28 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
     if (code != SM_OK)
         return false;
     json_decref(stored);
-    code = commit(
-        jobs,
-        &(struct sm_finish){
-            .job_id = claim->job_id, .index = claim->index, .owner = jobs->owner, .key = key},
-        &err);
+    code = commit(jobs, claim,
+                  &(struct sm_finish){.job_id = claim->job_id,
+                                      .index = claim->index,
+                                      .owner = jobs->owner,
+                                      .key = key,
+                                      .thumbnail = thumbnail->png,
+                                      .thumbnail_bytes = thumbnail->bytes_count},
+                  &err);
     return settled(code);
+}
+
+/* As the file is stored: whether the recipe turns it does not matter to an eye. */
+static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *jobs,
+                                   const struct sm_claim *claim, struct sm_err *err)
+{
+    struct sm_image image = {0};
+    enum sm_code code =
+        sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count, false, NULL, err);
+    if (code == SM_OK)
+        code = sm_image_thumbnail(&out->png, &out->bytes_count, &image, THUMBNAIL_SIDE_PX, err);
+    sm_image_release(&image);
+    return code;
 }
 
 static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w,
@@ -126,35 +171,59 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
     return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
 }
 
-static void score_item(struct worker *w, const struct sm_claim *claim)
+static void commit_score(struct sm_jobs *jobs, const struct sm_claim *claim,
+                         const struct sm_score *score, const json_t *document,
+                         const struct thumbnail *thumbnail)
+{
+    struct sm_err err = {0};
+    enum sm_code code = commit(jobs, claim,
+                               &(struct sm_finish){.job_id = claim->job_id,
+                                                   .index = claim->index,
+                                                   .owner = jobs->owner,
+                                                   .key = score->key,
+                                                   .score = document,
+                                                   .m = score->m,
+                                                   .image_digest = claim->image_digest,
+                                                   .thumbnail = thumbnail->png,
+                                                   .thumbnail_bytes = thumbnail->bytes_count},
+                               &err);
+    if (!settled(code))
+        commit_failure(jobs, claim, &err);
+}
+
+/* From history, or computed; what is wrong with the item comes back. */
+static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
+                               const struct thumbnail *thumbnail, struct sm_err *err)
 {
     const struct sm_pair *pair;
     struct sm_recipe recipe;
     struct sm_score score;
-    struct sm_err err = {0};
     char key[65];
     json_t *document;
-    enum sm_code code = prepare(&pair, &recipe, w, claim, &err);
+    enum sm_code code = prepare(&pair, &recipe, w, claim, err);
     if (code == SM_OK)
-        code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, &err);
-    if (code == SM_OK && commit_history(w->jobs, claim, key))
-        return;
+        code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, err);
+    if (code == SM_OK && commit_history(w->jobs, claim, key, thumbnail))
+        return SM_OK;
     if (code == SM_OK)
-        code = compute(&score, &document, w, pair, &recipe, claim, &err);
-    if (code == SM_OK) {
-        code = commit(w->jobs,
-                      &(struct sm_finish){.job_id = claim->job_id,
-                                          .index = claim->index,
-                                          .owner = w->jobs->owner,
-                                          .key = score.key,
-                                          .score = document,
-                                          .m = score.m,
-                                          .pair_digest = score.pair_digest},
-                      &err);
-        if (settled(code))
-            code = SM_OK;
-        json_decref(document);
-    }
+        code = compute(&score, &document, w, pair, &recipe, claim, err);
+    if (code != SM_OK)
+        return code;
+    commit_score(w->jobs, claim, &score, document, thumbnail);
+    json_decref(document);
+    return SM_OK;
+}
+
+static void take_item(struct worker *w, const struct sm_claim *claim)
+{
+    struct thumbnail thumbnail = {0};
+    struct sm_err err = claim->unreadable;
+    enum sm_code code = err.code;
+    if (code == SM_OK && claim->keep_thumbnail)
+        code = draw_thumbnail(&thumbnail, w->jobs, claim, &err);
+    if (code == SM_OK)
+        code = score_item(w, claim, &thumbnail, &err);
+    free(thumbnail.png);
     if (code != SM_OK)
         commit_failure(w->jobs, claim, &err);
 }
@@ -174,7 +243,7 @@ void *sm_jobs_worker(void *arg)
             break;
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
-            score_item(&w, &claim);
+            take_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);

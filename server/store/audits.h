@@ -3,12 +3,14 @@
  *
  *     open -> running <-> paused -> succeeded | failed | cancelled
  *
- * An open audit takes images and none of them is claimed; started, no more images are taken. Audits are claimed
- * after all plain jobs, oldest first, and come to an end by their last item, like a job.
+ * An open audit takes images and none of them is claimed; started, no more images are taken. Audits
+ * are claimed after all plain jobs, oldest first, and come to an end by their last item, like a
+ * job.
  *
  * Every change of an audit raises its revision, which is its ETag and the id of its events.
  *
- * Errors: SM_NOT_FOUND (no such audit), SM_CONFLICT (not in that state; the text names both states),
+ * Errors: SM_NOT_FOUND (no such audit), SM_CONFLICT (not in that state; the text names both
+ * states),
  *         otherwise those of store.h. Documents are new references. Calls wait for the commit. */
 #ifndef SERVER_STORE_AUDITS_H
 #define SERVER_STORE_AUDITS_H
@@ -21,7 +23,8 @@ struct sm_audit_in {
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
-    const json_t *spec; /* sm_audit_spec_json */
+    const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
+    const json_t *spec;          /* sm_audit_spec_json */
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
@@ -36,7 +39,7 @@ struct sm_audit_image_in {
     const char *path; /* absolute, as the importer opened it */
 };
 /* Adds images in one transaction, in order. An image that its cohort has already is left alone and
- * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` images in all. */
+ * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` in all. */
 struct sm_audit_added {
     int64_t added_count, duplicate_count;
 };
@@ -49,8 +52,8 @@ enum sm_code sm_store_audit_add_failed(struct sm_store *store, const char *id,
                                        const char *text, struct sm_err *err);
 
 enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_CANCEL };
-/* Starting an audit that runs, pausing a paused one and so on: SM_CONFLICT. Pausing lets the images that are being
- * scored finish. `reason` (may be NULL) is kept while paused. */
+/* Starting an audit that runs, pausing a paused one and so on: SM_CONFLICT. Pausing lets the images
+ * that are being scored finish. `reason` (may be NULL) is kept while paused. */
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
@@ -65,7 +68,8 @@ enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id
 int64_t sm_store_audit_revision(struct sm_store *store,
                                 const char *id); /* cheap; -1: no such audit */
 
-/* Newest first; `after` (may be "") is the id of the last one of the page before. {"audits": […], "more"} */
+/* Newest first; `after` (may be "") is the id of the last one of the page before. {"audits": […],
+ * "more"} */
 enum sm_code sm_store_audits(json_t **out, struct sm_store *store, const char *after, int limit,
                              struct sm_err *err);
 
@@ -75,13 +79,13 @@ struct sm_audit_items_filter {
     int64_t after;     /* index of the last item of the page before, or -1 */
     int limit;
 };
-/* Items by index: {"items": [{"index","cohort","name","class","group","image" (digest),"state","score"
- * (id),"m","m_se","error"} …], "more"}. */
+/* Items by index: {"items": [{"index","cohort","name","class","group","image"
+ * (digest),"state","score" (id),"m","m_se","error"} …], "more"}. */
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 
-/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key` is
- * the database's own secret for exports, made at its creation. */
+/* All that sm_audit_evaluate needs, to be released; of a running audit what is there so far. `key`
+ * is the database's own secret for exports, made at its creation. */
 struct sm_audit_record {
     struct sm_audit audit; /* its pointers lead into this object */
     struct sm_audit_spec spec;
@@ -92,8 +96,8 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
                                    const char *id, struct sm_err *err);
 void sm_audit_record_release(struct sm_audit_record *record);
 
-/* PNG of an item, at most 64 pixels a side, kept when the spec asks for it; NULL when there is none. To be
- * freed. */
+/* PNG of an item, at most 64 pixels a side, kept when the spec asks for it; NULL when there is
+ * none. To be freed. */
 void *sm_store_audit_thumbnail(struct sm_store *store, const char *id, int64_t index,
                                size_t *bytes_count);
 

@@ -48,6 +48,27 @@ bool sm_db_in_transaction(const struct sm_db *db);
 /* Moves the log into the database and empties it, unless a reader is in the way; `done` tells. */
 enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err);
 
+/* Gives up to `pages_max` free pages back to the file system; `more` tells whether some are left.
+ * In a file that was made without room for that, none is; compact writes it anew, with. */
+enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm_err *err);
+enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err);
+bool sm_db_shrinks(struct sm_db *db);
+
+/* A function for statements of migrations, pure: texts in (NULL for SQL NULL), one value out. */
+struct sm_db_value {
+    enum { SM_DB_NULL, SM_DB_INT, SM_DB_TEXT, SM_DB_BLOB } type;
+    int64_t number;
+    void *bytes; /* of malloc; the database frees it */
+    size_t bytes_count;
+};
+struct sm_db_function {
+    const char *name;
+    int arguments_count;
+    enum sm_code (*run)(struct sm_db_value *out, const char *const *arguments, struct sm_err *err);
+};
+enum sm_code sm_db_define(struct sm_db *db, const struct sm_db_function *function,
+                          struct sm_err *err);
+
 /* A prepared statement, ready for binding. */
 enum sm_code sm_db_query(struct sm_stmt **out, struct sm_db *db, const char *sql,
                          struct sm_err *err);
@@ -55,6 +76,9 @@ void sm_stmt_int(struct sm_stmt *stmt, const char *name, int64_t value);
 void sm_stmt_double(struct sm_stmt *stmt, const char *name, double value);
 void sm_stmt_text(struct sm_stmt *stmt, const char *name, const char *value); /* NULL: SQL NULL */
 void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, size_t bytes_count);
+/* Digests and ids: hex text outside, bytes inside (dashes are passed over). NULL, or a text that is
+ * neither of the two, binds NULL: it matches no row, and no column that must be there takes it. */
+void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text);
 /* Rows come one by one; `row` is false after the last. */
 enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err);
 /* Steps past the last row and resets; `changes` (may be NULL) counts the rows written. */
@@ -67,6 +91,12 @@ int64_t sm_stmt_get_int(const struct sm_stmt *stmt, int column);
 double sm_stmt_get_double(const struct sm_stmt *stmt, int column);
 const char *sm_stmt_get_text(const struct sm_stmt *stmt, int column); /* NULL for SQL NULL */
 const void *sm_stmt_get_blob(const struct sm_stmt *stmt, int column, size_t *bytes_count);
+/* "" for NULL or a column of another length. */
+void sm_stmt_get_digest(char out[65], const struct sm_stmt *stmt, int column);
+void sm_stmt_get_id(char out[37], const struct sm_stmt *stmt, int column);
+
+/* Text of the i-th statement kept prepared; NULL: none there. For tests, which ask for its plan. */
+const char *sm_db_statement(const struct sm_db *db, int i);
 
 /* Version of the library in use, e.g. "3.40.1". */
 const char *sm_db_version(void);

@@ -18,9 +18,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "core/base/sha256.h"
+#include "server/base/id.h"
+#include "server/store/hex.h"
 
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
@@ -96,7 +101,11 @@ static enum sm_code claim_file(struct sm_db *db, const char *path, struct sm_err
         return sm_err_set(err, SM_CONFLICT,
                           "%s is another application's database: application_id %lld, not %d", path,
                           (long long)id, APPLICATION_ID);
-    return sm_db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x53534c4d;", err);
+    /* auto_vacuum counts only before the file has a page. */
+    return sm_db_exec(db,
+                      "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+                      "PRAGMA application_id = 0x53534c4d;",
+                      err);
 }
 
 enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mode,
@@ -183,6 +192,58 @@ enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
     return report(db->handle, result, err);
 }
 
+enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm_err *err)
+{
+    char sql[64];
+    int64_t left = 0;
+    snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", pages_max);
+    enum sm_code code = sm_db_shrinks(db) ? sm_db_exec(db, sql, err) : SM_OK;
+    if (code == SM_OK && sm_db_shrinks(db))
+        code = read_int(&left, db, "PRAGMA freelist_count", err);
+    *more = code == SM_OK && left > 0;
+    return code;
+}
+
+enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+}
+
+bool sm_db_shrinks(struct sm_db *db)
+{
+    int64_t mode;
+    return read_int(&mode, db, "PRAGMA auto_vacuum", NULL) == SM_OK && mode == 2;
+}
+
+static void call_function(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct sm_db_function *function = sqlite3_user_data(context);
+    const char *texts[8] = {NULL};
+    struct sm_db_value out = {0};
+    struct sm_err err = {0};
+    for (int i = 0; i < count; i++)
+        texts[i] = (const char *)sqlite3_value_text(values[i]);
+    if (function->run(&out, texts, &err) != SM_OK)
+        sqlite3_result_error(context, err.text, -1);
+    else if (out.type == SM_DB_INT)
+        sqlite3_result_int64(context, out.number);
+    else if (out.type == SM_DB_TEXT)
+        sqlite3_result_text64(context, out.bytes, out.bytes_count, free, SQLITE_UTF8);
+    else if (out.type == SM_DB_BLOB)
+        sqlite3_result_blob64(context, out.bytes, out.bytes_count, free);
+}
+
+enum sm_code sm_db_define(struct sm_db *db, const struct sm_db_function *function,
+                          struct sm_err *err)
+{
+    assert(function->arguments_count <= 8);
+    int result =
+        sqlite3_create_function_v2(db->handle, function->name, function->arguments_count,
+                                   SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+                                   (void *)(uintptr_t)function, call_function, NULL, NULL, NULL);
+    return result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
+}
+
 /* The slot with this text, or else the free one that was used longest ago. */
 static struct sm_stmt *find_slot(struct sm_db *db, const char *sql)
 {
@@ -254,6 +315,17 @@ void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, siz
                                    bytes_count, SQLITE_STATIC));
 }
 
+void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text)
+{
+    uint8_t bytes[SM_HEX_MAX];
+    size_t count = text ? sm_unhex(bytes, text) : 0;
+    int index = parameter(stmt, name);
+    if (count == 0)
+        keep(stmt, sqlite3_bind_null(stmt->stmt, index));
+    else
+        keep(stmt, sqlite3_bind_blob(stmt->stmt, index, bytes, (int)count, SQLITE_TRANSIENT));
+}
+
 enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
 {
     assert(stmt->in_use);
@@ -313,6 +385,28 @@ const void *sm_stmt_get_blob(const struct sm_stmt *stmt, int column, size_t *byt
     const void *bytes = sqlite3_column_blob(stmt->stmt, column);
     *bytes_count = (size_t)sqlite3_column_bytes(stmt->stmt, column);
     return bytes;
+}
+
+void sm_stmt_get_digest(char out[65], const struct sm_stmt *stmt, int column)
+{
+    size_t count;
+    const void *bytes = sm_stmt_get_blob(stmt, column, &count);
+    sm_hex(out, bytes, count == SM_SHA256_BYTES ? count : 0);
+}
+
+void sm_stmt_get_id(char out[37], const struct sm_stmt *stmt, int column)
+{
+    size_t count;
+    const void *bytes = sm_stmt_get_blob(stmt, column, &count);
+    if (count == 16)
+        sm_id_format(out, bytes);
+    else
+        out[0] = '\0';
+}
+
+const char *sm_db_statement(const struct sm_db *db, int i)
+{
+    return db->statements[i].stmt ? sqlite3_sql(db->statements[i].stmt) : NULL;
 }
 
 const char *sm_db_version(void)

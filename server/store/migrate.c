@@ -8,6 +8,7 @@
 
 #include "core/base/sha256.h"
 #include "server/base/id.h"
+#include "server/store/functions.h"
 
 #define FOLDER "migrations/"
 
@@ -107,6 +108,8 @@ enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *
                                    "version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, "
                                    "sha256 TEXT NOT NULL, applied_ms INTEGER NOT NULL) STRICT",
                                    err);
+    if (code == SM_OK)
+        code = sm_functions_define(db, err);
     if (code == SM_OK)
         code = check_past(&past, db, files, err);
     for (; code == SM_OK && files->name; files++) {

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,17 @@ static enum sm_code take_lock(int *out, const char *path, struct sm_err *err)
     return SM_OK;
 }
 
+/* Brings the schema up to date, and a file of before 0002 into the form that gives free pages back.
+ * That needs room for a second copy; without it the service goes on with the file as it is. */
+static enum sm_code migrate(int *applied, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_err why = {0};
+    enum sm_code code = sm_migrate(db, sm_embedded, applied, err);
+    if (code == SM_OK && *applied > 0 && !sm_db_shrinks(db) && sm_db_compact(db, &why) != SM_OK)
+        sm_log("warning", "compact_failed", "{s:s}", "detail", why.text);
+    return code;
+}
+
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err)
 {
     int fd = -1;
@@ -52,24 +64,47 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     if (code == SM_OK)
         code = sm_db_open(&db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
-        code = sm_migrate(db, sm_embedded, applied, err);
+        code = migrate(applied, db, err);
     sm_db_close(db);
     if (fd >= 0)
         close(fd);
     return code;
 }
 
-static enum sm_code count_items(int64_t *out, struct sm_db *db, struct sm_err *err)
+/* The key of digests in exports: made once, with the database. */
+static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
+{
+    uint8_t key[32];
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db, "INSERT INTO secret (id, key) VALUES (1, $key) ON CONFLICT (id) DO NOTHING", err);
+    if (code != SM_OK)
+        return code;
+    randombytes_buf(key, sizeof key);
+    sm_stmt_blob(q, "$key", key, sizeof key);
+    code = sm_stmt_run(q, NULL, err);
+    sodium_memzero(key, sizeof key);
+    return code;
+}
+
+/* Sets the counters from the queued items of jobs that may be claimed from. */
+static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
     enum sm_code code =
-        sm_db_query(&q, db, "SELECT COUNT(*) FROM item WHERE state = 'queued'", err);
+        sm_db_query(&q, db,
+                    "SELECT COALESCE(SUM(queued_count), 0), "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0) "
+                    "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
+                    err);
     if (code != SM_OK)
         return code;
     code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        *out = sm_stmt_get_int(q, 0);
+    if (code == SM_OK) {
+        store->waiting_count = sm_stmt_get_int(q, 0);
+        store->active_count = sm_stmt_get_int(q, 1);
+    }
     sm_stmt_reset(q);
     return code;
 }
@@ -81,20 +116,21 @@ static enum sm_code recover(struct sm_store *store, struct sm_err *err)
     struct sm_db *db = store->write_db;
     enum sm_code code = sm_db_begin(db, err);
     if (code == SM_OK)
+        code = make_secret(db, err);
+    if (code == SM_OK)
         code = sm_store_requeue(&requeued, db, INT64_MAX, err);
     if (code == SM_OK)
-        code = count_items(&store->waiting_count, db, err);
+        code = count_items(store, db, err);
     if (code == SM_OK)
         code = sm_db_commit(db, err);
     if (code != SM_OK) {
         sm_db_rollback(db);
         return code;
     }
-    store->active_count = store->waiting_count;
     if (requeued.queued_count + requeued.failed_count > 0)
         sm_log("info", "items_recovered", "{s:I, s:I}", "queued", (json_int_t)requeued.queued_count,
                "failed", (json_int_t)requeued.failed_count);
-    return SM_OK;
+    return sm_store_audits_recover(db, err);
 }
 
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err)
@@ -121,7 +157,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (code == SM_OK)
         code = sm_db_open(&store->write_db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
-        code = sm_migrate(store->write_db, sm_embedded, &applied, err);
+        code = migrate(&applied, store->write_db, err);
     if (code == SM_OK)
         code = recover(store, err);
     if (code == SM_OK)

@@ -72,8 +72,10 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
  *     "error":{"code","detail"} (or absent)}]} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
 
-int64_t sm_store_queued_count(struct sm_store *store); /* items queued or running; kept in memory */
-bool sm_store_healthy(struct sm_store *store);         /* the writer's last commit succeeded */
+/* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
+ * behind all others. */
+int64_t sm_store_queued_count(struct sm_store *store);
+bool sm_store_healthy(struct sm_store *store); /* the writer's last commit succeeded */
 
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
@@ -81,7 +83,6 @@ typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *er
 
 struct sm_item_in {
     const char *name; /* the client's name for it in UTF-8, or "" */
-    const char *media_type;
     char image_digest[65];
     const void *bytes; /* copied before the function returns */
     size_t bytes_count;
@@ -111,9 +112,13 @@ struct sm_claim {
     char image_digest[65];
     void *bytes;
     size_t bytes_count;
+    bool audit, keep_thumbnail;
+    /* code other than SM_OK: why the file of an audit's item could not be read, or is another now.
+     * There are no bytes then; the item is to be finished with this error. */
+    struct sm_err unreadable;
 };
-/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: oldest job first.
- * SM_NOT_FOUND when none came. */
+/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits,
+ * the oldest first. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
 void sm_claim_release(struct sm_claim *claim);
@@ -122,17 +127,20 @@ void sm_claim_release(struct sm_claim *claim);
  *   score     a computed document, stored once per key; `score_id` receives the id of the row that
  *             stands, which is an earlier one when the key was there
  *   key only  the score of that key, from history; SM_NOT_FOUND when there is none: the item goes
- * on error     error_code other than SM_OK Drops the image bytes in the same transaction. Waits for
- * the commit. SM_CONFLICT when the lease is no longer the owner's: the item is another's, or
- * finished. */
+ *             on
+ *   error     error_code other than SM_OK
+ * Drops the image bytes in the same transaction. Waits for the commit. SM_CONFLICT when the lease
+ * is no longer the owner's: the item is another's, or finished. */
 struct sm_finish {
     const char *job_id;
     int index;
     const char *owner;
-    const char *key;         /* identity of the score */
-    const json_t *score;     /* document, or NULL */
-    double m;                /* of the document */
-    const char *pair_digest; /* of the document */
+    const char *key;          /* identity of the score */
+    const json_t *score;      /* document, or NULL */
+    double m;                 /* of the document */
+    const char *image_digest; /* of the document */
+    const void *thumbnail;    /* PNG, or NULL */
+    size_t thumbnail_bytes;
     enum sm_code error_code;
     const char *error_text;
 };

@@ -1,29 +1,56 @@
-/* Claims and leases.
+/* Claims.
  *
- * A claim takes the oldest job's first queued item: ids are UUIDv7, so their order is the order of
- * admission, and the partial index `item_queued` holds nothing but the candidates. It waits in
- * memory, on the count of what is queued, and goes to the database only for an item that is there.
+ * A claim takes the first queued item of the first job that has one: plain jobs before audits, so
+ * that a short request never waits behind a long one, and the oldest first: ids are UUIDv7, so
+ * their order is the order of admission. Two partial indexes hold nothing but the candidates:
+ * `job_queued` the jobs, `item_queued` their items. It waits in memory, on the count of what may be
+ * claimed, and goes to the database only for an item that is there.
  *
- * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
- * queued once more, so that one bad image cannot stop the service for good. */
+ * An audit's item may be a file. It is read outside of the transaction, and it must still have the
+ * digest that it was admitted with. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "core/base/sha256.h"
 #include "server/base/id.h"
-#include "server/store/state.h"
 #include "server/store/store_impl.h"
-
-/* --- claim --- */
+#include "sslmem/image.h"
 
 struct claiming {
     struct sm_write write;
     struct sm_claim *claim;
     const char *owner;
+    char *path; /* of a file to be read, or NULL */
 };
 
-/* Fills what the item's own row knows; SM_NOT_FOUND when nothing is queued. */
+/* SM_NOT_FOUND when nothing is queued. */
+static enum sm_code pick_job(struct sm_claim *claim, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') "
+                    "ORDER BY kind DESC, id LIMIT 1",
+                    err);
+    if (code != SM_OK)
+        return code;
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+    if (code == SM_OK)
+        sm_stmt_get_id(claim->job_id, q, 0);
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* Leases the job's first queued item. */
 static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const char *owner,
                                struct sm_err *err)
 {
@@ -32,37 +59,35 @@ static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const c
     enum sm_code code = sm_db_query(
         &q, db,
         "UPDATE item SET state = 'running', attempt = attempt + 1, lease_owner = $owner, "
-        "lease_until_ms = $until WHERE state = 'queued' AND (job_id, idx) = "
-        "(SELECT job_id, idx FROM item WHERE state = 'queued' ORDER BY job_id, idx LIMIT 1) "
-        "RETURNING job_id, idx, attempt, image_digest",
+        "lease_until_ms = $until WHERE job_id = $job AND idx = (SELECT idx FROM item WHERE "
+        "job_id = $job AND state = 'queued' ORDER BY idx LIMIT 1) "
+        "RETURNING idx, attempt, image_digest",
         err);
     if (code != SM_OK)
         return code;
+    sm_stmt_hex(q, "$job", claim->job_id);
     sm_stmt_text(q, "$owner", owner);
     sm_stmt_int(q, "$until", sm_clock_unix_ms() + SM_LEASE_MS);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+        code =
+            sm_err_set(err, SM_CORRUPT, "job %s counts queued items and has none", claim->job_id);
     if (code == SM_OK) {
-        snprintf(claim->job_id, sizeof claim->job_id, "%s", sm_stmt_get_text(q, 0));
-        claim->index = (int)sm_stmt_get_int(q, 1);
-        claim->attempt = (int)sm_stmt_get_int(q, 2);
-        snprintf(claim->image_digest, sizeof claim->image_digest, "%s", sm_stmt_get_text(q, 3));
+        claim->index = (int)sm_stmt_get_int(q, 0);
+        claim->attempt = (int)sm_stmt_get_int(q, 1);
+        sm_stmt_get_digest(claim->image_digest, q, 2);
     }
     sm_stmt_reset(q);
     return code;
 }
 
-static enum sm_code claim_of_row(struct sm_claim *claim, const struct sm_stmt *q,
-                                 struct sm_err *err)
+static enum sm_code copy_image(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
 {
-    json_error_t why;
-    snprintf(claim->pair, sizeof claim->pair, "%s", sm_stmt_get_text(q, 0));
-    snprintf(claim->recipe_digest, sizeof claim->recipe_digest, "%s", sm_stmt_get_text(q, 1));
-    claim->recipe = json_loads(sm_stmt_get_text(q, 2), 0, &why);
-    if (!claim->recipe)
-        return sm_err_set(err, SM_CORRUPT, "recipe %s: stored document: %s", claim->recipe_digest,
-                          why.text);
+    struct sm_claim *claim = c->claim;
+    if (!sm_stmt_is_null(q, 4)) {
+        c->path = strdup(sm_stmt_get_text(q, 4));
+        return c->path ? SM_OK : sm_err_set(err, SM_NOMEM, "path of an image: out of memory");
+    }
     const void *bytes = sm_stmt_get_blob(q, 3, &claim->bytes_count);
     claim->bytes = malloc(claim->bytes_count + 1);
     if (!claim->bytes)
@@ -72,23 +97,40 @@ static enum sm_code claim_of_row(struct sm_claim *claim, const struct sm_stmt *q
     return SM_OK;
 }
 
-static enum sm_code load_item(struct sm_claim *claim, struct sm_db *db, struct sm_err *err)
+static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
 {
+    struct sm_claim *claim = c->claim;
+    json_error_t why;
+    snprintf(claim->pair, sizeof claim->pair, "%s", sm_stmt_get_text(q, 0));
+    sm_stmt_get_digest(claim->recipe_digest, q, 1);
+    claim->recipe = json_loads(sm_stmt_get_text(q, 2), 0, &why);
+    if (!claim->recipe)
+        return sm_err_set(err, SM_CORRUPT, "recipe %s: stored document: %s", claim->recipe_digest,
+                          why.text);
+    claim->audit = !sm_stmt_is_null(q, 5);
+    claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
+    return copy_image(c, q, err);
+}
+
+static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_claim *claim = c->claim;
     struct sm_stmt *q;
     bool row;
     enum sm_code code =
         sm_db_query(&q, db,
-                    "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes FROM job "
+                    "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
+                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id) FROM job "
                     "JOIN recipe ON recipe.digest = job.recipe_digest "
                     "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$job", claim->job_id);
+    sm_stmt_hex(q, "$job", claim->job_id);
     sm_stmt_int(q, "$idx", claim->index);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK)
-        code = row ? claim_of_row(claim, q, err)
+        code = row ? claim_of_row(c, q, err)
                    : sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
                                 claim->job_id);
     sm_stmt_reset(q);
@@ -98,15 +140,70 @@ static enum sm_code load_item(struct sm_claim *claim, struct sm_db *db, struct s
 static enum sm_code run_claim(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct claiming *c = (struct claiming *)write;
+    const char *job_id = c->claim->job_id;
+    struct sm_job_row job;
     bool moved;
-    enum sm_code code = lease_item(c->claim, db, c->owner, err);
+    enum sm_code code = pick_job(c->claim, db, err);
     if (code == SM_OK)
-        code = load_item(c->claim, db, err);
+        code = lease_item(c->claim, db, c->owner, err);
     if (code == SM_OK)
-        code =
-            sm_store_move_job(&moved, db, c->claim->job_id, SM_STATE_QUEUED, SM_STATE_RUNNING, err);
-    return code;
+        code = sm_store_change_job(&job, db, job_id, &(struct sm_job_change){.queued = -1}, err);
+    if (code == SM_OK && job.state == SM_STATE_QUEUED)
+        code = sm_store_move_job(&moved, db, job_id, SM_STATE_QUEUED, SM_STATE_RUNNING, err);
+    return code == SM_OK ? load_item(c, db, err) : code;
 }
+
+/* --- files --- */
+
+static enum sm_code read_fd(struct sm_claim *claim, int fd, const char *path, struct sm_err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return sm_err_set(err, SM_INVALID, "%s is no regular file", path);
+    if (status.st_size > SM_IMAGE_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "%s has %lld bytes, at most %u", path,
+                          (long long)status.st_size, SM_IMAGE_BYTES_MAX);
+    size_t bytes_count = (size_t)status.st_size, have = 0;
+    claim->bytes = malloc(bytes_count + 1);
+    if (!claim->bytes)
+        return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", bytes_count);
+    while (have <= bytes_count) { /* one byte more would mean that it grows */
+        ssize_t got = read(fd, (char *)claim->bytes + have, bytes_count + 1 - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    claim->bytes_count = have;
+    return SM_OK;
+}
+
+/* O_NONBLOCK: a FIFO in its place must not hold us up. */
+static enum sm_code read_file(struct sm_claim *claim, const char *path, struct sm_err *err)
+{
+    char digest[SM_SHA256_HEX];
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%s: %s", path,
+                          strerror(errno));
+    enum sm_code code = read_fd(claim, fd, path, err);
+    close(fd);
+    if (code != SM_OK)
+        return code;
+    sm_sha256_hex(digest, claim->bytes, claim->bytes_count);
+    if (strcmp(digest, claim->image_digest) != 0)
+        return sm_err_set(err, SM_CONFLICT,
+                          "%s has changed: admitted with SHA-256 %.12s, it has %.12s now", path,
+                          claim->image_digest, digest);
+    return SM_OK;
+}
+
+/* --- claim --- */
 
 /* Waits until something is queued and takes it out of the count; false when the time is over. */
 static bool await_item(struct sm_store *store, int64_t until_ms)
@@ -122,6 +219,8 @@ static bool await_item(struct sm_store *store, int64_t until_ms)
     return came;
 }
 
+/* A claim that found nothing lost a race with the pause or the end of an audit, which took all of
+ * its items out of the count, ours too: ours goes back. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err)
 {
@@ -133,14 +232,20 @@ enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const 
         struct claiming c = {.write.run = run_claim, .claim = &claim, .owner = owner};
         enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
         if (code == SM_OK) {
+            if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {
+                free(claim.bytes);
+                claim.bytes = NULL;
+                claim.bytes_count = 0;
+            }
+            free(c.path);
             *out = claim;
             return SM_OK;
         }
+        free(c.path);
         sm_claim_release(&claim);
-        if (code != SM_NOT_FOUND) {
-            sm_store_count(store, 1, 0);
+        sm_store_count(store, 1, 0);
+        if (code != SM_NOT_FOUND)
             return sm_err_set(err, code, "%s", why.text);
-        }
     }
     return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
 }
@@ -150,118 +255,4 @@ void sm_claim_release(struct sm_claim *claim)
     json_decref(claim->recipe);
     free(claim->bytes);
     *claim = (struct sm_claim){0};
-}
-
-/* --- leases --- */
-
-/* One item that was lost too often. */
-static enum sm_code give_up(struct sm_db *db, const char *job_id, int index, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    char detail[120];
-    bool finished;
-    snprintf(detail, sizeof detail,
-             "lost %d times: each time the service ended or stalled while scoring it",
-             SM_ATTEMPTS_MAX);
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "UPDATE item SET state = 'failed', error_code = $code, error_detail = $detail, "
-                    "lease_owner = NULL, lease_until_ms = NULL WHERE job_id = $job AND idx = $idx",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$code", sm_code_name(SM_INTERNAL));
-    sm_stmt_text(q, "$detail", detail);
-    sm_stmt_text(q, "$job", job_id);
-    sm_stmt_int(q, "$idx", index);
-    code = sm_stmt_run(q, NULL, err);
-    if (code == SM_OK)
-        code = sm_store_drop_image(db, job_id, index, err);
-    if (code == SM_OK)
-        code = sm_store_settle_job(&finished, db, job_id, err);
-    return code;
-}
-
-/* The next item to give up; `found` is false when there is none. */
-static enum sm_code next_lost(bool *found, char job_id[SM_ID_BYTES], int *index, struct sm_db *db,
-                              int64_t now_ms, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT job_id, idx FROM item WHERE state = 'running' "
-                                    "AND lease_until_ms < $now AND attempt >= $max LIMIT 1",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$now", now_ms);
-    sm_stmt_int(q, "$max", SM_ATTEMPTS_MAX);
-    code = sm_stmt_step(q, found, err);
-    if (code == SM_OK && *found) {
-        snprintf(job_id, SM_ID_BYTES, "%s", sm_stmt_get_text(q, 0));
-        *index = (int)sm_stmt_get_int(q, 1);
-    }
-    sm_stmt_reset(q);
-    return code;
-}
-
-enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
-                              struct sm_err *err)
-{
-    struct sm_stmt *q;
-    char job_id[SM_ID_BYTES];
-    int index = 0;
-    bool found = true;
-    enum sm_code code = SM_OK;
-    *out = (struct sm_requeued){0};
-    while (code == SM_OK) {
-        code = next_lost(&found, job_id, &index, db, now_ms, err);
-        if (code != SM_OK || !found)
-            break;
-        code = give_up(db, job_id, index, err);
-        out->failed_count++;
-    }
-    if (code == SM_OK)
-        code =
-            sm_db_query(&q, db,
-                        "UPDATE item SET state = 'queued', lease_owner = NULL, "
-                        "lease_until_ms = NULL WHERE state = 'running' AND lease_until_ms < $now",
-                        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$now", now_ms);
-    return sm_stmt_run(q, &out->queued_count, err);
-}
-
-struct beating {
-    struct sm_write write;
-    const char *owner;
-    struct sm_requeued requeued;
-};
-
-static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, struct sm_err *err)
-{
-    struct beating *b = (struct beating *)write;
-    int64_t now_ms = sm_clock_unix_ms();
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "UPDATE item SET lease_until_ms = $until "
-                                    "WHERE state = 'running' AND lease_owner = $owner",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$until", now_ms + SM_LEASE_MS);
-    sm_stmt_text(q, "$owner", b->owner);
-    code = sm_stmt_run(q, NULL, err);
-    if (code == SM_OK)
-        code = sm_store_requeue(&b->requeued, db, now_ms, err);
-    return code;
-}
-
-enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err)
-{
-    struct beating b = {.write.run = run_heartbeat, .owner = owner};
-    enum sm_code code = sm_writer_call(store->writer, &b.write, err);
-    if (code == SM_OK && b.requeued.queued_count + b.requeued.failed_count > 0)
-        sm_store_count(store, b.requeued.queued_count, -b.requeued.failed_count);
-    return code;
 }

@@ -1,4 +1,5 @@
-/* What the files of the store share: the object and its pool of readers. Private to the store. */
+/* What the files of the store share: the object, its pool of readers, and the steps that several
+ * writes are made of. Private to the store. */
 #ifndef SERVER_STORE_STORE_IMPL_H
 #define SERVER_STORE_STORE_IMPL_H
 
@@ -18,9 +19,8 @@ struct sm_store {
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
-    int64_t
-        waiting_count; /* items queued and committed, less those that a claim in flight will take */
-    int64_t active_count; /* items queued or running, those not yet committed included */
+    int64_t waiting_count; /* items that may be claimed, committed, less the claims in flight */
+    int64_t active_count;  /* items of plain jobs queued or running, those not committed included */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
 };
@@ -32,21 +32,68 @@ void sm_store_reader_give(struct sm_store *store, struct sm_db *db);
 /* Adds to the counters and wakes that many claims. */
 void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active);
 
+/* --- inside a transaction, all below --- */
+
 /* Queues the running items whose lease ended before `now_ms` again, or fails those that were tried
- * often enough, with their jobs. Inside a transaction. */
+ * often enough, with their jobs. */
 struct sm_requeued {
     int64_t queued_count, failed_count;
+    int64_t claimable_count;   /* of those queued */
+    int64_t plain_ended_count; /* of those failed */
 };
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err);
 
-/* Inside a transaction, all three. `moved` is false when the job was not in `from`; settle finishes
- * a running job whose items are all finished. */
+/* Ends what a cancellation or deletion of an audit left when the process died in it. Outside of a
+ * transaction; before the writer runs. */
+enum sm_code sm_store_audits_recover(struct sm_db *db, struct sm_err *err);
+
+enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
+                                 struct sm_err *err);
+
+/* A job's row: its state and the number of its items in each. */
+struct sm_job_row {
+    enum sm_state state;
+    bool audit;
+    int64_t items_count; /* in all */
+    int64_t items[SM_STATES_COUNT];
+};
+/* SM_NOT_FOUND when there is no such job. */
+enum sm_code sm_store_read_job_row(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                   struct sm_err *err);
+
+/* Adds to the counts of a job as its items change, raises its revision, and reads the row. */
+struct sm_job_change {
+    int64_t items, queued, succeeded, failed, cancelled;
+};
+enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                 const struct sm_job_change *change, struct sm_err *err);
+/* `moved` is false when the job was not in `from`. */
 enum sm_code sm_store_move_job(bool *moved, struct sm_db *db, const char *id, enum sm_state from,
                                enum sm_state to, struct sm_err *err);
+/* Finishes a job whose items are all finished. */
 enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *id,
-                                 struct sm_err *err);
+                                 const struct sm_job_row *row, struct sm_err *err);
 enum sm_code sm_store_drop_image(struct sm_db *db, const char *job_id, int index,
                                  struct sm_err *err);
+
+/* An item that comes to its end: counted at its job, and at its audit's cohort and failures. */
+struct sm_item_end {
+    const char *job_id;
+    enum sm_state to;       /* succeeded, failed or cancelled */
+    bool was_queued;        /* else it was running */
+    int cohort;             /* -1: none */
+    const char *error_code; /* of a failed one */
+};
+enum sm_code sm_store_end_item(struct sm_job_row *row, bool *job_finished, struct sm_db *db,
+                               const struct sm_item_end *end, struct sm_err *err);
+
+struct sm_cohort_change {
+    int64_t items, succeeded, failed;
+};
+enum sm_code sm_store_count_cohort(struct sm_db *db, const char *job_id, int cohort,
+                                   const struct sm_cohort_change *change, struct sm_err *err);
+enum sm_code sm_store_count_failure(struct sm_db *db, const char *job_id, const char *error_code,
+                                    struct sm_err *err);
 
 #endif

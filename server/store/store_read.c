@@ -11,10 +11,14 @@
 #include <string.h>
 
 #include "server/base/id.h"
-#include "server/store/state.h"
+#include "server/store/document.h"
 #include "server/store/store_impl.h"
 
-#define SCORE_COLUMNS "id, created_ms, body"
+/* The shape by a subquery, so that a listing always goes by the scores' index. */
+#define SCORE_COLUMNS                                                                              \
+    "score.id, score.created_ms, score.image_digest, score.key, score.own, "                       \
+    "(SELECT body FROM shape WHERE shape.id = score.shape_id)"
+#define SCORE_COLUMNS_COUNT 6
 
 static json_t *time_json(int64_t unix_ms)
 {
@@ -23,49 +27,50 @@ static json_t *time_json(int64_t unix_ms)
     return json_string(text);
 }
 
-/* {"id","created", … body}. */
-static enum sm_code score_document(json_t **out, const char *id, int64_t created_ms,
-                                   const char *body, struct sm_err *err)
+static int64_t created_ms(const struct sm_stmt *q, int column, const char *id)
 {
-    json_error_t why;
-    json_t *document =
-        json_pack_ex(&why, 0, "{s:s, s:o}", "id", id, "created", time_json(created_ms));
-    json_t *rest = json_loads(body, 0, &why);
-    enum sm_code code = SM_OK;
-    *out = NULL;
-    if (!rest && json_error_code(&why) != json_error_out_of_memory)
-        code = sm_err_set(err, SM_CORRUPT, "score %s: stored document: %s", id, why.text);
-    else if (!document || !rest || json_object_update(document, rest) != 0)
-        code = sm_err_set(err, SM_NOMEM, "score %s: out of memory", id);
-    json_decref(rest);
-    if (code == SM_OK)
-        *out = document;
-    else
-        json_decref(document);
-    return code;
+    return sm_stmt_is_null(q, column) ? sm_id_unix_ms(id) : sm_stmt_get_int(q, column);
 }
 
-/* Columns `first` to first + 2 of the row are SCORE_COLUMNS. */
+/* Columns `first` and following of the row are SCORE_COLUMNS. */
+static enum sm_code line_of_row(char **out, const struct sm_stmt *q, int first, struct sm_err *err)
+{
+    char id[SM_ID_BYTES], created[32], image[65], key[65];
+    sm_stmt_get_id(id, q, first);
+    sm_time_format(created, created_ms(q, first + 1, id));
+    sm_stmt_get_digest(image, q, first + 2);
+    sm_stmt_get_digest(key, q, first + 3);
+    return sm_document_join(out,
+                            &(struct sm_document_parts){.id = id,
+                                                        .created = created,
+                                                        .image = image,
+                                                        .key = key,
+                                                        .own = sm_stmt_get_text(q, first + 4),
+                                                        .shape = sm_stmt_get_text(q, first + 5)},
+                            err);
+}
+
 static enum sm_code score_of_row(json_t **out, const struct sm_stmt *q, int first,
                                  struct sm_err *err)
 {
-    return score_document(out, sm_stmt_get_text(q, first), sm_stmt_get_int(q, first + 1),
-                          sm_stmt_get_text(q, first + 2), err);
+    char *line;
+    json_error_t why;
+    *out = NULL;
+    enum sm_code code = line_of_row(&line, q, first, err);
+    if (code != SM_OK)
+        return code;
+    *out = json_loads(line, 0, &why);
+    if (!*out && json_error_code(&why) == json_error_out_of_memory)
+        code = sm_err_set(err, SM_NOMEM, "score: out of memory");
+    else if (!*out)
+        code = sm_err_set(err, SM_CORRUPT, "score %.36s: stored document: %s", line + 7, why.text);
+    free(line);
+    return code;
 }
 
-/* The same document without taking the body apart: its brace gives way to ours. */
 static enum sm_code score_line(void *out, const struct sm_stmt *q, struct sm_err *err)
 {
-    char created[32], **line = out;
-    const char *id = sm_stmt_get_text(q, 0), *body = sm_stmt_get_text(q, 2);
-    if (body[0] != '{')
-        return sm_err_set(err, SM_CORRUPT, "score %s: stored document is no object", id);
-    sm_time_format(created, sm_stmt_get_int(q, 1));
-    if (asprintf(line, "{\"id\":\"%s\",\"created\":\"%s\",%s\n", id, created, body + 1) < 0) {
-        *line = NULL;
-        return sm_err_set(err, SM_NOMEM, "score %s: out of memory", id);
-    }
-    return SM_OK;
+    return line_of_row(out, q, 0, err);
 }
 
 static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err *err)
@@ -88,7 +93,7 @@ static enum sm_code one_score(void *out,
     code = sm_db_query(&q, db, sql, err);
     if (code != SM_OK)
         goto out;
-    sm_stmt_text(q, "$value", value);
+    sm_stmt_hex(q, "$value", value);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_NOT_FOUND, "no score %s", value);
@@ -116,52 +121,70 @@ enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const c
                      "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value", key, err);
 }
 
-/* --- listing --- */
+/* --- listing: an id begins with the time of creation, so ids are the order of time --- */
 
 static const struct {
     const char *after, *order;
     bool by_time;
 } orders[] = {
-    [SM_ORDER_NEWEST] = {" AND (created_ms, id) < ($after, $after_id)",
-                         " ORDER BY created_ms DESC, id DESC", true},
-    [SM_ORDER_OLDEST] = {" AND (created_ms, id) > ($after, $after_id)", " ORDER BY created_ms, id",
-                         true},
+    [SM_ORDER_NEWEST] = {" AND id < $after_id", " ORDER BY id DESC", true},
+    [SM_ORDER_OLDEST] = {" AND id > $after_id", " ORDER BY id", true},
     [SM_ORDER_HIGHEST] = {" AND (m, id) < ($after, $after_id)", " ORDER BY m DESC, id DESC", false},
     [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
 };
 
+/* An expression keeps its column out of the choice of an index: an image has few scores, so its own
+ * index is the one, and in the order of time a bound of m is no reason to sort. */
+struct clauses {
+    const char *pair, *min, *max;
+};
+static const struct clauses indexed = {" AND pair = $pair", " AND m >= $min", " AND m <= $max"};
+static const struct clauses by_time = {" AND pair = $pair", " AND m + 0.0 >= $min",
+                                       " AND m + 0.0 <= $max"};
+static const struct clauses of_image = {" AND pair || '' = $pair", " AND m + 0.0 >= $min",
+                                        " AND m + 0.0 <= $max"};
+
 static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter *filter)
 {
-    int length =
-        snprintf(out, out_bytes,
-                 "SELECT " SCORE_COLUMNS ", m FROM score WHERE 1 = 1%s%s%s%s%s%s%s%s LIMIT $limit",
-                 filter->pair ? " AND pair = $pair" : "",
-                 filter->image_digest ? " AND image_digest = $image" : "",
-                 filter->has_since ? " AND created_ms >= $since" : "",
-                 filter->has_until ? " AND created_ms < $until" : "",
-                 filter->has_min ? " AND m >= $min" : "", filter->has_max ? " AND m <= $max" : "",
-                 filter->has_after ? orders[filter->order].after : "", orders[filter->order].order);
+    const struct clauses *clauses = &indexed;
+    if (filter->image_digest)
+        clauses = &of_image;
+    else if (orders[filter->order].by_time)
+        clauses = &by_time;
+    int length = snprintf(
+        out, out_bytes,
+        "SELECT " SCORE_COLUMNS ", m FROM score WHERE 1 = 1%s%s%s%s%s%s%s%s LIMIT $limit",
+        filter->pair ? clauses->pair : "", filter->image_digest ? " AND image_digest = $image" : "",
+        filter->has_since ? " AND id >= $since" : "", filter->has_until ? " AND id < $until" : "",
+        filter->has_min ? clauses->min : "", filter->has_max ? clauses->max : "",
+        filter->has_after ? orders[filter->order].after : "", orders[filter->order].order);
     assert(length > 0 && (size_t)length < out_bytes);
     (void)length;
 }
 
 static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
 {
+    char id[SM_ID_BYTES];
     if (filter->pair)
         sm_stmt_text(q, "$pair", filter->pair);
     if (filter->image_digest)
-        sm_stmt_text(q, "$image", filter->image_digest);
-    if (filter->has_since)
-        sm_stmt_int(q, "$since", filter->since_ms);
-    if (filter->has_until)
-        sm_stmt_int(q, "$until", filter->until_ms);
+        sm_stmt_hex(q, "$image", filter->image_digest);
+    if (filter->has_since) {
+        sm_id_floor(id, filter->since_ms);
+        sm_stmt_hex(q, "$since", id);
+    }
+    if (filter->has_until) {
+        sm_id_floor(id, filter->until_ms);
+        sm_stmt_hex(q, "$until", id);
+    }
     if (filter->has_min)
         sm_stmt_double(q, "$min", filter->min);
     if (filter->has_max)
         sm_stmt_double(q, "$max", filter->max);
     if (filter->has_after) {
-        sm_stmt_double(q, "$after", filter->after_value);
-        sm_stmt_text(q, "$after_id", filter->after_id);
+        if (!orders[filter->order].by_time)
+            sm_stmt_double(q, "$after", filter->after_value);
+        sm_stmt_hex(q, "$after_id", filter->after_id);
     }
     sm_stmt_int(q, "$limit", filter->limit + 1); /* one more tells whether there are more */
 }
@@ -182,9 +205,10 @@ static enum sm_code scores_collect(struct sm_score_page *page, struct sm_stmt *q
             break;
         if (json_array_append_new(page->scores, score) != 0)
             return sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
-        page->last_value = orders[filter->order].by_time ? (double)sm_stmt_get_int(q, 1)
-                                                         : sm_stmt_get_double(q, 3);
-        snprintf(page->last_id, sizeof page->last_id, "%s", sm_stmt_get_text(q, 0));
+        sm_stmt_get_id(page->last_id, q, 0);
+        page->last_value = orders[filter->order].by_time
+                               ? (double)created_ms(q, 1, page->last_id)
+                               : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
     }
     return code;
 }
@@ -223,13 +247,14 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* --- jobs --- */
 
 static const char job_sql[] =
-    "SELECT id, state, pair, recipe_digest, created_ms, started_ms, finished_ms "
+    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms "
     "FROM job WHERE id = $id";
 
 static const char items_sql[] =
-    "SELECT idx, state, name, item.image_digest, from_history, error_code, error_detail, score_id, "
-    "score.created_ms, score.body "
-    "FROM item LEFT JOIN score ON score.id = item.score_id WHERE job_id = $id ORDER BY idx";
+    "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
+    "item.error_code, item.error_detail, " SCORE_COLUMNS
+    " FROM item LEFT JOIN score ON score.id = item.score_id "
+    "WHERE item.job_id = $id ORDER BY item.idx";
 
 static json_t *optional_time(const struct sm_stmt *q, int column)
 {
@@ -239,6 +264,8 @@ static json_t *optional_time(const struct sm_stmt *q, int column)
 static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm_err *err)
 {
     json_t *score = NULL, *error = NULL;
+    char image[65];
+    sm_stmt_get_digest(image, q, 3);
     if (!sm_stmt_is_null(q, 7)) {
         enum sm_code code = score_of_row(&score, q, 7, err);
         if (code != SM_OK)
@@ -249,8 +276,8 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
                           sm_stmt_get_text(q, 6));
     *out = json_pack("{s:I, s:s, s:s, s:s, s:o*, s:b, s:o*}", "index",
                      (json_int_t)sm_stmt_get_int(q, 0), "state", sm_stmt_get_text(q, 1), "name",
-                     sm_stmt_get_text(q, 2), "image", sm_stmt_get_text(q, 3), "score", score,
-                     "from_history", (int)sm_stmt_get_int(q, 4), "error", error);
+                     sm_stmt_get_text(q, 2), "image", image, "score", score, "from_history",
+                     (int)sm_stmt_get_int(q, 4), "error", error);
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "item of a job: out of memory");
 }
 
@@ -262,7 +289,7 @@ static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], s
     enum sm_code code = sm_db_query(&q, db, items_sql, err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$id", id);
+    sm_stmt_hex(q, "$id", id);
     while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
         json_t *item;
         code = item_of_row(&item, q, err);
@@ -283,15 +310,17 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
     enum sm_code code = sm_db_query(&q, db, job_sql, err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$id", id);
+    sm_stmt_hex(q, "$id", id);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
     if (code == SM_OK) {
-        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", sm_stmt_get_text(q, 0),
-                         "state", sm_stmt_get_text(q, 1), "pair", sm_stmt_get_text(q, 2), "recipe",
-                         sm_stmt_get_text(q, 3), "created", time_json(sm_stmt_get_int(q, 4)),
-                         "started", optional_time(q, 5), "finished", optional_time(q, 6));
+        char recipe[65];
+        sm_stmt_get_digest(recipe, q, 2);
+        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "state",
+                         sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
+                         "created", time_json(sm_stmt_get_int(q, 3)), "started",
+                         optional_time(q, 4), "finished", optional_time(q, 5));
         if (!*out)
             code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
     }

@@ -4,8 +4,9 @@
  * one group is flushed the next one gathers, so the more there is to write, the cheaper each write
  * becomes, and nobody waits for a timer.
  *
- * When nothing came for IDLE_MS after a commit, the log is folded into the database and emptied:
- * the log stays small, and the bytes of images that were dropped are gone from it too. */
+ * When nothing came for IDLE_MS after a commit, free pages go back to the file system, a few at a
+ * time so that nobody waits for long, and then the log is folded into the database and emptied:
+ * both files stay small, and the bytes of images that were dropped are gone from them too. */
 #include "server/store/writer.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@
 
 #include "server/base/log.h"
 
-#define IDLE_MS 1000
+#define IDLE_MS      1000
+#define SHRINK_PAGES 256 /* in one step: 1 MiB */
 
 struct sm_writer {
     struct sm_db *db;
@@ -26,7 +28,9 @@ struct sm_writer {
     pthread_cond_t called; /* a sm_writer_call is done */
     struct sm_write *first, **last;
     bool stopping, healthy;
-    bool dirty; /* the log holds something; the writer thread's own */
+    /* the writer thread's own */
+    bool dirty;     /* the log holds something */
+    bool shrinking; /* free pages are left: no need to wait */
 };
 
 static void run_one(struct sm_writer *writer, struct sm_write *write)
@@ -86,7 +90,7 @@ static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *s
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += IDLE_MS / 1000;
+    until.tv_sec += writer->shrinking ? 0 : IDLE_MS / 1000;
     int waited = 0;
     pthread_mutex_lock(&writer->mutex);
     while (!writer->first && !writer->stopping && waited != ETIMEDOUT)
@@ -101,22 +105,35 @@ static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *s
     return group;
 }
 
+/* One step of tidying up; the last one when the writer stops. */
+static void tidy(struct sm_writer *writer, bool stop)
+{
+    struct sm_err err = {0};
+    bool clean;
+    enum sm_code code = sm_db_shrink(writer->db, SHRINK_PAGES, &writer->shrinking, &err);
+    if (code == SM_OK && writer->shrinking && !stop)
+        return;
+    code = sm_db_checkpoint(writer->db, &clean, &err);
+    if (code != SM_OK)
+        sm_log("warning", "checkpoint_failed", "{s:s}", "detail", err.text);
+    writer->dirty = !clean;
+}
+
 static void *writer_thread(void *arg)
 {
     struct sm_writer *writer = arg;
     struct sm_err err;
-    bool idle, stop = false, clean;
+    bool idle, stop = false;
     while (!stop) {
         struct sm_write *group = take_group(writer, &idle, &stop);
         err = (struct sm_err){0};
         if (group) {
             enum sm_code code = run_group(writer, group, &err);
             writer->dirty = true;
+            writer->shrinking = false;
             finish_group(writer, group, code, &err);
         } else if (idle && writer->dirty) {
-            if (sm_db_checkpoint(writer->db, &clean, &err) != SM_OK)
-                sm_log("warning", "checkpoint_failed", "{s:s}", "detail", err.text);
-            writer->dirty = !clean;
+            tidy(writer, stop);
         }
     }
     return NULL;

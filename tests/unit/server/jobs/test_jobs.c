@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "server/jobs/jobs.h"
+#include "server/store/audits.h"
 
 #define GOLDEN "tests/golden/score"
 
@@ -78,10 +79,8 @@ static enum sm_code submit(struct client *client, const char *pair, uint64_t see
     recipe.seed = seed;
     struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
     for (int i = 0; i < count; i++) {
-        items[i] = (struct sm_item_in){.name = "image",
-                                       .media_type = "image/png",
-                                       .bytes = images[i].bytes,
-                                       .bytes_count = images[i].bytes_count};
+        items[i] = (struct sm_item_in){
+            .name = "image", .bytes = images[i].bytes, .bytes_count = images[i].bytes_count};
         sm_sha256_hex(items[i].image_digest, images[i].bytes, images[i].bytes_count);
     }
     *client = (struct client){0};
@@ -246,8 +245,8 @@ static void columns_agree_with_the_document(void **state)
     assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
     assert_int_equal(json_array_size(page.scores), 1);
     json_decref(page.scores);
-    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE length(key) = 64 AND "
-                              "length(pair_digest) = 64 AND length(recipe_digest) = 64"),
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE length(key) = 32 AND "
+                              "length(image_digest) = 32"),
                      1);
     json_decref(job);
     stop();
@@ -278,6 +277,104 @@ static void what_is_wrong_with_an_item_fails_that_item(void **state)
     assert_string_equal(text_at(error, "detail"),
                         "pair gone is not loaded: it is not there any more");
     json_decref(job);
+    stop();
+}
+
+/* --- audits ------------------------------------------------------------------------------- */
+
+/* A full disk, as the database sees one: no page may be added, and a score needs some. */
+static enum sm_code run_fill(struct sm_write *write, struct sm_db *db, struct sm_err *why)
+{
+    (void)write;
+    return sm_db_exec(db,
+                      "CREATE TABLE filler (bytes BLOB);"
+                      "CREATE TEMP TRIGGER fills BEFORE INSERT ON main.score BEGIN "
+                      "INSERT INTO filler VALUES (zeroblob(1000000)); END;"
+                      "PRAGMA max_page_count = 1", /* as many as there are */
+                      why);
+}
+
+static enum sm_code run_free(struct sm_write *write, struct sm_db *db, struct sm_err *why)
+{
+    (void)write;
+    return sm_db_exec(db, "PRAGMA max_page_count = 1000000; DROP TRIGGER fills", why);
+}
+
+static void make_audit(char id[SM_ID_BYTES])
+{
+    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, "resnet"), NULL);
+    struct sm_audit_in in = {.pair = "resnet"};
+    struct sm_audit_image_in images[2] = {0};
+    struct sm_audit_added added;
+    json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
+    json_t *spec = json_pack("{s:s, s:b}", "name", "trial", "keep_thumbnails", 1);
+    in.recipe = recipe;
+    in.pair_document = document;
+    in.spec = spec;
+    assert_code(SM_OK, sm_recipe_digest(in.recipe_digest, sm_pair_recipe(pair), &err));
+    sm_id_new(in.id);
+    memcpy(id, in.id, SM_ID_BYTES);
+    assert_code(SM_OK, sm_store_audit_create(store, &in, &err));
+    for (int i = 0; i < 2; i++)
+        images[i] = (struct sm_audit_image_in){.cohort = (enum sm_cohort)i,
+                                               .name = "image",
+                                               .class_label = "",
+                                               .group = "",
+                                               .bytes = wide.bytes,
+                                               .bytes_count = wide.bytes_count};
+    for (int i = 0; i < 2; i++)
+        sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
+    assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 2, &err));
+    json_decref(recipe);
+    json_decref(document);
+    json_decref(spec);
+}
+
+/* Waits until the audit is in `state`; the document. */
+static json_t *await_audit(const char *id, const char *state)
+{
+    json_t *audit;
+    for (int i = 0; i < 3000; i++) {
+        assert_code(SM_OK, sm_store_audit(&audit, store, id, &err));
+        if (strcmp(text_at(audit, "state"), state) == 0)
+            return audit;
+        json_decref(audit);
+        usleep(10000);
+    }
+    fail_msg("audit %s is never %s", id, state);
+    return NULL;
+}
+
+static void a_full_disk_pauses_an_audit(void **state)
+{
+    (void)state;
+    char id[SM_ID_BYTES];
+    struct sm_write fill = {.run = run_fill}, free_again = {.run = run_free};
+    start(1, 10);
+    make_audit(id);
+    assert_code(SM_OK, sm_writer_call(store->writer, &fill, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    json_t *audit = await_audit(id, "paused");
+    assert_non_null(strstr(text_at(audit, "reason"), "database or disk is full"));
+    json_decref(audit);
+    assert_code(SM_OK, sm_writer_call(store->writer, &free_again, &err));
+    do { /* the result that was kept */
+        usleep(10000);
+        assert_code(SM_OK, sm_store_audit(&audit, store, id, &err));
+        int64_t succeeded = json_integer_value(json_object_get(audit, "succeeded_count"));
+        json_decref(audit);
+        if (succeeded == 1)
+            break;
+    } while (true);
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
+    json_decref(await_audit(id, "succeeded"));
+    size_t bytes_count;
+    struct sm_image image = {0};
+    void *png = sm_store_audit_thumbnail(store, id, 1, &bytes_count);
+    assert_code(SM_OK, sm_image_decode(&image, png, bytes_count, false, NULL, &err));
+    assert_true(image.width_px <= 64 && image.height_px <= 64);
+    sm_image_release(&image);
+    free(png);
     stop();
 }
 
@@ -378,8 +475,7 @@ static void a_failed_admission_is_told(void **state)
     start(1, 10);
     assert_code(SM_OK, submit(&first, "resnet", 1, &wide, 1));
     json_decref(complete(&first));
-    struct sm_item_in item = {
-        .name = "", .media_type = "image/png", .bytes = "x", .bytes_count = 1};
+    struct sm_item_in item = {.name = "", .bytes = "x", .bytes_count = 1};
     struct sm_job_in job = {.pair = "resnet", .items = &item, .items_count = 1};
     json_t *recipe = json_object();
     job.recipe = recipe;
@@ -465,6 +561,7 @@ int main(void)
         TEST(a_second_request_is_answered_from_history),
         TEST(columns_agree_with_the_document),
         TEST(what_is_wrong_with_an_item_fails_that_item),
+        TEST(a_full_disk_pauses_an_audit),
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
         TEST(a_full_queue_is_busy),

@@ -115,8 +115,7 @@ static void a_refused_admission_leaves_nothing(void **state)
     char id[SM_ID_BYTES];
     struct outcome outcome;
     assert_code(SM_OK, admit(id, "alpha", 1, 1));
-    struct sm_item_in item = {
-        .name = "", .media_type = "image/png", .bytes = "x", .bytes_count = 1};
+    struct sm_item_in item = {.name = "", .bytes = "x", .bytes_count = 1};
     struct sm_job_in job = {.pair = "alpha", .items = &item, .items_count = 1};
     memcpy(job.id, id, sizeof id); /* taken */
     json_t *recipe = json_object();
@@ -144,9 +143,9 @@ static void history_keeps_one_score_per_key(void **state)
     assert_code(SM_OK, admit(id, "alpha", 1, 4));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     /* From history, but it has none: the item stays. */
-    struct sm_finish from_history = {.job_id = id, .index = 0, .owner = "w", .key = "k"};
+    struct sm_finish from_history = {.job_id = id, .index = 0, .owner = "w", .key = key_of("k")};
     assert_code(SM_NOT_FOUND, sm_store_finish(store, &from_history, first, &finished, &err));
-    assert_code(SM_NOT_FOUND, sm_store_score_by_key(&score, store, "k", &err));
+    assert_code(SM_NOT_FOUND, sm_store_score_by_key(&score, store, key_of("k"), &err));
     assert_null(score);
     assert_code(SM_OK, finish(&claim, "w", "k", .25, first, &finished));
     sm_claim_release(&claim);
@@ -161,7 +160,7 @@ static void history_keeps_one_score_per_key(void **state)
     assert_string_equal(first, again);
     sm_claim_release(&claim);
 
-    assert_code(SM_OK, sm_store_score_by_key(&score, store, "k", &err));
+    assert_code(SM_OK, sm_store_score_by_key(&score, store, key_of("k"), &err));
     assert_string_equal(text_at(score, "id"), first);
     assert_true(json_real_value(json_object_get(score, "m")) == .25);
     void *fields = json_object_iter(score);
@@ -333,10 +332,10 @@ static void *take_all(void *arg)
         struct sm_finish in = {.job_id = claim.job_id,
                                .index = claim.index,
                                .owner = arg,
-                               .key = key,
+                               .key = key_of(key),
                                .score = score,
                                .m = 1,
-                               .pair_digest = "p"};
+                               .image_digest = claim.image_digest};
         if (sm_store_finish(store, &in, score_id, &finished, &why) == SM_OK)
             taken++;
         json_decref(score);

@@ -232,8 +232,8 @@ static void jobs_follow_their_items(void **state)
         {0, 0, 0, 1, 1, SM_STATE_SUCCEEDED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int items[SM_STATES_COUNT] = {cases[i].queued, cases[i].running, cases[i].succeeded,
-                                      cases[i].failed, cases[i].cancelled};
+        int64_t items[SM_STATES_COUNT] = {cases[i].queued, cases[i].running, cases[i].succeeded,
+                                          cases[i].failed, cases[i].cancelled};
         assert_int_equal(sm_state_of_job(SM_STATE_RUNNING, items), cases[i].expected);
     }
     assert_true(sm_state_may(SM_STATE_RUNNING, SM_STATE_QUEUED));

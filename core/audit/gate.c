@@ -1,0 +1,97 @@
+/* One table of the numbers that a gate may name, each with its path through the summary.
+ *
+ * A gate whose number is undefined fails, and so does one whose number the cohorts are too small
+ * for: "no image at FDR 1 %" of a reference cohort that cannot give such a q-value is no news. */
+#include "core/audit/gate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct sm_gate_number numbers[] = {
+    {"auc", "membership/candidate_*/auc/value", NULL, "area under the ROC curve"},
+    {"auc_high", "membership/candidate_*/auc/delong/1", NULL,
+     "upper end of the 95 % interval of the AUC"},
+    {"tpr_at_fpr_10", "membership/candidate_*/tpr_at_fpr/0/tpr",
+     "membership/candidate_*/tpr_at_fpr/0/enough",
+     "share of candidates found at 10 % false alarms"},
+    {"tpr_at_fpr_1", "membership/candidate_*/tpr_at_fpr/1/tpr",
+     "membership/candidate_*/tpr_at_fpr/1/enough", "share of candidates found at 1 % false alarms"},
+    {"tpr_at_fpr_01", "membership/candidate_*/tpr_at_fpr/2/tpr",
+     "membership/candidate_*/tpr_at_fpr/2/enough",
+     "share of candidates found at 0.1 % false alarms"},
+    {"tpr_at_fpr_0", "membership/candidate_*/tpr_at_fpr/3/tpr",
+     "membership/candidate_*/tpr_at_fpr/3/enough",
+     "share of candidates found without a false alarm"},
+    {"advantage", "membership/candidate_*/advantage", NULL,
+     "largest difference of true and false positive rate"},
+    {"epsilon_lower", "membership/candidate_*/epsilon/lower", NULL,
+     "lower bound of the privacy loss epsilon"},
+    {"fdr1_share", "fdr/levels/0/share", "fdr/levels/0/enough",
+     "share of candidates memorized at FDR 1 %"},
+    {"fdr5_share", "fdr/levels/1/share", "fdr/levels/1/enough",
+     "share of candidates memorized at FDR 5 %"},
+    {"fdr10_share", "fdr/levels/2/share", "fdr/levels/2/enough",
+     "share of candidates memorized at FDR 10 %"},
+    {"mean_difference", "comparisons/candidate_*/difference", NULL,
+     "mean score of candidates minus that of the reference"},
+    {"cohen_d", "comparisons/candidate_*/cohen_d", NULL,
+     "that difference in standard deviations (Cohen's d)"},
+    {"welch_p", "comparisons/candidate_*/welch/p_two_sided", NULL,
+     "p-value of that difference (Welch)"},
+    {"failed_share", "images/failed_share", NULL, "share of images that could not be scored"},
+};
+#define NUMBERS_COUNT (sizeof numbers / sizeof *numbers)
+
+/* Longer signs first: "<" begins "<=". */
+static const struct {
+    const char *text;
+    enum sm_gate_sign sign;
+} signs[] = {
+    {"<=", SM_GATE_AT_MOST}, {">=", SM_GATE_AT_LEAST}, {"<", SM_GATE_LESS}, {">", SM_GATE_MORE}};
+#define SIGNS_COUNT (sizeof signs / sizeof *signs)
+
+static enum sm_code unknown_number(const char *text, int length, const char *pointer,
+                                   struct sm_err *err)
+{
+    char names[224] = "";
+    for (size_t i = 0; i < NUMBERS_COUNT; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", numbers[i].name);
+    }
+    return sm_err_field(err, pointer, "\"%.*s\" is none of %s", length > 24 ? 24 : length, text,
+                        names);
+}
+
+/* Digits as JSON has them: strtod alone would take "inf", "nan", hexadecimals and blanks. */
+static bool read_limit(double *out, const char *text)
+{
+    char *end;
+    if (text[0] == '\0' || strspn(text, "0123456789.eE+-") != strlen(text))
+        return false;
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
+                           struct sm_err *err)
+{
+    size_t length = strcspn(text, "<>"), k = 0;
+    while (k < NUMBERS_COUNT &&
+           (strlen(numbers[k].name) != length || memcmp(numbers[k].name, text, length) != 0))
+        k++;
+    if (k == NUMBERS_COUNT)
+        return unknown_number(text, (int)(length > 24 ? 24 : length), pointer, err);
+    for (size_t i = 0; i < SIGNS_COUNT; i++) {
+        size_t width = strlen(signs[i].text);
+        if (strncmp(text + length, signs[i].text, width) != 0)
+            continue;
+        *out = (struct sm_gate){.number = &numbers[k], .sign = signs[i].sign};
+        if (read_limit(&out->limit, text + length + width))
+            return SM_OK;
+        return sm_err_field(err, pointer, "gate \"%.40s\" has no decimal number behind %s", text,
+                            signs[i].text);
+    }
+    return sm_err_field(err, pointer, "gate \"%.40s\" has none of <, <=, >, >=", text);
+}

@@ -1,0 +1,36 @@
+/* Gates: "auc<=0.6" to a number of the summary, a comparison and a limit.
+ *
+ * A gate's number is read out of the finished summary, so that report and verdict cannot differ.
+ * Owner, threads: no state. Errors: SM_INVALID at the given pointer. */
+#ifndef CORE_AUDIT_GATE_H
+#define CORE_AUDIT_GATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "sslmem/audit.h"
+
+enum sm_gate_sign { SM_GATE_LESS, SM_GATE_AT_MOST, SM_GATE_MORE, SM_GATE_AT_LEAST };
+
+/* A number that gates may name. `path` leads through the summary; "*" in it stands for the name of
+ * the reference cohort. `enough`, where there is one, leads to the flag that tells whether the
+ * cohorts can carry the number. */
+struct sm_gate_number {
+    const char *name, *path, *enough;
+    const char *meaning; /* for readers of the report */
+};
+
+struct sm_gate {
+    const struct sm_gate_number *number;
+    enum sm_gate_sign sign;
+    double limit;
+};
+
+enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
+                           struct sm_err *err);
+
+/* {"gates": [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …], "passed"}: added
+ * to the summary by the caller. New reference, NULL when out of memory. */
+json_t *sm_gates_json(const struct sm_audit_spec *spec, const json_t *summary);
+
+#endif

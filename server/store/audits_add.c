@@ -1,0 +1,175 @@
+/* Images into an open audit, in one transaction for all of a call: the items come behind those that
+ * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`.
+ * */
+#include <string.h>
+
+#include "server/store/audits_impl.h"
+
+struct adding {
+    struct sm_write write;
+    const char *id;
+    const struct sm_audit_image_in *images;
+    size_t images_count;
+    int64_t items_max;
+    enum sm_code failed; /* SM_OK: items to be scored; else: one that could not be taken, and why */
+    const char *failed_text;
+    struct sm_audit_added added;
+};
+
+static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const char *id,
+                              struct sm_err *err)
+{
+    enum sm_code code = sm_store_read_audit_row(job, db, id, err);
+    if (code == SM_OK && job->state != SM_STATE_OPEN)
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be open to take images", id,
+                          sm_state_name(job->state));
+    return code;
+}
+
+/* Without a digest an image is told by its name. */
+static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
+                             const struct sm_audit_image_in *image, struct sm_err *err)
+{
+    bool known = image->image_digest[0] != '\0';
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        known ? "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND "
+                "image_digest = $digest AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1"
+              : "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND image_digest "
+                "IS NULL AND name = $name AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", id);
+    sm_stmt_int(q, "$cohort", (int)image->cohort);
+    if (known)
+        sm_stmt_hex(q, "$digest", image->image_digest);
+    else
+        sm_stmt_text(q, "$name", image->name);
+    code = sm_stmt_step(q, out, err);
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code insert_item(struct sm_db *db, const struct adding *a,
+                                const struct sm_audit_image_in *image, int64_t index,
+                                struct sm_err *err)
+{
+    bool failed = a->failed != SM_OK;
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "INSERT INTO item (job_id, idx, state, name, image_digest, cohort, class_label, "
+        "group_label, error_code, error_detail) VALUES ($job, $idx, $state, $name, $digest, "
+        "$cohort, $class, $group, $code, $detail)",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", a->id);
+    sm_stmt_int(q, "$idx", index);
+    sm_stmt_text(q, "$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_QUEUED));
+    sm_stmt_text(q, "$name", image->name);
+    sm_stmt_hex(q, "$digest", image->image_digest);
+    sm_stmt_int(q, "$cohort", (int)image->cohort);
+    sm_stmt_text(q, "$class", image->class_label);
+    sm_stmt_text(q, "$group", image->group);
+    sm_stmt_text(q, "$code", failed ? sm_code_name(a->failed) : NULL);
+    sm_stmt_text(q, "$detail", a->failed_text);
+    return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code insert_image(struct sm_db *db, const char *id,
+                                 const struct sm_audit_image_in *image, int64_t index,
+                                 struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code =
+        image->bytes
+            ? sm_db_query(&q, db,
+                          "INSERT INTO image (job_id, idx, bytes) VALUES ($job, $idx, $bytes)", err)
+            : sm_db_query(&q, db,
+                          "INSERT INTO image (job_id, idx, path) VALUES ($job, $idx, $path)", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", id);
+    sm_stmt_int(q, "$idx", index);
+    if (image->bytes)
+        sm_stmt_blob(q, "$bytes", image->bytes, image->bytes_count);
+    else
+        sm_stmt_text(q, "$path", image->path);
+    return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, struct sm_db *db,
+                            const struct sm_audit_image_in *image, int64_t items_count,
+                            struct sm_err *err)
+{
+    int64_t index = items_count + a->added.added_count;
+    bool there;
+    enum sm_code code = is_there(&there, db, a->id, image, err);
+    if (code != SM_OK)
+        return code;
+    if (there) {
+        a->added.duplicate_count++;
+        return SM_OK;
+    }
+    if (index >= a->items_max)
+        return sm_err_set(err, SM_LIMIT, "audit %s has %lld images of at most %lld, no room for %s",
+                          a->id, (long long)index, (long long)a->items_max, image->name);
+    code = insert_item(db, a, image, index, err);
+    if (code == SM_OK && a->failed == SM_OK)
+        code = insert_image(db, a->id, image, index, err);
+    else if (code == SM_OK)
+        code = sm_store_count_failure(db, a->id, sm_code_name(a->failed), err);
+    a->added.added_count++;
+    cohorts[image->cohort].items++;
+    cohorts[image->cohort].failed += a->failed != SM_OK;
+    return code;
+}
+
+static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct adding *a = (struct adding *)write;
+    struct sm_cohort_change cohorts[SM_COHORTS] = {0};
+    struct sm_job_row job;
+    enum sm_code code = read_open(&job, db, a->id, err);
+    for (size_t i = 0; i < a->images_count && code == SM_OK; i++)
+        code = add_one(a, cohorts, db, &a->images[i], job.items_count, err);
+    for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
+        if (cohorts[i].items > 0)
+            code = sm_store_count_cohort(db, a->id, i, &cohorts[i], err);
+    if (code != SM_OK || a->added.added_count == 0)
+        return code;
+    struct sm_job_change change = {.items = a->added.added_count};
+    *(a->failed == SM_OK ? &change.queued : &change.failed) = a->added.added_count;
+    return sm_store_change_job(&job, db, a->id, &change, err);
+}
+
+enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
+                                const struct sm_audit_image_in *images, size_t images_count,
+                                int64_t items_max, struct sm_err *err)
+{
+    struct adding a = {.write.run = run_add,
+                       .id = id,
+                       .images = images,
+                       .images_count = images_count,
+                       .items_max = items_max};
+    enum sm_code code = sm_writer_call(store->writer, &a.write, err);
+    *out = code == SM_OK ? a.added : (struct sm_audit_added){0};
+    return code;
+}
+
+enum sm_code sm_store_audit_add_failed(struct sm_store *store, const char *id,
+                                       const struct sm_audit_image_in *image, enum sm_code failed,
+                                       const char *text, struct sm_err *err)
+{
+    struct adding a = {.write.run = run_add,
+                       .id = id,
+                       .images = image,
+                       .images_count = 1,
+                       .items_max = INT64_MAX,
+                       .failed = failed,
+                       .failed_text = text};
+    return sm_writer_call(store->writer, &a.write, err);
+}

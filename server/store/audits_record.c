@@ -1,0 +1,296 @@
+/* The whole record of an audit for its evaluation: one pass over its finished items.
+ *
+ * 50,000 items are some 25 MB: a growing array, and their texts in blocks that do not move. Numbers
+ * are read from the scores' own values; no document is parsed, but one for each shape. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/id.h"
+#include "server/store/audits_impl.h"
+
+#define BLOCK_BYTES ((size_t)64 << 10)
+
+struct block {
+    struct block *next;
+    size_t used, size;
+    char bytes[];
+};
+
+struct memory {
+    struct block *blocks;
+    struct sm_audit_item *items;
+    size_t items_count, items_room;
+    json_t *run, *pair, *recipe, *provenance;
+};
+
+static const char *keep_text(struct memory *m, const char *text)
+{
+    size_t bytes_count = strlen(text) + 1;
+    struct block *block = m->blocks;
+    if (bytes_count == 1)
+        return "";
+    if (!block || block->size - block->used < bytes_count) {
+        size_t size = bytes_count > BLOCK_BYTES ? bytes_count : BLOCK_BYTES;
+        block = malloc(sizeof *block + size);
+        if (!block)
+            return NULL;
+        *block = (struct block){.next = m->blocks, .size = size};
+        m->blocks = block;
+    }
+    char *to = block->bytes + block->used;
+    memcpy(to, text, bytes_count);
+    block->used += bytes_count;
+    return to;
+}
+
+static struct sm_audit_item *new_item(struct memory *m)
+{
+    if (m->items_count == m->items_room) {
+        size_t room = m->items_room ? 2 * m->items_room : 1024;
+        struct sm_audit_item *items = realloc(m->items, room * sizeof *items);
+        if (!items)
+            return NULL;
+        m->items = items;
+        m->items_room = room;
+    }
+    m->items[m->items_count] = (struct sm_audit_item){0};
+    return &m->items[m->items_count++];
+}
+
+static void free_memory(struct memory *m)
+{
+    struct block *next;
+    if (!m)
+        return;
+    for (struct block *block = m->blocks; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+    free(m->items);
+    json_decref(m->run);
+    json_decref(m->pair);
+    json_decref(m->recipe);
+    json_decref(m->provenance);
+    free(m);
+}
+
+/* --- items --- */
+
+static const char items_sql[] =
+    "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
+    "item.image_digest, item.error_code, item.error_detail, score.shape_id, score.own FROM item "
+    "LEFT JOIN score ON score.id = item.score_id WHERE item.job_id = $id AND "
+    "item.state IN ('succeeded', 'failed') ORDER BY item.idx";
+
+static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shape, const char *own)
+{
+    double values[SM_NUMBERS];
+    sm_document_read(values, &shape->numbers, own);
+    item->m = values[SM_NUMBER_M];
+    item->m_se = values[SM_NUMBER_M_SE];
+    item->ratio = values[SM_NUMBER_RATIO];
+    item->f = values[SM_NUMBER_F];
+    item->f_se = values[SM_NUMBER_F_SE];
+    item->g = values[SM_NUMBER_G];
+    item->g_se = values[SM_NUMBER_G_SE];
+}
+
+static enum sm_code read_item(struct memory *m, struct sm_shapes *shapes, struct sm_db *db,
+                              const struct sm_stmt *q, struct sm_err *err)
+{
+    const struct sm_shape *shape;
+    struct sm_audit_item *item = new_item(m);
+    if (!item)
+        return sm_err_set(err, SM_NOMEM, "items of an audit: out of memory");
+    item->index = sm_stmt_get_int(q, 0);
+    item->cohort = (enum sm_cohort)sm_stmt_get_int(q, 1);
+    item->name = keep_text(m, sm_stmt_get_text(q, 2));
+    item->class_label = keep_text(m, sm_stmt_get_text(q, 3));
+    item->group = keep_text(m, sm_stmt_get_text(q, 4));
+    sm_stmt_get_digest(item->image_digest, q, 5);
+    bool whole = item->name && item->class_label && item->group;
+    if (!sm_stmt_is_null(q, 6)) {
+        item->error_code = keep_text(m, sm_stmt_get_text(q, 6));
+        item->error_detail = keep_text(m, sm_stmt_get_text(q, 7));
+        whole = whole && item->error_code && item->error_detail;
+    }
+    if (!whole)
+        return sm_err_set(err, SM_NOMEM, "items of an audit: out of memory");
+    if (item->error_code)
+        return SM_OK;
+    enum sm_code code = sm_store_find_shape(&shape, shapes, db, sm_stmt_get_int(q, 8), err);
+    if (code == SM_OK)
+        read_numbers(item, shape, sm_stmt_get_text(q, 9));
+    return code;
+}
+
+static enum sm_code read_items(struct memory *m, struct sm_shapes *shapes, struct sm_db *db,
+                               const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, items_sql, err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
+        code = read_item(m, shapes, db, q, err);
+        if (code != SM_OK)
+            break;
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* --- the rest --- */
+
+static enum sm_code parse(json_t **out, const char *text, const char *what, struct sm_err *err)
+{
+    json_error_t why;
+    *out = json_loads(text, 0, &why);
+    return *out ? SM_OK : sm_err_set(err, SM_CORRUPT, "stored %s: %s", what, why.text);
+}
+
+/* Of the scores, without what is each one's own. An audit that went on with another version of the
+ * program has several: the first stands in the fields, all of them in "variants". */
+static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
+                                    const char *recipe_digest, struct sm_err *err)
+{
+    json_t *variants = json_array(), *first = NULL;
+    bool whole = variants != NULL;
+    for (size_t i = 0; i < shapes->count && whole; i++) {
+        json_t *one = json_deep_copy(json_object_get(shapes->rows[i].common, "provenance"));
+        bool known = false;
+        json_object_del(one, "key");
+        for (size_t k = 0; k < json_array_size(variants); k++)
+            known = known || json_equal(one, json_array_get(variants, k));
+        if (one && !known)
+            whole = json_array_append(variants, one) == 0;
+        json_decref(one);
+    }
+    first = json_array_get(variants, 0);
+    m->provenance = first ? json_deep_copy(first) : json_object();
+    whole = whole &&
+            json_object_set_new(m->provenance, "recipe_digest", json_string(recipe_digest)) == 0;
+    if (whole && json_array_size(variants) > 1)
+        whole = json_object_set(m->provenance, "variants", variants) == 0;
+    json_decref(variants);
+    return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "provenance of an audit: out of memory");
+}
+
+static json_t *make_run(const json_t *document)
+{
+    static const char *const fields[] = {"id", "state", "created", "started", "finished"};
+    json_t *run = json_object();
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (json_object_set(run, fields[i], json_object_get(document, fields[i])) != 0) {
+            json_decref(run);
+            return NULL;
+        }
+    return run;
+}
+
+static enum sm_code read_head(struct memory *m, struct sm_audit_spec *spec, char recipe_digest[65],
+                              struct sm_db *db, const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    json_t *spec_document = NULL;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT audit.spec, audit.pair_document, recipe.body, "
+                                    "job.recipe_digest FROM audit "
+                                    "JOIN job ON job.id = audit.job_id JOIN recipe ON "
+                                    "recipe.digest = job.recipe_digest WHERE audit.job_id = $id",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", id);
+    if (code == SM_OK)
+        code = parse(&spec_document, sm_stmt_get_text(q, 0), "specification", err);
+    if (code == SM_OK)
+        code = sm_audit_spec_parse(spec, spec_document, err);
+    if (code == SM_OK)
+        code = parse(&m->pair, sm_stmt_get_text(q, 1), "pair", err);
+    if (code == SM_OK)
+        code = parse(&m->recipe, sm_stmt_get_text(q, 2), "recipe", err);
+    if (code == SM_OK)
+        sm_stmt_get_digest(recipe_digest, q, 3);
+    sm_stmt_reset(q);
+    json_decref(spec_document);
+    return code;
+}
+
+static enum sm_code read_secret(uint8_t key[32], struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    size_t bytes_count = 0;
+    enum sm_code code = sm_db_query(&q, db, "SELECT key FROM secret WHERE id = 1", err);
+    if (code != SM_OK)
+        return code;
+    code = sm_stmt_step(q, &row, err);
+    const void *bytes = code == SM_OK && row ? sm_stmt_get_blob(q, 0, &bytes_count) : NULL;
+    if (code == SM_OK && bytes_count != 32)
+        code =
+            sm_err_set(err, SM_CORRUPT, "the database's secret has %zu bytes, not 32", bytes_count);
+    if (code == SM_OK)
+        memcpy(key, bytes, 32);
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
+{
+    struct sm_audit_record *record = out;
+    struct memory *m = record->memory;
+    struct sm_shapes shapes = {0};
+    char recipe_digest[65];
+    json_t *document = NULL;
+    const char *id = arg;
+    enum sm_code code = read_head(m, &record->spec, recipe_digest, db, id, err);
+    if (code == SM_OK)
+        code = sm_store_audit_document(&document, db, id, err);
+    if (code == SM_OK && !(m->run = make_run(document)))
+        code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
+    if (code == SM_OK)
+        code = read_secret(record->key, db, err);
+    if (code == SM_OK)
+        code = read_items(m, &shapes, db, id, err);
+    if (code == SM_OK)
+        code = make_provenance(m, &shapes, recipe_digest, err);
+    json_decref(document);
+    sm_store_release_shapes(&shapes);
+    return code;
+}
+
+enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store *store,
+                                   const char *id, struct sm_err *err)
+{
+    *out = (struct sm_audit_record){.memory = calloc(1, sizeof(struct memory))};
+    struct memory *m = out->memory;
+    if (!m)
+        return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
+    enum sm_code code = sm_store_snapshot(out, store, read_record, id, err);
+    if (code != SM_OK) {
+        sm_audit_record_release(out);
+        return code;
+    }
+    out->audit = (struct sm_audit){.spec = &out->spec,
+                                   .run = m->run,
+                                   .pair = m->pair,
+                                   .recipe = m->recipe,
+                                   .provenance = m->provenance,
+                                   .items = m->items,
+                                   .items_count = m->items_count,
+                                   .digest_key = out->key};
+    return SM_OK;
+}
+
+void sm_audit_record_release(struct sm_audit_record *record)
+{
+    free_memory(record->memory);
+    *record = (struct sm_audit_record){0};
+}

@@ -1,0 +1,153 @@
+/* Leases: who holds an item, and what becomes of it when its holder is gone.
+ *
+ * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
+ * queued once more, so that one bad image cannot stop the service for good. */
+#include <stdio.h>
+
+#include "server/base/id.h"
+#include "server/store/store_impl.h"
+
+/* An item whose lease has ended. */
+struct lost {
+    char job_id[SM_ID_BYTES];
+    int index, cohort;
+    bool too_often, job_cancelled;
+};
+
+/* `found` is false when there is none. */
+static enum sm_code next_lost(bool *found, struct lost *out, struct sm_db *db, int64_t now_ms,
+                              struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT item.job_id, item.idx, COALESCE(item.cohort, -1), item.attempt, "
+                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled' FROM item "
+                    "WHERE item.state = 'running' AND item.lease_until_ms < $now LIMIT 1",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_int(q, "$now", now_ms);
+    code = sm_stmt_step(q, found, err);
+    if (code == SM_OK && *found) {
+        sm_stmt_get_id(out->job_id, q, 0);
+        out->index = (int)sm_stmt_get_int(q, 1);
+        out->cohort = (int)sm_stmt_get_int(q, 2);
+        out->too_often = sm_stmt_get_int(q, 3) >= SM_ATTEMPTS_MAX;
+        out->job_cancelled = sm_stmt_get_int(q, 4) != 0;
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code unlease(struct sm_db *db, const struct lost *lost, enum sm_state to,
+                            struct sm_err *err)
+{
+    struct sm_stmt *q;
+    char detail[120];
+    bool failed = to == SM_STATE_FAILED;
+    snprintf(detail, sizeof detail,
+             "lost %d times: each time the service ended or stalled while scoring it",
+             SM_ATTEMPTS_MAX);
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "UPDATE item SET state = $to, error_code = $code, error_detail = $detail, "
+                    "lease_owner = NULL, lease_until_ms = NULL WHERE job_id = $job AND idx = $idx",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_text(q, "$to", sm_state_name(to));
+    sm_stmt_text(q, "$code", failed ? sm_code_name(SM_INTERNAL) : NULL);
+    sm_stmt_text(q, "$detail", failed ? detail : NULL);
+    sm_stmt_hex(q, "$job", lost->job_id);
+    sm_stmt_int(q, "$idx", lost->index);
+    return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code queue_again(struct sm_requeued *out, struct sm_db *db, const struct lost *lost,
+                                struct sm_err *err)
+{
+    struct sm_job_row job;
+    enum sm_code code = unlease(db, lost, SM_STATE_QUEUED, err);
+    if (code == SM_OK)
+        code =
+            sm_store_change_job(&job, db, lost->job_id, &(struct sm_job_change){.queued = 1}, err);
+    if (code != SM_OK)
+        return code;
+    out->queued_count++;
+    out->claimable_count += job.state == SM_STATE_QUEUED || job.state == SM_STATE_RUNNING;
+    return SM_OK;
+}
+
+static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const struct lost *lost,
+                            struct sm_err *err)
+{
+    struct sm_item_end end = {.job_id = lost->job_id,
+                              .to = lost->too_often ? SM_STATE_FAILED : SM_STATE_CANCELLED,
+                              .cohort = lost->cohort,
+                              .error_code = sm_code_name(SM_INTERNAL)};
+    struct sm_job_row job;
+    bool finished;
+    enum sm_code code = unlease(db, lost, end.to, err);
+    if (code == SM_OK)
+        code = sm_store_drop_image(db, lost->job_id, lost->index, err);
+    if (code == SM_OK)
+        code = sm_store_end_item(&job, &finished, db, &end, err);
+    if (code != SM_OK)
+        return code;
+    out->failed_count += lost->too_often;
+    out->plain_ended_count += !job.audit;
+    return SM_OK;
+}
+
+/* One by one: there are never more leases than workers. */
+enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
+                              struct sm_err *err)
+{
+    bool found = true;
+    enum sm_code code = SM_OK;
+    *out = (struct sm_requeued){0};
+    while (code == SM_OK) {
+        struct lost lost;
+        code = next_lost(&found, &lost, db, now_ms, err);
+        if (code != SM_OK || !found)
+            break;
+        code = lost.too_often || lost.job_cancelled ? give_up(out, db, &lost, err)
+                                                    : queue_again(out, db, &lost, err);
+    }
+    return code;
+}
+
+struct beating {
+    struct sm_write write;
+    const char *owner;
+    struct sm_requeued requeued;
+};
+
+static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct beating *b = (struct beating *)write;
+    int64_t now_ms = sm_clock_unix_ms();
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "UPDATE item SET lease_until_ms = $until "
+                                    "WHERE state = 'running' AND lease_owner = $owner",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_int(q, "$until", now_ms + SM_LEASE_MS);
+    sm_stmt_text(q, "$owner", b->owner);
+    code = sm_stmt_run(q, NULL, err);
+    if (code == SM_OK)
+        code = sm_store_requeue(&b->requeued, db, now_ms, err);
+    return code;
+}
+
+enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err)
+{
+    struct beating b = {.write.run = run_heartbeat, .owner = owner};
+    enum sm_code code = sm_writer_call(store->writer, &b.write, err);
+    if (code == SM_OK && b.requeued.claimable_count + b.requeued.plain_ended_count > 0)
+        sm_store_count(store, b.requeued.claimable_count, -b.requeued.plain_ended_count);
+    return code;
+}

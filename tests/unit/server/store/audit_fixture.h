@@ -1,0 +1,112 @@
+/* Steps that tests of audits are made of, over an open store. */
+#ifndef TESTS_UNIT_SERVER_STORE_AUDIT_FIXTURE_H
+#define TESTS_UNIT_SERVER_STORE_AUDIT_FIXTURE_H
+
+#include "server/store/audits.h"
+#include "tests/unit/server/store/fixture.h"
+
+static inline void create_audit(char id[SM_ID_BYTES], bool keep_thumbnails)
+{
+    struct sm_audit_in in = {.pair = "alpha"};
+    json_t *recipe = json_pack("{s:i}", "views", 10);
+    json_t *pair = json_pack("{s:s}", "name", "alpha");
+    json_t *spec =
+        json_pack("{s:s, s:b}", "name", "trial", "keep_thumbnails", (int)keep_thumbnails);
+    in.recipe = recipe;
+    in.pair_document = pair;
+    in.spec = spec;
+    memset(in.recipe_digest, 'a', 64);
+    sm_id_new(in.id);
+    memcpy(id, in.id, SM_ID_BYTES);
+    assert_code(SM_OK, sm_store_audit_create(store, &in, &err));
+    json_decref(recipe);
+    json_decref(pair);
+    json_decref(spec);
+    usleep(2000); /* ids of the next millisecond sort behind */
+}
+
+enum { MANY = 50000 };
+
+/* Image `k` as uploaded: its digest ends in k. */
+static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int first, int count)
+{
+    struct sm_audit_added added;
+    struct sm_audit_image_in *images = calloc((size_t)count, sizeof *images);
+    char(*names)[32] = calloc((size_t)count, sizeof *names);
+    for (int i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "%s/%05d.png", cohort ? "candidate" : "shared",
+                 first + i);
+        images[i] = (struct sm_audit_image_in){.cohort = cohort,
+                                               .name = names[i],
+                                               .class_label = "",
+                                               .group = "",
+                                               .bytes = names[i],
+                                               .bytes_count = strlen(names[i])};
+        digest_of(images[i].image_digest, first + i);
+    }
+    enum sm_code code = sm_store_audit_add(&added, store, id, images, (size_t)count, MANY, &err);
+    if (code == SM_OK)
+        assert_int_equal(added.added_count + added.duplicate_count, count);
+    free(images);
+    free(names);
+    return code;
+}
+
+static inline enum sm_code move(const char *id, enum sm_audit_move how)
+{
+    return sm_store_audit_move(store, id, how, NULL, &err);
+}
+
+static inline enum sm_code fail_item(const struct sm_claim *claim, enum sm_code why,
+                                     const char *text)
+{
+    char none[SM_ID_BYTES];
+    bool finished;
+    return sm_store_finish(store,
+                           &(struct sm_finish){.job_id = claim->job_id,
+                                               .index = claim->index,
+                                               .owner = "w",
+                                               .error_code = why,
+                                               .error_text = text},
+                           none, &finished, &err);
+}
+
+static inline int64_t count_at(const json_t *document, const char *name)
+{
+    assert_true(json_is_integer(json_object_get(document, name)));
+    return json_integer_value(json_object_get(document, name));
+}
+
+/* The counts of every job are those of its items; claims wait for as many items as there are. */
+static inline void check_counts(void)
+{
+    static const char wrong[] =
+        "SELECT COUNT(*) FROM job WHERE "
+        "items_count <> (SELECT COUNT(*) FROM item WHERE job_id = id) OR "
+        "queued_count <> (SELECT COUNT(*) FROM item WHERE job_id = id AND state = 'queued') OR "
+        "succeeded_count <> "
+        "(SELECT COUNT(*) FROM item WHERE job_id = id AND state = 'succeeded') OR "
+        "failed_count <> (SELECT COUNT(*) FROM item WHERE job_id = id AND state = 'failed') OR "
+        "cancelled_count <> (SELECT COUNT(*) FROM item WHERE job_id = id AND state = 'cancelled')";
+    static const char wrong_cohorts[] =
+        "SELECT COUNT(*) FROM audit_cohort AS c WHERE "
+        "items_count <> "
+        "(SELECT COUNT(*) FROM item WHERE job_id = c.job_id AND cohort = c.cohort) OR "
+        "succeeded_count <> (SELECT COUNT(*) FROM item WHERE job_id = c.job_id AND "
+        "cohort = c.cohort AND state = 'succeeded') OR failed_count <> (SELECT COUNT(*) FROM item "
+        "WHERE job_id = c.job_id AND cohort = c.cohort AND state = 'failed')";
+    static const char wrong_failures[] =
+        "SELECT COUNT(*) FROM audit_failure AS f WHERE count <> (SELECT COUNT(*) FROM item "
+        "WHERE job_id = f.job_id AND state = 'failed' AND error_code = f.code)";
+    assert_int_equal(read_int(wrong), 0);
+    assert_int_equal(read_int(wrong_cohorts), 0);
+    assert_int_equal(read_int(wrong_failures), 0);
+    assert_int_equal(store->waiting_count,
+                     read_int("SELECT COUNT(*) FROM item JOIN job ON job.id = item.job_id WHERE "
+                              "item.state = 'queued' AND job.state IN ('queued', 'running')"));
+    assert_int_equal(sm_store_queued_count(store),
+                     read_int("SELECT COUNT(*) FROM item JOIN job ON job.id = item.job_id WHERE "
+                              "item.state IN ('queued', 'running') AND job.kind = 'score'"));
+}
+
+#endif
