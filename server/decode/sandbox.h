@@ -1,9 +1,9 @@
 /* The cell that decoding runs in: after sm_sandbox_enter a process can compute on memory that it
  * has, get more up to a bound, and exchange packets on one socket. Anything else ends it.
  *
- * Threads: for a process of one thread. Errors: SM_UNSUPPORTED (the kernel has no seccomp filters),
- * SM_IO (a step failed; the text names it); the process may be half locked in then, and must end.
- */
+ * Threads: for a process of one thread (others, seccomp would hold and landlock not).
+ * Errors:  SM_UNSUPPORTED (the kernel has no seccomp filters), SM_IO (a step failed; the text names
+ *          it); the process may be half locked in then, and must end. */
 #ifndef SERVER_DECODE_SANDBOX_H
 #define SERVER_DECODE_SANDBOX_H
 
