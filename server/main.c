@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/cmd/cmd.h"
+#include "server/decode/helper.h"
 #include "sslmem/version.h"
 
 static const struct command {
@@ -20,6 +21,7 @@ static const struct command {
     {"inspect", sm_cmd_inspect, "say what a checkpoint is"},
     {"audit", sm_cmd_audit, "cohorts of images in, statistics and a report out"},
     {"migrate", sm_cmd_migrate, "bring a database up to date"},
+    {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
 
@@ -30,7 +32,8 @@ static void print_help(FILE *out)
             "\nusage: sslmem COMMAND [options]\n\n",
             SM_VERSION);
     for (int i = 0; i < COMMANDS_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary)
+            fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\nsslmem COMMAND --help tells more. Exit codes: 0 done, 1 something failed, "
                  "2 wrong usage.\n");
 }

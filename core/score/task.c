@@ -85,19 +85,18 @@ static size_t image_floats(const struct sm_task *task)
 
 /* --- opening --- */
 
-static enum sm_code read_image(struct sm_task *task, const void *bytes, size_t bytes_count,
-                               struct sm_err *err)
+/* Takes the pixels. */
+static enum sm_code take_image(struct sm_task *task, struct sm_decoded *decoded, struct sm_err *err)
 {
     struct sm_score *score = &task->score;
-    enum sm_code code = sm_image_decode(&task->image, bytes, bytes_count,
-                                        score->recipe.apply_orientation, &score->image, err);
-    if (code != SM_OK)
-        return code;
-    sm_sha256(task->digest, bytes, bytes_count);
+    task->image = decoded->image;
+    decoded->image = (struct sm_image){0};
+    score->image = decoded->info;
+    memcpy(task->digest, decoded->digest, sizeof task->digest);
     sm_hex(score->image_digest, task->digest, SM_SHA256_BYTES);
     memcpy(score->pair, task->pair->name, sizeof score->pair);
     memcpy(score->pair_digest, task->pair->digest, sizeof score->pair_digest);
-    code = sm_recipe_digest(score->recipe_digest, &score->recipe, err);
+    enum sm_code code = sm_recipe_digest(score->recipe_digest, &score->recipe, err);
     if (code == SM_OK)
         code = sm_score_key(score->key, task->pair, score->recipe_digest, score->image_digest, err);
     return code;
@@ -150,25 +149,41 @@ static enum sm_code plan(struct sm_task *task, struct sm_err *err)
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for %zu views", views);
 }
 
-enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
-                          const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
-                          struct sm_err *err)
+enum sm_code sm_task_open_decoded(struct sm_task **out, const struct sm_pair *pair,
+                                  const struct sm_recipe *recipe, struct sm_decoded *decoded,
+                                  struct sm_err *err)
 {
     size_t encoders = (size_t)(pair->sides[SM_SIDE_F].count + pair->sides[SM_SIDE_G].count);
     struct sm_task *task = calloc(1, sizeof *task + encoders * sizeof *task->tracks);
     enum sm_code code;
     *out = NULL;
-    if (!task)
+    if (!task) {
+        sm_image_release(&decoded->image);
         return sm_err_set(err, SM_NOMEM, "out of memory for a task of %zu encoders", encoders);
+    }
     task->pair = pair;
     task->score.recipe = *recipe;
     add_tracks(task);
-    if ((code = read_image(task, bytes, bytes_count, err)) != SM_OK ||
+    if ((code = take_image(task, decoded, err)) != SM_OK ||
         (code = set_anchor(task, err)) != SM_OK || (code = plan(task, err)) != SM_OK)
         sm_task_free(task);
     else
         *out = task;
     return code;
+}
+
+enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
+                          const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
+                          struct sm_err *err)
+{
+    struct sm_decoded decoded;
+    *out = NULL;
+    enum sm_code code = sm_image_decode(&decoded.image, bytes, bytes_count,
+                                        recipe->apply_orientation, &decoded.info, err);
+    if (code != SM_OK)
+        return code;
+    sm_sha256(decoded.digest, bytes, bytes_count);
+    return sm_task_open_decoded(out, pair, recipe, &decoded, err);
 }
 
 /* --- rounds --- */

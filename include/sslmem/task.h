@@ -36,6 +36,18 @@ size_t sm_task_chunk_views(const struct sm_encoder *encoder);
 enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
                           const struct sm_recipe *recipe, const void *bytes, size_t bytes_count,
                           struct sm_err *err);
+
+/* An image that was decoded elsewhere, as by sm_image_decode with the recipe's apply_orientation.
+ */
+struct sm_decoded {
+    struct sm_image image;
+    struct sm_image_info info;
+    uint8_t digest[32]; /* SHA-256 of the file */
+};
+/* sm_task_open after its first step. Takes the pixels, also when it fails: `image` is zeroed. */
+enum sm_code sm_task_open_decoded(struct sm_task **out, const struct sm_pair *pair,
+                                  const struct sm_recipe *recipe, struct sm_decoded *decoded,
+                                  struct sm_err *err);
 /* Takes the results of the round before, then draws the views of the next one, which has units
  * 0..units_count - 1; none when the score is complete. A recipe without target_se has one round. */
 enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err);

@@ -25,6 +25,8 @@ static const struct sm_setting settings[] = {
     {"kernels", SM_SETTING_CHOICE, TEXT(kernels), .fallback = "auto",
      .choices = "auto|ref|blas|avx2|avx512",
      .help = "which kernels run the encoders; auto: the fastest that the processor has"},
+    {"sandbox", SM_SETTING_CHOICE, TEXT(sandbox), .fallback = "required", .choices = "required|off",
+     .help = "images are decoded in locked-in processes, or not; required: start only with them"},
     {"workers", SM_SETTING_INT, FIELD(workers), "0", 0, 1024,
      .help = "threads that compute; 0: one per core"},
     {"http-threads", SM_SETTING_INT, FIELD(http_threads), "2", 1, 64,

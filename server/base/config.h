@@ -12,6 +12,7 @@ struct sm_config {
     char pairs[1024];      /* folder of pair folders */
     char db[1024];         /* SQLite file */
     char kernels[16];      /* a choice, "auto" too */
+    char sandbox[16];      /* "required" or "off" */
     int64_t workers;       /* 0: sm_config_workers */
     int64_t http_threads;
     char data_root[1024];  /* folder of manifests' files, "": none */

@@ -134,8 +134,8 @@ static int score_files(const struct sm_pair *pair, const struct sm_recipe *recip
     struct hand *hands = calloc(workers, sizeof *hands);
     b.lines = calloc(b.count, sizeof *b.lines);
     pthread_mutex_init(&b.mutex, NULL);
-    enum sm_code code =
-        hands && b.lines ? sm_team_new(&b.team, &err) : sm_err_set(&err, SM_NOMEM, "out of memory");
+    enum sm_code code = hands && b.lines ? sm_team_new(&b.team, NULL, &err)
+                                         : sm_err_set(&err, SM_NOMEM, "out of memory");
     if (code == SM_OK)
         code = run(&b, hands, workers, &err);
     sm_team_free(b.team);

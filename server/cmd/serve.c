@@ -1,6 +1,6 @@
 /* `sslmem serve`: everything put together, and taken apart in the opposite order.
  *
- * Start: configuration, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
+ * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
  * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
  * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
  * ends the process at once: the store is made for that. */
@@ -16,6 +16,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/cmd/cmd.h"
+#include "server/decode/decode.h"
 #include "server/http/http.h"
 #include "server/store/audits.h"
 #include "sslmem/version.h"
@@ -104,9 +105,31 @@ static enum sm_code start_admin(struct sm_http **out, struct sm_api *api, struct
     return sm_http_start(out, &params, err);
 }
 
+/* One decoder a worker, or none when the configuration says so. Before anything else: they are
+ * small, and nothing that is ours is open yet. */
+static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_config *config,
+                                   struct sm_err *err)
+{
+    *out = NULL;
+    if (strcmp(config->sandbox, "off") == 0) {
+        sm_log("warning", "sandbox_off", "{}");
+        return SM_OK;
+    }
+    struct sm_decoders_params params = {.count = sm_config_workers(config)};
+    enum sm_code code = sm_decoders_start(out, &params, err);
+    if (code != SM_OK) {
+        const struct sm_err why = *err;
+        return sm_err_set(err, code, "%s (--sandbox off would do without)", why.text);
+    }
+    sm_log("info", "sandbox", "{s:i, s:b, s:i}", "decoders", params.count, "seccomp", 1,
+           "landlock_abi", sm_decoders_landlock(*out));
+    return SM_OK;
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
+    struct sm_decoders *decoders = NULL;
     struct sm_pairs *pairs = NULL;
     struct sm_http *http = NULL, *admin = NULL;
 
@@ -117,6 +140,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     }
     if ((code = start_metrics(err)) != SM_OK)
+        goto out;
+    if ((code = start_decoders(&decoders, config, err)) != SM_OK)
         goto out;
     code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
@@ -132,6 +157,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     }
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
+                                  .decoders = decoders,
                                   .workers = sm_config_workers(config),
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
@@ -168,6 +194,7 @@ out:
         sm_jobs_stop(api.jobs);
     if (api.store != NULL)
         sm_store_close(api.store);
+    sm_decoders_stop(decoders);
     sm_pairs_free(pairs);
     sm_metrics_stop();
     return code;

@@ -269,6 +269,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
         return sm_err_set(err, SM_NOMEM, "jobs: out of memory");
     jobs->store = params->store;
     jobs->pairs = params->pairs;
+    jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
     sm_id_new(jobs->owner);
     pthread_mutex_init(&jobs->mutex, NULL);
@@ -278,7 +279,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     pthread_cond_init(&jobs->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
 
-    enum sm_code code = sm_team_new(&jobs->team, err);
+    enum sm_code code = sm_team_new(&jobs->team, params->decoders, err);
     if (code == SM_OK)
         code = start_threads(jobs, params->workers, err);
     if (code != SM_OK) {

@@ -12,6 +12,7 @@
 #ifndef SERVER_JOBS_JOBS_H
 #define SERVER_JOBS_JOBS_H
 
+#include "server/decode/decode.h"
 #include "server/jobs/pairs.h"
 #include "server/store/store.h"
 
@@ -21,8 +22,9 @@ struct sm_ticket;
 struct sm_jobs_params {
     struct sm_store *store;
     const struct sm_pairs *pairs;
-    int workers;       /* 1.. */
-    int64_t queue_max; /* items queued or running; over it submit says SM_BUSY */
+    struct sm_decoders *decoders; /* see sm_decode; must outlive the jobs */
+    int workers;                  /* 1.. */
+    int64_t queue_max;            /* items queued or running; over it submit says SM_BUSY */
 };
 
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,

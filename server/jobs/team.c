@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/base/metrics.h"
 #include "sslmem/task.h"
@@ -33,6 +34,7 @@ struct round {
 };
 
 struct sm_team {
+    struct sm_decoders *decoders;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* news, or a round whose last unit has run */
     uint64_t news;
@@ -53,12 +55,13 @@ struct sm_mate {
 
 /* --- the team --- */
 
-enum sm_code sm_team_new(struct sm_team **out, struct sm_err *err)
+enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, struct sm_err *err)
 {
     struct sm_team *team = calloc(1, sizeof *team);
     *out = team;
     if (!team)
         return sm_err_set(err, SM_NOMEM, "team: out of memory");
+    team->decoders = decoders;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -207,6 +210,20 @@ static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct 
     return round->code;
 }
 
+static enum sm_code open_task(struct sm_task **out, const struct sm_mate *mate,
+                              const struct sm_pair *pair, const struct sm_recipe *recipe,
+                              struct sm_bytes bytes, struct sm_err *err)
+{
+    struct sm_decoded decoded;
+    *out = NULL;
+    enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes.data, bytes.count,
+                                  recipe->apply_orientation, &decoded.info, err);
+    if (code != SM_OK)
+        return code;
+    sm_sha256(decoded.digest, bytes.data, bytes.count);
+    return sm_task_open_decoded(out, pair, recipe, &decoded, err);
+}
+
 enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
                            const struct sm_recipe *recipe, struct sm_bytes bytes,
                            struct sm_err *err)
@@ -215,7 +232,7 @@ enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const str
     size_t units_count;
     *out = (struct sm_score){0};
     int64_t began_us = sm_clock_monotonic_us();
-    enum sm_code code = sm_task_open(&task, pair, recipe, bytes.data, bytes.count, err);
+    enum sm_code code = open_task(&task, mate, pair, recipe, bytes, err);
     mate->decode_us = sm_clock_monotonic_us() - began_us;
     sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&

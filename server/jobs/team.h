@@ -1,6 +1,6 @@
 /* A team: threads that score images, each its own, and help with each other's when they have none.
  *
- *     sm_team_new(&team, &err);                        // then on every thread:
+ *     sm_team_new(&team, decoders, &err);              // then on every thread:
  *     sm_mate_new(&mate, team, &err);
  *     for (;;) {
  *         uint64_t seen = sm_team_news(team);
@@ -19,12 +19,14 @@
 #ifndef SERVER_JOBS_TEAM_H
 #define SERVER_JOBS_TEAM_H
 
+#include "server/decode/decode.h"
 #include "sslmem/score.h"
 
 struct sm_team;
 struct sm_mate;
 
-enum sm_code sm_team_new(struct sm_team **out, struct sm_err *err);
+/* `decoders` decode the images of this team, see sm_decode; they must outlive it. */
+enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, struct sm_err *err);
 void sm_team_free(struct sm_team *team);
 
 /* Waiting without missing anything: read the count of news, look for work, and only then wait for a

@@ -158,11 +158,12 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
 }
 
 /* As the file is stored: whether the recipe turns it does not matter to an eye. */
-static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_claim *claim,
-                                   struct sm_err *err)
+static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *jobs,
+                                   const struct sm_claim *claim, struct sm_err *err)
 {
     struct sm_image image = {0};
-    enum sm_code code = sm_image_decode(&image, claim->bytes, claim->bytes_count, false, NULL, err);
+    enum sm_code code =
+        sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count, false, NULL, err);
     if (code == SM_OK)
         code = sm_image_thumbnail(&out->png, &out->bytes_count, &image, THUMBNAIL_SIDE_PX, err);
     sm_image_release(&image);
@@ -241,7 +242,7 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
     struct sm_err err = claim->unreadable;
     enum sm_code code = err.code;
     if (code == SM_OK && claim->keep_thumbnail)
-        code = draw_thumbnail(&thumbnail, claim, &err);
+        code = draw_thumbnail(&thumbnail, w->jobs, claim, &err);
     if (code == SM_OK)
         code = score_item(w, claim, &thumbnail, &err);
     free(thumbnail.png);

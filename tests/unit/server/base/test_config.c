@@ -40,6 +40,7 @@ static void defaults_are_as_documented(void **state)
     assert_true(sm_config_workers(&config) >= 1);
     assert_string_equal(config.admin_listen, "off");
     assert_string_equal(config.metrics, "off");
+    assert_string_equal(config.sandbox, "required");
     assert_int_equal(config.http_threads, 2);
     assert_int_equal(config.body_bytes_max, 16777216);
     assert_int_equal(config.images_max, 64);
@@ -135,6 +136,9 @@ static void texts_are_checked(void **state)
     assert_int_equal(read_words("--kernels=re", NULL), SM_INVALID);
     assert_string_equal(err.text, "--kernels is re, must be one of auto|ref|blas|avx2|avx512");
     assert_int_equal(read_words("--kernels=ref|blas", NULL), SM_INVALID);
+    assert_int_equal(read_words("--sandbox=off", NULL), SM_OK);
+    assert_int_equal(read_words("--sandbox=on", NULL), SM_INVALID);
+    assert_string_equal(err.text, "--sandbox is on, must be one of required|off");
     assert_int_equal(read_words("--listen=[::1]:0", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65535", NULL), SM_OK);
     assert_int_equal(read_words("--listen=0.0.0.0:65536", NULL), SM_INVALID);

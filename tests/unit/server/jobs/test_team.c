@@ -82,7 +82,7 @@ static int helpers_count;
 
 static void start(int count)
 {
-    assert_code(SM_OK, sm_team_new(&team, &err));
+    assert_code(SM_OK, sm_team_new(&team, NULL, &err));
     over = false;
     helped = 0;
     for (helpers_count = 0; helpers_count < count; helpers_count++)

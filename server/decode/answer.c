@@ -1,0 +1,52 @@
+/* The memory is as large as the limits on images allow pixels to be, so a size within the limits is
+ * a size within the memory; nothing else of an answer is a length. Pixels may be any, they are only
+ * pixels. */
+#include "server/decode/answer.h"
+
+#include <string.h>
+
+static bool is_code(int32_t code)
+{
+    static const enum sm_code codes[] = {SM_OK, SM_UNSUPPORTED, SM_CORRUPT, SM_LIMIT, SM_NOMEM};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (code == (int32_t)codes[i])
+            return true;
+    return false;
+}
+
+bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_count,
+                        const struct sm_decode_request *request)
+{
+    if (bytes_count != sizeof *answer || answer->id != request->id || !is_code(answer->code) ||
+        !memchr(answer->text, '\0', sizeof answer->text))
+        return false;
+    if (answer->code != SM_OK)
+        return answer->text[0] != '\0';
+    int64_t width = answer->width_px, height = answer->height_px;
+    return width >= 1 && width <= SM_IMAGE_SIDE_MAX_PX && height >= 1 &&
+           height <= SM_IMAGE_SIDE_MAX_PX && width * height <= SM_IMAGE_PIXELS_MAX &&
+           answer->orientation >= 1 && answer->orientation <= 8;
+}
+
+enum sm_code sm_answer_take(struct sm_image *out, const struct sm_decode_answer *answer,
+                            const struct sm_decode_request *request, const uint8_t *pixels,
+                            struct sm_image_info *info, struct sm_err *err)
+{
+    *out = (struct sm_image){0};
+    if (answer->code != SM_OK)
+        return sm_err_set(err, (enum sm_code)answer->code, "%s", answer->text);
+    bool oriented = request->apply_orientation && answer->orientation != 1;
+    bool turned = oriented && answer->orientation >= 5; /* on its side */
+    int32_t width = turned ? answer->height_px : answer->width_px;
+    int32_t height = turned ? answer->width_px : answer->height_px;
+    enum sm_code code = sm_image_alloc(out, width, height, err);
+    if (code != SM_OK)
+        return code;
+    memcpy(out->rgb, pixels, (size_t)width * (size_t)height * 3);
+    if (info)
+        *info = (struct sm_image_info){.width_px = answer->width_px,
+                                       .height_px = answer->height_px,
+                                       .orientation = answer->orientation,
+                                       .oriented = oriented};
+    return SM_OK;
+}
