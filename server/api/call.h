@@ -9,8 +9,8 @@
  * request is over. A call that is still at work when the service ends has `stop` set and is waited
  * for, and its client is told "draining".
  *
- * Owner: the request, from sm_call_begin on. Threads: `work` reads the request's body and query, and
- * replies nothing. */
+ * Owner: the request, from sm_call_begin on. Threads: `work` reads the request's body and query
+ * and replies nothing. */
 #ifndef SERVER_API_CALL_H
 #define SERVER_API_CALL_H
 

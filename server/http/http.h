@@ -14,7 +14,7 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 
-#define SM_HTTP_BODY_DEADLINE_MS 120000 /* from the headers to the end of the body, and on top … */
+#define SM_HTTP_BODY_DEADLINE_MS 120000    /* from the headers to the body's end, and on top … */
 #define SM_HTTP_BODY_RATE        (1 << 20) /* … its length at so many bytes per second */
 #define SM_HTTP_BODIES_MAX       16        /* bodies of the largest size held at once */
 #define SM_HTTP_SPOOLS_MAX       4         /* the same of spooled bodies */

@@ -5,6 +5,7 @@
 #include "server/http/reply.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,20 @@ void sm_reply_file(struct sm_request *request, unsigned status, const char *medi
     set_response(request, status, media_type, response);
 }
 
+/* Nobody reads a socket that is suspended, so a client that went away is looked for. One that only
+ * has no more to say looks the same; whoever reads a stream keeps both ways open. */
+static bool client_gone(const struct sm_request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd socket = {.events = POLLRDHUP};
+
+    if (info == NULL)
+        return false;
+    socket.fd = info->connect_fd;
+    return poll(&socket, 1, 0) > 0;
+}
+
 /* libmicrohttpd would call again and again while there is nothing to send, so the connection is
  * suspended meanwhile, like that of a request that waits. */
 static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max)
@@ -88,6 +103,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max
 
     (void)at;
     do {
+        if (client_gone(request))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
         sm_park_begin(request);
         int64_t n = request->stream(request, bytes, bytes_max);
         if (n == SM_STREAM_END)

@@ -43,7 +43,7 @@
     X(ARCHIVE_LIMIT, 422, "archive_limit", "The archive is over a limit")                          \
     X(AUDIT_INVALID, 422, "audit_invalid", "The audit is not valid")                               \
     X(COMPARISON_INVALID, 422, "comparison_invalid", "The audits cannot be compared")              \
-    X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                         \
+    X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \

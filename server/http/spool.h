@@ -9,8 +9,8 @@
 
 #include "sslmem/err.h"
 
-/* Opens one in `folder` for reading and writing, with disk room for `bytes_count` (may be 0). SM_LIMIT
- * when the disk has none, SM_IO. */
+/* Opens one in `folder` for reading and writing, with disk room for `bytes_count` (may be 0).
+ * SM_LIMIT when the disk has none, SM_IO. */
 enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, struct sm_err *err);
 
 #endif

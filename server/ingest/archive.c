@@ -5,8 +5,8 @@
  * of entries, would have to be held in memory.
  *
  * Every byte of every entry is drawn through `read_entry`, also of those that are of no use:
- * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked is
- * the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
+ * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked
+ * is the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
  * headers). A hole of a sparse entry is filled, within the limit of an image. */
 #include <archive.h>
 #include <archive_entry.h>
@@ -31,7 +31,6 @@ struct reading {
 
 struct entry {
     const char *name;
-    struct archive_entry *header;
     uint8_t *bytes;
     size_t bytes_count, capacity;
     bool useless; /* its bytes are drawn and not kept */
@@ -191,6 +190,8 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
 
     e.useless = link || archive_entry_filetype(header) != AE_IFREG;
     enum sm_code code = read_entry(&e, r, err);
+    /* A hole at the end is not read, and counts. */
+    e.over = e.over || archive_entry_size(header) > SM_IMAGE_BYTES_MAX;
     if (code == SM_OK && link)
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_LINK, "links are not followed");
     else if (code == SM_OK && e.useless && !folder && e.bytes_count == 0)

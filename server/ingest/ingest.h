@@ -65,8 +65,8 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
 enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
                                const struct sm_ingest_labels *labels, struct sm_err *err);
 
-/* JSON Lines {"cohort", "path", "class", "group"} from the start of the regular file `fd`; paths are
- * relative to `data_root` (a folder; NULL or "": none is allowed). An image is called by its
+/* JSON Lines {"cohort", "path", "class", "group"} from the start of the regular file `fd`; paths
+ * are relative to `data_root` (a folder; NULL or "": none is allowed). An image is called by its
  * path. A line that cannot be used is skipped and reported with its number. */
 enum sm_code sm_ingest_manifest(struct sm_ingest *ingest, const char *data_root, int fd,
                                 struct sm_err *err);

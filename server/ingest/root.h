@@ -17,8 +17,8 @@ struct sm_root {
 enum sm_code sm_root_open(struct sm_root *out, const char *path, struct sm_err *err);
 void sm_root_close(struct sm_root *root);
 
-/* Opens `path`, relative to the root, as open(2) would. -1 with errno: EXDEV, it is absolute or leads
- * outside; ELOOP, a link is on the way. */
+/* Opens `path`, relative to the root, as open(2) would. -1 with errno: EXDEV, it is absolute or
+ * leads outside; ELOOP, a link is on the way. */
 int sm_root_at(const struct sm_root *root, const char *path, int flags);
 
 /* Takes the file at `path` into the audit: an image, a failed item, or a skipped one. */

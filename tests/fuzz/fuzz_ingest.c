@@ -20,7 +20,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct sm_store *store;
-static char folder[] = "/tmp/sslmem-fuzz-XXXXXX", db[64], image[64];
+static char folder[] = "/dev/shm/sslmem-fuzz-XXXXXX", db[64], image[64];
 
 static void tidy(void)
 {
