@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import pty
 import re
 import resource
 import signal
@@ -113,6 +115,24 @@ def test_reports(audit, cohorts, tmp_path):
     assert len((out / "report.csv").read_text().splitlines()) == 25
     assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert not list(out.glob("*.part"))
+
+
+def test_progress_on_a_terminal(binary, cohorts, tmp_path):
+    """A bar that is drawn over itself, whole at the end, with a line end before what follows."""
+    terminal, other_side = pty.openpty()
+    process = subprocess.Popen([binary, "audit", *map(str, here(tmp_path / "out", *cohorts(20)))], stdout=subprocess.DEVNULL,
+                               stderr=other_side)
+    assert process.wait(PATIENCE_S) == 0
+    os.close(other_side)
+    text = b""
+    try:
+        while more := os.read(terminal, 65536):
+            text += more
+    except OSError:  # how the end of a terminal looks
+        pass
+    os.close(terminal)
+    assert text.count(b"\r[") >= 2 and b"[" + 24 * b"#" + b"] 40/40" in text
+    assert text.endswith(b"\r\n")
 
 
 def test_same_bits_as_score(binary, audit, cohorts, tmp_path):
