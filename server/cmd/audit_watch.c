@@ -1,7 +1,7 @@
 /* How an audit is watched: a stop that is asked for, progress, and the result in words.
  *
- * The handler sets a flag and writes to a pipe, at which the main thread sleeps between two looks at
- * the audit: it wakes at once, and nothing else runs in the handler. */
+ * The handler sets a flag and writes to a pipe, at which the main thread sleeps between two looks
+ * at the audit: it wakes at once, and nothing else runs in the handler. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
