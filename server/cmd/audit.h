@@ -2,7 +2,7 @@
  *
  *     audit.c         options to a plan; which of the ways to go
  *     audit_local.c   the service without HTTP: store, ingestion and workers on OUT/audit.db
- *     audit_remote.c  a service's API; audit_client.c speaks HTTP, audit_tar.c packs folders
+ *     audit_remote.c  a service's API; audit_client.c speaks HTTP
  *     audit_state.c   OUT/audit.json: which audit OUT holds, and of what it was made
  *     audit_watch.c   signals, progress, what is said at the end
  *     audit_select.c, audit_compare.c   of finished audits

@@ -13,7 +13,7 @@
 #include "core/base/json.h"
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
-#include "server/cmd/audit_tar.h"
+#include "server/ingest/pack.h"
 
 #define LOOK_MS    500
 #define DEPTH_MAX  32
@@ -147,6 +147,17 @@ static enum sm_code send_file(void *arg, FILE *file, struct sm_err *err)
     return code;
 }
 
+/* As the ingestion of the folder would have it. */
+static void pass(void *arg, const char *name, const char *why)
+{
+    struct sending *s = arg;
+    json_t *report = json_pack("{s:i, s:[{s:s, s:s, s:s}]}", "skipped_count", 1, "skipped", "name",
+                               name, "reason", "unreadable", "detail", why);
+
+    add_report(s->total, report);
+    json_decref(report);
+}
+
 static enum sm_code send_manifest(struct sending *s, const char *manifest, struct sm_err *err)
 {
     FILE *file = fopen(manifest, "re");
@@ -171,8 +182,9 @@ static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
         s.media_type = "application/x-tar";
     }
     s.total = json_object();
-    enum sm_code code =
-        cohort < 0 ? send_manifest(&s, what, err) : sm_audit_tar_folder(what, send_file, &s, err);
+    struct sm_pack_params packing = {
+        .folder = what, .stop = &sm_stop_asked, .send = send_file, .pass = pass, .arg = &s};
+    enum sm_code code = cohort < 0 ? send_manifest(&s, what, err) : sm_pack_folder(&packing, err);
     if (code == SM_OK) {
         sm_audit_say_taken(plan, what, s.total);
         code = sm_audit_check_taken(what, s.total, err);

@@ -1,7 +1,7 @@
 /* fts(3) walks without following links, each folder's names in byte order; libarchive packs into a
  * file without a name. Only what begins like an image goes on the way: a folder of training data
  * holds much else. */
-#include "server/cmd/audit_tar.h"
+#include "server/ingest/pack.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -15,8 +15,7 @@
 #include "sslmem/image.h"
 
 struct packing {
-    sm_audit_tar_send *send;
-    void *arg;
+    const struct sm_pack_params *params;
     FILE *file;
     struct archive *archive;
     int64_t bytes_count; /* in the archive that is open */
@@ -46,7 +45,7 @@ static enum sm_code end(struct packing *p, bool whole, struct sm_err *err)
     if (code == SM_OK && whole && (fflush(p->file) != 0 || ferror(p->file)))
         code = sm_err_set(err, SM_IO, "tar archive: %s", strerror(errno));
     if (code == SM_OK && whole)
-        code = p->send(p->arg, p->file, err);
+        code = p->params->send(p->params->arg, p->file, err);
     archive_write_free(p->archive);
     if (p->file)
         fclose(p->file);
@@ -85,7 +84,7 @@ static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, 
     enum sm_code code = sm_file_map(&file, at->fts_path, INT64_MAX, &why);
 
     if (code != SM_OK) {
-        fprintf(stderr, "  %s: %s\n", at->fts_path + base, why.text);
+        p->params->pass(p->params->arg, at->fts_path + base, why.text);
         return SM_OK;
     }
     if (file.bytes && sm_image_sniff(file.bytes, file.bytes_count)) {
@@ -96,7 +95,7 @@ static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, 
             code = begin(p, err);
         if (code == SM_OK)
             code = put(p, at->fts_path + base, &sent, err);
-        if (code == SM_OK && p->bytes_count >= SM_AUDIT_TAR_BYTES)
+        if (code == SM_OK && p->bytes_count >= SM_PACK_BYTES)
             code = end(p, true, err);
     }
     sm_file_release(&file);
@@ -108,25 +107,33 @@ static int by_bytes(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-enum sm_code sm_audit_tar_folder(const char *folder, sm_audit_tar_send *send, void *arg,
-                                 struct sm_err *err)
+/* Whatever the walk has come to. */
+static enum sm_code take(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
 {
-    struct packing p = {.send = send, .arg = arg};
-    char *root = realpath(folder, NULL), *roots[] = {root, NULL};
+    const atomic_bool *stop = p->params->stop;
+
+    if (stop && atomic_load(stop))
+        return sm_err_set(err, SM_CANCELLED, "stopped");
+    if (at->fts_info == FTS_F && S_ISREG(at->fts_statp->st_mode))
+        return take_file(p, at, base, err);
+    if (at->fts_info == FTS_DNR || at->fts_info == FTS_ERR || at->fts_info == FTS_NS)
+        p->params->pass(p->params->arg, at->fts_level > 0 ? at->fts_path + base : ".",
+                        strerror(at->fts_errno));
+    return SM_OK;
+}
+
+enum sm_code sm_pack_folder(const struct sm_pack_params *params, struct sm_err *err)
+{
+    struct packing p = {.params = params};
+    char *root = realpath(params->folder, NULL), *roots[] = {root, NULL};
     enum sm_code code = SM_OK;
     const FTSENT *at;
 
     FTS *walk = root ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_bytes) : NULL;
     if (!walk)
-        code = sm_err_set(err, SM_IO, "%.160s: %s", folder, strerror(errno));
-    while (code == SM_OK && (at = fts_read(walk)) != NULL) {
-        if (atomic_load(&sm_stop_asked))
-            code = sm_err_set(err, SM_CANCELLED, "stopped");
-        else if (at->fts_info == FTS_F && S_ISREG(at->fts_statp->st_mode))
-            code = take_file(&p, at, strlen(root) + 1, err);
-        else if (at->fts_info == FTS_DNR || at->fts_info == FTS_ERR || at->fts_info == FTS_NS)
-            fprintf(stderr, "  %s: %s\n", at->fts_path, strerror(at->fts_errno));
-    }
+        code = sm_err_set(err, SM_IO, "%.160s: %s", params->folder, strerror(errno));
+    while (code == SM_OK && (at = fts_read(walk)) != NULL)
+        code = take(&p, at, strlen(root) + 1, err);
     if (walk)
         fts_close(walk);
     if (p.archive || p.file) {
