@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,21 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
     return false;
 }
 
+/* {"scores": [...], "next": ...} and a line end; frees `scores`. NULL when out of memory. */
+static char *page_text(char *scores, const char *next)
+{
+    char *text = NULL;
+    json_t *link = next == NULL ? json_null() : json_string(next);
+    char *quoted = json_dumps(link, JSON_ENCODE_ANY);
+
+    if (quoted != NULL && asprintf(&text, "{\"scores\":%s,\"next\":%s}\n", scores, quoted) < 0)
+        text = NULL;
+    free(quoted);
+    json_decref(link);
+    free(scores);
+    return text;
+}
+
 void sm_api_list_scores(struct sm_request *request)
 {
     struct sm_score_filter filter;
@@ -146,12 +162,12 @@ void sm_api_list_scores(struct sm_request *request)
     if (page.more) {
         sm_cursor_encode(cursor, &filter, page.last_value, page.last_id);
         if ((next = sm_request_link(request, "cursor", cursor)) == NULL) {
-            json_decref(page.scores);
+            free(page.scores);
             sm_reply_json(request, 200, NULL);
             return;
         }
     }
-    sm_reply_json(request, 200, json_pack("{s:o, s:s?}", "scores", page.scores, "next", next));
+    sm_reply_text(request, 200, "application/json", page_text(page.scores, next));
     if (next != NULL)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
     free(next);

@@ -58,7 +58,8 @@ struct sm_score_filter {
 /* One page. `more` tells whether rows remain; then the caller takes the keys of the last row as the
  * next cursor: created_ms or m, by order, stands in `last_value`, its id in `last_id`. */
 struct sm_score_page {
-    json_t *scores; /* array */
+    char *scores; /* a JSON array as text, to be freed */
+    int count;    /* of its elements */
     bool more;
     double last_value;
     char last_id[SM_ID_BYTES];

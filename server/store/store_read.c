@@ -189,22 +189,23 @@ static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
     sm_stmt_int(q, "$limit", filter->limit + 1); /* one more tells whether there are more */
 }
 
-static enum sm_code scores_collect(struct sm_score_page *page, struct sm_stmt *q,
+/* Documents are text in the store and text in the answer: none is parsed on the way. */
+static enum sm_code scores_collect(struct sm_score_page *page, FILE *text, struct sm_stmt *q,
                                    const struct sm_score_filter *filter, struct sm_err *err)
 {
     bool row;
     enum sm_code code;
     while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        json_t *score;
-        if (json_array_size(page->scores) == (size_t)filter->limit) {
+        char *line;
+        if (page->count == filter->limit) {
             page->more = true;
             break;
         }
-        code = score_of_row(&score, q, 0, err);
+        code = line_of_row(&line, q, 0, err);
         if (code != SM_OK)
             break;
-        if (json_array_append_new(page->scores, score) != 0)
-            return sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
+        fprintf(text, "%s%.*s", page->count++ ? "," : "", (int)strlen(line) - 1, line);
+        free(line);
         sm_stmt_get_id(page->last_id, q, 0);
         page->last_value = orders[filter->order].by_time
                                ? (double)created_ms(q, 1, page->last_id)
@@ -220,25 +221,27 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
     struct sm_db *db;
     struct sm_stmt *q = NULL;
     assert(filter->limit >= 1 && filter->limit <= SM_SCORES_LIMIT_MAX);
-    *out = (struct sm_score_page){0};
-    struct sm_score_page page = {.scores = json_array()};
-    if (!page.scores)
-        return sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
+    size_t bytes_count;
+    struct sm_score_page page = {0};
+    *out = page;
     enum sm_code code = sm_store_reader_take(&db, store, err);
-    if (code != SM_OK) {
-        json_decref(page.scores);
+    if (code != SM_OK)
         return code;
-    }
+    FILE *text = open_memstream(&page.scores, &bytes_count);
     scores_sql(sql, sizeof sql, filter);
-    code = sm_db_query(&q, db, sql, err);
+    code = text ? sm_db_query(&q, db, sql, err) : SM_NOMEM;
     if (code == SM_OK) {
         scores_bind(q, filter);
-        code = scores_collect(&page, q, filter, err);
+        fputc('[', text);
+        code = scores_collect(&page, text, q, filter, err);
+        fputc(']', text);
     }
     sm_stmt_reset(q);
     sm_store_reader_give(store, db);
+    if (!text || fclose(text) != 0)
+        code = sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
     if (code != SM_OK)
-        json_decref(page.scores);
+        free(page.scores);
     else
         *out = page;
     return code;

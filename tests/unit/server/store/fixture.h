@@ -148,6 +148,16 @@ static inline const char *text_at(const json_t *document, const char *name)
     return text ? text : "(none)";
 }
 
+/* Takes the page's text. */
+static inline json_t *scores_of(struct sm_score_page *page)
+{
+    json_t *scores = json_loads(page->scores, 0, NULL);
+    assert_non_null(scores);
+    assert_int_equal(json_array_size(scores), page->count);
+    free(page->scores);
+    return scores;
+}
+
 static inline void check_job(const char *id, const char *state, int succeeded, int failed)
 {
     json_t *job;

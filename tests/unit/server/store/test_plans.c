@@ -141,13 +141,13 @@ static void no_statement_reads_a_whole_table(void **state)
                                              .limit = 5};
             snprintf(filter.after_id, sizeof filter.after_id, "%s", id);
             assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
-            json_decref(page.scores);
+            free(page.scores);
         }
     struct sm_score_page page;
     assert_code(SM_OK, sm_store_scores(
                            &page, store,
                            &(struct sm_score_filter){.image_digest = digest, .limit = 5}, &err));
-    json_decref(page.scores);
+    free(page.scores);
     check_all();
     char *line;
     assert_code(SM_OK, sm_store_score_line(&line, store, score_id, &err));

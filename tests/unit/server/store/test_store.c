@@ -361,7 +361,7 @@ static void every_item_is_taken_once(void **state)
     for (int i = 0; i < JOBS; i++) {
         assert_code(SM_OK, admit(id, "alpha", ITEMS * i, ITEMS));
         assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
-        json_decref(page.scores);
+        free(page.scores);
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
