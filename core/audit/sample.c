@@ -4,7 +4,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "sslmem/stats.h"
 
 bool sm_item_scored(const struct sm_audit_item *item)
 {
@@ -20,12 +21,6 @@ const char *sm_cohort_plural(enum sm_cohort cohort)
         [SM_COHORT_EXTERNAL] = "externals",
     };
     return names[cohort];
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static void count_items(struct sm_samples *out, const struct sm_audit *audit)
@@ -80,7 +75,7 @@ enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audi
     }
     place_items(out, audit);
     for (int c = 0; c < SM_COHORTS; c++)
-        qsort(out->of[c].sorted, out->of[c].count, sizeof *out->values, ascending);
+        sm_sort(out->of[c].sorted, out->of[c].count);
     return SM_OK;
 }
 

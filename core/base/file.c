@@ -48,6 +48,22 @@ void sm_file_release(struct sm_file *file)
     *file = (struct sm_file){0};
 }
 
+ssize_t sm_file_read(int fd, void *bytes, size_t bytes_max)
+{
+    size_t count = 0;
+    while (count < bytes_max) {
+        ssize_t n = read(fd, (char *)bytes + count, bytes_max - count);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        count += (size_t)n;
+    }
+    return (ssize_t)count;
+}
+
 static int write_all(int fd, const uint8_t *bytes, size_t bytes_count)
 {
     while (bytes_count > 0) {

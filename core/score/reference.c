@@ -52,14 +52,6 @@ static enum sm_code check_encoders(const struct sm_pair *pair, const json_t *enc
     return SM_OK;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
 static enum sm_code read_scores(struct sm_reference *out, const json_t *list, struct sm_err *err)
 {
     char at[40];
@@ -81,7 +73,7 @@ static enum sm_code read_scores(struct sm_reference *out, const json_t *list, st
     out->count = count;
     out->mean = sm_mean(out->sorted, count);
     out->sd = sqrt(sm_variance(out->sorted, count));
-    qsort(out->sorted, count, sizeof *out->sorted, ascending);
+    sm_sort(out->sorted, count);
     return SM_OK;
 }
 

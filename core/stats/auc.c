@@ -120,14 +120,6 @@ static void list_groups(struct bootstrap *s)
     }
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
 static enum sm_code bootstrap(struct sm_interval *out, const struct sm_pooled *pooled,
                               size_t resamples, uint64_t seed, struct sm_err *err)
 {
@@ -143,7 +135,7 @@ static enum sm_code bootstrap(struct sm_interval *out, const struct sm_pooled *p
         list_groups(&s);
         for (size_t i = 0; i < resamples; i++)
             s.aucs[i] = resample_auc(&s, seed, i);
-        qsort(s.aucs, resamples, sizeof *s.aucs, ascending);
+        sm_sort(s.aucs, resamples);
         out->low = sm_quantile(s.aucs, resamples, 0.025);
         out->high = sm_quantile(s.aucs, resamples, 0.975);
     } else {

@@ -2,6 +2,8 @@
  * constant sample then has exactly that mean and variance 0, which the t-tests and the "all equal"
  * cases rely on. */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "sslmem/stats.h"
 
@@ -27,6 +29,19 @@ double sm_variance(const double *x, size_t count)
         rest += d; /* zero but for the rounding of the mean */
     }
     return (squares - rest * rest / (double)count) / (double)(count - 1);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+void sm_sort(double *x, size_t count)
+{
+    qsort(x, count, sizeof *x, ascending);
 }
 
 double sm_quantile(const double *sorted, size_t count, double q)

@@ -31,6 +31,8 @@
 #define SM_AUDIT_NAME_MAX      200 /* bytes of the audit's name */
 #define SM_AUDIT_RESAMPLES     2000
 #define SM_AUDIT_RESAMPLES_MAX 100000
+#define SM_AUDIT_COMPARED_MAX  8    /* audits of a comparison */
+#define SM_AUDIT_POINTS_MAX    2000 /* images of its scatter */
 
 enum sm_cohort {
     SM_COHORT_SHARED,

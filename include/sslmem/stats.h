@@ -50,6 +50,8 @@ struct sm_mwu {
 enum sm_code sm_mann_whitney(struct sm_mwu *out, const double *a, size_t a_count, const double *b,
                              size_t b_count, struct sm_err *err);
 
+/* Ascending, in place: what quantiles, ranks and conformal p-values want. */
+void sm_sort(double *x, size_t count);
 /* Quantile of a sorted sample, type 7 (NumPy's "linear"); NaN for none and for q outside [0, 1]. */
 double sm_quantile(const double *sorted, size_t count, double q);
 /* Counts of `x` in `bins_count` equal bins over [low, high], the last one closed; outside: ignored.

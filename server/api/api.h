@@ -18,7 +18,8 @@
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
 
-#define SM_API_STREAMS_MAX 64 /* event streams at once */
+#define SM_API_STREAMS_MAX 64   /* event streams at once */
+#define SM_API_ITEMS_MAX   1000 /* images of an audit in a page */
 
 struct sm_evaluated;
 

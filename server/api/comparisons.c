@@ -5,15 +5,12 @@
 #include "server/api/handlers.h"
 #include "server/base/id.h"
 
-#define AUDITS_MAX 8
-#define POINTS_MAX 2000 /* of a scatter */
-
 struct comparison {
     struct sm_call call;
     struct sm_store *store;
-    char ids[AUDITS_MAX][SM_ID_BYTES];
+    char ids[SM_AUDIT_COMPARED_MAX][SM_ID_BYTES];
     size_t count;
-    struct sm_audit_record records[AUDITS_MAX];
+    struct sm_audit_record records[SM_AUDIT_COMPARED_MAX];
     size_t records_count;
     json_t *result;
 };
@@ -31,7 +28,7 @@ static void comparison_free(struct sm_call *call)
 static enum sm_code work(struct sm_call *call, struct sm_err *err)
 {
     struct comparison *c = (struct comparison *)call;
-    const struct sm_audit *audits[AUDITS_MAX];
+    const struct sm_audit *audits[SM_AUDIT_COMPARED_MAX];
     enum sm_code code = SM_OK;
 
     for (size_t i = 0; i < c->count && code == SM_OK; i++) {
@@ -39,7 +36,8 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
         c->records_count += code == SM_OK;
         audits[i] = &c->records[i].audit;
     }
-    return code == SM_OK ? sm_audit_compare(&c->result, audits, c->count, POINTS_MAX, err) : code;
+    return code == SM_OK ? sm_audit_compare(&c->result, audits, c->count, SM_AUDIT_POINTS_MAX, err)
+                         : code;
 }
 
 static void reply(struct sm_request *request, struct sm_call *call)
@@ -59,7 +57,7 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
 {
     const char *text = sm_request_query(request, "audits");
 
-    for (const char *at = text; at != NULL && c->count < AUDITS_MAX; c->count++) {
+    for (const char *at = text; at != NULL && c->count < SM_AUDIT_COMPARED_MAX; c->count++) {
         size_t n = strcspn(at, ",");
         char *id = c->ids[c->count];
         if (n != SM_ID_BYTES - 1)
@@ -79,7 +77,7 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
     }
     sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
                      "audits must be 2 to %d ids of audits between commas, no two the same",
-                     AUDITS_MAX);
+                     SM_AUDIT_COMPARED_MAX);
     return false;
 }
 

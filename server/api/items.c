@@ -8,8 +8,7 @@
 #include "server/base/id.h"
 #include "server/store/state.h"
 
-#define LIMIT     100
-#define LIMIT_MAX 1000
+#define LIMIT 100
 
 static bool read_cohort(int *out, struct sm_request *request)
 {
@@ -74,7 +73,7 @@ void sm_api_list_items(struct sm_request *request)
     char *next = NULL;
     json_t *page;
 
-    if (!sm_api_query_int(&limit, request, "limit", 1, LIMIT_MAX) ||
+    if (!sm_api_query_int(&limit, request, "limit", 1, SM_API_ITEMS_MAX) ||
         !read_cohort(&filter.cohort, request) || !read_state(&filter.state, request) ||
         !read_cursor(&filter, request))
         return;

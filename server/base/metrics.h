@@ -30,11 +30,11 @@
     X(HTTP_NOW, GAUGE, "sslmem_http_requests_in_progress", "", "", "Requests under way")           \
     X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \
       "Answers that were a problem document, by its code")                                         \
-    X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running")                     \
+    X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \
     X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
-      "Images queued or running, over which requests are refused")                                 \
+      "Images queued or running, audits left out, over which requests are refused")                \
     X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
-      "From the admission of an image to the worker that takes it")                                \
+      "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \
       "Decoding of an image to pixels")                                                            \
     X(ENCODE, HISTOGRAM, "sslmem_encode_unit_seconds", "seconds", "",                              \

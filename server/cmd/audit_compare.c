@@ -7,9 +7,6 @@
 #include "server/cmd/audit_client.h"
 #include "server/store/audits.h"
 
-#define AUDITS_MAX 8 /* as the API */
-#define POINTS_MAX 2000
-
 struct sm_audit_opened {
     struct sm_store *store;
     struct sm_audit_record record;
@@ -84,8 +81,8 @@ static enum sm_code read_server(char **server, char id[SM_ID_BYTES], const char 
 
 static enum sm_code compare_here(json_t **out, char **folders, size_t count, struct sm_err *err)
 {
-    struct sm_audit_opened *opened[AUDITS_MAX] = {0};
-    const struct sm_audit *audits[AUDITS_MAX];
+    struct sm_audit_opened *opened[SM_AUDIT_COMPARED_MAX] = {0};
+    const struct sm_audit *audits[SM_AUDIT_COMPARED_MAX];
     enum sm_code code = SM_OK;
 
     for (size_t i = 0; i < count && code == SM_OK; i++) {
@@ -94,7 +91,7 @@ static enum sm_code compare_here(json_t **out, char **folders, size_t count, str
             audits[i] = sm_audit_of(opened[i]);
     }
     if (code == SM_OK)
-        code = sm_audit_compare(out, audits, count, POINTS_MAX, err);
+        code = sm_audit_compare(out, audits, count, SM_AUDIT_POINTS_MAX, err);
     for (size_t i = 0; i < count; i++)
         sm_audit_close(opened[i]);
     return code;
@@ -103,7 +100,7 @@ static enum sm_code compare_here(json_t **out, char **folders, size_t count, str
 static enum sm_code compare_there(json_t **out, const char *server, char (*ids)[SM_ID_BYTES],
                                   size_t count, struct sm_err *err)
 {
-    char path[64 + AUDITS_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
+    char path[64 + SM_AUDIT_COMPARED_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
     struct sm_client *client = NULL;
 
     for (size_t i = 0; i < count; i++)
@@ -125,9 +122,9 @@ int sm_cmd_audit_compare(int argc, char **argv)
                                    "tests. Prints one JSON line.",
                                    options,
                                    2,
-                                   AUDITS_MAX,
+                                   SM_AUDIT_COMPARED_MAX,
                                    NULL};
-    char **folders, ids[AUDITS_MAX][SM_ID_BYTES], *servers[AUDITS_MAX] = {0};
+    char **folders, ids[SM_AUDIT_COMPARED_MAX][SM_ID_BYTES], *servers[SM_AUDIT_COMPARED_MAX] = {0};
     struct sm_err err = {0};
     json_t *document = NULL;
     size_t count = 0;

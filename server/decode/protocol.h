@@ -9,7 +9,7 @@
  *     decoder: pixels into memory, answer
  *
  * The two are of one executable, so nothing here has versions. The parent believes nothing of what
- * it reads (exchange.c). */
+ * it reads (answer.c). */
 #ifndef SERVER_DECODE_PROTOCOL_H
 #define SERVER_DECODE_PROTOCOL_H
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/file.h"
 #include "sslmem/image.h"
 
 enum sm_code sm_root_open(struct sm_root *out, const char *path, struct sm_err *err)
@@ -116,24 +117,6 @@ static enum sm_ingest_skip reason_of(int error)
     return SM_INGEST_UNREADABLE;
 }
 
-/* Reads on to the end or until `bytes` is full; -1 with errno. */
-static ssize_t read_all(int fd, uint8_t *bytes, size_t bytes_max)
-{
-    size_t count = 0;
-
-    while (count < bytes_max) {
-        ssize_t n = read(fd, bytes + count, bytes_max - count);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        count += (size_t)n;
-    }
-    return (ssize_t)count;
-}
-
 /* Decides about an open regular file of `size` bytes; a file that grows meanwhile is cut there, and
  * has another digest when its turn comes. */
 static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, const char *full_path,
@@ -147,7 +130,7 @@ static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, con
 
     if (bytes == NULL)
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", wanted);
-    ssize_t count = read_all(fd, bytes, wanted);
+    ssize_t count = sm_file_read(fd, bytes, wanted);
     if (count < 0) {
         sm_err_set(&why, SM_IO, "the file cannot be read: %s", strerror(errno));
         code = sm_ingest_fail(ingest, labels, &why, err);

@@ -210,14 +210,17 @@ static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct 
     return round->code;
 }
 
-static enum sm_code open_task(struct sm_task **out, const struct sm_mate *mate,
+static enum sm_code open_task(struct sm_task **out, struct sm_mate *mate,
                               const struct sm_pair *pair, const struct sm_recipe *recipe,
                               struct sm_bytes bytes, struct sm_err *err)
 {
     struct sm_decoded decoded;
+    int64_t began_us = sm_clock_monotonic_us();
     *out = NULL;
     enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes.data, bytes.count,
                                   recipe->apply_orientation, &decoded.info, err);
+    mate->decode_us = sm_clock_monotonic_us() - began_us;
+    sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
     if (code != SM_OK)
         return code;
     sm_sha256(decoded.digest, bytes.data, bytes.count);
@@ -233,8 +236,6 @@ enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const str
     *out = (struct sm_score){0};
     int64_t began_us = sm_clock_monotonic_us();
     enum sm_code code = open_task(&task, mate, pair, recipe, bytes, err);
-    mate->decode_us = sm_clock_monotonic_us() - began_us;
-    sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
         struct round round = {.task = task, .pair = pair, .end = units_count};

@@ -265,7 +265,8 @@ void *sm_jobs_worker(void *arg)
             break;
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
-            sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
+            if (!claim.audit) /* an audit is made long before it is started */
+                sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             take_item(&w, &claim);
             sm_claim_release(&claim);
         } else if (code != SM_NOT_FOUND) {

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/store_impl.h"
@@ -165,21 +166,14 @@ static enum sm_code read_fd(struct sm_claim *claim, int fd, const char *path, st
     if (status.st_size > SM_IMAGE_BYTES_MAX)
         return sm_err_set(err, SM_LIMIT, "%s has %lld bytes, at most %u", path,
                           (long long)status.st_size, SM_IMAGE_BYTES_MAX);
-    size_t bytes_count = (size_t)status.st_size, have = 0;
+    size_t bytes_count = (size_t)status.st_size;
     claim->bytes = malloc(bytes_count + 1);
     if (!claim->bytes)
         return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", bytes_count);
-    while (have <= bytes_count) { /* one byte more would mean that it grows */
-        ssize_t got = read(fd, (char *)claim->bytes + have, bytes_count + 1 - have);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    claim->bytes_count = have;
+    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more: it grows */
+    if (got < 0)
+        return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
+    claim->bytes_count = (size_t)got;
     return SM_OK;
 }
 
