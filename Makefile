@@ -90,7 +90,7 @@ $B/bench/engine: $B/tests/bench/engine.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
-$B/kern: $B/tests/kern/kern.o $B/libsslmem.a
+$B/kern: $(patsubst %.c,$B/%.o,$(wildcard tests/kern/*.c)) $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
