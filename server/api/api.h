@@ -28,7 +28,8 @@ struct sm_api {
     const struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
-    int64_t started_ms; /* of the process, Unix time */
+    struct sm_decoders *decoders; /* NULL: none */
+    int64_t started_ms;           /* of the process, Unix time */
 
     char spool[1024]; /* folder of the database: for files without a name */
     struct sm_crew *uploads, *writes, *reports;

@@ -11,7 +11,8 @@
 #include "server/base/process.h"
 #include "sslmem/version.h"
 
-#define DIGEST_SHOWN 12
+#define DIGEST_SHOWN   12
+#define DECODER_EVENTS 5
 
 struct samples {
     struct sm_metric_sample *rows;
@@ -69,12 +70,29 @@ static void put_process(struct samples *samples, const struct sm_api *api)
     put(samples, SM_METRIC_FDS_MAX, (double)process.fds_max);
 }
 
+static void put_decoders(struct samples *samples, struct sm_decoders *decoders)
+{
+    struct sm_decoders_counts counts;
+    sm_decoders_counts(&counts, decoders);
+    const struct {
+        const char *event;
+        uint64_t count;
+    } rows[DECODER_EVENTS] = {{"started", counts.started},
+                              {"crashed", counts.crashed},
+                              {"timed_out", counts.timed_out},
+                              {"recycled", counts.recycled},
+                              {"refused", counts.refused}};
+
+    for (size_t i = 0; i < DECODER_EVENTS; i++)
+        put_label(put(samples, SM_METRIC_DECODERS, (double)rows[i].count), 0, rows[i].event);
+}
+
 static char *render(const struct sm_api *api, enum sm_metrics_format format)
 {
     char *text = NULL;
     size_t text_bytes;
-    /* one a pair, and fewer than one more for each metric */
-    size_t max = (size_t)sm_pairs_count(api->pairs) + SM_METRIC_COUNT;
+    /* one a pair and event, and fewer than one more for each metric */
+    size_t max = (size_t)sm_pairs_count(api->pairs) + DECODER_EVENTS + SM_METRIC_COUNT;
     struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
     FILE *out = samples.rows == NULL ? NULL : open_memstream(&text, &text_bytes);
 
@@ -86,6 +104,7 @@ static char *render(const struct sm_api *api, enum sm_metrics_format format)
     put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
     put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
     put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
+    put_decoders(&samples, api->decoders);
     put_pairs(&samples, api->pairs);
     put_process(&samples, api);
     sm_metrics_write(out, format, samples.rows, samples.count);

@@ -37,6 +37,8 @@
       "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \
       "Decoding of an image to pixels")                                                            \
+    X(DECODERS, COUNTER_SAMPLE, "sslmem_decoder_events_total", "", "event",                        \
+      "Decoder processes: started, crashed on an image, timed_out, recycled, and refused starts")  \
     X(ENCODE, HISTOGRAM, "sslmem_encode_unit_seconds", "seconds", "",                              \
       "One encoder on one chunk of the views of an image")                                         \
     X(COMMIT, HISTOGRAM, "sslmem_db_commit_seconds", "seconds", "",                                \

@@ -143,6 +143,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     if ((code = start_decoders(&decoders, config, err)) != SM_OK)
         goto out;
+    api.decoders = decoders;
     code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;

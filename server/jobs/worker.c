@@ -8,7 +8,8 @@
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. An audit is paused besides. */
+ * again at the next start. An audit is paused besides. The same holds for decoders: while none can
+ * be started (SM_IO of sm_decode), the worker keeps the image and tries again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,11 @@ static void count(const struct sm_finish *finish)
         sm_metric_add(SM_METRIC_FAILURES, 1, sm_code_name(finish->error_code));
 }
 
+static int64_t longer(int64_t wait_ms)
+{
+    return 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_finish *finish, struct sm_err *err)
@@ -115,7 +121,7 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
         }
         if (!may_pass(code) || sm_jobs_pause(jobs, wait_ms))
             return code;
-        wait_ms = 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
+        wait_ms = longer(wait_ms);
     }
 }
 
@@ -236,16 +242,31 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
     return SM_OK;
 }
 
-static void take_item(struct worker *w, const struct sm_claim *claim)
+/* SM_IO: there was no decoder. */
+static enum sm_code try_item(struct worker *w, const struct sm_claim *claim, struct sm_err *err)
 {
     struct thumbnail thumbnail = {0};
+    enum sm_code code = SM_OK;
+    if (claim->keep_thumbnail)
+        code = draw_thumbnail(&thumbnail, w->jobs, claim, err);
+    if (code == SM_OK)
+        code = score_item(w, claim, &thumbnail, err);
+    free(thumbnail.png);
+    return code;
+}
+
+static void take_item(struct worker *w, const struct sm_claim *claim)
+{
     struct sm_err err = claim->unreadable;
     enum sm_code code = err.code;
-    if (code == SM_OK && claim->keep_thumbnail)
-        code = draw_thumbnail(&thumbnail, w->jobs, claim, &err);
-    if (code == SM_OK)
-        code = score_item(w, claim, &thumbnail, &err);
-    free(thumbnail.png);
+    int64_t wait_ms = RETRY_MIN_MS;
+    while (claim->unreadable.code == SM_OK && (code = try_item(w, claim, &err)) == SM_IO) {
+        sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
+               claim->index, "detail", err.text);
+        if (sm_jobs_pause(w->jobs, wait_ms))
+            return; /* left to the next start */
+        wait_ms = longer(wait_ms);
+    }
     if (code != SM_OK)
         commit_failure(w->jobs, claim, &err);
 }

@@ -54,6 +54,12 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err);
 bool sm_db_shrinks(struct sm_db *db);
 
+/* The database as it is at one moment into the file `path`, which is there and empty; others may
+ * write meanwhile. SM_CONFLICT: it is none of ours. */
+enum sm_code sm_db_copy(struct sm_db *db, const char *path, struct sm_err *err);
+/* Reads every page: SM_CORRUPT with the first thing that is wrong. */
+enum sm_code sm_db_verify(struct sm_db *db, struct sm_err *err);
+
 /* A function for statements of migrations, pure: texts in (NULL for SQL NULL), one value out. */
 struct sm_db_value {
     enum { SM_DB_NULL, SM_DB_INT, SM_DB_TEXT, SM_DB_BLOB } type;

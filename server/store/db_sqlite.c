@@ -215,6 +215,61 @@ bool sm_db_shrinks(struct sm_db *db)
     return read_int(&mode, db, "PRAGMA auto_vacuum", NULL) == SM_OK && mode == 2;
 }
 
+/* The copy gets no log: it is read where nothing may be written beside it. */
+static int copy_into(sqlite3 *to, sqlite3 *from)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    int result = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(to);
+    int finished = backup ? sqlite3_backup_finish(backup) : SQLITE_OK;
+    if (result == SQLITE_DONE)
+        result = finished;
+    if (result == SQLITE_OK)
+        result = sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+    return result;
+}
+
+enum sm_code sm_db_copy(struct sm_db *db, const char *path, struct sm_err *err)
+{
+    sqlite3 *to = NULL;
+    int64_t id;
+    enum sm_code code = read_int(&id, db, "PRAGMA application_id", err);
+    if (code != SM_OK)
+        return code;
+    if (id != APPLICATION_ID)
+        return sm_err_set(err, SM_CONFLICT, "it is none of ours: application_id %lld, not %d",
+                          (long long)id, APPLICATION_ID);
+    int result = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (result == SQLITE_OK)
+        result = copy_into(to, db->handle);
+    if (result != SQLITE_OK)
+        code = report(to, result, err);
+    sqlite3_close(to);
+    return code;
+}
+
+enum sm_code sm_db_verify(struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, "PRAGMA integrity_check(1)", err);
+    if (code == SM_OK)
+        code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && (!row || strcmp(sm_stmt_get_text(q, 0), "ok") != 0))
+        code = sm_err_set(err, SM_CORRUPT, "integrity check: %.200s",
+                          row ? sm_stmt_get_text(q, 0) : "no answer");
+    sm_stmt_reset(q);
+    if (code != SM_OK)
+        return code;
+    code = sm_db_query(&q, db, "PRAGMA foreign_key_check", err);
+    if (code == SM_OK)
+        code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row)
+        code = sm_err_set(err, SM_CORRUPT, "a row of %.60s refers to none of %.60s",
+                          sm_stmt_get_text(q, 0), sm_stmt_get_text(q, 2));
+    sm_stmt_reset(q);
+    return code;
+}
+
 static void call_function(sqlite3_context *context, int count, sqlite3_value **values)
 {
     const struct sm_db_function *function = sqlite3_user_data(context);

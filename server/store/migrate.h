@@ -16,4 +16,8 @@
 enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *applied,
                         struct sm_err *err);
 
+/* `version` is the number of the last one applied; nothing is changed. */
+enum sm_code sm_migrate_check(int *version, struct sm_db *db, const struct sm_embedded *files,
+                              struct sm_err *err);
+
 #endif

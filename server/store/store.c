@@ -23,7 +23,7 @@
 #include "server/base/log.h"
 #include "server/store/migrate.h"
 
-static enum sm_code take_lock(int *out, const char *path, struct sm_err *err)
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
 {
     char lock_path[4096];
     int length = snprintf(lock_path, sizeof lock_path, "%s.lock", path);
@@ -61,7 +61,7 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     int fd = -1;
     struct sm_db *db = NULL;
     *applied = 0;
-    enum sm_code code = take_lock(&fd, path, err);
+    enum sm_code code = sm_store_lock(&fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
@@ -154,7 +154,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (!store->path)
         code = sm_err_set(err, SM_NOMEM, "store: out of memory");
     if (code == SM_OK)
-        code = take_lock(&store->lock_fd, path, err);
+        code = sm_store_lock(&store->lock_fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&store->write_db, path, SM_DB_WRITE, err);
     if (code == SM_OK)

@@ -27,6 +27,9 @@ struct sm_store {
     int readers_count;
 };
 
+/* The daemon lock of the database at `path`, to be closed. */
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
+
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);
 void sm_store_reader_give(struct sm_store *store, struct sm_db *db);

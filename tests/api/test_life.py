@@ -169,6 +169,62 @@ def test_missing_pairs_folder(binary, tmp_path):
     assert "none" in done.stderr
 
 
+# --- copies -------------------------------------------------------------------------------------------
+
+
+def sslmem(binary, *words):
+    """(exit code, standard output, standard error)"""
+    done = subprocess.run([binary, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_backup_while_scoring_and_restore(serve, binary, tmp_path):
+    """A copy of a running service goes on where it was made: every job of then is finished by the restored one."""
+    first = serve("--workers", "2")
+    posted = first.post(png(1)).json
+    answer = first.post_many([png(10 + i) for i in range(30)], SLOW, prefer="respond-async")
+    code, out, error = sslmem(binary, "backup", "--db", tmp_path / "test.db", "--out", tmp_path / "copy.db")
+    assert (code, error) == (0, "")
+    assert re.fullmatch(rf"{tmp_path}/copy\.db: \d+ bytes, schema \d+, verified\n", out)
+    assert sorted(p.name for p in tmp_path.glob("copy.db*")) == ["copy.db"]
+    assert sslmem(binary, "backup", "--db", tmp_path / "test.db", "--out", tmp_path / "copy.db") == (
+        1, "", f"sslmem backup: {tmp_path}/copy.db is there already; nothing is overwritten\n")
+    assert sslmem(binary, "restore", "--from", tmp_path / "copy.db", "--db", tmp_path / "test.db") == (
+        1, "", f"sslmem restore: database {tmp_path}/test.db is in use: another process holds {tmp_path}/test.db.lock\n")
+    assert first.await_job(answer.headers["Location"])["state"] == "succeeded"
+    assert first.stop() == 0
+    assert sslmem(binary, "restore", "--from", tmp_path / "copy.db", "--db", tmp_path / "test.db") == (
+        1, "", f"sslmem restore: {tmp_path}/test.db is there already; nothing is overwritten\n")
+    for path in tmp_path.glob("test.db*"):
+        path.unlink()
+    code, out, error = sslmem(binary, "restore", "--from", tmp_path / "copy.db", "--db", tmp_path / "test.db")
+    assert (code, error) == (0, "")
+    second = serve("--workers", "2")
+    assert second.get("/v1/scores/" + posted["id"]).json["m"] == posted["m"]
+    job = second.await_job(answer.headers["Location"])
+    assert (job["state"], job["succeeded_count"]) == ("succeeded", 30)
+    assert second.stop() == 0
+    # Of a service that does not run, beside which nothing is left.
+    assert sslmem(binary, "backup", "--db", tmp_path / "test.db", "--out", tmp_path / "again.db")[0] == 0
+
+
+def test_newer_schema(serve, binary, tmp_path, pairs_folder):
+    assert serve().stop() == 0
+    with sqlite3.connect(tmp_path / "test.db") as db:
+        schema, = db.execute("SELECT MAX(version) FROM migration").fetchone()
+        db.execute("INSERT INTO migration VALUES (?, 'later', 'x', 0), (?, 'last', 'x', 0)", (schema + 1, schema + 2))
+    db.close()
+    refusal = (f"the database has schema {schema + 2}, this program's is {schema}: "
+               "it was made by a newer version\n")
+    done = run(binary, "--listen", "127.0.0.1:0", "--pairs", pairs_folder, "--db", tmp_path / "test.db")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("sslmem serve: " + refusal)
+    assert sslmem(binary, "migrate", "--db", tmp_path / "test.db") == (1, "", "sslmem migrate: " + refusal)
+    assert sslmem(binary, "backup", "--db", tmp_path / "test.db", "--out", tmp_path / "copy.db") == (
+        1, "", f"sslmem backup: {tmp_path}/test.db: {refusal}")
+    assert not list(tmp_path.glob("copy.db*"))
+
+
 def test_help(binary):
     done = run(binary, "--help")
     assert done.returncode == 0

@@ -7,6 +7,7 @@
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "server/decode/helper.h"
 #include "server/jobs/jobs.h"
 #include "server/store/audits.h"
 
@@ -15,6 +16,7 @@
 static struct sm_pairs *pairs;
 static struct sm_file wide, tall;
 static struct sm_jobs *jobs;
+static struct sm_decoders *decoders; /* NULL: in this process */
 
 static int load(void **state)
 {
@@ -41,6 +43,7 @@ static void start(int workers, int64_t queue_max)
     assert_code(SM_OK, sm_jobs_start(&jobs,
                                      &(struct sm_jobs_params){.store = store,
                                                               .pairs = pairs,
+                                                              .decoders = decoders,
                                                               .workers = workers,
                                                               .queue_max = queue_max},
                                      &err));
@@ -378,6 +381,66 @@ static void a_full_disk_pauses_an_audit(void **state)
     stop();
 }
 
+/* --- decoders ---------------------------------------------------------------------------- */
+
+#define HELPER_UNLESS "decode-helper-unless" /* the file that follows is there */
+
+static struct sm_decoders_counts counts(void)
+{
+    struct sm_decoders_counts now;
+    sm_decoders_counts(&now, decoders);
+    return now;
+}
+
+static void await_refusals(uint64_t at_least)
+{
+    for (int i = 0; counts().refused < at_least; i++) {
+        assert_true(i < 3000);
+        usleep(10000);
+    }
+}
+
+/* An image waits while no decoder can be started, over a stop too, and is scored when one can. */
+static void an_image_waits_for_a_decoder(void **state)
+{
+    (void)state;
+    struct client client;
+    char refusal[320];
+    const char *const command[] = {"test_jobs", HELPER_UNLESS, refusal, NULL};
+    struct sm_decoders_params params = {.count = 1, .images_max = 1, .command = command};
+    snprintf(refusal, sizeof refusal, "%s/no-decoder", scratch.dir);
+    assert_code(SM_OK, sm_decoders_start(&decoders, &params, &err));
+    start(1, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    json_decref(complete(&client));
+    fclose(fopen(refusal, "w"));
+    assert_code(SM_OK, submit(&client, "resnet", 2, &wide, 1));
+    await_refusals(2);
+    assert_true(counts().unavailable);
+    assert_int_equal(sm_ticket_state(client.ticket, &err), SM_TICKET_ADMITTED);
+    assert_int_equal(remove(refusal), 0);
+    json_t *job = complete(&client);
+    assert_string_equal(text_at(job, "state"), "succeeded");
+    assert_false(counts().unavailable);
+    json_decref(job);
+
+    fclose(fopen(refusal, "w"));
+    uint64_t before = counts().refused;
+    assert_code(SM_OK, submit(&client, "resnet", 3, &wide, 1));
+    await_refusals(before + 1);
+    sm_ticket_release(client.ticket);
+    stop();
+    assert_int_equal(remove(refusal), 0);
+    reopen();
+    start(1, 10);
+    for (int i = 0; sm_store_queued_count(store) > 0 && i < 1000; i++)
+        usleep(20000);
+    check_job(client.id, "succeeded", 1, 0);
+    stop();
+    sm_decoders_stop(decoders);
+    decoders = NULL;
+}
+
 /* --- tickets ----------------------------------------------------------------------------- */
 
 static sem_t gate;
@@ -553,7 +616,13 @@ static void submitters_and_workers_run_together(void **state)
     assert_int_equal(read_int("SELECT COUNT(*) FROM job WHERE state = 'succeeded'"), 6 * THREADS);
 }
 
-int main(void)
+static int decode_helper_unless(char **argv)
+{
+    char name[] = SM_DECODE_COMMAND, *arguments[] = {name, argv[3], NULL};
+    return access(argv[2], F_OK) == 0 ? 1 : sm_decode_helper(2, arguments);
+}
+
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
@@ -562,6 +631,7 @@ int main(void)
         TEST(columns_agree_with_the_document),
         TEST(what_is_wrong_with_an_item_fails_that_item),
         TEST(a_full_disk_pauses_an_audit),
+        TEST(an_image_waits_for_a_decoder),
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
         TEST(a_full_queue_is_busy),
@@ -569,5 +639,7 @@ int main(void)
         TEST(what_is_queued_at_the_stop_is_done_after_it),
         TEST(submitters_and_workers_run_together),
     };
+    if (argc == 4 && strcmp(argv[1], HELPER_UNLESS) == 0)
+        return decode_helper_unless(argv);
     return cmocka_run_group_tests(tests, load, unload);
 }
