@@ -115,9 +115,9 @@ fuzz:
 
 fuzz-run: $(FUZZ)
 	@for f in $(FUZZ); do echo "== $$f"; name=$${f##*/fuzz_}; run=$B/run/$$name; mkdir -p $$run; \
-	    dict=tests/fuzz/dict/$$name; [ -e $$dict ] || dict=/dev/null; \
+	    dict=tests/fuzz/dict/$$name; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
 	    cp -rT tests/fuzz/corpus/$$name $$run && $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
-	    -rss_limit_mb=4096 -dict=$$dict -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
+	    -rss_limit_mb=4096 $$dict -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
 
 api: $B/sslmem
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/api --binary $B/sslmem
