@@ -95,9 +95,10 @@ void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
         if (read_item(name, sizeof name, number, sizeof number, p) != NULL) {
             if (strcasecmp(name, "respond-async") == 0)
                 prefer->respond_async = true;
-            if (strcasecmp(name, "wait") == 0 && !prefer->has_wait && sm_digits(&seconds, number)) {
-                prefer->has_wait = true;
-                prefer->wait_s = seconds;
+            if (strcasecmp(name, "wait") == 0 && !prefer->names_wait) {
+                prefer->names_wait = true;
+                prefer->has_wait = sm_digits(&seconds, number);
+                prefer->wait_s = prefer->has_wait ? seconds : 0;
             }
         }
         p = skip_to(p, ",");

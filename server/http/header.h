@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 /* Prefer (RFC 7240). Preferences that are unknown or ill formed are ignored; the first of a name
- * counts. */
+ * counts, also when its value is none. */
 struct sm_prefer {
     bool respond_async;
+    bool names_wait;
     bool has_wait;
     int64_t wait_s; /* 0.. */
 };
