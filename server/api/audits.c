@@ -9,6 +9,7 @@
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
 #include "server/base/id.h"
+#include "server/http/condition.h"
 #include "sslmem/score.h"
 
 #define LIST_LIMIT     50
@@ -52,21 +53,26 @@ void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *aud
     sm_reply_header(request, "ETag", "\"%lld\"", (long long)revision);
 }
 
+/* The audit's revision and its tag; false when there is no such audit. */
+static bool read_revision(int64_t *out, char etag[SM_ETAG_BYTES], const struct sm_request *request)
+{
+    *out = sm_id_valid(request->capture)
+               ? sm_store_audit_revision(sm_api_of(request)->store, request->capture)
+               : -1;
+    snprintf(etag, SM_ETAG_BYTES, "\"%lld\"", (long long)*out);
+    return *out >= 0;
+}
+
 /* --- reads --- */
 
+/* The revision is known without reading the rest. */
 void sm_api_get_audit(struct sm_request *request)
 {
-    const char *known = sm_request_header(request, "If-None-Match");
-    char etag[24] = "";
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
 
-    if (known != NULL && sm_id_valid(request->capture))
-        snprintf(etag, sizeof etag, "\"%lld\"",
-                 (long long)sm_store_audit_revision(sm_api_of(request)->store, request->capture));
-    if (etag[0] != '\0' && etag[1] != '-' && sm_etag_matches(known, etag)) {
-        sm_reply_empty(request, 304);
-        sm_reply_header(request, "ETag", "%s", etag);
+    if (read_revision(&revision, etag, request) && sm_condition_ends(request, etag))
         return;
-    }
     json_t *audit = sm_api_audit(request);
     if (audit != NULL)
         sm_api_reply_audit(request, 200, audit);
@@ -113,6 +119,7 @@ struct change {
     struct sm_store *store;
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
+    int64_t revision;      /* that a deletion is for, or -1 */
     struct sm_audit_in in; /* of a new one; its documents are owned */
 };
 
@@ -204,11 +211,18 @@ static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_delete(c->store, c->id, err);
+    return sm_store_audit_delete_at(c->store, c->id, c->revision, err);
 }
 
 static void reply_deleted(struct sm_request *request, struct sm_call *call)
 {
+    const struct change *c = (const struct change *)call;
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
+
+    if (call->code == SM_CONFLICT && c->revision >= 0 && read_revision(&revision, etag, request) &&
+        sm_condition_ends(request, etag))
+        return; /* it changed after the first look */
     if (call->code != SM_OK)
         sm_api_reply_audit_failure(request, &call->err);
     else
@@ -217,12 +231,19 @@ static void reply_deleted(struct sm_request *request, struct sm_call *call)
 
 void sm_api_delete_audit(struct sm_request *request)
 {
-    json_t *audit = sm_api_audit(request);
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
     struct change *c;
 
-    json_decref(audit);
-    if (audit != NULL && (c = change_new(request, work_delete, reply_deleted)) != NULL)
-        sm_call_begin(&c->call, request, sm_api_of(request)->writes);
+    if (!read_revision(&revision, etag, request)) {
+        sm_api_reply_audit_failure(request, &(struct sm_err){.code = SM_NOT_FOUND});
+        return;
+    }
+    if (sm_condition_ends(request, etag) ||
+        (c = change_new(request, work_delete, reply_deleted)) == NULL)
+        return;
+    c->revision = sm_condition_pins(request) ? revision : -1;
+    sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 
 /* --- a new one --- */

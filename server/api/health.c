@@ -12,6 +12,7 @@
 void sm_api_livez(struct sm_request *request)
 {
     sm_reply_json(request, 200, json_pack("{s:s}", "status", "live"));
+    sm_reply_header(request, "Cache-Control", "no-store");
 }
 
 void sm_api_readyz(struct sm_request *request)
@@ -30,6 +31,7 @@ void sm_api_readyz(struct sm_request *request)
                       json_pack("{s:s, s:i, s:i, s:I}", "status", "ready", "pairs_ready", ready,
                                 "pairs_failed", count - ready, "queued",
                                 (json_int_t)sm_store_queued_count(api->store)));
+    sm_reply_header(request, "Cache-Control", "no-store");
 }
 
 void sm_api_version(struct sm_request *request)

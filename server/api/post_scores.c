@@ -25,9 +25,14 @@ struct submission {
     char job_id[SM_ID_BYTES];
     int images_count;
     int64_t deadline_ms;
-    bool async;
-    char preference[48]; /* Preference-Applied, or "" */
+    struct sm_prefer prefer; /* with the wait that is granted */
 };
+
+/* Asked for a 202 whatever there is. */
+static bool at_once(const struct submission *s)
+{
+    return s->prefer.respond_async && !s->prefer.has_wait;
+}
 
 static void submission_free(void *state)
 {
@@ -67,10 +72,18 @@ void sm_api_post_scores_admit(struct sm_request *request)
     reply_queue_full(request, &err);
 }
 
-static void add_preference(struct sm_request *request, const struct submission *s)
+/* Preference-Applied: what this answer, a 202 or not, owes to the request's preferences. */
+static void add_preference(struct sm_request *request, const struct submission *s, bool accepted)
 {
-    if (s->preference[0] != '\0')
-        sm_reply_header(request, "Preference-Applied", "%s", s->preference);
+    char text[64] = "";
+
+    if (s->prefer.respond_async && accepted)
+        snprintf(text, sizeof text, "respond-async%s", s->prefer.has_wait ? ", " : "");
+    if (s->prefer.has_wait)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "wait=%lld",
+                 (long long)s->prefer.wait_s);
+    if (text[0] != '\0')
+        sm_reply_header(request, "Preference-Applied", "%s", text);
 }
 
 /* A score document as this request's answer. Takes the reference. */
@@ -166,6 +179,7 @@ static void proceed(struct sm_request *request)
 {
     const struct submission *s = request->state;
     struct sm_err err = {0};
+    bool accepted = false;
 
     switch (sm_ticket_state(s->ticket, &err)) {
     case SM_TICKET_PENDING:
@@ -179,38 +193,35 @@ static void proceed(struct sm_request *request)
         reply_admission_failure(request, &err);
         break;
     case SM_TICKET_ADMITTED:
-        if (!s->async && !sm_request_overdue(request, s->deadline_ms)) {
+        if (!at_once(s) && !sm_request_overdue(request, s->deadline_ms)) {
             sm_request_wait(request, s->deadline_ms, proceed);
             return;
         }
+        accepted = true;
         reply_job(request, s, 202);
         break;
     case SM_TICKET_FINISHED:
-        if (s->async || s->images_count > 1)
-            reply_job(request, s, s->async ? 202 : 200);
+        accepted = at_once(s);
+        if (accepted || s->images_count > 1)
+            reply_job(request, s, accepted ? 202 : 200);
         else
             reply_single(request, s);
         break;
     }
-    add_preference(request, s);
+    add_preference(request, s, accepted);
 }
 
-/* How long to wait, and what of it to tell the client. */
+/* How long to wait. */
 static void read_preference(struct submission *s, struct sm_request *request)
 {
     const struct sm_config *config = sm_api_of(request)->config;
-    struct sm_prefer prefer = sm_request_prefer(request);
-    int64_t wait_ms = config->wait_default_ms;
+    int64_t wait_ms = config->wait_default_ms, max_s = config->wait_max_ms / 1000;
 
-    s->async = prefer.respond_async;
-    if (prefer.has_wait) {
-        int64_t max_s = config->wait_max_ms / 1000;
-        int64_t wait_s = prefer.wait_s < max_s ? prefer.wait_s : max_s;
-        wait_ms = wait_s * 1000;
-        snprintf(s->preference, sizeof s->preference, "wait=%lld", (long long)wait_s);
-    }
-    if (s->async)
-        snprintf(s->preference, sizeof s->preference, "respond-async");
+    s->prefer = sm_request_prefer(request);
+    if (s->prefer.wait_s > max_s)
+        s->prefer.wait_s = max_s;
+    if (s->prefer.has_wait)
+        wait_ms = s->prefer.wait_s * 1000;
     s->deadline_ms = request->started_ms + wait_ms;
 }
 
@@ -282,8 +293,8 @@ void sm_api_post_scores(struct sm_request *request)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
-    if (!s->async && upload.items_count == 1 && reply_known(request, pair, &upload))
-        add_preference(request, s);
+    if (!at_once(s) && upload.items_count == 1 && reply_known(request, pair, &upload))
+        add_preference(request, s, false);
     else
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);

@@ -180,7 +180,7 @@ void sm_api_get_score(struct sm_request *request)
 
     if (sm_id_valid(request->capture) &&
         sm_store_score_line(&line, sm_api_of(request)->store, request->capture, &err) == SM_OK)
-        sm_reply_line_cached(request, line);
+        sm_reply_text(request, 200, "application/json", line);
     else if (err.code == SM_OK || err.code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_SCORE_UNKNOWN, "there is no score '%s'",
                          request->capture);

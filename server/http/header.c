@@ -95,9 +95,10 @@ void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
         if (read_item(name, sizeof name, number, sizeof number, p) != NULL) {
             if (strcasecmp(name, "respond-async") == 0)
                 prefer->respond_async = true;
-            if (strcasecmp(name, "wait") == 0 && !prefer->has_wait && sm_digits(&seconds, number)) {
-                prefer->has_wait = true;
-                prefer->wait_s = seconds;
+            if (strcasecmp(name, "wait") == 0 && !prefer->names_wait) {
+                prefer->names_wait = true;
+                prefer->has_wait = sm_digits(&seconds, number);
+                prefer->wait_s = prefer->has_wait ? seconds : 0;
             }
         }
         p = skip_to(p, ",");
@@ -130,21 +131,37 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
     return false;
 }
 
-bool sm_etag_matches(const char *value, const char *etag)
+/* A tag has no escapes: it ends at the next quote (RFC 9110 section 8.8.3). */
+static bool find_tag(const char *p, const char *etag, bool weak)
 {
-    size_t n = strlen(etag);
-
-    if (strcmp(value, "*") == 0)
-        return true;
-    for (const char *p = value; *p != '\0'; p += *p == ',') {
-        p = skip_space(p);
-        if (strncmp(p, "W/", 2) == 0)
-            p += 2;
-        if (strncmp(p, etag, n) == 0)
+    p = skip_space(p);
+    if (*p == '*')
+        return *skip_space(p + 1) == '\0';
+    for (; *p != '\0'; p = skip_space(p)) {
+        bool is_weak = strncmp(p, "W/", 2) == 0;
+        p += is_weak ? 2 : 0;
+        const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
+        if (end == NULL && *p != ',')
+            return false;
+        size_t n = end == NULL ? 0 : (size_t)(end - p) + 1;
+        if (n > 0 && (weak || !is_weak) && n == strlen(etag) && memcmp(p, etag, n) == 0)
             return true;
-        p = skip_to(p, ",");
+        p = skip_space(p + n);
+        if (*p != ',')
+            return false;
+        p++;
     }
     return false;
+}
+
+bool sm_etag_matches(const char *value, const char *etag)
+{
+    return find_tag(value, etag, true);
+}
+
+bool sm_etag_matches_strongly(const char *value, const char *etag)
+{
+    return find_tag(value, etag, false);
 }
 
 /* Whether `text` begins with `count` lower-case hexadecimal digits, not all of them `empty`. */

@@ -22,6 +22,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/body.h"
+#include "server/http/condition.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
 
@@ -162,6 +163,20 @@ static void reserve_file(struct sm_request *r, int64_t length)
     sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
 }
 
+static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    struct sm_request *r = arg;
+    struct sm_err err;
+
+    (void)kind;
+    if (strcasecmp(name, "Content-Digest") != 0 ||
+        sm_digest_declare(&r->digest, value == NULL ? "" : value, &err) == SM_OK)
+        return MHD_YES;
+    sm_reply_problem(r, SM_PROBLEM_DIGEST_INVALID, "Content-Digest: %s", err.text);
+    return MHD_NO;
+}
+
 /* Decides on the headers: sets a reply, or leaves the request ready for its body. */
 static void admit(struct sm_request *r, const char *path)
 {
@@ -177,6 +192,8 @@ static void admit(struct sm_request *r, const char *path)
         MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
     if (!replied(r))
         check_body(r, &length);
+    if (!replied(r))
+        MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
     if (!replied(r) && r->route->admit != NULL)
         r->route->admit(r);
     if (!replied(r) && spools(r))
@@ -186,6 +203,19 @@ static void admit(struct sm_request *r, const char *path)
                          (long long)length);
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     }
+}
+
+/* The first step with the whole body, and then the handler. */
+static void enter(struct sm_request *r)
+{
+    uint8_t unused[SHA256_DIGEST_SIZE];
+    struct sm_err err;
+
+    r->again = r->route->handler;
+    if (sm_digest_check(&r->digest, unused, &err) == SM_OK)
+        r->again(r);
+    else
+        sm_reply_problem(r, SM_PROBLEM_DIGEST_MISMATCH, "%s", err.text);
 }
 
 /* --- the life of a request --- */
@@ -207,6 +237,7 @@ static enum MHD_Result send_reply(struct sm_request *r)
 {
     if (r->response == NULL)
         return MHD_NO; /* lost for lack of memory: the connection is closed */
+    sm_condition_apply(r);
     sm_reply_complete(r);
     if (r->response == NULL)
         return MHD_NO;
@@ -245,7 +276,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
     admit(r, path);
     if (!replied(r)) {
-        r->again = r->route->handler;
+        r->again = enter;
         return MHD_YES;
     }
     if (!has_body(r))
@@ -287,6 +318,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     if (sm_clock_monotonic_ms() > body_deadline_ms(r) ||
         !sm_body_append(&r->body, upload_data, *upload_data_size))
         return MHD_NO;
+    sm_digest_add(&r->digest, upload_data, *upload_data_size);
     *upload_data_size = 0;
     return MHD_YES;
 }

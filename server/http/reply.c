@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/sha256.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/park.h"
@@ -37,6 +36,8 @@ static void set_response(struct sm_request *request, unsigned status, const char
 {
     request->response = response;
     request->status = status;
+    request->reply_body = NULL;
+    request->reply_bytes = 0;
     sm_reply_header(request, "X-Request-Id", "%s", request->id);
     if (media_type != NULL)
         sm_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, "%s", media_type);
@@ -86,6 +87,7 @@ void sm_reply_static(struct sm_request *request, unsigned status, const char *me
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
+    request->reply_body = bytes;
     request->reply_bytes = (int64_t)bytes_count;
 }
 
@@ -159,10 +161,13 @@ void sm_reply_text(struct sm_request *request, unsigned status, const char *medi
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 
-    request->reply_bytes = response == NULL ? 0 : (int64_t)strlen(text);
-    if (response == NULL)
-        free(text);
     set_response(request, status, media_type, response);
+    if (response == NULL) {
+        free(text);
+        return;
+    }
+    request->reply_body = text;
+    request->reply_bytes = (int64_t)strlen(text);
 }
 
 /* One line, its end included: answers are read in terminals and gathered into files. */
@@ -184,24 +189,6 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
     }
     sm_reply_text(request, status, JSON_TYPE, dump(body));
     json_decref(body);
-}
-
-void sm_reply_line_cached(struct sm_request *request, char *line)
-{
-    char digest[SM_SHA256_HEX], etag[SM_SHA256_HEX + 2];
-    const char *known = sm_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
-
-    sm_sha256_hex(digest, line, strlen(line));
-    snprintf(etag, sizeof etag, "\"%.32s\"", digest);
-    if (known != NULL && sm_etag_matches(known, etag)) {
-        free(line);
-        sm_reply_empty(request, 304);
-    } else {
-        sm_reply_text(request, 200, JSON_TYPE, line);
-    }
-    /* May be kept by its owner, and asked for again. */
-    sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
-    sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }
 
 static void reply_problem(struct sm_request *request, enum sm_problem problem, const char *detail,

@@ -21,6 +21,8 @@
     X(BODY_UNEXPECTED, 400, "body_unexpected", "This operation takes no body")                     \
     X(COHORT_INVALID, 400, "cohort_invalid", "The cohort is missing or none of the four")          \
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
+    X(DIGEST_INVALID, 400, "digest_invalid", "Content-Digest is malformed")                        \
+    X(DIGEST_MISMATCH, 400, "digest_mismatch", "The body is not the one that was sent")            \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
@@ -35,6 +37,7 @@
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(AUDIT_STATE, 409, "audit_state", "The audit is in another state")                            \
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource is of another version")       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
     X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are neither JPEG nor PNG")         \
     X(MEDIA_TYPE_MISMATCH, 415, "media_type_mismatch", "The bytes are not of the declared type")   \
@@ -66,9 +69,6 @@ enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
 /* Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
-/* Steals a line of JSON: status 200 and a strong ETag of the text; 304 when If-None-Match has it.
- */
-void sm_reply_line_cached(struct sm_request *request, char *line);
 /* Steals `text`, which malloc gave; NULL: out of memory. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
 /* Bytes that outlive the request. */

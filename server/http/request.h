@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "server/http/digest.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
 
@@ -44,6 +45,7 @@ struct sm_request {
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
     struct sm_body body;
+    struct sm_digest digest; /* of the body, while it comes */
     void *state;
     void (*state_free)(void *state);
 
@@ -53,7 +55,8 @@ struct sm_request {
     struct MHD_Connection *connection;
     struct MHD_Response *response;
     unsigned status;
-    int64_t reply_bytes; /* of the body; 0 when not known before it is sent */
+    const void *reply_body; /* the reply's body while it is in memory, else NULL */
+    int64_t reply_bytes;    /* of the body; 0 when not known before it is sent */
     char method[16];
     int64_t started_ms;  /* monotonic */
     int64_t started_us;  /* the same, finer */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,4 +40,23 @@ enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, str
     close(*fd);
     *fd = -1;
     return sm_err_set(err, SM_LIMIT, "no disk room for %lld bytes now", (long long)bytes_count);
+}
+
+enum sm_code sm_spool_sha256(uint8_t out[32], int fd, struct sm_err *err)
+{
+    struct sha256_ctx sha256;
+    uint8_t block[16384];
+    off_t at = 0;
+    ssize_t n;
+
+    sha256_init(&sha256);
+    while ((n = pread(fd, block, sizeof block, at)) > 0 || (n < 0 && errno == EINTR)) {
+        if (n > 0)
+            sha256_update(&sha256, (size_t)n, block);
+        at += n > 0 ? n : 0;
+    }
+    if (n < 0)
+        return sm_err_set(err, SM_IO, "spool: %s", strerror(errno));
+    sha256_digest(&sha256, SHA256_DIGEST_SIZE, out);
+    return SM_OK;
 }

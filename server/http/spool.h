@@ -12,5 +12,7 @@
 /* Opens one in `folder` for reading and writing, with disk room for `bytes_count` (may be 0).
  * SM_LIMIT when the disk has none, SM_IO. */
 enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, struct sm_err *err);
+/* SHA-256 of all that is in it. */
+enum sm_code sm_spool_sha256(uint8_t out[32], int fd, struct sm_err *err);
 
 #endif

@@ -181,6 +181,7 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
 struct chunk {
     struct sm_write write;
     const char *id;
+    int64_t revision; /* of a deletion */
     bool more;
 };
 
@@ -333,6 +334,9 @@ static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm
     struct chunk *c = (struct chunk *)write;
     struct sm_job_row job;
     enum sm_code code = sm_store_read_audit_row(&job, db, c->id, err);
+    if (code == SM_OK && c->revision >= 0 && job.revision != c->revision)
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", c->id,
+                          (long long)job.revision, (long long)c->revision);
     if (code == SM_OK && job.state == SM_STATE_RUNNING)
         code = sm_err_set(err, SM_CONFLICT,
                           "audit %s is running, it must be paused, cancelled or finished to be "
@@ -371,7 +375,13 @@ enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm
 
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)
 {
-    struct chunk hide = {.write.run = run_hide, .id = id};
+    return sm_store_audit_delete_at(store, id, -1, err);
+}
+
+enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
+                                      struct sm_err *err)
+{
+    struct chunk hide = {.write.run = run_hide, .id = id, .revision = revision};
     enum sm_code code = sm_writer_call(store->writer, &hide.write, err);
     return code == SM_OK ? call_chunks(store, run_delete, id, err) : code;
 }

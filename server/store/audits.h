@@ -58,6 +58,9 @@ enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm
                                  const char *reason, struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err);
+/* The same of the audit at this revision, -1 being any; SM_CONFLICT when it is at another. */
+enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
+                                      struct sm_err *err);
 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count","failed_count",

@@ -60,6 +60,7 @@ enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const cha
 struct sm_job_row {
     enum sm_state state;
     bool audit;
+    int64_t revision;
     int64_t items_count; /* in all */
     int64_t items[SM_STATES_COUNT];
 };

@@ -11,13 +11,15 @@
 #include "server/store/store_impl.h"
 
 #define JOB_ROW                                                                                    \
-    "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count"
+    "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count, "     \
+    "revision"
 
 static void read_row(struct sm_job_row *out, const struct sm_stmt *q)
 {
     *out = (struct sm_job_row){.audit = strcmp(sm_stmt_get_text(q, 0), "audit") == 0,
                                .state = sm_state_parse(sm_stmt_get_text(q, 1)),
-                               .items_count = sm_stmt_get_int(q, 2)};
+                               .items_count = sm_stmt_get_int(q, 2),
+                               .revision = sm_stmt_get_int(q, 7)};
     out->items[SM_STATE_QUEUED] = sm_stmt_get_int(q, 3);
     out->items[SM_STATE_SUCCEEDED] = sm_stmt_get_int(q, 4);
     out->items[SM_STATE_FAILED] = sm_stmt_get_int(q, 5);
