@@ -22,6 +22,7 @@
     X(COHORT_INVALID, 400, "cohort_invalid", "The cohort is missing or none of the four")          \
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
+    X(LENGTH_AMBIGUOUS, 400, "length_ambiguous", "The end of the body is given twice")             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \
