@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +71,26 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
         return MHD_NO;
     }
     return MHD_YES;
+}
+
+static enum MHD_Result count_framing(void *arg, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    (void)kind, (void)value;
+    *(int *)arg += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+                   strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    return MHD_YES;
+}
+
+/* Header lines that say where the body ends. libmicrohttpd goes by the first length; with more than
+ * one line a proxy may have seen another end, and what follows would be a request that nobody let
+ * through (RFC 9112, section 6.3). */
+static int framing_lines(const struct sm_request *r)
+{
+    int lines = 0;
+
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_framing, &lines);
+    return lines;
 }
 
 static bool spools(const struct sm_request *r)
@@ -182,8 +203,13 @@ static void admit(struct sm_request *r, const char *path)
 {
     struct query_check check = {.request = r};
     int64_t length = 0;
+    int lines = framing_lines(r);
 
-    find_route(r, path);
+    if (lines > 1)
+        sm_reply_problem(r, SM_PROBLEM_LENGTH_AMBIGUOUS,
+                         "%d lines of Content-Length and Transfer-Encoding, one may be", lines);
+    else
+        find_route(r, path);
     if (!replied(r) && sm_park_draining(r->park)) {
         sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
@@ -251,7 +277,8 @@ static bool has_body(const struct sm_request *r)
 {
     const char *length = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-    return sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
+    return framing_lines(r) > 1 ||
+           sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
            (length != NULL && strcmp(length, "0") != 0);
 }
 

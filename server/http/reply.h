@@ -24,6 +24,7 @@
     X(DIGEST_INVALID, 400, "digest_invalid", "Content-Digest is malformed")                        \
     X(DIGEST_MISMATCH, 400, "digest_mismatch", "The body is not the one that was sent")            \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
+    X(LENGTH_AMBIGUOUS, 400, "length_ambiguous", "The end of the body is given twice")             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \

@@ -246,7 +246,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 {
     enum sm_code code = SM_OK;
     jobs->workers = calloc((size_t)workers, sizeof *jobs->workers);
-    if (!jobs->workers)
+    if (!jobs->workers && workers > 0)
         return sm_err_set(err, SM_NOMEM, "%d workers: out of memory", workers);
     while (code == SM_OK && jobs->workers_count < workers) {
         code = start_thread(&jobs->workers[jobs->workers_count], WORKER_STACK_BYTES, sm_jobs_worker,
@@ -262,7 +262,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
                            struct sm_err *err)
 {
-    assert(params->workers >= 1);
+    assert(params->workers >= 0);
     *out = NULL;
     struct sm_jobs *jobs = calloc(1, sizeof *jobs);
     if (!jobs)

@@ -37,6 +37,10 @@ struct sm_audit_image_in {
     const void *bytes; /* NULL: `path` */
     size_t bytes_count;
     const char *path; /* absolute, as the importer opened it */
+    /* Other than SM_OK: it could not be taken (not readable, not an image), and is a failed item
+     * from the start. */
+    enum sm_code failed;
+    const char *failed_text;
 };
 /* Adds images in one transaction, in order. An image that its cohort has already is left alone and
  * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` in all. */
@@ -46,11 +50,6 @@ struct sm_audit_added {
 enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
                                 const struct sm_audit_image_in *images, size_t images_count,
                                 int64_t items_max, struct sm_err *err);
-/* An image that could not be taken (not readable, not an image), kept as a failed item. */
-enum sm_code sm_store_audit_add_failed(struct sm_store *store, const char *id,
-                                       const struct sm_audit_image_in *image, enum sm_code code,
-                                       const char *text, struct sm_err *err);
-
 enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_CANCEL };
 /* Starting an audit that runs, pausing a paused one and so on: SM_CONFLICT. Pausing lets the images
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */

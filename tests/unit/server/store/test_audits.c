@@ -105,12 +105,10 @@ static void an_audit_of_failures_has_failed(void **state)
         .cohort = SM_COHORT_EXTERNAL, .name = "a.png", .class_label = "", .group = ""};
     create_audit(id, false);
     for (int k = 0; k < 2; k++) /* the second time it is there */
-        assert_code(SM_OK,
-                    sm_store_audit_add_failed(store, id, &bad, SM_IO, "a.png: no such file", &err));
+        assert_code(SM_OK, add_failed(id, bad, SM_IO, "a.png: no such file"));
     digest_of(bad.image_digest, 3);
     for (int k = 0; k < 2; k++)
-        assert_code(SM_OK,
-                    sm_store_audit_add_failed(store, id, &bad, SM_CORRUPT, "ends early", &err));
+        assert_code(SM_OK, add_failed(id, bad, SM_CORRUPT, "ends early"));
     check_audit(id, "open", 0, 0, 2);
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     check_audit(id, "failed", 0, 0, 2);

@@ -97,7 +97,7 @@ static void no_statement_reads_a_whole_table(void **state)
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 5));
     struct sm_audit_image_in bad = {
         .cohort = SM_COHORT_SHARED, .name = "x", .class_label = "", .group = ""};
-    assert_code(SM_OK, sm_store_audit_add_failed(store, id, &bad, SM_IO, "no such file", &err));
+    assert_code(SM_OK, add_failed(id, bad, SM_IO, "no such file"));
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     check_all();
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
