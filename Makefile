@@ -160,12 +160,13 @@ bench-check:
 	$(MAKE) $B/bench/engine
 	/usr/bin/python3 tests/bench/check.py --engine $B/bench/engine
 
-# What takes minutes and wants a quiet machine: kill -9 in an audit, growth, throughput, the paper's pattern. One alone
-# and its parameters: tests/stress/kills.py --help.
+# What takes minutes and wants a quiet machine, the mixed load half an hour. One alone: make stress STRESS=overload; its
+# parameters: tests/stress/overload.py --help.
+STRESS ?= kills terms decoders overload growth throughput pattern mixed
 stress:
 	@sh deploy/install-deps python3-numpy dataset-fashion-mnist
 	$(MAKE) $B/sslmem $B/bench/engine
-	@for t in kills growth throughput pattern; do echo "== $$t"; \
+	@for t in $(STRESS); do echo "== $$t"; \
 	    /usr/bin/python3 tests/stress/$$t.py --binary $B/sslmem || bad=1; done; [ -z "$$bad" ]
 
 bench-kern: $B/kern

@@ -60,6 +60,9 @@ void sm_api_limits(struct sm_request *request)
 
     for (size_t i = 0; whole && i < sizeof limits / sizeof *limits; i++)
         whole = json_object_set_new(document, limits[i].name, json_integer(limits[i].value)) == 0;
+    int64_t connections_max = sm_api_of(request)->config->connections_max;
+    whole = whole && json_object_set_new(document, "requests_waiting_max",
+                                         json_integer(SM_HTTP_WAITING_MAX(connections_max))) == 0;
     json_decref(settings);
     if (!whole) {
         json_decref(document);

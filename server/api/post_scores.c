@@ -4,7 +4,8 @@
  *     body       upload.c                                       400 415 422
  *     history    one image whose key is there                   200, no job
  *     admit      the job's commit                               from here on 202 is true
- *     wait       until it has finished, or the wait is over     200 422, or 202
+ *     wait       until it has finished, or the wait is over,    200 422, or 202
+ *                or half of the connections wait already
  *
  * `proceed` is the only place that answers for a job; it is called again on every wake. */
 #include <stdio.h>
@@ -193,7 +194,8 @@ static void proceed(struct sm_request *request)
         reply_admission_failure(request, &err);
         break;
     case SM_TICKET_ADMITTED:
-        if (!at_once(s) && !sm_request_overdue(request, s->deadline_ms)) {
+        if (!at_once(s) && !sm_request_overdue(request, s->deadline_ms) &&
+            !sm_request_crowded(request)) {
             sm_request_wait(request, s->deadline_ms, proceed);
             return;
         }

@@ -451,7 +451,8 @@ enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *pa
     enum sm_code code = sm_listen(&fd, http->address, params->listen, err);
     if (code != SM_OK)
         goto out_free;
-    if ((code = sm_park_start(&http->park, err)) != SM_OK)
+    if ((code = sm_park_start(&http->park, SM_HTTP_WAITING_MAX(params->connections_max), err)) !=
+        SM_OK)
         goto out_close;
     if ((http->daemon = start_daemon(http, fd)) == NULL) {
         code = sm_err_set(err, SM_IO, "libmicrohttpd %s does not start on %s", MHD_get_version(),

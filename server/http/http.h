@@ -22,6 +22,9 @@
 #define SM_HTTP_SPOOLS_MAX       4         /* the same of spooled bodies */
 #define SM_HTTP_DRAIN_MS         5000 /* for requests that are under way when the daemon stops */
 
+/* Of the connections, what may wait for an answer; the others are for those who need none. */
+#define SM_HTTP_WAITING_MAX(connections_max) (((connections_max) + 1) / 2)
+
 struct sm_http_params {
     const char *listen; /* "address:port" */
     const struct sm_route *routes;

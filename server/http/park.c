@@ -30,6 +30,7 @@ static void unlink_request(struct sm_request *request)
     request->park_next = NULL;
     request->park_link = NULL;
     request->parked = false;
+    request->park->count--;
 }
 
 static void resume(struct sm_request *request)
@@ -71,11 +72,11 @@ static void *timer_main(void *arg)
     return NULL;
 }
 
-enum sm_code sm_park_start(struct sm_park *park, struct sm_err *err)
+enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct sm_err *err)
 {
     pthread_condattr_t attr;
 
-    *park = (struct sm_park){0};
+    *park = (struct sm_park){.comfortable_count = comfortable_count};
     pthread_mutex_init(&park->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of sm_clock_monotonic_ms */
@@ -141,6 +142,7 @@ bool sm_park_enter(struct sm_request *request)
     if (stay) {
         MHD_suspend_connection(request->connection);
         request->parked = true;
+        park->count++;
         request->park_next = park->first;
         request->park_link = &park->first;
         if (park->first != NULL)
@@ -173,6 +175,16 @@ bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms)
     bool overdue = over(request->park, deadline_ms, sm_clock_monotonic_ms());
     pthread_mutex_unlock(&request->park->lock);
     return overdue;
+}
+
+bool sm_request_crowded(const struct sm_request *request)
+{
+    struct sm_park *park = request->park;
+
+    pthread_mutex_lock(&park->lock);
+    bool crowded = park->count >= park->comfortable_count;
+    pthread_mutex_unlock(&park->lock);
+    return crowded;
 }
 
 bool sm_request_draining(const struct sm_request *request)

@@ -84,6 +84,9 @@ char *sm_request_link(const struct sm_request *request, const char *name, const 
 void sm_request_wait(struct sm_request *request, int64_t deadline_ms, sm_handler *again);
 /* Whether waiting longer makes no sense: `deadline_ms` has passed or the service drains. */
 bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms);
+/* Whether so many requests wait that one more would take a connection from those who could be
+ * answered at once: what can be answered without a wait, should be. */
+bool sm_request_crowded(const struct sm_request *request);
 /* Whether the service drains: long answers are to come to their end. */
 bool sm_request_draining(const struct sm_request *request);
 /* Whether even a wait without deadline would be cut now. */
