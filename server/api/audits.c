@@ -8,6 +8,7 @@
 
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 #include "server/base/id.h"
 #include "server/http/condition.h"
 #include "sslmem/score.h"
@@ -120,7 +121,7 @@ struct change {
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
-    struct sm_audit_in in; /* of a new one; its documents are owned */
+    struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
 };
 
 static void change_free(struct sm_call *call)
@@ -146,6 +147,7 @@ static struct change *change_new(struct sm_request *request,
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
     c->store = sm_api_of(request)->store;
+    c->in.once = sm_api_once(request);
     snprintf(c->id, sizeof c->id, "%.36s", request->capture);
     return c;
 }
@@ -164,7 +166,7 @@ static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_move(c->store, c->id, c->move, NULL, err);
+    return sm_store_audit_move_once(c->store, c->id, c->move, c->in.once, err);
 }
 
 /* An audit whose pair is not there would only fail its images. */

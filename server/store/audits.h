@@ -25,6 +25,7 @@ struct sm_audit_in {
     char recipe_digest[65];
     const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
     const json_t *spec;          /* sm_audit_spec_json */
+    const struct sm_once *once;  /* the key of its request, or NULL */
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
@@ -56,6 +57,10 @@ enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_C
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err);
+/* The same for a request with a key. */
+enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
+                                      enum sm_audit_move move, const struct sm_once *once,
+                                      struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err);
 /* The same of the audit at this revision, -1 being any; SM_CONFLICT when it is at another. */

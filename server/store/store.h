@@ -83,6 +83,8 @@ bool sm_store_healthy(struct sm_store *store);            /* the writer's last c
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
 
+struct sm_once; /* idempotency.h */
+
 struct sm_item_in {
     const char *name; /* the client's name for it in UTF-8, or "" */
     char image_digest[65];
@@ -97,6 +99,7 @@ struct sm_job_in {
     char recipe_digest[65];
     const struct sm_item_in *items;
     int items_count;
+    const struct sm_once *once; /* the key of its request, or NULL */
 };
 
 /* Admits a job: one row and its items with their bytes. */
