@@ -20,3 +20,7 @@ CREATE TABLE idempotency (
 
 CREATE UNIQUE INDEX idempotency_seq ON idempotency (scope, seq);
 CREATE INDEX idempotency_created ON idempotency (created_ms);
+
+-- Who asked for a job: the id of the request and the trace-id of its traceparent, or ''.
+ALTER TABLE job ADD COLUMN request TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN trace TEXT NOT NULL DEFAULT '';

@@ -28,6 +28,15 @@ static inline struct sm_api *sm_api_of(const struct sm_request *request)
     return request->context;
 }
 
+/* Who asks: kept with what is made. */
+struct sm_origin sm_api_origin(const struct sm_request *request);
+
+/* For the log; NULL: there is none. */
+static inline const char *sm_api_trace(const struct sm_request *request)
+{
+    return request->trace[0] == '\0' ? NULL : request->trace;
+}
+
 /* As POST /v1/scores would, for a job that it made before. */
 void sm_api_reply_submitted(struct sm_request *request, const char *job_id);
 

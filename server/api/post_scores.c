@@ -277,7 +277,7 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 {
     sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",
            request->id, "pair", job->pair, "items", job->items_count, "trace",
-           request->trace[0] == '\0' ? NULL : request->trace);
+           sm_api_trace(request));
 }
 
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
@@ -287,7 +287,8 @@ static void submit(struct sm_request *request, struct submission *s, const struc
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
                             .items_count = upload->items_count,
-                            .once = sm_api_once(request)};
+                            .once = sm_api_once(request),
+                            .origin = sm_api_origin(request)};
     struct sm_err err = {0};
 
     memcpy(job.id, s->job_id, sizeof job.id);

@@ -26,6 +26,7 @@ struct sm_audit_in {
     const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
     const json_t *spec;          /* sm_audit_spec_json */
     const struct sm_once *once;  /* the key of its request, or NULL */
+    struct sm_origin origin;
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
@@ -70,7 +71,7 @@ enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, in
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count","failed_count",
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
- *  "failures":[{"code","count"} …]} */
+ *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
                             struct sm_err *err);
 int64_t sm_store_audit_revision(struct sm_store *store,
