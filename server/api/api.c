@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/api/evaluated.h"
+#include "server/api/retries.h"
 
 #define UPLOAD_THREADS 4
 #define WRITE_THREADS  2
@@ -22,6 +23,8 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
         code = sm_crew_start(&api->writes, WRITE_THREADS, err);
     if (code == SM_OK)
         code = sm_crew_start(&api->reports, 1, err);
+    if (code == SM_OK)
+        code = sm_retries_start(&api->retries, err);
     return code;
 }
 
@@ -31,4 +34,5 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->writes);
     sm_crew_stop(api->reports);
     sm_evaluated_free(api->evaluated);
+    sm_retries_stop(api->retries);
 }

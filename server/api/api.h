@@ -22,6 +22,7 @@
 #define SM_API_ITEMS_MAX   1000 /* images of an audit in a page */
 
 struct sm_evaluated;
+struct sm_retries;
 
 struct sm_api {
     const struct sm_config *config;
@@ -34,6 +35,7 @@ struct sm_api {
     char spool[1024]; /* folder of the database: for files without a name */
     struct sm_crew *uploads, *writes, *reports;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
+    struct sm_retries *retries;
     atomic_int streams_count;
 };
 

@@ -8,7 +8,9 @@
 
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
 #include "server/http/condition.h"
 #include "sslmem/score.h"
 
@@ -120,7 +122,7 @@ struct change {
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
-    struct sm_audit_in in; /* of a new one; its documents are owned */
+    struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
 };
 
 static void change_free(struct sm_call *call)
@@ -146,17 +148,28 @@ static struct change *change_new(struct sm_request *request,
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
     c->store = sm_api_of(request)->store;
+    c->in.once = sm_api_once(request);
     snprintf(c->id, sizeof c->id, "%.36s", request->capture);
     return c;
+}
+
+/* Ties an audit's changes to the requests that asked for them, and to the clients' traces. */
+static void log_change(const struct sm_request *request, const char *event, const char *id)
+{
+    sm_log("info", event, "{s:s, s:s, s:s, s:s*}", "audit", id, "operation",
+           request->route->operation, "request", request->id, "trace", sm_api_trace(request));
 }
 
 static void reply_changed(struct sm_request *request, struct sm_call *call)
 {
     json_t *audit = NULL;
 
-    if (call->code != SM_OK)
+    if (call->code != SM_OK) {
         sm_api_reply_audit_failure(request, &call->err);
-    else if ((audit = sm_api_audit(request)) != NULL)
+        return;
+    }
+    log_change(request, "audit_moved", request->capture);
+    if ((audit = sm_api_audit(request)) != NULL)
         sm_api_reply_audit(request, 200, audit);
 }
 
@@ -164,7 +177,7 @@ static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_move(c->store, c->id, c->move, NULL, err);
+    return sm_store_audit_move_once(c->store, c->id, c->move, c->in.once, err);
 }
 
 /* An audit whose pair is not there would only fail its images. */
@@ -223,10 +236,12 @@ static void reply_deleted(struct sm_request *request, struct sm_call *call)
     if (call->code == SM_CONFLICT && c->revision >= 0 && read_revision(&revision, etag, request) &&
         sm_condition_ends(request, etag))
         return; /* it changed after the first look */
-    if (call->code != SM_OK)
+    if (call->code != SM_OK) {
         sm_api_reply_audit_failure(request, &call->err);
-    else
-        sm_reply_empty(request, 204);
+        return;
+    }
+    log_change(request, "audit_deleted", c->id);
+    sm_reply_empty(request, 204);
 }
 
 void sm_api_delete_audit(struct sm_request *request)
@@ -264,6 +279,7 @@ static void reply_created(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
         return;
     }
+    log_change(request, "audit_created", c->in.id);
     sm_api_reply_audit(request, 201, audit);
     sm_reply_header(request, "Location", "/v1/audits/%s", c->in.id);
 }
@@ -342,6 +358,7 @@ void sm_api_post_audit(struct sm_request *request)
         return;
     }
     sm_id_new(c->in.id);
+    c->in.origin = sm_api_origin(request);
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
                 read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));

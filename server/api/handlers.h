@@ -28,6 +28,18 @@ static inline struct sm_api *sm_api_of(const struct sm_request *request)
     return request->context;
 }
 
+/* Who asks: kept with what is made. */
+struct sm_origin sm_api_origin(const struct sm_request *request);
+
+/* For the log; NULL: there is none. */
+static inline const char *sm_api_trace(const struct sm_request *request)
+{
+    return request->trace[0] == '\0' ? NULL : request->trace;
+}
+
+/* As POST /v1/scores would, for a job that it made before. */
+void sm_api_reply_submitted(struct sm_request *request, const char *job_id);
+
 /* A pair that is ready; NULL after a reply. */
 const struct sm_pair *sm_api_pair(struct sm_request *request, const char *name);
 

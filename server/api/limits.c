@@ -6,6 +6,7 @@
 #include "server/http/http.h"
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
+#include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
 
@@ -24,6 +25,8 @@ static const struct {
     {"head_bytes_max", SM_HTTP_HEAD_BYTES},
     {"query_parameters_max", SM_HTTP_PARAMETERS_MAX},
     {"request_id_bytes_max", SM_REQUEST_ID_BYTES - 1},
+    {"idempotency_key_bytes_max", SM_KEY_BYTES - 1},
+    {"idempotency_answer_bytes_max", SM_IDEMPOTENCY_ANSWER_BYTES_MAX},
     {"body_deadline_ms", SM_HTTP_BODY_DEADLINE_MS},
     {"bodies_max", SM_HTTP_BODIES_MAX},
     {"drain_ms", SM_HTTP_DRAIN_MS},

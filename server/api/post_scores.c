@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 #include "server/api/upload.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
@@ -164,7 +165,8 @@ static void reply_single(struct sm_request *request, const struct submission *s)
                     json_is_true(json_object_get(item, "from_history")), s->job_id);
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
-    add_timing(request, s);
+    if (s->ticket != NULL)
+        add_timing(request, s);
     json_decref(job);
 }
 
@@ -176,11 +178,22 @@ static void reply_admission_failure(struct sm_request *request, const struct sm_
         sm_reply_failure(request, err);
 }
 
+/* For a job that is committed. */
+static void answer(struct sm_request *request, const struct submission *s, bool finished)
+{
+    bool accepted = !finished || at_once(s);
+
+    if (accepted || s->images_count > 1)
+        reply_job(request, s, accepted ? 202 : 200);
+    else
+        reply_single(request, s);
+    add_preference(request, s, accepted);
+}
+
 static void proceed(struct sm_request *request)
 {
     const struct submission *s = request->state;
     struct sm_err err = {0};
-    bool accepted = false;
 
     switch (sm_ticket_state(s->ticket, &err)) {
     case SM_TICKET_PENDING:
@@ -189,28 +202,23 @@ static void proceed(struct sm_request *request)
             return;
         }
         sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+        add_preference(request, s, false);
         break;
     case SM_TICKET_FAILED:
         reply_admission_failure(request, &err);
+        add_preference(request, s, false);
         break;
     case SM_TICKET_ADMITTED:
-        if (!at_once(s) && !sm_request_overdue(request, s->deadline_ms) &&
-            !sm_request_crowded(request)) {
+        if (at_once(s) || sm_request_overdue(request, s->deadline_ms) ||
+            sm_request_crowded(request))
+            answer(request, s, false);
+        else
             sm_request_wait(request, s->deadline_ms, proceed);
-            return;
-        }
-        accepted = true;
-        reply_job(request, s, 202);
         break;
     case SM_TICKET_FINISHED:
-        accepted = at_once(s);
-        if (accepted || s->images_count > 1)
-            reply_job(request, s, accepted ? 202 : 200);
-        else
-            reply_single(request, s);
+        answer(request, s, true);
         break;
     }
-    add_preference(request, s, accepted);
 }
 
 /* How long to wait. */
@@ -225,6 +233,26 @@ static void read_preference(struct submission *s, struct sm_request *request)
     if (s->prefer.has_wait)
         wait_ms = s->prefer.wait_s * 1000;
     s->deadline_ms = request->started_ms + wait_ms;
+}
+
+void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
+{
+    struct submission s = {0};
+    struct sm_err err = {0};
+    json_t *job;
+
+    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, job_id, &err);
+    if (code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", job_id);
+    else if (code != SM_OK)
+        sm_reply_failure(request, &err);
+    if (code != SM_OK)
+        return;
+    snprintf(s.job_id, sizeof s.job_id, "%s", job_id);
+    s.images_count = (int)json_integer_value(json_object_get(job, "items_count"));
+    read_preference(&s, request);
+    answer(request, &s, !json_is_null(json_object_get(job, "finished")));
+    json_decref(job);
 }
 
 /* Answers from history when the very same score is there; false when it is not. */
@@ -251,7 +279,7 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 {
     sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",
            request->id, "pair", job->pair, "items", job->items_count, "trace",
-           request->trace[0] == '\0' ? NULL : request->trace);
+           sm_api_trace(request));
 }
 
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
@@ -260,7 +288,9 @@ static void submit(struct sm_request *request, struct submission *s, const struc
     struct sm_job_in job = {.pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
-                            .items_count = upload->items_count};
+                            .items_count = upload->items_count,
+                            .once = sm_api_once(request),
+                            .origin = sm_api_origin(request)};
     struct sm_err err = {0};
 
     memcpy(job.id, s->job_id, sizeof job.id);

@@ -31,6 +31,15 @@ json_t *sm_api_read_object(struct sm_request *request)
     return NULL;
 }
 
+struct sm_origin sm_api_origin(const struct sm_request *request)
+{
+    struct sm_origin origin;
+
+    memcpy(origin.request, request->id, sizeof origin.request);
+    memcpy(origin.trace, request->trace, sizeof origin.trace);
+    return origin;
+}
+
 bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name)
 {
     const char *text = sm_request_query(request, name);

@@ -51,6 +51,10 @@ static const struct sm_setting settings[] = {
     LIMIT("archive-bytes-max", archive_bytes_max, "1073741824", 1024, INT64_C(1) << 40,
           "longest archive or manifest of an audit"),
     LIMIT("audit-images-max", audit_images_max, "1000000", 1, 10000000, "images in an audit"),
+    LIMIT("idempotency-keep-s", idempotency_keep_s, "86400", 1, 2592000,
+          "seconds for which answers to requests with an Idempotency-Key are kept"),
+    LIMIT("idempotency-keys-max", idempotency_keys_max, "100000", 1, 10000000,
+          "such answers at once, over which the oldest go earlier"),
     {0},
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "server/api/api.h"
+#include "server/api/retries.h"
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
@@ -126,6 +127,22 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
+/* Before there are other threads. */
+static enum sm_code configure_store(struct sm_store *store, const struct sm_config *config,
+                                    struct sm_err *err)
+{
+    uint8_t key[32];
+
+    sm_store_set_idempotency(store, config->idempotency_keep_s * 1000,
+                             config->idempotency_keys_max);
+    if (config->digest_key[0] == '\0')
+        return SM_OK;
+    enum sm_code code = sm_digest_key_read(key, config->digest_key, err);
+    if (code == SM_OK)
+        sm_store_set_digest_key(store, key);
+    return code;
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -150,12 +167,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     api.pairs = pairs;
     if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
         goto out;
-    if (config->digest_key[0] != '\0') {
-        uint8_t key[32];
-        if ((code = sm_digest_key_read(key, config->digest_key, err)) != SM_OK)
-            goto out;
-        sm_store_set_digest_key(api.store, key);
-    }
+    if ((code = configure_store(api.store, config, err)) != SM_OK)
+        goto out;
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
                                   .decoders = decoders,
@@ -167,6 +180,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     struct sm_http_params params = {.listen = config->listen,
                                     .routes = sm_api_routes,
+                                    .keyed = &sm_api_keyed,
                                     .context = &api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,

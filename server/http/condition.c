@@ -38,17 +38,12 @@ static bool reads(const struct sm_request *request)
     return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 }
 
-static bool has_header(const struct sm_request *request, const char *name)
-{
-    return request->response != NULL && MHD_get_response_header(request->response, name) != NULL;
-}
-
 static void add_validator(struct sm_request *request, const char *etag)
 {
-    if (!has_header(request, MHD_HTTP_HEADER_ETAG))
+    if (sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG) == NULL)
         sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
     /* May be kept by its owner, and asked for again. */
-    if (!has_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
+    if (sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL) == NULL)
         sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
 }
 
@@ -89,11 +84,11 @@ bool sm_condition_ends(struct sm_request *request, const char *etag)
 static bool find_etag(char out[SM_ETAG_BYTES], const struct sm_request *request)
 {
     unsigned char digest[SM_SHA256_BYTES];
-    const char *set = MHD_get_response_header(request->response, MHD_HTTP_HEADER_ETAG);
+    const char *set = sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG);
 
     if (set != NULL)
         return (size_t)snprintf(out, SM_ETAG_BYTES, "%s", set) < SM_ETAG_BYTES;
-    if (request->reply_body == NULL || has_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
+    if (request->reply_body == NULL || sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
         return false;
     sm_sha256(digest, request->reply_body, (size_t)request->reply_bytes);
     sm_etag_of(out, digest);

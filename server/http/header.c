@@ -164,6 +164,45 @@ bool sm_etag_matches_strongly(const char *value, const char *etag)
     return find_tag(value, etag, false);
 }
 
+/* Into `out` up to the closing quote; NULL when it is ill formed or does not fit. */
+static const char *read_string(char *out, size_t out_bytes, const char *p)
+{
+    size_t n = 0;
+
+    while (*p != '"') {
+        if (*p == '\\' && *++p != '"' && *p != '\\')
+            return NULL;
+        if (*p < ' ' || *p > '~' || n + 1 >= out_bytes)
+            return NULL;
+        out[n++] = *p++;
+    }
+    out[n] = '\0';
+    return p + 1;
+}
+
+bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value)
+{
+    const char *p = skip_space(value);
+    size_t n = 0;
+
+    out[0] = '\0';
+    if (*p == '"') {
+        p = read_string(out, SM_KEY_BYTES, p + 1);
+    } else {
+        while (p[n] > ' ' && p[n] <= '~' && strchr("\",;\\", p[n]) == NULL)
+            n++;
+        if (n < SM_KEY_BYTES) {
+            memcpy(out, p, n);
+            out[n] = '\0';
+        }
+        p += n;
+    }
+    if (p != NULL && *skip_space(p) == '\0' && out[0] != '\0')
+        return true;
+    out[0] = '\0';
+    return false;
+}
+
 /* Whether `text` begins with `count` lower-case hexadecimal digits, not all of them `empty`. */
 static bool hex_field(const char *text, size_t count, char empty)
 {

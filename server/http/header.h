@@ -32,6 +32,11 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
 bool sm_etag_matches(const char *value, const char *etag);
 bool sm_etag_matches_strongly(const char *value, const char *etag);
 
+#define SM_KEY_BYTES 256
+/* An Idempotency-Key: a string in quotes (RFC 8941) or bare, 1 to 255 printable ASCII characters,
+ * without the quotes and escapes; false when it is none. */
+bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value);
+
 #define SM_TRACE_BYTES 33
 /* The trace-id of a traceparent (W3C Trace Context, version 00 or what a later one keeps of it): 32
  * hexadecimal digits; "" when there is none or it is ill formed. */

@@ -198,6 +198,13 @@ static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const 
     return MHD_NO;
 }
 
+static void ask_route(struct sm_request *r)
+{
+    r->admitted = true;
+    if (r->route->admit != NULL)
+        r->route->admit(r);
+}
+
 /* Decides on the headers: sets a reply, or leaves the request ready for its body. */
 static void admit(struct sm_request *r, const char *path)
 {
@@ -220,8 +227,11 @@ static void admit(struct sm_request *r, const char *path)
         check_body(r, &length);
     if (!replied(r))
         MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
-    if (!replied(r) && r->route->admit != NULL)
-        r->route->admit(r);
+    if (!replied(r) && r->http->params.keyed != NULL)
+        sm_keyed_read(r);
+    r->digest.wants_sha256 = r->key[0] != '\0';
+    if (!replied(r) && (r->key[0] == '\0' || !r->http->params.keyed->known(r)))
+        ask_route(r);
     if (!replied(r) && spools(r))
         reserve_file(r, length);
     else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {
@@ -234,14 +244,22 @@ static void admit(struct sm_request *r, const char *path)
 /* The first step with the whole body, and then the handler. */
 static void enter(struct sm_request *r)
 {
-    uint8_t unused[SHA256_DIGEST_SIZE];
+    uint8_t sha256[SHA256_DIGEST_SIZE];
     struct sm_err err;
 
     r->again = r->route->handler;
-    if (sm_digest_check(&r->digest, unused, &err) == SM_OK)
-        r->again(r);
-    else
+    if (sm_digest_check(&r->digest, sha256, &err) != SM_OK) {
         sm_reply_problem(r, SM_PROBLEM_DIGEST_MISMATCH, "%s", err.text);
+        return;
+    }
+    if (r->key[0] != '\0') {
+        sm_keyed_fingerprint(r, sha256);
+        r->http->params.keyed->enter(r);
+    }
+    if (!replied(r) && !r->admitted) /* the key was forgotten meanwhile */
+        ask_route(r);
+    if (!replied(r))
+        r->again(r);
 }
 
 /* --- the life of a request --- */
@@ -318,6 +336,8 @@ static enum MHD_Result run(struct sm_request *r)
     do {
         sm_park_begin(r);
         r->again(r);
+        if (!r->waiting && r->keyed != NULL)
+            r->http->params.keyed->leave(r);
         if (!r->waiting)
             return send_reply(r);
     } while (!sm_park_enter(r));
@@ -341,7 +361,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     if (r == NULL)
         return begin(cls, connection, url, method, closure);
     if (*upload_data_size == 0)
-        return replied(r) ? send_reply(r) : run(r);
+        return replied(r) && !r->waiting ? send_reply(r) : run(r);
     if (sm_clock_monotonic_ms() > body_deadline_ms(r) ||
         !sm_body_append(&r->body, upload_data, *upload_data_size))
         return MHD_NO;
@@ -386,6 +406,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
     sm_park_forget(r);
     if (r->state_free != NULL)
         r->state_free(r->state);
+    if (r->keyed != NULL)
+        http->params.keyed->forget(r);
     log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     count(r);
     if (r->response != NULL)

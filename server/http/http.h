@@ -11,6 +11,7 @@
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
+#include "server/http/keyed.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 
@@ -28,7 +29,8 @@
 struct sm_http_params {
     const char *listen; /* "address:port" */
     const struct sm_route *routes;
-    void *context; /* for handlers */
+    const struct sm_keyed *keyed; /* NULL: Idempotency-Key is passed over */
+    void *context;                /* for handlers */
     int threads;
     int connections_max;
     int idle_timeout_s;

@@ -62,6 +62,19 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
     free(value);
 }
 
+const char *sm_reply_get_header(const struct sm_request *request, const char *name)
+{
+    return request->response == NULL ? NULL : MHD_get_response_header(request->response, name);
+}
+
+const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
+                              size_t *bytes_count)
+{
+    *status = request->status;
+    *bytes_count = (size_t)request->reply_bytes;
+    return request->response == NULL ? NULL : request->reply_body;
+}
+
 /* Answers are data for programs: a browser must not guess another type, run anything in it, tell
  * others its address or keep it. A reply that is meant otherwise has set its own. */
 void sm_reply_complete(struct sm_request *request)
@@ -76,7 +89,7 @@ void sm_reply_complete(struct sm_request *request)
     };
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
-        if (MHD_get_response_header(request->response, headers[i].name) == NULL)
+        if (sm_reply_get_header(request, headers[i].name) == NULL)
             sm_reply_header(request, headers[i].name, "%s", headers[i].value);
 }
 

@@ -23,6 +23,7 @@
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
     X(DIGEST_INVALID, 400, "digest_invalid", "Content-Digest is malformed")                        \
     X(DIGEST_MISMATCH, 400, "digest_mismatch", "The body is not the one that was sent")            \
+    X(IDEMPOTENCY_KEY_INVALID, 400, "idempotency_key_invalid", "Idempotency-Key is malformed")     \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(LENGTH_AMBIGUOUS, 400, "length_ambiguous", "The end of the body is given twice")             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
@@ -37,6 +38,7 @@
     X(SCORE_UNKNOWN, 404, "score_unknown", "No such score")                                        \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(AUDIT_STATE, 409, "audit_state", "The audit is in another state")                            \
+    X(IDEMPOTENCY_IN_FLIGHT, 409, "idempotency_in_flight", "The request is under way")             \
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource is of another version")       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
@@ -47,6 +49,7 @@
     X(ARCHIVE_LIMIT, 422, "archive_limit", "The archive is over a limit")                          \
     X(AUDIT_INVALID, 422, "audit_invalid", "The audit is not valid")                               \
     X(COMPARISON_INVALID, 422, "comparison_invalid", "The audits cannot be compared")              \
+    X(IDEMPOTENCY_KEY_REUSED, 422, "idempotency_key_reused", "The key belongs to another request") \
     X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
@@ -90,6 +93,11 @@ void sm_reply_failure(struct sm_request *request, const struct sm_err *err);
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A header of the reply that is set; NULL: it has none. */
+const char *sm_reply_get_header(const struct sm_request *request, const char *name);
+/* The body of the reply that is set, while it is in memory; else NULL. */
+const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
+                              size_t *bytes_count);
 /* Of the daemon: adds the headers that every reply has and this one does not have yet. */
 void sm_reply_complete(struct sm_request *request);
 

@@ -46,6 +46,9 @@ struct sm_request {
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
     struct sm_body body;
     struct sm_digest digest; /* of the body, while it comes */
+    char key[SM_KEY_BYTES];  /* Idempotency-Key of a POST, or "" */
+    char fingerprint[65];    /* of a request with a key, when its body is whole */
+    void *keyed;             /* of who keeps answers (keyed.h) */
     void *state;
     void (*state_free)(void *state);
 
@@ -63,6 +66,7 @@ struct sm_request {
     sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
     int64_t deadline_ms; /* of the wait, monotonic */
     bool waiting, woken, parked;
+    bool admitted; /* the route's `admit` was asked */
     struct sm_request *park_next, **park_link;
     sm_stream *stream; /* of a reply that is made while it is sent */
 };

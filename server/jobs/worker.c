@@ -59,6 +59,11 @@ static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recip
     return code == SM_OK ? sm_pair_check_recipe(*pair, recipe, err) : code;
 }
 
+/* Every line about an image says who asked for it, also when another process took the request. */
+#define ORIGIN       "s:s*, s:s*"
+#define TEXT(text)   ((text)[0] == '\0' ? NULL : (text))
+#define ORIGIN_OF(c) "request", TEXT((c)->origin.request), "trace", TEXT((c)->origin.trace)
+
 /* Failures of the store that may be over a little later. */
 static bool may_pass(enum sm_code code)
 {
@@ -73,12 +78,14 @@ static bool settled(enum sm_code code)
 
 /* Pauses an audit whose results cannot be written, as soon as this can be: somebody must look, and
  * thousands of images more would meet the same. False when it must be tried again. */
-static bool pause_audit(struct sm_jobs *jobs, const char *id, const char *reason)
+static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason)
 {
     struct sm_err err = {0};
-    enum sm_code code = sm_store_audit_move(jobs->store, id, SM_AUDIT_PAUSE, reason, &err);
+    enum sm_code code =
+        sm_store_audit_move(jobs->store, claim->job_id, SM_AUDIT_PAUSE, reason, &err);
     if (code == SM_OK)
-        sm_log("warning", "audit_paused", "{s:s, s:s}", "audit", id, "reason", reason);
+        sm_log("warning", "audit_paused", "{s:s, s:s, " ORIGIN "}", "audit", claim->job_id,
+               "reason", reason, ORIGIN_OF(claim));
     return !may_pass(code); /* a conflict: it is paused, or at its end */
 }
 
@@ -105,16 +112,19 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
     int64_t wait_ms = RETRY_MIN_MS;
     for (;;) {
         if (to_pause)
-            to_pause = !pause_audit(jobs, claim->job_id, first.text);
+            to_pause = !pause_audit(jobs, claim, first.text);
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
         if (code == SM_OK)
             count(finish);
-        if (code == SM_OK && job_finished)
+        if (code == SM_OK && job_finished) {
             sm_jobs_finished(jobs, finish->job_id);
+            sm_log("info", "job_finished", "{s:s, " ORIGIN "}", "job", finish->job_id,
+                   ORIGIN_OF(claim));
+        }
         if (code == SM_OK || code == SM_NOT_FOUND)
             return code;
-        sm_log("error", "finish_failed", "{s:s, s:i, s:s}", "job", finish->job_id, "item",
-               finish->index, "detail", err->text);
+        sm_log("error", "finish_failed", "{s:s, s:i, s:s, " ORIGIN "}", "job", finish->job_id,
+               "item", finish->index, "detail", err->text, ORIGIN_OF(claim));
         if (claim->audit && code == SM_IO && first.code == SM_OK) {
             first = *err;
             to_pause = true;
@@ -129,8 +139,8 @@ static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_err *why)
 {
     struct sm_err err = {0};
-    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s}", "job", claim->job_id, "item",
-           claim->index, "code", sm_code_name(why->code), "detail", why->text);
+    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s, " ORIGIN "}", "job", claim->job_id, "item",
+           claim->index, "code", sm_code_name(why->code), "detail", why->text, ORIGIN_OF(claim));
     commit(jobs, claim,
            &(struct sm_finish){.job_id = claim->job_id,
                                .index = claim->index,
@@ -148,7 +158,8 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
     struct sm_err err = {0};
     enum sm_code code = sm_store_score_by_key(&stored, jobs->store, key, &err);
     if (code != SM_OK && code != SM_NOT_FOUND)
-        sm_log("warning", "history_failed", "{s:s}", "detail", err.text);
+        sm_log("warning", "history_failed", "{s:s, s:s, " ORIGIN "}", "job", claim->job_id,
+               "detail", err.text, ORIGIN_OF(claim));
     if (code != SM_OK)
         return false;
     json_decref(stored);

@@ -25,6 +25,8 @@ struct sm_audit_in {
     char recipe_digest[65];
     const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
     const json_t *spec;          /* sm_audit_spec_json */
+    const struct sm_once *once;  /* the key of its request, or NULL */
+    struct sm_origin origin;
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
@@ -55,6 +57,10 @@ enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_C
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err);
+/* The same for a request with a key. */
+enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
+                                      enum sm_audit_move move, const struct sm_once *once,
+                                      struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err);
 /* The same of the audit at this revision, -1 being any; SM_CONFLICT when it is at another. */
@@ -64,7 +70,7 @@ enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, in
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count","failed_count",
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
- *  "failures":[{"code","count"} …]} */
+ *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
                             struct sm_err *err);
 int64_t sm_store_audit_revision(struct sm_store *store,

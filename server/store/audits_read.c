@@ -76,7 +76,8 @@ static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
-    "job.cancelled_count FROM audit JOIN job ON job.id = audit.job_id WHERE audit.job_id = $id";
+    "job.cancelled_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM audit JOIN job ON "
+    "job.id = audit.job_id WHERE audit.job_id = $id";
 
 static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
                                  struct sm_err *err)
@@ -88,14 +89,16 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
         return sm_err_set(err, SM_CORRUPT, "audit %s: stored specification: %s", id, why.text);
     sm_stmt_get_digest(recipe, q, 3);
     *out = json_pack(
-        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:{}, s:[]}",
+        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:{}, s:[], "
+        "s:s*, s:s*}",
         "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
         sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
         sm_stmt_get_text(q, 2), "recipe", recipe, "spec", spec, "created", time_json(q, 6),
         "started", time_json(q, 7), "finished", time_json(q, 8), "items_count",
         (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
         "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
-        (json_int_t)sm_stmt_get_int(q, 11), "cohorts", "failures");
+        (json_int_t)sm_stmt_get_int(q, 11), "cohorts", "failures", "request_id",
+        sm_stmt_get_text(q, 13), "trace_id", sm_stmt_get_text(q, 14));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/store/idempotency.h"
 #include "server/store/migrate.h"
 
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
@@ -142,6 +143,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (!store)
         return sm_err_set(err, SM_NOMEM, "store: out of memory");
     store->lock_fd = -1;
+    sm_store_set_idempotency(store, INT64_C(86400000), 100000);
     pthread_mutex_init(&store->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

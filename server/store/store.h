@@ -70,7 +70,8 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* {"id","state","pair","recipe" (digest),"created","started","finished" (null before),
  *  "items_count","succeeded_count","failed_count","items":[
  *    {"index","state","name","image" (digest),"score" (whole document, or absent),"from_history",
- *     "error":{"code","detail"} (or absent)}]} */
+ *     "error":{"code","detail"} (or absent)}],
+ *  "request_id","trace_id" (absent where nobody or no trace asked)} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
 
 /* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
@@ -82,6 +83,14 @@ bool sm_store_healthy(struct sm_store *store);            /* the writer's last c
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
+
+struct sm_once; /* idempotency.h */
+
+/* Who asked for a job: for its document and its lines in the log. */
+struct sm_origin {
+    char request[65]; /* X-Request-Id, or "" */
+    char trace[33];   /* trace-id of its traceparent, or "" */
+};
 
 struct sm_item_in {
     const char *name; /* the client's name for it in UTF-8, or "" */
@@ -97,6 +106,8 @@ struct sm_job_in {
     char recipe_digest[65];
     const struct sm_item_in *items;
     int items_count;
+    const struct sm_once *once; /* the key of its request, or NULL */
+    struct sm_origin origin;
 };
 
 /* Admits a job: one row and its items with their bytes. */
@@ -106,6 +117,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
 /* A claimed item; the bytes are the claimer's to free. */
 struct sm_claim {
     char job_id[SM_ID_BYTES];
+    struct sm_origin origin;
     int index;
     int attempt;
     char pair[64];

@@ -108,6 +108,8 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
     if (!claim->recipe)
         return sm_err_set(err, SM_CORRUPT, "recipe %s: stored document: %s", claim->recipe_digest,
                           why.text);
+    snprintf(claim->origin.request, sizeof claim->origin.request, "%s", sm_stmt_get_text(q, 6));
+    snprintf(claim->origin.trace, sizeof claim->origin.trace, "%s", sm_stmt_get_text(q, 7));
     claim->audit = !sm_stmt_is_null(q, 5);
     claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
     return copy_image(c, q, err);
@@ -121,7 +123,8 @@ static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_er
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id) FROM job "
+                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id), "
+                    "job.request, job.trace FROM job "
                     "JOIN recipe ON recipe.digest = job.recipe_digest "
                     "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
                     err);

@@ -18,6 +18,7 @@ struct sm_store {
     struct sm_writer *writer;
     bool has_digest_key; /* sm_store_set_digest_key */
     uint8_t digest_key[32];
+    int64_t idempotency_keep_ms, idempotency_keys_max;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
@@ -48,6 +49,14 @@ struct sm_requeued {
 };
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err);
+
+/* The key of a request with what it makes; nothing when there is none. */
+enum sm_code sm_store_claim_key(const struct sm_store *store, struct sm_db *db,
+                                const struct sm_once *once, const char *resource,
+                                struct sm_err *err);
+/* Forgets the keys that are too old. */
+enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
+                                 struct sm_err *err);
 
 /* Ends what a cancellation or deletion of an audit left when the process died in it. Outside of a
  * transaction; before the writer runs. */

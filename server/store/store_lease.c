@@ -121,6 +121,7 @@ enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t
 
 struct beating {
     struct sm_write write;
+    const struct sm_store *store;
     const char *owner;
     struct sm_requeued requeued;
 };
@@ -141,12 +142,12 @@ static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, stru
     code = sm_stmt_run(q, NULL, err);
     if (code == SM_OK)
         code = sm_store_requeue(&b->requeued, db, now_ms, err);
-    return code;
+    return code == SM_OK ? sm_store_sweep_keys(b->store, db, err) : code;
 }
 
 enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err)
 {
-    struct beating b = {.write.run = run_heartbeat, .owner = owner};
+    struct beating b = {.write.run = run_heartbeat, .store = store, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &b.write, err);
     sm_metric_add(SM_METRIC_LEASES, b.requeued.queued_count, "queued");
     sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");

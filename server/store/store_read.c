@@ -250,8 +250,8 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* --- jobs --- */
 
 static const char job_sql[] =
-    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms "
-    "FROM job WHERE id = $id";
+    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms, "
+    "NULLIF(request, ''), NULLIF(trace, '') FROM job WHERE id = $id";
 
 static const char items_sql[] =
     "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
@@ -320,10 +320,11 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
     if (code == SM_OK) {
         char recipe[65];
         sm_stmt_get_digest(recipe, q, 2);
-        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "state",
+        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s*, s:s*}", "id", id, "state",
                          sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
                          "created", time_json(sm_stmt_get_int(q, 3)), "started",
-                         optional_time(q, 4), "finished", optional_time(q, 5));
+                         optional_time(q, 4), "finished", optional_time(q, 5), "request_id",
+                         sm_stmt_get_text(q, 6), "trace_id", sm_stmt_get_text(q, 7));
         if (!*out)
             code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
     }

@@ -10,6 +10,7 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/document.h"
+#include "server/store/idempotency.h"
 #include "server/store/store_impl.h"
 
 /* --- admit --- */
@@ -28,6 +29,8 @@ struct admission {
     void *arg;
     char id[SM_ID_BYTES], recipe_digest[65];
     char *pair, *recipe;
+    struct sm_once once;
+    struct sm_origin origin;
     int items_count;
     struct item_copy items[];
 };
@@ -52,6 +55,9 @@ static struct admission *admission_copy(const struct sm_job_in *job)
     a->items_count = job->items_count;
     memcpy(a->id, job->id, sizeof a->id);
     memcpy(a->recipe_digest, job->recipe_digest, sizeof a->recipe_digest);
+    if (job->once)
+        a->once = *job->once;
+    a->origin = job->origin;
     a->pair = strdup(job->pair);
     a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
     bool whole = a->pair && a->recipe;
@@ -77,8 +83,9 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
                                     "INSERT INTO job (id, kind, state, pair, recipe_digest, "
-                                    "created_ms, items_count, queued_count) VALUES ($id, "
-                                    "'score', 'queued', $pair, $recipe, $now, $items, $items)",
+                                    "created_ms, items_count, queued_count, request, trace) "
+                                    "VALUES ($id, 'score', 'queued', $pair, $recipe, $now, "
+                                    "$items, $items, $request, $trace)",
                                     err);
     if (code != SM_OK)
         return code;
@@ -86,6 +93,8 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
     sm_stmt_text(q, "$pair", a->pair);
     sm_stmt_hex(q, "$recipe", a->recipe_digest);
     sm_stmt_int(q, "$items", a->items_count);
+    sm_stmt_text(q, "$request", a->origin.request);
+    sm_stmt_text(q, "$trace", a->origin.trace);
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
     return sm_stmt_run(q, NULL, err);
 }
@@ -125,7 +134,7 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
         code = insert_job(db, a, err);
     for (int i = 0; i < a->items_count && code == SM_OK; i++)
         code = insert_item(db, a, i, err);
-    return code;
+    return code == SM_OK ? sm_store_claim_key(a->store, db, &a->once, a->id, err) : code;
 }
 
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)

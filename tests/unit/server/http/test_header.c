@@ -135,6 +135,54 @@ static void test_etag(void **state)
             fail_msg("%s", rows[i].value);
 }
 
+static void test_idempotency_key(void **state)
+{
+    char longest[260], out[SM_KEY_BYTES];
+    static const struct {
+        const char *value, *key; /* NULL: it is none */
+    } rows[] = {
+        {"\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", "8e03978e-40d5-43dd-bc93-6894a57f9324"},
+        {"8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"},
+        {" \"a b\" ", "a b"},
+        {" x\t", "x"},
+        {"\"a\\\"b\\\\c\"", "a\"b\\c"},
+        {"\"a,b;c\"", "a,b;c"},
+        {"", NULL},
+        {" ", NULL},
+        {"\"\"", NULL},
+        {"\"", NULL},
+        {"\"a", NULL},
+        {"\"a\\", NULL},
+        {"\"a\\n\"", NULL},
+        {"\"a\"b", NULL},
+        {"\"a\";p=1", NULL},
+        {"\"a\", \"b\"", NULL},
+        {"a b", NULL},
+        {"a,b", NULL},
+        {"a\"", NULL},
+        {"\"\xc3\xbc\"", NULL},
+        {"\xc3\xbc", NULL},
+        {"\"a\x01\"", NULL},
+        {"\"a\x7f\"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool good = sm_idempotency_key(out, rows[i].value);
+        if (good != (rows[i].key != NULL) || strcmp(out, good ? rows[i].key : "") != 0)
+            fail_msg("%s: '%s'", rows[i].value, out);
+    }
+    for (int quoted = 0; quoted < 2; quoted++)
+        for (int n = 255; n <= 256; n++) {
+            memset(longest, 'k', sizeof longest);
+            longest[0] = quoted ? '"' : 'k';
+            longest[n + quoted] = quoted ? '"' : '\0';
+            longest[n + 2 * quoted] = '\0';
+            assert_int_equal(sm_idempotency_key(out, longest), n == 255);
+            assert_int_equal(strlen(out), n == 255 ? 255 : 0);
+        }
+}
+
 static void test_digits(void **state)
 {
     int64_t n = 7;
@@ -212,10 +260,10 @@ static void test_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prefer), cmocka_unit_test(test_media_type),
-        cmocka_unit_test(test_param),  cmocka_unit_test(test_etag),
-        cmocka_unit_test(test_digits), cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_prefer),          cmocka_unit_test(test_media_type),
+        cmocka_unit_test(test_param),           cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_idempotency_key), cmocka_unit_test(test_digits),
+        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
