@@ -1,5 +1,6 @@
 /* The crews, by what they wait for: uploads for the disk that holds an archive, a few at a time;
- * writes for a commit; reports for the one processor that an evaluation takes. */
+ * writes for a commit; reports for the one processor that an evaluation takes; loads for the disk
+ * that holds a pair. */
 #include "server/api/api.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
         code = sm_crew_start(&api->writes, WRITE_THREADS, err);
     if (code == SM_OK)
         code = sm_crew_start(&api->reports, 1, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->loads, 1, err);
     return code;
 }
 
@@ -30,5 +33,6 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->uploads);
     sm_crew_stop(api->writes);
     sm_crew_stop(api->reports);
+    sm_crew_stop(api->loads);
     sm_evaluated_free(api->evaluated);
 }

@@ -17,10 +17,17 @@ void sm_api_livez(struct sm_request *request)
 void sm_api_readyz(struct sm_request *request)
 {
     struct sm_api *api = sm_api_of(request);
-    int count = sm_pairs_count(api->pairs), ready = 0;
+    struct sm_pair_state *states;
+    struct sm_err err;
+    int count, ready = 0;
 
+    if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return;
+    }
     for (int i = 0; i < count; i++)
-        ready += sm_pairs_at(api->pairs, i, NULL) != NULL;
+        ready += states[i].generation != NULL;
+    sm_pairs_list_free(states, count);
     if (ready == 0)
         sm_reply_problem(request, SM_PROBLEM_NOT_READY, "none of %d pairs is ready", count);
     else if (!sm_store_healthy(api->store))

@@ -34,6 +34,7 @@
     X(SCORE_UNKNOWN, 404, "score_unknown", "No such score")                                        \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(AUDIT_STATE, 409, "audit_state", "The audit is in another state")                            \
+    X(PAIR_BUSY, 409, "pair_busy", "Images wait for the pair")                                     \
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
     X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are neither JPEG nor PNG")         \
@@ -49,6 +50,7 @@
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \
+    X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
