@@ -18,13 +18,13 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
 
     snprintf(api->spool, sizeof api->spool, "%.*s", (int)(length == 0 ? 1 : length),
              length == 0 ? "." : db);
-    enum sm_code code = sm_crew_start(&api->uploads, UPLOAD_THREADS, err);
+    enum sm_code code = sm_crew_start(&api->uploads, "uploads", UPLOAD_THREADS, err);
     if (code == SM_OK)
-        code = sm_crew_start(&api->writes, WRITE_THREADS, err);
+        code = sm_crew_start(&api->writes, "writes", WRITE_THREADS, err);
     if (code == SM_OK)
-        code = sm_crew_start(&api->reports, 1, err);
+        code = sm_crew_start(&api->reports, "reports", 1, err);
     if (code == SM_OK)
-        code = sm_crew_start(&api->loads, 1, err);
+        code = sm_crew_start(&api->loads, "loads", 1, err);
     return code;
 }
 

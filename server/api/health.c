@@ -4,14 +4,25 @@
 
 #include "server/api/handlers.h"
 #include "server/base/embed.h"
+#include "server/base/pulse.h"
 #include "server/http/http.h"
 #include "server/store/db.h"
 #include "sslmem/version.h"
 
-/* Answering at all is the proof: the HTTP threads run. */
+/* Answering at all proves the HTTP threads; the others have pulses. */
 void sm_api_livez(struct sm_request *request)
 {
-    sm_reply_json(request, 200, json_pack("{s:s}", "status", "live"));
+    struct sm_pulse_late late;
+    int late_count, count = sm_pulses_check(&late_count, &late);
+
+    if (late_count > 0)
+        sm_reply_problem(request, SM_PROBLEM_NOT_LIVE,
+                         "%d of %d loops stand still: %s has been at '%s' for %lld ms, its bound "
+                         "is %lld ms",
+                         late_count, count, late.name, late.step, (long long)late.age_ms,
+                         (long long)late.bound_ms);
+    else
+        sm_reply_json(request, 200, json_pack("{s:s, s:i}", "status", "live", "loops", count));
 }
 
 void sm_api_readyz(struct sm_request *request)

@@ -9,6 +9,7 @@
 #include "server/api/handlers.h"
 #include "server/base/metrics.h"
 #include "server/base/process.h"
+#include "server/base/pulse.h"
 #include "sslmem/version.h"
 
 #define DIGEST_SHOWN   12
@@ -72,6 +73,18 @@ static void put_process(struct samples *samples, const struct sm_api *api)
     put(samples, SM_METRIC_FDS_MAX, (double)process.fds_max);
 }
 
+static void put_pulses(struct samples *samples)
+{
+    struct sm_pulse_age ages[SM_PULSE_LOOPS_MAX];
+    int late, count = sm_pulses_ages(ages);
+
+    for (int i = 0; i < count; i++)
+        put_label(put(samples, SM_METRIC_HEARTBEAT, (double)ages[i].age_ms / 1000), 0,
+                  ages[i].loop);
+    sm_pulses_check(&late, NULL);
+    put(samples, SM_METRIC_LATE, late);
+}
+
 static void put_decoders(struct samples *samples, struct sm_decoders *decoders)
 {
     struct sm_decoders_counts counts;
@@ -115,14 +128,15 @@ static char *render(const struct sm_api *api, enum sm_metrics_format format)
 
     if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK)
         return NULL;
-    /* one a pair and event, and fewer than one more for each metric */
-    size_t max = (size_t)count + DECODER_EVENTS + SM_METRIC_COUNT;
+    /* one a pair, event and loop, and fewer than one more for each metric */
+    size_t max = (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_METRIC_COUNT;
     struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
     if (samples.rows != NULL) {
         put(&samples, SM_METRIC_QUEUE, (double)sm_store_queued_count(api->store));
         put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
         put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
         put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
+        put_pulses(&samples);
         put_decoders(&samples, api->decoders);
         put_pairs(&samples, states, count);
         put_process(&samples, api);

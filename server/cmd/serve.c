@@ -15,6 +15,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "server/cmd/cmd.h"
 #include "server/decode/decode.h"
 #include "server/http/http.h"
@@ -137,6 +138,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                           config->kernels);
         goto out;
     }
+    sm_pulses_set_bound(1000 * config->heartbeat_max_s);
     if ((code = start_metrics(err)) != SM_OK)
         goto out;
     if ((code = start_decoders(&api.decoders, config, err)) != SM_OK)

@@ -56,6 +56,7 @@
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \
+    X(NOT_LIVE, 503, "not_live", "A loop of the service stands still")                             \
     X(NOT_READY, 503, "not_ready", "The service is not ready")                                     \
     X(PAIR_FAILED, 503, "pair_failed", "The pair could not be loaded")                             \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                          \

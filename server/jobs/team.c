@@ -21,6 +21,7 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "sslmem/task.h"
 
 struct round {
@@ -147,6 +148,7 @@ static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
     struct sm_err err = {0};
     round->running++;
     pthread_mutex_unlock(&team->mutex);
+    sm_pulse_beat("encode");
     enum sm_code code = sm_seat_take(&seat, round->generation, mate, &err);
     int64_t began_us = sm_clock_monotonic_us();
     if (code == SM_OK) {
@@ -188,10 +190,12 @@ static enum sm_code open_task(struct sm_task **out, struct sm_mate *mate,
     struct sm_decoded decoded;
     int64_t began_us = sm_clock_monotonic_us();
     *out = NULL;
+    sm_pulse_beat("decode");
     enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes.data, bytes.count,
                                   recipe->apply_orientation, &decoded.info, err);
     mate->decode_us = sm_clock_monotonic_us() - began_us;
     sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
+    sm_pulse_beat("views");
     if (code != SM_OK)
         return code;
     sm_sha256(decoded.digest, bytes.data, bytes.count);

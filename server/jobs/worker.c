@@ -16,6 +16,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "server/jobs/jobs_impl.h"
 #include "server/store/audits.h"
 
@@ -96,6 +97,7 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
     struct sm_err first = {0};
     int64_t wait_ms = RETRY_MIN_MS;
     for (;;) {
+        sm_pulse_beat("commit");
         if (to_pause)
             to_pause = !pause_audit(jobs, claim->job_id, first.text);
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
@@ -160,6 +162,7 @@ static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *
                                    const struct sm_claim *claim, struct sm_err *err)
 {
     struct sm_image image = {0};
+    sm_pulse_beat("decode");
     enum sm_code code =
         sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count, false, NULL, err);
     if (code == SM_OK)
@@ -306,14 +309,16 @@ void *sm_jobs_worker(void *arg)
     struct sm_jobs *jobs = arg;
     struct worker w = {.jobs = jobs};
     struct sm_err err = {0};
+    sm_pulse_start("worker");
     while (sm_mate_new(&w.mate, jobs->team, &err) != SM_OK)
         if (sm_jobs_pause(jobs, RETRY_MAX_MS))
-            return NULL;
+            goto out;
     for (;;) {
         struct sm_claim claim;
         uint64_t seen = sm_team_news(jobs->team);
         if (sm_jobs_stopping(jobs))
             break;
+        sm_pulse_beat("claim");
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
             if (!claim.audit) /* an audit is made long before it is started */
@@ -324,9 +329,12 @@ void *sm_jobs_worker(void *arg)
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
             sm_jobs_pause(jobs, RETRY_MAX_MS);
         } else if (!sm_mate_help(w.mate)) {
+            sm_pulse_beat("wait");
             sm_team_wait(jobs->team, seen, IDLE_MS);
         }
     }
+out:
     sm_mate_free(w.mate);
+    sm_pulse_stop();
     return NULL;
 }

@@ -1,6 +1,7 @@
 """Start, stop, crash, restart; failed pairs; limits that need a server of their own."""
 
 import concurrent.futures
+import os
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, images_and_recipe, png
+from test_sandbox import decoders_of
 
 SLOW = {"views": 64}  # enough work to be caught in the middle of it
 
@@ -168,6 +170,35 @@ def test_missing_pairs_folder(binary, tmp_path):
     done = run(binary, "--listen", "127.0.0.1:0", "--pairs", tmp_path / "none", "--db", tmp_path / "d.db")
     assert done.returncode == 1
     assert "none" in done.stderr
+
+
+# --- probes ------------------------------------------------------------------------------------------
+
+
+def await_answer(server, path, status):
+    until = time.monotonic() + PATIENCE_S
+    while (answer := server.get(path)).status != status:
+        assert time.monotonic() < until, answer.body
+        time.sleep(0.05)
+    return answer
+
+
+def test_a_loop_that_stands_still_is_named(serve):
+    """Stopped decoders hold their workers up; on its way again, the service is live again."""
+    server = serve("--workers", "2", "--heartbeat-max-s", "1")
+    time.sleep(2.5)
+    live = server.get("/livez").json  # idle loops turn
+    assert live == {"status": "live", "loops": live["loops"]} and live["loops"] >= 13
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGSTOP)
+    answer = server.post_many([png(1), png(2)], prefer="respond-async")
+    detail = await_answer(server, "/livez", 503).problem(503, "not_live")
+    assert re.fullmatch(r"[12] of \d+ loops stand still: worker/[01] has been at 'decode' for \d+ ms, "
+                        "its bound is 1000 ms", detail)
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGCONT)
+    assert server.await_job(answer.headers["Location"])["succeeded_count"] == 2
+    assert server.get("/livez").status == 200
 
 
 # --- pairs at run time ---------------------------------------------------------------------------------
