@@ -26,14 +26,14 @@ struct sm_retries;
 
 struct sm_api {
     const struct sm_config *config;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
     struct sm_decoders *decoders; /* NULL: none */
     int64_t started_ms;           /* of the process, Unix time */
 
     char spool[1024]; /* folder of the database: for files without a name */
-    struct sm_crew *uploads, *writes, *reports;
+    struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
     struct sm_retries *retries;
     atomic_int streams_count;

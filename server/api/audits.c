@@ -123,6 +123,7 @@ struct change {
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
     struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
+    struct sm_generation *generation; /* of its pair, whose name is in it */
 };
 
 static void change_free(struct sm_call *call)
@@ -132,6 +133,7 @@ static void change_free(struct sm_call *call)
     json_decref((json_t *)(uintptr_t)c->in.recipe);
     json_decref((json_t *)(uintptr_t)c->in.pair_document);
     json_decref((json_t *)(uintptr_t)c->in.spec);
+    sm_generation_give(c->generation);
     free(c);
 }
 
@@ -293,8 +295,8 @@ static void reply_invalid(struct sm_request *request, enum sm_problem problem,
         sm_reply_field_problem(request, problem, err);
 }
 
-/* The pair that the body names; NULL after a reply. */
-static const struct sm_pair *read_pair(struct sm_request *request, const json_t *body)
+/* The pair that the body names, to be given back; NULL after a reply. */
+static struct sm_generation *read_pair(struct sm_request *request, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "pair"));
     struct sm_err err;
@@ -350,13 +352,16 @@ static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const 
 void sm_api_post_audit(struct sm_request *request)
 {
     json_t *body = sm_api_read_object(request);
-    const struct sm_pair *pair = body == NULL ? NULL : read_pair(request, body);
-    struct change *c = pair == NULL ? NULL : change_new(request, work_create, reply_created);
+    struct sm_generation *generation = body == NULL ? NULL : read_pair(request, body);
+    struct change *c = generation == NULL ? NULL : change_new(request, work_create, reply_created);
 
     if (c == NULL) {
+        sm_generation_give(generation);
         json_decref(body);
         return;
     }
+    const struct sm_pair *pair = sm_generation_pair(generation);
+    c->generation = generation;
     sm_id_new(c->in.id);
     c->in.origin = sm_api_origin(request);
     c->in.pair = sm_pair_name(pair);

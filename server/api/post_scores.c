@@ -50,8 +50,8 @@ static void reply_queue_full(struct sm_request *request, const struct sm_err *er
     sm_reply_header(request, "Retry-After", RETRY_QUEUE_S);
 }
 
-/* The pair that the request names; NULL after a reply. */
-static const struct sm_pair *find_pair(struct sm_request *request)
+/* The pair that the request names, to be given back; NULL after a reply. */
+static struct sm_generation *find_pair(struct sm_request *request)
 {
     const char *name = sm_request_query(request, "pair");
 
@@ -67,7 +67,9 @@ void sm_api_post_scores_admit(struct sm_request *request)
     int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
     struct sm_err err;
 
-    if (find_pair(request) == NULL || queued < max)
+    struct sm_generation *generation = find_pair(request);
+    sm_generation_give(generation);
+    if (generation == NULL || queued < max)
         return;
     sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
                (long long)max);
@@ -306,13 +308,11 @@ static void submit(struct sm_request *request, struct submission *s, const struc
     json_decref((json_t *)(uintptr_t)job.recipe);
 }
 
-void sm_api_post_scores(struct sm_request *request)
+static void post(struct sm_request *request, const struct sm_pair *pair)
 {
     struct sm_upload upload;
-    const struct sm_pair *pair = find_pair(request);
 
-    if (pair == NULL ||
-        !sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
+    if (!sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
         return;
     struct submission *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -330,4 +330,13 @@ void sm_api_post_scores(struct sm_request *request)
     else
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);
+}
+
+void sm_api_post_scores(struct sm_request *request)
+{
+    struct sm_generation *generation = find_pair(request);
+
+    if (generation != NULL)
+        post(request, sm_generation_pair(generation));
+    sm_generation_give(generation);
 }

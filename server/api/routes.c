@@ -10,6 +10,8 @@ const struct sm_route sm_api_routes[] = {
     {"GET", "/v1/jobs/{id}", "getJob", .handler = sm_api_get_job},
     {"GET", "/v1/pairs", "listPairs", .handler = sm_api_list_pairs},
     {"GET", "/v1/pairs/{name}", "getPair", .handler = sm_api_get_pair},
+    {"PUT", "/v1/pairs/{name}", "putPair", .handler = sm_api_put_pair},
+    {"DELETE", "/v1/pairs/{name}", "deletePair", .query = "force", .handler = sm_api_delete_pair},
     {"POST", "/v1/audits", "createAudit", .accepts = "application/json",
      .handler = sm_api_post_audit},
     {"GET", "/v1/audits", "listAudits", .query = "limit cursor", .handler = sm_api_list_audits},

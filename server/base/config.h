@@ -29,6 +29,7 @@ struct sm_config {
     int64_t audit_images_max; /* in one audit */
     int64_t idempotency_keep_s;
     int64_t idempotency_keys_max; /* of one tenant */
+    int64_t heartbeat_max_s;
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

@@ -53,9 +53,13 @@
       "Images whose worker was lost: queued again, or failed after too many tries")                \
     X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
+    X(HEARTBEAT, SAMPLE, "sslmem_heartbeat_age_seconds", "seconds", "loop",                        \
+      "Since the last turn of the slowest loop of each kind")                                      \
+    X(LATE, SAMPLE, "sslmem_loops_late", "", "",                                                   \
+      "Loops that have not turned within their bound; then GET /livez fails and names one")        \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
-    X(PAIR, INFO, "sslmem_pair_info", "", "pair digest",                                           \
-      "Each pair that is ready, with the first 12 digits of its digest")                           \
+    X(PAIR, INFO, "sslmem_pair_info", "", "pair digest generation",                                \
+      "Each pair that is ready: the first 12 digits of its digest, and the number of its load")    \
     X(BUILD, INFO, "sslmem_build_info", "", "version method kernels blas",                         \
       "What this process is made of")                                                              \
     X(STARTED, SAMPLE, "process_start_time_seconds", "seconds", "",                                \

@@ -16,6 +16,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "server/cmd/cmd.h"
 #include "server/decode/decode.h"
 #include "server/http/http.h"
@@ -146,8 +147,6 @@ static enum sm_code configure_store(struct sm_store *store, const struct sm_conf
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
-    struct sm_decoders *decoders = NULL;
-    struct sm_pairs *pairs = NULL;
     struct sm_http *http = NULL, *admin = NULL;
 
     enum sm_code code = SM_OK;
@@ -156,22 +155,21 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                           config->kernels);
         goto out;
     }
+    sm_pulses_set_bound(1000 * config->heartbeat_max_s);
     if ((code = start_metrics(err)) != SM_OK)
         goto out;
-    if ((code = start_decoders(&decoders, config, err)) != SM_OK)
+    if ((code = start_decoders(&api.decoders, config, err)) != SM_OK)
         goto out;
-    api.decoders = decoders;
-    code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
+    code = sm_pairs_load(&api.pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;
-    api.pairs = pairs;
     if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
         goto out;
     if ((code = configure_store(api.store, config, err)) != SM_OK)
         goto out;
     struct sm_jobs_params jobs = {.store = api.store,
-                                  .pairs = pairs,
-                                  .decoders = decoders,
+                                  .pairs = api.pairs,
+                                  .decoders = api.decoders,
                                   .workers = sm_config_workers(config),
                                   .queue_max = config->queue_max};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
@@ -209,8 +207,8 @@ out:
         sm_jobs_stop(api.jobs);
     if (api.store != NULL)
         sm_store_close(api.store);
-    sm_decoders_stop(decoders);
-    sm_pairs_free(pairs);
+    sm_decoders_stop(api.decoders);
+    sm_pairs_free(api.pairs);
     sm_metrics_stop();
     return code;
 }

@@ -39,6 +39,7 @@
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(AUDIT_STATE, 409, "audit_state", "The audit is in another state")                            \
     X(IDEMPOTENCY_IN_FLIGHT, 409, "idempotency_in_flight", "The request is under way")             \
+    X(PAIR_BUSY, 409, "pair_busy", "Images wait for the pair")                                     \
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource is of another version")       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
@@ -56,11 +57,13 @@
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \
+    X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \
+    X(NOT_LIVE, 503, "not_live", "A loop of the service stands still")                             \
     X(NOT_READY, 503, "not_ready", "The service is not ready")                                     \
     X(PAIR_FAILED, 503, "pair_failed", "The pair could not be loaded")                             \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                          \

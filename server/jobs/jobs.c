@@ -16,6 +16,7 @@
 
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/pulse.h"
 
 /* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
@@ -211,6 +212,7 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ms;
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    sm_pulse_beat_for("pause", ms);
     pthread_mutex_lock(&jobs->mutex);
     while (!jobs->stopping && pthread_cond_timedwait(&jobs->changed, &jobs->mutex, &until) == 0)
         ;
@@ -222,12 +224,15 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
 void *sm_jobs_ticker(void *arg)
 {
     struct sm_jobs *jobs = arg;
+    sm_pulse_start("leases");
     while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
         struct sm_err err = {0};
+        sm_pulse_beat("commit");
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
         sm_team_tell(jobs->team); /* expired leases are queued again */
     }
+    sm_pulse_stop();
     return NULL;
 }
 

@@ -21,7 +21,7 @@ struct sm_ticket;
 
 struct sm_jobs_params {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_decoders *decoders; /* see sm_decode; must outlive the jobs */
     int workers;                  /* 0: nothing is computed, only admitted */
     int64_t queue_max;            /* items queued or running; over it submit says SM_BUSY */

@@ -9,7 +9,7 @@
 
 struct sm_jobs {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_decoders *decoders;
     int64_t queue_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */

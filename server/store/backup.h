@@ -9,8 +9,8 @@
  *
  * Owner, threads: no state.
  * Errors:  SM_CONFLICT: something is there already, a service uses the target of a restore, the
- *          source is no database of ours, or newer than this program. SM_NOT_FOUND, SM_IO. SM_CORRUPT
- *          with what the verification found. After an error there is no copy. */
+ *          source is no database of ours, or newer than this program. SM_NOT_FOUND, SM_IO.
+ *          SM_CORRUPT with what the verification found. After an error there is no copy. */
 #ifndef SERVER_STORE_BACKUP_H
 #define SERVER_STORE_BACKUP_H
 

@@ -80,6 +80,10 @@ int64_t sm_store_queued_count(struct sm_store *store);
 int64_t sm_store_wal_bytes(const struct sm_store *store); /* of SQLite's log on disk */
 bool sm_store_healthy(struct sm_store *store);            /* the writer's last commit succeeded */
 
+/* Images that wait for a pair: those of paused audits do not. */
+enum sm_code sm_store_pair_waiting(int64_t *out, struct sm_store *store, const char *pair,
+                                   struct sm_err *err);
+
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
@@ -127,6 +131,7 @@ struct sm_claim {
     void *bytes;
     size_t bytes_count;
     bool audit, keep_thumbnail;
+    char pair_digest[65]; /* of the pair that the audit was made under; "" without one */
     /* code other than SM_OK: why the file of an audit's item could not be read, or is another now.
      * There are no bytes then; the item is to be finished with this error. */
     struct sm_err unreadable;
@@ -136,6 +141,10 @@ struct sm_claim {
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
 void sm_claim_release(struct sm_claim *claim);
+/* Queues a claimed item again, for anybody, without counting the try. SM_CONFLICT when the lease is
+ * no longer the owner's. */
+enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *claim,
+                              const char *owner, struct sm_err *err);
 
 /* Finishes an item in one of three ways, and the job with its last item; *job_finished tells.
  *   score     a computed document, stored once per key; `score_id` receives the id of the row that

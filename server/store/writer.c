@@ -18,6 +18,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 
 #define IDLE_MS      1000
 #define SHRINK_PAGES 256 /* in one step: 1 MiB */
@@ -99,8 +100,7 @@ static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *s
     int waited = 0;
     pthread_mutex_lock(&writer->mutex);
     while (!writer->first && !writer->stopping && waited != ETIMEDOUT)
-        waited = writer->dirty ? pthread_cond_timedwait(&writer->posted, &writer->mutex, &until)
-                               : pthread_cond_wait(&writer->posted, &writer->mutex);
+        waited = pthread_cond_timedwait(&writer->posted, &writer->mutex, &until);
     struct sm_write *group = writer->first;
     writer->first = NULL;
     writer->last = &writer->first;
@@ -129,18 +129,23 @@ static void *writer_thread(void *arg)
     struct sm_writer *writer = arg;
     struct sm_err err;
     bool idle, stop = false;
+    sm_pulse_start("writer");
     while (!stop) {
+        sm_pulse_beat("wait");
         struct sm_write *group = take_group(writer, &idle, &stop);
         err = (struct sm_err){0};
         if (group) {
+            sm_pulse_beat("commit");
             enum sm_code code = run_group(writer, group, &err);
             writer->dirty = true;
             writer->shrinking = false;
             finish_group(writer, group, code, &err);
         } else if (idle && writer->dirty) {
+            sm_pulse_beat("tidy");
             tidy(writer, stop);
         }
     }
+    sm_pulse_stop();
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
@@ -23,7 +24,6 @@ static int load(void **state)
     (void)state;
     sm_blas_single_thread(); /* as the service does */
     assert_code(SM_OK, sm_pairs_load(&pairs, GOLDEN, "blas", &err));
-    assert_true(sm_pairs_find(pairs, "resnet") >= 0);
     assert_code(SM_OK, sm_file_map(&wide, GOLDEN "/wide.png", 1 << 20, &err));
     assert_code(SM_OK, sm_file_map(&tall, GOLDEN "/tall.png", 1 << 20, &err));
     return 0;
@@ -36,6 +36,15 @@ static int unload(void **state)
     sm_file_release(&tall);
     sm_pairs_free(pairs);
     return 0;
+}
+
+static struct sm_generation *take(const char *name)
+{
+    struct sm_generation *generation;
+    struct sm_err why = {0};
+    if (sm_pairs_take(&generation, pairs, name, &why) != SM_OK)
+        fail_msg("%s", why.text);
+    return generation;
 }
 
 static void start(int workers, int64_t queue_max)
@@ -76,9 +85,9 @@ static enum sm_code submit(struct client *client, const char *pair, uint64_t see
                            const struct sm_file *images, int count)
 {
     struct sm_item_in items[8];
-    int index = sm_pairs_find(pairs, pair);
-    struct sm_recipe recipe = *sm_pair_recipe(
-        sm_pairs_at(pairs, index < 0 ? sm_pairs_find(pairs, "resnet") : index, NULL));
+    struct sm_generation *generation = take(strcmp(pair, "gone") == 0 ? "resnet" : pair);
+    struct sm_recipe recipe = *sm_pair_recipe(sm_generation_pair(generation));
+    sm_generation_give(generation);
     recipe.seed = seed;
     struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
     for (int i = 0; i < count; i++) {
@@ -166,7 +175,8 @@ static void score_all(char *out[2 * SEEDS * 2], int workers, enum load load)
 /* As the library gives it to anybody, without a service. */
 static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_file *image)
 {
-    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, pair_name), NULL);
+    struct sm_generation *generation = take(pair_name);
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_recipe recipe = *sm_pair_recipe(pair);
     struct sm_scorer *scorer;
     struct sm_score score;
@@ -178,6 +188,7 @@ static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_f
     char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(document);
     sm_scorer_free(scorer);
+    sm_generation_give(generation);
     return text;
 }
 
@@ -305,7 +316,8 @@ static enum sm_code run_free(struct sm_write *write, struct sm_db *db, struct sm
 
 static void make_audit(char id[SM_ID_BYTES])
 {
-    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, "resnet"), NULL);
+    struct sm_generation *generation = take("resnet");
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_audit_in in = {.pair = "resnet"};
     struct sm_audit_image_in images[2] = {0};
     struct sm_audit_added added;
@@ -328,6 +340,7 @@ static void make_audit(char id[SM_ID_BYTES])
     for (int i = 0; i < 2; i++)
         sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
     assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 2, &err));
+    sm_generation_give(generation);
     json_decref(recipe);
     json_decref(document);
     json_decref(spec);
@@ -441,7 +454,7 @@ static void an_image_waits_for_a_decoder(void **state)
     decoders = NULL;
 }
 
-/* --- tickets ----------------------------------------------------------------------------- */
+/* --- held commits -------------------------------------------------------------------------- */
 
 static sem_t gate;
 
@@ -466,6 +479,127 @@ static void hold_commits(void)
     sem_init(&gate, 0, 0);
     sm_writer_post(store->writer, &held);
 }
+
+/* --- pairs that change -------------------------------------------------------------------- */
+
+static atomic_bool over;
+
+static void *keep_loading(void *arg)
+{
+    static const char *const both[] = {"resnet", "vit"};
+    struct sm_err why = {0};
+    bool created;
+    int count = 0;
+    for (; !over; count++)
+        if (sm_pairs_put(pairs, both[count % 2], &created, &why) != SM_OK || created)
+            break;
+    *(int *)arg = over ? count : -1;
+    return NULL;
+}
+
+/* Generations come and go under images that are scored with the help of others; the bits stay. */
+static void pairs_are_loaded_again_under_load(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12 };
+    struct client clients[2];
+    const struct sm_file images[2] = {wide, tall};
+    pthread_t loader;
+    int loads = 0;
+    over = false;
+    start(3, 1000);
+    assert_int_equal(pthread_create(&loader, NULL, keep_loading, &loads), 0);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (int k = 0; k < 2; k++)
+            assert_code(SM_OK, submit(&clients[k], names[k], round, images, 2));
+        for (int k = 0; k < 2; k++) {
+            char *texts[2];
+            take_texts(texts, &clients[k]);
+            for (int i = 0; i < 2; i++) {
+                char *alone = score_alone(names[k], round, &images[i]);
+                assert_string_equal(texts[i], alone);
+                free(alone);
+                free(texts[i]);
+            }
+        }
+    }
+    over = true;
+    pthread_join(loader, NULL);
+    assert_true(loads > 2);
+    stop();
+}
+
+static void link_pair(const char *golden)
+{
+    char path[400], target[1000];
+    assert_non_null(getcwd(target, 900));
+    snprintf(target + strlen(target), 90, "/" GOLDEN "/%s", golden);
+    snprintf(path, sizeof path, "%s/pairs/resnet", scratch.dir);
+    remove(path);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+/* An audit never holds scores of two pairs: it waits, and goes on when its own is back. */
+static void an_audit_waits_for_its_pair(void **state)
+{
+    (void)state;
+    struct sm_pairs *usual = pairs;
+    char id[SM_ID_BYTES], path[400];
+    bool created;
+    snprintf(path, sizeof path, "%s/pairs", scratch.dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    link_pair("resnet");
+    assert_code(SM_OK, sm_pairs_load(&pairs, path, "blas", &err));
+    start(2, 10);
+    make_audit(id);
+    link_pair("vit");
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    json_t *audit = await_audit(id, "paused");
+    const char *reason = text_at(audit, "reason");
+    if (strncmp(reason, "pair resnet has changed: the audit was made under digest ", 57) != 0)
+        fail_msg("%s", reason);
+    json_decref(audit);
+    for (int i = 0; read_int("SELECT COUNT(*) FROM item WHERE state = 'queued'") < 2; i++) {
+        assert_true(i < 1000);
+        usleep(10000);
+    }
+    assert_int_equal(read_int("SELECT SUM(attempt) FROM item"), 0); /* not a try that failed */
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 0);
+    link_pair("resnet");
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
+    json_decref(await_audit(id, "succeeded"));
+    stop();
+    sm_pairs_free(pairs);
+    pairs = usual;
+}
+
+static void an_unloaded_pair_fails_what_waits_for_it(void **state)
+{
+    (void)state;
+    struct client client;
+    const struct sm_file four[4] = {wide, tall, wide, tall};
+    int64_t waiting;
+    hold_commits();
+    start(1, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 77, four, 4));
+    sem_post(&gate);
+    await(&client, SM_TICKET_ADMITTED);
+    assert_code(SM_OK, sm_store_pair_waiting(&waiting, store, "vit", &err));
+    assert_int_equal(waiting, 0);
+    assert_code(SM_OK, sm_pairs_remove(pairs, "resnet", &err));
+    json_t *job = complete(&client);
+    const char *detail = text_at(json_object_get(item_of(job, 3), "error"), "detail");
+    assert_string_equal(detail, "pair resnet is not loaded: it is not there any more");
+    json_decref(job);
+    bool created;
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_true(created);
+    stop();
+}
+
+/* --- tickets ----------------------------------------------------------------------------- */
 
 static void wakes_come_in_order_and_only_twice(void **state)
 {
@@ -632,6 +766,9 @@ int main(int argc, char **argv)
         TEST(what_is_wrong_with_an_item_fails_that_item),
         TEST(a_full_disk_pauses_an_audit),
         TEST(an_image_waits_for_a_decoder),
+        TEST(pairs_are_loaded_again_under_load),
+        TEST(an_audit_waits_for_its_pair),
+        TEST(an_unloaded_pair_fails_what_waits_for_it),
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
         TEST(a_full_queue_is_busy),
