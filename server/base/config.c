@@ -51,6 +51,10 @@ static const struct sm_setting settings[] = {
     LIMIT("archive-bytes-max", archive_bytes_max, "1073741824", 1024, INT64_C(1) << 40,
           "longest archive or manifest of an audit"),
     LIMIT("audit-images-max", audit_images_max, "1000000", 1, 10000000, "images in an audit"),
+    LIMIT("database-bytes-max", database_bytes_max, "1099511627776", 1 << 16, INT64_C(1) << 43,
+          "size of the SQLite file, over which nothing is taken and audits pause"),
+    LIMIT("disk-reserve-bytes", disk_reserve_bytes, "67108864", 1, INT64_C(1) << 50,
+          "room on the database's disk that a body must leave"),
     {0},
 };
 

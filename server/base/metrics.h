@@ -51,6 +51,9 @@
       "Images whose worker was lost: queued again, or failed after too many tries")                \
     X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
+    X(DB_FILE, SAMPLE, "sslmem_db_file_bytes", "bytes", "", "Size of the database's file")         \
+    X(DISK_FREE, SAMPLE, "sslmem_disk_free_bytes", "bytes", "",                                    \
+      "Room on the disk of the database; bodies that leave less than the reserve are refused")     \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
     X(PAIR, INFO, "sslmem_pair_info", "", "pair digest",                                           \
       "Each pair that is ready, with the first 12 digits of its digest")                           \

@@ -126,6 +126,22 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
+static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    uint8_t key[32];
+    enum sm_code code = sm_store_open(out, config->db, err);
+
+    if (code == SM_OK)
+        code = sm_store_limit(*out, config->database_bytes_max, err);
+    if (code != SM_OK || config->digest_key[0] == '\0')
+        return code;
+    code = sm_digest_key_read(key, config->digest_key, err);
+    if (code == SM_OK)
+        sm_store_set_digest_key(*out, key);
+    return code;
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -147,14 +163,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     if (code != SM_OK)
         goto out;
     api.pairs = pairs;
-    if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
+    if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    if (config->digest_key[0] != '\0') {
-        uint8_t key[32];
-        if ((code = sm_digest_key_read(key, config->digest_key, err)) != SM_OK)
-            goto out;
-        sm_store_set_digest_key(api.store, key);
-    }
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
                                   .decoders = decoders,
@@ -172,7 +182,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                                     .idle_timeout_s = (int)config->idle_timeout_s,
                                     .body_bytes_max = config->body_bytes_max,
                                     .spool_bytes_max = config->archive_bytes_max,
-                                    .spool = api.spool};
+                                    .spool = api.spool,
+                                    .disk_reserve_bytes = config->disk_reserve_bytes};
     if ((code = sm_http_start(&http, &params, err)) != SM_OK)
         goto out;
     if ((code = start_admin(&admin, &api, err)) != SM_OK)

@@ -24,6 +24,7 @@
 #include "server/http/body.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
+#include "server/http/spool.h"
 
 struct sm_http {
     struct sm_http_params params;
@@ -152,13 +153,26 @@ static void reserve_file(struct sm_request *r, int64_t length)
     case SM_BUSY:
         sm_reply_problem(r, SM_PROBLEM_BUSY, "%s", err.text);
         break;
-    case SM_LIMIT:
+    case SM_FULL:
         sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
         break;
     default:
         sm_reply_failure(r, &err);
         return;
     }
+    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+}
+
+/* Whatever a body becomes, it ends on the disk. */
+static void check_disk(struct sm_request *r, int64_t length)
+{
+    const struct sm_http_params *params = &r->http->params;
+    struct sm_err err;
+
+    if (length == 0 ||
+        sm_spool_room(params->spool, length, params->disk_reserve_bytes, &err) == SM_OK)
+        return;
+    sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
     sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
 }
 
@@ -179,6 +193,8 @@ static void admit(struct sm_request *r, const char *path)
         check_body(r, &length);
     if (!replied(r) && r->route->admit != NULL)
         r->route->admit(r);
+    if (!replied(r))
+        check_disk(r, length);
     if (!replied(r) && spools(r))
         reserve_file(r, length);
     else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {

@@ -61,7 +61,7 @@ static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recip
 /* Failures of the store that may be over a little later. */
 static bool may_pass(enum sm_code code)
 {
-    return code == SM_BUSY || code == SM_IO || code == SM_NOMEM;
+    return code == SM_BUSY || code == SM_FULL || code == SM_IO || code == SM_NOMEM;
 }
 
 /* After a commit: done, another's by now, or left to the next start. */
@@ -109,7 +109,7 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
             return code;
         sm_log("error", "finish_failed", "{s:s, s:i, s:s}", "job", finish->job_id, "item",
                finish->index, "detail", err->text);
-        if (claim->audit && code == SM_IO && first.code == SM_OK) {
+        if (claim->audit && (code == SM_IO || code == SM_FULL) && first.code == SM_OK) {
             first = *err;
             to_pause = true;
         }

@@ -347,7 +347,7 @@ static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm
 static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const char *id,
                                 struct sm_err *err)
 {
-    struct chunk c = {.write.run = run, .id = id, .more = true};
+    struct chunk c = {.write = {.run = run, .mode = SM_WRITE_ALONE}, .id = id, .more = true};
     enum sm_code code = SM_OK;
     while (code == SM_OK && c.more)
         code = sm_writer_call(store->writer, &c.write, err);
@@ -357,8 +357,13 @@ static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err)
 {
-    struct moving m = {
-        .write.run = run_move, .store = store, .id = id, .reason = reason, .move = move};
+    /* Alone: a full disk ends the transaction of the result that does not fit, and must not end
+     * that of the pause which it is the reason for. */
+    struct moving m = {.write = {.run = run_move, .mode = SM_WRITE_ALONE},
+                       .store = store,
+                       .id = id,
+                       .reason = reason,
+                       .move = move};
     enum sm_code code = sm_writer_call(store->writer, &m.write, err);
     if (code != SM_OK)
         sm_store_count(store, m.withheld_count, 0);
@@ -371,7 +376,7 @@ enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm
 
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)
 {
-    struct chunk hide = {.write.run = run_hide, .id = id};
+    struct chunk hide = {.write = {.run = run_hide, .mode = SM_WRITE_ALONE}, .id = id};
     enum sm_code code = sm_writer_call(store->writer, &hide.write, err);
     return code == SM_OK ? call_chunks(store, run_delete, id, err) : code;
 }

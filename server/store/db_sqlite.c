@@ -29,6 +29,7 @@
 
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
+#define SPARE_PAGES     64
 
 struct sm_stmt {
     sqlite3 *handle; /* of the connection, for its error words */
@@ -42,6 +43,7 @@ struct sm_db {
     sqlite3 *handle;
     struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
     uint64_t clock;
+    int64_t pages_max; /* 0: SQLite's own */
 };
 
 static const char settings[] = "PRAGMA foreign_keys = ON;"
@@ -57,11 +59,19 @@ static const struct {
     {SQLITE_BUSY, SM_BUSY},           {SQLITE_LOCKED, SM_BUSY},     {SQLITE_NOMEM, SM_NOMEM},
     {SQLITE_CONSTRAINT, SM_INTERNAL}, {SQLITE_CORRUPT, SM_CORRUPT}, {SQLITE_NOTADB, SM_CORRUPT},
     {SQLITE_TOOBIG, SM_LIMIT},        {SQLITE_MISUSE, SM_INTERNAL}, {SQLITE_RANGE, SM_INTERNAL},
+    {SQLITE_FULL, SM_FULL},
 };
+
+/* SQLite says SQLITE_FULL for a full disk alone, not for a quota or the limit of a file. errno is
+ * still that of the write: what SQLite does after it succeeds and leaves errno alone. */
+static bool is_full(int result)
+{
+    return result == SQLITE_IOERR_WRITE && (errno == EDQUOT || errno == EFBIG);
+}
 
 static enum sm_code report(sqlite3 *handle, int result, struct sm_err *err)
 {
-    enum sm_code code = SM_IO;
+    enum sm_code code = is_full(result) ? SM_FULL : SM_IO;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].result == (result & 0xff))
             code = codes[i].code;
@@ -207,6 +217,26 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
     return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+}
+
+enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err)
+{
+    int64_t page_bytes;
+    enum sm_code code = read_int(&page_bytes, db, "PRAGMA page_size", err);
+    if (code != SM_OK)
+        return code;
+    db->pages_max = bytes_max / page_bytes;
+    return sm_db_spare(db, false, err);
+}
+
+enum sm_code sm_db_spare(struct sm_db *db, bool allowed, struct sm_err *err)
+{
+    char sql[64];
+    if (db->pages_max == 0)
+        return SM_OK;
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %lld",
+             (long long)db->pages_max + (allowed ? SPARE_PAGES : 0));
+    return sm_db_exec(db, sql, err);
 }
 
 bool sm_db_shrinks(struct sm_db *db)
