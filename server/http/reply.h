@@ -21,6 +21,7 @@
     X(BODY_UNEXPECTED, 400, "body_unexpected", "This operation takes no body")                     \
     X(COHORT_INVALID, 400, "cohort_invalid", "The cohort is missing or none of the four")          \
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
+    X(DIGEST_INVALID, 400, "digest_invalid", "That is no SHA-256 in hexadecimal digits")           \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
@@ -46,6 +47,7 @@
     X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
+    X(IMAGE_ERASED, 422, "image_erased", "The image was erased before it was scored")              \
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \

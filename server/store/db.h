@@ -53,6 +53,9 @@ enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err);
 enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm_err *err);
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err);
 bool sm_db_shrinks(struct sm_db *db);
+/* Whether the file, without its log, has these bytes anywhere, in rows or between them. */
+enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
+                          struct sm_err *err);
 /* How large this connection lets the file become; never less than it is. */
 enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err);
 /* Allows a few pages beyond the limit, or none: for what makes room, or says that there is none. */

@@ -30,6 +30,7 @@
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
 #define SPARE_PAGES     64
+#define SEARCH_BYTES    (1 << 20)
 
 struct sm_stmt {
     sqlite3 *handle; /* of the connection, for its error words */
@@ -217,6 +218,30 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
     return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+}
+
+/* Through SQLite's own handle of the file: closing another one would drop its locks. */
+enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
+                          struct sm_err *err)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    int result = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    char *block = malloc(SEARCH_BYTES);
+    *found = false;
+    assert(bytes_count > 0 && bytes_count < SEARCH_BYTES);
+    if (!block)
+        return sm_err_set(err, SM_NOMEM, "search of the database: out of memory");
+    if (result == SQLITE_OK)
+        result = file->pMethods->xFileSize(file, &size);
+    for (sqlite3_int64 at = 0; at < size && result == SQLITE_OK && !*found;
+         at += SEARCH_BYTES - (sqlite3_int64)bytes_count + 1) {
+        size_t length = size - at < SEARCH_BYTES ? (size_t)(size - at) : SEARCH_BYTES;
+        result = file->pMethods->xRead(file, block, (int)length, at);
+        *found = result == SQLITE_OK && memmem(block, length, bytes, bytes_count);
+    }
+    free(block);
+    return result == SQLITE_OK ? SM_OK : report(NULL, result, err);
 }
 
 enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err)

@@ -72,7 +72,7 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* {"id","state","pair","recipe" (digest),"created","started","finished" (null before),
  *  "items_count","succeeded_count","failed_count","items":[
  *    {"index","state","name","image" (digest),"score" (whole document, or absent),"from_history",
- *     "error":{"code","detail"} (or absent)}]} */
+ *     "error":{"code","detail"} (or absent),"erased" (when; then without image and score)}]} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
 
 /* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
