@@ -23,6 +23,7 @@ static const struct command {
     {"migrate", sm_cmd_migrate, "bring a database up to date"},
     {"backup", sm_cmd_backup, "copy a database, also of a running service"},
     {"restore", sm_cmd_restore, "put such a copy in place"},
+    {"erase", sm_cmd_erase, "take images out of a database"},
     {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };

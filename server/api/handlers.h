@@ -12,6 +12,7 @@ sm_handler sm_api_get_job;                               /* jobs.c */
 sm_handler sm_api_list_pairs, sm_api_get_pair, sm_api_put_pair, sm_api_delete_pair; /* pairs.c */
 sm_handler sm_api_post_audit, sm_api_list_audits, sm_api_get_audit, sm_api_delete_audit,
     sm_api_start_audit, sm_api_pause_audit, sm_api_resume_audit, sm_api_cancel_audit; /* audits.c */
+sm_handler sm_api_delete_image;                                                       /* images.c */
 sm_handler sm_api_list_items;                                                         /* items.c */
 sm_handler sm_api_post_images_admit, sm_api_post_images, sm_api_post_manifest_admit,
     sm_api_post_manifest;       /* post_images.c */

@@ -10,6 +10,7 @@
 #include "server/base/metrics.h"
 #include "server/base/process.h"
 #include "server/base/pulse.h"
+#include "server/http/spool.h"
 #include "sslmem/version.h"
 
 #define DIGEST_SHOWN   12
@@ -136,6 +137,8 @@ static char *render(const struct sm_api *api, enum sm_metrics_format format)
         put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
         put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
         put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
+        put(&samples, SM_METRIC_DB_FILE, (double)sm_store_file_bytes(api->store));
+        put(&samples, SM_METRIC_DISK_FREE, (double)sm_spool_free(api->spool));
         put_pulses(&samples);
         put_decoders(&samples, api->decoders);
         put_pairs(&samples, states, count);

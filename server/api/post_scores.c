@@ -105,18 +105,20 @@ static void reply_score(struct sm_request *request, json_t *score, bool from_his
 /* Why an image could not be scored, from the code that its item stored. */
 static void reply_item_error(struct sm_request *request, const json_t *error, const char *job_id)
 {
-    static const struct {
-        enum sm_code code;
+    const struct {
+        const char *code;
         enum sm_problem problem;
-    } rows[] = {{SM_UNSUPPORTED, SM_PROBLEM_IMAGE_UNSUPPORTED},
-                {SM_CORRUPT, SM_PROBLEM_IMAGE_CORRUPT},
-                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT},
-                {SM_INVALID, SM_PROBLEM_RECIPE_INVALID}}; /* views of this image end elsewhere */
+    } rows[] = {{sm_code_name(SM_UNSUPPORTED), SM_PROBLEM_IMAGE_UNSUPPORTED},
+                {sm_code_name(SM_CORRUPT), SM_PROBLEM_IMAGE_CORRUPT},
+                {sm_code_name(SM_LIMIT), SM_PROBLEM_IMAGE_LIMIT},
+                {sm_code_name(SM_INVALID),
+                 SM_PROBLEM_RECIPE_INVALID}, /* views of this image end elsewhere */
+                {SM_ERASED, SM_PROBLEM_IMAGE_ERASED}};
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *detail = json_string_value(json_object_get(error, "detail"));
 
     for (size_t i = 0; code != NULL && i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(code, sm_code_name(rows[i].code)) == 0) {
+        if (strcmp(code, rows[i].code) == 0) {
             sm_reply_problem(request, rows[i].problem, "%s", detail == NULL ? code : detail);
             return;
         }

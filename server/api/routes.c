@@ -42,6 +42,7 @@ const struct sm_route sm_api_routes[] = {
      .query = "kind n share q seed format names partial", .handler = sm_api_get_selection},
     {"GET", "/v1/comparisons", "compareAudits", .query = "audits",
      .handler = sm_api_get_comparison},
+    {"DELETE", "/v1/images/{digest}", "eraseImage", .handler = sm_api_delete_image},
     {"GET", "/v1/limits", "getLimits", .handler = sm_api_limits},
     {"GET", "/metrics", "getMetrics", .handler = sm_api_public_metrics},
     {"GET", "/livez", "getLiveness", .handler = sm_api_livez},

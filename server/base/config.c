@@ -57,6 +57,10 @@ static const struct sm_setting settings[] = {
           "seconds for which answers to requests with an Idempotency-Key are kept"),
     LIMIT("idempotency-keys-max", idempotency_keys_max, "100000", 1, 10000000,
           "such answers at once, over which the oldest go earlier"),
+    LIMIT("database-bytes-max", database_bytes_max, "1099511627776", 1 << 16, INT64_C(1) << 43,
+          "size of the SQLite file, over which nothing is taken and audits pause"),
+    LIMIT("disk-reserve-bytes", disk_reserve_bytes, "67108864", 1, INT64_C(1) << 50,
+          "room on the database's disk that a body must leave"),
     {0},
 };
 

@@ -30,6 +30,8 @@ struct sm_config {
     int64_t idempotency_keep_s;
     int64_t idempotency_keys_max; /* of one tenant */
     int64_t heartbeat_max_s;
+    int64_t database_bytes_max;
+    int64_t disk_reserve_bytes; /* free beside every body that is taken */
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

@@ -57,6 +57,9 @@
       "Since the last turn of the slowest loop of each kind")                                      \
     X(LATE, SAMPLE, "sslmem_loops_late", "", "",                                                   \
       "Loops that have not turned within their bound; then GET /livez fails and names one")        \
+    X(DB_FILE, SAMPLE, "sslmem_db_file_bytes", "bytes", "", "Size of the database's file")         \
+    X(DISK_FREE, SAMPLE, "sslmem_disk_free_bytes", "bytes", "",                                    \
+      "Room on the disk of the database; bodies that leave less than the reserve are refused")     \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
     X(PAIR, INFO, "sslmem_pair_info", "", "pair digest generation",                                \
       "Each pair that is ready: the first 12 digits of its digest, and the number of its load")    \

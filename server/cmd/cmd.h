@@ -73,5 +73,6 @@ int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);
 int sm_cmd_backup(int argc, char **argv);
 int sm_cmd_restore(int argc, char **argv);
+int sm_cmd_erase(int argc, char **argv);
 
 #endif

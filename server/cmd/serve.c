@@ -129,18 +129,20 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
 }
 
 /* Before there are other threads. */
-static enum sm_code configure_store(struct sm_store *store, const struct sm_config *config,
-                                    struct sm_err *err)
+static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
+                               struct sm_err *err)
 {
     uint8_t key[32];
+    enum sm_code code = sm_store_open(out, config->db, err);
 
-    sm_store_set_idempotency(store, config->idempotency_keep_s * 1000,
-                             config->idempotency_keys_max);
+    if (code != SM_OK || (code = sm_store_limit(*out, config->database_bytes_max, err)) != SM_OK)
+        return code;
+    sm_store_set_idempotency(*out, config->idempotency_keep_s * 1000, config->idempotency_keys_max);
     if (config->digest_key[0] == '\0')
         return SM_OK;
-    enum sm_code code = sm_digest_key_read(key, config->digest_key, err);
+    code = sm_digest_key_read(key, config->digest_key, err);
     if (code == SM_OK)
-        sm_store_set_digest_key(store, key);
+        sm_store_set_digest_key(*out, key);
     return code;
 }
 
@@ -163,9 +165,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     code = sm_pairs_load(&api.pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;
-    if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
-        goto out;
-    if ((code = configure_store(api.store, config, err)) != SM_OK)
+    if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = api.pairs,
@@ -185,7 +185,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                                     .idle_timeout_s = (int)config->idle_timeout_s,
                                     .body_bytes_max = config->body_bytes_max,
                                     .spool_bytes_max = config->archive_bytes_max,
-                                    .spool = api.spool};
+                                    .spool = api.spool,
+                                    .disk_reserve_bytes = config->disk_reserve_bytes};
     if ((code = sm_http_start(&http, &params, err)) != SM_OK)
         goto out;
     if ((code = start_admin(&admin, &api, err)) != SM_OK)

@@ -26,6 +26,7 @@
 #include "server/http/condition.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
+#include "server/http/spool.h"
 
 struct sm_http {
     struct sm_http_params params;
@@ -174,7 +175,7 @@ static void reserve_file(struct sm_request *r, int64_t length)
     case SM_BUSY:
         sm_reply_problem(r, SM_PROBLEM_BUSY, "%s", err.text);
         break;
-    case SM_LIMIT:
+    case SM_FULL:
         sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
         break;
     default:
@@ -205,6 +206,19 @@ static void ask_route(struct sm_request *r)
         r->route->admit(r);
 }
 
+/* Whatever a body becomes, it ends on the disk. */
+static void check_disk(struct sm_request *r, int64_t length)
+{
+    const struct sm_http_params *params = &r->http->params;
+    struct sm_err err;
+
+    if (length == 0 ||
+        sm_spool_room(params->spool, length, params->disk_reserve_bytes, &err) == SM_OK)
+        return;
+    sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
+    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+}
+
 /* Decides on the headers: sets a reply, or leaves the request ready for its body. */
 static void admit(struct sm_request *r, const char *path)
 {
@@ -232,6 +246,8 @@ static void admit(struct sm_request *r, const char *path)
     r->digest.wants_sha256 = r->key[0] != '\0';
     if (!replied(r) && (r->key[0] == '\0' || !r->http->params.keyed->known(r)))
         ask_route(r);
+    if (!replied(r))
+        check_disk(r, length);
     if (!replied(r) && spools(r))
         reserve_file(r, length);
     else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {

@@ -7,7 +7,7 @@
  *     sm_http_stop(http);
  *
  * On the headers of a request, before its body is sent: 404, 405, 400 (query), 411, 413, 415, 503,
- * and what the route's own `admit` refuses. HEAD is answered as GET, OPTIONS with Allow. */
+ * 507 and what the route's own `admit` refuses. HEAD is answered as GET, OPTIONS with Allow. */
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
@@ -35,8 +35,9 @@ struct sm_http_params {
     int connections_max;
     int idle_timeout_s;
     int64_t body_bytes_max;
-    int64_t spool_bytes_max; /* of a body that its route spools */
-    const char *spool;       /* folder of such bodies */
+    int64_t spool_bytes_max;    /* of a body that its route spools */
+    const char *spool;          /* folder of such bodies; its disk is that of all bodies */
+    int64_t disk_reserve_bytes; /* free there, and left alone */
 };
 
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,

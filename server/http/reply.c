@@ -245,13 +245,17 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
 
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err)
 {
-    bool store = err->code == SM_IO || err->code == SM_BUSY;
+    bool full = err->code == SM_FULL;
+    bool store = full || err->code == SM_IO || err->code == SM_BUSY;
     struct sm_err clean = *err;
 
     sm_make_ascii(clean.text);
     sm_log("error", "request_failed", "{s:s, s:s, s:s}", "request", request->id, "code",
            sm_code_name(err->code), "text", clean.text);
-    sm_reply_problem(request, store ? SM_PROBLEM_STORE_UNAVAILABLE : SM_PROBLEM_INTERNAL,
+    sm_reply_problem(request,
+                     full    ? SM_PROBLEM_DISK_FULL
+                     : store ? SM_PROBLEM_STORE_UNAVAILABLE
+                             : SM_PROBLEM_INTERNAL,
                      "see the log of the service, request %s", request->id);
     if (store)
         sm_reply_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "5");

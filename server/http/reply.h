@@ -24,6 +24,8 @@
     X(DIGEST_INVALID, 400, "digest_invalid", "Content-Digest is malformed")                        \
     X(DIGEST_MISMATCH, 400, "digest_mismatch", "The body is not the one that was sent")            \
     X(IDEMPOTENCY_KEY_INVALID, 400, "idempotency_key_invalid", "Idempotency-Key is malformed")     \
+    X(IMAGE_DIGEST_INVALID, 400, "image_digest_invalid",                                           \
+      "That is no SHA-256 in hexadecimal digits")                                                  \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(LENGTH_AMBIGUOUS, 400, "length_ambiguous", "The end of the body is given twice")             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
@@ -54,6 +56,7 @@
     X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
+    X(IMAGE_ERASED, 422, "image_erased", "The image was erased before it was scored")              \
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \

@@ -198,6 +198,18 @@ void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
     pthread_mutex_unlock(&jobs->mutex);
 }
 
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err)
+{
+    struct sm_erased erased;
+    enum sm_code code = sm_store_erase(&erased, jobs->store, image, 1, err);
+    for (size_t i = 0; i < erased.finished_count; i++)
+        sm_jobs_finished(jobs, erased.finished[i]);
+    *rewritten = erased.rewritten;
+    sm_erased_release(&erased);
+    return code;
+}
+
 /* --- threads --- */
 
 bool sm_jobs_stopping(struct sm_jobs *jobs)

@@ -14,6 +14,7 @@
 
 #include "server/decode/decode.h"
 #include "server/jobs/pairs.h"
+#include "server/store/erase.h"
 #include "server/store/store.h"
 
 struct sm_jobs;
@@ -32,6 +33,10 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
  * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
+
+/* sm_store_erase of one image; tells those who wait for a job that comes to its end by it. */
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err);
 
 enum sm_ticket_state {
     SM_TICKET_PENDING,  /* not committed yet */

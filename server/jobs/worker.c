@@ -60,7 +60,7 @@ static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair
 /* Failures of the store that may be over a little later. */
 static bool may_pass(enum sm_code code)
 {
-    return code == SM_BUSY || code == SM_IO || code == SM_NOMEM;
+    return code == SM_BUSY || code == SM_FULL || code == SM_IO || code == SM_NOMEM;
 }
 
 /* After a commit: done, another's by now, or left to the next start. */
@@ -119,7 +119,7 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
             return code;
         sm_log("error", "finish_failed", "{s:s, s:i, s:s, " ORIGIN "}", "job", finish->job_id,
                "item", finish->index, "detail", err->text, ORIGIN_OF(claim));
-        if (claim->audit && code == SM_IO && first.code == SM_OK) {
+        if (claim->audit && (code == SM_IO || code == SM_FULL) && first.code == SM_OK) {
             first = *err;
             to_pause = true;
         }

@@ -68,7 +68,8 @@ enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, in
                                       struct sm_err *err);
 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
- *  "created","started","finished","items_count","waiting_count","succeeded_count","failed_count",
+ *  "created","started","finished","items_count","waiting_count","succeeded_count",
+ *  "failed_count","erased_count",
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
  *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
@@ -88,7 +89,7 @@ struct sm_audit_items_filter {
     int limit;
 };
 /* Items by index: {"items": [{"index","cohort","name","class","group","image"
- * (digest),"state","score" (id),"m","m_se","error"} …], "more"}. */
+ * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more"}. */
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 

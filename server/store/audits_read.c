@@ -76,7 +76,8 @@ static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
-    "job.cancelled_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM audit JOIN job ON "
+    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM "
+    "audit JOIN job ON "
     "job.id = audit.job_id WHERE audit.job_id = $id";
 
 static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
@@ -88,17 +89,19 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     if (!spec)
         return sm_err_set(err, SM_CORRUPT, "audit %s: stored specification: %s", id, why.text);
     sm_stmt_get_digest(recipe, q, 3);
-    *out = json_pack(
-        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:{}, s:[], "
-        "s:s*, s:s*}",
-        "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
-        sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
-        sm_stmt_get_text(q, 2), "recipe", recipe, "spec", spec, "created", time_json(q, 6),
-        "started", time_json(q, 7), "finished", time_json(q, 8), "items_count",
-        (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
-        "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
-        (json_int_t)sm_stmt_get_int(q, 11), "cohorts", "failures", "request_id",
-        sm_stmt_get_text(q, 13), "trace_id", sm_stmt_get_text(q, 14));
+    *out = json_pack("{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
+                     "s:I, s:{}, s:[], "
+                     "s:s*, s:s*}",
+                     "id", id, "name", json_object_get(spec, "name"), "state",
+                     sm_stmt_get_text(q, 0), "reason", sm_stmt_get_text(q, 5), "revision",
+                     (json_int_t)sm_stmt_get_int(q, 1), "pair", sm_stmt_get_text(q, 2), "recipe",
+                     recipe, "spec", spec, "created", time_json(q, 6), "started", time_json(q, 7),
+                     "finished", time_json(q, 8), "items_count", (json_int_t)sm_stmt_get_int(q, 9),
+                     "waiting_count", (json_int_t)sm_stmt_get_int(q, 12), "succeeded_count",
+                     (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
+                     (json_int_t)sm_stmt_get_int(q, 11), "erased_count",
+                     (json_int_t)sm_stmt_get_int(q, 13), "cohorts", "failures", "request_id",
+                     sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
 }
@@ -249,7 +252,7 @@ static enum sm_code query_items(struct sm_stmt **q, struct sm_db *db, const stru
         sql, sizeof sql,
         "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
         "item.image_digest, item.state, item.score_id, item.error_code, item.error_detail, "
-        "score.m, score.shape_id, score.own FROM item LEFT JOIN score ON "
+        "score.m, score.shape_id, score.own, item.erased_ms FROM item LEFT JOIN score ON "
         "score.id = item.score_id WHERE item.job_id = $id AND item.idx > $after%s%s "
         "ORDER BY item.idx LIMIT $limit",
         f->cohort >= 0 ? " AND item.cohort = $cohort" : "", state);
@@ -302,11 +305,13 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
         error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 8), "detail",
                           sm_stmt_get_text(q, 9));
     sm_stmt_get_digest(image, q, 5);
-    *out = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "index", (json_int_t)sm_stmt_get_int(q, 0),
-        "cohort", sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 1)), "name",
-        sm_stmt_get_text(q, 2), "class", sm_stmt_get_text(q, 3), "group", sm_stmt_get_text(q, 4),
-        "image", image, "state", sm_stmt_get_text(q, 6), "error", error);
+    *out = json_pack("{s:I, s:s, s:s, s:s, s:s, s:s*, s:s, s:o*, s:o*}", "index",
+                     (json_int_t)sm_stmt_get_int(q, 0), "cohort",
+                     sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 1)), "name",
+                     sm_stmt_get_text(q, 2), "class", sm_stmt_get_text(q, 3), "group",
+                     sm_stmt_get_text(q, 4), "image", image[0] ? image : NULL, "state",
+                     sm_stmt_get_text(q, 6), "error", error, "erased",
+                     sm_stmt_is_null(q, 13) ? NULL : time_json(q, 13));
     bool whole = *out && (!score || json_object_update(*out, score) == 0);
     json_decref(score);
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "item of an audit: out of memory");

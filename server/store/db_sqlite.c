@@ -29,6 +29,8 @@
 
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
+#define SPARE_PAGES     64
+#define SEARCH_BYTES    (1 << 20)
 
 struct sm_stmt {
     sqlite3 *handle; /* of the connection, for its error words */
@@ -42,6 +44,7 @@ struct sm_db {
     sqlite3 *handle;
     struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
     uint64_t clock;
+    int64_t pages_max; /* 0: SQLite's own */
 };
 
 static const char settings[] = "PRAGMA foreign_keys = ON;"
@@ -57,11 +60,19 @@ static const struct {
     {SQLITE_BUSY, SM_BUSY},           {SQLITE_LOCKED, SM_BUSY},     {SQLITE_NOMEM, SM_NOMEM},
     {SQLITE_CONSTRAINT, SM_INTERNAL}, {SQLITE_CORRUPT, SM_CORRUPT}, {SQLITE_NOTADB, SM_CORRUPT},
     {SQLITE_TOOBIG, SM_LIMIT},        {SQLITE_MISUSE, SM_INTERNAL}, {SQLITE_RANGE, SM_INTERNAL},
+    {SQLITE_FULL, SM_FULL},
 };
+
+/* SQLite says SQLITE_FULL for a full disk alone, not for a quota or the limit of a file. errno is
+ * still that of the write: what SQLite does after it succeeds and leaves errno alone. */
+static bool is_full(int result)
+{
+    return result == SQLITE_IOERR_WRITE && (errno == EDQUOT || errno == EFBIG);
+}
 
 static enum sm_code report(sqlite3 *handle, int result, struct sm_err *err)
 {
-    enum sm_code code = SM_IO;
+    enum sm_code code = is_full(result) ? SM_FULL : SM_IO;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].result == (result & 0xff))
             code = codes[i].code;
@@ -207,6 +218,50 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
     return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+}
+
+/* Through SQLite's own handle of the file: closing another one would drop its locks. */
+enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
+                          struct sm_err *err)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    int result = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    char *block = malloc(SEARCH_BYTES);
+    *found = false;
+    assert(bytes_count > 0 && bytes_count < SEARCH_BYTES);
+    if (!block)
+        return sm_err_set(err, SM_NOMEM, "search of the database: out of memory");
+    if (result == SQLITE_OK)
+        result = file->pMethods->xFileSize(file, &size);
+    for (sqlite3_int64 at = 0; at < size && result == SQLITE_OK && !*found;
+         at += SEARCH_BYTES - (sqlite3_int64)bytes_count + 1) {
+        size_t length = size - at < SEARCH_BYTES ? (size_t)(size - at) : SEARCH_BYTES;
+        result = file->pMethods->xRead(file, block, (int)length, at);
+        *found = result == SQLITE_OK && memmem(block, length, bytes, bytes_count);
+    }
+    free(block);
+    return result == SQLITE_OK ? SM_OK : report(NULL, result, err);
+}
+
+enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err)
+{
+    int64_t page_bytes;
+    enum sm_code code = read_int(&page_bytes, db, "PRAGMA page_size", err);
+    if (code != SM_OK)
+        return code;
+    db->pages_max = bytes_max / page_bytes;
+    return sm_db_spare(db, false, err);
+}
+
+enum sm_code sm_db_spare(struct sm_db *db, bool allowed, struct sm_err *err)
+{
+    char sql[64];
+    if (db->pages_max == 0)
+        return SM_OK;
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %lld",
+             (long long)db->pages_max + (allowed ? SPARE_PAGES : 0));
+    return sm_db_exec(db, sql, err);
 }
 
 bool sm_db_shrinks(struct sm_db *db)

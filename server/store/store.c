@@ -191,6 +191,22 @@ void sm_store_close(struct sm_store *store)
     free(store);
 }
 
+struct limiting {
+    struct sm_write write;
+    int64_t bytes_max;
+};
+
+static enum sm_code run_limit(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_limit(db, ((struct limiting *)write)->bytes_max, err);
+}
+
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err)
+{
+    struct limiting l = {.write.run = run_limit, .bytes_max = bytes_max};
+    return sm_writer_call(store->writer, &l.write, err);
+}
+
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
 {
     *out = NULL;
@@ -232,12 +248,22 @@ int64_t sm_store_queued_count(struct sm_store *store)
     return count;
 }
 
+static int64_t file_bytes(const char *path, const char *ending)
+{
+    char whole[4096];
+    struct stat about;
+    snprintf(whole, sizeof whole, "%s%s", path, ending);
+    return stat(whole, &about) == 0 ? (int64_t)about.st_size : 0;
+}
+
 int64_t sm_store_wal_bytes(const struct sm_store *store)
 {
-    char path[4096];
-    struct stat about;
-    snprintf(path, sizeof path, "%s-wal", store->path);
-    return stat(path, &about) == 0 ? (int64_t)about.st_size : 0;
+    return file_bytes(store->path, "-wal");
+}
+
+int64_t sm_store_file_bytes(const struct sm_store *store)
+{
+    return file_bytes(store->path, "");
 }
 
 bool sm_store_healthy(struct sm_store *store)

@@ -5,8 +5,8 @@
  * its commit. Reads run on the calling thread, on short read-only connections from a pool.
  *
  * Threads: every function may be called from any thread unless it says otherwise.
- * Errors:  SM_NOT_FOUND, SM_BUSY, SM_IO (SQLite's own words), SM_CORRUPT, SM_NOMEM; SM_CONFLICT at
- *          open: another daemon holds the database, or its schema is not ours.
+ * Errors:  SM_NOT_FOUND, SM_BUSY, SM_FULL and SM_IO (SQLite's own words), SM_CORRUPT, SM_NOMEM;
+ *          SM_CONFLICT at open: another daemon holds the database, or its schema is not ours.
  *
  * Documents returned are new references. Times are Unix milliseconds in columns and RFC 3339 UTC in
  * documents. */
@@ -28,6 +28,8 @@ struct sm_store;
  * starts the writer. Items that an earlier process left running are queued again. */
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err);
 void sm_store_close(struct sm_store *store); /* drains the writer's queue first */
+/* How large the database may become; over it writes that need room fail with SM_FULL. */
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err);
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
 
@@ -70,15 +72,16 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* {"id","state","pair","recipe" (digest),"created","started","finished" (null before),
  *  "items_count","succeeded_count","failed_count","items":[
  *    {"index","state","name","image" (digest),"score" (whole document, or absent),"from_history",
- *     "error":{"code","detail"} (or absent)}],
+ *     "error":{"code","detail"} (or absent),"erased" (when; then without image and score)}],
  *  "request_id","trace_id" (absent where nobody or no trace asked)} */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
 
 /* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
  * behind all others. */
 int64_t sm_store_queued_count(struct sm_store *store);
-int64_t sm_store_wal_bytes(const struct sm_store *store); /* of SQLite's log on disk */
-bool sm_store_healthy(struct sm_store *store);            /* the writer's last commit succeeded */
+int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
+int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
+bool sm_store_healthy(struct sm_store *store);             /* the writer's last commit succeeded */
 
 /* Images that wait for a pair: those of paused audits do not. */
 enum sm_code sm_store_pair_waiting(int64_t *out, struct sm_store *store, const char *pair,

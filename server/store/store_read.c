@@ -255,7 +255,7 @@ static const char job_sql[] =
 
 static const char items_sql[] =
     "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
-    "item.error_code, item.error_detail, " SCORE_COLUMNS
+    "item.error_code, item.error_detail, item.erased_ms, " SCORE_COLUMNS
     " FROM item LEFT JOIN score ON score.id = item.score_id "
     "WHERE item.job_id = $id ORDER BY item.idx";
 
@@ -269,18 +269,19 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
     json_t *score = NULL, *error = NULL;
     char image[65];
     sm_stmt_get_digest(image, q, 3);
-    if (!sm_stmt_is_null(q, 7)) {
-        enum sm_code code = score_of_row(&score, q, 7, err);
+    if (!sm_stmt_is_null(q, 8)) {
+        enum sm_code code = score_of_row(&score, q, 8, err);
         if (code != SM_OK)
             return code;
     }
     if (!sm_stmt_is_null(q, 5))
         error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 5), "detail",
                           sm_stmt_get_text(q, 6));
-    *out = json_pack("{s:I, s:s, s:s, s:s, s:o*, s:b, s:o*}", "index",
+    json_t *erased = sm_stmt_is_null(q, 7) ? NULL : time_json(sm_stmt_get_int(q, 7));
+    *out = json_pack("{s:I, s:s, s:s, s:s*, s:o*, s:b, s:o*, s:o*}", "index",
                      (json_int_t)sm_stmt_get_int(q, 0), "state", sm_stmt_get_text(q, 1), "name",
-                     sm_stmt_get_text(q, 2), "image", image, "score", score, "from_history",
-                     (int)sm_stmt_get_int(q, 4), "error", error);
+                     sm_stmt_get_text(q, 2), "image", image[0] ? image : NULL, "score", score,
+                     "from_history", (int)sm_stmt_get_int(q, 4), "error", error, "erased", erased);
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "item of a job: out of memory");
 }
 

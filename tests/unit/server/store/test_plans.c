@@ -1,5 +1,6 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
+#include "server/store/erase.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 /* A walk along an index that holds only what is wanted, or that a LIMIT ends. */
@@ -154,6 +155,12 @@ static void no_statement_reads_a_whole_table(void **state)
     free(line);
     size_t bytes_count;
     assert_null(sm_store_audit_thumbnail(store, id, 0, &bytes_count));
+    struct sm_erasure erasure = {.digest = digest};
+    struct sm_erased erased;
+    assert_code(SM_OK, sm_store_erase(&erased, store, &erasure, 1, &err));
+    assert_true(erasure.items_count > 0);
+    sm_erased_release(&erased);
+    check_all();
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
     assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
     check_all();
