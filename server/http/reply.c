@@ -16,12 +16,13 @@
 #include "core/base/sha256.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
-#include "server/http/park.h"
+#include "server/http/http_impl.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
 #define STREAM_BLOCK_BYTES 16384
+#define HSTS_S             31536000 /* a year */
 
 static const struct {
     unsigned status;
@@ -36,6 +37,7 @@ static void set_response(struct sm_request *request, unsigned status, const char
                          struct MHD_Response *response)
 {
     request->response = response;
+    request->reply_text = NULL;
     request->status = status;
     sm_reply_header(request, "X-Request-Id", "%s", request->id);
     if (media_type != NULL)
@@ -71,12 +73,16 @@ void sm_reply_complete(struct sm_request *request)
         {"X-Content-Type-Options", "nosniff"},
         {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
         {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Cache-Control", "no-store"},
     };
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
         if (MHD_get_response_header(request->response, headers[i].name) == NULL)
             sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+    if (request->http->params.tls != NULL || request->https)
+        sm_reply_header(request, "Strict-Transport-Security", "max-age=%d", HSTS_S);
+    sm_cors_complete(request);
 }
 
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
@@ -163,6 +169,8 @@ void sm_reply_text(struct sm_request *request, unsigned status, const char *medi
     if (response == NULL)
         free(text);
     set_response(request, status, media_type, response);
+    if (request->response != NULL)
+        request->reply_text = text;
 }
 
 /* One line, its end included: answers are read in terminals and gathered into files. */

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "server/base/peer.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
 
@@ -43,6 +44,8 @@ struct sm_request {
     char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
+    struct sm_peer client;                /* whom it is for, see forwarded.h */
+    bool https;                           /* so says the proxy that the client speaks to */
     struct sm_body body;
     void *state;
     void (*state_free)(void *state);
@@ -53,12 +56,15 @@ struct sm_request {
     struct MHD_Connection *connection;
     struct MHD_Response *response;
     unsigned status;
-    int64_t reply_bytes; /* of the body; 0 when not known before it is sent */
+    const char *reply_text; /* of `response`, NULL when it is no text */
+    int64_t reply_bytes;    /* of the body; 0 when not known before it is sent */
     char method[16];
     int64_t started_ms;  /* monotonic */
     int64_t started_us;  /* the same, finer */
     sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
     int64_t deadline_ms; /* of the wait, monotonic */
+    struct sm_connection *link;
+    bool counted, streaming; /* among what its client has */
     bool waiting, woken, parked;
     struct sm_request *park_next, **park_link;
     sm_stream *stream; /* of a reply that is made while it is sent */
@@ -69,6 +75,9 @@ const char *sm_request_query(const struct sm_request *request, const char *name)
 /* A header of the request; NULL when absent. */
 const char *sm_request_header(const struct sm_request *request, const char *name);
 struct sm_prefer sm_request_prefer(const struct sm_request *request);
+/* Counts this request among the event streams, of all and of its client, until it ends; replies and
+ * returns false when there are too many. */
+bool sm_request_begin_stream(struct sm_request *request);
 /* Path and query of this request with parameter `name` set to `value`, percent-encoded: for links.
  * Allocated with malloc; NULL when out of memory. */
 char *sm_request_link(const struct sm_request *request, const char *name, const char *value);
