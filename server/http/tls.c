@@ -1,6 +1,6 @@
 /* GnuTLS asks for a certificate in every handshake and is given copies, which it frees: so a load
- * replaces the originals under a lock, and nobody counts who still uses the old ones. A copy costs
- * tens of microseconds, a handshake a millisecond.
+ * replaces the originals under a lock, and nobody counts who still uses the old ones. A copy is
+ * little beside the arithmetic of a handshake.
  *
  * The certificate is checked by its own parser and against its key before it replaces another. */
 #include "server/http/tls.h"

@@ -441,6 +441,17 @@ def test_slow_body(serve):
     assert server.post(png(1)).status == 200  # a body that is in time
 
 
+def test_slow_handshake(serve, tmp_path):
+    server, _, _ = serve_tls(serve, tmp_path, "--head-deadline-ms", "500", "--idle-timeout-s", "1")
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500):
+                sock.sendall(bytes([byte]))
+                time.sleep(0.1)
+    assert 0.9 < time.monotonic() - began < 10  # libmicrohttpd counts a handshake as silence
+
+
 def test_slow_head(serve):
     """A head that comes byte by byte is not silent, and still ends."""
     server = serve("--head-deadline-ms", "500", "--idle-timeout-s", "1", "--metrics", "on")
