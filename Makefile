@@ -32,7 +32,7 @@ SIMD_OPT := $(if $(filter release,$(V)),-O3)
 CFLAGS_core/nn/kern_avx2 := $(SIMD_OPT) -mavx2 -mfma
 CFLAGS_core/nn/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
 endif
-LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lseccomp -lzip -lz -lopenblas -lm -lpthread
+LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lgnutls -lseccomp -lzip -lz -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score core/audit \
            server/base server/decode server/store server/ingest server/jobs server/http server/api server/cmd

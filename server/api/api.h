@@ -18,8 +18,9 @@
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
 
-#define SM_API_STREAMS_MAX 64   /* event streams at once */
-#define SM_API_ITEMS_MAX   1000 /* images of an audit in a page */
+#define SM_API_ITEMS_MAX      1000 /* images of an audit in a page */
+#define SM_API_JSON_BYTES_MAX (64 << 10)
+#define SM_API_JSON_DEPTH_MAX 8 /* levels of a body */
 
 struct sm_evaluated;
 struct sm_retries;
@@ -36,7 +37,6 @@ struct sm_api {
     struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
     struct sm_retries *retries;
-    atomic_int streams_count;
 };
 
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);

@@ -28,6 +28,11 @@
     X(HTTP, HISTOGRAM, "sslmem_http_request_duration_seconds", "seconds", "route method status",   \
       "Requests by route template, from their headers to the end of the answer, waits included")   \
     X(HTTP_NOW, GAUGE, "sslmem_http_requests_in_progress", "", "", "Requests under way")           \
+    X(CONNECTIONS, GAUGE, "sslmem_http_connections", "", "", "Connections that are open")          \
+    X(CUTS, COUNTER, "sslmem_http_connections_cut_total", "", "cause",                             \
+      "Connections closed because their client has too many, or sends its request too slowly")     \
+    X(CERTIFICATE, GAUGE, "sslmem_tls_certificate_expiry_seconds", "seconds", "",                  \
+      "When the certificate expires, Unix time; 0 without TLS")                                    \
     X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \
       "Answers that were a problem document, by its code")                                         \
     X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \

@@ -14,7 +14,7 @@
 /* Bytes that bodies may take together. Any thread. */
 struct sm_body_budget {
     _Atomic int64_t used;
-    int64_t max;
+    _Atomic int64_t max;
 };
 
 /* Reserves room for a body of `length` bytes. SM_BUSY over the budget, SM_NOMEM. */

@@ -32,6 +32,11 @@
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \
     X(QUERY_UNKNOWN, 400, "query_unknown", "Unknown query parameter")                              \
+    X(FORWARDED_INVALID, 400, "forwarded_invalid", "The proxy's Forwarded header is malformed")    \
+    X(ORIGIN_FORBIDDEN, 403, "origin_forbidden", "Pages of this origin may not do that")           \
+    X(BODY_TIMEOUT, 408, "body_timeout", "The body came too slowly")                               \
+    X(URL_TOO_LONG, 414, "url_too_long", "The URL is over the limit")                              \
+    X(CLIENT_LIMIT, 429, "client_limit", "Too much at once from this client")                      \
     X(DATA_ROOT_MISSING, 403, "data_root_missing", "No data root is configured")                   \
     X(AUDIT_UNKNOWN, 404, "audit_unknown", "No such audit")                                        \
     X(JOB_UNKNOWN, 404, "job_unknown", "No such job")                                              \

@@ -307,6 +307,11 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     return SM_OK;
 }
 
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max)
+{
+    jobs->queue_max = queue_max;
+}
+
 void sm_jobs_stop(struct sm_jobs *jobs)
 {
     if (!jobs)

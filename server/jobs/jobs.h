@@ -33,6 +33,8 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
  * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
+/* From any thread; what is queued over it stays. */
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
 
 /* sm_store_erase of one image; tells those who wait for a job that comes to its end by it. */
 enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,

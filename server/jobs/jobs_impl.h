@@ -11,7 +11,7 @@ struct sm_jobs {
     struct sm_store *store;
     struct sm_pairs *pairs;
     struct sm_decoders *decoders;
-    int64_t queue_max;
+    _Atomic int64_t queue_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
     struct sm_team *team;    /* of the workers; its news: an admission, the stop */
 
