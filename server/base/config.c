@@ -51,6 +51,8 @@ static const struct sm_setting settings[] = {
     LIMIT("archive-bytes-max", archive_bytes_max, "1073741824", 1024, INT64_C(1) << 40,
           "longest archive or manifest of an audit"),
     LIMIT("audit-images-max", audit_images_max, "1000000", 1, 10000000, "images in an audit"),
+    LIMIT("auth-failures-max", auth_failures_max, "30", 1, 1000000,
+          "requests without a good key, from an address in a minute"),
     {0},
 };
 

@@ -26,7 +26,8 @@ struct sm_config {
     int64_t connections_max;
     int64_t idle_timeout_s;
     int64_t archive_bytes_max;
-    int64_t audit_images_max; /* in one audit */
+    int64_t audit_images_max;  /* in one audit */
+    int64_t auth_failures_max; /* of an address in a minute */
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

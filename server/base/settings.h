@@ -22,6 +22,7 @@
 #define SERVER_BASE_SETTINGS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -88,6 +89,8 @@ const char *sm_settings_source(const struct sm_settings_sources *sources,
                                const struct sm_setting *rows, size_t offset);
 /* A document that reads back as the same settings. New reference; NULL when out of memory. */
 json_t *sm_settings_json(const void *values, const struct sm_setting *rows);
+/* Whether an address:port is one of this machine alone: 127.0.0.0/8 or [::1]. */
+bool sm_address_is_loopback(const char *address);
 void sm_settings_help(FILE *out, const struct sm_setting *rows);
 
 #endif

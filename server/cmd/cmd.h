@@ -71,5 +71,6 @@ int sm_cmd_reference(int argc, char **argv);
 int sm_cmd_compare(int argc, char **argv);
 int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);
+int sm_cmd_key(int argc, char **argv);
 
 #endif

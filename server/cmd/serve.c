@@ -19,6 +19,7 @@
 #include "server/decode/decode.h"
 #include "server/http/http.h"
 #include "server/store/audits.h"
+#include "server/store/keys.h"
 #include "sslmem/version.h"
 
 #define ROUTES_MAX            64
@@ -43,8 +44,9 @@ static int print_metrics(void)
 static int print_routes(void)
 {
     for (const struct sm_route *r = sm_api_routes; r->method != NULL; r++)
-        printf("%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
-               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query);
+        printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
+               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query,
+               r->scope == NULL ? "" : r->scope);
     return SM_EXIT_OK;
 }
 
@@ -126,6 +128,41 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
+/* Without any key everybody is served, which is for those on this machine at most. */
+static enum sm_code check_keys(struct sm_store *store, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    bool has_keys;
+    enum sm_code code = sm_store_has_keys(&has_keys, store, err);
+
+    if (code != SM_OK || has_keys)
+        return code;
+    if (!sm_address_is_loopback(config->listen))
+        return sm_err_set(err, SM_CONFLICT,
+                          "listen is %.60s, which others can reach, and database %.60s has no key: "
+                          "make one with sslmem key create, or listen on 127.0.0.1",
+                          config->listen, config->db);
+    sm_log("warning", "no_keys", "{s:s}", "detail",
+           "there is no key: whoever reaches this address may do everything");
+    return SM_OK;
+}
+
+static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    uint8_t key[32];
+    enum sm_code code = sm_store_open(out, config->db, err);
+
+    if (code == SM_OK)
+        code = check_keys(*out, config, err);
+    if (code != SM_OK || config->digest_key[0] == '\0')
+        return code;
+    code = sm_digest_key_read(key, config->digest_key, err);
+    if (code == SM_OK)
+        sm_store_set_digest_key(*out, key);
+    return code;
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -147,14 +184,8 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     if (code != SM_OK)
         goto out;
     api.pairs = pairs;
-    if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
+    if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    if (config->digest_key[0] != '\0') {
-        uint8_t key[32];
-        if ((code = sm_digest_key_read(key, config->digest_key, err)) != SM_OK)
-            goto out;
-        sm_store_set_digest_key(api.store, key);
-    }
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
                                   .decoders = decoders,
@@ -167,6 +198,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     struct sm_http_params params = {.listen = config->listen,
                                     .routes = sm_api_routes,
                                     .context = &api,
+                                    .authorize = sm_api_authorize,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,
                                     .idle_timeout_s = (int)config->idle_timeout_s,

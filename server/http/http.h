@@ -6,8 +6,9 @@
  *     printf("http://%s\n", sm_http_address(http));
  *     sm_http_stop(http);
  *
- * On the headers of a request, before its body is sent: 404, 405, 400 (query), 411, 413, 415, 503,
- * and what the route's own `admit` refuses. HEAD is answered as GET, OPTIONS with Allow. */
+ * On the headers of a request, before its body is sent: 404, 405, 503, what `authorize` refuses,
+ * 400 (query), 411, 413, 415, and what the route's own `guard` and `admit` refuse. HEAD is answered
+ * as GET, OPTIONS with Allow. */
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
@@ -26,6 +27,9 @@ struct sm_http_params {
     const char *listen; /* "address:port" */
     const struct sm_route *routes;
     void *context; /* for handlers */
+    /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
+     * NULL: everybody may do everything. */
+    sm_handler *authorize;
     int threads;
     int connections_max;
     int idle_timeout_s;

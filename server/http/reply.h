@@ -26,7 +26,11 @@
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \
     X(QUERY_UNKNOWN, 400, "query_unknown", "Unknown query parameter")                              \
+    X(KEY_INVALID, 401, "key_invalid", "The key is not good")                                      \
+    X(KEY_MISSING, 401, "key_missing", "A key is needed")                                          \
     X(DATA_ROOT_MISSING, 403, "data_root_missing", "No data root is configured")                   \
+    X(FIGURES_ROUNDED, 403, "figures_rounded", "Not with a key whose figures are rounded")         \
+    X(SCOPE_MISSING, 403, "scope_missing", "The key lacks the scope")                              \
     X(AUDIT_UNKNOWN, 404, "audit_unknown", "No such audit")                                        \
     X(JOB_UNKNOWN, 404, "job_unknown", "No such job")                                              \
     X(PAIR_UNKNOWN, 404, "pair_unknown", "No such pair")                                           \
@@ -51,6 +55,8 @@
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
+    X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
+    X(BUDGET_SPENT, 429, "budget_spent", "The key's scores of the day are spent")                  \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \

@@ -16,6 +16,14 @@ const char *sm_request_header(const struct sm_request *request, const char *name
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+const struct sockaddr *sm_request_peer(const struct sm_request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    return info == NULL ? NULL : info->client_addr;
+}
+
 static enum MHD_Result add_preference(void *prefer, enum MHD_ValueKind kind, const char *name,
                                       const char *value)
 {

@@ -12,11 +12,13 @@
 
 #include <stdint.h>
 
+#include "server/base/caller.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
 
 #define SM_REQUEST_ID_BYTES 65
 
+struct sockaddr;
 struct MHD_Connection;
 struct MHD_Response;
 struct sm_http;
@@ -43,6 +45,7 @@ struct sm_request {
     char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
+    struct sm_caller caller;              /* whose key it has */
     struct sm_body body;
     void *state;
     void (*state_free)(void *state);
@@ -68,6 +71,8 @@ struct sm_request {
 const char *sm_request_query(const struct sm_request *request, const char *name);
 /* A header of the request; NULL when absent. */
 const char *sm_request_header(const struct sm_request *request, const char *name);
+/* The address of the client; NULL when there is none. */
+const struct sockaddr *sm_request_peer(const struct sm_request *request);
 struct sm_prefer sm_request_prefer(const struct sm_request *request);
 /* Path and query of this request with parameter `name` set to `value`, percent-encoded: for links.
  * Allocated with malloc; NULL when out of memory. */

@@ -15,5 +15,8 @@
 /* `applied` (may be NULL) counts the migrations that were missing. */
 enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *applied,
                         struct sm_err *err);
+/* Whether no migration is missing; changes nothing. The same errors. */
+enum sm_code sm_migrate_check(bool *current, struct sm_db *db, const struct sm_embedded *files,
+                              struct sm_err *err);
 
 #endif

@@ -110,6 +110,7 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
                           why.text);
     claim->audit = !sm_stmt_is_null(q, 5);
     claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
+    claim->tenant = sm_stmt_get_int(q, 6);
     return copy_image(c, q, err);
 }
 
@@ -121,7 +122,8 @@ static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_er
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id) FROM job "
+                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id), "
+                    "job.tenant_id FROM job "
                     "JOIN recipe ON recipe.digest = job.recipe_digest "
                     "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
                     err);
