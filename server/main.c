@@ -24,6 +24,7 @@ static const struct command {
     {"backup", sm_cmd_backup, "copy a database, also of a running service"},
     {"restore", sm_cmd_restore, "put such a copy in place"},
     {"erase", sm_cmd_erase, "take images out of a database"},
+    {"key", sm_cmd_key, "keys of the service's clients"},
     {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };

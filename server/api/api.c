@@ -19,7 +19,9 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
 
     snprintf(api->spool, sizeof api->spool, "%.*s", (int)(length == 0 ? 1 : length),
              length == 0 ? "." : db);
-    enum sm_code code = sm_crew_start(&api->uploads, "uploads", UPLOAD_THREADS, err);
+    enum sm_code code = sm_buckets_new(&api->auth_failures, api->config->auth_failures_max, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->uploads, "uploads", UPLOAD_THREADS, err);
     if (code == SM_OK)
         code = sm_crew_start(&api->writes, "writes", WRITE_THREADS, err);
     if (code == SM_OK)
@@ -39,4 +41,5 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->loads);
     sm_evaluated_free(api->evaluated);
     sm_retries_stop(api->retries);
+    sm_buckets_free(api->auth_failures);
 }

@@ -14,6 +14,7 @@
 #define SERVER_API_API_H
 
 #include "server/api/call.h"
+#include "server/base/buckets.h"
 #include "server/base/config.h"
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
@@ -37,11 +38,15 @@ struct sm_api {
     struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
     struct sm_retries *retries;
+    struct sm_buckets *auth_failures; /* by address */
 };
 
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
 /* After the HTTP daemon has stopped; also after a start that failed. */
 void sm_api_stop(struct sm_api *api);
+
+/* sm_http_params.authorize: the caller of a request from its key. */
+void sm_api_authorize(struct sm_request *request);
 
 extern const struct sm_route sm_api_routes[];
 extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */

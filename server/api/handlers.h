@@ -24,6 +24,9 @@ sm_handler sm_api_metrics, sm_api_public_metrics;                       /* metri
 sm_handler sm_api_limits;                                               /* limits.c */
 sm_handler sm_api_livez, sm_api_readyz, sm_api_version, sm_api_openapi; /* health.c */
 
+/* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
+sm_handler sm_api_own_audit;
+
 static inline struct sm_api *sm_api_of(const struct sm_request *request)
 {
     return request->context;

@@ -130,7 +130,8 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -158,7 +159,8 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -245,7 +247,7 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     struct sm_err err = {0};
     json_t *job;
 
-    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, job_id, &err);
+    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, job_id, &err);
     if (code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", job_id);
     else if (code != SM_OK)
@@ -270,7 +272,8 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     enum sm_code code =
         sm_score_key(key, pair, upload->recipe_digest, upload->items[0].image_digest, &err);
     if (code == SM_OK)
-        code = sm_store_score_by_key(&score, sm_api_of(request)->store, key, &err);
+        code = sm_store_score_by_key(&score, sm_api_of(request)->store, request->caller.tenant, key,
+                                     &err);
     if (code == SM_OK)
         reply_score(request, score, true, NULL);
     else if (code != SM_NOT_FOUND)
@@ -289,7 +292,8 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
-    struct sm_job_in job = {.pair = sm_pair_name(pair),
+    struct sm_job_in job = {.tenant = request->caller.tenant,
+                            .pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
                             .items_count = upload->items_count,

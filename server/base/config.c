@@ -94,6 +94,8 @@ static const struct sm_setting settings[] = {
           "size of the SQLite file, over which nothing is taken and audits pause"),
     LIMIT("disk-reserve-bytes", disk_reserve_bytes, "67108864", 1, INT64_C(1) << 50,
           "room on the database's disk that a body must leave"),
+    LIMIT("auth-failures-max", auth_failures_max, "30", 1, 1000000,
+          "requests without a good key, from an address in a minute"),
     {0},
 };
 

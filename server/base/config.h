@@ -42,6 +42,7 @@ struct sm_config {
     sm_setting_int idempotency_keys_max; /* of one tenant */
     sm_setting_int database_bytes_max;
     sm_setting_int disk_reserve_bytes; /* free beside every body that is taken */
+    sm_setting_int auth_failures_max;  /* of an address in a minute */
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

@@ -35,6 +35,9 @@
       "When the certificate expires, Unix time; 0 without TLS")                                    \
     X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \
       "Answers that were a problem document, by its code")                                         \
+    X(AUTH_FAILURES, COUNTER, "sslmem_auth_failures_total", "", "failure",                         \
+      "Requests without a good key, by what was wrong with it; limited: with too many of them, "   \
+      "scope: the key was good and may not do that")                                               \
     X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \
     X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
       "Images queued or running, audits left out, over which requests are refused")                \

@@ -102,7 +102,8 @@ static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
 {
     json_t *page, *audit;
     size_t i;
-    enum sm_code code = sm_store_audits(&page, l->store, "", SM_SCORES_LIMIT_MAX, err);
+    enum sm_code code =
+        sm_store_audits(&page, l->store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
 
     if (code != SM_OK)
         return code;

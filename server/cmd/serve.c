@@ -22,6 +22,7 @@
 #include "server/cmd/reload.h"
 #include "server/decode/decode.h"
 #include "server/store/audits.h"
+#include "server/store/keys.h"
 #include "sslmem/version.h"
 
 #define ROUTES_MAX            64
@@ -46,8 +47,9 @@ static int print_metrics(void)
 static int print_routes(void)
 {
     for (const struct sm_route *r = sm_api_routes; r->method != NULL; r++)
-        printf("%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
-               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query);
+        printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
+               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query,
+               r->scope == NULL ? "" : r->scope);
     return SM_EXIT_OK;
 }
 
@@ -131,6 +133,7 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
     struct sm_http_params params = {.listen = config->listen,
                                     .routes = sm_api_routes,
                                     .keyed = &sm_api_keyed,
+                                    .authorize = sm_api_authorize,
                                     .context = api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,
@@ -177,6 +180,25 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
+/* Without any key everybody is served, which is for those on this machine at most. */
+static enum sm_code check_keys(struct sm_store *store, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    bool has_keys;
+    enum sm_code code = sm_store_has_keys(&has_keys, store, err);
+
+    if (code != SM_OK || has_keys)
+        return code;
+    if (!sm_address_is_loopback(config->listen))
+        return sm_err_set(err, SM_CONFLICT,
+                          "listen is %.60s, which others can reach, and database %.60s has no key: "
+                          "make one with sslmem key create, or listen on 127.0.0.1",
+                          config->listen, config->db);
+    sm_log("warning", "no_keys", "{s:s}", "detail",
+           "there is no key: whoever reaches this address may do everything");
+    return SM_OK;
+}
+
 /* Before there are other threads. */
 static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
                                struct sm_err *err)
@@ -185,6 +207,8 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
     enum sm_code code = sm_store_open(out, config->db, err);
 
     if (code != SM_OK || (code = sm_store_limit(*out, config->database_bytes_max, err)) != SM_OK)
+        return code;
+    if ((code = check_keys(*out, config, err)) != SM_OK)
         return code;
     sm_store_set_idempotency(*out, config->idempotency_keep_s * 1000, config->idempotency_keys_max);
     if (config->digest_key[0] == '\0')

@@ -229,10 +229,14 @@ static void admit(struct sm_request *r, const char *path)
         sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
     }
+    if (!replied(r) && r->route->scope != NULL && r->http->params.authorize != NULL)
+        r->http->params.authorize(r);
     if (!replied(r))
         MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
     if (!replied(r))
         check_body(r, &length);
+    if (!replied(r) && r->route->guard != NULL)
+        r->route->guard(r);
     if (!replied(r))
         MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
     if (!replied(r) && r->http->params.keyed != NULL)
@@ -417,12 +421,13 @@ static void log_access(const struct sm_request *r, bool whole)
     char client[SM_PEER_BYTES];
 
     sm_peer_text(client, &r->client);
-    sm_log("info", "request", "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*}", "request",
-           r->id, "client", client, "method", r->route == NULL ? "?" : r->method, "route",
-           r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
+    sm_log("info", "request", "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*, s:s*}",
+           "request", r->id, "client", client, "method", r->route == NULL ? "?" : r->method,
+           "route", r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
            (json_int_t)r->body.bytes_count, "bytes", (json_int_t)(sent ? r->reply_bytes : 0),
            "whole", whole, "ms", (json_int_t)(sm_clock_monotonic_ms() - r->started_ms), "trace",
-           r->trace[0] == '\0' ? NULL : r->trace);
+           r->trace[0] == '\0' ? NULL : r->trace, "key",
+           r->caller.key_id[0] == '\0' ? NULL : r->caller.key_id);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **closure,

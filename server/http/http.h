@@ -6,9 +6,9 @@
  *     printf("http://%s\n", sm_http_address(http));
  *     sm_http_stop(http);
  *
- * On the headers of a request, before its body is sent: 429, 414, 404, 405, 403 (origin), 400
- * (query), 411, 413, 415, 503, 507 and what the route's own `admit` refuses. A body that comes too
- * slowly is cut with 408. HEAD is answered as GET, OPTIONS with Allow. */
+ * On the headers of a request, before its body is sent: 429, 414, 404, 405, 403 (origin), 503, what
+ * `authorize` refuses, 400 (query), 411, 413, 415, what the route's own `guard` and `admit` refuse,
+ * 507. A body that comes too slowly is cut with 408. HEAD is answered as GET, OPTIONS with Allow. */
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
@@ -44,6 +44,9 @@ struct sm_http_params {
     const struct sm_route *routes;
     const struct sm_keyed *keyed; /* NULL: Idempotency-Key is passed over */
     void *context;                /* for handlers */
+    /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
+     * NULL: everybody may do everything. */
+    sm_handler *authorize;
     int threads;
     int connections_max;
     int idle_timeout_s;

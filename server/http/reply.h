@@ -37,7 +37,11 @@
     X(BODY_TIMEOUT, 408, "body_timeout", "The body came too slowly")                               \
     X(URL_TOO_LONG, 414, "url_too_long", "The URL is over the limit")                              \
     X(CLIENT_LIMIT, 429, "client_limit", "Too much at once from this client")                      \
+    X(KEY_INVALID, 401, "key_invalid", "The key is not good")                                      \
+    X(KEY_MISSING, 401, "key_missing", "A key is needed")                                          \
     X(DATA_ROOT_MISSING, 403, "data_root_missing", "No data root is configured")                   \
+    X(FIGURES_ROUNDED, 403, "figures_rounded", "Not with a key whose figures are rounded")         \
+    X(SCOPE_MISSING, 403, "scope_missing", "The key lacks the scope")                              \
     X(AUDIT_UNKNOWN, 404, "audit_unknown", "No such audit")                                        \
     X(JOB_UNKNOWN, 404, "job_unknown", "No such job")                                              \
     X(PAIR_UNKNOWN, 404, "pair_unknown", "No such pair")                                           \
@@ -68,6 +72,8 @@
     X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
+    X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
+    X(BUDGET_SPENT, 429, "budget_spent", "The key's scores of the day are spent")                  \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \

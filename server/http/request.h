@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "server/base/caller.h"
 #include "server/base/peer.h"
 #include "server/http/digest.h"
 #include "server/http/header.h"
@@ -19,6 +20,7 @@
 
 #define SM_REQUEST_ID_BYTES 65
 
+struct sockaddr;
 struct MHD_Connection;
 struct MHD_Response;
 struct sm_http;
@@ -45,6 +47,7 @@ struct sm_request {
     char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
+    struct sm_caller caller;              /* whose key it has */
     struct sm_peer client;                /* whom it is for, see forwarded.h */
     bool https;                           /* so says the proxy that the client speaks to */
     struct sm_body body;

@@ -150,7 +150,7 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
 {
     json_t *stored;
     struct sm_err err = {0};
-    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, key, &err);
+    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, claim->tenant, key, &err);
     if (code != SM_OK && code != SM_NOT_FOUND)
         sm_log("warning", "history_failed", "{s:s, s:s, " ORIGIN "}", "job", claim->job_id,
                "detail", err.text, ORIGIN_OF(claim));

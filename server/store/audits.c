@@ -48,13 +48,14 @@ static enum sm_code insert_job(struct sm_db *db, const struct sm_audit_in *in, s
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
         &q, db,
-        "INSERT INTO job (id, kind, state, pair, recipe_digest, created_ms, items_count, "
-        "queued_count, request, trace) VALUES ($id, 'audit', 'open', $pair, $recipe, $now, 0, 0, "
-        "$request, $trace)",
+        "INSERT INTO job (id, tenant_id, kind, state, pair, recipe_digest, created_ms, "
+        "items_count, queued_count, request, trace) VALUES ($id, $tenant, 'audit', 'open', $pair, "
+        "$recipe, $now, 0, 0, $request, $trace)",
         err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", in->id);
+    sm_stmt_int(q, "$tenant", in->tenant);
     sm_stmt_text(q, "$pair", in->pair);
     sm_stmt_hex(q, "$recipe", in->recipe_digest);
     sm_stmt_text(q, "$request", in->origin.request);

@@ -20,6 +20,7 @@
 
 struct sm_audit_in {
     char id[SM_ID_BYTES];
+    int64_t tenant;
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
@@ -67,6 +68,10 @@ enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struc
 enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
                                       struct sm_err *err);
 
+/* SM_NOT_FOUND unless it is there and of that tenant. */
+enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const char *id,
+                                  struct sm_err *err);
+
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count",
  *  "failed_count","erased_count",
@@ -77,10 +82,10 @@ enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id
 int64_t sm_store_audit_revision(struct sm_store *store,
                                 const char *id); /* cheap; -1: no such audit */
 
-/* Newest first; `after` (may be "") is the id of the last one of the page before. {"audits": […],
- * "more"} */
-enum sm_code sm_store_audits(json_t **out, struct sm_store *store, const char *after, int limit,
-                             struct sm_err *err);
+/* A tenant's, newest first; `after` (may be "") is the id of the last one of the page before.
+ * {"audits": […], "more"} */
+enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
+                             const char *after, int limit, struct sm_err *err);
 
 struct sm_audit_items_filter {
     int cohort;        /* enum sm_cohort, or -1: any */

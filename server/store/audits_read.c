@@ -144,6 +144,38 @@ enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id
     return sm_store_snapshot(out, store, read_audit, id, err);
 }
 
+struct ownership {
+    int64_t tenant;
+    const char *id;
+};
+
+static enum sm_code read_owned(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
+{
+    const struct ownership *o = arg;
+    struct sm_stmt *q;
+    bool row;
+    (void)out;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT 1 FROM job JOIN audit ON audit.job_id = job.id "
+                                    "WHERE job.id = $id AND job.tenant_id = $tenant",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", o->id);
+    sm_stmt_int(q, "$tenant", o->tenant);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", o->id);
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const char *id,
+                                  struct sm_err *err)
+{
+    return sm_store_snapshot(NULL, store, read_owned, &(struct ownership){tenant, id}, err);
+}
+
 static enum sm_code read_revision(void *out, struct sm_db *db, const void *id, struct sm_err *err)
 {
     struct sm_stmt *q;
@@ -172,9 +204,13 @@ int64_t sm_store_audit_revision(struct sm_store *store, const char *id)
 /* --- all audits --- */
 
 struct listing {
+    int64_t tenant;
     const char *after;
     int limit;
 };
+
+#define IS_THERE                                                                                   \
+    " AND EXISTS (SELECT 1 FROM audit WHERE audit.job_id = job.id) ORDER BY id DESC LIMIT $limit"
 
 /* The ids first, so that one statement at a time is in use. */
 static enum sm_code read_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db *db,
@@ -185,11 +221,13 @@ static enum sm_code read_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db 
     *count = 0;
     enum sm_code code = sm_db_query(
         &q, db,
-        first ? "SELECT job_id FROM audit ORDER BY job_id DESC LIMIT $limit"
-              : "SELECT job_id FROM audit WHERE job_id < $after ORDER BY job_id DESC LIMIT $limit",
+        first ? "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant" IS_THERE
+              : "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant AND id < "
+                "$after" IS_THERE,
         err);
     if (code != SM_OK)
         return code;
+    sm_stmt_int(q, "$tenant", l->tenant);
     if (!first)
         sm_stmt_hex(q, "$after", l->after);
     sm_stmt_int(q, "$limit", l->limit + 1);
@@ -216,15 +254,15 @@ static enum sm_code read_audits(void *out, struct sm_db *db, const void *arg, st
     return code;
 }
 
-enum sm_code sm_store_audits(json_t **out, struct sm_store *store, const char *after, int limit,
-                             struct sm_err *err)
+enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
+                             const char *after, int limit, struct sm_err *err)
 {
     assert(limit >= 1 && limit <= SM_SCORES_LIMIT_MAX);
     *out = json_pack("{s:[]}", "audits");
     if (!*out)
         return sm_err_set(err, SM_NOMEM, "page of audits: out of memory");
-    enum sm_code code = sm_store_snapshot(out, store, read_audits,
-                                          &(struct listing){.after = after, .limit = limit}, err);
+    const struct listing listing = {.tenant = tenant, .after = after, .limit = limit};
+    enum sm_code code = sm_store_snapshot(out, store, read_audits, &listing, err);
     if (code != SM_OK) {
         json_decref(*out);
         *out = NULL;

@@ -67,6 +67,12 @@ enum sm_code sm_db_copy(struct sm_db *db, const char *path, struct sm_err *err);
 /* Reads every page: SM_CORRUPT with the first thing that is wrong. */
 enum sm_code sm_db_verify(struct sm_db *db, struct sm_err *err);
 
+/* While a change of schema puts a new table in the place of one that others refer to, references
+ * are not looked at: loosen before its transaction, check inside at its end, tighten after it. */
+enum sm_code sm_db_loosen(struct sm_db *db, struct sm_err *err);
+enum sm_code sm_db_check_references(struct sm_db *db, struct sm_err *err);
+enum sm_code sm_db_tighten(struct sm_db *db, struct sm_err *err);
+
 /* A function for statements of migrations, pure: texts in (NULL for SQL NULL), one value out. */
 struct sm_db_value {
     enum { SM_DB_NULL, SM_DB_INT, SM_DB_TEXT, SM_DB_BLOB } type;

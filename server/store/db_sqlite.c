@@ -2,9 +2,11 @@
  *
  * Every connection runs with the same settings (`settings` below). WAL lets readers and the writer
  * work side by side; synchronous FULL makes a commit survive a power cut, because a 202 is a
- * promise; secure_delete overwrites the bytes of images that were dropped. The writer's connection
- * is the only one that checkpoints (readers are opened read-only), which keeps SQLite before 3.51.3
- * away from its WAL-reset bug. No mmap.
+ * promise; secure_delete overwrites the bytes of images that were dropped. No mmap.
+ *
+ * Within the service one connection writes and checkpoints (readers are opened read-only); another
+ * may be that of a command that changes keys meanwhile. They take turns (turn.h), which keeps
+ * SQLite before 3.51.3 away from its WAL-reset bug.
  *
  * Statements are kept per connection in a table searched by text: the store has few texts, each
  * asked for many times. The least recently used free one makes room; the texts of listings vary
@@ -26,6 +28,7 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/hex.h"
+#include "server/store/turn.h"
 
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
@@ -42,6 +45,7 @@ struct sm_stmt {
 
 struct sm_db {
     sqlite3 *handle;
+    struct sm_turn turn;
     struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
     uint64_t clock;
     int64_t pages_max; /* 0: SQLite's own */
@@ -133,19 +137,23 @@ enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mo
     struct sm_db *db = calloc(1, sizeof *db);
     if (!db)
         return sm_err_set(err, SM_NOMEM, "database connection: out of memory");
+    db->turn.fd = -1;
 
     int flags = mode == SM_DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     int result = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    enum sm_code code = SM_OK;
-    if (result != SQLITE_OK) {
-        code = report(db->handle, result, err);
+    enum sm_code code = result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
+    if (code == SM_OK && mode == SM_DB_WRITE)
+        code = sm_turn_open(&db->turn, path, err);
+    if (code == SM_OK)
+        code = sm_turn_take(&db->turn, err);
+    if (code != SM_OK)
         goto out;
-    }
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
     code = sm_db_exec(db, settings, err);
     if (code == SM_OK && mode == SM_DB_WRITE)
         code = claim_file(db, path, err);
+    sm_turn_give(&db->turn);
 out:
     if (code != SM_OK) {
         sm_db_close(db);
@@ -161,15 +169,22 @@ void sm_db_close(struct sm_db *db)
         return;
     for (size_t i = 0; i < SM_DB_STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].stmt);
+    sm_turn_take(&db->turn, NULL); /* the last one to close folds the log in */
     int result = sqlite3_close(db->handle);
     assert(result == SQLITE_OK);
     (void)result;
+    sm_turn_close(&db->turn);
     free(db);
 }
 
 enum sm_code sm_db_begin(struct sm_db *db, struct sm_err *err)
 {
-    return sm_db_exec(db, "BEGIN IMMEDIATE", err);
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK)
+        code = sm_db_exec(db, "BEGIN IMMEDIATE", err);
+    if (code != SM_OK)
+        sm_turn_give(&db->turn);
+    return code;
 }
 
 enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
@@ -177,6 +192,7 @@ enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
     enum sm_code code = sm_db_exec(db, "COMMIT", err);
     if (code != SM_OK)
         sm_db_rollback(db);
+    sm_turn_give(&db->turn);
     return code;
 }
 
@@ -184,6 +200,7 @@ void sm_db_rollback(struct sm_db *db)
 {
     if (sm_db_in_transaction(db))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    sm_turn_give(&db->turn);
 }
 
 bool sm_db_in_transaction(const struct sm_db *db)
@@ -193,10 +210,15 @@ bool sm_db_in_transaction(const struct sm_db *db)
 
 enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
 {
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    *done = false;
+    if (code != SM_OK)
+        return code;
     sqlite3_busy_timeout(db->handle, 0);
     int result =
         sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    sm_turn_give(&db->turn);
     *done = result == SQLITE_OK;
     if (result == SQLITE_OK || result == SQLITE_BUSY)
         return SM_OK;
@@ -208,7 +230,10 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
     char sql[64];
     int64_t left = 0;
     snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", pages_max);
-    enum sm_code code = sm_db_shrinks(db) ? sm_db_exec(db, sql, err) : SM_OK;
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK && sm_db_shrinks(db))
+        code = sm_db_exec(db, sql, err);
+    sm_turn_give(&db->turn);
     if (code == SM_OK && sm_db_shrinks(db))
         code = read_int(&left, db, "PRAGMA freelist_count", err);
     *more = code == SM_OK && left > 0;
@@ -217,7 +242,31 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
-    return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK)
+        code = sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+    sm_turn_give(&db->turn);
+    return code;
+}
+
+enum sm_code sm_db_loosen(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "PRAGMA foreign_keys = OFF", err);
+}
+
+enum sm_code sm_db_tighten(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "PRAGMA foreign_keys = ON", err);
+}
+
+enum sm_code sm_db_check_references(struct sm_db *db, struct sm_err *err)
+{
+    int64_t broken = 0;
+    enum sm_code code = read_int(&broken, db, "SELECT COUNT(*) FROM pragma_foreign_key_check", err);
+    if (code == SM_OK && broken > 0)
+        code = sm_err_set(err, SM_CORRUPT, "%lld rows refer to rows that are not there",
+                          (long long)broken);
+    return code;
 }
 
 /* Through SQLite's own handle of the file: closing another one would drop its locks. */

@@ -57,6 +57,17 @@ enum sm_code sm_migrate_check(int *past, struct sm_db *db, const struct sm_embed
     return code;
 }
 
+enum sm_code sm_migrate_is_current(bool *current, struct sm_db *db, const struct sm_embedded *files,
+                                   struct sm_err *err)
+{
+    int past, count = 0;
+    for (const struct sm_embedded *file = files; file->name; file++)
+        count += is_migration(file);
+    enum sm_code code = sm_migrate_check(&past, db, files, err);
+    *current = code == SM_OK && past == count;
+    return code;
+}
+
 static enum sm_code record(struct sm_db *db, int version, const struct sm_embedded *file,
                            struct sm_err *err)
 {
@@ -90,6 +101,8 @@ static enum sm_code apply(struct sm_db *db, int version, const struct sm_embedde
     if (code == SM_OK)
         code = sm_db_exec(db, sql, &why);
     if (code == SM_OK)
+        code = sm_db_check_references(db, &why);
+    if (code == SM_OK)
         code = record(db, version, file, &why);
     if (code == SM_OK)
         code = sm_db_commit(db, &why);
@@ -114,12 +127,16 @@ enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *
         code = sm_functions_define(db, err);
     if (code == SM_OK)
         code = sm_migrate_check(&past, db, files, err);
+    if (code == SM_OK)
+        code = sm_db_loosen(db, err);
     for (; code == SM_OK && files->name; files++) {
         if (!is_migration(files) || ++version <= past)
             continue;
         code = apply(db, version, files, err);
         done += code == SM_OK;
     }
+    if (code == SM_OK)
+        code = sm_db_tighten(db, err);
     if (applied)
         *applied = done;
     return code;

@@ -17,10 +17,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/base/caller.h"
 #include "sslmem/err.h"
 
 #define SM_ID_BYTES         37 /* a UUIDv7 in text and its NUL */
 #define SM_SCORES_LIMIT_MAX 200
+#define SM_DAY_MS           INT64_C(86400000) /* days are those of UTC */
 
 struct sm_store;
 
@@ -35,16 +37,19 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
 
 /* --- reads --- */
 
-/* The document as one line of JSON, its end included, to be freed: what is stored is already text,
+/* Scores and jobs are those of a tenant; another's are not found.
+ *
+ * The document as one line of JSON, its end included, to be freed: what is stored is already text,
  * and most reads only pass it on. */
-enum sm_code sm_store_score_line(char **out, struct sm_store *store, const char *id,
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, int64_t tenant, const char *id,
                                  struct sm_err *err);
-enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
-                                   struct sm_err *err);
+enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t tenant,
+                                   const char *key, struct sm_err *err);
 
 enum sm_order { SM_ORDER_NEWEST, SM_ORDER_OLDEST, SM_ORDER_HIGHEST, SM_ORDER_LOWEST };
 
 struct sm_score_filter {
+    int64_t tenant;
     const char *pair;         /* NULL: any */
     const char *image_digest; /* NULL: any */
     bool has_since, has_until, has_min, has_max;
@@ -74,7 +79,8 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
  *    {"index","state","name","image" (digest),"score" (whole document, or absent),"from_history",
  *     "error":{"code","detail"} (or absent),"erased" (when; then without image and score)}],
  *  "request_id","trace_id" (absent where nobody or no trace asked)} */
-enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err);
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, const char *id,
+                          struct sm_err *err);
 
 /* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
  * behind all others. */
@@ -108,6 +114,7 @@ struct sm_item_in {
 
 struct sm_job_in {
     char id[SM_ID_BYTES]; /* made by the caller: sm_id_new */
+    int64_t tenant;
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
@@ -125,6 +132,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
 struct sm_claim {
     char job_id[SM_ID_BYTES];
     struct sm_origin origin;
+    int64_t tenant;
     int index;
     int attempt;
     char pair[64];
@@ -150,8 +158,8 @@ enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *cla
                               const char *owner, struct sm_err *err);
 
 /* Finishes an item in one of three ways, and the job with its last item; *job_finished tells.
- *   score     a computed document, stored once per key; `score_id` receives the id of the row that
- *             stands, which is an earlier one when the key was there
+ *   score     a computed document, stored once per key and tenant; `score_id` receives the id of
+ *             the row that stands, which is an earlier one when the key was there
  *   key only  the score of that key, from history; SM_NOT_FOUND when there is none: the item goes
  *             on
  *   error     error_code other than SM_OK

@@ -123,6 +123,7 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
     claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
     if (claim->audit)
         read_pair_digest(claim, q);
+    claim->tenant = sm_stmt_get_int(q, 9);
     return copy_image(c, q, err);
 }
 
@@ -134,8 +135,8 @@ static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_er
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace FROM job "
-                    "LEFT JOIN audit ON audit.job_id = job.id "
+                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
+                    "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
                     "JOIN recipe ON recipe.digest = job.recipe_digest "
                     "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
                     err);

@@ -81,8 +81,8 @@ static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err
 /* The only row of `sql`, read by `read` into out. */
 static enum sm_code one_score(void *out,
                               enum sm_code (*read)(void *, const struct sm_stmt *, struct sm_err *),
-                              struct sm_store *store, const char *sql, const char *value,
-                              struct sm_err *err)
+                              struct sm_store *store, const char *sql, int64_t tenant,
+                              const char *value, struct sm_err *err)
 {
     struct sm_db *db;
     struct sm_stmt *q = NULL;
@@ -93,6 +93,7 @@ static enum sm_code one_score(void *out,
     code = sm_db_query(&q, db, sql, err);
     if (code != SM_OK)
         goto out;
+    sm_stmt_int(q, "$tenant", tenant);
     sm_stmt_hex(q, "$value", value);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
@@ -105,20 +106,24 @@ out:
     return code;
 }
 
-enum sm_code sm_store_score_line(char **out, struct sm_store *store, const char *id,
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, int64_t tenant, const char *id,
                                  struct sm_err *err)
 {
     *out = NULL;
     return one_score(out, score_line, store,
-                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value", id, err);
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, id, err);
 }
 
-enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
-                                   struct sm_err *err)
+enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t tenant,
+                                   const char *key, struct sm_err *err)
 {
     *out = NULL;
     return one_score(out, score_json, store,
-                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value", key, err);
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, key, err);
 }
 
 /* --- listing: an id begins with the time of creation, so ids are the order of time --- */
@@ -153,7 +158,8 @@ static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter
         clauses = &by_time;
     int length = snprintf(
         out, out_bytes,
-        "SELECT " SCORE_COLUMNS ", m FROM score WHERE 1 = 1%s%s%s%s%s%s%s%s LIMIT $limit",
+        "SELECT " SCORE_COLUMNS
+        ", m FROM score WHERE tenant_id = $tenant%s%s%s%s%s%s%s%s LIMIT $limit",
         filter->pair ? clauses->pair : "", filter->image_digest ? " AND image_digest = $image" : "",
         filter->has_since ? " AND id >= $since" : "", filter->has_until ? " AND id < $until" : "",
         filter->has_min ? clauses->min : "", filter->has_max ? clauses->max : "",
@@ -165,6 +171,7 @@ static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter
 static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
 {
     char id[SM_ID_BYTES];
+    sm_stmt_int(q, "$tenant", filter->tenant);
     if (filter->pair)
         sm_stmt_text(q, "$pair", filter->pair);
     if (filter->image_digest)
@@ -251,7 +258,7 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 
 static const char job_sql[] =
     "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms, "
-    "NULLIF(request, ''), NULLIF(trace, '') FROM job WHERE id = $id";
+    "NULLIF(request, ''), NULLIF(trace, '') FROM job WHERE id = $id AND tenant_id = $tenant";
 
 static const char items_sql[] =
     "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
@@ -307,7 +314,8 @@ static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], s
     return code;
 }
 
-static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, struct sm_err *err)
+static enum sm_code read_job(json_t **out, struct sm_db *db, int64_t tenant, const char *id,
+                             struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
@@ -315,6 +323,7 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", id);
+    sm_stmt_int(q, "$tenant", tenant);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
@@ -334,7 +343,8 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
 }
 
 /* Job and items come from one snapshot, so that the state agrees with the items. */
-enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err)
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, const char *id,
+                          struct sm_err *err)
 {
     struct sm_db *db;
     json_t *job = NULL, *items = json_array();
@@ -347,7 +357,7 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, 
     }
     code = sm_db_exec(db, "BEGIN", err);
     if (code == SM_OK)
-        code = read_job(&job, db, id, err);
+        code = read_job(&job, db, tenant, id, err);
     if (code == SM_OK)
         code = read_items(items, counts, db, id, err);
     sm_db_rollback(db);

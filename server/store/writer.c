@@ -68,6 +68,8 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
     }
     if (code == SM_OK)
         code = sm_db_commit(writer->db, err);
+    else
+        sm_db_rollback(writer->db);
     sm_metric_observe(SM_METRIC_COMMIT, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     return code;
 }

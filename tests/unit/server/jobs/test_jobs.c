@@ -122,7 +122,7 @@ static json_t *complete(struct client *client)
     json_t *job;
     assert_int_equal(await(client, SM_TICKET_FINISHED), SM_TICKET_FINISHED);
     sm_ticket_release(client->ticket);
-    assert_code(SM_OK, sm_store_job(&job, store, client->id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, client->id, &err));
     return job;
 }
 
@@ -302,6 +302,8 @@ static enum sm_code run_fill(struct sm_write *write, struct sm_db *db, struct sm
     (void)write;
     return sm_db_exec(db,
                       "CREATE TABLE filler (bytes BLOB);"
+                      "INSERT INTO filler VALUES (zeroblob(40000));" /* room for a pause */
+                      "DELETE FROM filler;"
                       "CREATE TEMP TRIGGER fills BEFORE INSERT ON main.score BEGIN "
                       "INSERT INTO filler VALUES (zeroblob(1000000)); END;"
                       "PRAGMA max_page_count = 1", /* as many as there are */

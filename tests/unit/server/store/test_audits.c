@@ -458,7 +458,8 @@ static void items_are_listed_by_index(void **state)
     assert_true(json_real_value(json_object_get(scored, "m")) == .5);
     assert_true(json_is_null(json_object_get(scored, "m_se"))); /* its document has none */
     char *line;
-    assert_code(SM_OK, sm_store_score_line(&line, store, text_at(scored, "score"), &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT,
+                                           text_at(scored, "score"), &err));
     free(line);
     assert_null(json_object_get(failed, "score"));
     assert_string_equal(text_at(json_object_get(failed, "error"), "detail"), "too wide");
@@ -479,7 +480,7 @@ static void audits_are_listed_newest_first(void **state)
     for (int i = 0; i < 5; i++)
         create_audit(ids[i], false);
     while (more) {
-        assert_code(SM_OK, sm_store_audits(&page, store, after, 2, &err));
+        assert_code(SM_OK, sm_store_audits(&page, store, SM_TENANT_DEFAULT, after, 2, &err));
         const json_t *audits = json_object_get(page, "audits");
         for (size_t i = 0; i < json_array_size(audits); i++) {
             assert_string_equal(text_at(json_array_get(audits, i), "id"), ids[next]);

@@ -115,9 +115,9 @@ static void no_statement_reads_a_whole_table(void **state)
     assert_code(SM_OK, sm_store_audit(&document, store, id, &err));
     json_decref(document);
     assert_true(sm_store_audit_revision(store, id) > 0);
-    assert_code(SM_OK, sm_store_audits(&document, store, "", 5, &err));
+    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, "", 5, &err));
     json_decref(document);
-    assert_code(SM_OK, sm_store_audits(&document, store, id, 5, &err));
+    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, id, 5, &err));
     json_decref(document);
     check_all();
     static const char *const states[] = {NULL, "queued", "running", "succeeded", "failed"};
@@ -151,7 +151,7 @@ static void no_statement_reads_a_whole_table(void **state)
     free(page.scores);
     check_all();
     char *line;
-    assert_code(SM_OK, sm_store_score_line(&line, store, score_id, &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, score_id, &err));
     free(line);
     size_t bytes_count;
     assert_null(sm_store_audit_thumbnail(store, id, 0, &bytes_count));
