@@ -32,8 +32,8 @@ struct sm_http {
 void sm_client_admit(struct sm_request *request);
 /* Takes back what the request was counted as. */
 void sm_client_forget(struct sm_request *request);
-/* libmicrohttpd's callbacks, with the daemon as their closure: before a connection is taken, when it
- * begins and ends, and when its request line is there. */
+/* libmicrohttpd's callbacks, the daemon their closure: before a connection is taken, when it begins
+ * and ends, and when a request line is there. */
 enum MHD_Result sm_client_accept(void *http, const struct sockaddr *address,
                                  socklen_t address_bytes);
 void sm_client_connection(void *http, struct MHD_Connection *connection, void **link,
