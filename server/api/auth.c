@@ -42,8 +42,8 @@ static void refuse(struct sm_request *request, enum sm_key_verdict verdict)
     const char *reason = sm_key_verdict_name(verdict);
     int64_t retry_s;
 
-    if (!sm_buckets_take(sm_api_of(request)->auth_failures, &request->client,
-                         request->started_ms, &retry_s)) {
+    if (!sm_buckets_take(sm_api_of(request)->auth_failures, &request->client, request->started_ms,
+                         &retry_s)) {
         reply_limited(request, retry_s);
         return;
     }

@@ -247,7 +247,8 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     struct sm_err err = {0};
     json_t *job;
 
-    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, job_id, &err);
+    enum sm_code code =
+        sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, job_id, &err);
     if (code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", job_id);
     else if (code != SM_OK)

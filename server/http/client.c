@@ -7,6 +7,7 @@
 #include <microhttpd.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "server/base/metrics.h"
 #include "server/http/forwarded.h"
@@ -20,7 +21,9 @@ static bool is_trusted(const struct sm_http *http, const struct sm_peer *peer)
     return false;
 }
 
-bool sm_client_refused(struct sm_http *http, const struct sm_peer *peer)
+/* --- connections --- */
+
+static bool is_refused(struct sm_http *http, const struct sm_peer *peer)
 {
     if (!peer->known || is_trusted(http, peer) ||
         sm_clients_count(&http->clients, peer, SM_CLIENT_CONNECTION) <
@@ -30,7 +33,7 @@ bool sm_client_refused(struct sm_http *http, const struct sm_peer *peer)
     return true;
 }
 
-struct sm_connection *sm_client_connected(struct sm_http *http, const struct sm_peer *peer, int fd)
+static struct sm_connection *add(struct sm_http *http, const struct sm_peer *peer, int fd)
 {
     struct sm_connection *connection = sm_connections_add(&http->connections, peer, fd);
 
@@ -43,7 +46,7 @@ struct sm_connection *sm_client_connected(struct sm_http *http, const struct sm_
     return connection;
 }
 
-void sm_client_closed(struct sm_http *http, struct sm_connection *connection)
+static void closed(struct sm_http *http, struct sm_connection *connection)
 {
     sm_metric_add(SM_METRIC_CONNECTIONS, -1, NULL);
     if (connection == NULL)
@@ -52,6 +55,59 @@ void sm_client_closed(struct sm_http *http, struct sm_connection *connection)
         sm_clients_give(&http->clients, &connection->peer, SM_CLIENT_CONNECTION);
     sm_connections_remove(&http->connections, connection);
 }
+
+enum MHD_Result sm_client_accept(void *cls, const struct sockaddr *address, socklen_t address_bytes)
+{
+    struct sm_peer peer;
+
+    (void)address_bytes;
+    sm_peer_of(&peer, address);
+    return is_refused(cls, &peer) ? MHD_NO : MHD_YES;
+}
+
+static void connected(struct sm_http *http, struct MHD_Connection *connection, void **link)
+{
+    const union MHD_ConnectionInfo *from =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct sm_peer peer;
+
+    sm_peer_of(&peer, from == NULL ? NULL : from->client_addr);
+    int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if ((*link = add(http, &peer, fd)) == NULL)
+        shutdown(fd, SHUT_RDWR);
+    if (http->params.tls != NULL)
+        sm_tls_attach(http->params.tls, connection);
+}
+
+void sm_client_connection(void *cls, struct MHD_Connection *connection, void **link,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        connected(cls, connection, link);
+    else
+        closed(cls, *link);
+}
+
+struct sm_connection *sm_client_link(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info == NULL ? NULL : info->socket_context;
+}
+
+/* Called with the request line, before there is a request. */
+void *sm_client_url(void *cls, const char *url, struct MHD_Connection *connection)
+{
+    struct sm_connection *link = sm_client_link(connection);
+
+    (void)cls;
+    if (link != NULL)
+        link->url_bytes = strlen(url);
+    return NULL;
+}
+
+/* --- requests --- */
 
 struct reading {
     struct sm_forwarded forwarded;

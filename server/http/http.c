@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -314,14 +313,6 @@ static bool has_body(const struct sm_request *r)
            (length != NULL && strcmp(length, "0") != 0);
 }
 
-static struct sm_connection *link_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info == NULL ? NULL : info->socket_context;
-}
-
 static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connection,
                              const char *path, const char *method, void **closure)
 {
@@ -335,7 +326,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
-    if ((r->link = link_of(connection)) != NULL)
+    if ((r->link = sm_client_link(connection)) != NULL)
         sm_connections_set_busy(&http->connections, r->link, true);
     r->context = http->params.context;
     r->started_us = sm_clock_monotonic_us();
@@ -457,51 +448,6 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
     atomic_fetch_sub(&http->active, 1);
 }
 
-/* --- connections --- */
-
-static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t address_bytes)
-{
-    struct sm_peer peer;
-
-    (void)address_bytes;
-    sm_peer_of(&peer, address);
-    return sm_client_refused(cls, &peer) ? MHD_NO : MHD_YES;
-}
-
-static void connected(struct sm_http *http, struct MHD_Connection *connection, void **link)
-{
-    const union MHD_ConnectionInfo *from =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    struct sm_peer peer;
-
-    sm_peer_of(&peer, from == NULL ? NULL : from->client_addr);
-    int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if ((*link = sm_client_connected(http, &peer, fd)) == NULL)
-        shutdown(fd, SHUT_RDWR);
-    if (http->params.tls != NULL)
-        sm_tls_attach(http->params.tls, connection);
-}
-
-static void on_connection(void *cls, struct MHD_Connection *connection, void **link,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
-        connected(cls, connection, link);
-    else
-        sm_client_closed(cls, *link);
-}
-
-/* Called with the request line, before there is a request. */
-static void *on_url(void *cls, const char *url, struct MHD_Connection *connection)
-{
-    struct sm_connection *link = link_of(connection);
-
-    (void)cls;
-    if (link != NULL)
-        link->url_bytes = strlen(url);
-    return NULL;
-}
-
 /* --- the daemon --- */
 
 __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *format,
@@ -539,13 +485,13 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http)
         {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, sm_tls_callback()},
         {MHD_OPTION_END, 0, NULL}};
 
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                                MHD_USE_ERROR_LOG | (p->tls == NULL ? 0 : MHD_USE_TLS),
-                            0, on_accept, http, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-                            NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
-                            MHD_OPTION_URI_LOG_CALLBACK, on_url, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-                            on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+            (p->tls == NULL ? 0 : MHD_USE_TLS),
+        0, sm_client_accept, http, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,

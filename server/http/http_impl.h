@@ -2,6 +2,7 @@
 #ifndef SERVER_HTTP_HTTP_IMPL_H
 #define SERVER_HTTP_HTTP_IMPL_H
 
+#include <microhttpd.h>
 #include <stdatomic.h>
 
 #include "server/http/body.h"
@@ -31,11 +32,15 @@ struct sm_http {
 void sm_client_admit(struct sm_request *request);
 /* Takes back what the request was counted as. */
 void sm_client_forget(struct sm_request *request);
-/* Whether a connection of this peer would be one too many. */
-bool sm_client_refused(struct sm_http *http, const struct sm_peer *peer);
-/* False: without memory, it is to be shut. */
-struct sm_connection *sm_client_connected(struct sm_http *http, const struct sm_peer *peer, int fd);
-void sm_client_closed(struct sm_http *http, struct sm_connection *connection);
+/* libmicrohttpd's callbacks, the daemon their closure: before a connection is taken, when it begins
+ * and ends, and when a request line is there. */
+enum MHD_Result sm_client_accept(void *http, const struct sockaddr *address,
+                                 socklen_t address_bytes);
+void sm_client_connection(void *http, struct MHD_Connection *connection, void **link,
+                          enum MHD_ConnectionNotificationCode what);
+void *sm_client_url(void *http, const char *url, struct MHD_Connection *connection);
+/* NULL when there was no memory for it. */
+struct sm_connection *sm_client_link(struct MHD_Connection *connection);
 
 /* --- cors.c: web pages of other origins --- */
 
