@@ -2,6 +2,7 @@
  * program, as one flat document. A limit of the program is a row here and a constant where it is
  * enforced. */
 #include "server/api/handlers.h"
+#include "server/api/ready.h"
 #include "server/api/upload.h"
 #include "server/http/http.h"
 #include "server/http/multipart.h"
@@ -43,6 +44,7 @@ static const struct {
     {"decode_cpu_max_s", SM_DECODE_CPU_MAX_S},
     {"decode_wait_max_ms", SM_DECODE_WAIT_MAX_MS},
     {"page_items_max", SM_API_ITEMS_MAX},
+    {"ready_queue_percent", SM_READY_QUEUE_PERCENT},
     {"streams_max", SM_API_STREAMS_MAX},
     {"archive_entries_max", SM_INGEST_ENTRIES_MAX},
     {"archive_ratio_max", SM_INGEST_RATIO_MAX},

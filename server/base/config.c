@@ -50,6 +50,8 @@ static const struct sm_setting settings[] = {
           "seconds after which a silent connection is closed"),
     LIMIT("archive-bytes-max", archive_bytes_max, "1073741824", 1024, INT64_C(1) << 40,
           "longest archive or manifest of an audit"),
+    LIMIT("ready-disk-bytes", ready_disk_bytes, "268435456", 0, INT64_C(1) << 50,
+          "room on the database's disk, below which /readyz fails"),
     LIMIT("heartbeat-max-s", heartbeat_max_s, "300", 1, 86400,
           "seconds within which every loop of the service must turn, or /livez fails"),
     LIMIT("audit-images-max", audit_images_max, "1000000", 1, 10000000, "images in an audit"),

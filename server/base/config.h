@@ -28,6 +28,7 @@ struct sm_config {
     int64_t archive_bytes_max;
     int64_t audit_images_max; /* in one audit */
     int64_t heartbeat_max_s;
+    int64_t ready_disk_bytes;
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

@@ -57,6 +57,7 @@
       "Since the last turn of the slowest loop of each kind")                                      \
     X(LATE, SAMPLE, "sslmem_loops_late", "", "",                                                   \
       "Loops that have not turned within their bound; then GET /livez fails and names one")        \
+    X(READY, SAMPLE, "sslmem_ready", "", "check", "1 for each check of GET /readyz that passes")   \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
     X(PAIR, INFO, "sslmem_pair_info", "", "pair digest generation",                                \
       "Each pair that is ready: the first 12 digits of its digest, and the number of its load")    \

@@ -204,8 +204,8 @@ void sm_reply_line_cached(struct sm_request *request, char *line)
     sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
 }
 
-static void reply_problem(struct sm_request *request, enum sm_problem problem, const char *detail,
-                          json_t *errors)
+void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
+                           json_t *value, const char *detail)
 {
     char type[96];
 
@@ -214,7 +214,7 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
     json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
                              "code", problems[problem].code, "detail", detail, "request_id",
-                             request->id, "errors", errors);
+                             request->id, member, value);
     sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
                   body == NULL ? NULL : dump(body));
     json_decref(body);
@@ -229,7 +229,7 @@ void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     sm_make_ascii(detail);
-    reply_problem(request, problem, detail, NULL);
+    sm_reply_problem_with(request, problem, "errors", NULL, detail);
 }
 
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
@@ -239,8 +239,9 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
 
     sm_make_ascii(clean.text);
     sm_make_ascii(clean.pointer);
-    reply_problem(request, problem, clean.text,
-                  json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text));
+    sm_reply_problem_with(request, problem, "errors",
+                          json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text),
+                          clean.text);
 }
 
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err)

@@ -34,6 +34,7 @@ struct thumbnail {
 struct worker {
     struct sm_jobs *jobs;
     struct sm_mate *mate;
+    uint64_t seen; /* news of the team at the last look for work */
 };
 
 /* The recipe of an item, which stands in it whole, checked against the pair as it is now. */
@@ -304,6 +305,23 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
         commit_failure(w->jobs, claim, &err);
 }
 
+static bool has_work(void *arg)
+{
+    const struct worker *w = arg;
+    return sm_team_news(w->jobs->team) != w->seen;
+}
+
+static bool is_stopping(void *arg)
+{
+    return sm_jobs_stopping(((struct worker *)arg)->jobs);
+}
+
+static bool watch_canary(struct worker *w, bool busy)
+{
+    struct sm_canary_turn turn = {w->mate, busy, busy ? is_stopping : has_work, w};
+    return sm_canary_take_turn(w->jobs->pairs, &turn);
+}
+
 void *sm_jobs_worker(void *arg)
 {
     struct sm_jobs *jobs = arg;
@@ -315,7 +333,7 @@ void *sm_jobs_worker(void *arg)
             goto out;
     for (;;) {
         struct sm_claim claim;
-        uint64_t seen = sm_team_news(jobs->team);
+        w.seen = sm_team_news(jobs->team);
         if (sm_jobs_stopping(jobs))
             break;
         sm_pulse_beat("claim");
@@ -325,12 +343,13 @@ void *sm_jobs_worker(void *arg)
                 sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             take_item(&w, &claim);
             sm_claim_release(&claim);
+            watch_canary(&w, true);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
             sm_jobs_pause(jobs, RETRY_MAX_MS);
-        } else if (!sm_mate_help(w.mate)) {
+        } else if (!sm_mate_help(w.mate) && !watch_canary(&w, false)) {
             sm_pulse_beat("wait");
-            sm_team_wait(jobs->team, seen, IDLE_MS);
+            sm_team_wait(jobs->team, w.seen, IDLE_MS);
         }
     }
 out:

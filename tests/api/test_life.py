@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, images_and_recipe, png
-from test_sandbox import decoders_of
+from test_sandbox import decoders_of, log_of
 
 SLOW = {"views": 64}  # enough work to be caught in the middle of it
 
@@ -199,6 +200,80 @@ def test_a_loop_that_stands_still_is_named(serve):
         os.kill(pid, signal.SIGCONT)
     assert server.await_job(answer.headers["Location"])["succeeded_count"] == 2
     assert server.get("/livez").status == 200
+
+
+def not_ready(answer, check):
+    """The reason of a service that is not ready for that check alone."""
+    detail = answer.problem(503, "not_ready")
+    checks = answer.json["checks"]
+    assert [name for name, verdict in checks.items() if not verdict["ok"]] == [check]
+    assert checks[check]["reason"] == detail
+    return detail
+
+
+def test_ready(server):
+    ready = server.get("/readyz").json
+    assert (ready["status"], ready["pairs_ready"], ready["pairs_failed"], ready["queued"]) == ("ready", 2, 5, 0)
+    checks = {name: verdict["reason"] for name, verdict in ready["checks"].items()}
+    assert all(verdict["ok"] for verdict in ready["checks"].values())
+    assert re.fullmatch(r"0 of \d+ loops stand still", checks.pop("loops"))
+    assert re.fullmatch(r"the database's disk has \d+ bytes of room, the mark is 268435456", checks.pop("disk"))
+    assert checks == {
+        "draining": "requests are taken",
+        "pairs": "2 of 7 pairs are ready",
+        "canary": "every pair scores its canary as after its load",
+        "store": "the store's last commit succeeded",
+        "queue": "0 images are queued, the mark is 90% of 10000",
+        "decoders": "the last decoder could be started"}
+
+
+def test_not_ready_without_pairs(serve, own_pairs):
+    server = serve(pairs=own_pairs)
+    assert delete(server, "vit").status == delete(server, "resnet").status == 204
+    assert not_ready(server.get("/readyz"), "pairs") == "0 of 0 pairs are ready"
+    put(server, "vit")
+    assert server.get("/readyz").status == 200
+
+
+def test_not_ready_without_room(serve):
+    server = serve("--ready-disk-bytes", str(1 << 50))
+    assert re.fullmatch(r"the database's disk has \d+ bytes of room, the mark is 1125899906842624",
+                        not_ready(server.get("/readyz"), "disk"))
+    assert server.get("/livez").status == 200
+    assert server.post(png(1)).status == 200  # what comes is scored all the same
+
+
+def test_not_ready_with_a_full_queue(serve):
+    server = serve("--workers", "1", "--queue-max", "10")
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGSTOP)
+    answer = server.post_many([png(i) for i in range(8)], prefer="respond-async")
+    assert server.get("/readyz").json["queued"] == 8
+    other = server.post(png(8), prefer="respond-async")
+    assert not_ready(server.get("/readyz"), "queue") == "9 images are queued, the mark is 90% of 10"
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGCONT)
+    server.await_job(answer.headers["Location"])
+    server.await_job(other.headers["Location"])
+    assert server.get("/readyz").status == 200
+
+
+def test_images_wait_while_no_decoder_can_be_started(serve):
+    """Shared memory of a decoder is a file over this limit; what the service itself writes is not."""
+    server = serve("--workers", "1")
+    usual = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (32 << 20, usual[1]))
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGKILL)
+    answer = server.post(png(1), prefer="respond-async")
+    assert not_ready(await_answer(server, "/readyz", 503), "decoders") == "the last decoder could not be started"
+    assert server.get("/livez").status == 200
+    assert server.get(answer.headers["Location"]).json["state"] == "running"
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, usual)
+    assert server.await_job(answer.headers["Location"])["state"] == "succeeded"
+    assert server.get("/readyz").status == 200
+    refused = [line for line in log_of(server) if line["event"] == "decoder_unavailable"]
+    assert refused and refused[0]["detail"] == "decoder: shared memory: File too large"
 
 
 # --- pairs at run time ---------------------------------------------------------------------------------
