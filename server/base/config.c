@@ -36,6 +36,9 @@ static const struct sm_setting settings[] = {
     {"digest-key", SM_SETTING_PATH, TEXT(digest_key), .fallback = "",
      .help = "file of 64 hex digits: the key under which reports name images, for several "
              "databases to agree; none: the database's own"},
+    {"drain-delay-ms", SM_SETTING_INT, FIELD(drain_delay_ms), "0", 0, 3600000,
+     .help =
+         "after SIGTERM /readyz fails and all else is served for so long, for a balancer to see"},
     LIMIT("body-bytes-max", body_bytes_max, "16777216", 1024, INT64_C(1) << 30,
           "longest request body"),
     LIMIT("images-max", images_max, "64", 1, 1024, "images per request"),
@@ -50,6 +53,8 @@ static const struct sm_setting settings[] = {
           "seconds after which a silent connection is closed"),
     LIMIT("archive-bytes-max", archive_bytes_max, "1073741824", 1024, INT64_C(1) << 40,
           "longest archive or manifest of an audit"),
+    LIMIT("drain-limit-ms", drain_limit_ms, "60000", 100, 86400000,
+          "from the signal to the end of the process, forced if need be"),
     LIMIT("ready-disk-bytes", ready_disk_bytes, "268435456", 0, INT64_C(1) << 50,
           "room on the database's disk, below which /readyz fails"),
     LIMIT("heartbeat-max-s", heartbeat_max_s, "300", 1, 86400,
@@ -74,6 +79,13 @@ enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *acti
             "%" PRId64,
             sm_settings_source(&from, settings, FIELD(wait_default_ms)), config.wait_default_ms,
             sm_settings_source(&from, settings, FIELD(wait_max_ms)), config.wait_max_ms);
+    if (config.drain_delay_ms >= config.drain_limit_ms)
+        return sm_err_set(
+            err, SM_INVALID,
+            "drain-delay-ms (%.60s) is %" PRId64 ", not less than drain-limit-ms (%.60s), "
+            "%" PRId64,
+            sm_settings_source(&from, settings, FIELD(drain_delay_ms)), config.drain_delay_ms,
+            sm_settings_source(&from, settings, FIELD(drain_limit_ms)), config.drain_limit_ms);
     *out = config;
     return SM_OK;
 }

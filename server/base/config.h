@@ -17,6 +17,7 @@ struct sm_config {
     int64_t http_threads;
     char data_root[1024];  /* folder of manifests' files, "": none */
     char digest_key[1024]; /* file, "": the database's own */
+    int64_t drain_delay_ms;
     /* limits */
     int64_t body_bytes_max;
     int64_t images_max; /* per request */
@@ -29,6 +30,7 @@ struct sm_config {
     int64_t audit_images_max; /* in one audit */
     int64_t heartbeat_max_s;
     int64_t ready_disk_bytes;
+    int64_t drain_limit_ms;
 };
 
 enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *action, int argc,

@@ -1,14 +1,20 @@
 /* `sslmem serve`: everything put together, and taken apart in the opposite order.
  *
- * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
- * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
- * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
- * ends the process at once: the store is made for that. */
+ * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM:
+ *
+ *     readiness off, and for drain_delay_ms nothing else (SIGTERM only: a terminal has no balancer)
+ *     no new requests; waiting clients get their 202, running requests end     sm_http_stop
+ *     workers finish their item, or give it back before the bound             sm_jobs_stop_by
+ *     the store commits what was posted                                       sm_store_close
+ *
+ * all within drain_limit_ms (drain.h). A second signal ends the process at once: the store is made
+ * for that. */
 #include <assert.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/api/api.h"
 #include "server/base/digest_key.h"
@@ -17,6 +23,7 @@
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
 #include "server/cmd/cmd.h"
+#include "server/cmd/drain.h"
 #include "server/decode/decode.h"
 #include "server/http/http.h"
 #include "server/store/audits.h"
@@ -50,10 +57,11 @@ static int print_routes(void)
 }
 
 static sem_t stop_requested;
+static volatile sig_atomic_t stop_signal;
 
 static void on_signal(int number)
 {
-    (void)number;
+    stop_signal = number;
     sem_post(&stop_requested);
 }
 
@@ -75,6 +83,19 @@ static void await_stop(void)
     sm_log("info", "stopping", "{}");
 }
 
+/* What is sent here meanwhile is served: a balancer takes a while to see that it should not be. */
+static void begin_drain(struct sm_drain *drain, struct sm_api *api)
+{
+    const struct sm_config *config = api->config;
+    int64_t delay_ms = stop_signal == SIGTERM ? config->drain_delay_ms : 0;
+
+    sm_drain_begin(drain, config->drain_limit_ms);
+    atomic_store(&api->draining, true);
+    sm_log("info", "draining", "{s:I, s:I}", "delay_ms", (json_int_t)delay_ms, "limit_ms",
+           (json_int_t)config->drain_limit_ms);
+    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
+}
+
 /* The closed sets of labels that only the floors below this one know. */
 static enum sm_code start_metrics(struct sm_err *err)
 {
@@ -88,6 +109,22 @@ static enum sm_code start_metrics(struct sm_err *err)
         routes[i] = sm_api_routes[i].path;
     }
     return sm_metrics_start(&(struct sm_metrics_sets){routes, problems}, err);
+}
+
+static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struct sm_err *err)
+{
+    const struct sm_config *config = api->config;
+    struct sm_http_params params = {.listen = config->listen,
+                                    .routes = sm_api_routes,
+                                    .context = api,
+                                    .threads = (int)config->http_threads,
+                                    .connections_max = (int)config->connections_max,
+                                    .idle_timeout_s = (int)config->idle_timeout_s,
+                                    .body_bytes_max = config->body_bytes_max,
+                                    .spool_bytes_max = config->archive_bytes_max,
+                                    .spool = api->spool};
+
+    return sm_http_start(out, &params, err);
 }
 
 /* For those who scrape: one thread, few connections. */
@@ -131,6 +168,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
     struct sm_http *http = NULL, *admin = NULL;
+    struct sm_drain drain = {0};
 
     enum sm_code code = SM_OK;
     if (!sm_kernels_find(config->kernels)) {
@@ -163,16 +201,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         goto out;
     if ((code = sm_api_start(&api, err)) != SM_OK)
         goto out;
-    struct sm_http_params params = {.listen = config->listen,
-                                    .routes = sm_api_routes,
-                                    .context = &api,
-                                    .threads = (int)config->http_threads,
-                                    .connections_max = (int)config->connections_max,
-                                    .idle_timeout_s = (int)config->idle_timeout_s,
-                                    .body_bytes_max = config->body_bytes_max,
-                                    .spool_bytes_max = config->archive_bytes_max,
-                                    .spool = api.spool};
-    if ((code = sm_http_start(&http, &params, err)) != SM_OK)
+    if ((code = start_public(&http, &api, err)) != SM_OK)
         goto out;
     if ((code = start_admin(&admin, &api, err)) != SM_OK)
         goto out;
@@ -184,18 +213,20 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
         printf("admin listening on http://%s\n", sm_http_address(admin));
     fflush(stdout);
     await_stop();
+    begin_drain(&drain, &api);
 
 out:
     sm_http_stop(http);
     sm_http_stop(admin); /* after the other: who scrapes sees the drain */
     sm_api_stop(&api);
     if (api.jobs != NULL)
-        sm_jobs_stop(api.jobs);
+        sm_jobs_stop_by(api.jobs, drain.limit_ms > 0 ? drain.give_up_ms : INT64_MAX);
     if (api.store != NULL)
         sm_store_close(api.store);
     sm_decoders_stop(api.decoders);
     sm_pairs_free(api.pairs);
     sm_metrics_stop();
+    sm_drain_end(&drain);
     return code;
 }
 

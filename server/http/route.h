@@ -26,6 +26,7 @@ struct sm_route {
     const char *accepts;   /* body media types, comma separated; NULL: no body */
     const char *spools;    /* those of them whose body goes to a file, with a limit of its own */
     const char *query;     /* names of query parameters, space separated; NULL: none */
+    bool while_draining;   /* served to the end, where others are refused */
     sm_handler *admit;     /* called on the headers, before the body is sent; replying refuses it */
     sm_handler *handler;
 };

@@ -297,8 +297,15 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 
 void sm_jobs_stop(struct sm_jobs *jobs)
 {
+    sm_jobs_stop_by(jobs, INT64_MAX);
+}
+
+void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms)
+{
     if (!jobs)
         return;
+    if (jobs->team)
+        sm_team_give_up_at(jobs->team, give_up_ms);
     pthread_mutex_lock(&jobs->mutex);
     jobs->stopping = true;
     pthread_cond_broadcast(&jobs->changed);

@@ -8,8 +8,9 @@
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. An audit is paused besides. The same holds for decoders: while none can
- * be started (SM_IO of sm_decode), the worker keeps the image and tries again. */
+ * again at the next start. An audit is paused besides. While no decoder can be started (SM_IO of
+ * sm_decode), the worker keeps the image and tries again. An item that the end of the service does
+ * not leave time for is queued again, and the try does not count. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,6 +240,16 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
     return SM_OK;
 }
 
+/* Queues an item again that nobody is to blame for. */
+static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
+{
+    struct sm_err err = {0};
+    bool given = sm_store_release(jobs->store, claim, jobs->owner, &err) == SM_OK;
+    sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
+           "{s:s, s:i, s:s}", "job", claim->job_id, "item", claim->index, "detail",
+           err.text); /* else its lease runs out */
+}
+
 /* An audit's images are all scored under one pair, or its report would say one thing and hold
  * another. When the pair that is loaded is another, the audit waits for somebody to decide. */
 static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
@@ -253,9 +264,7 @@ static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
     while (!pause_audit(w->jobs, claim->job_id, err.text))
         if (sm_jobs_pause(w->jobs, RETRY_MAX_MS))
             break;
-    if (sm_store_release(w->jobs->store, claim, w->jobs->owner, &err) != SM_OK)
-        sm_log("error", "release_failed", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
-               claim->index, "detail", err.text); /* its lease runs out */
+    give_back(w->jobs, claim);
     return true;
 }
 
@@ -298,10 +307,14 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
         sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
                claim->index, "detail", err.text);
         if (sm_jobs_pause(w->jobs, wait_ms))
-            return; /* left to the next start */
+            code = SM_CANCELLED;
+        if (code == SM_CANCELLED)
+            break;
         wait_ms = longer(wait_ms);
     }
-    if (code != SM_OK)
+    if (code == SM_CANCELLED)
+        give_back(w->jobs, claim);
+    else if (code != SM_OK)
         commit_failure(w->jobs, claim, &err);
 }
 
