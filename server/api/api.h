@@ -33,6 +33,7 @@ struct sm_api {
     struct sm_jobs *jobs;
     struct sm_decoders *decoders; /* NULL: none */
     int64_t started_ms;           /* of the process, Unix time */
+    atomic_bool draining;         /* set before the end: /readyz fails, all else goes on */
 
     char spool[1024]; /* folder of the database: for files without a name */
     struct sm_crew *uploads, *writes, *reports, *loads;

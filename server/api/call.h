@@ -19,7 +19,8 @@
 #include "server/http/request.h"
 #include "sslmem/err.h"
 
-/* A call that takes longer counts as hung: reading the largest pair, evaluating the largest audit. */
+/* A call that takes longer counts as hung: reading the largest pair, evaluating the largest audit.
+ */
 #define SM_CALL_MAX_MS 3600000
 
 struct sm_crew;

@@ -18,11 +18,12 @@ sm_handler sm_api_post_images_admit, sm_api_post_images, sm_api_post_manifest_ad
     sm_api_post_manifest;       /* post_images.c */
 sm_handler sm_api_audit_events; /* events.c */
 sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html,
-    sm_api_get_selection;                                               /* reports.c */
-sm_handler sm_api_get_comparison;                                       /* comparisons.c */
-sm_handler sm_api_metrics, sm_api_public_metrics;                       /* metrics.c */
-sm_handler sm_api_limits;                                               /* limits.c */
-sm_handler sm_api_livez, sm_api_readyz, sm_api_version, sm_api_openapi; /* health.c */
+    sm_api_get_selection;                                /* reports.c */
+sm_handler sm_api_get_comparison;                        /* comparisons.c */
+sm_handler sm_api_metrics, sm_api_public_metrics;        /* metrics.c */
+sm_handler sm_api_limits;                                /* limits.c */
+sm_handler sm_api_readyz;                                /* ready.c */
+sm_handler sm_api_livez, sm_api_version, sm_api_openapi; /* health.c */
 
 /* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
 sm_handler sm_api_own_audit;

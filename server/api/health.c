@@ -26,32 +26,6 @@ void sm_api_livez(struct sm_request *request)
     sm_reply_header(request, "Cache-Control", "no-store");
 }
 
-void sm_api_readyz(struct sm_request *request)
-{
-    struct sm_api *api = sm_api_of(request);
-    struct sm_pair_state *states;
-    struct sm_err err;
-    int count, ready = 0;
-
-    if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK) {
-        sm_reply_failure(request, &err);
-        return;
-    }
-    for (int i = 0; i < count; i++)
-        ready += states[i].generation != NULL;
-    sm_pairs_list_free(states, count);
-    if (ready == 0)
-        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "none of %d pairs is ready", count);
-    else if (!sm_store_healthy(api->store))
-        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "the store's last commit failed");
-    else
-        sm_reply_json(request, 200,
-                      json_pack("{s:s, s:i, s:i, s:I}", "status", "ready", "pairs_ready", ready,
-                                "pairs_failed", count - ready, "queued",
-                                (json_int_t)sm_store_queued_count(api->store)));
-    sm_reply_header(request, "Cache-Control", "no-store");
-}
-
 void sm_api_version(struct sm_request *request)
 {
     sm_reply_json(request, 200,

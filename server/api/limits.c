@@ -2,6 +2,7 @@
  * program, as one flat document. A limit of the program is a row here and a constant where it is
  * enforced. */
 #include "server/api/handlers.h"
+#include "server/api/ready.h"
 #include "server/api/upload.h"
 #include "server/http/forwarded.h"
 #include "server/http/http.h"
@@ -49,6 +50,7 @@ static const struct {
     {"forwarded_elements_max", SM_FORWARDED_HOPS_MAX},
     {"json_bytes_max", SM_API_JSON_BYTES_MAX},
     {"json_depth_max", SM_API_JSON_DEPTH_MAX},
+    {"ready_queue_percent", SM_READY_QUEUE_PERCENT},
     {"archive_entries_max", SM_INGEST_ENTRIES_MAX},
     {"archive_ratio_max", SM_INGEST_RATIO_MAX},
     {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/api/handlers.h"
+#include "server/api/ready.h"
 #include "server/base/metrics.h"
 #include "server/base/process.h"
 #include "server/base/pulse.h"
@@ -120,8 +121,19 @@ static char *write_text(const struct samples *samples, enum sm_metrics_format fo
     return text;
 }
 
-static char *render(const struct sm_api *api, enum sm_metrics_format format)
+static void put_checks(struct samples *samples, struct sm_request *request)
 {
+    struct sm_ready_check checks[SM_READY_CHECKS];
+
+    if (!sm_api_ready(checks, request))
+        return;
+    for (int i = 0; i < SM_READY_CHECKS; i++)
+        put_label(put(samples, SM_METRIC_READY, checks[i].ok), 0, checks[i].name);
+}
+
+static char *render(struct sm_request *request, enum sm_metrics_format format)
+{
+    const struct sm_api *api = sm_api_of(request);
     char *text = NULL;
     struct sm_pair_state *states;
     struct sm_err err;
@@ -129,8 +141,9 @@ static char *render(const struct sm_api *api, enum sm_metrics_format format)
 
     if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK)
         return NULL;
-    /* one a pair, event and loop, and fewer than one more for each metric */
-    size_t max = (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_METRIC_COUNT;
+    /* one a pair, event, loop and check, and fewer than one more for each metric */
+    size_t max =
+        (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_READY_CHECKS + SM_METRIC_COUNT;
     struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
     if (samples.rows != NULL) {
         put(&samples, SM_METRIC_QUEUE, (double)sm_store_queued_count(api->store));
@@ -140,6 +153,7 @@ static char *render(const struct sm_api *api, enum sm_metrics_format format)
         put(&samples, SM_METRIC_DB_FILE, (double)sm_store_file_bytes(api->store));
         put(&samples, SM_METRIC_DISK_FREE, (double)sm_spool_free(api->spool));
         put_pulses(&samples);
+        put_checks(&samples, request);
         put_decoders(&samples, api->decoders);
         put_pairs(&samples, states, count);
         put_process(&samples, api);
@@ -156,8 +170,7 @@ void sm_api_metrics(struct sm_request *request)
     bool open = accept != NULL && strcasestr(accept, "application/openmetrics-text") != NULL;
     enum sm_metrics_format format = open ? SM_METRICS_OPENMETRICS : SM_METRICS_PROMETHEUS;
 
-    sm_reply_text(request, 200, sm_metrics_media_types[format], render(sm_api_of(request), format));
-    sm_reply_header(request, "Cache-Control", "no-store");
+    sm_reply_text(request, 200, sm_metrics_media_types[format], render(request, format));
 }
 
 void sm_api_public_metrics(struct sm_request *request)

@@ -57,6 +57,9 @@ static const struct sm_setting settings[] = {
     {"cors-origins", SM_SETTING_TEXTS, LIST(cors_origins), .fallback = "",
      .help = "origins (https://host) whose pages may use the service from a browser; none: CORS is "
              "off"},
+    {"drain-delay-ms", SM_SETTING_INT, FIELD(drain_delay_ms), "0", 0, 3600000,
+     .help =
+         "after SIGTERM /readyz fails and all else is served for so long, for a balancer to see"},
     LIVE("body-bytes-max", body_bytes_max, "16777216", 1024, INT64_C(1) << 30,
          "longest request body"),
     LIVE("images-max", images_max, "64", 1, 1024, "images per request"),
@@ -84,6 +87,10 @@ static const struct sm_setting settings[] = {
          "from the headers of a request to the end of its body, and on top ..."),
     LIVE("body-rate-min-bytes-per-s", body_rate_min_bytes_per_s, "1048576", 1, INT64_C(1) << 40,
          "... its length at so many bytes per second"),
+    LIMIT("drain-limit-ms", drain_limit_ms, "60000", 100, 86400000,
+          "from the signal to the end of the process, forced if need be"),
+    LIMIT("ready-disk-bytes", ready_disk_bytes, "268435456", 0, INT64_C(1) << 50,
+          "room on the database's disk, below which /readyz fails"),
     LIMIT("heartbeat-max-s", heartbeat_max_s, "300", 1, 86400,
           "seconds within which every loop of the service must turn, or /livez fails"),
     LIMIT("idempotency-keep-s", idempotency_keep_s, "86400", 1, 2592000,
@@ -142,6 +149,13 @@ enum sm_code sm_config_read(struct sm_config *out, enum sm_settings_action *acti
             sm_settings_source(&from, settings, FIELD(wait_max_ms)), config.wait_max_ms);
     if ((code = check_lists(&config, &from, err)) != SM_OK)
         return code;
+    if (config.drain_delay_ms >= config.drain_limit_ms)
+        return sm_err_set(
+            err, SM_INVALID,
+            "drain-delay-ms (%.60s) is %" PRId64 ", not less than drain-limit-ms (%.60s), "
+            "%" PRId64,
+            sm_settings_source(&from, settings, FIELD(drain_delay_ms)), config.drain_delay_ms,
+            sm_settings_source(&from, settings, FIELD(drain_limit_ms)), config.drain_limit_ms);
     *out = config;
     return SM_OK;
 }

@@ -21,6 +21,7 @@ struct sm_config {
     char tls_key[1024];
     struct sm_texts trusted_proxies; /* networks, see peer.h */
     struct sm_texts cors_origins;    /* as browsers send them: "https://host" or with ":port" */
+    sm_setting_int drain_delay_ms;
     /* limits */
     sm_setting_int body_bytes_max;
     sm_setting_int images_max; /* per request */
@@ -37,6 +38,8 @@ struct sm_config {
     sm_setting_int head_deadline_ms;
     sm_setting_int body_deadline_ms;
     sm_setting_int body_rate_min_bytes_per_s;
+    sm_setting_int drain_limit_ms;
+    sm_setting_int ready_disk_bytes;
     sm_setting_int heartbeat_max_s;
     sm_setting_int idempotency_keep_s;
     sm_setting_int idempotency_keys_max; /* of one tenant */

@@ -68,6 +68,7 @@
     X(DB_FILE, SAMPLE, "sslmem_db_file_bytes", "bytes", "", "Size of the database's file")         \
     X(DISK_FREE, SAMPLE, "sslmem_disk_free_bytes", "bytes", "",                                    \
       "Room on the disk of the database; bodies that leave less than the reserve are refused")     \
+    X(READY, SAMPLE, "sslmem_ready", "", "check", "1 for each check of GET /readyz that passes")   \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
     X(PAIR, INFO, "sslmem_pair_info", "", "pair digest generation",                                \
       "Each pair that is ready: the first 12 digits of its digest, and the number of its load")    \

@@ -1,15 +1,21 @@
 /* `sslmem serve`: everything put together, and taken apart in the opposite order.
  *
- * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
- * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
- * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
- * ends the process at once: the store is made for that. SIGHUP: see reload.h. */
+ * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM:
+ *
+ *     readiness off, and for drain_delay_ms nothing else (SIGTERM only: a terminal has no balancer)
+ *     no new requests; waiting clients get their 202, running requests end     sm_http_stop
+ *     workers finish their item, or give it back before the bound             sm_jobs_stop_by
+ *     the store commits what was posted                                       sm_store_close
+ *
+ * all within drain_limit_ms (drain.h). A second signal ends the process at once: the store is made
+ * for that. SIGHUP: see reload.h. */
 #include <assert.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/api/api.h"
 #include "server/api/retries.h"
@@ -19,6 +25,7 @@
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
 #include "server/cmd/cmd.h"
+#include "server/cmd/drain.h"
 #include "server/cmd/reload.h"
 #include "server/decode/decode.h"
 #include "server/store/audits.h"
@@ -54,12 +61,12 @@ static int print_routes(void)
 }
 
 static sem_t signalled;
-static atomic_bool stop_requested, reload_requested;
+static atomic_bool reload_requested;
+static atomic_int stop_signal; /* 0: none yet */
 
 static void on_stop(int number)
 {
-    (void)number;
-    stop_requested = true;
+    stop_signal = number;
     sem_post(&signalled);
 }
 
@@ -84,14 +91,27 @@ static void handle_signals(void (*handler)(int number))
  * threads of its own before main runs. */
 static void await_stop(const struct sm_reload *reload)
 {
-    while (!stop_requested) {
+    while (stop_signal == 0) {
         while (sem_wait(&signalled) != 0)
             continue;
-        if (atomic_exchange(&reload_requested, false) && !stop_requested)
+        if (atomic_exchange(&reload_requested, false) && stop_signal == 0)
             sm_reload(reload);
     }
     handle_signals(SIG_DFL);
     sm_log("info", "stopping", "{}");
+}
+
+/* What is sent here meanwhile is served: a balancer takes a while to see that it should not be. */
+static void begin_drain(struct sm_drain *drain, struct sm_api *api)
+{
+    const struct sm_config *config = api->config;
+    int64_t delay_ms = stop_signal == SIGTERM ? config->drain_delay_ms : 0;
+
+    sm_drain_begin(drain, config->drain_limit_ms);
+    atomic_store(&api->draining, true);
+    sm_log("info", "draining", "{s:I, s:I}", "delay_ms", (json_int_t)delay_ms, "limit_ms",
+           (json_int_t)config->drain_limit_ms);
+    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
 }
 
 /* The closed sets of labels that only the floors below this one know. */
@@ -224,6 +244,7 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
     struct sm_http *http = NULL, *admin = NULL;
     struct sm_tls *tls = NULL;
+    struct sm_drain drain = {0};
 
     enum sm_code code = SM_OK;
     if (!sm_kernels_find(config->kernels)) {
@@ -262,19 +283,21 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
            "kernels", sm_kernels_find(config->kernels), "workers", jobs.workers);
     print_addresses(http, admin, tls != NULL);
     await_stop(&(struct sm_reload){argc, argv, config, http, api.jobs, tls});
+    begin_drain(&drain, &api);
 
 out:
     sm_http_stop(http);
     sm_http_stop(admin); /* after the other: who scrapes sees the drain */
     sm_api_stop(&api);
     if (api.jobs != NULL)
-        sm_jobs_stop(api.jobs);
+        sm_jobs_stop_by(api.jobs, drain.limit_ms > 0 ? drain.give_up_ms : INT64_MAX);
     if (api.store != NULL)
         sm_store_close(api.store);
     sm_decoders_stop(api.decoders);
     sm_pairs_free(api.pairs);
     sm_tls_free(tls);
     sm_metrics_stop();
+    sm_drain_end(&drain);
     return code;
 }
 

@@ -224,9 +224,10 @@ static void admit(struct sm_request *r, const char *path)
         find_route(r, path);
     if (!replied(r))
         sm_cors_admit(r);
-    if (!replied(r) && sm_park_draining(r->park)) {
+    if (!replied(r) && !r->route->while_draining && sm_park_draining(r->park)) {
         sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+        sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* elsewhere is better */
     }
     if (!replied(r) && r->route->scope != NULL && r->http->params.authorize != NULL)
         r->http->params.authorize(r);

@@ -209,8 +209,8 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
     json_decref(body);
 }
 
-static void reply_problem(struct sm_request *request, enum sm_problem problem, const char *detail,
-                          json_t *errors)
+void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
+                           json_t *value, const char *detail)
 {
     char type[96];
 
@@ -219,7 +219,7 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
     json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
                              "code", problems[problem].code, "detail", detail, "request_id",
-                             request->id, "errors", errors);
+                             request->id, member, value);
     sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
                   body == NULL ? NULL : dump(body));
     json_decref(body);
@@ -234,7 +234,7 @@ void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     sm_make_ascii(detail);
-    reply_problem(request, problem, detail, NULL);
+    sm_reply_problem_with(request, problem, "errors", NULL, detail);
 }
 
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
@@ -244,8 +244,9 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
 
     sm_make_ascii(clean.text);
     sm_make_ascii(clean.pointer);
-    reply_problem(request, problem, clean.text,
-                  json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text));
+    sm_reply_problem_with(request, problem, "errors",
+                          json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text),
+                          clean.text);
 }
 
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err)

@@ -102,6 +102,9 @@ void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stre
 void sm_reply_empty(struct sm_request *request, unsigned status);
 void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* With one member more, whose value it steals (NULL: without). */
+void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
+                           json_t *value, const char *detail);
 /* With errors: [{pointer, detail}] about one field of a document. */
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
                             const struct sm_err *err);

@@ -28,6 +28,7 @@ struct sm_route {
     const char *query;     /* names of query parameters, space separated; NULL: none */
     const char *scope;     /* of a key, space separated, any of them; NULL: everybody may */
     sm_handler *guard;     /* called before admit: whether what is at the placeholder is there */
+    bool while_draining;   /* served to the end, where others are refused */
     sm_handler *admit;     /* called on the headers, before the body is sent; replying refuses it */
     sm_handler *handler;
 };

@@ -11,6 +11,7 @@ struct sm_generation {
     struct sm_pair *pair;
     int64_t number;
     atomic_int uses;
+    struct sm_canary canary;
     pthread_mutex_t mutex; /* guards the list and its flags */
     struct sm_seat *seats;
 };
@@ -28,6 +29,7 @@ enum sm_code sm_generation_new(struct sm_generation **out, struct sm_pair *pair,
     generation->number = number;
     atomic_init(&generation->uses, 1);
     pthread_mutex_init(&generation->mutex, NULL);
+    pthread_mutex_init(&generation->canary.mutex, NULL);
     return SM_OK;
 }
 
@@ -47,6 +49,7 @@ void sm_generation_give(struct sm_generation *generation)
         free(seat);
     }
     sm_pair_close(generation->pair);
+    pthread_mutex_destroy(&generation->canary.mutex);
     pthread_mutex_destroy(&generation->mutex);
     free(generation);
 }
@@ -54,6 +57,11 @@ void sm_generation_give(struct sm_generation *generation)
 const struct sm_pair *sm_generation_pair(const struct sm_generation *generation)
 {
     return generation->pair;
+}
+
+struct sm_canary *sm_generation_canary(struct sm_generation *generation)
+{
+    return &generation->canary;
 }
 
 int64_t sm_generation_number(const struct sm_generation *generation)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/jobs/canary.h"
 #include "sslmem/score.h"
 
 struct sm_generation;
@@ -26,6 +27,7 @@ struct sm_generation *sm_generation_take(struct sm_generation *generation); /* o
 void sm_generation_give(struct sm_generation *generation);                  /* accepts NULL */
 
 const struct sm_pair *sm_generation_pair(const struct sm_generation *generation);
+struct sm_canary *sm_generation_canary(struct sm_generation *generation);
 int64_t sm_generation_number(const struct sm_generation *generation);
 
 /* A scorer that nobody else uses meanwhile: the one that `thread` had before, else one that is

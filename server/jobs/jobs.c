@@ -314,8 +314,15 @@ void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max)
 
 void sm_jobs_stop(struct sm_jobs *jobs)
 {
+    sm_jobs_stop_by(jobs, INT64_MAX);
+}
+
+void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms)
+{
     if (!jobs)
         return;
+    if (jobs->team)
+        sm_team_give_up_at(jobs->team, give_up_ms);
     pthread_mutex_lock(&jobs->mutex);
     jobs->stopping = true;
     pthread_cond_broadcast(&jobs->changed);

@@ -33,6 +33,9 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
  * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
+/* The same, but from `give_up_ms` (monotonic) on workers do not finish their item: after the unit
+ * they are at they queue it again. */
+void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms);
 /* From any thread; what is queued over it stays. */
 void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
 

@@ -139,7 +139,14 @@ static enum sm_code open_pair(struct sm_generation **out, struct sm_pairs *pairs
     if (code != SM_OK)
         return code;
     warn_about(name, pair);
-    return sm_generation_new(out, pair, ++pairs->last_number, err);
+    code = sm_generation_new(out, pair, ++pairs->last_number, err);
+    if (code == SM_OK)
+        code = sm_canary_start(*out, name, err);
+    if (code != SM_OK) {
+        sm_generation_give(*out);
+        *out = NULL;
+    }
+    return code;
 }
 
 static enum sm_code open_named(struct sm_generation **out, struct sm_pairs *pairs, const char *name,

@@ -39,6 +39,7 @@ struct sm_team {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* news, or a round whose last unit has run */
     uint64_t news;
+    int64_t give_up_ms;
     struct round *rounds; /* the open ones, newest first */
 };
 
@@ -56,6 +57,7 @@ enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, str
     if (!team)
         return sm_err_set(err, SM_NOMEM, "team: out of memory");
     team->decoders = decoders;
+    team->give_up_ms = INT64_MAX;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -105,6 +107,13 @@ void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms)
     pthread_mutex_unlock(&team->mutex);
 }
 
+void sm_team_give_up_at(struct sm_team *team, int64_t ms)
+{
+    pthread_mutex_lock(&team->mutex);
+    team->give_up_ms = ms;
+    pthread_mutex_unlock(&team->mutex);
+}
+
 /* --- mates --- */
 
 enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err)
@@ -146,10 +155,12 @@ static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
     struct sm_team *team = mate->team;
     struct sm_seat *seat;
     struct sm_err err = {0};
+    bool give_up = sm_clock_monotonic_ms() >= team->give_up_ms;
     round->running++;
     pthread_mutex_unlock(&team->mutex);
     sm_pulse_beat("encode");
-    enum sm_code code = sm_seat_take(&seat, round->generation, mate, &err);
+    enum sm_code code = give_up ? sm_err_set(&err, SM_CANCELLED, "the service is stopping")
+                                : sm_seat_take(&seat, round->generation, mate, &err);
     int64_t began_us = sm_clock_monotonic_us();
     if (code == SM_OK) {
         code = sm_task_run(round->task, unit, seat->scorer, &err);

@@ -37,6 +37,9 @@ void sm_team_tell(struct sm_team *team);
 /* Until news or for `ms`. */
 void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms);
 
+/* From this time on (monotonic) units are not begun any more: scores end with SM_CANCELLED. */
+void sm_team_give_up_at(struct sm_team *team, int64_t ms);
+
 enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err);
 void sm_mate_free(struct sm_mate *mate);
 

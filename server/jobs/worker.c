@@ -8,8 +8,9 @@
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. An audit is paused besides. The same holds for decoders: while none can
- * be started (SM_IO of sm_decode), the worker keeps the image and tries again. */
+ * again at the next start. An audit is paused besides. While no decoder can be started (SM_IO of
+ * sm_decode), the worker keeps the image and tries again. An item that the end of the service does
+ * not leave time for is queued again, and the try does not count. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ struct thumbnail {
 struct worker {
     struct sm_jobs *jobs;
     struct sm_mate *mate;
+    uint64_t seen; /* news of the team at the last look for work */
 };
 
 /* The recipe of an item, which stands in it whole, checked against the pair as it is now. */
@@ -249,6 +251,16 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
     return SM_OK;
 }
 
+/* Queues an item again that nobody is to blame for. */
+static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
+{
+    struct sm_err err = {0};
+    bool given = sm_store_release(jobs->store, claim, jobs->owner, &err) == SM_OK;
+    sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
+           "{s:s, s:i, s:s}", "job", claim->job_id, "item", claim->index, "detail",
+           err.text); /* else its lease runs out */
+}
+
 /* An audit's images are all scored under one pair, or its report would say one thing and hold
  * another. When the pair that is loaded is another, the audit waits for somebody to decide. */
 static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
@@ -263,9 +275,7 @@ static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
     while (!pause_audit(w->jobs, claim, err.text))
         if (sm_jobs_pause(w->jobs, RETRY_MAX_MS))
             break;
-    if (sm_store_release(w->jobs->store, claim, w->jobs->owner, &err) != SM_OK)
-        sm_log("error", "release_failed", "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id,
-               "item", claim->index, "detail", err.text, ORIGIN_OF(claim)); /* its lease runs out */
+    give_back(w->jobs, claim);
     return true;
 }
 
@@ -308,11 +318,32 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
         sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
                claim->index, "detail", err.text);
         if (sm_jobs_pause(w->jobs, wait_ms))
-            return; /* left to the next start */
+            code = SM_CANCELLED;
+        if (code == SM_CANCELLED)
+            break;
         wait_ms = longer(wait_ms);
     }
-    if (code != SM_OK)
+    if (code == SM_CANCELLED)
+        give_back(w->jobs, claim);
+    else if (code != SM_OK)
         commit_failure(w->jobs, claim, &err);
+}
+
+static bool has_work(void *arg)
+{
+    const struct worker *w = arg;
+    return sm_team_news(w->jobs->team) != w->seen;
+}
+
+static bool is_stopping(void *arg)
+{
+    return sm_jobs_stopping(((struct worker *)arg)->jobs);
+}
+
+static bool watch_canary(struct worker *w, bool busy)
+{
+    struct sm_canary_turn turn = {w->mate, busy, busy ? is_stopping : has_work, w};
+    return sm_canary_take_turn(w->jobs->pairs, &turn);
 }
 
 void *sm_jobs_worker(void *arg)
@@ -326,7 +357,7 @@ void *sm_jobs_worker(void *arg)
             goto out;
     for (;;) {
         struct sm_claim claim;
-        uint64_t seen = sm_team_news(jobs->team);
+        w.seen = sm_team_news(jobs->team);
         if (sm_jobs_stopping(jobs))
             break;
         sm_pulse_beat("claim");
@@ -336,12 +367,13 @@ void *sm_jobs_worker(void *arg)
                 sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             take_item(&w, &claim);
             sm_claim_release(&claim);
+            watch_canary(&w, true);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
             sm_jobs_pause(jobs, RETRY_MAX_MS);
-        } else if (!sm_mate_help(w.mate)) {
+        } else if (!sm_mate_help(w.mate) && !watch_canary(&w, false)) {
             sm_pulse_beat("wait");
-            sm_team_wait(jobs->team, seen, IDLE_MS);
+            sm_team_wait(jobs->team, w.seen, IDLE_MS);
         }
     }
 out:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, images_and_recipe, png
-from test_sandbox import decoders_of
+from test_sandbox import decoders_of, log_of
 
 SLOW = {"views": 64}  # enough work to be caught in the middle of it
 
@@ -199,6 +200,172 @@ def test_a_loop_that_stands_still_is_named(serve):
         os.kill(pid, signal.SIGCONT)
     assert server.await_job(answer.headers["Location"])["succeeded_count"] == 2
     assert server.get("/livez").status == 200
+
+
+def not_ready(answer, check):
+    """The reason of a service that is not ready for that check alone."""
+    detail = answer.problem(503, "not_ready")
+    checks = answer.json["checks"]
+    assert [name for name, verdict in checks.items() if not verdict["ok"]] == [check]
+    assert checks[check]["reason"] == detail
+    return detail
+
+
+def test_ready(server):
+    ready = server.get("/readyz").json
+    assert (ready["status"], ready["pairs_ready"], ready["pairs_failed"], ready["queued"]) == ("ready", 2, 5, 0)
+    checks = {name: verdict["reason"] for name, verdict in ready["checks"].items()}
+    assert all(verdict["ok"] for verdict in ready["checks"].values())
+    assert re.fullmatch(r"0 of \d+ loops stand still", checks.pop("loops"))
+    assert re.fullmatch(r"the database's disk has \d+ bytes of room, the mark is 268435456", checks.pop("disk"))
+    assert checks == {
+        "draining": "requests are taken",
+        "pairs": "2 of 7 pairs are ready",
+        "canary": "every pair scores its canary as after its load",
+        "store": "the store's last commit succeeded",
+        "queue": "0 images are queued, the mark is 90% of 10000",
+        "decoders": "the last decoder could be started"}
+
+
+def test_not_ready_without_pairs(serve, own_pairs):
+    server = serve(pairs=own_pairs)
+    assert delete(server, "vit").status == delete(server, "resnet").status == 204
+    assert not_ready(server.get("/readyz"), "pairs") == "0 of 0 pairs are ready"
+    put(server, "vit")
+    assert server.get("/readyz").status == 200
+
+
+def test_not_ready_without_room(serve):
+    server = serve("--ready-disk-bytes", str(1 << 50))
+    assert re.fullmatch(r"the database's disk has \d+ bytes of room, the mark is 1125899906842624",
+                        not_ready(server.get("/readyz"), "disk"))
+    assert server.get("/livez").status == 200
+    assert server.post(png(1)).status == 200  # what comes is scored all the same
+
+
+def test_not_ready_with_a_full_queue(serve):
+    server = serve("--workers", "1", "--queue-max", "10")
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGSTOP)
+    answer = server.post_many([png(i) for i in range(8)], prefer="respond-async")
+    assert server.get("/readyz").json["queued"] == 8
+    other = server.post(png(8), prefer="respond-async")
+    assert not_ready(server.get("/readyz"), "queue") == "9 images are queued, the mark is 90% of 10"
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGCONT)
+    server.await_job(answer.headers["Location"])
+    server.await_job(other.headers["Location"])
+    assert server.get("/readyz").status == 200
+
+
+def test_images_wait_while_no_decoder_can_be_started(serve):
+    """Shared memory of a decoder is a file over this limit; what the service itself writes is not."""
+    server = serve("--workers", "1")
+    usual = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (32 << 20, usual[1]))
+    for pid in decoders_of(server):
+        os.kill(pid, signal.SIGKILL)
+    answer = server.post(png(1), prefer="respond-async")
+    assert not_ready(await_answer(server, "/readyz", 503), "decoders") == "the last decoder could not be started"
+    assert server.get("/livez").status == 200
+    assert server.get(answer.headers["Location"]).json["state"] == "running"
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, usual)
+    assert server.await_job(answer.headers["Location"])["state"] == "succeeded"
+    assert server.get("/readyz").status == 200
+    refused = [line for line in log_of(server) if line["event"] == "decoder_unavailable"]
+    assert refused and refused[0]["detail"] == "decoder: shared memory: File too large"
+
+
+# --- the end -----------------------------------------------------------------------------------------
+
+
+def events_of(server, *names):
+    return [line["event"] for line in log_of(server) if line["event"] in names]
+
+
+def test_drain_order(serve):
+    """SIGTERM: readiness off, for a while nothing else, then no more requests, and the end."""
+    server = serve("--drain-delay-ms", "2000", "--drain-limit-ms", "30000")
+    assert server.get("/readyz").status == 200
+    server.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert not_ready(await_answer(server, "/readyz", 503), "draining") == "the service is stopping"
+    assert server.post(png(1)).status == 200
+    assert server.get("/livez").status == 200
+    assert time.monotonic() - began < 2, "too slow a machine to tell"
+    assert server.process.wait(PATIENCE_S) == 0
+    assert 2 <= time.monotonic() - began < 12
+    line, = (line for line in log_of(server) if line["event"] == "draining")
+    assert (line["delay_ms"], line["limit_ms"]) == (2000, 30000)
+
+
+def test_no_delay_at_a_terminal(serve):
+    server = serve("--drain-delay-ms", "30000", "--drain-limit-ms", "40000")
+    began = time.monotonic()
+    assert server.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < 15
+
+
+def test_refused_while_draining_but_for_probes(serve):
+    """A request that is held up keeps the drain open: others are refused, probes and metrics are not."""
+    server = serve("--workers", "1", "--metrics", "on")
+    body = b"x" * 50
+    held = socket.create_connection(("127.0.0.1", server.port))
+    held.sendall(b"POST /v1/scores?pair=resnet HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+                 b"Content-Length: 100\r\n\r\n" + body)
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + PATIENCE_S
+    while (refused := server.get("/v1/pairs")).status == 200:
+        assert time.monotonic() < until
+    assert refused.problem(503, "draining") == "the service is stopping"
+    assert refused.headers["Connection"] == "close" and refused.headers["Retry-After"] == "5"
+    assert not_ready(server.get("/readyz"), "draining") == "the service is stopping"
+    assert server.get("/livez").status == 200
+    assert 'sslmem_ready{check="draining"} 0' in server.get("/metrics").body.decode()
+    held.sendall(body)
+    assert b" 415 " in held.recv(4096)
+    held.close()
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_second_signal_forces(serve, tmp_path):
+    first = serve("--workers", "1", "--drain-delay-ms", "50000", "--drain-limit-ms", "59000")
+    answer = first.post_many([png(i) for i in range(30)], SLOW, prefer="respond-async")
+    first.process.send_signal(signal.SIGTERM)
+    await_answer(first, "/readyz", 503)
+    began = time.monotonic()
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(PATIENCE_S) == -signal.SIGTERM
+    assert time.monotonic() - began < 5
+    second = serve("--workers", "2")
+    assert second.await_job(answer.headers["Location"])["succeeded_count"] == 30
+    assert second.stop() == 0
+    with sqlite3.connect(tmp_path / "test.db") as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_bound_forces(serve):
+    """A worker that waits for a stopped decoder does not come back in time."""
+    first = serve("--workers", "1", "--drain-limit-ms", "2000")
+    for pid in decoders_of(first):
+        os.kill(pid, signal.SIGSTOP)
+    answer = first.post(png(1), prefer="respond-async")
+    while first.get(answer.headers["Location"]).json["state"] != "running":
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert first.stop() == 1
+    assert 1.9 < time.monotonic() - began < 10
+    assert events_of(first, "drain_forced") == ["drain_forced"]
+    second = serve("--workers", "1")
+    assert second.await_job(answer.headers["Location"])["state"] == "succeeded"
+
+
+def test_delay_below_the_limit(binary, tmp_path):
+    done = run(binary, "--drain-delay-ms", "5000", "--drain-limit-ms", "5000", "--db", tmp_path / "x.db")
+    assert (done.returncode, done.stderr) == (
+        2, "sslmem serve: drain-delay-ms (--drain-delay-ms) is 5000, not less than "
+           "drain-limit-ms (--drain-limit-ms), 5000\n")
 
 
 # --- pairs at run time ---------------------------------------------------------------------------------

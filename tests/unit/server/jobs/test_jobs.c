@@ -716,6 +716,41 @@ static void what_is_queued_at_the_stop_is_done_after_it(void **state)
     stop();
 }
 
+/* Workers that may not finish give their items back, as if they had never claimed them. */
+static void what_is_given_up_is_queued_again(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    struct client client;
+    char ids[COUNT][SM_ID_BYTES];
+    hold_commits();
+    start(3, 1000);
+    for (int i = 0; i < COUNT; i++) {
+        assert_code(SM_OK, submit(&client, "vit", (uint64_t)i, &wide, 1));
+        memcpy(ids[i], client.id, sizeof ids[i]);
+        sm_ticket_release(client.ticket);
+    }
+    sem_post(&gate);
+    while (sm_store_queued_count(store) == COUNT)
+        usleep(100);
+    sm_jobs_stop_by(jobs, 0);
+    jobs = NULL;
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item WHERE state = 'running'"), 0);
+    assert_int_equal(read_int("SELECT COALESCE(SUM(attempt), 0) FROM item WHERE state = 'queued'"),
+                     0);
+    int64_t queued = read_int("SELECT COUNT(*) FROM item WHERE state = 'queued'");
+    assert_int_equal(queued, read_int("SELECT SUM(queued_count) FROM job"));
+    assert_int_equal(queued, sm_store_queued_count(store));
+    assert_true(queued > 0);
+    start(2, 1000); /* on the same store: the counts in memory are right too */
+    for (int tries = 0; sm_store_queued_count(store) > 0 && tries < 1000; tries++)
+        usleep(20000);
+    for (int i = 0; i < COUNT; i++)
+        check_job(ids[i], "succeeded", 1, 0);
+    assert_int_equal(read_int("SELECT MAX(attempt) FROM item"), 1);
+    stop();
+}
+
 /* --- many at once ------------------------------------------------------------------------ */
 
 static void *submit_some(void *arg)
@@ -776,6 +811,7 @@ int main(int argc, char **argv)
         TEST(a_full_queue_is_busy),
         TEST(a_failed_admission_is_told),
         TEST(what_is_queued_at_the_stop_is_done_after_it),
+        TEST(what_is_given_up_is_queued_again),
         TEST(submitters_and_workers_run_together),
     };
     if (argc == 4 && strcmp(argv[1], HELPER_UNLESS) == 0)

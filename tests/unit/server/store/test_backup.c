@@ -20,7 +20,8 @@ static int begin(void **state)
     return 0;
 }
 
-static void assert_refused(enum sm_code code, enum sm_code expected, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void
+assert_refused(enum sm_code code, enum sm_code expected, const char *format, ...)
 {
     char text[600];
     va_list args;
