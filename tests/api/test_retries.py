@@ -183,8 +183,14 @@ def test_another_request(server):
     post(server, k, body, path=audit + "/images?cohort=shared").problem(422, "idempotency_key_reused")
     verb(server, k, audit + "/start").problem(422, "idempotency_key_reused")
     assert rows(server) == (before[0] + 1, before[1])  # the audit without a key
-    again = post(server, k, body)
-    assert (again.status, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert post(server, k, body).headers["Idempotent-Replayed"] == "true"
+    k = key()
+    assert post(server, k, body, path=audit + "/images?cohort=shared").status == 200
+    second = new_audit(server).headers["Location"]
+    post(server, k, body, path=second + "/images?cohort=shared").problem(422, "idempotency_key_reused")
+    k = key()
+    assert verb(server, k, audit + "/start").status == 200
+    verb(server, k, audit + "/cancel").problem(422, "idempotency_key_reused")
 
 
 def test_one_image_to_two_cohorts(server):
