@@ -30,6 +30,16 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
         sm_reply_failure(request, err);
 }
 
+void sm_api_own_audit(struct sm_request *request)
+{
+    struct sm_err err = {.code = SM_NOT_FOUND};
+
+    if (!sm_id_valid(request->capture) ||
+        sm_store_audit_owned(sm_api_of(request)->store, request->caller.tenant, request->capture,
+                             &err) != SM_OK)
+        sm_api_reply_audit_failure(request, &err);
+}
+
 json_t *sm_api_audit(struct sm_request *request)
 {
     struct sm_err err = {.code = SM_NOT_FOUND};
@@ -84,6 +94,7 @@ void sm_api_list_audits(struct sm_request *request)
 {
     const char *cursor = sm_request_query(request, "cursor");
     char after[SM_ID_BYTES] = "", text[SM_CURSOR_BYTES];
+    char list_name[32];
     int64_t limit = LIST_LIMIT;
     uint64_t unused;
     json_t *page;
@@ -92,19 +103,21 @@ void sm_api_list_audits(struct sm_request *request)
 
     if (!sm_api_query_int(&limit, request, "limit", 1, LIST_LIMIT_MAX))
         return;
-    if (cursor != NULL && !sm_cursor_get(&unused, after, "audits", cursor)) {
+    snprintf(list_name, sizeof list_name, "audits %lld", (long long)request->caller.tenant);
+    if (cursor != NULL && !sm_cursor_get(&unused, after, list_name, cursor)) {
         sm_reply_problem(request, SM_PROBLEM_CURSOR_INVALID,
                          "the cursor is damaged or was made for another list");
         return;
     }
-    if (sm_store_audits(&page, sm_api_of(request)->store, after, (int)limit, &err) != SM_OK) {
+    if (sm_store_audits(&page, sm_api_of(request)->store, request->caller.tenant, after, (int)limit,
+                        &err) != SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
     json_t *list = json_object_get(page, "audits");
     if (json_is_true(json_object_get(page, "more"))) {
         const json_t *last = json_array_get(list, json_array_size(list) - 1);
-        sm_cursor_put(text, "audits", 0, json_string_value(json_object_get(last, "id")));
+        sm_cursor_put(text, list_name, 0, json_string_value(json_object_get(last, "id")));
         next = sm_request_link(request, "cursor", text);
     }
     sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", list, "next", next));
@@ -123,6 +136,7 @@ struct change {
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
     struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
+    struct sm_generation *generation; /* of its pair, whose name is in it */
 };
 
 static void change_free(struct sm_call *call)
@@ -132,6 +146,7 @@ static void change_free(struct sm_call *call)
     json_decref((json_t *)(uintptr_t)c->in.recipe);
     json_decref((json_t *)(uintptr_t)c->in.pair_document);
     json_decref((json_t *)(uintptr_t)c->in.spec);
+    sm_generation_give(c->generation);
     free(c);
 }
 
@@ -293,8 +308,8 @@ static void reply_invalid(struct sm_request *request, enum sm_problem problem,
         sm_reply_field_problem(request, problem, err);
 }
 
-/* The pair that the body names; NULL after a reply. */
-static const struct sm_pair *read_pair(struct sm_request *request, const json_t *body)
+/* The pair that the body names, to be given back; NULL after a reply. */
+static struct sm_generation *read_pair(struct sm_request *request, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "pair"));
     struct sm_err err;
@@ -350,15 +365,19 @@ static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const 
 void sm_api_post_audit(struct sm_request *request)
 {
     json_t *body = sm_api_read_object(request);
-    const struct sm_pair *pair = body == NULL ? NULL : read_pair(request, body);
-    struct change *c = pair == NULL ? NULL : change_new(request, work_create, reply_created);
+    struct sm_generation *generation = body == NULL ? NULL : read_pair(request, body);
+    struct change *c = generation == NULL ? NULL : change_new(request, work_create, reply_created);
 
     if (c == NULL) {
+        sm_generation_give(generation);
         json_decref(body);
         return;
     }
+    const struct sm_pair *pair = sm_generation_pair(generation);
+    c->generation = generation;
     sm_id_new(c->in.id);
     c->in.origin = sm_api_origin(request);
+    c->in.tenant = request->caller.tenant;
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
                 read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));

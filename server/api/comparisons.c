@@ -88,7 +88,9 @@ static bool check_audits(const struct comparison *c, struct sm_request *request)
 
     for (size_t i = 0; i < c->count; i++) {
         json_t *audit = NULL;
-        enum sm_code code = sm_store_audit(&audit, c->store, c->ids[i], &err);
+        enum sm_code code = sm_store_audit_owned(c->store, request->caller.tenant, c->ids[i], &err);
+        if (code == SM_OK)
+            code = sm_store_audit(&audit, c->store, c->ids[i], &err);
         bool ended = code == SM_OK && sm_api_audit_ended(audit);
         if (code == SM_NOT_FOUND)
             sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'",

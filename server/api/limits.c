@@ -3,6 +3,7 @@
  * enforced. */
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
+#include "server/http/forwarded.h"
 #include "server/http/http.h"
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
@@ -27,7 +28,6 @@ static const struct {
     {"request_id_bytes_max", SM_REQUEST_ID_BYTES - 1},
     {"idempotency_key_bytes_max", SM_KEY_BYTES - 1},
     {"idempotency_answer_bytes_max", SM_IDEMPOTENCY_ANSWER_BYTES_MAX},
-    {"body_deadline_ms", SM_HTTP_BODY_DEADLINE_MS},
     {"bodies_max", SM_HTTP_BODIES_MAX},
     {"drain_ms", SM_HTTP_DRAIN_MS},
     {"page_scores_max", SM_SCORES_LIMIT_MAX},
@@ -38,7 +38,6 @@ static const struct {
     {"checkpoint_bytes_max", SM_CKPT_BYTES_MAX},
     {"checkpoint_tensors_max", SM_CKPT_TENSORS_MAX},
     {"spools_max", SM_HTTP_SPOOLS_MAX},
-    {"body_rate_min_bytes_per_s", SM_HTTP_BODY_RATE},
     {"archive_unpacked_bytes_max", SM_INGEST_UNPACKED_BYTES_MAX},
     {"folder_depth_max", SM_INGEST_DEPTH_MAX},
     {"compared_audits_max", SM_AUDIT_COMPARED_MAX},
@@ -46,7 +45,10 @@ static const struct {
     {"decode_cpu_max_s", SM_DECODE_CPU_MAX_S},
     {"decode_wait_max_ms", SM_DECODE_WAIT_MAX_MS},
     {"page_items_max", SM_API_ITEMS_MAX},
-    {"streams_max", SM_API_STREAMS_MAX},
+    {"url_bytes_max", SM_HTTP_URL_BYTES},
+    {"forwarded_elements_max", SM_FORWARDED_HOPS_MAX},
+    {"json_bytes_max", SM_API_JSON_BYTES_MAX},
+    {"json_depth_max", SM_API_JSON_DEPTH_MAX},
     {"archive_entries_max", SM_INGEST_ENTRIES_MAX},
     {"archive_ratio_max", SM_INGEST_RATIO_MAX},
     {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},
@@ -63,6 +65,9 @@ void sm_api_limits(struct sm_request *request)
 
     for (size_t i = 0; whole && i < sizeof limits / sizeof *limits; i++)
         whole = json_object_set_new(document, limits[i].name, json_integer(limits[i].value)) == 0;
+    int64_t connections_max = sm_api_of(request)->config->connections_max;
+    whole = whole && json_object_set_new(document, "requests_waiting_max",
+                                         json_integer(SM_HTTP_WAITING_MAX(connections_max))) == 0;
     json_decref(settings);
     if (!whole) {
         json_decref(document);

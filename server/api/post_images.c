@@ -141,6 +141,10 @@ static void reply(struct sm_request *request, struct sm_call *call)
     case SM_LIMIT:
         reply_broken(request, x, x->limit);
         break;
+    case SM_FULL:
+        reply_broken(request, x, SM_PROBLEM_DISK_FULL);
+        sm_reply_header(request, "Retry-After", "5");
+        break;
     default:
         sm_api_reply_audit_failure(request, &call->err);
     }

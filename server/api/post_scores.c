@@ -4,7 +4,8 @@
  *     body       upload.c                                       400 415 422
  *     history    one image whose key is there                   200, no job
  *     admit      the job's commit                               from here on 202 is true
- *     wait       until it has finished, or the wait is over     200 422, or 202
+ *     wait       until it has finished, or the wait is over,    200 422, or 202
+ *                or half of the connections wait already
  *
  * `proceed` is the only place that answers for a job; it is called again on every wake. */
 #include <stdio.h>
@@ -49,8 +50,8 @@ static void reply_queue_full(struct sm_request *request, const struct sm_err *er
     sm_reply_header(request, "Retry-After", RETRY_QUEUE_S);
 }
 
-/* The pair that the request names; NULL after a reply. */
-static const struct sm_pair *find_pair(struct sm_request *request)
+/* The pair that the request names, to be given back; NULL after a reply. */
+static struct sm_generation *find_pair(struct sm_request *request)
 {
     const char *name = sm_request_query(request, "pair");
 
@@ -66,7 +67,9 @@ void sm_api_post_scores_admit(struct sm_request *request)
     int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
     struct sm_err err;
 
-    if (find_pair(request) == NULL || queued < max)
+    struct sm_generation *generation = find_pair(request);
+    sm_generation_give(generation);
+    if (generation == NULL || queued < max)
         return;
     sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
                (long long)max);
@@ -102,18 +105,20 @@ static void reply_score(struct sm_request *request, json_t *score, bool from_his
 /* Why an image could not be scored, from the code that its item stored. */
 static void reply_item_error(struct sm_request *request, const json_t *error, const char *job_id)
 {
-    static const struct {
-        enum sm_code code;
+    const struct {
+        const char *code;
         enum sm_problem problem;
-    } rows[] = {{SM_UNSUPPORTED, SM_PROBLEM_IMAGE_UNSUPPORTED},
-                {SM_CORRUPT, SM_PROBLEM_IMAGE_CORRUPT},
-                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT},
-                {SM_INVALID, SM_PROBLEM_RECIPE_INVALID}}; /* views of this image end elsewhere */
+    } rows[] = {{sm_code_name(SM_UNSUPPORTED), SM_PROBLEM_IMAGE_UNSUPPORTED},
+                {sm_code_name(SM_CORRUPT), SM_PROBLEM_IMAGE_CORRUPT},
+                {sm_code_name(SM_LIMIT), SM_PROBLEM_IMAGE_LIMIT},
+                {sm_code_name(SM_INVALID),
+                 SM_PROBLEM_RECIPE_INVALID}, /* views of this image end elsewhere */
+                {SM_ERASED, SM_PROBLEM_IMAGE_ERASED}};
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *detail = json_string_value(json_object_get(error, "detail"));
 
     for (size_t i = 0; code != NULL && i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(code, sm_code_name(rows[i].code)) == 0) {
+        if (strcmp(code, rows[i].code) == 0) {
             sm_reply_problem(request, rows[i].problem, "%s", detail == NULL ? code : detail);
             return;
         }
@@ -125,7 +130,8 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -153,7 +159,8 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -208,7 +215,8 @@ static void proceed(struct sm_request *request)
         add_preference(request, s, false);
         break;
     case SM_TICKET_ADMITTED:
-        if (at_once(s) || sm_request_overdue(request, s->deadline_ms))
+        if (at_once(s) || sm_request_overdue(request, s->deadline_ms) ||
+            sm_request_crowded(request))
             answer(request, s, false);
         else
             sm_request_wait(request, s->deadline_ms, proceed);
@@ -239,7 +247,7 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     struct sm_err err = {0};
     json_t *job;
 
-    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, job_id, &err);
+    enum sm_code code = sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, job_id, &err);
     if (code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", job_id);
     else if (code != SM_OK)
@@ -264,7 +272,8 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     enum sm_code code =
         sm_score_key(key, pair, upload->recipe_digest, upload->items[0].image_digest, &err);
     if (code == SM_OK)
-        code = sm_store_score_by_key(&score, sm_api_of(request)->store, key, &err);
+        code = sm_store_score_by_key(&score, sm_api_of(request)->store, request->caller.tenant, key,
+                                     &err);
     if (code == SM_OK)
         reply_score(request, score, true, NULL);
     else if (code != SM_NOT_FOUND)
@@ -283,7 +292,8 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
-    struct sm_job_in job = {.pair = sm_pair_name(pair),
+    struct sm_job_in job = {.tenant = request->caller.tenant,
+                            .pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
                             .items_count = upload->items_count,
@@ -304,13 +314,11 @@ static void submit(struct sm_request *request, struct submission *s, const struc
     json_decref((json_t *)(uintptr_t)job.recipe);
 }
 
-void sm_api_post_scores(struct sm_request *request)
+static void post(struct sm_request *request, const struct sm_pair *pair)
 {
     struct sm_upload upload;
-    const struct sm_pair *pair = find_pair(request);
 
-    if (pair == NULL ||
-        !sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
+    if (!sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
         return;
     struct submission *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -328,4 +336,13 @@ void sm_api_post_scores(struct sm_request *request)
     else
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);
+}
+
+void sm_api_post_scores(struct sm_request *request)
+{
+    struct sm_generation *generation = find_pair(request);
+
+    if (generation != NULL)
+        post(request, sm_generation_pair(generation));
+    sm_generation_give(generation);
 }

@@ -112,11 +112,10 @@ static void release(struct sm_request *request)
 
 /* --- coming in --- */
 
-/* Whose keys they are. */
+/* Whose they are: of one API key, for another of its tenant may see other figures. */
 static const char *scope_of(const struct sm_request *request)
 {
-    (void)request;
-    return "";
+    return request->caller.key_id;
 }
 
 static bool known(struct sm_request *request)

@@ -113,7 +113,7 @@ static const struct {
 /* Reads every parameter; replies and returns false at the first bad one. */
 static bool read_filter(struct sm_score_filter *filter, struct sm_request *request)
 {
-    *filter = (struct sm_score_filter){.limit = LIMIT_DEFAULT};
+    *filter = (struct sm_score_filter){.tenant = request->caller.tenant, .limit = LIMIT_DEFAULT};
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
         const char *text = sm_request_query(request, parameters[i].name);
         if (text == NULL || parameters[i].read(filter, text))
@@ -179,7 +179,8 @@ void sm_api_get_score(struct sm_request *request)
     char *line;
 
     if (sm_id_valid(request->capture) &&
-        sm_store_score_line(&line, sm_api_of(request)->store, request->capture, &err) == SM_OK)
+        sm_store_score_line(&line, sm_api_of(request)->store, request->caller.tenant,
+                            request->capture, &err) == SM_OK)
         sm_reply_text(request, 200, "application/json", line);
     else if (err.code == SM_OK || err.code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_SCORE_UNKNOWN, "there is no score '%s'",

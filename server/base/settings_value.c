@@ -8,7 +8,11 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/* Of a socket's name, without its NUL. */
+enum { UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 
 typedef enum sm_code set_kind(void *field, const struct sm_setting *row, const char *source,
                               const char *text, struct sm_err *err);
@@ -34,7 +38,7 @@ static enum sm_code set_int(void *field, const struct sm_setting *row, const cha
         return sm_err_set(err, SM_INVALID,
                           "%s is %.40s, must be a whole number from %" PRId64 " to %" PRId64,
                           source, *text ? text : "empty", row->min, row->max);
-    memcpy(field, &value, sizeof value);
+    *(sm_setting_int *)field = value;
     return SM_OK;
 }
 
@@ -100,12 +104,26 @@ static enum sm_code set_address(void *field, const struct sm_setting *row, const
     return set_text(field, row, source, text, err);
 }
 
+bool sm_address_is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
 static enum sm_code set_loopback(void *field, const struct sm_setting *row, const char *source,
                                  const char *text, struct sm_err *err)
 {
-    if (*text && !is_choice(row->choices, text) && strncmp(text, "127.", 4) != 0 &&
-        strncmp(text, "[::1]:", 6) != 0)
-        return sm_err_set(err, SM_INVALID, "%s is %.40s, must be on 127.0.0.0/8 or [::1]", source,
+    if (strncmp(text, "unix:", 5) == 0) {
+        size_t length = strlen(text + 5);
+        if (text[5] != '/' || length > UNIX_PATH_MAX)
+            return sm_err_set(
+                err, SM_INVALID,
+                "%s is %.120s, must be unix: and an absolute path of at most %d bytes", source,
+                text, UNIX_PATH_MAX);
+        return set_path(field, row, source, text, err);
+    }
+    if (*text && !is_choice(row->choices, text) && !sm_address_is_loopback(text))
+        return sm_err_set(err, SM_INVALID,
+                          "%s is %.40s, must be on 127.0.0.0/8 or [::1], or unix:/path", source,
                           text);
     return set_address(field, row, source, text, err);
 }

@@ -198,7 +198,7 @@ static enum sm_code code_of(long status)
         long status;
         enum sm_code code;
     } rows[] = {{404, SM_NOT_FOUND}, {409, SM_CONFLICT}, {413, SM_LIMIT}, {415, SM_UNSUPPORTED},
-                {429, SM_BUSY},      {503, SM_BUSY},     {507, SM_IO}};
+                {429, SM_BUSY},      {503, SM_BUSY},     {507, SM_FULL}};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].status == status)

@@ -15,6 +15,9 @@
 #include <time.h>
 
 #include "server/base/id.h"
+#include "server/base/pulse.h"
+
+#define BEAT_MS 1000 /* of the timer, at most */
 
 static bool over(const struct sm_park *park, int64_t deadline_ms, int64_t now_ms)
 {
@@ -30,6 +33,7 @@ static void unlink_request(struct sm_request *request)
     request->park_next = NULL;
     request->park_link = NULL;
     request->parked = false;
+    request->park->count--;
 }
 
 static void resume(struct sm_request *request)
@@ -57,25 +61,25 @@ static void *timer_main(void *arg)
 {
     struct sm_park *park = arg;
 
+    sm_pulse_start("timer");
     pthread_mutex_lock(&park->lock);
     while (!park->stopped) {
-        int64_t nearest = sweep(park);
-        if (nearest == SM_NO_DEADLINE) {
-            pthread_cond_wait(&park->changed, &park->lock);
-        } else {
-            struct timespec until = {nearest / 1000, nearest % 1000 * 1000000};
-            pthread_cond_timedwait(&park->changed, &park->lock, &until);
-        }
+        int64_t nearest = sweep(park), beat_ms = sm_clock_monotonic_ms() + BEAT_MS;
+        int64_t until_ms = nearest < beat_ms ? nearest : beat_ms;
+        struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+        sm_pulse_beat("wait");
+        pthread_cond_timedwait(&park->changed, &park->lock, &until);
     }
     pthread_mutex_unlock(&park->lock);
+    sm_pulse_stop();
     return NULL;
 }
 
-enum sm_code sm_park_start(struct sm_park *park, struct sm_err *err)
+enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct sm_err *err)
 {
     pthread_condattr_t attr;
 
-    *park = (struct sm_park){0};
+    *park = (struct sm_park){.comfortable_count = comfortable_count};
     pthread_mutex_init(&park->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of sm_clock_monotonic_ms */
@@ -141,6 +145,7 @@ bool sm_park_enter(struct sm_request *request)
     if (stay) {
         MHD_suspend_connection(request->connection);
         request->parked = true;
+        park->count++;
         request->park_next = park->first;
         request->park_link = &park->first;
         if (park->first != NULL)
@@ -173,6 +178,16 @@ bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms)
     bool overdue = over(request->park, deadline_ms, sm_clock_monotonic_ms());
     pthread_mutex_unlock(&request->park->lock);
     return overdue;
+}
+
+bool sm_request_crowded(const struct sm_request *request)
+{
+    struct sm_park *park = request->park;
+
+    pthread_mutex_lock(&park->lock);
+    bool crowded = park->count >= park->comfortable_count;
+    pthread_mutex_unlock(&park->lock);
+    return crowded;
 }
 
 bool sm_request_draining(const struct sm_request *request)

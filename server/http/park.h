@@ -19,12 +19,13 @@ struct sm_park {
     pthread_cond_t changed;
     pthread_t timer;
     struct sm_request *first;
-    bool draining; /* waits with a deadline are over */
-    bool ending;   /* all waits are over */
-    bool stopped;  /* the timer thread is to leave */
+    int count, comfortable_count; /* that wait now; above which no more should */
+    bool draining;                /* waits with a deadline are over */
+    bool ending;                  /* all waits are over */
+    bool stopped;                 /* the timer thread is to leave */
 };
 
-enum sm_code sm_park_start(struct sm_park *park, struct sm_err *err);
+enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct sm_err *err);
 void sm_park_drain(struct sm_park *park);
 void sm_park_end(struct sm_park *park);
 /* After the daemon has stopped: joins the timer thread and destroys the registry. */

@@ -15,12 +15,13 @@
 
 #include "server/base/log.h"
 #include "server/base/metrics.h"
-#include "server/http/park.h"
+#include "server/http/http_impl.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
 #define STREAM_BLOCK_BYTES 16384
+#define HSTS_S             31536000 /* a year */
 
 static const struct {
     unsigned status;
@@ -85,12 +86,16 @@ void sm_reply_complete(struct sm_request *request)
         {"X-Content-Type-Options", "nosniff"},
         {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
         {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Cache-Control", "no-store"},
     };
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
         if (sm_reply_get_header(request, headers[i].name) == NULL)
             sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+    if (request->http->params.tls != NULL || request->https)
+        sm_reply_header(request, "Strict-Transport-Security", "max-age=%d", HSTS_S);
+    sm_cors_complete(request);
 }
 
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
@@ -245,13 +250,17 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
 
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err)
 {
-    bool store = err->code == SM_IO || err->code == SM_BUSY;
+    bool full = err->code == SM_FULL;
+    bool store = full || err->code == SM_IO || err->code == SM_BUSY;
     struct sm_err clean = *err;
 
     sm_make_ascii(clean.text);
     sm_log("error", "request_failed", "{s:s, s:s, s:s}", "request", request->id, "code",
            sm_code_name(err->code), "text", clean.text);
-    sm_reply_problem(request, store ? SM_PROBLEM_STORE_UNAVAILABLE : SM_PROBLEM_INTERNAL,
+    sm_reply_problem(request,
+                     full    ? SM_PROBLEM_DISK_FULL
+                     : store ? SM_PROBLEM_STORE_UNAVAILABLE
+                             : SM_PROBLEM_INTERNAL,
                      "see the log of the service, request %s", request->id);
     if (store)
         sm_reply_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "5");

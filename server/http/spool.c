@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int open_named(const char *folder)
@@ -39,7 +40,30 @@ enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, str
         return SM_OK; /* a file system that cannot reserve may still hold it */
     close(*fd);
     *fd = -1;
-    return sm_err_set(err, SM_LIMIT, "no disk room for %lld bytes now", (long long)bytes_count);
+    return sm_err_set(err, SM_FULL, "no disk room for %lld bytes now", (long long)bytes_count);
+}
+
+int64_t sm_spool_free(const char *folder)
+{
+    struct statvfs disk;
+
+    if (statvfs(folder, &disk) != 0)
+        return INT64_MAX;
+    int64_t blocks = (int64_t)disk.f_bavail, block_bytes = (int64_t)disk.f_frsize;
+    return blocks < INT64_MAX / block_bytes ? blocks * block_bytes : INT64_MAX;
+}
+
+enum sm_code sm_spool_room(const char *folder, int64_t bytes_count, int64_t reserve_bytes,
+                           struct sm_err *err)
+{
+    int64_t free_bytes = sm_spool_free(folder);
+
+    if (bytes_count <= free_bytes && reserve_bytes <= free_bytes - bytes_count)
+        return SM_OK;
+    return sm_err_set(err, SM_FULL,
+                      "the disk has %lld bytes free, too few for a body of %lld bytes and the "
+                      "reserve of %lld bytes",
+                      (long long)free_bytes, (long long)bytes_count, (long long)reserve_bytes);
 }
 
 enum sm_code sm_spool_sha256(uint8_t out[32], int fd, struct sm_err *err)

@@ -16,6 +16,7 @@
 
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/pulse.h"
 
 /* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
@@ -197,6 +198,18 @@ void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
     pthread_mutex_unlock(&jobs->mutex);
 }
 
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err)
+{
+    struct sm_erased erased;
+    enum sm_code code = sm_store_erase(&erased, jobs->store, image, 1, err);
+    for (size_t i = 0; i < erased.finished_count; i++)
+        sm_jobs_finished(jobs, erased.finished[i]);
+    *rewritten = erased.rewritten;
+    sm_erased_release(&erased);
+    return code;
+}
+
 /* --- threads --- */
 
 bool sm_jobs_stopping(struct sm_jobs *jobs)
@@ -211,6 +224,7 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ms;
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    sm_pulse_beat_for("pause", ms);
     pthread_mutex_lock(&jobs->mutex);
     while (!jobs->stopping && pthread_cond_timedwait(&jobs->changed, &jobs->mutex, &until) == 0)
         ;
@@ -222,12 +236,15 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
 void *sm_jobs_ticker(void *arg)
 {
     struct sm_jobs *jobs = arg;
+    sm_pulse_start("leases");
     while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
         struct sm_err err = {0};
+        sm_pulse_beat("commit");
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
         sm_team_tell(jobs->team); /* expired leases are queued again */
     }
+    sm_pulse_stop();
     return NULL;
 }
 
@@ -246,7 +263,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 {
     enum sm_code code = SM_OK;
     jobs->workers = calloc((size_t)workers, sizeof *jobs->workers);
-    if (!jobs->workers)
+    if (!jobs->workers && workers > 0)
         return sm_err_set(err, SM_NOMEM, "%d workers: out of memory", workers);
     while (code == SM_OK && jobs->workers_count < workers) {
         code = start_thread(&jobs->workers[jobs->workers_count], WORKER_STACK_BYTES, sm_jobs_worker,
@@ -262,7 +279,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
                            struct sm_err *err)
 {
-    assert(params->workers >= 1);
+    assert(params->workers >= 0);
     *out = NULL;
     struct sm_jobs *jobs = calloc(1, sizeof *jobs);
     if (!jobs)
@@ -288,6 +305,11 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     }
     *out = jobs;
     return SM_OK;
+}
+
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max)
+{
+    jobs->queue_max = queue_max;
 }
 
 void sm_jobs_stop(struct sm_jobs *jobs)

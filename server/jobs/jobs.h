@@ -14,6 +14,7 @@
 
 #include "server/decode/decode.h"
 #include "server/jobs/pairs.h"
+#include "server/store/erase.h"
 #include "server/store/store.h"
 
 struct sm_jobs;
@@ -21,9 +22,9 @@ struct sm_ticket;
 
 struct sm_jobs_params {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_decoders *decoders; /* see sm_decode; must outlive the jobs */
-    int workers;                  /* 1.. */
+    int workers;                  /* 0: nothing is computed, only admitted */
     int64_t queue_max;            /* items queued or running; over it submit says SM_BUSY */
 };
 
@@ -32,6 +33,12 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
  * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
+/* From any thread; what is queued over it stays. */
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
+
+/* sm_store_erase of one image; tells those who wait for a job that comes to its end by it. */
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err);
 
 enum sm_ticket_state {
     SM_TICKET_PENDING,  /* not committed yet */

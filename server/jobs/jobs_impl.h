@@ -9,9 +9,9 @@
 
 struct sm_jobs {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_decoders *decoders;
-    int64_t queue_max;
+    _Atomic int64_t queue_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
     struct sm_team *team;    /* of the workers; its news: an admission, the stop */
 

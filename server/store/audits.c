@@ -48,13 +48,14 @@ static enum sm_code insert_job(struct sm_db *db, const struct sm_audit_in *in, s
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
         &q, db,
-        "INSERT INTO job (id, kind, state, pair, recipe_digest, created_ms, items_count, "
-        "queued_count, request, trace) VALUES ($id, 'audit', 'open', $pair, $recipe, $now, 0, 0, "
-        "$request, $trace)",
+        "INSERT INTO job (id, tenant_id, kind, state, pair, recipe_digest, created_ms, "
+        "items_count, queued_count, request, trace) VALUES ($id, $tenant, 'audit', 'open', $pair, "
+        "$recipe, $now, 0, 0, $request, $trace)",
         err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", in->id);
+    sm_stmt_int(q, "$tenant", in->tenant);
     sm_stmt_text(q, "$pair", in->pair);
     sm_stmt_hex(q, "$recipe", in->recipe_digest);
     sm_stmt_text(q, "$request", in->origin.request);
@@ -358,7 +359,7 @@ static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm
 static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const char *id,
                                 struct sm_err *err)
 {
-    struct chunk c = {.write.run = run, .id = id, .more = true};
+    struct chunk c = {.write = {.run = run, .mode = SM_WRITE_ALONE}, .id = id, .more = true};
     enum sm_code code = SM_OK;
     while (code == SM_OK && c.more)
         code = sm_writer_call(store->writer, &c.write, err);
@@ -367,7 +368,9 @@ static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const
 
 static enum sm_code call_move(struct sm_store *store, struct moving *m, struct sm_err *err)
 {
-    m->write.run = run_move;
+    /* Alone: a full disk ends the transaction of the result that does not fit, and must not end
+     * that of the pause which it is the reason for. */
+    m->write = (struct sm_write){.run = run_move, .mode = SM_WRITE_ALONE};
     m->store = store;
     enum sm_code code = sm_writer_call(store->writer, &m->write, err);
     if (code != SM_OK)
@@ -400,7 +403,8 @@ enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struc
 enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
                                       struct sm_err *err)
 {
-    struct chunk hide = {.write.run = run_hide, .id = id, .revision = revision};
+    struct chunk hide = {
+        .write = {.run = run_hide, .mode = SM_WRITE_ALONE}, .id = id, .revision = revision};
     enum sm_code code = sm_writer_call(store->writer, &hide.write, err);
     return code == SM_OK ? call_chunks(store, run_delete, id, err) : code;
 }

@@ -24,7 +24,7 @@
 #include "server/store/idempotency.h"
 #include "server/store/migrate.h"
 
-static enum sm_code take_lock(int *out, const char *path, struct sm_err *err)
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
 {
     char lock_path[4096];
     int length = snprintf(lock_path, sizeof lock_path, "%s.lock", path);
@@ -62,7 +62,7 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     int fd = -1;
     struct sm_db *db = NULL;
     *applied = 0;
-    enum sm_code code = take_lock(&fd, path, err);
+    enum sm_code code = sm_store_lock(&fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
@@ -156,7 +156,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (!store->path)
         code = sm_err_set(err, SM_NOMEM, "store: out of memory");
     if (code == SM_OK)
-        code = take_lock(&store->lock_fd, path, err);
+        code = sm_store_lock(&store->lock_fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&store->write_db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
@@ -189,6 +189,22 @@ void sm_store_close(struct sm_store *store)
     pthread_mutex_destroy(&store->mutex);
     free(store->path);
     free(store);
+}
+
+struct limiting {
+    struct sm_write write;
+    int64_t bytes_max;
+};
+
+static enum sm_code run_limit(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_limit(db, ((struct limiting *)write)->bytes_max, err);
+}
+
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err)
+{
+    struct limiting l = {.write.run = run_limit, .bytes_max = bytes_max};
+    return sm_writer_call(store->writer, &l.write, err);
 }
 
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
@@ -232,12 +248,22 @@ int64_t sm_store_queued_count(struct sm_store *store)
     return count;
 }
 
+static int64_t file_bytes(const char *path, const char *ending)
+{
+    char whole[4096];
+    struct stat about;
+    snprintf(whole, sizeof whole, "%s%s", path, ending);
+    return stat(whole, &about) == 0 ? (int64_t)about.st_size : 0;
+}
+
 int64_t sm_store_wal_bytes(const struct sm_store *store)
 {
-    char path[4096];
-    struct stat about;
-    snprintf(path, sizeof path, "%s-wal", store->path);
-    return stat(path, &about) == 0 ? (int64_t)about.st_size : 0;
+    return file_bytes(store->path, "-wal");
+}
+
+int64_t sm_store_file_bytes(const struct sm_store *store)
+{
+    return file_bytes(store->path, "");
 }
 
 bool sm_store_healthy(struct sm_store *store)

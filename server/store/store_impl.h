@@ -16,6 +16,7 @@ struct sm_store {
     int lock_fd;
     struct sm_db *write_db; /* the writer thread's once it runs */
     struct sm_writer *writer;
+    bool to_rewrite;     /* the writer thread's: the file may hold copies of what was erased */
     bool has_digest_key; /* sm_store_set_digest_key */
     uint8_t digest_key[32];
     int64_t idempotency_keep_ms, idempotency_keys_max;
@@ -27,6 +28,9 @@ struct sm_store {
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
 };
+
+/* The daemon lock of the database at `path`, to be closed. */
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
 
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);

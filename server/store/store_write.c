@@ -28,6 +28,7 @@ struct admission {
     sm_store_done *done;
     void *arg;
     char id[SM_ID_BYTES], recipe_digest[65];
+    int64_t tenant;
     char *pair, *recipe;
     struct sm_once once;
     struct sm_origin origin;
@@ -53,6 +54,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
     if (!a)
         return NULL;
     a->items_count = job->items_count;
+    a->tenant = job->tenant;
     memcpy(a->id, job->id, sizeof a->id);
     memcpy(a->recipe_digest, job->recipe_digest, sizeof a->recipe_digest);
     if (job->once)
@@ -82,14 +84,15 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO job (id, kind, state, pair, recipe_digest, "
-                                    "created_ms, items_count, queued_count, request, trace) "
-                                    "VALUES ($id, 'score', 'queued', $pair, $recipe, $now, "
-                                    "$items, $items, $request, $trace)",
+                                    "INSERT INTO job (id, tenant_id, kind, state, pair, "
+                                    "recipe_digest, created_ms, items_count, queued_count, "
+                                    "request, trace) VALUES ($id, $tenant, 'score', 'queued', "
+                                    "$pair, $recipe, $now, $items, $items, $request, $trace)",
                                     err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", a->id);
+    sm_stmt_int(q, "$tenant", a->tenant);
     sm_stmt_text(q, "$pair", a->pair);
     sm_stmt_hex(q, "$recipe", a->recipe_digest);
     sm_stmt_int(q, "$items", a->items_count);
@@ -245,9 +248,9 @@ static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct 
     enum sm_code code = put_shape(&shape_id, db, f, err);
     if (code == SM_OK)
         code = sm_db_query(&q, db,
-                           "INSERT INTO score (id, key, pair, image_digest, m, shape_id, own) "
-                           "SELECT $id, $key, pair, $image, $m, $shape, $own FROM job "
-                           "WHERE id = $job ON CONFLICT (key) DO NOTHING",
+                           "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, "
+                           "shape_id, own) SELECT $id, tenant_id, $key, pair, $image, $m, $shape, "
+                           "$own FROM job WHERE id = $job ON CONFLICT (tenant_id, key) DO NOTHING",
                            err);
     if (code != SM_OK)
         return code;
@@ -268,9 +271,13 @@ static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_
 {
     struct sm_stmt *q;
     bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT id FROM score WHERE key = $key", err);
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT id FROM score WHERE key = $key AND tenant_id = "
+                                    "(SELECT tenant_id FROM job WHERE id = $job)",
+                                    err);
     if (code != SM_OK)
         return code;
+    sm_stmt_hex(q, "$job", f->in->job_id);
     sm_stmt_hex(q, "$key", f->in->key);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)

@@ -1,6 +1,9 @@
 """GET /v1/limits against the description, the configuration, and requests at a limit and one past it."""
 
-from conftest import SPEC, png
+import concurrent.futures
+import time
+
+from conftest import PATIENCE_S, SPEC, images_and_recipe, png
 
 LIMITS = SPEC["components"]["schemas"]["Limits"]
 
@@ -32,3 +35,20 @@ def test_they_hold(server):
     longest = "x" * limits["request_id_bytes_max"]
     assert server.get("/livez", **{"X-Request-Id": longest}).headers["X-Request-Id"] == longest
     assert server.get("/livez", **{"X-Request-Id": longest + "x"}).headers["X-Request-Id"] != longest + "x"
+
+
+def test_waiting_takes_no_more_than_half_of_the_connections(serve):
+    """The third that would wait is told at once where to look; the wait of the others goes on."""
+    server = serve("--workers", "1", "--http-threads", "1", "--connections-max", "4", "--wait-max-ms", "60000")
+    assert server.get("/v1/limits").json["requests_waiting_max"] == 2
+    media_type, body = images_and_recipe([png(i) for i in range(16)], {"views": 64})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(server.post, body, media_type, prefer=f"wait={PATIENCE_S}") for _ in range(2)]
+        while server.get("/readyz").json["queued"] < 32 - 8:
+            time.sleep(0.005)
+        time.sleep(0.1)  # from the commit of a job to its wait
+        third = server.post(png(99), prefer=f"wait={PATIENCE_S}")
+        assert not any(answer.done() for answer in waiting)
+        assert third.status == 202
+        assert [answer.result(PATIENCE_S).status for answer in waiting] == [200, 200]
+    assert server.await_job(third.headers["Location"])["state"] == "succeeded"

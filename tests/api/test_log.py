@@ -29,7 +29,7 @@ def test_a_line_for_each_request(server):
     line, = lines(server, "request", request="one")
     assert line["ms"] >= 0
     assert {key: line[key] for key in line if key not in ("time", "ms")} == {
-        "level": "info", "event": "request", "request": "one", "method": "POST", "route": "/v1/scores",
+        "level": "info", "event": "request", "request": "one", "client": "127.0.0.1", "method": "POST", "route": "/v1/scores",
         "status": 200, "received": len(body), "bytes": len(answer.body), "whole": True, "trace": TRACE}
 
 

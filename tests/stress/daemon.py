@@ -20,14 +20,18 @@ DATASET = pathlib.Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyt
 KEY = "5eed" * 16  # of digests: reports of several databases agree
 
 
-def options(description, **defaults):
-    """The command line of a stress program: --binary, --dir, and a number or text for each default."""
+def parser(description, **defaults):
+    """Of the command line of a stress program: --binary, --dir, and a number or text for each default."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/sslmem")
     parser.add_argument("--dir", help="where databases are made; default: the system's temporary folder")
     for name, value in defaults.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help=f"default {value}")
-    return parser.parse_args()
+    return parser
+
+
+def options(description, **defaults):
+    return parser(description, **defaults).parse_args()
 
 
 def folder(options, name):

@@ -154,9 +154,15 @@ static int start(void **state)
                                           .threads = 2,
                                           .connections_max = 64,
                                           .idle_timeout_s = 5,
-                                          .body_bytes_max = BODY_MAX,
-                                          .spool_bytes_max = SPOOL_MAX,
-                                          .spool = "/tmp"};
+                                          .spool = "/tmp",
+                                          .limits = {.body_bytes_max = BODY_MAX,
+                                                     .spool_bytes_max = SPOOL_MAX,
+                                                     .connections_per_client_max = 64,
+                                                     .streams_max = 8,
+                                                     .streams_per_client_max = 8,
+                                                     .head_deadline_ms = 1000,
+                                                     .body_deadline_ms = 60000,
+                                                     .body_rate_min = 1000}};
 
     (void)state;
     atomic_store(&freed, 0);
@@ -240,6 +246,8 @@ static void test_admission(void **state)
     CHECK("GET /echo/1?a" HOST "\r\n", " 400 ", "query_invalid");
     CHECK("GET /echo/1%00" HOST "\r\n", " 200 ", "\"capture\":\"1%00\"");
     CHECK("GET /echo/1" HOST "Content-Length: 3\r\n\r\nabc", " 400 ", "body_unexpected");
+    CHECK("GET /echo/1" HOST "Content-Length: 0\r\nContent-Length: 3\r\n\r\nabc", " 400 ",
+          "length_ambiguous", "2 lines of Content-Length", "Connection: close");
     CHECK("POST /echo" HOST "\r\n", " 411 ", "length_required");
     CHECK("POST /echo" HOST "Transfer-Encoding: chunked\r\nContent-Type: image/png\r\n\r\n",
           " 411 ");
@@ -612,11 +620,8 @@ static void test_listen_errors(void **state)
                                       "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456",
                                       "::1:80",     ":80"};
     struct sm_http *other;
-    struct sm_http_params params = {.routes = routes,
-                                    .threads = 1,
-                                    .connections_max = 8,
-                                    .idle_timeout_s = 1,
-                                    .body_bytes_max = 1};
+    struct sm_http_params params = {
+        .routes = routes, .threads = 1, .connections_max = 8, .idle_timeout_s = 1};
     struct sm_err err = {0};
 
     (void)state;

@@ -52,6 +52,16 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
     return code;
 }
 
+/* An image that could not be taken. */
+static inline enum sm_code add_failed(const char *id, struct sm_audit_image_in image,
+                                      enum sm_code why, const char *text)
+{
+    struct sm_audit_added added;
+    image.failed = why;
+    image.failed_text = text;
+    return sm_store_audit_add(&added, store, id, &image, 1, MANY, &err);
+}
+
 static inline enum sm_code move(const char *id, enum sm_audit_move how)
 {
     return sm_store_audit_move(store, id, how, NULL, &err);

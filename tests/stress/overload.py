@@ -1,0 +1,203 @@
+#!/usr/bin/python3
+"""Ten times the capacity, and then crowds of connections that say nothing or little.
+
+Capacity is what a closed loop of clients gets of POST /v1/scores, before and after. Then a multiple of it is offered as an
+open loop: arrivals do not wait for answers. The service and the generator share the processors; goodput is compared with
+the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. A
+process that only answers is asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
+
+The crowd: idle connections, connections whose headers or bodies come a byte at a time, and scores from a closed loop
+meanwhile. All are opened anew when the service closes them."""
+
+import asyncio
+import collections
+import itertools
+import json
+import re
+import time
+
+import client
+import daemon
+
+LIMIT_REFUSAL_MS, LIMIT_GOODPUT, LIMIT_LIVEZ_MS, LIMIT_GROWTH_MB = 20, 0.90, 50, 64
+REFUSED, DONE = (429, 503), (200, 202)
+
+
+
+class Site:
+    """The service and what is asked of it."""
+
+    def __init__(self, options, service):
+        self.service, self.port, self.pair = service, service.port, options.pair
+        self.numbers = itertools.count()
+
+    def draw(self, count):
+        """Requests made before they are needed. No picture comes twice: history would answer without work."""
+        return [client.request("POST", f"/v1/scores?pair={self.pair}", daemon.drawn_image(number))
+                for number in itertools.islice(self.numbers, count)]
+
+    def scored(self):
+        """Images that the workers have finished, by the service's own counter."""
+        text = self.service.ask("GET", "/metrics").decode()
+        return float(re.search(r'^sslmem_items_finished_total{state="computed"} (\S+)$', text, re.MULTILINE)[1])
+
+    async def score(self, _):
+        return await client.exchange(self.port, self.draw(1)[0])
+
+
+def statuses(replies):
+    return ", ".join(f"{count} of {status or 'no answer'}"
+                     for status, count in sorted(collections.Counter(r.status for r in replies).items()))
+
+
+def spread(times_ms):
+    return (f"median {client.quantile(times_ms, 0.5):.1f} ms, p99 {client.quantile(times_ms, 0.99):.1f} ms, slowest "
+            f"{max(times_ms, default=0):.1f} ms")
+
+
+async def capacity(site, options):
+    with client.Shares(site.service) as shares:
+        before = site.scored()
+        await client.closed_loop(options.clients, options.capacity_seconds, site.score)
+        rate = (site.scored() - before) / options.capacity_seconds
+    print(f"capacity: {rate:.1f} scores a second by {options.clients} clients; {shares}", flush=True)
+    return rate, shares.left
+
+
+async def memory_until(site, event):
+    most = 0.0
+    while not event.is_set():
+        most = max(most, client.own_mb(site.service.process.pid))
+        await asyncio.sleep(0.1)
+    return most
+
+
+async def overload(site, options, rate, echo):
+    """Offers for some seconds; gives all replies, scores a second meanwhile, shares, most memory, times of the echo."""
+    over = asyncio.Event()
+    watch = asyncio.gather(memory_until(site, over), echo.times_ms(over))
+    requests = site.draw(round(options.times * rate * options.seconds))
+    with client.Shares(site.service) as shares:
+        before = site.scored()
+        sending = asyncio.create_task(client.open_loop(
+            len(requests) / options.seconds, options.seconds, lambda i: client.exchange(site.port, requests[i])))
+        await asyncio.sleep(options.seconds)
+        goodput = (site.scored() - before) / options.seconds
+    over.set()
+    return await sending, goodput, shares, *await watch
+
+
+async def check_overload(site, options, verdicts, echo):
+    before = await capacity(site, options)
+    memory = client.own_mb(site.service.process.pid)
+    replies, goodput, shares, most, echoes = await overload(site, options, before[0], echo)
+    after = await capacity(site, options)
+    print(f"offered {len(replies) / options.seconds:.0f} a second for {options.seconds} s; {shares}")
+    for status in sorted({reply.status for reply in replies}):
+        times = [1000 * reply.seconds for reply in replies if reply.status == status]
+        print(f"       {len(times)} of {status or 'no answer'}: {spread(times)}")
+    refusals = [reply for reply in replies if reply.status in REFUSED]
+    times = [1000 * reply.seconds for reply in refusals]
+    verdicts.check(refusals and client.quantile(times, 0.99) < LIMIT_REFUSAL_MS,
+                   f"refusals: {spread(times)}, limit of p99 {LIMIT_REFUSAL_MS} ms; an echo meanwhile: {spread(echoes)}")
+    full = (before[0] / before[1] + after[0] / after[1]) / 2  # what the whole machine would do
+    plain = goodput / ((before[0] + after[0]) / 2)
+    corrected = goodput / (full * shares.left)
+    verdicts.check(corrected >= LIMIT_GOODPUT,
+                   f"goodput {goodput:.1f} a second: {100 * plain:.1f} % of the capacity, {100 * corrected:.1f} % of the capacity of "
+                   f"the {100 * shares.left:.1f} % of the processors that were left, limit {100 * LIMIT_GOODPUT:.0f} %")
+    verdicts.check(most - memory < LIMIT_GROWTH_MB, f"memory: {memory:.1f} MB, at most {most:.1f} MB, limit of the growth "
+                   f"{LIMIT_GROWTH_MB} MB")
+    wrong = [reply.status for reply in replies if reply.status not in (*REFUSED, *DONE)]
+    verdicts.check(not wrong, f"no answer but scores, 202 and {REFUSED}: {len(wrong)} others")
+    verdicts.check(all("retry-after" in reply.headers for reply in refusals), "Retry-After in every refusal")
+
+
+# --- the crowd ---
+
+# What each kind of connection sends at once, and what of it comes a byte a second for ever after.
+CROWD = {
+    "idle": (b"", b""),
+    "slow headers": (b"GET /livez HTTP/1.1\r\nHost: stress\r\n", b"X: y\r\n"),
+    "slow bodies": (b"POST /v1/scores?pair=%s HTTP/1.1\r\nHost: stress\r\nContent-Type: image/png\r\nContent-Length: 20000\r\n\r\n",
+                    b"\x89PNG\r\n\x1a\n"),
+}
+
+
+async def dawdle(site, kind, counts):
+    head, rest = CROWD[kind]
+    head = head % site.pair.encode() if b"%s" in head else head
+    while True:
+        writer = None
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            counts[kind] += 1
+            writer.write(head)
+            for i in itertools.count():
+                if reader.at_eof():
+                    break
+                writer.write(rest[i % len(rest):][:1] if rest else b"")
+                await asyncio.sleep(1)
+        except OSError:
+            await asyncio.sleep(1)
+        finally:
+            if writer is not None:
+                counts[kind] -= 1
+                counts["closed"] += 1
+                writer.close()
+
+
+async def check_crowd(site, options, verdicts, echo):
+    counts = collections.Counter()
+    sizes = {"idle": options.idle, "slow headers": options.slow // 2, "slow bodies": options.slow - options.slow // 2}
+    crowd = [asyncio.create_task(dawdle(site, kind, counts)) for kind, count in sizes.items() for _ in range(count)]
+    await asyncio.sleep(5)
+    present = dict(counts)  # as this side sees it: connected, and not closed by the service
+    livez, over = [], asyncio.Event()
+
+    async def ask():
+        while not over.is_set():
+            livez.append(await client.exchange(site.port, client.request("GET", "/livez")))
+            await asyncio.sleep(0.02)
+
+    with client.Shares(site.service) as shares:
+        asking = asyncio.gather(ask(), echo.times_ms(over))
+        scores = await client.closed_loop(2, options.crowd_seconds, site.score)
+        over.set()
+        _, echoes = await asking
+    print(f"crowd: {present}, at the end {dict(counts)}; {shares}")
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    verdicts.check(all(present.get(kind) == count for kind, count in sizes.items()), f"{sum(sizes.values())} connections at once")
+    times = [1000 * reply.seconds for reply in livez]
+    verdicts.check(client.quantile(times, 0.99) < LIMIT_LIVEZ_MS and all(reply.status == 200 for reply in livez),
+                   f"/livez meanwhile: {statuses(livez)}; {spread(times)}, limit of p99 {LIMIT_LIVEZ_MS} ms; an echo meanwhile: "
+                   f"{spread(echoes)}")
+    verdicts.check(all(reply.status == 200 for reply in scores), f"scores meanwhile: {statuses(scores)}")
+
+
+async def run(site, options, verdicts):
+    with client.Echo() as echo:
+        if options.seconds > 0:
+            await check_overload(site, options, verdicts, echo)
+        if options.crowd_seconds > 0:
+            await check_crowd(site, options, verdicts, echo)
+
+
+def main():
+    options = daemon.options(__doc__, pair="fashion-vit", times=10, seconds=60, capacity_seconds=15, clients=8, queue=0,
+                             connections=2048, idle=1000, slow=500, crowd_seconds=60)
+    verdicts = daemon.Verdicts()
+    client.allow_descriptors(3 * options.connections)
+    more = ["--queue-max", options.queue] if options.queue else []
+    with daemon.folder(options, "overload") as folder, \
+            daemon.Daemon(options, folder, daemon.DEMO / "pairs", "--metrics", "on", "--connections-max", options.connections,
+                          *more) as service:
+        asyncio.run(run(Site(options, service), options, verdicts))
+        verdicts.check(service.process.poll() is None and json.loads(service.ask("GET", "/livez")), "the service is alive")
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    main()
