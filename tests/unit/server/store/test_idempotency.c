@@ -35,8 +35,13 @@ static enum sm_code keep(const struct sm_once *once, const char *body)
     struct outcome outcome;
     json_t *headers = json_pack("{s:s}", "ETag", "\"1\"");
     sem_init(&outcome.done, 0, 0);
-    assert_code(SM_OK, sm_store_keep_answer(store, once, 201, headers, body, strlen(body), admitted,
-                                            &outcome, &err));
+    const struct sm_answer_in answer = {.once = once,
+                                        .score = "",
+                                        .status = 201,
+                                        .headers = headers,
+                                        .body = body,
+                                        .body_bytes = strlen(body)};
+    assert_code(SM_OK, sm_store_keep_answer(store, &answer, admitted, &outcome, &err));
     json_decref(headers);
     while (sem_wait(&outcome.done) != 0)
         ;
