@@ -87,7 +87,7 @@ CREATE INDEX score_time ON score (tenant_id, id);
 CREATE INDEX score_m ON score (tenant_id, m, id);
 CREATE INDEX score_pair ON score (tenant_id, pair, id);
 CREATE INDEX score_pair_m ON score (tenant_id, pair, m, id);
-CREATE INDEX score_image ON score (tenant_id, image_digest, id);
+CREATE INDEX score_image ON score (image_digest, tenant_id, id);
 
 ALTER TABLE job ADD COLUMN tenant_id INTEGER NOT NULL DEFAULT 0 REFERENCES tenant (id);
 DROP INDEX job_audit;

@@ -77,8 +77,8 @@ static void a_copy_has_everything_and_comes_back(void **state)
     assert_code(SM_OK, sm_restore(&made, other_path, copy_path, &err));
     assert_code(SM_OK, sm_store_open(&copied, other_path, &err));
     char *line;
-    assert_code(SM_NOT_FOUND, sm_store_score_line(&line, copied, id, &err));
-    assert_code(SM_OK, sm_store_score_by_key(&score, copied, key_of("p/1/0.5"), &err));
+    assert_code(SM_NOT_FOUND, sm_store_score_line(&line, copied, SM_TENANT_DEFAULT, id, &err));
+    assert_code(SM_OK, sm_store_score_by_key(&score, copied, SM_TENANT_DEFAULT, key_of("p/1/0.5"), &err));
     json_decref(score);
     sm_store_close(copied);
 }

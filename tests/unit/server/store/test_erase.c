@@ -283,7 +283,7 @@ static void unfinished_items_fail(void **state)
     sm_claim_release(&claim);
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 0, &err));
 
-    assert_code(SM_OK, sm_store_job(&document, store, job, &err));
+    assert_code(SM_OK, sm_store_job(&document, store, SM_TENANT_DEFAULT, job, &err));
     assert_string_equal(text_at(document, "state"), "failed");
     json_t *item = json_array_get(json_object_get(document, "items"), 0);
     assert_string_equal(text_at(json_object_get(item, "error"), "code"), "erased");
