@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "server/base/peer.h"
 
 /* Of a socket's name, without its NUL. */
 enum { UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
@@ -86,12 +89,22 @@ static enum sm_code set_choice(void *field, const struct sm_setting *row, const 
     return set_text(field, row, source, text, err);
 }
 
+/* Names are not looked up: what a listener is bound to must not depend on who answers. */
 static bool is_address(const char *text)
 {
     const char *colon = strrchr(text, ':');
+    char host[SM_PEER_BYTES + 2];
+    struct sm_peer peer;
     int64_t port;
-    return colon && colon > text && isdigit((unsigned char)colon[1]) &&
-           parse_int(&port, colon + 1) && port <= 65535;
+    if (!colon || !isdigit((unsigned char)colon[1]) || !parse_int(&port, colon + 1) ||
+        port > 65535 || (size_t)(colon - text) >= sizeof host)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+    size_t length = strlen(host);
+    bool is_v6 = length > 2 && host[0] == '[' && host[length - 1] == ']';
+    if (is_v6)
+        host[length - 1] = '\0';
+    return sm_peer_parse(&peer, host + is_v6) && (strchr(host, ':') != NULL) == is_v6;
 }
 
 static enum sm_code set_address(void *field, const struct sm_setting *row, const char *source,
@@ -99,8 +112,8 @@ static enum sm_code set_address(void *field, const struct sm_setting *row, const
 {
     if (*text && !is_choice(row->choices, text) && !is_address(text))
         return sm_err_set(err, SM_INVALID,
-                          "%s is %.40s, must be address:port with a port up to 65535", source,
-                          text);
+                          "%s is %.40s, must be a numeric address:port with a port up to 65535",
+                          source, text);
     return set_text(field, row, source, text, err);
 }
 
