@@ -169,6 +169,8 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     if (score != NULL)
         reply_score(request, json_incref(score),
                     json_is_true(json_object_get(item, "from_history")), s->job_id);
+    else if (json_object_get(item, "erased") != NULL)
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_ERASED, "the image was erased");
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
     if (s->ticket != NULL)
@@ -275,9 +277,10 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     if (code == SM_OK)
         code = sm_store_score_by_key(&score, sm_api_of(request)->store, request->caller.tenant, key,
                                      &err);
-    if (code == SM_OK)
+    if (code == SM_OK) {
+        sm_api_once_about(request, json_string_value(json_object_get(score, "id")));
         reply_score(request, score, true, NULL);
-    else if (code != SM_NOT_FOUND)
+    } else if (code != SM_NOT_FOUND)
         sm_reply_failure(request, &err);
     return code != SM_NOT_FOUND;
 }

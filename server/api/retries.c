@@ -18,6 +18,7 @@ _Static_assert(SM_KEY_BYTES == SM_IDEMPOTENCY_KEY_BYTES, "keys of HTTP fit into 
 
 struct entry {
     struct sm_once once;
+    char score[SM_ID_BYTES]; /* sm_api_once_about */
     struct sm_retries *retries;
     struct sm_request *request; /* NULL: over, the write frees the entry */
     enum { RUNS, KEEPS, KEPT } state;
@@ -66,6 +67,14 @@ const struct sm_once *sm_api_once(const struct sm_request *request)
     const struct entry *entry = request->keyed;
 
     return entry == NULL ? NULL : &entry->once;
+}
+
+void sm_api_once_about(struct sm_request *request, const char *score_id)
+{
+    struct entry *entry = request->keyed;
+
+    if (entry != NULL)
+        snprintf(entry->score, sizeof entry->score, "%s", score_id);
 }
 
 /* --- the list --- */
@@ -265,8 +274,13 @@ static bool keep(struct sm_request *request, struct entry *entry)
     entry->state = KEEPS;
     entry->retries->writes_count++;
     pthread_mutex_unlock(&entry->retries->lock);
-    enum sm_code code = sm_store_keep_answer(sm_api_of(request)->store, &entry->once, (int)status,
-                                             headers, body, body_bytes, kept, entry, &err);
+    const struct sm_answer_in answer = {.once = &entry->once,
+                                        .score = entry->score,
+                                        .status = (int)status,
+                                        .headers = headers,
+                                        .body = body,
+                                        .body_bytes = body_bytes};
+    enum sm_code code = sm_store_keep_answer(sm_api_of(request)->store, &answer, kept, entry, &err);
     json_decref(headers);
     if (code != SM_OK)
         kept(entry, code, &err);

@@ -24,6 +24,9 @@ void sm_retries_stop(struct sm_retries *retries);
 /* For the HTTP daemon of the public routes. */
 extern const struct sm_keyed sm_api_keyed;
 
+/* The answer tells of this score, and the request made nothing. */
+void sm_api_once_about(struct sm_request *request, const char *score_id);
+
 /* The key of this request for what it makes; NULL: it has none. Valid until the reply. */
 const struct sm_once *sm_api_once(const struct sm_request *request);
 

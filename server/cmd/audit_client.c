@@ -1,8 +1,9 @@
 /* One easy handle, one request at a time.
  *
- * Which failures are repeated: what the server did not begin with (no connection, 429, 503) always;
- * what broke off in the middle only for a GET, because nothing tells how far the server came. Waits
- * double from a quarter of a second to 30 s, or are what Retry-After says. */
+ * Which failures are repeated: what the server did not begin with (no connection, 429, 503), and
+ * what broke off in the middle. A POST has an Idempotency-Key, the same in all its tries, so that
+ * the server does it once however often it comes; while it still does, it says so, and is waited
+ * for. Waits double from a quarter of a second to 30 s, or are what Retry-After says. */
 #include "server/cmd/audit_client.h"
 
 #include <curl/curl.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "server/base/id.h"
 
 #define TRIES_MAX         10
 #define WAIT_MIN_MS       250
@@ -31,6 +33,7 @@ struct sm_client {
 struct exchange {
     const struct sm_client_call *call;
     struct sm_client *client;
+    char key[40]; /* of all its tries, in quotes */
     struct sm_client_answer answer;
     size_t text_count;
     long retry_after_s; /* 0: not said */
@@ -174,6 +177,7 @@ static CURLcode try_once(struct exchange *x, const char *url)
         set_body(curl, call);
         headers = add_header(headers, "Content-Type",
                              call->media_type ? call->media_type : "application/json");
+        headers = add_header(headers, "Idempotency-Key", x->key);
     } else if (call->method) {
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
     }
@@ -231,18 +235,21 @@ static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_e
                       x->client->url, why);
 }
 
-/* Whether the same once more can do better without harm. */
+/* Whether the same once more can do better without harm. Of conflicts only one passes by itself:
+ * the server is still at an earlier try. */
 static bool may_repeat(const struct exchange *x, CURLcode done)
 {
     if (atomic_load(&sm_stop_asked) || x->not_written || x->too_long)
         return false;
     if (done == CURLE_OK)
-        return x->answer.status == 429 || x->answer.status == 503;
+        return x->answer.status == 429 || x->answer.status == 503 ||
+               (x->answer.status == 409 && x->retry_after_s > 0);
     if (done == CURLE_COULDNT_CONNECT)
         return true;
     bool broken = done == CURLE_GOT_NOTHING || done == CURLE_RECV_ERROR ||
                   done == CURLE_SEND_ERROR || done == CURLE_PARTIAL_FILE;
-    return broken && !x->call->method && !(x->call->into && ftell(x->call->into) != 0);
+    bool safe = !x->call->method || strcmp(x->call->method, "POST") == 0;
+    return broken && safe && !(x->call->into && ftell(x->call->into) != 0);
 }
 
 static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *err)
@@ -266,7 +273,9 @@ static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *e
             return err->code;
         wait_ms = 2 * wait_ms < WAIT_MAX_MS ? 2 * wait_ms : WAIT_MAX_MS;
         free(x->answer.text);
-        *x = (struct exchange){.call = x->call, .client = x->client};
+        struct exchange next = {.call = x->call, .client = x->client};
+        memcpy(next.key, x->key, sizeof next.key);
+        *x = next;
     }
 }
 
@@ -275,12 +284,15 @@ enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *clie
 {
     struct exchange x = {.call = call, .client = client};
     struct sm_err last = {0};
+    char id[37];
     size_t bytes = strlen(client->url) + strlen(call->path) + 1;
     char *url = malloc(bytes);
 
     if (!url)
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     snprintf(url, bytes, "%s%s", client->url, call->path);
+    sm_id_new(id);
+    snprintf(x.key, sizeof x.key, "\"%s\"", id);
     enum sm_code code = repeat(&x, url, &last);
     free(url);
     if (code == SM_OK && !x.answer.text && !(x.answer.text = strdup("")))

@@ -65,7 +65,7 @@
     X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
-    X(IMAGE_ERASED, 422, "image_erased", "The image was erased before it was scored")              \
+    X(IMAGE_ERASED, 422, "image_erased", "The image was erased")                                   \
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \

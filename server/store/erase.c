@@ -166,12 +166,28 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
     if (code == SM_OK)
         code = drop_row(&image->thumbnails_count, db,
                         "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
+    if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
+        code = sm_store_forget_answers(db, f->job_id, err);
     if (code == SM_OK)
         code = clear_row(db, f, err);
     if (code == SM_OK)
         code = count_item(e, db, f, err);
     image->items_count++;
     return code;
+}
+
+/* Answers that told of the image's scores without a job. An image has few scores. */
+static enum sm_code forget_score_answers(struct sm_db *db, const char *digest, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "DELETE FROM idempotency WHERE resource IN "
+                                    "(SELECT id FROM score WHERE image_digest = $image)",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$image", digest);
+    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code erase_image(struct erasing *e, struct sm_erasure *image, struct sm_db *db,
@@ -186,6 +202,8 @@ static enum sm_code erase_image(struct erasing *e, struct sm_erasure *image, str
             if (code == SM_OK && row)
                 code = clear_item(e, image, db, &f, err);
         }
+    if (code == SM_OK)
+        code = forget_score_answers(db, image->digest, err);
     if (code == SM_OK)
         code = sm_db_query(&q, db, "DELETE FROM score WHERE image_digest = $image", err);
     if (code != SM_OK)

@@ -4,6 +4,7 @@
  * sweeps the rest. What is over the limit of its scope goes with the write that comes in. */
 #include "server/store/idempotency.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,7 @@ struct keeping {
     struct sm_write write;
     struct sm_store *store;
     struct sm_once once;
+    char score[SM_ID_BYTES];
     int status;
     char *headers, *body;
     sm_store_done *done;
@@ -171,25 +173,40 @@ enum sm_code sm_store_claim_key(const struct sm_store *store, struct sm_db *db,
     return insert_row(store, db, once, resource, NULL, err);
 }
 
-/* Into the row that was claimed; `there` tells whether there is one. */
-static enum sm_code update_row(bool *there, struct sm_db *db, const struct keeping *k,
-                               struct sm_err *err)
+static enum sm_code update_row(struct sm_db *db, const struct keeping *k, struct sm_err *err)
 {
     struct sm_stmt *q;
-    int64_t changes = 0;
     enum sm_code code = sm_db_query(&q, db,
                                     "UPDATE idempotency SET status = $status, headers = $headers, "
-                                    "body = $body WHERE scope = $scope AND key = $key AND "
-                                    "created_ms > $oldest",
+                                    "body = $body WHERE scope = $scope AND key = $key",
                                     err);
     if (code != SM_OK)
         return code;
     sm_stmt_text(q, "$scope", k->once.scope);
     sm_stmt_text(q, "$key", k->once.key);
-    sm_stmt_int(q, "$oldest", sm_clock_unix_ms() - k->store->idempotency_keep_ms);
     bind_answer(q, k);
-    code = sm_stmt_run(q, &changes, err);
-    *there = changes > 0;
+    return sm_stmt_run(q, NULL, err);
+}
+
+/* Whether the images that an answer tells of were erased since it was made: the one of a score, or
+ * any of a job. */
+static enum sm_code was_erased(bool *out, struct sm_db *db, const char *score, const char *job,
+                               struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        score[0] ? "SELECT 1 FROM score WHERE id = $id"
+                 : "SELECT 1 FROM job JOIN item ON item.job_id = job.id WHERE job.id = $id AND "
+                   "job.kind = 'score' AND item.erased_ms IS NOT NULL LIMIT 1",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", score[0] ? score : job);
+    code = sm_stmt_step(q, &row, err);
+    *out = score[0] ? !row : row;
+    sm_stmt_reset(q);
     return code;
 }
 
@@ -203,9 +220,31 @@ static void keeping_free(struct keeping *k)
 static enum sm_code run_keep(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct keeping *k = (const struct keeping *)write;
-    bool there;
-    enum sm_code code = update_row(&there, db, k, err);
-    return code == SM_OK && !there ? insert_row(k->store, db, &k->once, NULL, k, err) : code;
+    struct sm_answer known = {0};
+    struct finding f = {&known, k->once.scope, sm_clock_unix_ms() - k->store->idempotency_keep_ms};
+    bool erased = false;
+    enum sm_code code = find(&f, db, k->once.key, err);
+    bool there = code == SM_OK;
+    if (there || code == SM_NOT_FOUND)
+        code = was_erased(&erased, db, k->score, known.resource, err);
+    if (code == SM_OK && !erased)
+        code =
+            there ? update_row(db, k, err) : insert_row(k->store, db, &k->once, k->score, k, err);
+    sm_answer_release(&known);
+    return code;
+}
+
+enum sm_code sm_store_forget_answers(struct sm_db *db, const char *job, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "UPDATE idempotency SET status = NULL, headers = NULL, "
+                                    "body = NULL WHERE resource = $job",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job);
+    return sm_stmt_run(q, NULL, err);
 }
 
 static void kept(struct sm_write *write, enum sm_code code, const struct sm_err *err)
@@ -215,8 +254,7 @@ static void kept(struct sm_write *write, enum sm_code code, const struct sm_err 
     keeping_free(k);
 }
 
-enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_once *once, int status,
-                                  const json_t *headers, const char *body, size_t body_bytes,
+enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_answer_in *answer,
                                   sm_store_done *done, void *arg, struct sm_err *err)
 {
     struct keeping *k = calloc(1, sizeof *k);
@@ -224,10 +262,11 @@ enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_once *
         return sm_err_set(err, SM_NOMEM, "answer: out of memory");
     k->write = (struct sm_write){.run = run_keep, .done = kept};
     k->store = store;
-    k->once = *once;
-    k->status = status;
-    k->headers = json_dumps(headers, JSON_COMPACT);
-    k->body = strndup(body, body_bytes);
+    k->once = *answer->once;
+    snprintf(k->score, sizeof k->score, "%s", answer->score);
+    k->status = answer->status;
+    k->headers = json_dumps(answer->headers, JSON_COMPACT);
+    k->body = strndup(answer->body, answer->body_bytes);
     k->done = done;
     k->arg = arg;
     if (!k->headers || !k->body) {

@@ -8,6 +8,9 @@
  * A row is forgotten when it is as old as was set, and before that when its scope has as many newer
  * ones as were set.
  *
+ * Answers hold digests and scores of images: the erasure of an image takes the answers of its jobs
+ * and scores along. A key whose job is there still finds it.
+ *
  * Threads, errors: as store.h. */
 #ifndef SERVER_STORE_IDEMPOTENCY_H
 #define SERVER_STORE_IDEMPOTENCY_H
@@ -28,10 +31,11 @@ struct sm_once {
 void sm_store_set_idempotency(struct sm_store *store, int64_t keep_ms, int64_t keys_max);
 
 struct sm_answer {
-    char fingerprint[65];       /* of the request that the key was used for */
-    char resource[SM_ID_BYTES]; /* the job or audit that it made or moved, or "" */
-    int status;                 /* 0: no answer is kept, only the resource */
-    json_t *headers;            /* name to text */
+    char fingerprint[65]; /* of the request that the key was used for */
+    char resource
+        [SM_ID_BYTES]; /* the job or audit that it made or moved, or that the answer is of */
+    int status;        /* 0: no answer is kept, only the resource */
+    json_t *headers;   /* name to text */
     char *body;
 };
 /* SM_NOT_FOUND: the key is new, or forgotten. */
@@ -39,9 +43,16 @@ enum sm_code sm_store_answer(struct sm_answer *out, struct sm_store *store, cons
                              const char *key, struct sm_err *err);
 void sm_answer_release(struct sm_answer *answer);
 
-/* Keeps an answer with its key, claimed or not. `headers` and `body` are copied. */
-enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_once *once, int status,
-                                  const json_t *headers, const char *body, size_t body_bytes,
+/* An answer to keep with its key; all is copied. */
+struct sm_answer_in {
+    const struct sm_once *once;
+    const char *score; /* id of the score that it tells of when its request made nothing, or "" */
+    int status;
+    const json_t *headers;
+    const char *body;
+    size_t body_bytes;
+};
+enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_answer_in *answer,
                                   sm_store_done *done, void *arg, struct sm_err *err);
 
 #endif

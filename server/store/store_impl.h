@@ -55,6 +55,8 @@ enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t
 enum sm_code sm_store_claim_key(const struct sm_store *store, struct sm_db *db,
                                 const struct sm_once *once, const char *resource,
                                 struct sm_err *err);
+/* Forgets the stored answers about a job; their keys stay. */
+enum sm_code sm_store_forget_answers(struct sm_db *db, const char *job, struct sm_err *err);
 /* Forgets the keys that are too old. */
 enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
                                  struct sm_err *err);

@@ -1,6 +1,7 @@
 """Idempotency-Key: the same answer, never two jobs; before, across and in the middle of a crash."""
 
 import concurrent.futures
+import hashlib
 import http.client
 import io
 import random
@@ -183,8 +184,14 @@ def test_another_request(server):
     post(server, k, body, path=audit + "/images?cohort=shared").problem(422, "idempotency_key_reused")
     verb(server, k, audit + "/start").problem(422, "idempotency_key_reused")
     assert rows(server) == (before[0] + 1, before[1])  # the audit without a key
-    again = post(server, k, body)
-    assert (again.status, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert post(server, k, body).headers["Idempotent-Replayed"] == "true"
+    k = key()
+    assert post(server, k, body, path=audit + "/images?cohort=shared").status == 200
+    second = new_audit(server).headers["Location"]
+    post(server, k, body, path=second + "/images?cohort=shared").problem(422, "idempotency_key_reused")
+    k = key()
+    assert verb(server, k, audit + "/start").status == 200
+    verb(server, k, audit + "/cancel").problem(422, "idempotency_key_reused")
 
 
 def test_one_image_to_two_cohorts(server):
@@ -394,6 +401,32 @@ def test_what_was_made_is_gone(serve):
     first.process.wait()
     lose_answers(first)
     assert "gone" in new_audit(serve(), k).problem(404, "audit_unknown")
+
+
+def test_erased(serve):
+    """The erasure of an image takes the answers that tell of it along, and no key makes a second job."""
+    server = serve()
+    keys, erased, others = [key() for _ in range(4)], png(1), png(2)
+    media_type, body = images_and_recipe([erased, others])
+    scored = post(server, keys[0], erased, prefer="wait=60")
+    known = post(server, keys[1], erased)  # from history, without a job
+    several = post(server, keys[2], body, media_type, "wait=60")
+    kept = post(server, keys[3], others)
+    assert (scored.status, known.status, several.status, kept.status) == (200, 200, 200, 200)
+    digest = hashlib.sha256(erased).hexdigest()
+    assert server.ask("DELETE", f"/v1/images/{digest}").json["scores_count"] == 1
+    for path in server.folder.glob("test.db*"):
+        assert digest.encode() not in path.read_bytes(), path
+    before = rows(server)
+    assert before == (2, 3)
+    assert post(server, keys[0], erased).problem(422, "image_erased") == "the image was erased"
+    again = post(server, keys[2], body, media_type, "wait=60")
+    assert again.json["id"] == several.json["id"] and "score" not in again.json["items"][0]
+    assert again.headers["Idempotent-Replayed"] is None
+    same(post(server, keys[3], others), kept)
+    assert rows(server) == before
+    # what has nothing that remembers it is a new request
+    assert post(server, keys[1], erased, prefer="respond-async").status == 202
 
 
 def test_kill_at_any_moment(serve):

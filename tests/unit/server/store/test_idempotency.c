@@ -1,4 +1,5 @@
 /* Keys with what their requests made, and the answers beside them. */
+#include "server/store/erase.h"
 #include "server/store/idempotency.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
@@ -30,17 +31,27 @@ static enum sm_code admit_once(char id[SM_ID_BYTES], const struct sm_once *once,
     return outcome.code;
 }
 
-static enum sm_code keep(const struct sm_once *once, const char *body)
+static enum sm_code keep_about(const struct sm_once *once, const char *score, const char *body)
 {
     struct outcome outcome;
     json_t *headers = json_pack("{s:s}", "ETag", "\"1\"");
+    const struct sm_answer_in answer = {.once = once,
+                                        .score = score,
+                                        .status = 201,
+                                        .headers = headers,
+                                        .body = body,
+                                        .body_bytes = strlen(body)};
     sem_init(&outcome.done, 0, 0);
-    assert_code(SM_OK, sm_store_keep_answer(store, once, 201, headers, body, strlen(body), admitted,
-                                            &outcome, &err));
+    assert_code(SM_OK, sm_store_keep_answer(store, &answer, admitted, &outcome, &err));
     json_decref(headers);
     while (sem_wait(&outcome.done) != 0)
         ;
     return outcome.code;
+}
+
+static enum sm_code keep(const struct sm_once *once, const char *body)
+{
+    return keep_about(once, "", body);
 }
 
 /* What is there of a key: its resource, and the body of its answer or "". */
@@ -177,6 +188,34 @@ static void old_ones_are_forgotten(void **state)
     assert_int_equal(read_int("SELECT COUNT(*) FROM idempotency"), 0);
 }
 
+/* With the image go the answers about it, those too that are still on their way. */
+static void erasure(void **state)
+{
+    (void)state;
+    char id[SM_ID_BYTES], late[SM_ID_BYTES], score_id[SM_ID_BYTES], digest[65];
+    struct sm_once once = once_of("", "k", 1), after = once_of("", "late", 1),
+                   history = once_of("", "history", 1), other = once_of("", "other", 1);
+    struct sm_erased erased;
+    struct sm_erasure image = {.digest = digest};
+    add_score("alpha", 1, .5, score_id);
+    assert_code(SM_OK, admit_once(id, &once, 'a'));
+    assert_code(SM_OK, admit_once(late, &after, 'a'));
+    assert_code(SM_OK, keep(&once, "of the image"));
+    assert_code(SM_OK, keep_about(&history, score_id, "of its score"));
+    assert_code(SM_OK, keep(&other, "of another"));
+    check("", "history", score_id, "of its score");
+    digest_of(digest, 1);
+    assert_code(SM_OK, sm_store_erase(&erased, store, &image, 1, &err));
+    sm_erased_release(&erased);
+    check("", "k", id, "");
+    check_unknown("", "history");
+    check("", "other", "", "of another");
+    assert_code(SM_OK, keep(&after, "too late"));
+    check("", "late", late, "");
+    assert_code(SM_OK, keep_about(&history, score_id, "too late"));
+    check_unknown("", "history");
+}
+
 /* No statement reads the table from end to end. */
 static void plans(void **state)
 {
@@ -205,7 +244,7 @@ static void plans(void **state)
         sm_stmt_reset(q);
         checked++;
     }
-    assert_int_equal(checked, 6);
+    assert_int_equal(checked, 7);
     sm_db_close(db);
 }
 
@@ -235,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(scopes_do_not_see_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(the_oldest_go, setup, teardown),
         cmocka_unit_test_setup_teardown(old_ones_are_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(erasure, setup, teardown),
         cmocka_unit_test_setup_teardown(plans, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deletion_of_one_revision, setup, teardown),
     };
