@@ -12,6 +12,12 @@
                                                                      .help = help_                 \
     }
 
+#define RETENTION(name_, member, what)                                                             \
+    {                                                                                              \
+        name_, SM_SETTING_INT, FIELD(member), "0", 0, 36500,                                       \
+            .section = "retention", .help = "days that " what " are kept; 0: for ever"             \
+    }
+
 static const struct sm_setting settings[] = {
     {"listen", SM_SETTING_ADDRESS, TEXT(listen), .fallback = "127.0.0.1:8080",
      .help = "address:port; port 0 picks a free one and prints it"},
@@ -36,6 +42,11 @@ static const struct sm_setting settings[] = {
     {"digest-key", SM_SETTING_PATH, TEXT(digest_key), .fallback = "",
      .help = "file of 64 hex digits: the key under which reports name images, for several "
              "databases to agree; none: the database's own"},
+    RETENTION("retention-scores-days", retention_scores_days, "scores that no audit has"),
+    RETENTION("retention-jobs-days", retention_jobs_days, "jobs that have ended"),
+    RETENTION("retention-thumbnails-days", retention_thumbnails_days,
+              "thumbnails of audits that have ended"),
+    RETENTION("retention-audits-days", retention_audits_days, "audits that have ended"),
     LIMIT("body-bytes-max", body_bytes_max, "16777216", 1024, INT64_C(1) << 30,
           "longest request body"),
     LIMIT("images-max", images_max, "64", 1, 1024, "images per request"),

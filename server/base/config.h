@@ -17,6 +17,11 @@ struct sm_config {
     int64_t http_threads;
     char data_root[1024];  /* folder of manifests' files, "": none */
     char digest_key[1024]; /* file, "": the database's own */
+    /* retention, in days; 0: for ever */
+    int64_t retention_scores_days;
+    int64_t retention_jobs_days;
+    int64_t retention_thumbnails_days;
+    int64_t retention_audits_days;
     /* limits */
     int64_t body_bytes_max;
     int64_t images_max; /* per request */

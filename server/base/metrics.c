@@ -48,6 +48,7 @@ static const char *const methods[] = {"GET",    "HEAD",  "POST",    "PUT",
 static const char *const statuses[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const states[] = {"computed", "history", "failed", NULL};
 static const char *const outcomes[] = {"queued", "failed", NULL};
+static const char *const tables[] = {"thumbnails", "audits", "jobs", "scores", NULL};
 static const char *reasons[SM_INTERNAL + 1]; /* names of the codes after SM_OK, at start */
 
 enum { ROUTES, PROBLEMS }; /* sets that the start brings */
@@ -56,7 +57,7 @@ static struct set {
     const char *const *values; /* NULL-terminated, each once */
 } sets[] = {
     [ROUTES] = {"route"}, [PROBLEMS] = {"code"}, {"method", methods},   {"status", statuses},
-    {"reason", reasons},  {"state", states},     {"outcome", outcomes},
+    {"reason", reasons},  {"state", states},     {"outcome", outcomes}, {"table", tables},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 

@@ -49,6 +49,8 @@
       "Images that failed, by the code that their item stores")                                    \
     X(LEASES, COUNTER, "sslmem_leases_expired_total", "", "outcome",                               \
       "Images whose worker was lost: queued again, or failed after too many tries")                \
+    X(EXPIRED, COUNTER, "sslmem_expired_rows_total", "", "table",                                  \
+      "What was older than its retention period and was deleted")                                  \
     X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
     X(DB_FILE, SAMPLE, "sslmem_db_file_bytes", "bytes", "", "Size of the database's file")         \

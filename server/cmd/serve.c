@@ -165,11 +165,16 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     api.pairs = pairs;
     if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    struct sm_jobs_params jobs = {.store = api.store,
-                                  .pairs = pairs,
-                                  .decoders = decoders,
-                                  .workers = sm_config_workers(config),
-                                  .queue_max = config->queue_max};
+    struct sm_jobs_params jobs = {
+        .store = api.store,
+        .pairs = pairs,
+        .decoders = decoders,
+        .workers = sm_config_workers(config),
+        .queue_max = config->queue_max,
+        .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
+                           [SM_EXPIRE_AUDITS] = config->retention_audits_days,
+                           [SM_EXPIRE_JOBS] = config->retention_jobs_days,
+                           [SM_EXPIRE_SCORES] = config->retention_scores_days}};
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
     if ((code = sm_api_start(&api, err)) != SM_OK)

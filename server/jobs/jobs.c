@@ -21,6 +21,9 @@
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
 #define TICKER_STACK_BYTES ((size_t)1 << 20)
 
+#define EXPIRE_PASS_MS 600000
+#define EXPIRE_STEP_MS 1000
+
 struct sm_ticket {
     struct sm_jobs *jobs;
     char job_id[SM_ID_BYTES];
@@ -231,14 +234,30 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
     return stopping;
 }
 
+/* A pass now and then; one that is long goes on with the next ticks, for leases need theirs. */
+static void expire(struct sm_jobs *jobs)
+{
+    struct sm_err err = {0};
+    bool done;
+    if (sm_clock_monotonic_ms() < jobs->expire_next_ms)
+        return;
+    if (sm_store_expire(&done, &jobs->expiry, jobs->store, sm_clock_unix_ms(), EXPIRE_STEP_MS,
+                        &err) != SM_OK)
+        sm_log("error", "expire_failed", "{s:s}", "detail", err.text);
+    else if (done)
+        jobs->expire_next_ms = sm_clock_monotonic_ms() + EXPIRE_PASS_MS;
+}
+
 void *sm_jobs_ticker(void *arg)
 {
     struct sm_jobs *jobs = arg;
+    expire(jobs);
     while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
         struct sm_err err = {0};
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
         sm_team_tell(jobs->team); /* expired leases are queued again */
+        expire(jobs);
     }
     return NULL;
 }
@@ -283,6 +302,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     jobs->pairs = params->pairs;
     jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
+    memcpy(jobs->expiry.days, params->retention_days, sizeof jobs->expiry.days);
     sm_id_new(jobs->owner);
     pthread_mutex_init(&jobs->mutex, NULL);
     pthread_condattr_t monotonic;

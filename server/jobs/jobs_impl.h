@@ -22,6 +22,8 @@ struct sm_jobs {
     int admitting_count;    /* admissions whose callback has not run */
     struct sm_ticket *waiting; /* admitted, not finished */
 
+    struct sm_expiry expiry; /* the ticker's */
+    int64_t expire_next_ms;
     pthread_t ticker;
     bool ticker_runs;
     pthread_t *workers;
