@@ -52,6 +52,8 @@ static const struct sm_setting settings[] = {
     LIMIT("images-max", images_max, "64", 1, 1024, "images per request"),
     LIMIT("queue-max", queue_max, "10000", 1, 10000000,
           "images queued or running, over which requests are refused"),
+    LIMIT("queue-bytes-max", queue_bytes_max, "1073741824", 1, INT64_C(1) << 40,
+          "bytes of these images, over which requests are refused"),
     LIMIT("wait-default-ms", wait_default_ms, "10000", 0, 3600000,
           "wait for the score when the request does not say how long"),
     LIMIT("wait-max-ms", wait_max_ms, "60000", 0, 3600000,

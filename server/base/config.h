@@ -26,6 +26,7 @@ struct sm_config {
     int64_t body_bytes_max;
     int64_t images_max; /* per request */
     int64_t queue_max;  /* items queued or running */
+    int64_t queue_bytes_max;
     int64_t wait_default_ms;
     int64_t wait_max_ms;
     int64_t connections_max;

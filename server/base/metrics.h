@@ -33,6 +33,9 @@
     X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \
     X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
       "Images queued or running, audits left out, over which requests are refused")                \
+    X(QUEUE_BYTES, SAMPLE, "sslmem_queue_bytes", "bytes", "", "Bytes of these images")             \
+    X(QUEUE_BYTES_MAX, SAMPLE, "sslmem_queue_max_bytes", "bytes", "",                              \
+      "Bytes of these images, over which requests are refused")                                    \
     X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
       "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \

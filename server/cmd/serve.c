@@ -142,6 +142,23 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
     return code;
 }
 
+static struct sm_jobs_params jobs_params(const struct sm_api *api, struct sm_decoders *decoders)
+{
+    const struct sm_config *config = api->config;
+
+    return (struct sm_jobs_params){
+        .store = api->store,
+        .pairs = api->pairs,
+        .decoders = decoders,
+        .workers = sm_config_workers(config),
+        .queue_max = config->queue_max,
+        .queue_bytes_max = config->queue_bytes_max,
+        .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
+                           [SM_EXPIRE_AUDITS] = config->retention_audits_days,
+                           [SM_EXPIRE_JOBS] = config->retention_jobs_days,
+                           [SM_EXPIRE_SCORES] = config->retention_scores_days}};
+}
+
 static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -165,16 +182,7 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
     api.pairs = pairs;
     if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    struct sm_jobs_params jobs = {
-        .store = api.store,
-        .pairs = pairs,
-        .decoders = decoders,
-        .workers = sm_config_workers(config),
-        .queue_max = config->queue_max,
-        .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
-                           [SM_EXPIRE_AUDITS] = config->retention_audits_days,
-                           [SM_EXPIRE_JOBS] = config->retention_jobs_days,
-                           [SM_EXPIRE_SCORES] = config->retention_scores_days}};
+    struct sm_jobs_params jobs = jobs_params(&api, decoders);
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
     if ((code = sm_api_start(&api, err)) != SM_OK)

@@ -27,6 +27,7 @@ struct sm_jobs_params {
     struct sm_decoders *decoders;       /* see sm_decode; must outlive the jobs */
     int workers;                        /* 1.. */
     int64_t queue_max;                  /* items queued or running; over it submit says SM_BUSY */
+    int64_t queue_bytes_max;            /* of their images; one job always fits */
     int64_t retention_days[SM_EXPIRES]; /* see sm_expiry; 0: for ever */
 };
 

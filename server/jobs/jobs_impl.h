@@ -11,7 +11,7 @@ struct sm_jobs {
     struct sm_store *store;
     const struct sm_pairs *pairs;
     struct sm_decoders *decoders;
-    int64_t queue_max;
+    int64_t queue_max, queue_bytes_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
     struct sm_team *team;    /* of the workers; its news: an admission, the stop */
 
@@ -19,6 +19,7 @@ struct sm_jobs {
     pthread_cond_t changed; /* stopping, or an admission came back */
     bool stopping;
     int64_t reserved_count; /* items that passed the limit and are not in the store's count yet */
+    int64_t reserved_bytes; /* of their images */
     int admitting_count;    /* admissions whose callback has not run */
     struct sm_ticket *waiting; /* admitted, not finished */
 
