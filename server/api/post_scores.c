@@ -65,15 +65,24 @@ void sm_api_post_scores_admit(struct sm_request *request)
 {
     struct sm_api *api = sm_api_of(request);
     int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
-    struct sm_err err;
+    int64_t bytes = sm_store_queued_bytes(api->store), bytes_max = api->config->queue_bytes_max;
+    int64_t length = 0;
+    struct sm_err err = {0};
 
     struct sm_generation *generation = find_pair(request);
     sm_generation_give(generation);
-    if (generation == NULL || queued < max)
+    if (generation == NULL)
         return;
-    sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
-               (long long)max);
-    reply_queue_full(request, &err);
+    sm_digits(&length, sm_request_header(request, "Content-Length"));
+    if (queued >= max)
+        sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
+                   (long long)max);
+    else if (bytes > 0 && bytes + length > bytes_max)
+        sm_err_set(&err, SM_BUSY,
+                   "the queue holds %lld bytes of at most %lld, no room for a body of %lld",
+                   (long long)bytes, (long long)bytes_max, (long long)length);
+    if (err.code != SM_OK)
+        reply_queue_full(request, &err);
 }
 
 /* Preference-Applied: what this answer, a 202 or not, owes to the request's preferences. */

@@ -1,8 +1,8 @@
 /* GET /readyz: whether requests should be sent here. One table of checks, each cheap: what takes
  * time (the canary) is done elsewhere before, and only looked at. The answer has all of them, so
  * that whoever is woken by one sees the others; a problem's detail is the first that fails. */
-#include "server/api/handlers.h"
 #include "server/api/ready.h"
+#include "server/api/handlers.h"
 #include "server/base/pulse.h"
 #include "server/http/spool.h"
 

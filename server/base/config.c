@@ -22,6 +22,12 @@
             .section = "limits", .help = help_, .reloads = true                                    \
     }
 
+#define RETENTION(name_, member, what)                                                             \
+    {                                                                                              \
+        name_, SM_SETTING_INT, FIELD(member), "0", 0, 36500,                                       \
+            .section = "retention", .help = "days that " what " are kept; 0: for ever"             \
+    }
+
 static const struct sm_setting settings[] = {
     {"listen", SM_SETTING_ADDRESS, TEXT(listen), .fallback = "127.0.0.1:8080",
      .help = "address:port; port 0 picks a free one and prints it"},
@@ -60,11 +66,18 @@ static const struct sm_setting settings[] = {
     {"drain-delay-ms", SM_SETTING_INT, FIELD(drain_delay_ms), "0", 0, 3600000,
      .help =
          "after SIGTERM /readyz fails and all else is served for so long, for a balancer to see"},
+    RETENTION("retention-scores-days", retention_scores_days, "scores that no audit has"),
+    RETENTION("retention-jobs-days", retention_jobs_days, "jobs that have ended"),
+    RETENTION("retention-thumbnails-days", retention_thumbnails_days,
+              "thumbnails of audits that have ended"),
+    RETENTION("retention-audits-days", retention_audits_days, "audits that have ended"),
     LIVE("body-bytes-max", body_bytes_max, "16777216", 1024, INT64_C(1) << 30,
          "longest request body"),
     LIVE("images-max", images_max, "64", 1, 1024, "images per request"),
     LIVE("queue-max", queue_max, "10000", 1, 10000000,
          "images queued or running, over which requests are refused"),
+    LIMIT("queue-bytes-max", queue_bytes_max, "1073741824", 1, INT64_C(1) << 40,
+          "bytes of these images, over which requests are refused"),
     LIVE("wait-default-ms", wait_default_ms, "10000", 0, 3600000,
          "wait for the score when the request does not say how long"),
     LIVE("wait-max-ms", wait_max_ms, "60000", 0, 3600000,

@@ -22,10 +22,16 @@ struct sm_config {
     struct sm_texts trusted_proxies; /* networks, see peer.h */
     struct sm_texts cors_origins;    /* as browsers send them: "https://host" or with ":port" */
     sm_setting_int drain_delay_ms;
+    /* retention, in days; 0: for ever */
+    sm_setting_int retention_scores_days;
+    sm_setting_int retention_jobs_days;
+    sm_setting_int retention_thumbnails_days;
+    sm_setting_int retention_audits_days;
     /* limits */
     sm_setting_int body_bytes_max;
     sm_setting_int images_max; /* per request */
     sm_setting_int queue_max;  /* items queued or running */
+    sm_setting_int queue_bytes_max;
     sm_setting_int wait_default_ms;
     sm_setting_int wait_max_ms;
     sm_setting_int connections_max;

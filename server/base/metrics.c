@@ -51,6 +51,7 @@ static const char *const causes[] = {"client_limit", "head_deadline", "body_dead
 static const char *const failures[] = {"missing", "unknown", "wrong",   "revoked",
                                        "expired", "scope",   "limited", NULL};
 static const char *const outcomes[] = {"queued", "failed", NULL};
+static const char *const tables[] = {"thumbnails", "audits", "jobs", "scores", NULL};
 static const char *reasons[SM_INTERNAL + 1]; /* names of the codes after SM_OK, at start */
 
 enum { ROUTES, PROBLEMS }; /* sets that the start brings */
@@ -58,9 +59,9 @@ static struct set {
     const char *label;
     const char *const *values; /* NULL-terminated, each once */
 } sets[] = {
-    [ROUTES] = {"route"},  [PROBLEMS] = {"code"}, {"method", methods},
-    {"status", statuses},  {"reason", reasons},   {"state", states},
-    {"outcome", outcomes}, {"cause", causes},     {"failure", failures},
+    [ROUTES] = {"route"},  [PROBLEMS] = {"code"}, {"method", methods},   {"status", statuses},
+    {"reason", reasons},   {"state", states},     {"outcome", outcomes}, {"cause", causes},
+    {"failure", failures}, {"table", tables},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 

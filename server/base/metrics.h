@@ -41,6 +41,9 @@
     X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \
     X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
       "Images queued or running, audits left out, over which requests are refused")                \
+    X(QUEUE_BYTES, SAMPLE, "sslmem_queue_bytes", "bytes", "", "Bytes of these images")             \
+    X(QUEUE_BYTES_MAX, SAMPLE, "sslmem_queue_max_bytes", "bytes", "",                              \
+      "Bytes of these images, over which requests are refused")                                    \
     X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
       "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \
@@ -59,6 +62,8 @@
       "Images that failed, by the code that their item stores")                                    \
     X(LEASES, COUNTER, "sslmem_leases_expired_total", "", "outcome",                               \
       "Images whose worker was lost: queued again, or failed after too many tries")                \
+    X(EXPIRED, COUNTER, "sslmem_expired_rows_total", "", "table",                                  \
+      "What was older than its retention period and was deleted")                                  \
     X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
     X(HEARTBEAT, SAMPLE, "sslmem_heartbeat_age_seconds", "seconds", "loop",                        \

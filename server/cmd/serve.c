@@ -239,6 +239,23 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
     return code;
 }
 
+static struct sm_jobs_params jobs_params(const struct sm_api *api)
+{
+    const struct sm_config *config = api->config;
+
+    return (struct sm_jobs_params){
+        .store = api->store,
+        .pairs = api->pairs,
+        .decoders = api->decoders,
+        .workers = sm_config_workers(config),
+        .queue_max = config->queue_max,
+        .queue_bytes_max = config->queue_bytes_max,
+        .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
+                           [SM_EXPIRE_AUDITS] = config->retention_audits_days,
+                           [SM_EXPIRE_JOBS] = config->retention_jobs_days,
+                           [SM_EXPIRE_SCORES] = config->retention_scores_days}};
+}
+
 static enum sm_code serve(struct sm_config *config, int argc, char **argv, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -265,11 +282,7 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
         goto out;
     if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    struct sm_jobs_params jobs = {.store = api.store,
-                                  .pairs = api.pairs,
-                                  .decoders = api.decoders,
-                                  .workers = sm_config_workers(config),
-                                  .queue_max = config->queue_max};
+    struct sm_jobs_params jobs = jobs_params(&api);
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
     if ((code = sm_api_start(&api, err)) != SM_OK)

@@ -15,6 +15,7 @@
 #include "server/decode/decode.h"
 #include "server/jobs/pairs.h"
 #include "server/store/erase.h"
+#include "server/store/expire.h"
 #include "server/store/store.h"
 
 struct sm_jobs;
@@ -23,9 +24,11 @@ struct sm_ticket;
 struct sm_jobs_params {
     struct sm_store *store;
     struct sm_pairs *pairs;
-    struct sm_decoders *decoders; /* see sm_decode; must outlive the jobs */
-    int workers;                  /* 0: nothing is computed, only admitted */
-    int64_t queue_max;            /* items queued or running; over it submit says SM_BUSY */
+    struct sm_decoders *decoders;       /* see sm_decode; must outlive the jobs */
+    int workers;                        /* 0: nothing is computed, only admitted */
+    int64_t queue_max;                  /* items queued or running; over it submit says SM_BUSY */
+    int64_t queue_bytes_max;            /* of their images; one job always fits */
+    int64_t retention_days[SM_EXPIRES]; /* see sm_expiry; 0: for ever */
 };
 
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,

@@ -317,42 +317,52 @@ static enum sm_code delete_row(struct sm_db *db, const char *sql, const char *id
     return sm_stmt_run(q, NULL, err);
 }
 
-static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+enum sm_code sm_store_delete_chunk(bool *more, struct sm_db *db, const char *id, struct sm_err *err)
 {
-    struct chunk *c = (struct chunk *)write;
     int64_t last;
     enum sm_code code = chunk_end(&last, db,
                                   "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id "
                                   "ORDER BY idx LIMIT $limit) AS chunk",
-                                  c->id, err);
-    c->more = code == SM_OK && last >= 0;
-    if (c->more)
-        return delete_items(db, c->id, last, err);
-    return code == SM_OK ? delete_row(db, "DELETE FROM job WHERE id = $id", c->id, err) : code;
+                                  id, err);
+    *more = code == SM_OK && last >= 0;
+    if (*more)
+        return delete_items(db, id, last, err);
+    return code == SM_OK ? delete_row(db, "DELETE FROM job WHERE id = $id", id, err) : code;
 }
 
-/* The first write of a deletion: from here on there is no such audit. */
-static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct chunk *c = (struct chunk *)write;
+    return sm_store_delete_chunk(&c->more, db, c->id, err);
+}
+
+enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revision,
+                                 struct sm_err *err)
 {
     static const char *const sql[] = {
         "DELETE FROM audit_failure WHERE job_id = $id",
         "DELETE FROM audit_cohort WHERE job_id = $id",
         "DELETE FROM audit WHERE job_id = $id",
     };
-    struct chunk *c = (struct chunk *)write;
     struct sm_job_row job;
-    enum sm_code code = sm_store_read_audit_row(&job, db, c->id, err);
-    if (code == SM_OK && c->revision >= 0 && job.revision != c->revision)
-        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", c->id,
-                          (long long)job.revision, (long long)c->revision);
+    enum sm_code code = sm_store_read_audit_row(&job, db, id, err);
+    if (code == SM_OK && revision >= 0 && job.revision != revision)
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", id,
+                          (long long)job.revision, (long long)revision);
     if (code == SM_OK && job.state == SM_STATE_RUNNING)
         code = sm_err_set(err, SM_CONFLICT,
                           "audit %s is running, it must be paused, cancelled or finished to be "
                           "deleted",
-                          c->id);
+                          id);
     for (size_t i = 0; i < sizeof sql / sizeof *sql && code == SM_OK; i++)
-        code = delete_row(db, sql[i], c->id, err);
+        code = delete_row(db, sql[i], id, err);
     return code;
+}
+
+static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    const struct chunk *c = (const struct chunk *)write;
+    return sm_store_hide_audit(db, c->id, c->revision, err);
 }
 
 /* Every chunk through the writer. */

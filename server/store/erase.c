@@ -28,7 +28,7 @@ struct erasing {
     struct sm_erasure *images;
     size_t images_count;
     struct sm_erased erased;
-    int64_t waiting, active; /* to come out of the store's counts */
+    int64_t waiting, active, active_bytes; /* to come out of the store's counts */
 };
 
 /* An item that has the image. */
@@ -161,11 +161,12 @@ static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct
 static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, struct sm_db *db,
                                const struct found *f, struct sm_err *err)
 {
-    enum sm_code code = drop_row(&image->images_count, db,
-                                 "DELETE FROM image WHERE job_id = $job AND idx = $idx", f, err);
+    int64_t bytes = 0;
+    enum sm_code code =
+        drop_row(&image->thumbnails_count, db,
+                 "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
     if (code == SM_OK)
-        code = drop_row(&image->thumbnails_count, db,
-                        "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
+        code = sm_store_drop_image(&bytes, db, f->job_id, f->index, err);
     if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
         code = sm_store_forget_answers(db, f->job_id, err);
     if (code == SM_OK)
@@ -173,6 +174,8 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
     if (code == SM_OK)
         code = count_item(e, db, f, err);
     image->items_count++;
+    image->images_count += is_unfinished(f); /* only those have their image still */
+    e->active_bytes += is_unfinished(f) && !f->audit ? bytes : 0;
     return code;
 }
 
@@ -318,6 +321,7 @@ enum sm_code sm_store_erase(struct sm_erased *out, struct sm_store *store,
         return code;
     }
     sm_store_count(store, -e.waiting, -e.active);
+    sm_store_count_bytes(store, -e.active_bytes);
     code = clean(&e, store, err);
     for (size_t i = 0; i < images_count; i++)
         sm_log("info", "image_erased", "{s:I, s:I, s:I, s:I, s:b}", "scores",

@@ -97,7 +97,9 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT COALESCE(SUM(queued_count), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0) "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
+                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0) "
                     "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
                     err);
     if (code != SM_OK)
@@ -106,6 +108,7 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
     if (code == SM_OK) {
         store->waiting_count = sm_stmt_get_int(q, 0);
         store->active_count = sm_stmt_get_int(q, 1);
+        store->active_bytes = sm_stmt_get_int(q, 2);
     }
     sm_stmt_reset(q);
     return code;
@@ -238,6 +241,21 @@ void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active)
     else if (waiting > 1)
         pthread_cond_broadcast(&store->came);
     pthread_mutex_unlock(&store->mutex);
+}
+
+void sm_store_count_bytes(struct sm_store *store, int64_t bytes)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->active_bytes += bytes;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+int64_t sm_store_queued_bytes(struct sm_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    int64_t bytes = store->active_bytes;
+    pthread_mutex_unlock(&store->mutex);
+    return bytes;
 }
 
 int64_t sm_store_queued_count(struct sm_store *store)

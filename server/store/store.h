@@ -85,6 +85,7 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, 
 /* Items of plain jobs queued or running; kept in memory. Those of audits do not count: they wait
  * behind all others. */
 int64_t sm_store_queued_count(struct sm_store *store);
+int64_t sm_store_queued_bytes(struct sm_store *store);     /* of the images of these items */
 int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
 bool sm_store_healthy(struct sm_store *store);             /* the writer's last commit succeeded */

@@ -25,6 +25,7 @@ struct sm_store {
     pthread_cond_t came;   /* `waiting_count` grew */
     int64_t waiting_count; /* items that may be claimed, committed, less the claims in flight */
     int64_t active_count;  /* items of plain jobs queued or running, those not committed included */
+    int64_t active_bytes;  /* of their images */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
 };
@@ -38,6 +39,7 @@ void sm_store_reader_give(struct sm_store *store, struct sm_db *db);
 
 /* Adds to the counters and wakes that many claims. */
 void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active);
+void sm_store_count_bytes(struct sm_store *store, int64_t bytes); /* of the active items */
 
 /* --- inside a transaction, all below --- */
 
@@ -47,6 +49,7 @@ struct sm_requeued {
     int64_t queued_count, failed_count;
     int64_t claimable_count;   /* of those queued */
     int64_t plain_ended_count; /* of those failed */
+    int64_t plain_ended_bytes; /* of their images */
 };
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err);
@@ -92,8 +95,9 @@ enum sm_code sm_store_move_job(bool *moved, struct sm_db *db, const char *id, en
 /* Finishes a job whose items are all finished. */
 enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *id,
                                  const struct sm_job_row *row, struct sm_err *err);
-enum sm_code sm_store_drop_image(struct sm_db *db, const char *job_id, int index,
-                                 struct sm_err *err);
+/* `bytes_count` is what it had; 0 for a file, and when there is none. */
+enum sm_code sm_store_drop_image(int64_t *bytes_count, struct sm_db *db, const char *job_id,
+                                 int index, struct sm_err *err);
 
 /* An item that comes to its end: counted at its job, and at its audit's cohort and failures. */
 struct sm_item_end {

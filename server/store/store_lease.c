@@ -90,15 +90,17 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
                               .error_code = sm_code_name(SM_INTERNAL)};
     struct sm_job_row job;
     bool finished;
+    int64_t bytes = 0;
     enum sm_code code = unlease(db, lost, end.to, err);
     if (code == SM_OK)
-        code = sm_store_drop_image(db, lost->job_id, lost->index, err);
+        code = sm_store_drop_image(&bytes, db, lost->job_id, lost->index, err);
     if (code == SM_OK)
         code = sm_store_end_item(&job, &finished, db, &end, err);
     if (code != SM_OK)
         return code;
     out->failed_count += lost->too_often;
     out->plain_ended_count += !job.audit;
+    out->plain_ended_bytes += job.audit ? 0 : bytes;
     return SM_OK;
 }
 
@@ -154,6 +156,8 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
     sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");
     if (code == SM_OK && b.requeued.claimable_count + b.requeued.plain_ended_count > 0)
         sm_store_count(store, b.requeued.claimable_count, -b.requeued.plain_ended_count);
+    if (code == SM_OK)
+        sm_store_count_bytes(store, -b.requeued.plain_ended_bytes);
     return code;
 }
 

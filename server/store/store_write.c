@@ -33,6 +33,7 @@ struct admission {
     struct sm_once once;
     struct sm_origin origin;
     int items_count;
+    int64_t bytes_count; /* of all images */
     struct item_copy items[];
 };
 
@@ -70,6 +71,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         item->name = strdup(in->name);
         item->bytes = malloc(in->bytes_count + 1);
         item->bytes_count = in->bytes_count;
+        a->bytes_count += (int64_t)in->bytes_count;
         whole = item->name && item->bytes;
         if (whole && in->bytes_count > 0)
             memcpy(item->bytes, in->bytes, in->bytes_count);
@@ -143,10 +145,12 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
     struct admission *a = (struct admission *)write;
-    if (code == SM_OK)
+    if (code == SM_OK) {
         sm_store_count(a->store, a->items_count, 0);
-    else
+    } else {
         sm_store_count(a->store, 0, -a->items_count);
+        sm_store_count_bytes(a->store, -a->bytes_count);
+    }
     a->done(a->arg, code, err);
     admission_free(a);
 }
@@ -163,6 +167,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     a->done = done;
     a->arg = arg;
     sm_store_count(store, 0, a->items_count);
+    sm_store_count_bytes(store, a->bytes_count);
     sm_writer_post(store->writer, &a->write);
     return SM_OK;
 }
@@ -176,6 +181,7 @@ struct finishing {
     char shape_digest[SM_SHA256_HEX];
     char score_id[SM_ID_BYTES];
     bool from_history, job_finished, plain;
+    int64_t dropped_bytes;
 };
 
 /* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1. */
@@ -352,7 +358,7 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
     if (code == SM_OK && in->thumbnail)
         code = insert_thumbnail(db, in, err);
     if (code == SM_OK)
-        code = sm_store_drop_image(db, in->job_id, in->index, err);
+        code = sm_store_drop_image(&f->dropped_bytes, db, in->job_id, in->index, err);
     if (code == SM_OK)
         code = sm_store_end_item(&job, &f->job_finished, db, &end, err);
     f->plain = code == SM_OK && !job.audit;
@@ -378,6 +384,7 @@ enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *fin
         memcpy(score_id, f.score_id, sizeof f.score_id);
         *job_finished = f.job_finished;
         sm_store_count(store, 0, -f.plain);
+        sm_store_count_bytes(store, f.plain ? -f.dropped_bytes : 0);
     }
     sm_document_release(&f.document);
     return code;

@@ -82,6 +82,28 @@ def test_the_reserve_is_kept(serve, tmp_path):
     server.get("/readyz")
 
 
+@pytest.mark.parametrize("limit", ["--queue-max", "--queue-bytes-max"])
+def test_a_full_queue_says_so_at_once(serve, limit):
+    """On the headers, in milliseconds, with when to come back; what is queued is done, and then there is room again."""
+    images = [png(i, 32) for i in range(24)]
+    held = sum(map(len, images))
+    most = {"--queue-max": len(images), "--queue-bytes-max": held}[limit]
+    server = serve("--workers", "1", limit, str(most))
+    job = server.post_many(images, {"views": 64}, prefer="respond-async")
+    assert job.status == 202
+    took = []
+    for _ in range(20):
+        head, problem, took_ms = head_alone(server, "/v1/scores?pair=resnet", "image/png", held)
+        took.append(took_ms)
+    assert head.startswith("HTTP/1.1 503 ") and "Retry-After: 5" in head
+    assert problem["code"] == "queue_full"
+    words = {"--queue-max": "images are queued, the limit is", "--queue-bytes-max": f"of at most {most}, no room for a body of {held}"}
+    assert words[limit] in problem["detail"]
+    assert statistics.median(took) < 100
+    assert server.await_job(job.headers["Location"])["succeeded_count"] == 24
+    assert server.post(png(99)).status == 200
+
+
 def fill(server, audit, most):
     """Puts images into the audit until it is told that there is no room: how many went in, and the words."""
     for i in range(most):

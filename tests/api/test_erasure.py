@@ -153,3 +153,53 @@ def test_command_line(serve, binary, tmp_path):
     assert run("--db", db).returncode == 2
     check = sqlite3.connect(db)
     assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def age(folder, days):
+    """As if all that is in the database had been made and had ended so many days ago."""
+    db = sqlite3.connect(folder / "test.db")
+    with db:
+        db.execute("UPDATE job SET created_ms = created_ms - ?1, finished_ms = finished_ms - ?1", [days * 86400000])
+    db.close()
+
+
+def expired(server, table):
+    for line in server.get("/metrics").body.decode().splitlines():
+        if line.startswith(f'sslmem_expired_rows_total{{table="{table}"}} '):
+            return float(line.split()[-1])
+    return 0
+
+
+def test_retention(serve, tmp_path):
+    """What has ended goes after its days, what has not stays; log and metrics say so, and the file becomes smaller."""
+    images = [png(i) for i in range(8)]
+    server = serve()
+    job = server.post_many(images[:2]).json
+    old = finished_audit(server, images)
+    body = json.dumps({"name": "open", "pair": "resnet", "resamples": 0})
+    still_open = server.ask("POST", "/v1/audits", body, JSON).headers["Location"]
+    assert server.ask("POST", still_open + "/images?cohort=external", images[0], {"Content-Type": "image/png"}).status == 200
+    server.stop()
+    age(tmp_path, 31)
+
+    server = serve("--metrics", "on", "--retention-thumbnails-days", "30", "--retention-audits-days", "32")
+    until = time.monotonic() + PATIENCE_S
+    while expired(server, "thumbnails") < 8 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert (expired(server, "thumbnails"), expired(server, "audits")) == (8, 0)
+    assert server.get(old).status == 200
+    server.stop()
+
+    server = serve("--metrics", "on", "--retention-audits-days", "30")
+    until = time.monotonic() + PATIENCE_S
+    while expired(server, "audits") < 1 and time.monotonic() < until:
+        time.sleep(0.02)
+    server.get(old).problem(404, "audit_unknown")
+    assert server.get(still_open).json["waiting_count"] == 1
+    assert server.get(f"/v1/jobs/{job['id']}").json["succeeded_count"] == 2
+    server.stop()
+    assert '"event":"expired","thumbnails":0,"audits":1,"jobs":0,"scores":0' in (tmp_path / "stderr").read_text()
+    db = sqlite3.connect(tmp_path / "test.db")
+    assert [db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in ("audit", "item", "thumbnail", "score")] == [
+        1, 3, 0, 2]
+    assert db.execute("PRAGMA freelist_count").fetchone() == (0,)

@@ -46,6 +46,7 @@ static struct sm_generation *take(const char *name)
         fail_msg("%s", why.text);
     return generation;
 }
+static int64_t queue_bytes_max = INT64_C(1) << 30;
 
 static void start(int workers, int64_t queue_max)
 {
@@ -54,7 +55,8 @@ static void start(int workers, int64_t queue_max)
                                                               .pairs = pairs,
                                                               .decoders = decoders,
                                                               .workers = workers,
-                                                              .queue_max = queue_max},
+                                                              .queue_max = queue_max,
+                                                              .queue_bytes_max = queue_bytes_max},
                                      &err));
 }
 
@@ -645,6 +647,31 @@ static void no_wake_comes_after_release(void **state)
                      3);
 }
 
+/* One job always fits, however large; the next waits for it, and it is not counted for ever. */
+static void a_queue_full_of_bytes_is_busy(void **state)
+{
+    (void)state;
+    struct client client, refused;
+    char text[160];
+    queue_bytes_max = (int64_t)wide.bytes_count - 1;
+    start(1, 100);
+    hold_commits();
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    assert_int_equal(sm_store_queued_bytes(store), wide.bytes_count);
+    assert_code(SM_BUSY, submit(&refused, "resnet", 2, &tall, 1));
+    snprintf(text, sizeof text, "the queue holds %zu bytes of at most %zu, no room for %zu",
+             wide.bytes_count, wide.bytes_count - 1, tall.bytes_count);
+    assert_string_equal(err.text, text);
+    sem_post(&gate);
+    json_decref(complete(&client));
+    while (sm_store_queued_bytes(store) > 0)
+        usleep(1000);
+    assert_code(SM_OK, submit(&client, "resnet", 2, &tall, 1));
+    json_decref(complete(&client));
+    stop();
+    queue_bytes_max = INT64_C(1) << 30;
+}
+
 static void a_full_queue_is_busy(void **state)
 {
     (void)state;
@@ -809,6 +836,7 @@ int main(int argc, char **argv)
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
         TEST(a_full_queue_is_busy),
+        TEST(a_queue_full_of_bytes_is_busy),
         TEST(a_failed_admission_is_told),
         TEST(what_is_queued_at_the_stop_is_done_after_it),
         TEST(what_is_given_up_is_queued_again),

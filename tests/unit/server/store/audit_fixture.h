@@ -117,6 +117,9 @@ static inline void check_counts(void)
     assert_int_equal(sm_store_queued_count(store),
                      read_int("SELECT COUNT(*) FROM item JOIN job ON job.id = item.job_id WHERE "
                               "item.state IN ('queued', 'running') AND job.kind = 'score'"));
+    assert_int_equal(sm_store_queued_bytes(store),
+                     read_int("SELECT COALESCE(SUM(length(image.bytes)), 0) FROM image JOIN job ON "
+                              "job.id = image.job_id WHERE job.kind = 'score'"));
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
 #include "server/store/erase.h"
+#include "server/store/expire.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 /* A walk along an index that holds only what is wanted, or that a LIMIT ends. */
@@ -25,7 +26,8 @@ static const char *const all_items[] = {
     "SELECT item.idx, item.state",  /* sm_store_job: at most some 64 */
     "SELECT item.idx, item.cohort", /* the record, and pages */
     "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id ORDER BY",
-    "DELETE FROM job", /* has none any more */
+    "DELETE FROM job",                     /* has none any more */
+    "DELETE FROM item WHERE job_id = $id", /* of a plain job that expires */
 };
 
 static bool wants_all_items(const char *sql)
@@ -163,6 +165,10 @@ static void no_statement_reads_a_whole_table(void **state)
     check_all();
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
     assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+    check_all();
+    struct sm_expiry expiry = {.days = {1, 1, 1, 1}};
+    assert_code(SM_OK, sm_store_expire(&finished, &expiry, store,
+                                       sm_clock_unix_ms() + INT64_C(864000000), 1000, &err));
     check_all();
     assert_true(checked_count > 150);
 }
