@@ -7,8 +7,8 @@
  * known, bounded length.
  *
  * An answer in place of a body closes the connection: what the client still sends would otherwise
- * be read as its next request. A request without a body is refused on the second call, and keeps
- * it. */
+ * be read as its next request; so does one to a head that another reader could read differently. A
+ * request without a body is refused on the second call, and keeps it. */
 #include "server/http/http.h"
 
 #include <microhttpd.h>
@@ -22,6 +22,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/body.h"
+#include "server/http/head.h"
 #include "server/http/listen.h"
 #include "server/http/park.h"
 
@@ -243,12 +244,14 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     snprintf(r->method, sizeof r->method, "%s", method);
     set_request_id(r);
     sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
-    admit(r, path);
+    bool certain = sm_head_check(r);
+    if (certain)
+        admit(r, path);
     if (!replied(r)) {
         r->again = r->route->handler;
         return MHD_YES;
     }
-    if (!has_body(r))
+    if (certain && !has_body(r))
         return MHD_YES; /* sent by the call that follows: a reply on this one always closes */
     sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
     return send_reply(r);

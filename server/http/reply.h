@@ -21,6 +21,7 @@
     X(BODY_UNEXPECTED, 400, "body_unexpected", "This operation takes no body")                     \
     X(COHORT_INVALID, 400, "cohort_invalid", "The cohort is missing or none of the four")          \
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
+    X(HEADER_INVALID, 400, "header_invalid", "A header is malformed or given twice")               \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
