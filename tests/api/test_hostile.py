@@ -87,14 +87,17 @@ SMUGGLED = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
 N = len(SMUGGLED)
 
 
-@pytest.mark.parametrize("headers", [
+UNCERTAIN = [
     f"Content-Length: 0\r\nContent-Length: {N}\r\n", f"Content-Length: {N}\r\nContent-Length: 0\r\n",
     f"Content-Length: {N}\r\nContent-Length: {N}\r\n", f"content-length: 5\r\nCONTENT-LENGTH: {N}\r\n",
     f"Content-Length : {N}\r\n", "Transfer-Encoding : chunked\r\n", f"Content-Length\t: {N}\r\n",
     f"Content-Length: 3\r\nTransfer-Encoding:\r\n chunked\r\n", f"Content-Length: 3\r\nTransfer-Encoding: x\r\n\tchunked\r\n",
     f"X: y\r\n Content-Length: {N}\r\n", f"X: y\rContent-Length: {N}\r\n", "Transfer-Encoding: \x0bchunked\r\n",
     "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", f"Content-Length: {N}\r\nHost: y\r\n",
-    f"Content-Length: {N}\r\nContent-Type: text/plain\r\n", f"Content Length: {N}\r\n"])
+    f"Content-Length: {N}\r\nContent-Type: text/plain\r\n", f"Content Length: {N}\r\n"]
+
+
+@pytest.mark.parametrize("headers", UNCERTAIN, ids=range(len(UNCERTAIN)))
 def test_a_request_that_could_end_elsewhere(server, headers):
     """One answer, then the end: no byte behind the head is taken for a request."""
     for method in ("POST /v1/scores?pair=resnet", "POST /v1/audits/x/start", "GET /livez"):
