@@ -67,6 +67,23 @@ static const char *skip_to(const char *p, const char *stops)
     return p;
 }
 
+bool sm_header_name(const char *name)
+{
+    const char *p = name;
+
+    while (token_char(*p))
+        p++;
+    return p > name && *p == '\0';
+}
+
+bool sm_header_value(const char *value)
+{
+    for (; *value != '\0'; value++)
+        if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7f)
+            return false;
+    return true;
+}
+
 bool sm_digits(int64_t *out, const char *text)
 {
     size_t n = strspn(text, "0123456789");

@@ -42,6 +42,10 @@ bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value);
  * hexadecimal digits; "" when there is none or it is ill formed. */
 void sm_trace_id(char out[SM_TRACE_BYTES], const char *value);
 
+/* A token; text without control characters but tabs. */
+bool sm_header_name(const char *name);
+bool sm_header_value(const char *value);
+
 /* An unsigned decimal number and nothing else; at most 18 digits. */
 bool sm_digits(int64_t *out, const char *text);
 

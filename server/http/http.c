@@ -7,8 +7,8 @@
  * known, bounded length.
  *
  * An answer in place of a body closes the connection: what the client still sends would otherwise
- * be read as its next request. A request without a body is refused on the second call, and keeps
- * it. */
+ * be read as its next request; so does one to a head that another reader could read differently. A
+ * request without a body is refused on the second call, and keeps it. */
 #include "server/http/http.h"
 
 #include <microhttpd.h>
@@ -23,6 +23,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/condition.h"
+#include "server/http/head.h"
 #include "server/http/http_impl.h"
 #include "server/http/spool.h"
 
@@ -61,26 +62,6 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
         return MHD_NO;
     }
     return MHD_YES;
-}
-
-static enum MHD_Result count_framing(void *arg, enum MHD_ValueKind kind, const char *name,
-                                     const char *value)
-{
-    (void)kind, (void)value;
-    *(int *)arg += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
-                   strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
-    return MHD_YES;
-}
-
-/* Header lines that say where the body ends. libmicrohttpd goes by the first length; with more than
- * one line a proxy may have seen another end, and what follows would be a request that nobody let
- * through (RFC 9112, section 6.3). */
-static int framing_lines(const struct sm_request *r)
-{
-    int lines = 0;
-
-    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_framing, &lines);
-    return lines;
 }
 
 static bool spools(const struct sm_request *r)
@@ -214,12 +195,8 @@ static void admit(struct sm_request *r, const char *path)
 {
     struct query_check check = {.request = r};
     int64_t length = 0;
-    int lines = framing_lines(r);
 
     sm_client_admit(r);
-    if (!replied(r) && lines > 1)
-        sm_reply_problem(r, SM_PROBLEM_LENGTH_AMBIGUOUS,
-                         "%d lines of Content-Length and Transfer-Encoding, one may be", lines);
     if (!replied(r))
         find_route(r, path);
     if (!replied(r))
@@ -335,12 +312,14 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     snprintf(r->method, sizeof r->method, "%s", method);
     set_request_id(r);
     sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
-    admit(r, path);
+    bool certain = sm_head_check(r);
+    if (certain)
+        admit(r, path);
     if (!replied(r)) {
         r->again = enter;
         return MHD_YES;
     }
-    if (!has_body(r))
+    if (certain && !has_body(r))
         return MHD_YES; /* sent by the call that follows: a reply on this one always closes */
     sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
     return send_reply(r);

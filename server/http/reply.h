@@ -26,8 +26,8 @@
     X(IDEMPOTENCY_KEY_INVALID, 400, "idempotency_key_invalid", "Idempotency-Key is malformed")     \
     X(IMAGE_DIGEST_INVALID, 400, "image_digest_invalid",                                           \
       "That is no SHA-256 in hexadecimal digits")                                                  \
+    X(HEADER_INVALID, 400, "header_invalid", "A header is malformed or given twice")               \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
-    X(LENGTH_AMBIGUOUS, 400, "length_ambiguous", "The end of the body is given twice")             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \

@@ -171,6 +171,25 @@ def check_contract(method, path, answer):
         check_schema(content[media_type]["schema"], answer.json)
 
 
+# Every problem code, and the test that must bring it about: test_problems.py compares it with the binary's table.
+PRODUCERS = dict(line.split() for line in (ROOT / "tests/api/problems.txt").read_text().splitlines())
+
+asserted = set()  # codes of problems that the running test has asserted
+
+
+def name_of(item):
+    """Like "test_life.py::test_queue_full"."""
+    return f"{item.path.name}::{item.name}"
+
+
+@pytest.fixture(autouse=True)
+def produces(request):
+    asserted.clear()
+    yield
+    missing = {code for code, test in PRODUCERS.items() if test == name_of(request.node)} - asserted
+    assert not missing, f"problems.txt says that this test brings about {missing}"
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -182,6 +201,7 @@ class Answer:
     def problem(self, status, code):
         """Asserts that this is that problem, and returns its detail."""
         assert (self.status, self.json.get("code")) == (status, code), self.body
+        asserted.add(code)
         return self.json["detail"]
 
 

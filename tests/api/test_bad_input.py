@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from conftest import PATIENCE_S, image, images_and_recipe, multipart, png
+from conftest import Answer, PATIENCE_S, image, images_and_recipe, multipart, png
 
 LIMIT = 100000  # of the module's server, with 4 images
 
@@ -209,8 +209,12 @@ def test_large_body_that_is_sent_anyway(server):
 
 
 def test_length_required(server):
-    answer = raw(server, "POST /v1/scores?pair=resnet HTTP/1.1\nHost: x\nContent-Type: image/png\n\n")
-    assert answer.startswith(b"HTTP/1.1 411 ")
+    connection = server.connect()
+    connection.putrequest("POST", "/v1/scores?pair=resnet")
+    connection.putheader("Content-Type", "image/png")
+    connection.endheaders()
+    got = connection.getresponse()
+    Answer(got.status, got.headers, got.read()).problem(411, "length_required")
 
 
 @pytest.mark.parametrize("lines", [
@@ -228,7 +232,7 @@ def test_two_ends_of_a_body(server, line, lines):
         while got := sock.recv(65536):
             answer += got
     assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
-    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["code"] == "length_ambiguous"
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["code"] == "header_invalid"
 
 
 @pytest.mark.parametrize("text", [

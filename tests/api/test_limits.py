@@ -3,7 +3,7 @@
 import concurrent.futures
 import time
 
-from conftest import PATIENCE_S, SPEC, images_and_recipe, png
+from conftest import PATIENCE_S, SPEC, png
 
 LIMITS = SPEC["components"]["schemas"]["Limits"]
 
@@ -41,13 +41,14 @@ def test_waiting_takes_no_more_than_half_of_the_connections(serve):
     """The third that would wait is told at once where to look; the wait of the others goes on."""
     server = serve("--workers", "1", "--http-threads", "1", "--connections-max", "4", "--wait-max-ms", "60000")
     assert server.get("/v1/limits").json["requests_waiting_max"] == 2
-    media_type, body = images_and_recipe([png(i) for i in range(16)], {"views": 64})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(server.post, body, media_type, prefer=f"wait={PATIENCE_S}") for _ in range(2)]
-        while server.get("/readyz").json["queued"] < 32 - 8:
+        waiting = [pool.submit(server.post_many, [png(100 * k + i) for i in range(64)], {"views": 64}) for k in range(2)]
+        until = time.monotonic() + PATIENCE_S
+        while server.get("/readyz").json["queued"] <= 64:
+            assert time.monotonic() < until
             time.sleep(0.005)
         time.sleep(0.1)  # from the commit of a job to its wait
-        third = server.post(png(99), prefer=f"wait={PATIENCE_S}")
+        third = server.post(png(999), prefer=f"wait={PATIENCE_S}")
         assert not any(answer.done() for answer in waiting)
         assert third.status == 202
         assert [answer.result(PATIENCE_S).status for answer in waiting] == [200, 200]

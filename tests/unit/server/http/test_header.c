@@ -257,13 +257,43 @@ static void test_trace(void **state)
     }
 }
 
+static void test_names_and_values(void **state)
+{
+    static const struct {
+        const char *text;
+        bool name, value;
+    } rows[] = {
+        {"Content-Length", true, true},
+        {"x!#$%&'*+.^_`|~9", true, true},
+        {"", false, true},
+        {"Content-Length ", false, true},
+        {"a\tb", false, true},
+        {"a:b", false, true},
+        {"a\rb", false, false},
+        {"a\x0b", false, false},
+        {"a\x7f", false, false},
+        {"\xc3\xa9", false, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(sm_header_name(rows[i].text), rows[i].name);
+        assert_int_equal(sm_header_value(rows[i].text), rows[i].value);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prefer),          cmocka_unit_test(test_media_type),
-        cmocka_unit_test(test_param),           cmocka_unit_test(test_etag),
-        cmocka_unit_test(test_idempotency_key), cmocka_unit_test(test_digits),
-        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_prefer),
+        cmocka_unit_test(test_media_type),
+        cmocka_unit_test(test_param),
+        cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_idempotency_key),
+        cmocka_unit_test(test_digits),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_names_and_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
