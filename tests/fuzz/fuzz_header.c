@@ -48,7 +48,11 @@ static void check_prefer(const char *text)
     assert(one.wait_s >= 0 && (one.has_wait || one.wait_s == 0));
     before = one;
     sm_prefer_parse(&one, text);
-    assert(same(&one, &before)); /* the first of a name counts */
+    assert(same(&one, &before));
+    one = (struct sm_prefer){.has_wait = true, .wait_s = 77};
+    sm_prefer_parse(&one, text);
+    assert(one.has_wait && one.wait_s == 77); /* the first of a name counts */
+    one = before;
     for (char *line = strtok_r(copy, ",", &save); line; line = strtok_r(NULL, ",", &save))
         sm_prefer_parse(&lines, line);
     assert(strchr(text, '"') != NULL || same(&one, &lines));

@@ -80,6 +80,18 @@ static void draw(const struct sm_recipe *recipe)
     sm_image_release(&image);
 }
 
+/* What was asked for is what it says. */
+static void check_said(const json_t *node, const json_t *written)
+{
+    static const char *const names[] = {"views",     "compare",  "representation",
+                                        "normalize", "distance", "orientation"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *asked = json_object_get(node, names[i]);
+        assert(asked == NULL || json_equal(asked, json_object_get(written, names[i])));
+    }
+}
+
 static void check_recipe(const json_t *node)
 {
     struct sm_recipe recipe, again;
@@ -97,6 +109,7 @@ static void check_recipe(const json_t *node)
     assert(recipe.target_se >= 0 && isfinite(recipe.target_se));
     json_t *written = sm_recipe_json(&recipe);
     assert(written != NULL);
+    check_said(node, written);
     /* Over another recipe, of other sizes, for it says everything itself. */
     assert(sm_recipe_parse(&again, written, &recipe, INPUT_PX + 1, "", &err) == SM_OK);
     assert(sm_recipe_digest(digest, &recipe, &err) == SM_OK);

@@ -609,7 +609,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (c.replies_bytes < REPLIES_MAX && strlen(replies) == c.replies_bytes)
         check_replies(replies, c.replies_bytes);
     assert(atomic_load(&server.budget.used) == 0 && atomic_load(&server.spool_budget.used) == 0);
-    assert(server.park.first == NULL && atomic_load(&api.streams_count) == 0);
+    assert(find_waiting(false) == NULL && find_waiting(true) == NULL);
+    assert(atomic_load(&api.streams_count) == 0);
     check_log();
     if (changed)
         restore();
