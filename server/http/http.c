@@ -286,8 +286,7 @@ static bool has_body(const struct sm_request *r)
 {
     const char *length = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-    return framing_lines(r) > 1 ||
-           sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
+    return sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
            (length != NULL && strcmp(length, "0") != 0);
 }
 
