@@ -22,7 +22,6 @@
 #define SERVER_BASE_SETTINGS_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -89,8 +88,12 @@ const char *sm_settings_source(const struct sm_settings_sources *sources,
                                const struct sm_setting *rows, size_t offset);
 /* A document that reads back as the same settings. New reference; NULL when out of memory. */
 json_t *sm_settings_json(const void *values, const struct sm_setting *rows);
-/* Whether an address:port is one of this machine alone: 127.0.0.0/8 or [::1]. */
-bool sm_address_is_loopback(const char *address);
+/* The secret in a file, outside of a table of settings; `source` names it in errors. */
+enum sm_code sm_secret_read(struct sm_secret *out, const char *source, const char *path,
+                            struct sm_err *err);
+/* An environment variable of a command's own; NULL when it is not set. */
+const char *sm_settings_variable(const char *name);
+
 void sm_settings_help(FILE *out, const struct sm_setting *rows);
 
 #endif

@@ -17,6 +17,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/park.h"
+#include "server/http/round.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
@@ -153,8 +154,17 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
+/* One place for all figures of all answers: whatever is JSON goes out through here. */
+static char *round_for(const struct sm_request *request, const char *media_type, char *text)
+{
+    bool rounds = request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0;
+
+    return rounds ? sm_round_json(text, request->caller.decimals) : text;
+}
+
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
+    text = round_for(request, media_type, text);
     struct MHD_Response *response =
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
@@ -191,6 +201,11 @@ void sm_reply_line_cached(struct sm_request *request, char *line)
     char digest[SM_SHA256_HEX], etag[SM_SHA256_HEX + 2];
     const char *known = sm_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
 
+    /* Before its digest is told. */
+    if ((line = round_for(request, JSON_TYPE, line)) == NULL) {
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
     sm_sha256_hex(digest, line, strlen(line));
     snprintf(etag, sizeof etag, "\"%.32s\"", digest);
     if (known != NULL && sm_etag_matches(known, etag)) {
