@@ -49,6 +49,9 @@ void sm_api_stop(struct sm_api *api);
 /* sm_http_params.authorize: the caller of a request from its key. */
 void sm_api_authorize(struct sm_request *request);
 
+/* sm_http_params.answered: notes who was told of what. */
+void sm_api_answered(struct sm_request *request);
+
 extern const struct sm_route sm_api_routes[];
 extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */
 

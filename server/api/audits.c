@@ -12,6 +12,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/http/condition.h"
+#include "server/store/budget.h"
 #include "sslmem/score.h"
 
 #define LIST_LIMIT     50
@@ -135,6 +136,7 @@ struct change {
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
+    int64_t spent_count;   /* of the budget, for a start */
     struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
     struct sm_generation *generation; /* of its pair, whose name is in it */
 };
@@ -188,6 +190,26 @@ static void reply_changed(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit(request, 200, audit);
 }
 
+static int64_t items_of(const json_t *audit)
+{
+    return json_integer_value(json_object_get(audit, "items_count"));
+}
+
+/* A start that failed is given back; images that came in before it are paid for. */
+static void reply_started(struct sm_request *request, struct sm_call *call)
+{
+    const struct change *c = (const struct change *)call;
+    json_t *audit = NULL;
+    int64_t count = 0;
+
+    if (call->code == SM_OK && sm_store_audit(&audit, c->store, c->id, NULL) == SM_OK)
+        count = items_of(audit);
+    if (call->code != SM_OK || audit != NULL)
+        sm_store_charge(c->store, &request->caller, count - c->spent_count);
+    json_decref(audit);
+    reply_changed(request, call);
+}
+
 static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
@@ -203,15 +225,21 @@ static bool pair_ready(struct sm_request *request, const json_t *audit)
 
 static void move(struct sm_request *request, enum sm_audit_move move)
 {
+    bool starts = move == SM_AUDIT_START;
     struct change *c;
     json_t *audit = sm_api_audit(request);
+    const char *state = json_string_value(json_object_get(audit, "state"));
+    bool pays = starts && audit != NULL && strcmp(state, "open") == 0;
+    int64_t count = pays ? items_of(audit) : 0;
     bool goes = audit != NULL &&
-                ((move != SM_AUDIT_START && move != SM_AUDIT_RESUME) || pair_ready(request, audit));
+                ((!starts && move != SM_AUDIT_RESUME) || pair_ready(request, audit)) &&
+                (!pays || sm_api_spend(request, count));
 
     json_decref(audit);
-    if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)
+    if (!goes || (c = change_new(request, work_move, pays ? reply_started : reply_changed)) == NULL)
         return;
     c->move = move;
+    c->spent_count = count;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 

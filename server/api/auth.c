@@ -10,6 +10,8 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/store/access.h"
+#include "server/store/budget.h"
 #include "server/store/keys.h"
 
 #define REALM "Bearer realm=\"sslmem\""
@@ -71,6 +73,37 @@ static bool has_scope(const struct sm_request *request)
     return false;
 }
 
+bool sm_api_spend(struct sm_request *request, int64_t count)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_spend(sm_api_of(request)->store, &request->caller, count, &err);
+
+    if (code == SM_LIMIT) {
+        int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
+        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err.text);
+        sm_reply_header(request, "Retry-After", "%lld",
+                        (long long)(SM_DAY_MS - of_day_ms) / 1000 + 1);
+    } else if (code != SM_OK) {
+        sm_reply_failure(request, &err);
+    }
+    return code == SM_OK;
+}
+
+/* What a good key may not do now. */
+static void check_caller(struct sm_request *request)
+{
+    if (request->caller.rounds && request->route->exact) {
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "this key sees %d decimals: reports, selections and comparisons are not "
+                         "for it",
+                         request->caller.decimals);
+    } else if (request->caller.key_id[0] != '\0' &&
+               sm_store_access_full(sm_api_of(request)->store)) {
+        sm_reply_problem(request, SM_PROBLEM_BUSY, "the log of reads does not keep up");
+        sm_reply_header(request, "Retry-After", "1");
+    }
+}
+
 void sm_api_authorize(struct sm_request *request)
 {
     enum sm_key_verdict verdict;
@@ -89,5 +122,7 @@ void sm_api_authorize(struct sm_request *request)
                          request->caller.scopes);
         sm_reply_header(request, "WWW-Authenticate",
                         REALM ", error=\"insufficient_scope\", scope=\"%s\"", scope);
+    } else {
+        check_caller(request);
     }
 }

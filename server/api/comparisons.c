@@ -45,6 +45,8 @@ static void reply(struct sm_request *request, struct sm_call *call)
     struct comparison *c = (struct comparison *)call;
 
     if (call->code == SM_OK)
+        sm_api_log_reads(request, c->ids, c->count);
+    if (call->code == SM_OK)
         sm_reply_json(request, 200, json_incref(c->result));
     else if (call->code == SM_INVALID)
         sm_reply_problem(request, SM_PROBLEM_COMPARISON_INVALID, "%s", call->err.text);

@@ -25,6 +25,15 @@ sm_handler sm_api_limits;                                /* limits.c */
 sm_handler sm_api_readyz;                                /* ready.c */
 sm_handler sm_api_livez, sm_api_version, sm_api_openapi; /* health.c */
 
+/* Notes that the caller is told of these records; those of a placeholder are noted by themselves
+ * (access.c). */
+void sm_api_log_reads(struct sm_request *request, char (*ids)[SM_ID_BYTES], size_t count);
+void sm_api_log_read(struct sm_request *request, const char *id);
+
+/* Takes so many scores from the caller's budget (0: looks whether there is one left); false after
+ * a reply. */
+bool sm_api_spend(struct sm_request *request, int64_t count);
+
 /* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
 sm_handler sm_api_own_audit;
 

@@ -8,6 +8,7 @@
 #include "server/http/http.h"
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
+#include "server/store/access.h"
 #include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
@@ -56,6 +57,7 @@ static const struct {
     {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},
     {"label_bytes_max", SM_INGEST_LABEL_BYTES_MAX},
     {"gates_max", SM_AUDIT_GATES_MAX},
+    {"access_waiting_max", SM_ACCESS_WAITING_MAX},
     {"resamples_max", SM_AUDIT_RESAMPLES_MAX},
 };
 

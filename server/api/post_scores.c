@@ -17,6 +17,7 @@
 #include "server/api/upload.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/store/budget.h"
 
 #define RETRY_QUEUE_S "5"
 #define RETRY_POLL_S  "1"
@@ -71,7 +72,7 @@ void sm_api_post_scores_admit(struct sm_request *request)
 
     struct sm_generation *generation = find_pair(request);
     sm_generation_give(generation);
-    if (generation == NULL)
+    if (generation == NULL || !sm_api_spend(request, 0))
         return;
     sm_digits(&length, sm_request_header(request, "Content-Length"));
     if (queued >= max)
@@ -103,6 +104,7 @@ static void add_preference(struct sm_request *request, const struct submission *
 static void reply_score(struct sm_request *request, json_t *score, bool from_history,
                         const char *job_id)
 {
+    sm_api_log_read(request, json_string_value(json_object_get(score, "id")));
     if (json_object_set_new(score, "from_history", json_boolean(from_history)) != 0 ||
         (job_id != NULL && json_object_set_new(score, "job", json_string(job_id)) != 0)) {
         json_decref(score);
@@ -144,6 +146,7 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
         sm_reply_failure(request, &err);
         return;
     }
+    sm_api_log_read(request, s->job_id);
     sm_reply_json(request, status, job);
     if (status == 202) {
         sm_reply_header(request, "Location", "/v1/jobs/%s", s->job_id);
@@ -187,8 +190,11 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_decref(job);
 }
 
-static void reply_admission_failure(struct sm_request *request, const struct sm_err *err)
+/* Nothing was asked for, after all. */
+static void reply_admission_failure(struct sm_request *request, const struct submission *s,
+                                    const struct sm_err *err)
 {
+    sm_store_charge(sm_api_of(request)->store, &request->caller, -s->images_count);
     if (err->code == SM_BUSY)
         reply_queue_full(request, err);
     else
@@ -222,7 +228,7 @@ static void proceed(struct sm_request *request)
         add_preference(request, s, false);
         break;
     case SM_TICKET_FAILED:
-        reply_admission_failure(request, &err);
+        reply_admission_failure(request, s, &err);
         add_preference(request, s, false);
         break;
     case SM_TICKET_ADMITTED:
@@ -323,7 +329,7 @@ static void submit(struct sm_request *request, struct submission *s, const struc
         log_submitted(request, &job);
         proceed(request);
     } else
-        reply_admission_failure(request, &err);
+        reply_admission_failure(request, s, &err);
     json_decref((json_t *)(uintptr_t)job.recipe);
 }
 
@@ -344,6 +350,10 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
+    if (!sm_api_spend(request, s->images_count)) {
+        sm_upload_release(&upload);
+        return;
+    }
     if (!at_once(s) && upload.items_count == 1 && reply_known(request, pair, &upload))
         add_preference(request, s, false);
     else

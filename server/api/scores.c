@@ -122,6 +122,16 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
                          parameters[i].name, text, parameters[i].expected);
         return false;
     }
+    /* Bounds and orders of m would tell the decimals that the key does not see, one by one. */
+    if (request->caller.rounds &&
+        (filter->has_min || filter->has_max || filter->order == SM_ORDER_HIGHEST ||
+         filter->order == SM_ORDER_LOWEST)) {
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "this key sees %d decimals: min, max and the orders highest and lowest "
+                         "are not for it",
+                         request->caller.decimals);
+        return false;
+    }
     const char *cursor = sm_request_query(request, "cursor");
     if (cursor == NULL || sm_cursor_decode(filter, cursor))
         return true;
@@ -160,13 +170,14 @@ void sm_api_list_scores(struct sm_request *request)
         return;
     }
     if (page.more) {
-        sm_cursor_encode(cursor, &filter, page.last_value, page.last_id);
+        sm_cursor_encode(cursor, &filter, page.last_value, page.ids[page.count - 1]);
         if ((next = sm_request_link(request, "cursor", cursor)) == NULL) {
             free(page.scores);
             sm_reply_json(request, 200, NULL);
             return;
         }
     }
+    sm_api_log_reads(request, page.ids, (size_t)page.count);
     sm_reply_text(request, 200, "application/json", page_text(page.scores, next));
     if (next != NULL)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);

@@ -335,6 +335,11 @@ enum sm_code sm_settings_read(void *out, struct sm_settings_sources *sources,
     return code;
 }
 
+const char *sm_settings_variable(const char *name)
+{
+    return getenv(name);
+}
+
 const char *sm_settings_source(const struct sm_settings_sources *sources,
                                const struct sm_setting *rows, size_t offset)
 {

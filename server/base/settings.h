@@ -99,8 +99,12 @@ json_t *sm_settings_json(const void *values, const struct sm_setting *rows);
  * {"setting", "from", "to"}, `restart` the names of rows that keep their value. SM_NOMEM. */
 enum sm_code sm_settings_apply(void *values, const void *next, const struct sm_setting *rows,
                                json_t *changed, json_t *restart, struct sm_err *err);
-/* Whether an address:port is one of this machine alone: 127.0.0.0/8 or [::1]. */
-bool sm_address_is_loopback(const char *address);
+/* The secret in a file, outside of a table of settings; `source` names it in errors. */
+enum sm_code sm_secret_read(struct sm_secret *out, const char *source, const char *path,
+                            struct sm_err *err);
+/* An environment variable of a command's own; NULL when it is not set. */
+const char *sm_settings_variable(const char *name);
+
 void sm_settings_help(FILE *out, const struct sm_setting *rows);
 
 #endif

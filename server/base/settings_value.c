@@ -117,11 +117,6 @@ static enum sm_code set_address(void *field, const struct sm_setting *row, const
     return set_text(field, row, source, text, err);
 }
 
-bool sm_address_is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
-}
-
 static enum sm_code set_loopback(void *field, const struct sm_setting *row, const char *source,
                                  const char *text, struct sm_err *err)
 {
@@ -134,7 +129,8 @@ static enum sm_code set_loopback(void *field, const struct sm_setting *row, cons
                 text, UNIX_PATH_MAX);
         return set_path(field, row, source, text, err);
     }
-    if (*text && !is_choice(row->choices, text) && !sm_address_is_loopback(text))
+    if (*text && !is_choice(row->choices, text) && strncmp(text, "127.", 4) != 0 &&
+        strncmp(text, "[::1]:", 6) != 0)
         return sm_err_set(err, SM_INVALID,
                           "%s is %.40s, must be on 127.0.0.0/8 or [::1], or unix:/path", source,
                           text);
@@ -205,6 +201,12 @@ static enum sm_code set_secret(void *field, const struct sm_setting *row, const 
         explicit_bzero(secret->value, sizeof secret->value);
     close(fd);
     return code;
+}
+
+enum sm_code sm_secret_read(struct sm_secret *out, const char *source, const char *path,
+                            struct sm_err *err)
+{
+    return set_secret(out, &(struct sm_setting){.name = source, .fallback = ""}, source, path, err);
 }
 
 enum sm_code sm_setting_set(void *field, const struct sm_setting *row, const char *source,

@@ -13,6 +13,8 @@
 
 #include "core/base/json.h"
 #include "server/base/id.h"
+#include "server/base/settings.h"
+#include "server/base/token.h"
 
 #define TRIES_MAX         10
 #define WAIT_MIN_MS       250
@@ -25,7 +27,8 @@
 
 struct sm_client {
     CURL *curl;
-    char *url; /* without the slash at its end */
+    char *url;                  /* without the slash at its end */
+    char token[SM_TOKEN_BYTES]; /* or "" */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -46,11 +49,34 @@ void sm_client_close(struct sm_client *client)
         return;
     curl_easy_cleanup(client->curl);
     free(client->url);
+    explicit_bzero(client, sizeof *client);
     free(client);
     curl_global_cleanup();
 }
 
-enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_err *err)
+static enum sm_code read_token(struct sm_client *client, const char *key_file, struct sm_err *err)
+{
+    struct sm_secret secret = {0};
+    struct sm_token token;
+    const char *text = sm_settings_variable("SSLMEM_KEY");
+    enum sm_code code = SM_OK;
+
+    if (!key_file && (!text || !*text))
+        return SM_OK;
+    if (key_file)
+        code = sm_secret_read(&secret, "--key-file", key_file, err);
+    if (code == SM_OK && !sm_token_read(&token, key_file ? secret.value : text))
+        code = sm_err_set(err, SM_INVALID, "%s has no key of the form sslmem_PREFIX_SECRET",
+                          key_file ? "--key-file" : "SSLMEM_KEY");
+    if (code == SM_OK)
+        memcpy(client->token, token.text, sizeof client->token);
+    explicit_bzero(&secret, sizeof secret);
+    explicit_bzero(&token, sizeof token);
+    return code;
+}
+
+enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
+                            struct sm_err *err)
 {
     struct sm_client *client = calloc(1, sizeof *client);
     size_t length = strlen(url);
@@ -70,8 +96,12 @@ enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_e
         sm_client_close(client);
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     }
-    *out = client;
-    return SM_OK;
+    enum sm_code code = read_token(client, key_file, err);
+    if (code == SM_OK)
+        *out = client;
+    else
+        sm_client_close(client);
+    return code;
 }
 
 /* --- one try --- */
@@ -180,6 +210,12 @@ static CURLcode try_once(struct exchange *x, const char *url)
         headers = add_header(headers, "Idempotency-Key", x->key);
     } else if (call->method) {
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
+    }
+    if (x->client->token[0]) {
+        char bearer[80];
+        snprintf(bearer, sizeof bearer, "Bearer %s", x->client->token);
+        headers = add_header(headers, "Authorization", bearer);
+        explicit_bzero(bearer, sizeof bearer);
     }
     if (call->etag && *call->etag)
         headers = add_header(headers, "If-None-Match", call->etag);

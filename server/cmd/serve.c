@@ -28,6 +28,7 @@
 #include "server/cmd/drain.h"
 #include "server/cmd/reload.h"
 #include "server/decode/decode.h"
+#include "server/http/listen.h"
 #include "server/store/audits.h"
 #include "server/store/keys.h"
 #include "sslmem/version.h"
@@ -154,6 +155,7 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
                                     .routes = sm_api_routes,
                                     .keyed = &sm_api_keyed,
                                     .authorize = sm_api_authorize,
+                                    .answered = sm_api_answered,
                                     .context = api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,
@@ -204,12 +206,14 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
 static enum sm_code check_keys(struct sm_store *store, const struct sm_config *config,
                                struct sm_err *err)
 {
-    bool has_keys;
+    bool has_keys, local;
     enum sm_code code = sm_store_has_keys(&has_keys, store, err);
 
     if (code != SM_OK || has_keys)
         return code;
-    if (!sm_address_is_loopback(config->listen))
+    if ((code = sm_listen_is_local(&local, config->listen, err)) != SM_OK)
+        return code;
+    if (!local)
         return sm_err_set(err, SM_CONFLICT,
                           "listen is %.60s, which others can reach, and database %.60s has no key: "
                           "make one with sslmem key create, or listen on 127.0.0.1",

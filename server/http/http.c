@@ -276,6 +276,8 @@ static enum MHD_Result send_reply(struct sm_request *r)
     sm_reply_complete(r);
     if (r->response == NULL)
         return MHD_NO;
+    if (r->route != NULL && r->route->scope != NULL && r->http->params.answered != NULL)
+        r->http->params.answered(r);
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;

@@ -47,6 +47,8 @@ struct sm_http_params {
     /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
      * NULL: everybody may do everything. */
     sm_handler *authorize;
+    /* Called when the answer to such a request is about to be sent. NULL: not. */
+    sm_handler *answered;
     int threads;
     int connections_max;
     int idle_timeout_s;

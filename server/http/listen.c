@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,19 +52,50 @@ static enum sm_code name_of(char address[SM_ADDRESS_BYTES], int fd, struct sm_er
     return SM_OK;
 }
 
-static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, struct sm_err *err)
+/* The address that a text names, to be freed. */
+static enum sm_code find_address(struct addrinfo **out, const char *text, struct sm_err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *info = NULL;
     char host[SM_ADDRESS_BYTES], port[8];
-    enum sm_code code = SM_OK;
-    const int on = 1;
 
-    if (!split(host, port, text) || getaddrinfo(host, port, &hints, &info) != 0)
+    *out = NULL;
+    if (!split(host, port, text) || getaddrinfo(host, port, &hints, out) != 0)
         return sm_err_set(err, SM_INVALID,
                           "listen address '%s' is not like 127.0.0.1:8080 or [::1]:8080", text);
+    return SM_OK;
+}
+
+enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err)
+{
+    struct addrinfo *info;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    enum sm_code code = find_address(&info, text, err);
+
+    *out = false;
+    if (code != SM_OK)
+        return code;
+    if (info->ai_family == AF_INET) {
+        memcpy(&v4, info->ai_addr, sizeof v4);
+        *out = ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    } else if (info->ai_family == AF_INET6) {
+        memcpy(&v6, info->ai_addr, sizeof v6);
+        *out = IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    freeaddrinfo(info);
+    return SM_OK;
+}
+
+static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, struct sm_err *err)
+{
+    struct addrinfo *info;
+    const int on = 1;
+    enum sm_code code = find_address(&info, text, err);
+
+    if (code != SM_OK)
+        return code;
     int fd = listener->fd = socket(info->ai_family, SOCKET_TYPE, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0)

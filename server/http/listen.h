@@ -32,4 +32,7 @@ enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm
 /* Removes a unix socket's file, if it still is the one that was made. */
 void sm_listener_end(const struct sm_listener *listener);
 
+/* Whether only this machine can reach it: 127.0.0.0/8 or ::1. SM_INVALID as above. */
+enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err);
+
 #endif

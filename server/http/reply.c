@@ -16,6 +16,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/http_impl.h"
+#include "server/http/round.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
@@ -173,8 +174,17 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
+/* One place for all figures of all answers: whatever is JSON goes out through here. */
+static char *round_for(const struct sm_request *request, const char *media_type, char *text)
+{
+    bool rounds = request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0;
+
+    return rounds ? sm_round_json(text, request->caller.decimals) : text;
+}
+
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
+    text = round_for(request, media_type, text);
     struct MHD_Response *response =
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);

@@ -63,13 +63,13 @@ struct sm_score_filter {
 };
 
 /* One page. `more` tells whether rows remain; then the caller takes the keys of the last row as the
- * next cursor: created_ms or m, by order, stands in `last_value`, its id in `last_id`. */
+ * next cursor: created_ms or m, by order, stands in `last_value`, its id is the last of `ids`. */
 struct sm_score_page {
     char *scores; /* a JSON array as text, to be freed */
     int count;    /* of its elements */
     bool more;
     double last_value;
-    char last_id[SM_ID_BYTES];
+    char ids[SM_SCORES_LIMIT_MAX][SM_ID_BYTES]; /* of each */
 };
 enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
                              const struct sm_score_filter *filter, struct sm_err *err);

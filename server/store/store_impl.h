@@ -24,14 +24,23 @@ struct sm_store {
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
     int64_t waiting_count; /* items that may be claimed, committed, less the claims in flight */
-    int64_t active_count;  /* items of plain jobs queued or running, those not committed included */
-    int64_t active_bytes;  /* of their images */
+    int64_t access_waiting_count; /* ids of reads whose rows are not committed */
+    int64_t active_count; /* items of plain jobs queued or running, those not committed included */
+    int64_t active_bytes; /* of their images */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
+
+    pthread_mutex_t budget_mutex; /* guards what keys have spent */
+    struct sm_spent *spent;
+    size_t spent_count;
 };
 
 /* The daemon lock of the database at `path`, to be closed. */
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
+
+/* Of budget.c, with the store. */
+void sm_store_budget_init(struct sm_store *store);
+void sm_store_budget_release(struct sm_store *store);
 
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);

@@ -211,11 +211,12 @@ static enum sm_code scores_collect(struct sm_score_page *page, FILE *text, struc
         code = line_of_row(&line, q, 0, err);
         if (code != SM_OK)
             break;
-        fprintf(text, "%s%.*s", page->count++ ? "," : "", (int)strlen(line) - 1, line);
+        fprintf(text, "%s%.*s", page->count ? "," : "", (int)strlen(line) - 1, line);
         free(line);
-        sm_stmt_get_id(page->last_id, q, 0);
+        char *id = page->ids[page->count++];
+        sm_stmt_get_id(id, q, 0);
         page->last_value = orders[filter->order].by_time
-                               ? (double)created_ms(q, 1, page->last_id)
+                               ? (double)created_ms(q, 1, id)
                                : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
     }
     return code;

@@ -8,7 +8,6 @@ import subprocess
 import time
 
 import pytest
-import yaml
 
 from conftest import PATIENCE_S, SPEC, operation_of, png, images_and_recipe
 
@@ -147,7 +146,7 @@ def test_unknown_verb(binary):
 # --- without a key ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0"])
 def test_without_keys_only_this_machine(binary, key, tmp_path, pairs_folder, address):
     db = tmp_path / "test.db"
     command = [binary, "serve", "--listen", address, "--pairs", pairs_folder, "--db", db]
@@ -355,3 +354,247 @@ def test_rows_from_before_the_keys(serve, key):
         client = Client(key, "--scopes", "read", "--tenant", tenant)
         client.server = server
         assert client.get(f"/v1/scores/{score}").status == status
+
+
+# --- budgets ----------------------------------------------------------------------------------------
+
+
+def seconds_left_of_the_day():
+    return 86400 - time.time() % 86400
+
+
+def refused(answer, text):
+    assert answer.problem(429, "budget_spent") == text
+    assert abs(int(answer.headers["Retry-After"]) - seconds_left_of_the_day()) < 10
+
+
+def test_budget_of_scores(clients, serve):
+    a, b = clients(("--scopes", "score,read", "--budget-per-day", "5"), ("--scopes", "score,read", "--budget-per-day", "1"))
+    assert a.post(png(1)).status == 200
+    assert a.post(png(1)).json["from_history"]  # asked for again: the answer is worth as much
+    assert a.post(b"no image").status == 415  # nothing was asked for
+    refused(a.post_many([png(i) for i in range(4)]),
+            "4 scores are asked for, of the 5 that this key has for a day 3 are left")
+    assert a.post_many([png(i) for i in range(3)]).status == 200
+    refused(a.post(png(9)), "1 scores are asked for, of the 5 that this key has for a day 0 are left")
+    assert a.get("/v1/scores").status == 200
+    assert b.post(png(1)).status == 200  # a budget is a key's own
+    assert a.server.stop() == 0
+    a.server = b.server = serve()
+    refused(a.post(png(9)), "1 scores are asked for, of the 5 that this key has for a day 0 are left")
+    refused(b.post(png(9)), "1 scores are asked for, of the 1 that this key has for a day 0 are left")
+
+
+def test_spent_budget_refuses_before_the_body(clients):
+    a, = clients(("--scopes", "score", "--budget-per-day", "1"))
+    assert a.post(png(1)).status == 200
+    connection = a.server.connect()
+    connection.putrequest("POST", "/v1/scores?pair=resnet")
+    for name, value in (("Content-Type", "image/png"), ("Content-Length", "1000000"), ("Expect", "100-continue"),
+                        ("Authorization", f"Bearer {a.token}")):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 429
+
+
+def test_what_was_not_admitted_is_given_back(clients):
+    a, = clients(("--scopes", "score,read", "--budget-per-day", "3"), server=("--queue-max", "1"))
+    for _ in range(5):
+        a.post_many([png(1), png(2)]).problem(503, "queue_full")
+    assert a.post(png(1)).status == 200
+
+
+def test_budget_of_an_audit(clients):
+    a, = clients((*ALL, "--budget-per-day", "6"))
+    path = a.audit(2, 2)
+    a.finish(path)
+    a.ask("POST", f"{path}/start").problem(409, "audit_state")  # given back
+    refused(a.ask("POST", f"{a.audit(2, 1)}/start"),
+            "3 scores are asked for, of the 6 that this key has for a day 2 are left")
+    assert a.post(png(50)).status == 200
+
+
+# --- rounding ---------------------------------------------------------------------------------------
+
+
+def figures(node, path=""):
+    """Every number that is not whole, as it is written, but those of recipes."""
+    if isinstance(node, dict):
+        return [f for name, child in node.items() if name != "recipe" or not isinstance(child, dict)
+                for f in figures(child, f"{path}/{name}")]
+    if isinstance(node, list):
+        return [f for child in node for f in figures(child, path)]
+    return [node] if isinstance(node, str) and node.startswith("figure ") else []
+
+
+def check_rounded(answer, decimals):
+    document = json.loads(answer.body, parse_float=lambda text: "figure " + text)
+    found = figures(document)
+    assert all(re.fullmatch(rf"figure -?\d+\.\d{{{decimals}}}", f) for f in found), found
+    return found
+
+
+def test_rounded_figures(clients):
+    a, exact = clients((*ALL, "--round", "2"), ALL)
+    full = exact.post(png(1)).json
+    one = a.post(png(1))  # of the same tenant: from history
+    assert len(check_rounded(one, 2)) > 5
+    assert one.json["m"] == round(full["m"], 2) != full["m"]
+    assert one.json["f"]["alignment"] == round(full["f"]["alignment"], 2)
+    assert one.json["recipe"] == full["recipe"]
+    assert one.json["provenance"] == full["provenance"]
+    many = a.post_many([png(i) for i in (1, 2)])
+    path = a.audit()
+    a.finish(path)
+    for answer in (many, a.get("/v1/scores"), a.get(f"/v1/jobs/{many.json['id']}"), a.get(f"{path}/items")):
+        assert len(check_rounded(answer, 2)) >= 4
+    check_rounded(a.get(path), 2)
+    check_rounded(a.get("/v1/pairs"), 2)
+    got = a.get(f"/v1/scores/{full['id']}")
+    check_rounded(got, 2)
+    # The validator is that of what was sent.
+    assert got.headers["ETag"] != exact.get(f"/v1/scores/{full['id']}").headers["ETag"]
+    assert a.get(f"/v1/scores/{full['id']}", If_None_Match=got.headers["ETag"]).status == 304
+    page = a.get("/v1/scores?limit=1").json
+    assert a.get(page["next"]).status == 200
+
+
+def test_what_would_tell_more_than_rounded_figures(clients):
+    a, exact = clients((*ALL, "--round", "3"), ALL)
+    path = a.audit()
+    a.finish(path)
+    audit = path.rsplit("/", 1)[1]
+    for target in ("report.json", "report.csv", "report.html", "selection?kind=top&n=1"):
+        assert a.get(f"{path}/{target}").problem(403, "figures_rounded") == (
+            "this key sees 3 decimals: reports, selections and comparisons are not for it")
+        assert exact.get(f"{path}/{target}").status == 200
+    a.get(f"/v1/comparisons?audits={audit},{audit}").problem(403, "figures_rounded")
+    for query in ("min=0", "max=0", "order=highest", "order=lowest"):
+        assert a.get(f"/v1/scores?{query}").problem(403, "figures_rounded") == (
+            "this key sees 3 decimals: min, max and the orders highest and lowest are not for it")
+        assert exact.get(f"/v1/scores?{query}").status == 200
+    assert a.get("/v1/scores?order=oldest").status == 200
+
+
+# --- the log of reads -------------------------------------------------------------------------------
+
+
+def reads(folder):
+    """(key, operation, request) to records."""
+    found = {}
+    with sqlite3.connect(f"file:{folder / 'test.db'}?mode=ro", uri=True) as db:
+        for key_id, operation, request, record in db.execute(
+                "SELECT lower(hex(key_id)), operation, request, lower(hex(record_id)) FROM access "
+                "JOIN access_record ON access_id = access.id"):
+            found.setdefault((key_id, operation, request), set()).add(record)
+    return found
+
+
+def test_who_read_what(clients, tmp_path):
+    a, b = clients((*ALL, "--tenant", "a"), (*ALL, "--tenant", "b"))
+    hexed = lambda *ids: {i.replace("-", "") for i in ids}
+    one = a.post(png(1), X_Request_Id="post-1").json
+    many = a.post_many([png(1), png(2)], X_Request_Id="post-2").json
+    scores = [s["id"] for s in a.get("/v1/scores", X_Request_Id="list").json["scores"]]
+    a.get(f"/v1/scores/{one['id']}", X_Request_Id="get")
+    etag = a.get(f"/v1/scores/{one['id']}", X_Request_Id="get").headers["ETag"]
+    a.get(f"/v1/scores/{one['id']}", X_Request_Id="cached", If_None_Match=etag)
+    b.get(f"/v1/scores/{one['id']}", X_Request_Id="other").problem(404, "score_unknown")
+    b.get("/v1/scores", X_Request_Id="other")
+    a.get(f"/v1/jobs/{many['id']}", X_Request_Id="job")
+    paths = [a.audit(), a.audit()]
+    for path in paths:
+        a.finish(path)
+    audits = [path.rsplit("/", 1)[1] for path in paths]
+    a.get(f"{paths[0]}/report.csv", X_Request_Id="report")
+    a.get(f"{paths[0]}/items", X_Request_Id="items")
+    a.get(f"/v1/comparisons?audits={','.join(audits)}", X_Request_Id="compare")
+    assert a.server.stop() == 0
+    key_id = a.id.replace("-", "")
+    found = reads(tmp_path)
+    assert {key for key, _, _ in found} == {key_id}
+    for operation, request, records in (
+            ("createScores", "post-1", hexed(one["id"])), ("createScores", "post-2", hexed(many["id"])),
+            ("listScores", "list", hexed(*scores)), ("getScore", "get", hexed(one["id"])),
+            ("getScore", "cached", hexed(one["id"])), ("getJob", "job", hexed(many["id"])),
+            ("getReportTable", "report", hexed(audits[0])), ("listItems", "items", hexed(audits[0])),
+            ("compareAudits", "compare", hexed(*audits))):
+        assert found[key_id, operation, request] == records, operation
+    assert not [request for _, _, request in found if request == "other"]
+    with sqlite3.connect(tmp_path / "test.db") as db:
+        for change in ("DELETE FROM access", "UPDATE access_record SET access_id = 0"):
+            with pytest.raises(sqlite3.IntegrityError, match="the access log is append-only"):
+                db.execute(change)
+
+
+def test_nobody_is_named_without_keys(serve, tmp_path):
+    server = serve()
+    server.post(png(1))
+    server.get("/v1/scores")
+    assert server.stop() == 0
+    assert reads(tmp_path) == {}
+
+
+# --- the client of audits ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def audit_at(binary, tmp_path):
+    folders = []
+    for cohort, first in (("candidate", 0), ("external", 100)):
+        (tmp_path / cohort).mkdir()
+        for i in range(2):
+            (tmp_path / cohort / f"{i}.png").write_bytes(png(first + i))
+        folders += [f"--{cohort}", tmp_path / cohort]
+
+    def run(server, *options, **variables):
+        return subprocess.run([binary, "audit", "--server", f"http://127.0.0.1:{server.port}", "--pair", "resnet", "--out",
+                               tmp_path / "out", *folders, *options], env={**os.environ, **variables},
+                              capture_output=True, text=True, timeout=4 * PATIENCE_S)
+    return run
+
+
+def test_audit_with_a_key(clients, audit_at, binary, tmp_path):
+    a, = clients(ALL)
+    done = audit_at(a.server)
+    assert done.returncode == 1
+    assert "401: send a key: Authorization: Bearer sslmem_..." in done.stderr
+    done = audit_at(a.server, SSLMEM_KEY=a.token)
+    assert done.returncode == 0, done.stderr
+    assert a.token not in done.stdout + done.stderr
+    assert (tmp_path / "out/report.json").exists()
+    file = tmp_path / "token"
+    file.write_text(a.token + "\n")
+    file.chmod(0o600)
+    done = subprocess.run([binary, "audit", "select", tmp_path / "out", "--top", "1", "--key-file", file],
+                          capture_output=True, text=True)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    for path in (tmp_path / "out").iterdir():
+        assert a.token.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("mode,text,message", [
+    (0o644, None, "has mode 644, must be a file that only its owner may read"),
+    (0o600, "sslmem_short", "--key-file has no key of the form sslmem_PREFIX_SECRET"),
+    (0o600, "", "must be one line of 1 to 256 bytes"),
+    (None, None, "No such file or directory"),
+])
+def test_key_files_that_are_refused(clients, audit_at, tmp_path, mode, text, message):
+    a, = clients(ALL)
+    file = tmp_path / "token"
+    if mode is not None:
+        file.write_text(a.token if text is None else text)
+        file.chmod(mode)
+    done = audit_at(a.server, "--key-file", file)
+    assert done.returncode == 1
+    assert done.stderr.startswith("sslmem audit: --key-file") and done.stderr.endswith(message + "\n"), done.stderr
+    assert a.token not in done.stderr
+
+
+def test_a_key_in_the_environment_that_is_none(clients, audit_at, binary, tmp_path):
+    a, = clients(ALL)
+    done = audit_at(a.server, SSLMEM_KEY="hunter2")
+    assert (done.returncode, done.stderr) == (1, "sslmem audit: SSLMEM_KEY has no key of the form sslmem_PREFIX_SECRET\n")
+    done = subprocess.run([binary, "audit", "--pair", "x", "--out", tmp_path / "out", "--manifest", "m", "--root", "r",
+                           "--key-file", "f"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "sslmem audit: --key-file is for --server; see sslmem audit --help\n")

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/store/access.h"
+#include "server/store/budget.h"
 #include "server/store/keys.h"
 
 static struct sm_keys *keys;
@@ -421,6 +423,157 @@ static void tenants_have_audits_of_their_own(void **state)
     assert_code(SM_NOT_FOUND, sm_store_audit_owned(store, SM_TENANT_DEFAULT, audit, &err));
 }
 
+/* --- budgets --- */
+
+static struct sm_caller with_budget(int64_t scores_per_day)
+{
+    struct sm_caller caller;
+    struct sm_token token;
+    char id[SM_ID_BYTES];
+    struct sm_key_in in = reader;
+    in.scores_per_day = scores_per_day;
+    make(id, &token, &in);
+    assert_int_equal(check(&caller, token.text), SM_KEY_GOOD);
+    return caller;
+}
+
+static void refuses(const struct sm_caller *caller, int64_t count, const char *text)
+{
+    assert_code(SM_LIMIT, sm_store_spend(store, caller, count, &err));
+    assert_string_equal(err.text, text);
+}
+
+static void a_budget_is_spent_and_no_more(void **state)
+{
+    (void)state;
+    struct sm_caller caller = with_budget(10), other = with_budget(1), free_one = with_budget(0);
+    assert_code(SM_OK, sm_store_spend(store, &caller, 0, &err));
+    assert_code(SM_OK, sm_store_spend(store, &caller, 8, &err));
+    refuses(&caller, 3, "3 scores are asked for, of the 10 that this key has for a day 2 are left");
+    assert_code(SM_OK, sm_store_spend(store, &caller, 2, &err));
+    refuses(&caller, 0, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
+    sm_store_charge(store, &caller, -1);
+    assert_code(SM_OK, sm_store_spend(store, &caller, 1, &err));
+    sm_store_charge(store, &caller, 5); /* what was done is counted, over the budget too */
+    sm_store_charge(store, &caller, -5);
+    refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
+    assert_code(SM_OK, sm_store_spend(store, &other, 1, &err));
+    assert_code(SM_OK, sm_store_spend(store, &free_one, INT64_C(1) << 40, &err));
+    reopen();
+    refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
+    assert_int_equal(read_int("SELECT SUM(scores_count) FROM key_day"), 11);
+}
+
+static void yesterday_does_not_count(void **state)
+{
+    (void)state;
+    struct sm_caller caller = with_budget(10);
+    assert_code(SM_OK, sm_store_spend(store, &caller, 10, &err));
+    sm_store_close(store);
+    struct sm_db *db;
+    assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
+    assert_code(SM_OK, sm_db_exec(db, "UPDATE key_day SET day = day - 1", &err));
+    sm_db_close(db);
+    assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
+    assert_code(SM_OK, sm_store_spend(store, &caller, 10, &err));
+}
+
+static atomic_int taken;
+
+static void *take_all(void *caller)
+{
+    for (int i = 0; i < 1000; i++)
+        if (sm_store_spend(store, caller, 1, NULL) == SM_OK)
+            atomic_fetch_add(&taken, 1);
+    return NULL;
+}
+
+static void two_cannot_take_the_same_score(void **state)
+{
+    (void)state;
+    struct sm_caller caller = with_budget(1500);
+    pthread_t threads[4];
+    atomic_store(&taken, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_all, &caller), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&taken), 1500);
+}
+
+/* --- the log of reads --- */
+
+static void reads_are_kept_for_good(void **state)
+{
+    (void)state;
+    static const char *const changes[] = {"UPDATE access SET request = 'y'", "DELETE FROM access",
+                                          "UPDATE access_record SET access_id = 2",
+                                          "DELETE FROM access_record"};
+    struct sm_caller caller = with_budget(0);
+    char ids[3][SM_ID_BYTES];
+    struct sm_db *db;
+    for (int i = 0; i < 3; i++)
+        sm_id_new(ids[i]);
+    memcpy(ids[2], ids[0], SM_ID_BYTES); /* told twice, noted once */
+    struct sm_access access = {caller.key_id, "r-1", "listScores", ids, 3};
+    assert_false(sm_store_access_full(store));
+    sm_store_log_access(store, &access);
+    sm_store_log_access(store, &access);
+    access.records_count = 0;
+    sm_store_log_access(store, &access);
+    reopen();
+    assert_int_equal(read_int("SELECT COUNT(*) FROM access WHERE request = 'r-1' AND "
+                              "operation = 'listScores' AND length(key_id) = 16"),
+                     2);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM access_record"), 4);
+    assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        assert_int_not_equal(sm_db_exec(db, changes[i], &err), SM_OK);
+        assert_non_null(strstr(err.text, "the access log is append-only"));
+    }
+    sm_db_close(db);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM access_record"), 4);
+}
+
+/* Holds the writer, so that nothing is committed. */
+static sem_t gate;
+
+static enum sm_code run_gate(struct sm_write *write, struct sm_db *db, struct sm_err *why)
+{
+    (void)write, (void)db, (void)why;
+    while (sem_wait(&gate) != 0)
+        ;
+    return SM_OK;
+}
+
+static void gate_done(struct sm_write *write, enum sm_code code, const struct sm_err *why)
+{
+    (void)write, (void)code, (void)why;
+}
+
+static void a_log_that_does_not_keep_up_is_full(void **state)
+{
+    (void)state;
+    struct sm_caller caller = with_budget(0);
+    static char ids[1000][SM_ID_BYTES];
+    struct sm_write hold = {.run = run_gate, .done = gate_done};
+    for (int i = 0; i < 1000; i++)
+        sm_id_new(ids[i]);
+    struct sm_access access = {caller.key_id, "r", "listScores", ids, 1000};
+    sem_init(&gate, 0, 0);
+    sm_writer_post(store->writer, &hold);
+    for (int i = 0; i < SM_ACCESS_WAITING_MAX / 1000; i++)
+        sm_store_log_access(store, &access);
+    assert_false(sm_store_access_full(store));
+    access.records_count = 1;
+    sm_store_log_access(store, &access);
+    assert_true(sm_store_access_full(store));
+    sem_post(&gate);
+    for (int i = 0; i < 3000 && sm_store_access_full(store); i++)
+        usleep(10000);
+    assert_false(sm_store_access_full(store));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_keys, teardown_keys)
@@ -438,6 +591,11 @@ int main(void)
         TEST(a_turn_that_does_not_end_is_reported),
         TEST(tenants_have_scores_of_their_own),
         TEST(tenants_have_audits_of_their_own),
+        TEST(a_budget_is_spent_and_no_more),
+        TEST(yesterday_does_not_count),
+        TEST(two_cannot_take_the_same_score),
+        TEST(reads_are_kept_for_good),
+        TEST(a_log_that_does_not_keep_up_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,7 @@ static void check_listing(struct sm_score_filter filter, void (*between)(int pag
         more = page.more;
         filter.has_after = true;
         filter.after_value = page.last_value;
-        memcpy(filter.after_id, page.last_id, sizeof filter.after_id);
+        memcpy(filter.after_id, page.ids[page.count - 1], sizeof filter.after_id);
         json_decref(scores);
         if (between)
             between(pages);
