@@ -108,7 +108,7 @@ static void jobs_without_their_scores(void **state)
     assert_int_equal(got.counts[SM_EXPIRE_JOBS], 2);
     expect_rows(5, 1, 7, 4, 3);
     json_t *job;
-    assert_code(SM_OK, sm_store_job(&job, store, waits, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, waits, &err));
     assert_string_equal(text_at(job, "state"), "queued");
     json_decref(job);
 }
@@ -146,10 +146,10 @@ static enum sm_code run_many(struct sm_write *write, struct sm_db *db, struct sm
     (void)write;
     return sm_db_exec(
         db,
-        "INSERT INTO score (id, key, pair, image_digest, m, shape_id, own) "
+        "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, shape_id, own) "
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
         "SELECT CAST(zeroblob(8) || printf('%08d', i) AS BLOB), "
-        "CAST(printf('%032d', i) AS BLOB), 'alpha', zeroblob(32), 0, shape_id, own "
+        "0, CAST(printf('%032d', i) AS BLOB), 'alpha', zeroblob(32), 0, shape_id, own "
         "FROM n, (SELECT shape_id, own FROM score LIMIT 1)",
         why);
 }
