@@ -148,8 +148,8 @@ static enum sm_code run_many(struct sm_write *write, struct sm_db *db, struct sm
         db,
         "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, shape_id, own) "
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
-        "SELECT CAST(zeroblob(8) || printf('%08d', i) AS BLOB), "
-        "0, CAST(printf('%032d', i) AS BLOB), 'alpha', zeroblob(32), 0, shape_id, own "
+        "SELECT CAST(zeroblob(8) || printf('%08d', i) AS BLOB), 0, "
+        "CAST(printf('%032d', i) AS BLOB), 'alpha', zeroblob(32), 0, shape_id, own "
         "FROM n, (SELECT shape_id, own FROM score LIMIT 1)",
         why);
 }
