@@ -32,7 +32,7 @@ SIMD_OPT := $(if $(filter release,$(V)),-O3)
 CFLAGS_core/nn/kern_avx2 := $(SIMD_OPT) -mavx2 -mfma
 CFLAGS_core/nn/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
 endif
-LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lseccomp -lzip -lz -lopenblas -lm -lpthread
+LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lgnutls -lseccomp -lzip -lz -lopenblas -lm -lpthread
 
 FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score core/audit \
            server/base server/decode server/store server/ingest server/jobs server/http server/api server/cmd
@@ -90,7 +90,7 @@ $B/bench/engine: $B/tests/bench/engine.o $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
-$B/kern: $B/tests/kern/kern.o $B/libsslmem.a
+$B/kern: $(patsubst %.c,$B/%.o,$(wildcard tests/kern/*.c)) $B/libsslmem.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
@@ -106,16 +106,18 @@ kern: $B/kern
 fuzz-replay: $(FUZZ)
 	@for f in $(FUZZ); do echo "== $$f"; $$f tests/fuzz/corpus/$${f##*/fuzz_} || exit 1; done
 
-# Every fuzz target for FUZZ_SECONDS, on a copy of its corpus; what is found stays below build/fuzz/run.
+# Every fuzz target (FUZZ="build/fuzz/fuzz/fuzz_X …" chooses) for FUZZ_SECONDS, on a copy of its corpus; what is found
+# stays below build/fuzz/run.
 FUZZ_SECONDS ?= 60
 fuzz:
 	@sh deploy/install-deps clang libclang-rt-14-dev
 	$(MAKE) fuzz-run V=fuzz CC=clang
 
 fuzz-run: $(FUZZ)
-	@for f in $(FUZZ); do echo "== $$f"; run=$B/run/$${f##*/fuzz_}; mkdir -p $$run; \
-	    cp -rT tests/fuzz/corpus/$${f##*/fuzz_} $$run && $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
-	    -rss_limit_mb=4096 -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
+	@for f in $(FUZZ); do echo "== $$f"; name=$${f##*/fuzz_}; run=$B/run/$$name; mkdir -p $$run; \
+	    dict=tests/fuzz/dict/$$name; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
+	    cp -rT tests/fuzz/corpus/$$name $$run && $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+	    -rss_limit_mb=4096 $$dict -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
 
 api: $B/sslmem
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/api --binary $B/sslmem

@@ -21,6 +21,10 @@ static const struct command {
     {"inspect", sm_cmd_inspect, "say what a checkpoint is"},
     {"audit", sm_cmd_audit, "cohorts of images in, statistics and a report out"},
     {"migrate", sm_cmd_migrate, "bring a database up to date"},
+    {"backup", sm_cmd_backup, "copy a database, also of a running service"},
+    {"restore", sm_cmd_restore, "put such a copy in place"},
+    {"erase", sm_cmd_erase, "take images out of a database"},
+    {"key", sm_cmd_key, "keys of the service's clients"},
     {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };

@@ -194,6 +194,16 @@ static void flag_failed(json_t *list, const struct sm_samples *samples, size_t t
             samples->failed, total, 100 * (double)samples->failed / (double)total);
 }
 
+static void flag_erased(json_t *list, const struct sm_audit *audit)
+{
+    if (audit->erased_count > 0)
+        flag(list, "images_erased",
+             "%lld image%s been erased from this audit and %s in no statistic: the numbers are "
+             "those of the %zu that are left, and differ from a report that was made before.",
+             (long long)audit->erased_count, audit->erased_count == 1 ? " has" : "s have",
+             audit->erased_count == 1 ? "is" : "are", audit->items_count);
+}
+
 static void flag_scores(json_t *list, const struct sm_samples *samples,
                         const struct sm_audit_spec *spec)
 {
@@ -236,6 +246,7 @@ json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audi
         return NULL;
     }
     flag_failed(list, samples, audit->items_count);
+    flag_erased(list, audit);
     flag_scores(list, samples, audit->spec);
     flag_views(list, audit->recipe);
     return list;

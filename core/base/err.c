@@ -13,6 +13,7 @@ static const char *const names[] = {
     [SM_CORRUPT] = "corrupt",
     [SM_LIMIT] = "limit",
     [SM_BUSY] = "busy",
+    [SM_FULL] = "disk_full",
     [SM_CANCELLED] = "cancelled",
     [SM_IO] = "io",
     [SM_NOMEM] = "no_memory",

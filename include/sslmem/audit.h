@@ -89,6 +89,7 @@ struct sm_audit {
         *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoder, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
+    int64_t erased_count;      /* images that were there once and are not among the items */
     const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
     bool with_names;           /* file names, and details of errors, in exports */
 };

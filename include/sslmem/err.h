@@ -22,6 +22,7 @@ enum sm_code {
     SM_CORRUPT,     /* a file or message breaks its own format */
     SM_LIMIT,       /* over a named limit */
     SM_BUSY,        /* full or locked now; later may succeed */
+    SM_FULL,        /* the disk, or a file that may not grow, has no room; later may succeed */
     SM_CANCELLED,
     SM_IO,
     SM_NOMEM,

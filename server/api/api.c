@@ -1,11 +1,13 @@
 /* The crews, by what they wait for: uploads for the disk that holds an archive, a few at a time;
- * writes for a commit; reports for the one processor that an evaluation takes. */
+ * writes for a commit; reports for the one processor that an evaluation takes; loads for the disk
+ * that holds a pair. */
 #include "server/api/api.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "server/api/evaluated.h"
+#include "server/api/retries.h"
 
 #define UPLOAD_THREADS 4
 #define WRITE_THREADS  2
@@ -17,11 +19,17 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
 
     snprintf(api->spool, sizeof api->spool, "%.*s", (int)(length == 0 ? 1 : length),
              length == 0 ? "." : db);
-    enum sm_code code = sm_crew_start(&api->uploads, UPLOAD_THREADS, err);
+    enum sm_code code = sm_buckets_new(&api->auth_failures, api->config->auth_failures_max, err);
     if (code == SM_OK)
-        code = sm_crew_start(&api->writes, WRITE_THREADS, err);
+        code = sm_crew_start(&api->uploads, "uploads", UPLOAD_THREADS, err);
     if (code == SM_OK)
-        code = sm_crew_start(&api->reports, 1, err);
+        code = sm_crew_start(&api->writes, "writes", WRITE_THREADS, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->reports, "reports", 1, err);
+    if (code == SM_OK)
+        code = sm_crew_start(&api->loads, "loads", 1, err);
+    if (code == SM_OK)
+        code = sm_retries_start(&api->retries, err);
     return code;
 }
 
@@ -30,5 +38,8 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->uploads);
     sm_crew_stop(api->writes);
     sm_crew_stop(api->reports);
+    sm_crew_stop(api->loads);
     sm_evaluated_free(api->evaluated);
+    sm_retries_stop(api->retries);
+    sm_buckets_free(api->auth_failures);
 }

@@ -14,31 +14,43 @@
 #define SERVER_API_API_H
 
 #include "server/api/call.h"
+#include "server/base/buckets.h"
 #include "server/base/config.h"
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
 
-#define SM_API_STREAMS_MAX 64   /* event streams at once */
-#define SM_API_ITEMS_MAX   1000 /* images of an audit in a page */
+#define SM_API_ITEMS_MAX      1000 /* images of an audit in a page */
+#define SM_API_JSON_BYTES_MAX (64 << 10)
+#define SM_API_JSON_DEPTH_MAX 8 /* levels of a body */
 
 struct sm_evaluated;
+struct sm_retries;
 
 struct sm_api {
     const struct sm_config *config;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
-    int64_t started_ms; /* of the process, Unix time */
+    struct sm_decoders *decoders; /* NULL: none */
+    int64_t started_ms;           /* of the process, Unix time */
+    atomic_bool draining;         /* set before the end: /readyz fails, all else goes on */
 
     char spool[1024]; /* folder of the database: for files without a name */
-    struct sm_crew *uploads, *writes, *reports;
+    struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
-    atomic_int streams_count;
+    struct sm_retries *retries;
+    struct sm_buckets *auth_failures; /* by address */
 };
 
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
 /* After the HTTP daemon has stopped; also after a start that failed. */
 void sm_api_stop(struct sm_api *api);
+
+/* sm_http_params.authorize: the caller of a request from its key. */
+void sm_api_authorize(struct sm_request *request);
+
+/* sm_http_params.answered: notes who was told of what. */
+void sm_api_answered(struct sm_request *request);
 
 extern const struct sm_route sm_api_routes[];
 extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */

@@ -8,7 +8,11 @@
 
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
+#include "server/http/condition.h"
+#include "server/store/budget.h"
 #include "sslmem/score.h"
 
 #define LIST_LIMIT     50
@@ -25,6 +29,16 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
         sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE, "%s", err->text);
     else
         sm_reply_failure(request, err);
+}
+
+void sm_api_own_audit(struct sm_request *request)
+{
+    struct sm_err err = {.code = SM_NOT_FOUND};
+
+    if (!sm_id_valid(request->capture) ||
+        sm_store_audit_owned(sm_api_of(request)->store, request->caller.tenant, request->capture,
+                             &err) != SM_OK)
+        sm_api_reply_audit_failure(request, &err);
 }
 
 json_t *sm_api_audit(struct sm_request *request)
@@ -52,21 +66,26 @@ void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *aud
     sm_reply_header(request, "ETag", "\"%lld\"", (long long)revision);
 }
 
+/* The audit's revision and its tag; false when there is no such audit. */
+static bool read_revision(int64_t *out, char etag[SM_ETAG_BYTES], const struct sm_request *request)
+{
+    *out = sm_id_valid(request->capture)
+               ? sm_store_audit_revision(sm_api_of(request)->store, request->capture)
+               : -1;
+    snprintf(etag, SM_ETAG_BYTES, "\"%lld\"", (long long)*out);
+    return *out >= 0;
+}
+
 /* --- reads --- */
 
+/* The revision is known without reading the rest. */
 void sm_api_get_audit(struct sm_request *request)
 {
-    const char *known = sm_request_header(request, "If-None-Match");
-    char etag[24] = "";
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
 
-    if (known != NULL && sm_id_valid(request->capture))
-        snprintf(etag, sizeof etag, "\"%lld\"",
-                 (long long)sm_store_audit_revision(sm_api_of(request)->store, request->capture));
-    if (etag[0] != '\0' && etag[1] != '-' && sm_etag_matches(known, etag)) {
-        sm_reply_empty(request, 304);
-        sm_reply_header(request, "ETag", "%s", etag);
+    if (read_revision(&revision, etag, request) && sm_condition_ends(request, etag))
         return;
-    }
     json_t *audit = sm_api_audit(request);
     if (audit != NULL)
         sm_api_reply_audit(request, 200, audit);
@@ -76,6 +95,7 @@ void sm_api_list_audits(struct sm_request *request)
 {
     const char *cursor = sm_request_query(request, "cursor");
     char after[SM_ID_BYTES] = "", text[SM_CURSOR_BYTES];
+    char list_name[32];
     int64_t limit = LIST_LIMIT;
     uint64_t unused;
     json_t *page;
@@ -84,19 +104,21 @@ void sm_api_list_audits(struct sm_request *request)
 
     if (!sm_api_query_int(&limit, request, "limit", 1, LIST_LIMIT_MAX))
         return;
-    if (cursor != NULL && !sm_cursor_get(&unused, after, "audits", cursor)) {
+    snprintf(list_name, sizeof list_name, "audits %lld", (long long)request->caller.tenant);
+    if (cursor != NULL && !sm_cursor_get(&unused, after, list_name, cursor)) {
         sm_reply_problem(request, SM_PROBLEM_CURSOR_INVALID,
                          "the cursor is damaged or was made for another list");
         return;
     }
-    if (sm_store_audits(&page, sm_api_of(request)->store, after, (int)limit, &err) != SM_OK) {
+    if (sm_store_audits(&page, sm_api_of(request)->store, request->caller.tenant, after, (int)limit,
+                        &err) != SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
     json_t *list = json_object_get(page, "audits");
     if (json_is_true(json_object_get(page, "more"))) {
         const json_t *last = json_array_get(list, json_array_size(list) - 1);
-        sm_cursor_put(text, "audits", 0, json_string_value(json_object_get(last, "id")));
+        sm_cursor_put(text, list_name, 0, json_string_value(json_object_get(last, "id")));
         next = sm_request_link(request, "cursor", text);
     }
     sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", list, "next", next));
@@ -113,7 +135,10 @@ struct change {
     struct sm_store *store;
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
-    struct sm_audit_in in; /* of a new one; its documents are owned */
+    int64_t revision;      /* that a deletion is for, or -1 */
+    int64_t spent_count;   /* of the budget, for a start */
+    struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
+    struct sm_generation *generation; /* of its pair, whose name is in it */
 };
 
 static void change_free(struct sm_call *call)
@@ -123,6 +148,7 @@ static void change_free(struct sm_call *call)
     json_decref((json_t *)(uintptr_t)c->in.recipe);
     json_decref((json_t *)(uintptr_t)c->in.pair_document);
     json_decref((json_t *)(uintptr_t)c->in.spec);
+    sm_generation_give(c->generation);
     free(c);
 }
 
@@ -139,25 +165,56 @@ static struct change *change_new(struct sm_request *request,
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
     c->store = sm_api_of(request)->store;
+    c->in.once = sm_api_once(request);
     snprintf(c->id, sizeof c->id, "%.36s", request->capture);
     return c;
+}
+
+/* Ties an audit's changes to the requests that asked for them, and to the clients' traces. */
+static void log_change(const struct sm_request *request, const char *event, const char *id)
+{
+    sm_log("info", event, "{s:s, s:s, s:s, s:s*}", "audit", id, "operation",
+           request->route->operation, "request", request->id, "trace", sm_api_trace(request));
 }
 
 static void reply_changed(struct sm_request *request, struct sm_call *call)
 {
     json_t *audit = NULL;
 
-    if (call->code != SM_OK)
+    if (call->code != SM_OK) {
         sm_api_reply_audit_failure(request, &call->err);
-    else if ((audit = sm_api_audit(request)) != NULL)
+        return;
+    }
+    log_change(request, "audit_moved", request->capture);
+    if ((audit = sm_api_audit(request)) != NULL)
         sm_api_reply_audit(request, 200, audit);
+}
+
+static int64_t items_of(const json_t *audit)
+{
+    return json_integer_value(json_object_get(audit, "items_count"));
+}
+
+/* A start that failed is given back; images that came in before it are paid for. */
+static void reply_started(struct sm_request *request, struct sm_call *call)
+{
+    const struct change *c = (const struct change *)call;
+    json_t *audit = NULL;
+    int64_t count = 0;
+
+    if (call->code == SM_OK && sm_store_audit(&audit, c->store, c->id, NULL) == SM_OK)
+        count = items_of(audit);
+    if (call->code != SM_OK || audit != NULL)
+        sm_store_charge(c->store, &request->caller, count - c->spent_count);
+    json_decref(audit);
+    reply_changed(request, call);
 }
 
 static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_move(c->store, c->id, c->move, NULL, err);
+    return sm_store_audit_move_once(c->store, c->id, c->move, c->in.once, err);
 }
 
 /* An audit whose pair is not there would only fail its images. */
@@ -168,15 +225,21 @@ static bool pair_ready(struct sm_request *request, const json_t *audit)
 
 static void move(struct sm_request *request, enum sm_audit_move move)
 {
+    bool starts = move == SM_AUDIT_START;
     struct change *c;
     json_t *audit = sm_api_audit(request);
+    const char *state = json_string_value(json_object_get(audit, "state"));
+    bool pays = starts && audit != NULL && strcmp(state, "open") == 0;
+    int64_t count = pays ? items_of(audit) : 0;
     bool goes = audit != NULL &&
-                ((move != SM_AUDIT_START && move != SM_AUDIT_RESUME) || pair_ready(request, audit));
+                ((!starts && move != SM_AUDIT_RESUME) || pair_ready(request, audit)) &&
+                (!pays || sm_api_spend(request, count));
 
     json_decref(audit);
-    if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)
+    if (!goes || (c = change_new(request, work_move, pays ? reply_started : reply_changed)) == NULL)
         return;
     c->move = move;
+    c->spent_count = count;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 
@@ -204,25 +267,41 @@ static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_delete(c->store, c->id, err);
+    return sm_store_audit_delete_at(c->store, c->id, c->revision, err);
 }
 
 static void reply_deleted(struct sm_request *request, struct sm_call *call)
 {
-    if (call->code != SM_OK)
+    const struct change *c = (const struct change *)call;
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
+
+    if (call->code == SM_CONFLICT && c->revision >= 0 && read_revision(&revision, etag, request) &&
+        sm_condition_ends(request, etag))
+        return; /* it changed after the first look */
+    if (call->code != SM_OK) {
         sm_api_reply_audit_failure(request, &call->err);
-    else
-        sm_reply_empty(request, 204);
+        return;
+    }
+    log_change(request, "audit_deleted", c->id);
+    sm_reply_empty(request, 204);
 }
 
 void sm_api_delete_audit(struct sm_request *request)
 {
-    json_t *audit = sm_api_audit(request);
+    char etag[SM_ETAG_BYTES];
+    int64_t revision;
     struct change *c;
 
-    json_decref(audit);
-    if (audit != NULL && (c = change_new(request, work_delete, reply_deleted)) != NULL)
-        sm_call_begin(&c->call, request, sm_api_of(request)->writes);
+    if (!read_revision(&revision, etag, request)) {
+        sm_api_reply_audit_failure(request, &(struct sm_err){.code = SM_NOT_FOUND});
+        return;
+    }
+    if (sm_condition_ends(request, etag) ||
+        (c = change_new(request, work_delete, reply_deleted)) == NULL)
+        return;
+    c->revision = sm_condition_pins(request) ? revision : -1;
+    sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 
 /* --- a new one --- */
@@ -243,6 +322,7 @@ static void reply_created(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
         return;
     }
+    log_change(request, "audit_created", c->in.id);
     sm_api_reply_audit(request, 201, audit);
     sm_reply_header(request, "Location", "/v1/audits/%s", c->in.id);
 }
@@ -256,8 +336,8 @@ static void reply_invalid(struct sm_request *request, enum sm_problem problem,
         sm_reply_field_problem(request, problem, err);
 }
 
-/* The pair that the body names; NULL after a reply. */
-static const struct sm_pair *read_pair(struct sm_request *request, const json_t *body)
+/* The pair that the body names, to be given back; NULL after a reply. */
+static struct sm_generation *read_pair(struct sm_request *request, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "pair"));
     struct sm_err err;
@@ -313,14 +393,19 @@ static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const 
 void sm_api_post_audit(struct sm_request *request)
 {
     json_t *body = sm_api_read_object(request);
-    const struct sm_pair *pair = body == NULL ? NULL : read_pair(request, body);
-    struct change *c = pair == NULL ? NULL : change_new(request, work_create, reply_created);
+    struct sm_generation *generation = body == NULL ? NULL : read_pair(request, body);
+    struct change *c = generation == NULL ? NULL : change_new(request, work_create, reply_created);
 
     if (c == NULL) {
+        sm_generation_give(generation);
         json_decref(body);
         return;
     }
+    const struct sm_pair *pair = sm_generation_pair(generation);
+    c->generation = generation;
     sm_id_new(c->in.id);
+    c->in.origin = sm_api_origin(request);
+    c->in.tenant = request->caller.tenant;
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
                 read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));

@@ -5,10 +5,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "server/base/id.h"
+#include "server/base/pulse.h"
 #include "server/http/reply.h"
 
+#define BEAT_MS 1000 /* of a thread without a call */
+
 struct sm_crew {
+    const char *name;
     pthread_mutex_t lock;
     pthread_cond_t came, ended;
     struct sm_call *first, **last;
@@ -20,8 +26,12 @@ struct sm_crew {
 /* The next call, or NULL at the end. With the lock. */
 static struct sm_call *take(struct sm_crew *crew)
 {
-    while (crew->first == NULL && !crew->stopping)
-        pthread_cond_wait(&crew->came, &crew->lock);
+    while (crew->first == NULL && !crew->stopping) {
+        int64_t until_ms = sm_clock_monotonic_ms() + BEAT_MS;
+        struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+        sm_pulse_beat("wait");
+        pthread_cond_timedwait(&crew->came, &crew->lock, &until);
+    }
     struct sm_call *call = crew->first;
     if (call == NULL)
         return NULL;
@@ -36,9 +46,11 @@ static void *crew_main(void *arg)
     struct sm_crew *crew = arg;
     struct sm_call *call;
 
+    sm_pulse_start(crew->name);
     pthread_mutex_lock(&crew->lock);
     while ((call = take(crew)) != NULL) {
         pthread_mutex_unlock(&crew->lock);
+        sm_pulse_beat_for("call", SM_CALL_MAX_MS);
         call->code = call->work(call, &call->err);
         pthread_mutex_lock(&crew->lock);
         call->state = SM_CALL_DONE;
@@ -46,18 +58,24 @@ static void *crew_main(void *arg)
         sm_request_wake(call->request);
     }
     pthread_mutex_unlock(&crew->lock);
+    sm_pulse_stop();
     return NULL;
 }
 
-enum sm_code sm_crew_start(struct sm_crew **out, int threads, struct sm_err *err)
+enum sm_code sm_crew_start(struct sm_crew **out, const char *name, int threads, struct sm_err *err)
 {
     struct sm_crew *crew = calloc(1, sizeof *crew + (size_t)threads * sizeof *crew->threads);
 
     *out = crew;
     if (crew == NULL)
         return sm_err_set(err, SM_NOMEM, "no memory for %d threads", threads);
+    crew->name = name;
     pthread_mutex_init(&crew->lock, NULL);
-    pthread_cond_init(&crew->came, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&crew->came, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&crew->ended, NULL);
     crew->last = &crew->first;
     while (crew->threads_count < threads) {

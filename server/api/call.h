@@ -19,6 +19,10 @@
 #include "server/http/request.h"
 #include "sslmem/err.h"
 
+/* A call that takes longer counts as hung: reading the largest pair, evaluating the largest audit.
+ */
+#define SM_CALL_MAX_MS 3600000
+
 struct sm_crew;
 
 struct sm_call {
@@ -36,7 +40,8 @@ struct sm_call {
     enum { SM_CALL_QUEUED, SM_CALL_RUNS, SM_CALL_DONE } state;
 };
 
-enum sm_code sm_crew_start(struct sm_crew **out, int threads, struct sm_err *err);
+/* `name` is static, for the pulses of its threads. */
+enum sm_code sm_crew_start(struct sm_crew **out, const char *name, int threads, struct sm_err *err);
 /* Every request with a call must be over. */
 void sm_crew_stop(struct sm_crew *crew);
 

@@ -45,6 +45,8 @@ static void reply(struct sm_request *request, struct sm_call *call)
     struct comparison *c = (struct comparison *)call;
 
     if (call->code == SM_OK)
+        sm_api_log_reads(request, c->ids, c->count);
+    if (call->code == SM_OK)
         sm_reply_json(request, 200, json_incref(c->result));
     else if (call->code == SM_INVALID)
         sm_reply_problem(request, SM_PROBLEM_COMPARISON_INVALID, "%s", call->err.text);
@@ -88,7 +90,9 @@ static bool check_audits(const struct comparison *c, struct sm_request *request)
 
     for (size_t i = 0; i < c->count; i++) {
         json_t *audit = NULL;
-        enum sm_code code = sm_store_audit(&audit, c->store, c->ids[i], &err);
+        enum sm_code code = sm_store_audit_owned(c->store, request->caller.tenant, c->ids[i], &err);
+        if (code == SM_OK)
+            code = sm_store_audit(&audit, c->store, c->ids[i], &err);
         bool ended = code == SM_OK && sm_api_audit_ended(audit);
         if (code == SM_NOT_FOUND)
             sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'",

@@ -74,12 +74,12 @@ bool sm_cursor_get(uint64_t *value, char id[SM_ID_BYTES], const char *list, cons
 static void name_filter(char out[SM_CURSOR_LIST_MAX + 1], const struct sm_score_filter *f)
 {
     /* Lengths first, so that no two filters write the same text. */
-    snprintf(out, SM_CURSOR_LIST_MAX + 1, "%zu %.64s|%zu %.64s|%d %lld|%d %lld|%d %a|%d %a|%d|",
-             f->pair ? strlen(f->pair) + 1 : 0, f->pair ? f->pair : "",
-             f->image_digest ? strlen(f->image_digest) + 1 : 0,
-             f->image_digest ? f->image_digest : "", f->has_since, (long long)f->since_ms,
-             f->has_until, (long long)f->until_ms, f->has_min, f->min, f->has_max, f->max,
-             (int)f->order);
+    snprintf(
+        out, SM_CURSOR_LIST_MAX + 1, "%lld|%zu %.64s|%zu %.64s|%d %lld|%d %lld|%d %a|%d %a|%d|",
+        (long long)f->tenant, f->pair ? strlen(f->pair) + 1 : 0, f->pair ? f->pair : "",
+        f->image_digest ? strlen(f->image_digest) + 1 : 0, f->image_digest ? f->image_digest : "",
+        f->has_since, (long long)f->since_ms, f->has_until, (long long)f->until_ms, f->has_min,
+        f->min, f->has_max, f->max, (int)f->order);
 }
 
 void sm_cursor_encode(char out[SM_CURSOR_BYTES], const struct sm_score_filter *filter, double value,

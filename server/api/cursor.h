@@ -1,6 +1,6 @@
 /* Cursors of lists: where a page ended, bound to the list and the filter it was made for.
  *
- *     sm_cursor_encode(text, &filter, page.last_value, page.last_id);
+ *     sm_cursor_encode(text, &filter, page.last_value, page.ids[page.count - 1]);
  *     if (!sm_cursor_decode(&filter, text)) …   // damaged, or of another filter
  *
  *     sm_cursor_put(text, "audits", 0, last_id);   // any list, named by a text with its filter

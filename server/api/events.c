@@ -38,7 +38,6 @@ static void feed_free(void *state)
 {
     struct feed *f = state;
 
-    atomic_fetch_sub(&f->api->streams_count, 1);
     free(f->text);
     free(f);
 }
@@ -179,16 +178,10 @@ void sm_api_audit_events(struct sm_request *request)
     json_decref(audit);
     if (over)
         return;
-    if (atomic_fetch_add(&api->streams_count, 1) >= SM_API_STREAMS_MAX) {
-        atomic_fetch_sub(&api->streams_count, 1);
-        sm_reply_problem(request, SM_PROBLEM_STREAMS_LIMIT, "%d event streams are open",
-                         SM_API_STREAMS_MAX);
-        sm_reply_header(request, "Retry-After", "5");
+    if (!sm_request_begin_stream(request))
         return;
-    }
     struct feed *f = calloc(1, sizeof *f);
     if (f == NULL) {
-        atomic_fetch_sub(&api->streams_count, 1);
         sm_reply_json(request, 200, NULL);
         return;
     }

@@ -9,27 +9,53 @@
 sm_handler sm_api_post_scores_admit, sm_api_post_scores; /* post_scores.c */
 sm_handler sm_api_list_scores, sm_api_get_score;         /* scores.c */
 sm_handler sm_api_get_job;                               /* jobs.c */
-sm_handler sm_api_list_pairs, sm_api_get_pair;           /* pairs.c */
+sm_handler sm_api_list_pairs, sm_api_get_pair, sm_api_put_pair, sm_api_delete_pair; /* pairs.c */
 sm_handler sm_api_post_audit, sm_api_list_audits, sm_api_get_audit, sm_api_delete_audit,
     sm_api_start_audit, sm_api_pause_audit, sm_api_resume_audit, sm_api_cancel_audit; /* audits.c */
+sm_handler sm_api_delete_image;                                                       /* images.c */
 sm_handler sm_api_list_items;                                                         /* items.c */
 sm_handler sm_api_post_images_admit, sm_api_post_images, sm_api_post_manifest_admit,
     sm_api_post_manifest;       /* post_images.c */
 sm_handler sm_api_audit_events; /* events.c */
 sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html,
-    sm_api_get_selection;                                               /* reports.c */
-sm_handler sm_api_get_comparison;                                       /* comparisons.c */
-sm_handler sm_api_metrics, sm_api_public_metrics;                       /* metrics.c */
-sm_handler sm_api_limits;                                               /* limits.c */
-sm_handler sm_api_livez, sm_api_readyz, sm_api_version, sm_api_openapi; /* health.c */
+    sm_api_get_selection;                                /* reports.c */
+sm_handler sm_api_get_comparison;                        /* comparisons.c */
+sm_handler sm_api_metrics, sm_api_public_metrics;        /* metrics.c */
+sm_handler sm_api_limits;                                /* limits.c */
+sm_handler sm_api_readyz;                                /* ready.c */
+sm_handler sm_api_livez, sm_api_version, sm_api_openapi; /* health.c */
+
+/* Notes that the caller is told of these records; those of a placeholder are noted by themselves
+ * (access.c). */
+void sm_api_log_reads(struct sm_request *request, char (*ids)[SM_ID_BYTES], size_t count);
+void sm_api_log_read(struct sm_request *request, const char *id);
+
+/* Takes so many scores from the caller's budget (0: looks whether there is one left); false after
+ * a reply. */
+bool sm_api_spend(struct sm_request *request, int64_t count);
+
+/* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
+sm_handler sm_api_own_audit;
 
 static inline struct sm_api *sm_api_of(const struct sm_request *request)
 {
     return request->context;
 }
 
-/* A pair that is ready; NULL after a reply. */
-const struct sm_pair *sm_api_pair(struct sm_request *request, const char *name);
+/* Who asks: kept with what is made. */
+struct sm_origin sm_api_origin(const struct sm_request *request);
+
+/* For the log; NULL: there is none. */
+static inline const char *sm_api_trace(const struct sm_request *request)
+{
+    return request->trace[0] == '\0' ? NULL : request->trace;
+}
+
+/* As POST /v1/scores would, for a job that it made before. */
+void sm_api_reply_submitted(struct sm_request *request, const char *job_id);
+
+/* A pair that is ready, to be given back; NULL after a reply. */
+struct sm_generation *sm_api_pair(struct sm_request *request, const char *name);
 
 /* The document of the audit at the placeholder, a new reference; NULL after a reply. */
 json_t *sm_api_audit(struct sm_request *request);

@@ -4,32 +4,26 @@
 
 #include "server/api/handlers.h"
 #include "server/base/embed.h"
+#include "server/base/pulse.h"
 #include "server/http/http.h"
 #include "server/store/db.h"
 #include "sslmem/version.h"
 
-/* Answering at all is the proof: the HTTP threads run. */
+/* Answering at all proves the HTTP threads; the others have pulses. */
 void sm_api_livez(struct sm_request *request)
 {
-    sm_reply_json(request, 200, json_pack("{s:s}", "status", "live"));
-}
+    struct sm_pulse_late late;
+    int late_count, count = sm_pulses_check(&late_count, &late);
 
-void sm_api_readyz(struct sm_request *request)
-{
-    struct sm_api *api = sm_api_of(request);
-    int count = sm_pairs_count(api->pairs), ready = 0;
-
-    for (int i = 0; i < count; i++)
-        ready += sm_pairs_at(api->pairs, i, NULL) != NULL;
-    if (ready == 0)
-        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "none of %d pairs is ready", count);
-    else if (!sm_store_healthy(api->store))
-        sm_reply_problem(request, SM_PROBLEM_NOT_READY, "the store's last commit failed");
+    if (late_count > 0)
+        sm_reply_problem(request, SM_PROBLEM_NOT_LIVE,
+                         "%d of %d loops stand still: %s has been at '%s' for %lld ms, its bound "
+                         "is %lld ms",
+                         late_count, count, late.name, late.step, (long long)late.age_ms,
+                         (long long)late.bound_ms);
     else
-        sm_reply_json(request, 200,
-                      json_pack("{s:s, s:i, s:i, s:I}", "status", "ready", "pairs_ready", ready,
-                                "pairs_failed", count - ready, "queued",
-                                (json_int_t)sm_store_queued_count(api->store)));
+        sm_reply_json(request, 200, json_pack("{s:s, s:i}", "status", "live", "loops", count));
+    sm_reply_header(request, "Cache-Control", "no-store");
 }
 
 void sm_api_version(struct sm_request *request)

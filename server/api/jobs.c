@@ -8,7 +8,8 @@ void sm_api_get_job(struct sm_request *request)
     json_t *job = NULL;
 
     if (sm_id_valid(request->capture) &&
-        sm_store_job(&job, sm_api_of(request)->store, request->capture, &err) == SM_OK)
+        sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, request->capture,
+                     &err) == SM_OK)
         sm_reply_json(request, 200, job);
     else if (err.code == SM_OK || err.code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", request->capture);

@@ -2,10 +2,14 @@
  * program, as one flat document. A limit of the program is a row here and a constant where it is
  * enforced. */
 #include "server/api/handlers.h"
+#include "server/api/ready.h"
 #include "server/api/upload.h"
+#include "server/http/forwarded.h"
 #include "server/http/http.h"
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
+#include "server/store/access.h"
+#include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
 
@@ -24,7 +28,8 @@ static const struct {
     {"head_bytes_max", SM_HTTP_HEAD_BYTES},
     {"query_parameters_max", SM_HTTP_PARAMETERS_MAX},
     {"request_id_bytes_max", SM_REQUEST_ID_BYTES - 1},
-    {"body_deadline_ms", SM_HTTP_BODY_DEADLINE_MS},
+    {"idempotency_key_bytes_max", SM_KEY_BYTES - 1},
+    {"idempotency_answer_bytes_max", SM_IDEMPOTENCY_ANSWER_BYTES_MAX},
     {"bodies_max", SM_HTTP_BODIES_MAX},
     {"drain_ms", SM_HTTP_DRAIN_MS},
     {"page_scores_max", SM_SCORES_LIMIT_MAX},
@@ -35,7 +40,6 @@ static const struct {
     {"checkpoint_bytes_max", SM_CKPT_BYTES_MAX},
     {"checkpoint_tensors_max", SM_CKPT_TENSORS_MAX},
     {"spools_max", SM_HTTP_SPOOLS_MAX},
-    {"body_rate_min_bytes_per_s", SM_HTTP_BODY_RATE},
     {"archive_unpacked_bytes_max", SM_INGEST_UNPACKED_BYTES_MAX},
     {"folder_depth_max", SM_INGEST_DEPTH_MAX},
     {"compared_audits_max", SM_AUDIT_COMPARED_MAX},
@@ -43,12 +47,17 @@ static const struct {
     {"decode_cpu_max_s", SM_DECODE_CPU_MAX_S},
     {"decode_wait_max_ms", SM_DECODE_WAIT_MAX_MS},
     {"page_items_max", SM_API_ITEMS_MAX},
-    {"streams_max", SM_API_STREAMS_MAX},
+    {"url_bytes_max", SM_HTTP_URL_BYTES},
+    {"forwarded_elements_max", SM_FORWARDED_HOPS_MAX},
+    {"json_bytes_max", SM_API_JSON_BYTES_MAX},
+    {"json_depth_max", SM_API_JSON_DEPTH_MAX},
+    {"ready_queue_percent", SM_READY_QUEUE_PERCENT},
     {"archive_entries_max", SM_INGEST_ENTRIES_MAX},
     {"archive_ratio_max", SM_INGEST_RATIO_MAX},
     {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},
     {"label_bytes_max", SM_INGEST_LABEL_BYTES_MAX},
     {"gates_max", SM_AUDIT_GATES_MAX},
+    {"access_waiting_max", SM_ACCESS_WAITING_MAX},
     {"resamples_max", SM_AUDIT_RESAMPLES_MAX},
 };
 

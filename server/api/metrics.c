@@ -7,11 +7,15 @@
 #include <string.h>
 
 #include "server/api/handlers.h"
+#include "server/api/ready.h"
 #include "server/base/metrics.h"
 #include "server/base/process.h"
+#include "server/base/pulse.h"
+#include "server/http/spool.h"
 #include "sslmem/version.h"
 
-#define DIGEST_SHOWN 12
+#define DIGEST_SHOWN   12
+#define DECODER_EVENTS 5
 
 struct samples {
     struct sm_metric_sample *rows;
@@ -33,19 +37,21 @@ static void put_label(struct sm_metric_sample *row, int index, const char *text)
     sm_make_ascii(row->labels[index]);
 }
 
-static void put_pairs(struct samples *samples, const struct sm_pairs *pairs)
+static void put_pairs(struct samples *samples, const struct sm_pair_state *states, int count)
 {
-    int count = sm_pairs_count(pairs), ready = 0;
+    int ready = 0;
 
     for (int i = 0; i < count; i++) {
-        const struct sm_pair *pair = sm_pairs_at(pairs, i, NULL);
-        if (pair == NULL)
+        const struct sm_generation *generation = states[i].generation;
+        if (generation == NULL)
             continue;
-        char digest[DIGEST_SHOWN + 1];
+        char digest[DIGEST_SHOWN + 1], number[24];
         struct sm_metric_sample *row = put(samples, SM_METRIC_PAIR, 1);
-        snprintf(digest, sizeof digest, "%s", sm_pair_digest(pair));
-        put_label(row, 0, sm_pairs_name(pairs, i));
+        snprintf(digest, sizeof digest, "%s", sm_pair_digest(sm_generation_pair(generation)));
+        snprintf(number, sizeof number, "%lld", (long long)sm_generation_number(generation));
+        put_label(row, 0, states[i].name);
         put_label(row, 1, digest);
+        put_label(row, 2, number);
         ready++;
     }
     put_label(put(samples, SM_METRIC_PAIRS, ready), 0, "ready");
@@ -69,32 +75,94 @@ static void put_process(struct samples *samples, const struct sm_api *api)
     put(samples, SM_METRIC_FDS_MAX, (double)process.fds_max);
 }
 
-static char *render(const struct sm_api *api, enum sm_metrics_format format)
+static void put_pulses(struct samples *samples)
+{
+    struct sm_pulse_age ages[SM_PULSE_LOOPS_MAX];
+    int late, count = sm_pulses_ages(ages);
+
+    for (int i = 0; i < count; i++)
+        put_label(put(samples, SM_METRIC_HEARTBEAT, (double)ages[i].age_ms / 1000), 0,
+                  ages[i].loop);
+    sm_pulses_check(&late, NULL);
+    put(samples, SM_METRIC_LATE, late);
+}
+
+static void put_decoders(struct samples *samples, struct sm_decoders *decoders)
+{
+    struct sm_decoders_counts counts;
+    sm_decoders_counts(&counts, decoders);
+    const struct {
+        const char *event;
+        uint64_t count;
+    } rows[DECODER_EVENTS] = {{"started", counts.started},
+                              {"crashed", counts.crashed},
+                              {"timed_out", counts.timed_out},
+                              {"recycled", counts.recycled},
+                              {"refused", counts.refused}};
+
+    for (size_t i = 0; i < DECODER_EVENTS; i++)
+        put_label(put(samples, SM_METRIC_DECODERS, (double)rows[i].count), 0, rows[i].event);
+}
+
+static char *write_text(const struct samples *samples, enum sm_metrics_format format)
 {
     char *text = NULL;
     size_t text_bytes;
-    /* one a pair, and fewer than one more for each metric */
-    size_t max = (size_t)sm_pairs_count(api->pairs) + SM_METRIC_COUNT;
-    struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
-    FILE *out = samples.rows == NULL ? NULL : open_memstream(&text, &text_bytes);
+    FILE *out = open_memstream(&text, &text_bytes);
 
-    if (out == NULL) {
-        free(samples.rows);
+    if (out == NULL)
         return NULL;
-    }
-    put(&samples, SM_METRIC_QUEUE, (double)sm_store_queued_count(api->store));
-    put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
-    put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
-    put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
-    put_pairs(&samples, api->pairs);
-    put_process(&samples, api);
-    sm_metrics_write(out, format, samples.rows, samples.count);
-    free(samples.rows);
+    sm_metrics_write(out, format, samples->rows, samples->count);
     bool whole = ferror(out) == 0;
     if (fclose(out) != 0 || !whole) {
         free(text);
         return NULL;
     }
+    return text;
+}
+
+static void put_checks(struct samples *samples, struct sm_request *request)
+{
+    struct sm_ready_check checks[SM_READY_CHECKS];
+
+    if (!sm_api_ready(checks, request))
+        return;
+    for (int i = 0; i < SM_READY_CHECKS; i++)
+        put_label(put(samples, SM_METRIC_READY, checks[i].ok), 0, checks[i].name);
+}
+
+static char *render(struct sm_request *request, enum sm_metrics_format format)
+{
+    const struct sm_api *api = sm_api_of(request);
+    char *text = NULL;
+    struct sm_pair_state *states;
+    struct sm_err err;
+    int count;
+
+    if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK)
+        return NULL;
+    /* one a pair, event, loop and check, and fewer than one more for each metric */
+    size_t max =
+        (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_READY_CHECKS + SM_METRIC_COUNT;
+    struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
+    if (samples.rows != NULL) {
+        put(&samples, SM_METRIC_QUEUE, (double)sm_store_queued_count(api->store));
+        put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
+        put(&samples, SM_METRIC_QUEUE_BYTES, (double)sm_store_queued_bytes(api->store));
+        put(&samples, SM_METRIC_QUEUE_BYTES_MAX, (double)api->config->queue_bytes_max);
+        put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
+        put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
+        put(&samples, SM_METRIC_DB_FILE, (double)sm_store_file_bytes(api->store));
+        put(&samples, SM_METRIC_DISK_FREE, (double)sm_spool_free(api->spool));
+        put_pulses(&samples);
+        put_checks(&samples, request);
+        put_decoders(&samples, api->decoders);
+        put_pairs(&samples, states, count);
+        put_process(&samples, api);
+        text = write_text(&samples, format);
+    }
+    free(samples.rows);
+    sm_pairs_list_free(states, count);
     return text;
 }
 
@@ -104,7 +172,7 @@ void sm_api_metrics(struct sm_request *request)
     bool open = accept != NULL && strcasestr(accept, "application/openmetrics-text") != NULL;
     enum sm_metrics_format format = open ? SM_METRICS_OPENMETRICS : SM_METRICS_PROMETHEUS;
 
-    sm_reply_text(request, 200, sm_metrics_media_types[format], render(sm_api_of(request), format));
+    sm_reply_text(request, 200, sm_metrics_media_types[format], render(request, format));
 }
 
 void sm_api_public_metrics(struct sm_request *request)

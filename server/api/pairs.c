@@ -1,45 +1,177 @@
-/* GET /v1/pairs, /v1/pairs/{name}: what is loaded, and why the rest is not. */
+/* /v1/pairs, /v1/pairs/{name}: what is loaded, and why the rest is not; loading and unloading.
+ *
+ * A load takes as long as reading a checkpoint, so it is a call of a crew of one thread. What it
+ * loads is named, never brought: a folder of the pairs folder that is there.
+ *
+ * An unload is refused while images wait for the pair: their 202 was a promise, and who unloads by
+ * mistake breaks it for all of them. With force=true they fail, one by one, with the reason. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "server/api/handlers.h"
 
-const struct sm_pair *sm_api_pair(struct sm_request *request, const char *name)
+struct sm_generation *sm_api_pair(struct sm_request *request, const char *name)
 {
-    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
-    int index = sm_pairs_find(pairs, name);
-    const char *reason = NULL;
+    struct sm_generation *generation;
+    struct sm_err err = {0};
+    enum sm_code code = sm_pairs_take(&generation, sm_api_of(request)->pairs, name, &err);
 
-    if (index < 0) {
-        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%.64s'", name);
-        return NULL;
-    }
-    const struct sm_pair *pair = sm_pairs_at(pairs, index, &reason);
-    if (pair == NULL)
-        sm_reply_problem(request, SM_PROBLEM_PAIR_FAILED, "pair '%s': %s", name,
-                         reason == NULL ? "failed" : reason);
-    return pair;
+    if (code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", err.text);
+    else if (code != SM_OK)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_FAILED, "pair '%s': %s", name, err.text);
+    return generation;
 }
 
 void sm_api_list_pairs(struct sm_request *request)
 {
-    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
+    struct sm_pair_state *states;
+    struct sm_err err = {0};
+    int count;
     json_t *list = json_array();
 
-    for (int i = 0; i < sm_pairs_count(pairs); i++)
-        if (json_array_append_new(list, sm_pairs_json(pairs, i)) != 0) {
+    if (sm_pairs_list(&states, &count, sm_api_of(request)->pairs, NULL, &err) != SM_OK) {
+        json_decref(list);
+        sm_reply_failure(request, &err);
+        return;
+    }
+    for (int i = 0; i < count && list != NULL; i++)
+        if (json_array_append_new(list, sm_pair_state_json(&states[i])) != 0) {
             json_decref(list);
             list = NULL;
-            break;
         }
+    sm_pairs_list_free(states, count);
     sm_reply_json(request, 200, list == NULL ? NULL : json_pack("{s:o}", "pairs", list));
+}
+
+/* The pair as it stands; NULL when there is none, or after a reply. */
+static json_t *read_pair(bool *found, struct sm_request *request, const char *name)
+{
+    struct sm_pair_state *states;
+    struct sm_err err = {0};
+    int count;
+
+    *found = true;
+    if (sm_pairs_list(&states, &count, sm_api_of(request)->pairs, name, &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return NULL;
+    }
+    *found = count > 0;
+    json_t *document = *found ? sm_pair_state_json(states) : NULL;
+    if (*found && document == NULL)
+        sm_reply_json(request, 200, NULL);
+    sm_pairs_list_free(states, count);
+    return document;
+}
+
+static void reply_pair(struct sm_request *request, unsigned status, const char *name)
+{
+    bool found;
+    json_t *document = read_pair(&found, request, name);
+
+    if (!found)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%s'", name);
+    else if (document != NULL)
+        sm_reply_json(request, status, document);
 }
 
 void sm_api_get_pair(struct sm_request *request)
 {
-    const struct sm_pairs *pairs = sm_api_of(request)->pairs;
-    int index = sm_pairs_find(pairs, request->capture);
+    reply_pair(request, 200, request->capture);
+}
 
-    if (index < 0)
-        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%s'",
-                         request->capture);
+/* --- loading and unloading --- */
+
+struct change {
+    struct sm_call call;
+    struct sm_api *api;
+    char name[SM_CAPTURE_BYTES];
+    bool created, force;
+    int64_t waiting_count; /* images, which are why it is refused */
+};
+
+static void change_free(struct sm_call *call)
+{
+    free(call);
+}
+
+static void begin_change(struct sm_request *request, bool force,
+                         enum sm_code (*work)(struct sm_call *call, struct sm_err *err),
+                         void (*reply)(struct sm_request *request, struct sm_call *call))
+{
+    struct change *c = calloc(1, sizeof *c);
+
+    if (c == NULL) {
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
+    c->api = sm_api_of(request);
+    c->force = force;
+    memcpy(c->name, request->capture, sizeof c->name);
+    sm_call_begin(&c->call, request, c->api->loads);
+}
+
+static enum sm_code work_put(struct sm_call *call, struct sm_err *err)
+{
+    struct change *c = (struct change *)call;
+
+    return sm_pairs_put(c->api->pairs, c->name, &c->created, err);
+}
+
+static void reply_put(struct sm_request *request, struct sm_call *call)
+{
+    const struct change *c = (const struct change *)call;
+
+    if (call->code == SM_OK)
+        reply_pair(request, c->created ? 201 : 200, c->name);
+    else if (call->code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
+    else if (call->code == SM_CORRUPT)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_INVALID, "pair '%s': %s", c->name,
+                         call->err.text);
     else
-        sm_reply_json(request, 200, sm_pairs_json(pairs, index));
+        sm_reply_failure(request, &call->err);
+}
+
+void sm_api_put_pair(struct sm_request *request)
+{
+    begin_change(request, false, work_put, reply_put);
+}
+
+static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
+{
+    struct change *c = (struct change *)call;
+    enum sm_code code = SM_OK;
+
+    if (!c->force)
+        code = sm_store_pair_waiting(&c->waiting_count, c->api->store, c->name, err);
+    if (code == SM_OK && c->waiting_count == 0)
+        code = sm_pairs_remove(c->api->pairs, c->name, err);
+    return code;
+}
+
+static void reply_delete(struct sm_request *request, struct sm_call *call)
+{
+    const struct change *c = (const struct change *)call;
+
+    if (call->code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
+    else if (call->code != SM_OK)
+        sm_reply_failure(request, &call->err);
+    else if (c->waiting_count > 0)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_BUSY,
+                         "%lld images wait for pair '%s'; with force=true they fail",
+                         (long long)c->waiting_count, c->name);
+    else
+        sm_reply_empty(request, 204);
+}
+
+void sm_api_delete_pair(struct sm_request *request)
+{
+    bool force = false;
+
+    if (sm_api_query_bool(&force, request, "force"))
+        begin_change(request, force, work_delete, reply_delete);
 }

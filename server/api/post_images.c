@@ -11,6 +11,7 @@
 #include "core/base/json.h"
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
+#include "server/base/log.h"
 #include "server/ingest/ingest.h"
 #include "sslmem/image.h"
 
@@ -113,9 +114,21 @@ static void reply_broken(struct sm_request *request, const struct intake *x,
                      (long long)added);
 }
 
+/* Also of an upload that broke off: which request brought images. */
+static void log_added(const struct sm_request *request, const struct intake *x)
+{
+    sm_log("info", "images_added", "{s:s, s:s, s:s*, s:I, s:I}", "audit", x->audit, "request",
+           request->id, "trace", sm_api_trace(request), "added",
+           json_integer_value(json_object_get(x->report, "added_count")), "skipped",
+           json_integer_value(json_object_get(x->report, "skipped_count")));
+}
+
 static void reply(struct sm_request *request, struct sm_call *call)
 {
     struct intake *x = (struct intake *)call;
+
+    if (x->report != NULL)
+        log_added(request, x);
 
     switch (call->code) {
     case SM_OK:
@@ -127,6 +140,10 @@ static void reply(struct sm_request *request, struct sm_call *call)
         break;
     case SM_LIMIT:
         reply_broken(request, x, x->limit);
+        break;
+    case SM_FULL:
+        reply_broken(request, x, SM_PROBLEM_DISK_FULL);
+        sm_reply_header(request, "Retry-After", "5");
         break;
     default:
         sm_api_reply_audit_failure(request, &call->err);

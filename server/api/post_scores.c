@@ -13,9 +13,11 @@
 #include <string.h>
 
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 #include "server/api/upload.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/store/budget.h"
 
 #define RETRY_QUEUE_S "5"
 #define RETRY_POLL_S  "1"
@@ -26,9 +28,14 @@ struct submission {
     char job_id[SM_ID_BYTES];
     int images_count;
     int64_t deadline_ms;
-    bool async;
-    char preference[48]; /* Preference-Applied, or "" */
+    struct sm_prefer prefer; /* with the wait that is granted */
 };
+
+/* Asked for a 202 whatever there is. */
+static bool at_once(const struct submission *s)
+{
+    return s->prefer.respond_async && !s->prefer.has_wait;
+}
 
 static void submission_free(void *state)
 {
@@ -44,8 +51,8 @@ static void reply_queue_full(struct sm_request *request, const struct sm_err *er
     sm_reply_header(request, "Retry-After", RETRY_QUEUE_S);
 }
 
-/* The pair that the request names; NULL after a reply. */
-static const struct sm_pair *find_pair(struct sm_request *request)
+/* The pair that the request names, to be given back; NULL after a reply. */
+static struct sm_generation *find_pair(struct sm_request *request)
 {
     const char *name = sm_request_query(request, "pair");
 
@@ -59,25 +66,45 @@ void sm_api_post_scores_admit(struct sm_request *request)
 {
     struct sm_api *api = sm_api_of(request);
     int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
-    struct sm_err err;
+    int64_t bytes = sm_store_queued_bytes(api->store), bytes_max = api->config->queue_bytes_max;
+    int64_t length = 0;
+    struct sm_err err = {0};
 
-    if (find_pair(request) == NULL || queued < max)
+    struct sm_generation *generation = find_pair(request);
+    sm_generation_give(generation);
+    if (generation == NULL || !sm_api_spend(request, 0))
         return;
-    sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
-               (long long)max);
-    reply_queue_full(request, &err);
+    sm_digits(&length, sm_request_header(request, "Content-Length"));
+    if (queued >= max)
+        sm_err_set(&err, SM_BUSY, "%lld images are queued, the limit is %lld", (long long)queued,
+                   (long long)max);
+    else if (bytes > 0 && bytes + length > bytes_max)
+        sm_err_set(&err, SM_BUSY,
+                   "the queue holds %lld bytes of at most %lld, no room for a body of %lld",
+                   (long long)bytes, (long long)bytes_max, (long long)length);
+    if (err.code != SM_OK)
+        reply_queue_full(request, &err);
 }
 
-static void add_preference(struct sm_request *request, const struct submission *s)
+/* Preference-Applied: what this answer, a 202 or not, owes to the request's preferences. */
+static void add_preference(struct sm_request *request, const struct submission *s, bool accepted)
 {
-    if (s->preference[0] != '\0')
-        sm_reply_header(request, "Preference-Applied", "%s", s->preference);
+    char text[64] = "";
+
+    if (s->prefer.respond_async && accepted)
+        snprintf(text, sizeof text, "respond-async%s", s->prefer.has_wait ? ", " : "");
+    if (s->prefer.has_wait)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "wait=%lld",
+                 (long long)s->prefer.wait_s);
+    if (text[0] != '\0')
+        sm_reply_header(request, "Preference-Applied", "%s", text);
 }
 
 /* A score document as this request's answer. Takes the reference. */
 static void reply_score(struct sm_request *request, json_t *score, bool from_history,
                         const char *job_id)
 {
+    sm_api_log_read(request, json_string_value(json_object_get(score, "id")));
     if (json_object_set_new(score, "from_history", json_boolean(from_history)) != 0 ||
         (job_id != NULL && json_object_set_new(score, "job", json_string(job_id)) != 0)) {
         json_decref(score);
@@ -89,18 +116,20 @@ static void reply_score(struct sm_request *request, json_t *score, bool from_his
 /* Why an image could not be scored, from the code that its item stored. */
 static void reply_item_error(struct sm_request *request, const json_t *error, const char *job_id)
 {
-    static const struct {
-        enum sm_code code;
+    const struct {
+        const char *code;
         enum sm_problem problem;
-    } rows[] = {{SM_UNSUPPORTED, SM_PROBLEM_IMAGE_UNSUPPORTED},
-                {SM_CORRUPT, SM_PROBLEM_IMAGE_CORRUPT},
-                {SM_LIMIT, SM_PROBLEM_IMAGE_LIMIT},
-                {SM_INVALID, SM_PROBLEM_RECIPE_INVALID}}; /* views of this image end elsewhere */
+    } rows[] = {{sm_code_name(SM_UNSUPPORTED), SM_PROBLEM_IMAGE_UNSUPPORTED},
+                {sm_code_name(SM_CORRUPT), SM_PROBLEM_IMAGE_CORRUPT},
+                {sm_code_name(SM_LIMIT), SM_PROBLEM_IMAGE_LIMIT},
+                {sm_code_name(SM_INVALID),
+                 SM_PROBLEM_RECIPE_INVALID}, /* views of this image end elsewhere */
+                {SM_ERASED, SM_PROBLEM_IMAGE_ERASED}};
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *detail = json_string_value(json_object_get(error, "detail"));
 
     for (size_t i = 0; code != NULL && i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(code, sm_code_name(rows[i].code)) == 0) {
+        if (strcmp(code, rows[i].code) == 0) {
             sm_reply_problem(request, rows[i].problem, "%s", detail == NULL ? code : detail);
             return;
         }
@@ -112,10 +141,12 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
+    sm_api_log_read(request, s->job_id);
     sm_reply_json(request, status, job);
     if (status == 202) {
         sm_reply_header(request, "Location", "/v1/jobs/%s", s->job_id);
@@ -140,7 +171,8 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_t *job;
     struct sm_err err = {0};
 
-    if (sm_store_job(&job, sm_api_of(request)->store, s->job_id, &err) != SM_OK) {
+    if (sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, s->job_id, &err) !=
+        SM_OK) {
         sm_reply_failure(request, &err);
         return;
     }
@@ -149,18 +181,36 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     if (score != NULL)
         reply_score(request, json_incref(score),
                     json_is_true(json_object_get(item, "from_history")), s->job_id);
+    else if (json_object_get(item, "erased") != NULL)
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_ERASED, "the image was erased");
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
-    add_timing(request, s);
+    if (s->ticket != NULL)
+        add_timing(request, s);
     json_decref(job);
 }
 
-static void reply_admission_failure(struct sm_request *request, const struct sm_err *err)
+/* Nothing was asked for, after all. */
+static void reply_admission_failure(struct sm_request *request, const struct submission *s,
+                                    const struct sm_err *err)
 {
+    sm_store_charge(sm_api_of(request)->store, &request->caller, -s->images_count);
     if (err->code == SM_BUSY)
         reply_queue_full(request, err);
     else
         sm_reply_failure(request, err);
+}
+
+/* For a job that is committed. */
+static void answer(struct sm_request *request, const struct submission *s, bool finished)
+{
+    bool accepted = !finished || at_once(s);
+
+    if (accepted || s->images_count > 1)
+        reply_job(request, s, accepted ? 202 : 200);
+    else
+        reply_single(request, s);
+    add_preference(request, s, accepted);
 }
 
 static void proceed(struct sm_request *request)
@@ -175,45 +225,58 @@ static void proceed(struct sm_request *request)
             return;
         }
         sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+        add_preference(request, s, false);
         break;
     case SM_TICKET_FAILED:
-        reply_admission_failure(request, &err);
+        reply_admission_failure(request, s, &err);
+        add_preference(request, s, false);
         break;
     case SM_TICKET_ADMITTED:
-        if (!s->async && !sm_request_overdue(request, s->deadline_ms) &&
-            !sm_request_crowded(request)) {
+        if (at_once(s) || sm_request_overdue(request, s->deadline_ms) ||
+            sm_request_crowded(request))
+            answer(request, s, false);
+        else
             sm_request_wait(request, s->deadline_ms, proceed);
-            return;
-        }
-        reply_job(request, s, 202);
         break;
     case SM_TICKET_FINISHED:
-        if (s->async || s->images_count > 1)
-            reply_job(request, s, s->async ? 202 : 200);
-        else
-            reply_single(request, s);
+        answer(request, s, true);
         break;
     }
-    add_preference(request, s);
 }
 
-/* How long to wait, and what of it to tell the client. */
+/* How long to wait. */
 static void read_preference(struct submission *s, struct sm_request *request)
 {
     const struct sm_config *config = sm_api_of(request)->config;
-    struct sm_prefer prefer = sm_request_prefer(request);
-    int64_t wait_ms = config->wait_default_ms;
+    int64_t wait_ms = config->wait_default_ms, max_s = config->wait_max_ms / 1000;
 
-    s->async = prefer.respond_async;
-    if (prefer.has_wait) {
-        int64_t max_s = config->wait_max_ms / 1000;
-        int64_t wait_s = prefer.wait_s < max_s ? prefer.wait_s : max_s;
-        wait_ms = wait_s * 1000;
-        snprintf(s->preference, sizeof s->preference, "wait=%lld", (long long)wait_s);
-    }
-    if (s->async)
-        snprintf(s->preference, sizeof s->preference, "respond-async");
+    s->prefer = sm_request_prefer(request);
+    if (s->prefer.wait_s > max_s)
+        s->prefer.wait_s = max_s;
+    if (s->prefer.has_wait)
+        wait_ms = s->prefer.wait_s * 1000;
     s->deadline_ms = request->started_ms + wait_ms;
+}
+
+void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
+{
+    struct submission s = {0};
+    struct sm_err err = {0};
+    json_t *job;
+
+    enum sm_code code =
+        sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, job_id, &err);
+    if (code == SM_NOT_FOUND)
+        sm_reply_problem(request, SM_PROBLEM_JOB_UNKNOWN, "there is no job '%s'", job_id);
+    else if (code != SM_OK)
+        sm_reply_failure(request, &err);
+    if (code != SM_OK)
+        return;
+    snprintf(s.job_id, sizeof s.job_id, "%s", job_id);
+    s.images_count = (int)json_integer_value(json_object_get(job, "items_count"));
+    read_preference(&s, request);
+    answer(request, &s, !json_is_null(json_object_get(job, "finished")));
+    json_decref(job);
 }
 
 /* Answers from history when the very same score is there; false when it is not. */
@@ -227,10 +290,12 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     enum sm_code code =
         sm_score_key(key, pair, upload->recipe_digest, upload->items[0].image_digest, &err);
     if (code == SM_OK)
-        code = sm_store_score_by_key(&score, sm_api_of(request)->store, key, &err);
-    if (code == SM_OK)
+        code = sm_store_score_by_key(&score, sm_api_of(request)->store, request->caller.tenant, key,
+                                     &err);
+    if (code == SM_OK) {
+        sm_api_once_about(request, json_string_value(json_object_get(score, "id")));
         reply_score(request, score, true, NULL);
-    else if (code != SM_NOT_FOUND)
+    } else if (code != SM_NOT_FOUND)
         sm_reply_failure(request, &err);
     return code != SM_NOT_FOUND;
 }
@@ -240,16 +305,19 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 {
     sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",
            request->id, "pair", job->pair, "items", job->items_count, "trace",
-           request->trace[0] == '\0' ? NULL : request->trace);
+           sm_api_trace(request));
 }
 
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
-    struct sm_job_in job = {.pair = sm_pair_name(pair),
+    struct sm_job_in job = {.tenant = request->caller.tenant,
+                            .pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
-                            .items_count = upload->items_count};
+                            .items_count = upload->items_count,
+                            .once = sm_api_once(request),
+                            .origin = sm_api_origin(request)};
     struct sm_err err = {0};
 
     memcpy(job.id, s->job_id, sizeof job.id);
@@ -261,17 +329,15 @@ static void submit(struct sm_request *request, struct submission *s, const struc
         log_submitted(request, &job);
         proceed(request);
     } else
-        reply_admission_failure(request, &err);
+        reply_admission_failure(request, s, &err);
     json_decref((json_t *)(uintptr_t)job.recipe);
 }
 
-void sm_api_post_scores(struct sm_request *request)
+static void post(struct sm_request *request, const struct sm_pair *pair)
 {
     struct sm_upload upload;
-    const struct sm_pair *pair = find_pair(request);
 
-    if (pair == NULL ||
-        !sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
+    if (!sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
         return;
     struct submission *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -284,9 +350,22 @@ void sm_api_post_scores(struct sm_request *request)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
-    if (!s->async && upload.items_count == 1 && reply_known(request, pair, &upload))
-        add_preference(request, s);
+    if (!sm_api_spend(request, s->images_count)) {
+        sm_upload_release(&upload);
+        return;
+    }
+    if (!at_once(s) && upload.items_count == 1 && reply_known(request, pair, &upload))
+        add_preference(request, s, false);
     else
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);
+}
+
+void sm_api_post_scores(struct sm_request *request)
+{
+    struct sm_generation *generation = find_pair(request);
+
+    if (generation != NULL)
+        post(request, sm_generation_pair(generation));
+    sm_generation_give(generation);
 }

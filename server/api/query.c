@@ -5,9 +5,6 @@
 #include "core/base/json.h"
 #include "server/api/handlers.h"
 
-#define OBJECT_BYTES_MAX (64u << 10)
-#define OBJECT_DEPTH_MAX 8
-
 json_t *sm_api_read_object(struct sm_request *request)
 {
     const struct sm_body *body = &request->body;
@@ -18,8 +15,8 @@ json_t *sm_api_read_object(struct sm_request *request)
         sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
         return NULL;
     }
-    enum sm_code code = sm_json_parse(&node, body->bytes, body->bytes_count, OBJECT_BYTES_MAX,
-                                      OBJECT_DEPTH_MAX, &err);
+    enum sm_code code = sm_json_parse(&node, body->bytes, body->bytes_count, SM_API_JSON_BYTES_MAX,
+                                      SM_API_JSON_DEPTH_MAX, &err);
     if (code == SM_OK && json_is_object(node))
         return node;
     if (code == SM_NOMEM)
@@ -29,6 +26,15 @@ json_t *sm_api_read_object(struct sm_request *request)
                          code == SM_OK ? "the body must be an object" : err.text);
     json_decref(node);
     return NULL;
+}
+
+struct sm_origin sm_api_origin(const struct sm_request *request)
+{
+    struct sm_origin origin;
+
+    memcpy(origin.request, request->id, sizeof origin.request);
+    memcpy(origin.trace, request->trace, sizeof origin.trace);
+    return origin;
 }
 
 bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name)

@@ -11,6 +11,7 @@
 
 #include "server/api/evaluated.h"
 #include "server/api/handlers.h"
+#include "server/http/condition.h"
 #include "server/http/spool.h"
 
 struct export
@@ -26,6 +27,7 @@ struct export
     bool has_seed;
     enum sm_list_format format;
     int fd; /* of what was written, or -1 */
+    char etag[SM_ETAG_BYTES];
 };
 
 static void export_free(struct sm_call *call)
@@ -80,6 +82,17 @@ static enum sm_code write_selection(FILE *out, const struct export *x, const str
 
 /* --- the call --- */
 
+/* The tag of the file's bytes. */
+static enum sm_code tag(struct export *x, struct sm_err *err)
+{
+    uint8_t digest[32];
+    enum sm_code code = sm_spool_sha256(digest, x->fd, err);
+
+    if (code == SM_OK)
+        sm_etag_of(x->etag, digest);
+    return code;
+}
+
 static enum sm_code work(struct sm_call *call, struct sm_err *err)
 {
     struct export *x = (struct export *)call;
@@ -101,7 +114,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     code = x->write(out, x, e, err);
     if (fclose(out) != 0 && code == SM_OK)
         code = sm_err_set(err, SM_IO, "report: %s", strerror(errno));
-    return code;
+    return code == SM_OK ? tag(x, err) : code;
 }
 
 static void reply(struct sm_request *request, struct sm_call *call)
@@ -115,6 +128,7 @@ static void reply(struct sm_request *request, struct sm_call *call)
     } else {
         sm_reply_file(request, 200, x->media_type, x->fd);
         x->fd = -1;
+        sm_reply_header(request, "ETag", "%s", x->etag);
         if (x->write == write_html) /* styles and thumbnails are in the page; it has no script */
             sm_reply_header(request, "Content-Security-Policy",
                             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "

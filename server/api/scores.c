@@ -113,13 +113,23 @@ static const struct {
 /* Reads every parameter; replies and returns false at the first bad one. */
 static bool read_filter(struct sm_score_filter *filter, struct sm_request *request)
 {
-    *filter = (struct sm_score_filter){.limit = LIMIT_DEFAULT};
+    *filter = (struct sm_score_filter){.tenant = request->caller.tenant, .limit = LIMIT_DEFAULT};
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
         const char *text = sm_request_query(request, parameters[i].name);
         if (text == NULL || parameters[i].read(filter, text))
             continue;
         sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID, "%s is '%.64s', it must be %s",
                          parameters[i].name, text, parameters[i].expected);
+        return false;
+    }
+    /* Bounds and orders of m would tell the decimals that the key does not see, one by one. */
+    if (request->caller.rounds &&
+        (filter->has_min || filter->has_max || filter->order == SM_ORDER_HIGHEST ||
+         filter->order == SM_ORDER_LOWEST)) {
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "this key sees %d decimals: min, max and the orders highest and lowest "
+                         "are not for it",
+                         request->caller.decimals);
         return false;
     }
     const char *cursor = sm_request_query(request, "cursor");
@@ -160,13 +170,14 @@ void sm_api_list_scores(struct sm_request *request)
         return;
     }
     if (page.more) {
-        sm_cursor_encode(cursor, &filter, page.last_value, page.last_id);
+        sm_cursor_encode(cursor, &filter, page.last_value, page.ids[page.count - 1]);
         if ((next = sm_request_link(request, "cursor", cursor)) == NULL) {
             free(page.scores);
             sm_reply_json(request, 200, NULL);
             return;
         }
     }
+    sm_api_log_reads(request, page.ids, (size_t)page.count);
     sm_reply_text(request, 200, "application/json", page_text(page.scores, next));
     if (next != NULL)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
@@ -179,8 +190,9 @@ void sm_api_get_score(struct sm_request *request)
     char *line;
 
     if (sm_id_valid(request->capture) &&
-        sm_store_score_line(&line, sm_api_of(request)->store, request->capture, &err) == SM_OK)
-        sm_reply_line_cached(request, line);
+        sm_store_score_line(&line, sm_api_of(request)->store, request->caller.tenant,
+                            request->capture, &err) == SM_OK)
+        sm_reply_text(request, 200, "application/json", line);
     else if (err.code == SM_OK || err.code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_SCORE_UNKNOWN, "there is no score '%s'",
                          request->capture);

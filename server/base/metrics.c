@@ -47,7 +47,11 @@ static const char *const methods[] = {"GET",    "HEAD",  "POST",    "PUT",
                                       "DELETE", "PATCH", "OPTIONS", NULL};
 static const char *const statuses[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const states[] = {"computed", "history", "failed", NULL};
+static const char *const causes[] = {"client_limit", "head_deadline", "body_deadline", NULL};
+static const char *const failures[] = {"missing", "unknown", "wrong",   "revoked",
+                                       "expired", "scope",   "limited", NULL};
 static const char *const outcomes[] = {"queued", "failed", NULL};
+static const char *const tables[] = {"thumbnails", "audits", "jobs", "scores", NULL};
 static const char *reasons[SM_INTERNAL + 1]; /* names of the codes after SM_OK, at start */
 
 enum { ROUTES, PROBLEMS }; /* sets that the start brings */
@@ -55,8 +59,9 @@ static struct set {
     const char *label;
     const char *const *values; /* NULL-terminated, each once */
 } sets[] = {
-    [ROUTES] = {"route"}, [PROBLEMS] = {"code"}, {"method", methods},   {"status", statuses},
-    {"reason", reasons},  {"state", states},     {"outcome", outcomes},
+    [ROUTES] = {"route"},  [PROBLEMS] = {"code"}, {"method", methods},   {"status", statuses},
+    {"reason", reasons},   {"state", states},     {"outcome", outcomes}, {"cause", causes},
+    {"failure", failures}, {"table", tables},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 

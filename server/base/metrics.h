@@ -28,15 +28,28 @@
     X(HTTP, HISTOGRAM, "sslmem_http_request_duration_seconds", "seconds", "route method status",   \
       "Requests by route template, from their headers to the end of the answer, waits included")   \
     X(HTTP_NOW, GAUGE, "sslmem_http_requests_in_progress", "", "", "Requests under way")           \
+    X(CONNECTIONS, GAUGE, "sslmem_http_connections", "", "", "Connections that are open")          \
+    X(CUTS, COUNTER, "sslmem_http_connections_cut_total", "", "cause",                             \
+      "Connections closed because their client has too many, or sends its request too slowly")     \
+    X(CERTIFICATE, GAUGE, "sslmem_tls_certificate_expiry_seconds", "seconds", "",                  \
+      "When the certificate expires, Unix time; 0 without TLS")                                    \
     X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \
       "Answers that were a problem document, by its code")                                         \
+    X(AUTH_FAILURES, COUNTER, "sslmem_auth_failures_total", "", "failure",                         \
+      "Requests without a good key, by what was wrong with it; limited: with too many of them, "   \
+      "scope: the key was good and may not do that")                                               \
     X(QUEUE, SAMPLE, "sslmem_queue_items", "", "", "Images queued or running, audits left out")    \
     X(QUEUE_MAX, SAMPLE, "sslmem_queue_items_max", "", "",                                         \
       "Images queued or running, audits left out, over which requests are refused")                \
+    X(QUEUE_BYTES, SAMPLE, "sslmem_queue_bytes", "bytes", "", "Bytes of these images")             \
+    X(QUEUE_BYTES_MAX, SAMPLE, "sslmem_queue_max_bytes", "bytes", "",                              \
+      "Bytes of these images, over which requests are refused")                                    \
     X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
       "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \
       "Decoding of an image to pixels")                                                            \
+    X(DECODERS, COUNTER_SAMPLE, "sslmem_decoder_events_total", "", "event",                        \
+      "Decoder processes: started, crashed on an image, timed_out, recycled, and refused starts")  \
     X(ENCODE, HISTOGRAM, "sslmem_encode_unit_seconds", "seconds", "",                              \
       "One encoder on one chunk of the views of an image")                                         \
     X(COMMIT, HISTOGRAM, "sslmem_db_commit_seconds", "seconds", "",                                \
@@ -49,11 +62,21 @@
       "Images that failed, by the code that their item stores")                                    \
     X(LEASES, COUNTER, "sslmem_leases_expired_total", "", "outcome",                               \
       "Images whose worker was lost: queued again, or failed after too many tries")                \
+    X(EXPIRED, COUNTER, "sslmem_expired_rows_total", "", "table",                                  \
+      "What was older than its retention period and was deleted")                                  \
     X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
+    X(HEARTBEAT, SAMPLE, "sslmem_heartbeat_age_seconds", "seconds", "loop",                        \
+      "Since the last turn of the slowest loop of each kind")                                      \
+    X(LATE, SAMPLE, "sslmem_loops_late", "", "",                                                   \
+      "Loops that have not turned within their bound; then GET /livez fails and names one")        \
+    X(DB_FILE, SAMPLE, "sslmem_db_file_bytes", "bytes", "", "Size of the database's file")         \
+    X(DISK_FREE, SAMPLE, "sslmem_disk_free_bytes", "bytes", "",                                    \
+      "Room on the disk of the database; bodies that leave less than the reserve are refused")     \
+    X(READY, SAMPLE, "sslmem_ready", "", "check", "1 for each check of GET /readyz that passes")   \
     X(PAIRS, SAMPLE, "sslmem_pairs", "", "state", "Pairs of the pairs folder, ready or failed")    \
-    X(PAIR, INFO, "sslmem_pair_info", "", "pair digest",                                           \
-      "Each pair that is ready, with the first 12 digits of its digest")                           \
+    X(PAIR, INFO, "sslmem_pair_info", "", "pair digest generation",                                \
+      "Each pair that is ready: the first 12 digits of its digest, and the number of its load")    \
     X(BUILD, INFO, "sslmem_build_info", "", "version method kernels blas",                         \
       "What this process is made of")                                                              \
     X(STARTED, SAMPLE, "process_start_time_seconds", "seconds", "",                                \

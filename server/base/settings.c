@@ -335,6 +335,11 @@ enum sm_code sm_settings_read(void *out, struct sm_settings_sources *sources,
     return code;
 }
 
+const char *sm_settings_variable(const char *name)
+{
+    return getenv(name);
+}
+
 const char *sm_settings_source(const struct sm_settings_sources *sources,
                                const struct sm_setting *rows, size_t offset)
 {
@@ -346,11 +351,8 @@ const char *sm_settings_source(const struct sm_settings_sources *sources,
 
 static json_t *value_json(const struct sm_setting *row, const char *field)
 {
-    if (row->kind == SM_SETTING_INT) {
-        int64_t number;
-        memcpy(&number, field, sizeof number);
-        return json_integer(number);
-    }
+    if (row->kind == SM_SETTING_INT)
+        return json_integer(*(const sm_setting_int *)(const void *)field);
     if (row->kind != SM_SETTING_TEXTS) /* a secret begins with its path */
         return json_string(field);
     const struct sm_texts *texts = (const struct sm_texts *)(const void *)field;
@@ -382,6 +384,37 @@ json_t *sm_settings_json(const void *values, const struct sm_setting *rows)
     return top;
 }
 
+/* A row whose values differ. */
+static bool apply_row(const struct sm_setting *row, char *field, const char *next, json_t *changed,
+                      json_t *restart)
+{
+    json_t *from = value_json(row, field), *to = value_json(row, next);
+    int rc = from && to ? 0 : -1;
+    if (rc == 0 && !json_equal(from, to)) {
+        rc = row->reloads
+                 ? json_array_append_new(changed, json_pack("{s:s, s:O, s:O}", "setting", row->name,
+                                                            "from", from, "to", to))
+                 : json_array_append_new(restart, json_string(row->name));
+        if (rc == 0 && row->reloads)
+            *(sm_setting_int *)(void *)field = json_integer_value(to);
+    }
+    json_decref(from);
+    json_decref(to);
+    return rc == 0;
+}
+
+enum sm_code sm_settings_apply(void *values, const void *next, const struct sm_setting *rows,
+                               json_t *changed, json_t *restart, struct sm_err *err)
+{
+    for (const struct sm_setting *row = rows; row->name; row++) {
+        assert(!row->reloads || row->kind == SM_SETTING_INT);
+        if (!apply_row(row, (char *)values + row->offset, (const char *)next + row->offset, changed,
+                       restart))
+            return sm_err_set(err, SM_NOMEM, "no memory to compare %s", row->name);
+    }
+    return SM_OK;
+}
+
 static void help_row(FILE *out, const struct sm_setting *row)
 {
     char variable[NAME_BYTES + 8], key[NAME_BYTES];
@@ -393,6 +426,8 @@ static void help_row(FILE *out, const struct sm_setting *row)
         fprintf(out, "; %" PRId64 " to %" PRId64, row->min, row->max);
     if (row->kind == SM_SETTING_CHOICE)
         fprintf(out, "; one of %s", row->choices);
+    if (row->reloads)
+        fputs("; SIGHUP reloads it", out);
     fprintf(out, "\n      environment %s; in the file %s%s%s\n", variable,
             row->section ? row->section : "", row->section ? "/" : "", key);
 }

@@ -13,7 +13,9 @@
  *             where another source overrides it. The file is what --config or SSLMEM_CONFIG names.
  *             Unknown flags and keys are refused; unknown variables are not: others make some up
  *             (an orchestrator's SSLMEM_PORT).
- * Owner:      the struct holds everything. Threads: reads the environment; before others start.
+ * Owner:      the struct holds everything.
+ * Threads:    reads the environment, which nobody may change. sm_settings_apply writes rows that
+ *             `reloads` while others read them; no other row changes after the read.
  * Errors:     SM_INVALID with the source, what is and what may be; of the file also SM_NOT_FOUND,
  *             SM_IO, SM_LIMIT, SM_NOMEM.
  * Limits:     SM_SETTINGS_MAX rows, names of 32 bytes; a file of 64 KiB, 4 levels deep; a secret of
@@ -22,6 +24,7 @@
 #define SERVER_BASE_SETTINGS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +35,9 @@
 #define SM_SECRET_BYTES     257
 #define SM_TEXTS_MAX        16
 #define SM_TEXTS_ITEM_BYTES 128
+
+/* The field of a number. Atomic: some change while the service runs. */
+typedef _Atomic int64_t sm_setting_int;
 
 /* A list of texts; commas part them in flags and variables. */
 struct sm_texts {
@@ -47,12 +53,12 @@ struct sm_secret {
 };
 
 enum sm_setting_kind {
-    SM_SETTING_INT,      /* int64_t within [min, max] */
+    SM_SETTING_INT,      /* sm_setting_int within [min, max] */
     SM_SETTING_TEXT,     /* char[max], not empty unless the fallback is */
     SM_SETTING_PATH,     /* the same without control characters */
     SM_SETTING_CHOICE,   /* char[max], one of `choices` */
     SM_SETTING_ADDRESS,  /* char[max], address:port, or one of `choices` */
-    SM_SETTING_LOOPBACK, /* the same, and the address is one of this machine alone */
+    SM_SETTING_LOOPBACK, /* the same, and of this machine alone; or unix: and an absolute path */
     SM_SETTING_TEXTS,    /* struct sm_texts of at most max items, "" for none */
     SM_SETTING_SECRET,   /* struct sm_secret, "" for none */
 };
@@ -66,6 +72,7 @@ struct sm_setting {
     const char *choices; /* "a|b" */
     const char *section; /* of the file; NULL: its top */
     const char *help;
+    bool reloads; /* of an INT: takes effect while the service runs */
 };
 
 enum sm_settings_action {
@@ -88,6 +95,16 @@ const char *sm_settings_source(const struct sm_settings_sources *sources,
                                const struct sm_setting *rows, size_t offset);
 /* A document that reads back as the same settings. New reference; NULL when out of memory. */
 json_t *sm_settings_json(const void *values, const struct sm_setting *rows);
+/* Takes over from `next` the rows that reload. What differs is added to two lists: `changed` gets
+ * {"setting", "from", "to"}, `restart` the names of rows that keep their value. SM_NOMEM. */
+enum sm_code sm_settings_apply(void *values, const void *next, const struct sm_setting *rows,
+                               json_t *changed, json_t *restart, struct sm_err *err);
+/* The secret in a file, outside of a table of settings; `source` names it in errors. */
+enum sm_code sm_secret_read(struct sm_secret *out, const char *source, const char *path,
+                            struct sm_err *err);
+/* An environment variable of a command's own; NULL when it is not set. */
+const char *sm_settings_variable(const char *name);
+
 void sm_settings_help(FILE *out, const struct sm_setting *rows);
 
 #endif

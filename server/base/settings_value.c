@@ -6,9 +6,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "server/base/peer.h"
+
+/* Of a socket's name, without its NUL. */
+enum { UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 
 typedef enum sm_code set_kind(void *field, const struct sm_setting *row, const char *source,
                               const char *text, struct sm_err *err);
@@ -34,7 +41,7 @@ static enum sm_code set_int(void *field, const struct sm_setting *row, const cha
         return sm_err_set(err, SM_INVALID,
                           "%s is %.40s, must be a whole number from %" PRId64 " to %" PRId64,
                           source, *text ? text : "empty", row->min, row->max);
-    memcpy(field, &value, sizeof value);
+    *(sm_setting_int *)field = value;
     return SM_OK;
 }
 
@@ -82,12 +89,22 @@ static enum sm_code set_choice(void *field, const struct sm_setting *row, const 
     return set_text(field, row, source, text, err);
 }
 
+/* Names are not looked up: what a listener is bound to must not depend on who answers. */
 static bool is_address(const char *text)
 {
     const char *colon = strrchr(text, ':');
+    char host[SM_PEER_BYTES + 2];
+    struct sm_peer peer;
     int64_t port;
-    return colon && colon > text && isdigit((unsigned char)colon[1]) &&
-           parse_int(&port, colon + 1) && port <= 65535;
+    if (!colon || !isdigit((unsigned char)colon[1]) || !parse_int(&port, colon + 1) ||
+        port > 65535 || (size_t)(colon - text) >= sizeof host)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+    size_t length = strlen(host);
+    bool is_v6 = length > 2 && host[0] == '[' && host[length - 1] == ']';
+    if (is_v6)
+        host[length - 1] = '\0';
+    return sm_peer_parse(&peer, host + is_v6) && (strchr(host, ':') != NULL) == is_v6;
 }
 
 static enum sm_code set_address(void *field, const struct sm_setting *row, const char *source,
@@ -95,17 +112,27 @@ static enum sm_code set_address(void *field, const struct sm_setting *row, const
 {
     if (*text && !is_choice(row->choices, text) && !is_address(text))
         return sm_err_set(err, SM_INVALID,
-                          "%s is %.40s, must be address:port with a port up to 65535", source,
-                          text);
+                          "%s is %.40s, must be a numeric address:port with a port up to 65535",
+                          source, text);
     return set_text(field, row, source, text, err);
 }
 
 static enum sm_code set_loopback(void *field, const struct sm_setting *row, const char *source,
                                  const char *text, struct sm_err *err)
 {
+    if (strncmp(text, "unix:", 5) == 0) {
+        size_t length = strlen(text + 5);
+        if (text[5] != '/' || length > UNIX_PATH_MAX)
+            return sm_err_set(
+                err, SM_INVALID,
+                "%s is %.120s, must be unix: and an absolute path of at most %d bytes", source,
+                text, UNIX_PATH_MAX);
+        return set_path(field, row, source, text, err);
+    }
     if (*text && !is_choice(row->choices, text) && strncmp(text, "127.", 4) != 0 &&
         strncmp(text, "[::1]:", 6) != 0)
-        return sm_err_set(err, SM_INVALID, "%s is %.40s, must be on 127.0.0.0/8 or [::1]", source,
+        return sm_err_set(err, SM_INVALID,
+                          "%s is %.40s, must be on 127.0.0.0/8 or [::1], or unix:/path", source,
                           text);
     return set_address(field, row, source, text, err);
 }
@@ -174,6 +201,12 @@ static enum sm_code set_secret(void *field, const struct sm_setting *row, const 
         explicit_bzero(secret->value, sizeof secret->value);
     close(fd);
     return code;
+}
+
+enum sm_code sm_secret_read(struct sm_secret *out, const char *source, const char *path,
+                            struct sm_err *err)
+{
+    return set_secret(out, &(struct sm_setting){.name = source, .fallback = ""}, source, path, err);
 }
 
 enum sm_code sm_setting_set(void *field, const struct sm_setting *row, const char *source,

@@ -27,7 +27,8 @@ struct sm_audit_plan {
     const char *manifest, *root;     /* NULL: none; the server has a root of its own */
     const char *recipe_path;         /* NULL: the pair's own */
     const char *kernels;
-    const char *server; /* URL; NULL: here */
+    const char *server;   /* URL; NULL: here */
+    const char *key_file; /* of its key; NULL: SSLMEM_KEY, or none */
     const char *out;
     const char *digest_key_path; /* NULL: the database's own */
     size_t workers;

@@ -1,8 +1,9 @@
 /* One easy handle, one request at a time.
  *
- * Which failures are repeated: what the server did not begin with (no connection, 429, 503) always;
- * what broke off in the middle only for a GET, because nothing tells how far the server came. Waits
- * double from a quarter of a second to 30 s, or are what Retry-After says. */
+ * Which failures are repeated: what the server did not begin with (no connection, 429, 503), and
+ * what broke off in the middle. A POST has an Idempotency-Key, the same in all its tries, so that
+ * the server does it once however often it comes; while it still does, it says so, and is waited
+ * for. Waits double from a quarter of a second to 30 s, or are what Retry-After says. */
 #include "server/cmd/audit_client.h"
 
 #include <curl/curl.h>
@@ -11,6 +12,9 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "server/base/id.h"
+#include "server/base/settings.h"
+#include "server/base/token.h"
 
 #define TRIES_MAX         10
 #define WAIT_MIN_MS       250
@@ -23,7 +27,8 @@
 
 struct sm_client {
     CURL *curl;
-    char *url; /* without the slash at its end */
+    char *url;                  /* without the slash at its end */
+    char token[SM_TOKEN_BYTES]; /* or "" */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -31,6 +36,7 @@ struct sm_client {
 struct exchange {
     const struct sm_client_call *call;
     struct sm_client *client;
+    char key[40]; /* of all its tries, in quotes */
     struct sm_client_answer answer;
     size_t text_count;
     long retry_after_s; /* 0: not said */
@@ -43,11 +49,34 @@ void sm_client_close(struct sm_client *client)
         return;
     curl_easy_cleanup(client->curl);
     free(client->url);
+    explicit_bzero(client, sizeof *client);
     free(client);
     curl_global_cleanup();
 }
 
-enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_err *err)
+static enum sm_code read_token(struct sm_client *client, const char *key_file, struct sm_err *err)
+{
+    struct sm_secret secret = {0};
+    struct sm_token token;
+    const char *text = sm_settings_variable("SSLMEM_KEY");
+    enum sm_code code = SM_OK;
+
+    if (!key_file && (!text || !*text))
+        return SM_OK;
+    if (key_file)
+        code = sm_secret_read(&secret, "--key-file", key_file, err);
+    if (code == SM_OK && !sm_token_read(&token, key_file ? secret.value : text))
+        code = sm_err_set(err, SM_INVALID, "%s has no key of the form sslmem_PREFIX_SECRET",
+                          key_file ? "--key-file" : "SSLMEM_KEY");
+    if (code == SM_OK)
+        memcpy(client->token, token.text, sizeof client->token);
+    explicit_bzero(&secret, sizeof secret);
+    explicit_bzero(&token, sizeof token);
+    return code;
+}
+
+enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
+                            struct sm_err *err)
 {
     struct sm_client *client = calloc(1, sizeof *client);
     size_t length = strlen(url);
@@ -67,8 +96,12 @@ enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_e
         sm_client_close(client);
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     }
-    *out = client;
-    return SM_OK;
+    enum sm_code code = read_token(client, key_file, err);
+    if (code == SM_OK)
+        *out = client;
+    else
+        sm_client_close(client);
+    return code;
 }
 
 /* --- one try --- */
@@ -174,8 +207,15 @@ static CURLcode try_once(struct exchange *x, const char *url)
         set_body(curl, call);
         headers = add_header(headers, "Content-Type",
                              call->media_type ? call->media_type : "application/json");
+        headers = add_header(headers, "Idempotency-Key", x->key);
     } else if (call->method) {
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
+    }
+    if (x->client->token[0]) {
+        char bearer[80];
+        snprintf(bearer, sizeof bearer, "Bearer %s", x->client->token);
+        headers = add_header(headers, "Authorization", bearer);
+        explicit_bzero(bearer, sizeof bearer);
     }
     if (call->etag && *call->etag)
         headers = add_header(headers, "If-None-Match", call->etag);
@@ -194,7 +234,7 @@ static enum sm_code code_of(long status)
         long status;
         enum sm_code code;
     } rows[] = {{404, SM_NOT_FOUND}, {409, SM_CONFLICT}, {413, SM_LIMIT}, {415, SM_UNSUPPORTED},
-                {429, SM_BUSY},      {503, SM_BUSY},     {507, SM_IO}};
+                {429, SM_BUSY},      {503, SM_BUSY},     {507, SM_FULL}};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].status == status)
@@ -231,18 +271,21 @@ static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_e
                       x->client->url, why);
 }
 
-/* Whether the same once more can do better without harm. */
+/* Whether the same once more can do better without harm. Of conflicts only one passes by itself:
+ * the server is still at an earlier try. */
 static bool may_repeat(const struct exchange *x, CURLcode done)
 {
     if (atomic_load(&sm_stop_asked) || x->not_written || x->too_long)
         return false;
     if (done == CURLE_OK)
-        return x->answer.status == 429 || x->answer.status == 503;
+        return x->answer.status == 429 || x->answer.status == 503 ||
+               (x->answer.status == 409 && x->retry_after_s > 0);
     if (done == CURLE_COULDNT_CONNECT)
         return true;
     bool broken = done == CURLE_GOT_NOTHING || done == CURLE_RECV_ERROR ||
                   done == CURLE_SEND_ERROR || done == CURLE_PARTIAL_FILE;
-    return broken && !x->call->method && !(x->call->into && ftell(x->call->into) != 0);
+    bool safe = !x->call->method || strcmp(x->call->method, "POST") == 0;
+    return broken && safe && !(x->call->into && ftell(x->call->into) != 0);
 }
 
 static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *err)
@@ -266,7 +309,9 @@ static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *e
             return err->code;
         wait_ms = 2 * wait_ms < WAIT_MAX_MS ? 2 * wait_ms : WAIT_MAX_MS;
         free(x->answer.text);
-        *x = (struct exchange){.call = x->call, .client = x->client};
+        struct exchange next = {.call = x->call, .client = x->client};
+        memcpy(next.key, x->key, sizeof next.key);
+        *x = next;
     }
 }
 
@@ -275,12 +320,15 @@ enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *clie
 {
     struct exchange x = {.call = call, .client = client};
     struct sm_err last = {0};
+    char id[37];
     size_t bytes = strlen(client->url) + strlen(call->path) + 1;
     char *url = malloc(bytes);
 
     if (!url)
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     snprintf(url, bytes, "%s%s", client->url, call->path);
+    sm_id_new(id);
+    snprintf(x.key, sizeof x.key, "\"%s\"", id);
     enum sm_code code = repeat(&x, url, &last);
     free(url);
     if (code == SM_OK && !x.answer.text && !(x.answer.text = strdup("")))

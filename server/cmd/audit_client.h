@@ -1,6 +1,6 @@
 /* HTTP for `sslmem audit --server`, over libcurl.
  *
- *     sm_client_open(&client, "http://127.0.0.1:8080", &err);
+ *     sm_client_open(&client, "http://127.0.0.1:8080", NULL, &err);
  *     sm_client_json(&audit, client, &(struct sm_client_call){.path = "/v1/audits/…"}, &err);
  *     sm_client_close(client);
  *
@@ -16,7 +16,10 @@
 #include "server/cmd/audit.h"
 
 struct sm_client;
-enum sm_code sm_client_open(struct sm_client **out, const char *url, struct sm_err *err);
+/* With the key in `key_file` (NULL: in the variable SSLMEM_KEY, or none), which is sent with each
+ * request and stands in no error: a command line is for all to see. */
+enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
+                            struct sm_err *err);
 void sm_client_close(struct sm_client *client);
 
 struct sm_client_call {

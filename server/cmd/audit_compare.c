@@ -97,15 +97,15 @@ static enum sm_code compare_here(json_t **out, char **folders, size_t count, str
     return code;
 }
 
-static enum sm_code compare_there(json_t **out, const char *server, char (*ids)[SM_ID_BYTES],
-                                  size_t count, struct sm_err *err)
+static enum sm_code compare_there(json_t **out, const char *server, const char *key_file,
+                                  char (*ids)[SM_ID_BYTES], size_t count, struct sm_err *err)
 {
     char path[64 + SM_AUDIT_COMPARED_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
     struct sm_client *client = NULL;
 
     for (size_t i = 0; i < count; i++)
         snprintf(path + strlen(path), sizeof path - strlen(path), "%s%s", i ? "," : "", ids[i]);
-    enum sm_code code = sm_client_open(&client, server, err);
+    enum sm_code code = sm_client_open(&client, server, key_file, err);
     if (code == SM_OK)
         code = sm_client_json(out, client, &(struct sm_client_call){.path = path}, err);
     sm_client_close(client);
@@ -114,7 +114,12 @@ static enum sm_code compare_there(json_t **out, const char *server, char (*ids)[
 
 int sm_cmd_audit_compare(int argc, char **argv)
 {
-    const struct sm_option options[] = {{0}};
+    const char *key_file = NULL;
+    const struct sm_option options[] = {
+        {"key-file", "FILE", "key for their server; default: the variable SSLMEM_KEY, or none",
+         &key_file},
+        {0},
+    };
     const struct sm_usage usage = {"audit compare",
                                    "OUT OUT...",
                                    "Compares finished audits of the same images: rank "
@@ -141,7 +146,7 @@ int sm_cmd_audit_compare(int argc, char **argv)
     }
     sm_stop_watch();
     if (code == SM_OK)
-        code = servers[0][0] ? compare_there(&document, servers[0], ids, count, &err)
+        code = servers[0][0] ? compare_there(&document, servers[0], key_file, ids, count, &err)
                              : compare_here(&document, folders, count, &err);
     for (size_t i = 0; i < count; i++)
         free(servers[i]);

@@ -28,7 +28,8 @@
 struct local {
     const struct sm_audit_plan *plan;
     struct sm_pairs *pairs;
-    const struct sm_pair *pair;
+    struct sm_generation *generation;
+    const struct sm_pair *pair; /* its */
     struct sm_recipe recipe;
     char recipe_digest[65];
     json_t *inputs;
@@ -41,12 +42,19 @@ struct local {
 static enum sm_code open_pair(struct local *l, struct sm_err *err)
 {
     const struct sm_audit_plan *plan = l->plan;
+    struct sm_pair_state *only;
+    int count;
     json_t *node = NULL;
 
     enum sm_code code =
         sm_pairs_load_one(&l->pairs, plan->pair, plan->kernels ? plan->kernels : "auto", err);
     if (code == SM_OK)
-        l->pair = sm_pairs_at(l->pairs, 0, NULL);
+        code = sm_pairs_list(&only, &count, l->pairs, NULL, err);
+    if (code == SM_OK) {
+        l->generation = sm_generation_take(only->generation);
+        l->pair = sm_generation_pair(l->generation);
+        sm_pairs_list_free(only, count);
+    }
     if (code == SM_OK && plan->recipe_path)
         code = sm_json_read_file(&node, plan->recipe_path, err);
     if (code == SM_OK)
@@ -94,7 +102,8 @@ static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
 {
     json_t *page, *audit;
     size_t i;
-    enum sm_code code = sm_store_audits(&page, l->store, "", SM_SCORES_LIMIT_MAX, err);
+    enum sm_code code =
+        sm_store_audits(&page, l->store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
 
     if (code != SM_OK)
         return code;
@@ -349,6 +358,7 @@ enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_au
     if (l.store)
         sm_store_close(l.store);
     json_decref(l.inputs);
+    sm_generation_give(l.generation);
     sm_pairs_free(l.pairs);
     return code;
 }

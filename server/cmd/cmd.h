@@ -71,5 +71,9 @@ int sm_cmd_reference(int argc, char **argv);
 int sm_cmd_compare(int argc, char **argv);
 int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);
+int sm_cmd_backup(int argc, char **argv);
+int sm_cmd_restore(int argc, char **argv);
+int sm_cmd_erase(int argc, char **argv);
+int sm_cmd_key(int argc, char **argv);
 
 #endif

@@ -14,7 +14,7 @@
 #define IDLE_MS 1000
 
 struct batch {
-    const struct sm_pair *pair;
+    struct sm_generation *generation; /* of the pair */
     const struct sm_recipe *recipe;
     char **paths;
     size_t count;
@@ -42,12 +42,13 @@ static json_t *score_line(int *result, struct hand *hand, const char *path)
     json_t *line = json_pack("{s:s?}", "file", path);
     enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, &err);
     if (code == SM_OK)
-        code = sm_mate_score(&score, hand->mate, b->pair, b->recipe,
+        code = sm_mate_score(&score, hand->mate, b->generation, b->recipe,
                              (struct sm_bytes){file.bytes, file.bytes_count}, &err);
     sm_file_release(&file);
     *result = SM_EXIT_OK;
     if (code == SM_OK) {
-        if (json_object_update_new(line, sm_score_json(&score, b->pair)) != 0)
+        if (json_object_update_new(line,
+                                   sm_score_json(&score, sm_generation_pair(b->generation))) != 0)
             *result = SM_EXIT_FAILED; /* out of memory: the line has no score */
     } else {
         json_object_set_new(
@@ -124,11 +125,12 @@ static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count,
     return code;
 }
 
-static int score_files(const struct sm_pair *pair, const struct sm_recipe *recipe, char **paths,
-                       size_t workers)
+static int score_files(struct sm_generation *generation, const struct sm_recipe *recipe,
+                       char **paths, size_t workers)
 {
     struct sm_err err = {0};
-    struct batch b = {.pair = pair, .recipe = recipe, .paths = paths, .result = SM_EXIT_OK};
+    struct batch b = {
+        .generation = generation, .recipe = recipe, .paths = paths, .result = SM_EXIT_OK};
     while (paths[b.count])
         b.count++;
     struct hand *hands = calloc(workers, sizeof *hands);
@@ -164,16 +166,18 @@ int sm_cmd_score(int argc, char **argv)
 
     struct sm_err err = {0};
     struct sm_pair *pair = NULL;
+    struct sm_generation *generation = NULL;
     struct sm_recipe recipe;
     size_t workers = 1;
     if (sm_read_workers(&workers, workers_text, &err) != SM_OK) {
         sm_fail("score", &err);
         return SM_EXIT_USAGE;
     }
-    if (sm_open_pair(&pair, &recipe, dir, recipe_path, kernels, &err) != SM_OK)
+    if (sm_open_pair(&pair, &recipe, dir, recipe_path, kernels, &err) != SM_OK ||
+        sm_generation_new(&generation, pair, 1, &err) != SM_OK)
         result = sm_fail("score", &err);
     else
-        result = score_files(pair, &recipe, paths, workers);
-    sm_pair_close(pair);
+        result = score_files(generation, &recipe, paths, workers);
+    sm_generation_give(generation);
     return result;
 }

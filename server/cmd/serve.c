@@ -1,24 +1,36 @@
 /* `sslmem serve`: everything put together, and taken apart in the opposite order.
  *
- * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM: no new
- * connections, waiting clients get their 202, running requests end (sm_http_stop); workers finish
- * their item, the rest stays queued (sm_jobs_stop); the store drains its writer. A second signal
- * ends the process at once: the store is made for that. */
+ * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM:
+ *
+ *     readiness off, and for drain_delay_ms nothing else (SIGTERM only: a terminal has no balancer)
+ *     no new requests; waiting clients get their 202, running requests end     sm_http_stop
+ *     workers finish their item, or give it back before the bound             sm_jobs_stop_by
+ *     the store commits what was posted                                       sm_store_close
+ *
+ * all within drain_limit_ms (drain.h). A second signal ends the process at once: the store is made
+ * for that. SIGHUP: see reload.h. */
 #include <assert.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/api/api.h"
+#include "server/api/retries.h"
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "server/cmd/cmd.h"
+#include "server/cmd/drain.h"
+#include "server/cmd/reload.h"
 #include "server/decode/decode.h"
-#include "server/http/http.h"
+#include "server/http/listen.h"
 #include "server/store/audits.h"
+#include "server/store/keys.h"
 #include "sslmem/version.h"
 
 #define ROUTES_MAX            64
@@ -43,17 +55,27 @@ static int print_metrics(void)
 static int print_routes(void)
 {
     for (const struct sm_route *r = sm_api_routes; r->method != NULL; r++)
-        printf("%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
-               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query);
+        printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
+               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query,
+               r->scope == NULL ? "" : r->scope);
     return SM_EXIT_OK;
 }
 
-static sem_t stop_requested;
+static sem_t signalled;
+static atomic_bool reload_requested;
+static atomic_int stop_signal; /* 0: none yet */
 
-static void on_signal(int number)
+static void on_stop(int number)
+{
+    stop_signal = number;
+    sem_post(&signalled);
+}
+
+static void on_reload(int number)
 {
     (void)number;
-    sem_post(&stop_requested);
+    reload_requested = true;
+    sem_post(&signalled);
 }
 
 static void handle_signals(void (*handler)(int number))
@@ -62,16 +84,35 @@ static void handle_signals(void (*handler)(int number))
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = on_reload;
+    sigaction(SIGHUP, &action, NULL);
 }
 
 /* A handler and not sigwait: that needs the signals blocked in every thread, and BLAS starts
  * threads of its own before main runs. */
-static void await_stop(void)
+static void await_stop(const struct sm_reload *reload)
 {
-    while (sem_wait(&stop_requested) != 0)
-        continue;
+    while (stop_signal == 0) {
+        while (sem_wait(&signalled) != 0)
+            continue;
+        if (atomic_exchange(&reload_requested, false) && stop_signal == 0)
+            sm_reload(reload);
+    }
     handle_signals(SIG_DFL);
     sm_log("info", "stopping", "{}");
+}
+
+/* What is sent here meanwhile is served: a balancer takes a while to see that it should not be. */
+static void begin_drain(struct sm_drain *drain, struct sm_api *api)
+{
+    const struct sm_config *config = api->config;
+    int64_t delay_ms = stop_signal == SIGTERM ? config->drain_delay_ms : 0;
+
+    sm_drain_begin(drain, config->drain_limit_ms);
+    atomic_store(&api->draining, true);
+    sm_log("info", "draining", "{s:I, s:I}", "delay_ms", (json_int_t)delay_ms, "limit_ms",
+           (json_int_t)config->drain_limit_ms);
+    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
 }
 
 /* The closed sets of labels that only the floors below this one know. */
@@ -98,11 +139,46 @@ static enum sm_code start_admin(struct sm_http **out, struct sm_api *api, struct
                                     .context = api,
                                     .threads = 1,
                                     .connections_max = ADMIN_CONNECTIONS_MAX,
-                                    .idle_timeout_s = (int)config->idle_timeout_s};
+                                    .idle_timeout_s = (int)config->idle_timeout_s,
+                                    .limits = sm_http_limits_of(config)};
 
     if (strcmp(config->admin_listen, "off") == 0)
         return SM_OK;
     return sm_http_start(out, &params, err);
+}
+
+static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struct sm_tls *tls,
+                                 struct sm_err *err)
+{
+    const struct sm_config *config = api->config;
+    struct sm_http_params params = {.listen = config->listen,
+                                    .routes = sm_api_routes,
+                                    .keyed = &sm_api_keyed,
+                                    .authorize = sm_api_authorize,
+                                    .answered = sm_api_answered,
+                                    .context = api,
+                                    .threads = (int)config->http_threads,
+                                    .connections_max = (int)config->connections_max,
+                                    .idle_timeout_s = (int)config->idle_timeout_s,
+                                    .spool = api->spool,
+                                    .disk_reserve_bytes = config->disk_reserve_bytes,
+                                    .limits = sm_http_limits_of(config),
+                                    .tls = tls,
+                                    .trusted_proxies = &config->trusted_proxies,
+                                    .cors_origins = &config->cors_origins};
+
+    return sm_http_start(out, &params, err);
+}
+
+/* On standard output, for who started it. */
+static void print_addresses(const struct sm_http *http, const struct sm_http *admin, bool tls)
+{
+    printf("listening on %s://%s\n", tls ? "https" : "http", sm_http_address(http));
+    if (admin != NULL)
+        printf("admin listening on %s%s\n",
+               strncmp(sm_http_address(admin), "unix:", 5) == 0 ? "" : "http://",
+               sm_http_address(admin));
+    fflush(stdout);
 }
 
 /* One decoder a worker, or none when the configuration says so. Before anything else: they are
@@ -126,12 +202,70 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
-static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
+/* Without any key everybody is served, which is for those on this machine at most. */
+static enum sm_code check_keys(struct sm_store *store, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    bool has_keys, local;
+    enum sm_code code = sm_store_has_keys(&has_keys, store, err);
+
+    if (code != SM_OK || has_keys)
+        return code;
+    if ((code = sm_listen_is_local(&local, config->listen, err)) != SM_OK)
+        return code;
+    if (!local)
+        return sm_err_set(err, SM_CONFLICT,
+                          "listen is %.60s, which others can reach, and database %.60s has no key: "
+                          "make one with sslmem key create, or listen on 127.0.0.1",
+                          config->listen, config->db);
+    sm_log("warning", "no_keys", "{s:s}", "detail",
+           "there is no key: whoever reaches this address may do everything");
+    return SM_OK;
+}
+
+/* Before there are other threads. */
+static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
+                               struct sm_err *err)
+{
+    uint8_t key[32];
+    enum sm_code code = sm_store_open(out, config->db, err);
+
+    if (code != SM_OK || (code = sm_store_limit(*out, config->database_bytes_max, err)) != SM_OK)
+        return code;
+    if ((code = check_keys(*out, config, err)) != SM_OK)
+        return code;
+    sm_store_set_idempotency(*out, config->idempotency_keep_s * 1000, config->idempotency_keys_max);
+    if (config->digest_key[0] == '\0')
+        return SM_OK;
+    code = sm_digest_key_read(key, config->digest_key, err);
+    if (code == SM_OK)
+        sm_store_set_digest_key(*out, key);
+    return code;
+}
+
+static struct sm_jobs_params jobs_params(const struct sm_api *api)
+{
+    const struct sm_config *config = api->config;
+
+    return (struct sm_jobs_params){
+        .store = api->store,
+        .pairs = api->pairs,
+        .decoders = api->decoders,
+        .workers = sm_config_workers(config),
+        .queue_max = config->queue_max,
+        .queue_bytes_max = config->queue_bytes_max,
+        .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
+                           [SM_EXPIRE_AUDITS] = config->retention_audits_days,
+                           [SM_EXPIRE_JOBS] = config->retention_jobs_days,
+                           [SM_EXPIRE_SCORES] = config->retention_scores_days}};
+}
+
+static enum sm_code serve(struct sm_config *config, int argc, char **argv, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
-    struct sm_decoders *decoders = NULL;
-    struct sm_pairs *pairs = NULL;
     struct sm_http *http = NULL, *admin = NULL;
+    struct sm_tls *tls = NULL;
+    struct sm_drain drain = {0};
 
     enum sm_code code = SM_OK;
     if (!sm_kernels_find(config->kernels)) {
@@ -139,73 +273,59 @@ static enum sm_code serve(const struct sm_config *config, struct sm_err *err)
                           config->kernels);
         goto out;
     }
+    sm_pulses_set_bound(1000 * config->heartbeat_max_s);
     if ((code = start_metrics(err)) != SM_OK)
         goto out;
-    if ((code = start_decoders(&decoders, config, err)) != SM_OK)
+    if (config->tls_cert[0] != '\0' &&
+        (code = sm_tls_new(&tls, config->tls_cert, config->tls_key, err)) != SM_OK)
         goto out;
-    code = sm_pairs_load(&pairs, config->pairs, config->kernels, err);
+    if ((code = start_decoders(&api.decoders, config, err)) != SM_OK)
+        goto out;
+    code = sm_pairs_load(&api.pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
         goto out;
-    api.pairs = pairs;
-    if ((code = sm_store_open(&api.store, config->db, err)) != SM_OK)
+    if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
-    if (config->digest_key[0] != '\0') {
-        uint8_t key[32];
-        if ((code = sm_digest_key_read(key, config->digest_key, err)) != SM_OK)
-            goto out;
-        sm_store_set_digest_key(api.store, key);
-    }
-    struct sm_jobs_params jobs = {.store = api.store,
-                                  .pairs = pairs,
-                                  .decoders = decoders,
-                                  .workers = sm_config_workers(config),
-                                  .queue_max = config->queue_max};
+    struct sm_jobs_params jobs = jobs_params(&api);
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)
         goto out;
     if ((code = sm_api_start(&api, err)) != SM_OK)
         goto out;
-    struct sm_http_params params = {.listen = config->listen,
-                                    .routes = sm_api_routes,
-                                    .context = &api,
-                                    .threads = (int)config->http_threads,
-                                    .connections_max = (int)config->connections_max,
-                                    .idle_timeout_s = (int)config->idle_timeout_s,
-                                    .body_bytes_max = config->body_bytes_max,
-                                    .spool_bytes_max = config->archive_bytes_max,
-                                    .spool = api.spool};
-    if ((code = sm_http_start(&http, &params, err)) != SM_OK)
+    if ((code = start_public(&http, &api, tls, err)) != SM_OK)
         goto out;
     if ((code = start_admin(&admin, &api, err)) != SM_OK)
         goto out;
     sm_log("info", "listening", "{s:s, s:s, s:s, s:s, s:s, s:i}", "address", sm_http_address(http),
            "version", SM_VERSION, "microhttpd", sm_http_version(), "blas", sm_blas_version(),
            "kernels", sm_kernels_find(config->kernels), "workers", jobs.workers);
-    printf("listening on http://%s\n", sm_http_address(http));
-    if (admin != NULL)
-        printf("admin listening on http://%s\n", sm_http_address(admin));
-    fflush(stdout);
-    await_stop();
+    print_addresses(http, admin, tls != NULL);
+    await_stop(&(struct sm_reload){argc, argv, config, http, api.jobs, tls});
+    begin_drain(&drain, &api);
 
 out:
     sm_http_stop(http);
     sm_http_stop(admin); /* after the other: who scrapes sees the drain */
     sm_api_stop(&api);
     if (api.jobs != NULL)
-        sm_jobs_stop(api.jobs);
+        sm_jobs_stop_by(api.jobs, drain.limit_ms > 0 ? drain.give_up_ms : INT64_MAX);
     if (api.store != NULL)
         sm_store_close(api.store);
-    sm_decoders_stop(decoders);
-    sm_pairs_free(pairs);
+    sm_decoders_stop(api.decoders);
+    sm_pairs_free(api.pairs);
+    sm_tls_free(tls);
     sm_metrics_stop();
+    sm_drain_end(&drain);
     return code;
 }
 
 static int print_help(void)
 {
-    puts("usage: sslmem serve [options]\n\n"
-         "Loads every pair below the pairs folder and serves scores over HTTP until SIGINT or\n"
-         "SIGTERM. A flag goes before its environment variable, that before the file.\n\n"
-         "options:");
+    puts(
+        "usage: sslmem serve [options]\n\n"
+        "Loads every pair below the pairs folder and serves scores over HTTP until SIGINT or\n"
+        "SIGTERM. A flag goes before its environment variable, that before the file. SIGHUP reads\n"
+        "file and certificate again.\n\n"
+        "options:");
     sm_config_help(stdout);
     puts("\nexit codes: 0 stopped, 1 something failed, 2 wrong usage");
     return SM_EXIT_OK;
@@ -223,11 +343,11 @@ static int print_config(const struct sm_config *config)
     return printed ? SM_EXIT_OK : SM_EXIT_FAILED;
 }
 
-static enum sm_code run(const struct sm_config *config, struct sm_err *err)
+static enum sm_code run(struct sm_config *config, int argc, char **argv, struct sm_err *err)
 {
-    sem_init(&stop_requested, 0, 0);
-    handle_signals(on_signal);
-    return serve(config, err);
+    sem_init(&signalled, 0, 0);
+    handle_signals(on_stop);
+    return serve(config, argc, argv, err);
 }
 
 int sm_cmd_serve(int argc, char **argv)
@@ -250,7 +370,7 @@ int sm_cmd_serve(int argc, char **argv)
     if (code == SM_OK && action == SM_SETTINGS_CHECK)
         puts("the configuration is good");
     else if (code == SM_OK)
-        code = run(&config, &err);
+        code = run(&config, argc - 1, argv + 1, &err);
     if (code == SM_OK)
         return SM_EXIT_OK;
     sm_fail("serve", &err);

@@ -5,23 +5,33 @@
 
 #include <string.h>
 
-static bool is_code(int32_t code)
+/* Whether the code is one of these, and a failure says why in a text that ends. */
+static bool is_verdict(int32_t code, const char *text, size_t text_bytes, const enum sm_code *codes,
+                       size_t codes_count)
 {
-    static const enum sm_code codes[] = {SM_OK, SM_UNSUPPORTED, SM_CORRUPT, SM_LIMIT, SM_NOMEM};
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        if (code == (int32_t)codes[i])
-            return true;
-    return false;
+    size_t i = 0;
+    while (i < codes_count && code != (int32_t)codes[i])
+        i++;
+    return i < codes_count && memchr(text, '\0', text_bytes) && (code == SM_OK || text[0] != '\0');
+}
+
+bool sm_hello_is_sound(const struct sm_decode_hello *hello, size_t bytes_count)
+{
+    static const enum sm_code codes[] = {SM_OK, SM_UNSUPPORTED, SM_IO, SM_NOMEM};
+    return bytes_count == sizeof *hello && is_verdict(hello->code, hello->text, sizeof hello->text,
+                                                      codes, sizeof codes / sizeof *codes);
 }
 
 bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_count,
                         const struct sm_decode_request *request)
 {
-    if (bytes_count != sizeof *answer || answer->id != request->id || !is_code(answer->code) ||
-        !memchr(answer->text, '\0', sizeof answer->text))
+    static const enum sm_code codes[] = {SM_OK, SM_UNSUPPORTED, SM_CORRUPT, SM_LIMIT, SM_NOMEM};
+    if (bytes_count != sizeof *answer || answer->id != request->id ||
+        !is_verdict(answer->code, answer->text, sizeof answer->text, codes,
+                    sizeof codes / sizeof *codes))
         return false;
     if (answer->code != SM_OK)
-        return answer->text[0] != '\0';
+        return true;
     int64_t width = answer->width_px, height = answer->height_px;
     return width >= 1 && width <= SM_IMAGE_SIDE_MAX_PX && height >= 1 &&
            height <= SM_IMAGE_SIDE_MAX_PX && width * height <= SM_IMAGE_PIXELS_MAX &&

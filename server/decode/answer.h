@@ -9,6 +9,9 @@
 bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_count,
                         const struct sm_decode_request *request);
 
+/* The same of a hello: its size, a code that sm_child_await has, a text that ends. */
+bool sm_hello_is_sound(const struct sm_decode_hello *hello, size_t bytes_count);
+
 /* What sm_image_decode would have returned, from a sound answer: pixels are copied, once, out of
  * memory that the decoder can still write. `info` may be NULL. */
 enum sm_code sm_answer_take(struct sm_image *out, const struct sm_decode_answer *answer,

@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 #include "server/base/id.h"
+#include "server/decode/answer.h"
 #include "server/decode/helper.h"
-#include "server/decode/protocol.h"
 #include "server/decode/sandbox.h"
 
 #define PROGRAM         "/proc/self/exe"
@@ -180,15 +180,16 @@ enum sm_code sm_child_await(struct sm_child *child, struct sm_err *err)
 {
     struct sm_decode_hello hello;
     long count = sm_child_receive(child, &hello, sizeof hello, SM_DECODE_START_MAX_MS);
-    if (count == sizeof hello && hello.code == SM_OK) {
+    bool sound = count > 0 && sm_hello_is_sound(&hello, (size_t)count);
+    if (sound && hello.code == SM_OK) {
         child->landlock_abi = hello.landlock_abi;
         return SM_OK;
     }
     int status = sm_child_end(child);
-    if (count == sizeof hello) {
-        hello.text[sizeof hello.text - 1] = '\0';
+    if (sound)
         return sm_err_set(err, (enum sm_code)hello.code, "%s", hello.text);
-    }
+    if (count > 0)
+        return sm_err_set(err, SM_IO, "decoder: it gave no sound hello");
     if (count < 0)
         return sm_err_set(err, SM_IO, "decoder: not ready after %d ms", SM_DECODE_START_MAX_MS);
     return sm_err_set(err, SM_IO, "decoder: it ended before it was ready, %s %d",

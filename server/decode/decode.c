@@ -147,6 +147,20 @@ static void give_back(struct sm_decoders *decoders, struct slot *slot)
     pthread_mutex_unlock(&decoders->mutex);
 }
 
+static enum sm_code start_one(struct sm_decoders *decoders, struct sm_child *child,
+                              struct sm_err *err)
+{
+    struct sm_err why = {0};
+    enum sm_code code = sm_child_start(child, &decoders->params, &why);
+    if (code == SM_OK)
+        code = sm_child_await(child, &why);
+    count(decoders, code == SM_OK ? &decoders->counts.started : &decoders->counts.refused);
+    pthread_mutex_lock(&decoders->mutex);
+    decoders->counts.unavailable = code != SM_OK;
+    pthread_mutex_unlock(&decoders->mutex);
+    return code == SM_OK ? SM_OK : sm_err_set(err, SM_IO, "%s", why.text);
+}
+
 /* Makes sure that the slot has a decoder that can take an image. */
 static enum sm_code make_ready(struct sm_decoders *decoders, struct sm_child *child,
                                struct sm_err *err)
@@ -159,14 +173,7 @@ static enum sm_code make_ready(struct sm_decoders *decoders, struct sm_child *ch
         sm_child_end(child);
         count(decoders, &decoders->counts.recycled);
     }
-    if (child->pid)
-        return SM_OK;
-    enum sm_code code = sm_child_start(child, &decoders->params, err);
-    if (code == SM_OK)
-        code = sm_child_await(child, err);
-    if (code == SM_OK)
-        count(decoders, &decoders->counts.started);
-    return code;
+    return child->pid ? SM_OK : start_one(decoders, child, err);
 }
 
 /* --- images --- */
@@ -264,6 +271,9 @@ enum sm_code sm_decode(struct sm_image *out, struct sm_decoders *decoders, const
 
 void sm_decoders_counts(struct sm_decoders_counts *out, struct sm_decoders *decoders)
 {
+    *out = (struct sm_decoders_counts){0};
+    if (!decoders)
+        return;
     pthread_mutex_lock(&decoders->mutex);
     *out = decoders->counts;
     pthread_mutex_unlock(&decoders->mutex);

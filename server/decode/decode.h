@@ -12,11 +12,14 @@
  * Owner:   the caller; nobody may be in sm_decode at the stop. A decoder also ends with its parent.
  * Threads: sm_decode from any, as many at once as there are decoders; more wait.
  * Errors:  of sm_image_decode, with its texts. Besides SM_CORRUPT when the decoder ended on the
- *          image or answered nonsense, SM_LIMIT when it took too long or too much memory, SM_IO
- *          when no decoder can be started, SM_NOMEM when it is the parent that has no memory.
+ *          image or answered nonsense, SM_LIMIT when it took too long or too much memory, SM_NOMEM
+ *          when it is the parent that has no memory. SM_IO says that no decoder can be started,
+ *          whatever the cause, and nothing else: the image is not to blame, and may have one later.
  * Limits:  the constants below, and those of sslmem/image.h. */
 #ifndef SERVER_DECODE_DECODE_H
 #define SERVER_DECODE_DECODE_H
+
+#include <stdbool.h>
 
 #include "sslmem/image.h"
 
@@ -59,7 +62,10 @@ struct sm_decoders_counts {
     uint64_t crashed;   /* ended, or answered nonsense */
     uint64_t timed_out; /* killed for their time, of the clock or the processor */
     uint64_t recycled;  /* replaced after their last image */
+    uint64_t refused;   /* starts that failed */
+    bool unavailable;   /* the last start failed */
 };
+/* All zero when `decoders` is NULL. */
 void sm_decoders_counts(struct sm_decoders_counts *out, struct sm_decoders *decoders);
 
 /* The kernel's version of landlock that decoders are locked in with; 0: it has none. */

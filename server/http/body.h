@@ -14,12 +14,12 @@
 /* Bytes that bodies may take together. Any thread. */
 struct sm_body_budget {
     _Atomic int64_t used;
-    int64_t max;
+    _Atomic int64_t max;
 };
 
 /* Reserves room for a body of `length` bytes. SM_BUSY over the budget, SM_NOMEM. */
 enum sm_code sm_body_reserve(struct sm_body *body, struct sm_body_budget *budget, size_t length);
-/* The same in a file without a name in `folder`. SM_LIMIT: the disk has no room for it, SM_IO. */
+/* The same in a file without a name in `folder`. SM_FULL: the disk has no room for it, SM_IO. */
 enum sm_code sm_body_spool(struct sm_body *body, struct sm_body_budget *budget, const char *folder,
                            size_t length, struct sm_err *err);
 /* Appends; false when more comes than was declared, or the disk fails. */

@@ -71,7 +71,11 @@ static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const ch
 bool sm_head_check(struct sm_request *r)
 {
     struct head_check check = {.request = r};
+    const unsigned ends = once_bit("content-length") | once_bit("transfer-encoding");
 
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_header, &check);
+    if (r->status == 0 && (check.seen & ends) == ends)
+        sm_reply_problem(r, SM_PROBLEM_HEADER_INVALID,
+                         "Content-Length and Transfer-Encoding exclude each other");
     return r->status == 0;
 }

@@ -112,9 +112,10 @@ void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
         if (read_item(name, sizeof name, number, sizeof number, p) != NULL) {
             if (strcasecmp(name, "respond-async") == 0)
                 prefer->respond_async = true;
-            if (strcasecmp(name, "wait") == 0 && !prefer->has_wait && sm_digits(&seconds, number)) {
-                prefer->has_wait = true;
-                prefer->wait_s = seconds;
+            if (strcasecmp(name, "wait") == 0 && !prefer->names_wait) {
+                prefer->names_wait = true;
+                prefer->has_wait = sm_digits(&seconds, number);
+                prefer->wait_s = prefer->has_wait ? seconds : 0;
             }
         }
         p = skip_to(p, ",");
@@ -147,20 +148,75 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
     return false;
 }
 
+/* A tag has no escapes: it ends at the next quote (RFC 9110 section 8.8.3). */
+static bool find_tag(const char *p, const char *etag, bool weak)
+{
+    p = skip_space(p);
+    if (*p == '*')
+        return *skip_space(p + 1) == '\0';
+    for (; *p != '\0'; p = skip_space(p)) {
+        bool is_weak = strncmp(p, "W/", 2) == 0;
+        p += is_weak ? 2 : 0;
+        const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
+        if (end == NULL && *p != ',')
+            return false;
+        size_t n = end == NULL ? 0 : (size_t)(end - p) + 1;
+        if (n > 0 && (weak || !is_weak) && n == strlen(etag) && memcmp(p, etag, n) == 0)
+            return true;
+        p = skip_space(p + n);
+        if (*p != ',')
+            return false;
+        p++;
+    }
+    return false;
+}
+
 bool sm_etag_matches(const char *value, const char *etag)
 {
-    size_t n = strlen(etag);
+    return find_tag(value, etag, true);
+}
 
-    if (strcmp(value, "*") == 0)
-        return true;
-    for (const char *p = value; *p != '\0'; p += *p == ',') {
-        p = skip_space(p);
-        if (strncmp(p, "W/", 2) == 0)
-            p += 2;
-        if (strncmp(p, etag, n) == 0)
-            return true;
-        p = skip_to(p, ",");
+bool sm_etag_matches_strongly(const char *value, const char *etag)
+{
+    return find_tag(value, etag, false);
+}
+
+/* Into `out` up to the closing quote; NULL when it is ill formed or does not fit. */
+static const char *read_string(char *out, size_t out_bytes, const char *p)
+{
+    size_t n = 0;
+
+    while (*p != '"') {
+        if (*p == '\\' && *++p != '"' && *p != '\\')
+            return NULL;
+        if (*p < ' ' || *p > '~' || n + 1 >= out_bytes)
+            return NULL;
+        out[n++] = *p++;
     }
+    out[n] = '\0';
+    return p + 1;
+}
+
+bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value)
+{
+    const char *p = skip_space(value);
+    size_t n = 0;
+
+    out[0] = '\0';
+    if (*p == '"') {
+        p = read_string(out, SM_KEY_BYTES, p + 1);
+    } else {
+        while (p[n] > ' ' && p[n] <= '~' && strchr("\",;\\", p[n]) == NULL)
+            n++;
+        if (n < SM_KEY_BYTES) {
+            memcpy(out, p, n);
+            out[n] = '\0';
+        }
+        p += n;
+    }
+    if (p != NULL && *skip_space(p) == '\0' && out[0] != '\0')
+        return true;
+    out[0] = '\0';
     return false;
 }
 

@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 /* Prefer (RFC 7240). Preferences that are unknown or ill formed are ignored; the first of a name
- * counts. */
+ * counts, also when its value is none. */
 struct sm_prefer {
     bool respond_async;
+    bool names_wait;
     bool has_wait;
     int64_t wait_s; /* 0.. */
 };
@@ -26,8 +27,15 @@ void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value);
  * \\ resolved. False when it is absent, ill formed, or does not fit. The name is lower case. */
 bool sm_header_param(char *out, size_t out_bytes, const char *value, const char *name);
 
-/* If-None-Match (RFC 9110, weak comparison): whether `etag`, quotes included, is among the tags. */
+/* Whether `etag`, quotes included, is among the tags (RFC 9110): If-None-Match, whose comparison is
+ * weak, and If-Match, to which a weak tag is none. The list ends where it is ill formed. */
 bool sm_etag_matches(const char *value, const char *etag);
+bool sm_etag_matches_strongly(const char *value, const char *etag);
+
+#define SM_KEY_BYTES 256
+/* An Idempotency-Key: a string in quotes (RFC 8941) or bare, 1 to 255 printable ASCII characters,
+ * without the quotes and escapes; false when it is none. */
+bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value);
 
 #define SM_TRACE_BYTES 33
 /* The trace-id of a traceparent (W3C Trace Context, version 00 or what a later one keeps of it): 32

@@ -15,25 +15,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
-#include "server/http/body.h"
+#include "server/http/condition.h"
 #include "server/http/head.h"
-#include "server/http/listen.h"
-#include "server/http/park.h"
-
-struct sm_http {
-    struct sm_http_params params;
-    char address[SM_ADDRESS_BYTES];
-    struct MHD_Daemon *daemon;
-    struct sm_park park;
-    struct sm_body_budget budget, spool_budget;
-    atomic_int active;
-};
+#include "server/http/http_impl.h"
+#include "server/http/spool.h"
 
 /* --- admission --- */
 
@@ -82,11 +74,11 @@ static void check_body(struct sm_request *r, int64_t *length)
 {
     const char *declared = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     bool chunked = sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
-    const struct sm_http_params *params = &r->http->params;
+    const struct sm_http_limits *limits = &r->http->limits;
 
     *length = 0;
     sm_media_type(r->media_type, sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
-    int64_t limit = spools(r) ? params->spool_bytes_max : params->body_bytes_max;
+    int64_t limit = spools(r) ? limits->spool_bytes_max : limits->body_bytes_max;
     bool known = declared != NULL && sm_digits(length, declared) && !chunked;
     if (r->route->accepts == NULL) {
         if (chunked || (declared != NULL && (!known || *length > 0)))
@@ -129,6 +121,7 @@ static void find_route(struct sm_request *r, const char *path)
     case SM_MATCH_OPTIONS:
         sm_reply_empty(r, 204);
         sm_reply_header(r, MHD_HTTP_HEADER_ALLOW, "%s", allow);
+        sm_cors_preflight(r, allow);
         break;
     case SM_MATCH_OK:
         break;
@@ -153,7 +146,7 @@ static void reserve_file(struct sm_request *r, int64_t length)
     case SM_BUSY:
         sm_reply_problem(r, SM_PROBLEM_BUSY, "%s", err.text);
         break;
-    case SM_LIMIT:
+    case SM_FULL:
         sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
         break;
     default:
@@ -163,23 +156,73 @@ static void reserve_file(struct sm_request *r, int64_t length)
     sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
 }
 
+static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    struct sm_request *r = arg;
+    struct sm_err err;
+
+    (void)kind;
+    if (strcasecmp(name, "Content-Digest") != 0 ||
+        sm_digest_declare(&r->digest, value == NULL ? "" : value, &err) == SM_OK)
+        return MHD_YES;
+    sm_reply_problem(r, SM_PROBLEM_DIGEST_INVALID, "Content-Digest: %s", err.text);
+    return MHD_NO;
+}
+
+static void ask_route(struct sm_request *r)
+{
+    r->admitted = true;
+    if (r->route->admit != NULL)
+        r->route->admit(r);
+}
+
+/* Whatever a body becomes, it ends on the disk. */
+static void check_disk(struct sm_request *r, int64_t length)
+{
+    const struct sm_http_params *params = &r->http->params;
+    struct sm_err err;
+
+    if (length == 0 ||
+        sm_spool_room(params->spool, length, params->disk_reserve_bytes, &err) == SM_OK)
+        return;
+    sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
+    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+}
+
 /* Decides on the headers: sets a reply, or leaves the request ready for its body. */
 static void admit(struct sm_request *r, const char *path)
 {
     struct query_check check = {.request = r};
     int64_t length = 0;
 
-    find_route(r, path);
-    if (!replied(r) && sm_park_draining(r->park)) {
+    sm_client_admit(r);
+    if (!replied(r))
+        find_route(r, path);
+    if (!replied(r))
+        sm_cors_admit(r);
+    if (!replied(r) && !r->route->while_draining && sm_park_draining(r->park)) {
         sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+        sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* elsewhere is better */
     }
+    if (!replied(r) && r->route->scope != NULL && r->http->params.authorize != NULL)
+        r->http->params.authorize(r);
     if (!replied(r))
         MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
     if (!replied(r))
         check_body(r, &length);
-    if (!replied(r) && r->route->admit != NULL)
-        r->route->admit(r);
+    if (!replied(r) && r->route->guard != NULL)
+        r->route->guard(r);
+    if (!replied(r))
+        MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
+    if (!replied(r) && r->http->params.keyed != NULL)
+        sm_keyed_read(r);
+    r->digest.wants_sha256 = r->key[0] != '\0';
+    if (!replied(r) && (r->key[0] == '\0' || !r->http->params.keyed->known(r)))
+        ask_route(r);
+    if (!replied(r))
+        check_disk(r, length);
     if (!replied(r) && spools(r))
         reserve_file(r, length);
     else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {
@@ -187,6 +230,27 @@ static void admit(struct sm_request *r, const char *path)
                          (long long)length);
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     }
+}
+
+/* The first step with the whole body, and then the handler. */
+static void enter(struct sm_request *r)
+{
+    uint8_t sha256[SHA256_DIGEST_SIZE];
+    struct sm_err err;
+
+    r->again = r->route->handler;
+    if (sm_digest_check(&r->digest, sha256, &err) != SM_OK) {
+        sm_reply_problem(r, SM_PROBLEM_DIGEST_MISMATCH, "%s", err.text);
+        return;
+    }
+    if (r->key[0] != '\0') {
+        sm_keyed_fingerprint(r, sha256);
+        r->http->params.keyed->enter(r);
+    }
+    if (!replied(r) && !r->admitted) /* the key was forgotten meanwhile */
+        ask_route(r);
+    if (!replied(r))
+        r->again(r);
 }
 
 /* --- the life of a request --- */
@@ -208,9 +272,12 @@ static enum MHD_Result send_reply(struct sm_request *r)
 {
     if (r->response == NULL)
         return MHD_NO; /* lost for lack of memory: the connection is closed */
+    sm_condition_apply(r);
     sm_reply_complete(r);
     if (r->response == NULL)
         return MHD_NO;
+    if (r->route != NULL && r->route->scope != NULL && r->http->params.answered != NULL)
+        r->http->params.answered(r);
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;
@@ -238,6 +305,8 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
+    if ((r->link = sm_client_link(connection)) != NULL)
+        sm_connections_set_busy(&http->connections, r->link, true);
     r->context = http->params.context;
     r->started_us = sm_clock_monotonic_us();
     r->started_ms = r->started_us / 1000;
@@ -248,7 +317,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     if (certain)
         admit(r, path);
     if (!replied(r)) {
-        r->again = r->route->handler;
+        r->again = enter;
         return MHD_YES;
     }
     if (certain && !has_body(r))
@@ -263,17 +332,30 @@ static enum MHD_Result run(struct sm_request *r)
     do {
         sm_park_begin(r);
         r->again(r);
+        if (!r->waiting && r->keyed != NULL)
+            r->http->params.keyed->leave(r);
         if (!r->waiting)
             return send_reply(r);
     } while (!sm_park_enter(r));
     return MHD_YES;
 }
 
-/* A body must come at SM_HTTP_BODY_RATE at least, however long it is. */
-static int64_t body_deadline_ms(const struct sm_request *r)
+/* A body must come at a least rate, however long it is. Looked at when some of it comes; silence is
+ * for the idle timeout. */
+static bool is_slow(struct sm_request *r)
 {
-    return r->started_ms + SM_HTTP_BODY_DEADLINE_MS +
-           (int64_t)r->body.capacity / (SM_HTTP_BODY_RATE / 1000);
+    const struct sm_http_limits *limits = &r->http->limits;
+    char detail[160];
+    int64_t taken_ms = sm_clock_monotonic_ms() - r->started_ms;
+    int64_t allowed_ms = limits->body_deadline_ms +
+                         (int64_t)((double)r->body.capacity * 1000 / (double)limits->body_rate_min);
+
+    if (taken_ms <= allowed_ms)
+        return false;
+    snprintf(detail, sizeof detail, "%zu of %zu bytes came in %lld ms, the limit is %lld ms",
+             r->body.bytes_count, r->body.capacity, (long long)taken_ms, (long long)allowed_ms);
+    sm_cut_body(r, detail);
+    return true;
 }
 
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
@@ -286,10 +368,10 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     if (r == NULL)
         return begin(cls, connection, url, method, closure);
     if (*upload_data_size == 0)
-        return replied(r) ? send_reply(r) : run(r);
-    if (sm_clock_monotonic_ms() > body_deadline_ms(r) ||
-        !sm_body_append(&r->body, upload_data, *upload_data_size))
+        return replied(r) && !r->waiting ? send_reply(r) : run(r);
+    if (is_slow(r) || !sm_body_append(&r->body, upload_data, *upload_data_size))
         return MHD_NO;
+    sm_digest_add(&r->digest, upload_data, *upload_data_size);
     *upload_data_size = 0;
     return MHD_YES;
 }
@@ -308,13 +390,16 @@ static void count(const struct sm_request *r)
 static void log_access(const struct sm_request *r, bool whole)
 {
     bool sent = strcmp(r->method, "HEAD") != 0;
+    char client[SM_PEER_BYTES];
 
-    sm_log("info", "request", "{s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*}", "request", r->id,
-           "method", r->route == NULL ? "?" : r->method, "route",
-           r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
+    sm_peer_text(client, &r->client);
+    sm_log("info", "request", "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s*, s:s*}",
+           "request", r->id, "client", client, "method", r->route == NULL ? "?" : r->method,
+           "route", r->route == NULL ? "?" : r->route->path, "status", (int)r->status, "received",
            (json_int_t)r->body.bytes_count, "bytes", (json_int_t)(sent ? r->reply_bytes : 0),
            "whole", whole, "ms", (json_int_t)(sm_clock_monotonic_ms() - r->started_ms), "trace",
-           r->trace[0] == '\0' ? NULL : r->trace);
+           r->trace[0] == '\0' ? NULL : r->trace, "key",
+           r->caller.key_id[0] == '\0' ? NULL : r->caller.key_id);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **closure,
@@ -328,8 +413,13 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
         return;
     *closure = NULL;
     sm_park_forget(r);
+    if (r->link != NULL)
+        sm_connections_set_busy(&http->connections, r->link, false);
+    sm_client_forget(r);
     if (r->state_free != NULL)
         r->state_free(r->state);
+    if (r->keyed != NULL)
+        http->params.keyed->forget(r);
     log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     count(r);
     if (r->response != NULL)
@@ -361,44 +451,53 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
     return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
 }
 
-static struct MHD_Daemon *start_daemon(struct sm_http *http, int fd)
+static struct MHD_Daemon *start_daemon(struct sm_http *http)
 {
     const struct sm_http_params *p = &http->params;
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
+        {MHD_OPTION_LISTEN_SOCKET, http->listener.fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, p->connections_max, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, p->idle_timeout_s, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, SM_HTTP_HEAD_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_THREAD_POOL_SIZE, p->threads > 1 ? p->threads : 0, NULL},
+        {p->tls == NULL ? MHD_OPTION_END : MHD_OPTION_HTTPS_PRIORITIES, 0,
+         (void *)(uintptr_t)SM_TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, sm_tls_callback()},
         {MHD_OPTION_END, 0, NULL}};
 
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
-        0, NULL, NULL, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+            (p->tls == NULL ? 0 : MHD_USE_TLS),
+        0, sm_client_accept, http, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,
                            struct sm_err *err)
 {
-    int fd;
     struct sm_http *http = calloc(1, sizeof *http);
 
     *out = NULL;
     if (http == NULL)
         return sm_err_set(err, SM_NOMEM, "no memory for the HTTP daemon");
     http->params = *params;
-    http->budget.max = params->body_bytes_max * SM_HTTP_BODIES_MAX;
-    http->spool_budget.max = params->spool_bytes_max * SM_HTTP_SPOOLS_MAX;
-    enum sm_code code = sm_listen(&fd, http->address, params->listen, err);
+    for (const struct sm_texts *t = params->trusted_proxies;
+         t != NULL && http->trusted_count < t->count; http->trusted_count++)
+        sm_network_parse(&http->trusted[http->trusted_count], t->items[http->trusted_count]);
+    sm_clients_init(&http->clients);
+    enum sm_code code = sm_connections_start(&http->connections, 0, err);
     if (code != SM_OK)
         goto out_free;
+    sm_http_set_limits(http, &params->limits);
+    if ((code = sm_listen(&http->listener, params->listen, err)) != SM_OK)
+        goto out_connections;
     if ((code = sm_park_start(&http->park, SM_HTTP_WAITING_MAX(params->connections_max), err)) !=
         SM_OK)
         goto out_close;
-    if ((http->daemon = start_daemon(http, fd)) == NULL) {
+    if ((http->daemon = start_daemon(http)) == NULL) {
         code = sm_err_set(err, SM_IO, "libmicrohttpd %s does not start on %s", MHD_get_version(),
                           params->listen);
         sm_park_stop(&http->park);
@@ -408,10 +507,32 @@ enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *pa
     return SM_OK;
 
 out_close:
-    close(fd);
+    sm_listener_end(&http->listener);
+    close(http->listener.fd);
+out_connections:
+    sm_connections_stop(&http->connections);
 out_free:
+    sm_clients_release(&http->clients);
     free(http);
     return code;
+}
+
+void sm_http_set_limits(struct sm_http *http, const struct sm_http_limits *limits)
+{
+    struct sm_http_limits *own = &http->limits;
+
+    own->body_bytes_max = limits->body_bytes_max; /* one by one: each is read while it changes */
+    own->spool_bytes_max = limits->spool_bytes_max;
+    own->connections_per_client_max = limits->connections_per_client_max;
+    own->streams_max = limits->streams_max;
+    own->streams_per_client_max = limits->streams_per_client_max;
+    own->head_deadline_ms = limits->head_deadline_ms;
+    own->body_deadline_ms = limits->body_deadline_ms;
+    own->body_rate_min = limits->body_rate_min;
+    http->budget.max = limits->body_bytes_max * SM_HTTP_BODIES_MAX;
+    http->spool_budget.max = limits->spool_bytes_max * SM_HTTP_SPOOLS_MAX;
+    sm_connections_set_quiet_max(&http->connections, http->params.idle_timeout_s * INT64_C(1000) +
+                                                         limits->head_deadline_ms);
 }
 
 /* Waits until no request is under way, at most `limit_ms`. */
@@ -435,13 +556,16 @@ void sm_http_stop(struct sm_http *http)
     sm_park_end(&http->park);
     await_idle(http, SM_HTTP_DRAIN_MS / 10);
     MHD_stop_daemon(http->daemon);
+    sm_listener_end(&http->listener);
     sm_park_stop(&http->park);
+    sm_connections_stop(&http->connections);
+    sm_clients_release(&http->clients);
     free(http);
 }
 
 const char *sm_http_address(const struct sm_http *http)
 {
-    return http->address;
+    return http->listener.address;
 }
 
 const char *sm_http_version(void)

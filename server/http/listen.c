@@ -4,11 +4,17 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#define SOCKET_TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+#define UNIX_PREFIX "unix:"
 
 /* "[host]:port" or "host:port", cut at the last colon. */
 static bool split(char host[SM_ADDRESS_BYTES], char port[8], const char *text)
@@ -46,31 +52,135 @@ static enum sm_code name_of(char address[SM_ADDRESS_BYTES], int fd, struct sm_er
     return SM_OK;
 }
 
-enum sm_code sm_listen(int *fd, char address[SM_ADDRESS_BYTES], const char *text,
-                       struct sm_err *err)
+/* The address that a text names, to be freed. */
+static enum sm_code find_address(struct addrinfo **out, const char *text, struct sm_err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *info = NULL;
     char host[SM_ADDRESS_BYTES], port[8];
-    enum sm_code code = SM_OK;
-    const int on = 1;
 
-    *fd = -1;
-    if (!split(host, port, text) || getaddrinfo(host, port, &hints, &info) != 0)
+    *out = NULL;
+    if (!split(host, port, text) || getaddrinfo(host, port, &hints, out) != 0)
         return sm_err_set(err, SM_INVALID,
                           "listen address '%s' is not like 127.0.0.1:8080 or [::1]:8080", text);
-    *fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(*fd, info->ai_addr, info->ai_addrlen) != 0 || listen(*fd, SOMAXCONN) != 0)
-        code = sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));
-    if (code == SM_OK)
-        code = name_of(address, *fd, err);
-    if (code != SM_OK && *fd >= 0) {
-        close(*fd);
-        *fd = -1;
+    return SM_OK;
+}
+
+enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err)
+{
+    struct addrinfo *info;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    enum sm_code code = find_address(&info, text, err);
+
+    *out = false;
+    if (code != SM_OK)
+        return code;
+    if (info->ai_family == AF_INET) {
+        memcpy(&v4, info->ai_addr, sizeof v4);
+        *out = ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    } else if (info->ai_family == AF_INET6) {
+        memcpy(&v6, info->ai_addr, sizeof v6);
+        *out = IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
     }
     freeaddrinfo(info);
+    return SM_OK;
+}
+
+static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, struct sm_err *err)
+{
+    struct addrinfo *info;
+    const int on = 1;
+    enum sm_code code = find_address(&info, text, err);
+
+    if (code != SM_OK)
+        return code;
+    int fd = listener->fd = socket(info->ai_family, SOCKET_TYPE, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0)
+        code = sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));
+    if (code == SM_OK)
+        code = name_of(listener->address, fd, err);
+    freeaddrinfo(info);
     return code;
+}
+
+/* Makes room at the path, when what stands there is the socket of nobody. */
+static enum sm_code remove_stale(const struct sockaddr_un *at, struct sm_err *err)
+{
+    struct stat about;
+
+    if (lstat(at->sun_path, &about) != 0)
+        return errno == ENOENT ? SM_OK
+                               : sm_err_set(err, SM_IO, "%s: %s", at->sun_path, strerror(errno));
+    if (!S_ISSOCK(about.st_mode))
+        return sm_err_set(err, SM_CONFLICT, "%s is there and is no socket", at->sun_path);
+    int fd = socket(AF_UNIX, SOCKET_TYPE, 0);
+    int why = fd < 0 || connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 ? 0 : errno;
+    if (fd >= 0)
+        close(fd);
+    if (why != ECONNREFUSED)
+        return sm_err_set(err, SM_CONFLICT, "somebody listens on %s", at->sun_path);
+    if (unlink(at->sun_path) != 0)
+        return sm_err_set(err, SM_IO, "%s: %s", at->sun_path, strerror(errno));
+    return SM_OK;
+}
+
+static enum sm_code listen_unix(struct sm_listener *listener, const char *text, struct sm_err *err)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct stat about;
+    const char *path = text + strlen(UNIX_PREFIX);
+
+    if (path[0] != '/' || strlen(path) >= sizeof at.sun_path)
+        return sm_err_set(err, SM_INVALID,
+                          "listen address '%s' is not unix: and an absolute path of at most %zu "
+                          "bytes",
+                          text, sizeof at.sun_path - 1);
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    enum sm_code code = remove_stale(&at, err);
+    if (code != SM_OK)
+        return code;
+    int fd = listener->fd = socket(AF_UNIX, SOCKET_TYPE, 0);
+    /* The mode before the name: the file has it from its first moment, whatever the umask. */
+    if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) != 0 ||
+        bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 || lstat(path, &about) != 0)
+        return sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));
+    listener->is_unix = true;
+    listener->device = about.st_dev;
+    listener->inode = about.st_ino;
+    snprintf(listener->address, sizeof listener->address, "%s", text);
+    if ((about.st_mode & 0177) != 0)
+        return sm_err_set(err, SM_IO, "%s has mode %o, must be 600", path,
+                          (unsigned)about.st_mode & 0777);
+    if (listen(fd, SOMAXCONN) != 0)
+        return sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));
+    return SM_OK;
+}
+
+enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm_err *err)
+{
+    bool is_unix = strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
+
+    *listener = (struct sm_listener){.fd = -1};
+    enum sm_code code =
+        is_unix ? listen_unix(listener, text, err) : listen_tcp(listener, text, err);
+    if (code != SM_OK) {
+        sm_listener_end(listener);
+        if (listener->fd >= 0)
+            close(listener->fd);
+        listener->fd = -1;
+    }
+    return code;
+}
+
+void sm_listener_end(const struct sm_listener *listener)
+{
+    const char *path = listener->address + strlen(UNIX_PREFIX);
+    struct stat about;
+
+    if (listener->is_unix && lstat(path, &about) == 0 && about.st_dev == listener->device &&
+        about.st_ino == listener->inode)
+        unlink(path);
 }

@@ -87,7 +87,8 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
                                 const void *body, size_t body_bytes, const char *boundary,
                                 struct sm_err *err)
 {
-    struct cursor c = {body, (const uint8_t *)body + body_bytes};
+    const uint8_t *from = body_bytes == 0 ? (const uint8_t *)"" : body; /* may be NULL then */
+    struct cursor c = {from, from + body_bytes};
     char delimiter[SM_BOUNDARY_BYTES + 4];
 
     *parts_count = 0;
@@ -95,8 +96,7 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
     if (n <= 4 || (size_t)n >= sizeof delimiter)
         return sm_err_set(err, SM_INVALID, "boundary has %d characters, 1 to 70 may be", n - 4);
     if (!take(&c, delimiter + 2)) { /* no preamble is the usual case */
-        const uint8_t *first =
-            body_bytes == 0 ? NULL : memmem(body, body_bytes, delimiter, (size_t)n);
+        const uint8_t *first = memmem(from, body_bytes, delimiter, (size_t)n);
         if (first == NULL)
             return sm_err_set(err, SM_INVALID, "the boundary of Content-Type is not in the body");
         c.at = first + n;

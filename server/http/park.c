@@ -15,6 +15,9 @@
 #include <time.h>
 
 #include "server/base/id.h"
+#include "server/base/pulse.h"
+
+#define BEAT_MS 1000 /* of the timer, at most */
 
 static bool over(const struct sm_park *park, int64_t deadline_ms, int64_t now_ms)
 {
@@ -58,17 +61,17 @@ static void *timer_main(void *arg)
 {
     struct sm_park *park = arg;
 
+    sm_pulse_start("timer");
     pthread_mutex_lock(&park->lock);
     while (!park->stopped) {
-        int64_t nearest = sweep(park);
-        if (nearest == SM_NO_DEADLINE) {
-            pthread_cond_wait(&park->changed, &park->lock);
-        } else {
-            struct timespec until = {nearest / 1000, nearest % 1000 * 1000000};
-            pthread_cond_timedwait(&park->changed, &park->lock, &until);
-        }
+        int64_t nearest = sweep(park), beat_ms = sm_clock_monotonic_ms() + BEAT_MS;
+        int64_t until_ms = nearest < beat_ms ? nearest : beat_ms;
+        struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+        sm_pulse_beat("wait");
+        pthread_cond_timedwait(&park->changed, &park->lock, &until);
     }
     pthread_mutex_unlock(&park->lock);
+    sm_pulse_stop();
     return NULL;
 }
 

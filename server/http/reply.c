@@ -13,15 +13,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/sha256.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
-#include "server/http/park.h"
+#include "server/http/http_impl.h"
+#include "server/http/round.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
 #define STREAM_BLOCK_BYTES 16384
+#define HSTS_S             31536000 /* a year */
 
 static const struct {
     unsigned status;
@@ -37,6 +38,8 @@ static void set_response(struct sm_request *request, unsigned status, const char
 {
     request->response = response;
     request->status = status;
+    request->reply_body = NULL;
+    request->reply_bytes = 0;
     sm_reply_header(request, "X-Request-Id", "%s", request->id);
     if (media_type != NULL)
         sm_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, "%s", media_type);
@@ -61,6 +64,19 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
     free(value);
 }
 
+const char *sm_reply_get_header(const struct sm_request *request, const char *name)
+{
+    return request->response == NULL ? NULL : MHD_get_response_header(request->response, name);
+}
+
+const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
+                              size_t *bytes_count)
+{
+    *status = request->status;
+    *bytes_count = (size_t)request->reply_bytes;
+    return request->response == NULL ? NULL : request->reply_body;
+}
+
 /* Answers are data for programs: a browser must not guess another type, run anything in it, tell
  * others its address or keep it. A reply that is meant otherwise has set its own. */
 void sm_reply_complete(struct sm_request *request)
@@ -71,12 +87,16 @@ void sm_reply_complete(struct sm_request *request)
         {"X-Content-Type-Options", "nosniff"},
         {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
         {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Cache-Control", "no-store"},
     };
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
-        if (MHD_get_response_header(request->response, headers[i].name) == NULL)
+        if (sm_reply_get_header(request, headers[i].name) == NULL)
             sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+    if (request->http->params.tls != NULL || request->https)
+        sm_reply_header(request, "Strict-Transport-Security", "max-age=%d", HSTS_S);
+    sm_cors_complete(request);
 }
 
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
@@ -86,6 +106,7 @@ void sm_reply_static(struct sm_request *request, unsigned status, const char *me
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
+    request->reply_body = bytes;
     request->reply_bytes = (int64_t)bytes_count;
 }
 
@@ -153,16 +174,28 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
+/* One place for all figures of all answers: whatever is JSON goes out through here. */
+static char *round_for(const struct sm_request *request, const char *media_type, char *text)
+{
+    bool rounds = request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0;
+
+    return rounds ? sm_round_json(text, request->caller.decimals) : text;
+}
+
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
+    text = round_for(request, media_type, text);
     struct MHD_Response *response =
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 
-    request->reply_bytes = response == NULL ? 0 : (int64_t)strlen(text);
-    if (response == NULL)
-        free(text);
     set_response(request, status, media_type, response);
+    if (response == NULL) {
+        free(text);
+        return;
+    }
+    request->reply_body = text;
+    request->reply_bytes = (int64_t)strlen(text);
 }
 
 /* One line, its end included: answers are read in terminals and gathered into files. */
@@ -186,26 +219,8 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
     json_decref(body);
 }
 
-void sm_reply_line_cached(struct sm_request *request, char *line)
-{
-    char digest[SM_SHA256_HEX], etag[SM_SHA256_HEX + 2];
-    const char *known = sm_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
-
-    sm_sha256_hex(digest, line, strlen(line));
-    snprintf(etag, sizeof etag, "\"%.32s\"", digest);
-    if (known != NULL && sm_etag_matches(known, etag)) {
-        free(line);
-        sm_reply_empty(request, 304);
-    } else {
-        sm_reply_text(request, 200, JSON_TYPE, line);
-    }
-    /* May be kept by its owner, and asked for again. */
-    sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
-    sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
-}
-
-static void reply_problem(struct sm_request *request, enum sm_problem problem, const char *detail,
-                          json_t *errors)
+void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
+                           json_t *value, const char *detail)
 {
     char type[96];
 
@@ -214,7 +229,7 @@ static void reply_problem(struct sm_request *request, enum sm_problem problem, c
     json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
                              problems[problem].title, "status", (int)problems[problem].status,
                              "code", problems[problem].code, "detail", detail, "request_id",
-                             request->id, "errors", errors);
+                             request->id, member, value);
     sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
                   body == NULL ? NULL : dump(body));
     json_decref(body);
@@ -229,7 +244,7 @@ void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     sm_make_ascii(detail);
-    reply_problem(request, problem, detail, NULL);
+    sm_reply_problem_with(request, problem, "errors", NULL, detail);
 }
 
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
@@ -239,19 +254,24 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
 
     sm_make_ascii(clean.text);
     sm_make_ascii(clean.pointer);
-    reply_problem(request, problem, clean.text,
-                  json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text));
+    sm_reply_problem_with(request, problem, "errors",
+                          json_pack("[{s:s, s:s}]", "pointer", clean.pointer, "detail", clean.text),
+                          clean.text);
 }
 
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err)
 {
-    bool store = err->code == SM_IO || err->code == SM_BUSY;
+    bool full = err->code == SM_FULL;
+    bool store = full || err->code == SM_IO || err->code == SM_BUSY;
     struct sm_err clean = *err;
 
     sm_make_ascii(clean.text);
     sm_log("error", "request_failed", "{s:s, s:s, s:s}", "request", request->id, "code",
            sm_code_name(err->code), "text", clean.text);
-    sm_reply_problem(request, store ? SM_PROBLEM_STORE_UNAVAILABLE : SM_PROBLEM_INTERNAL,
+    sm_reply_problem(request,
+                     full    ? SM_PROBLEM_DISK_FULL
+                     : store ? SM_PROBLEM_STORE_UNAVAILABLE
+                             : SM_PROBLEM_INTERNAL,
                      "see the log of the service, request %s", request->id);
     if (store)
         sm_reply_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "5");

@@ -21,13 +21,27 @@
     X(BODY_UNEXPECTED, 400, "body_unexpected", "This operation takes no body")                     \
     X(COHORT_INVALID, 400, "cohort_invalid", "The cohort is missing or none of the four")          \
     X(CURSOR_INVALID, 400, "cursor_invalid", "The cursor is not one of this query")                \
+    X(DIGEST_INVALID, 400, "digest_invalid", "Content-Digest is malformed")                        \
+    X(DIGEST_MISMATCH, 400, "digest_mismatch", "The body is not the one that was sent")            \
+    X(IDEMPOTENCY_KEY_INVALID, 400, "idempotency_key_invalid", "Idempotency-Key is malformed")     \
+    X(IMAGE_DIGEST_INVALID, 400, "image_digest_invalid",                                           \
+      "That is no SHA-256 in hexadecimal digits")                                                  \
     X(HEADER_INVALID, 400, "header_invalid", "A header is malformed or given twice")               \
     X(JSON_INVALID, 400, "json_invalid", "The body is not valid JSON")                             \
     X(MULTIPART_INVALID, 400, "multipart_invalid", "The multipart body is malformed")              \
     X(PAIR_MISSING, 400, "pair_missing", "The query parameter 'pair' is missing")                  \
     X(QUERY_INVALID, 400, "query_invalid", "A query parameter has a bad value")                    \
     X(QUERY_UNKNOWN, 400, "query_unknown", "Unknown query parameter")                              \
+    X(FORWARDED_INVALID, 400, "forwarded_invalid", "The proxy's Forwarded header is malformed")    \
+    X(ORIGIN_FORBIDDEN, 403, "origin_forbidden", "Pages of this origin may not do that")           \
+    X(BODY_TIMEOUT, 408, "body_timeout", "The body came too slowly")                               \
+    X(URL_TOO_LONG, 414, "url_too_long", "The URL is over the limit")                              \
+    X(CLIENT_LIMIT, 429, "client_limit", "Too much at once from this client")                      \
+    X(KEY_INVALID, 401, "key_invalid", "The key is not good")                                      \
+    X(KEY_MISSING, 401, "key_missing", "A key is needed")                                          \
     X(DATA_ROOT_MISSING, 403, "data_root_missing", "No data root is configured")                   \
+    X(FIGURES_ROUNDED, 403, "figures_rounded", "Not with a key whose figures are rounded")         \
+    X(SCOPE_MISSING, 403, "scope_missing", "The key lacks the scope")                              \
     X(AUDIT_UNKNOWN, 404, "audit_unknown", "No such audit")                                        \
     X(JOB_UNKNOWN, 404, "job_unknown", "No such job")                                              \
     X(PAIR_UNKNOWN, 404, "pair_unknown", "No such pair")                                           \
@@ -35,7 +49,10 @@
     X(SCORE_UNKNOWN, 404, "score_unknown", "No such score")                                        \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(AUDIT_STATE, 409, "audit_state", "The audit is in another state")                            \
+    X(IDEMPOTENCY_IN_FLIGHT, 409, "idempotency_in_flight", "The request is under way")             \
+    X(PAIR_BUSY, 409, "pair_busy", "Images wait for the pair")                                     \
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource is of another version")       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
     X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are neither JPEG nor PNG")         \
     X(MEDIA_TYPE_MISMATCH, 415, "media_type_mismatch", "The bytes are not of the declared type")   \
@@ -44,17 +61,23 @@
     X(ARCHIVE_LIMIT, 422, "archive_limit", "The archive is over a limit")                          \
     X(AUDIT_INVALID, 422, "audit_invalid", "The audit is not valid")                               \
     X(COMPARISON_INVALID, 422, "comparison_invalid", "The audits cannot be compared")              \
+    X(IDEMPOTENCY_KEY_REUSED, 422, "idempotency_key_reused", "The key belongs to another request") \
     X(IMAGES_LIMIT, 422, "images_limit", "Too many images")                                        \
     X(IMAGES_MISSING, 422, "images_missing", "There is no part 'image'")                           \
     X(IMAGE_CORRUPT, 422, "image_corrupt", "The image is truncated or broken")                     \
+    X(IMAGE_ERASED, 422, "image_erased", "The image was erased")                                   \
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \
+    X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
+    X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
+    X(BUDGET_SPENT, 429, "budget_spent", "The key's scores of the day are spent")                  \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \
+    X(NOT_LIVE, 503, "not_live", "A loop of the service stands still")                             \
     X(NOT_READY, 503, "not_ready", "The service is not ready")                                     \
     X(PAIR_FAILED, 503, "pair_failed", "The pair could not be loaded")                             \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                          \
@@ -67,9 +90,6 @@ enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
 /* Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
-/* Steals a line of JSON: status 200 and a strong ETag of the text; 304 when If-None-Match has it.
- */
-void sm_reply_line_cached(struct sm_request *request, char *line);
 /* Steals `text`, which malloc gave; NULL: out of memory. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
 /* Bytes that outlive the request. */
@@ -82,6 +102,9 @@ void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stre
 void sm_reply_empty(struct sm_request *request, unsigned status);
 void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* With one member more, whose value it steals (NULL: without). */
+void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
+                           json_t *value, const char *detail);
 /* With errors: [{pointer, detail}] about one field of a document. */
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
                             const struct sm_err *err);
@@ -90,6 +113,11 @@ void sm_reply_failure(struct sm_request *request, const struct sm_err *err);
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A header of the reply that is set; NULL: it has none. */
+const char *sm_reply_get_header(const struct sm_request *request, const char *name);
+/* The body of the reply that is set, while it is in memory; else NULL. */
+const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
+                              size_t *bytes_count);
 /* Of the daemon: adds the headers that every reply has and this one does not have yet. */
 void sm_reply_complete(struct sm_request *request);
 

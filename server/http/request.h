@@ -12,11 +12,15 @@
 
 #include <stdint.h>
 
+#include "server/base/caller.h"
+#include "server/base/peer.h"
+#include "server/http/digest.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
 
 #define SM_REQUEST_ID_BYTES 65
 
+struct sockaddr;
 struct MHD_Connection;
 struct MHD_Response;
 struct sm_http;
@@ -43,7 +47,14 @@ struct sm_request {
     char media_type[SM_MEDIA_TYPE_BYTES]; /* of the body, one of route->accepts */
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
+    struct sm_caller caller;              /* whose key it has */
+    struct sm_peer client;                /* whom it is for, see forwarded.h */
+    bool https;                           /* so says the proxy that the client speaks to */
     struct sm_body body;
+    struct sm_digest digest; /* of the body, while it comes */
+    char key[SM_KEY_BYTES];  /* Idempotency-Key of a POST, or "" */
+    char fingerprint[65];    /* of a request with a key, when its body is whole */
+    void *keyed;             /* of who keeps answers (keyed.h) */
     void *state;
     void (*state_free)(void *state);
 
@@ -53,13 +64,17 @@ struct sm_request {
     struct MHD_Connection *connection;
     struct MHD_Response *response;
     unsigned status;
-    int64_t reply_bytes; /* of the body; 0 when not known before it is sent */
+    const void *reply_body; /* the reply's body while it is in memory, else NULL */
+    int64_t reply_bytes;    /* of the body; 0 when not known before it is sent */
     char method[16];
     int64_t started_ms;  /* monotonic */
     int64_t started_us;  /* the same, finer */
     sm_handler *again;   /* what to call next: the route's handler, then what a wait asks for */
     int64_t deadline_ms; /* of the wait, monotonic */
+    struct sm_connection *link;
+    bool counted, streaming; /* among what its client has */
     bool waiting, woken, parked;
+    bool admitted; /* the route's `admit` was asked */
     struct sm_request *park_next, **park_link;
     sm_stream *stream; /* of a reply that is made while it is sent */
 };
@@ -69,6 +84,9 @@ const char *sm_request_query(const struct sm_request *request, const char *name)
 /* A header of the request; NULL when absent. */
 const char *sm_request_header(const struct sm_request *request, const char *name);
 struct sm_prefer sm_request_prefer(const struct sm_request *request);
+/* Counts this request among the event streams, of all and of its client, until it ends; replies and
+ * returns false when there are too many. */
+bool sm_request_begin_stream(struct sm_request *request);
 /* Path and query of this request with parameter `name` set to `value`, percent-encoded: for links.
  * Allocated with malloc; NULL when out of memory. */
 char *sm_request_link(const struct sm_request *request, const char *name, const char *value);

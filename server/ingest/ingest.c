@@ -120,6 +120,7 @@ enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_lab
 {
     struct sm_audit_image_in image;
     struct sm_ingest_held held;
+    struct sm_audit_added added;
     char text[SM_LABEL_BYTES];
     enum sm_code code = flush(ingest, err);
 
@@ -127,9 +128,12 @@ enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_lab
         return code;
     describe(&image, &held, labels);
     sm_label(text, why->text);
-    code = sm_store_audit_add_failed(ingest->params.store, ingest->audit, &image, why->code, text,
-                                     err);
-    ingest->failed_count += code == SM_OK;
+    image.failed = why->code;
+    image.failed_text = text;
+    code = sm_store_audit_add(&added, ingest->params.store, ingest->audit, &image, 1,
+                              ingest->params.items_max, err);
+    ingest->failed_count += added.added_count;
+    ingest->duplicate_count += added.duplicate_count;
     return code;
 }
 

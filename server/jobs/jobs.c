@@ -16,10 +16,14 @@
 
 #include "server/base/id.h"
 #include "server/base/log.h"
+#include "server/base/pulse.h"
 
 /* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
 #define TICKER_STACK_BYTES ((size_t)1 << 20)
+
+#define EXPIRE_PASS_MS 600000
+#define EXPIRE_STEP_MS 1000
 
 struct sm_ticket {
     struct sm_jobs *jobs;
@@ -78,30 +82,57 @@ static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
         free(ticket);
 }
 
-/* Takes room in the queue; the store's own count takes over when the admission is posted. */
-static enum sm_code reserve(struct sm_jobs *jobs, int items_count, struct sm_err *err)
+struct demand {
+    int items_count;
+    int64_t bytes_count;
+};
+
+static struct demand demand_of(const struct sm_job_in *job)
 {
-    enum sm_code code = SM_OK;
-    pthread_mutex_lock(&jobs->mutex);
-    int64_t taken = sm_store_queued_count(jobs->store) + jobs->reserved_count;
+    struct demand d = {.items_count = job->items_count};
+    for (int i = 0; i < job->items_count; i++)
+        d.bytes_count += (int64_t)job->items[i].bytes_count;
+    return d;
+}
+
+/* Whether it fits; with the mutex. */
+static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *d,
+                               struct sm_err *err)
+{
+    int64_t items = sm_store_queued_count(jobs->store) + jobs->reserved_count;
+    int64_t bytes = sm_store_queued_bytes(jobs->store) + jobs->reserved_bytes;
     if (jobs->stopping)
-        code = sm_err_set(err, SM_BUSY, "the service is stopping");
-    else if (taken + items_count > jobs->queue_max)
-        code =
-            sm_err_set(err, SM_BUSY, "the queue holds %lld images of at most %lld, no room for %d",
-                       (long long)taken, (long long)jobs->queue_max, items_count);
+        return sm_err_set(err, SM_BUSY, "the service is stopping");
+    if (items + d->items_count > jobs->queue_max)
+        return sm_err_set(err, SM_BUSY,
+                          "the queue holds %lld images of at most %lld, no room for %d",
+                          (long long)items, (long long)jobs->queue_max, d->items_count);
+    if (bytes > 0 && bytes + d->bytes_count > jobs->queue_bytes_max)
+        return sm_err_set(
+            err, SM_BUSY, "the queue holds %lld bytes of at most %lld, no room for %lld",
+            (long long)bytes, (long long)jobs->queue_bytes_max, (long long)d->bytes_count);
+    return SM_OK;
+}
+
+/* Takes room in the queue; the store's own count takes over when the admission is posted. */
+static enum sm_code reserve(struct sm_jobs *jobs, const struct demand *d, struct sm_err *err)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    enum sm_code code = check_room(jobs, d, err);
     if (code == SM_OK) {
-        jobs->reserved_count += items_count;
+        jobs->reserved_count += d->items_count;
+        jobs->reserved_bytes += d->bytes_count;
         jobs->admitting_count++;
     }
     pthread_mutex_unlock(&jobs->mutex);
     return code;
 }
 
-static void unreserve(struct sm_jobs *jobs, int items_count, bool posted)
+static void unreserve(struct sm_jobs *jobs, const struct demand *d, bool posted)
 {
     pthread_mutex_lock(&jobs->mutex);
-    jobs->reserved_count -= items_count;
+    jobs->reserved_count -= d->items_count;
+    jobs->reserved_bytes -= d->bytes_count;
     if (!posted)
         jobs->admitting_count--;
     pthread_cond_broadcast(&jobs->changed);
@@ -121,15 +152,15 @@ enum sm_code sm_jobs_submit(struct sm_ticket **out, struct sm_jobs *jobs,
     ticket->arg = arg;
     memcpy(ticket->job_id, job->id, sizeof ticket->job_id);
 
-    int items_count = job->items_count;
-    enum sm_code code = reserve(jobs, items_count, err);
+    struct demand demand = demand_of(job);
+    enum sm_code code = reserve(jobs, &demand, err);
     if (code != SM_OK) {
         free(ticket);
         return code;
     }
     *out = ticket; /* before wake can run */
     code = sm_store_admit(jobs->store, job, admitted, ticket, err);
-    unreserve(jobs, items_count, code == SM_OK);
+    unreserve(jobs, &demand, code == SM_OK);
     if (code != SM_OK) {
         *out = NULL;
         free(ticket);
@@ -197,6 +228,18 @@ void sm_jobs_finished(struct sm_jobs *jobs, const char *job_id)
     pthread_mutex_unlock(&jobs->mutex);
 }
 
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err)
+{
+    struct sm_erased erased;
+    enum sm_code code = sm_store_erase(&erased, jobs->store, image, 1, err);
+    for (size_t i = 0; i < erased.finished_count; i++)
+        sm_jobs_finished(jobs, erased.finished[i]);
+    *rewritten = erased.rewritten;
+    sm_erased_release(&erased);
+    return code;
+}
+
 /* --- threads --- */
 
 bool sm_jobs_stopping(struct sm_jobs *jobs)
@@ -211,6 +254,7 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ms;
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    sm_pulse_beat_for("pause", ms);
     pthread_mutex_lock(&jobs->mutex);
     while (!jobs->stopping && pthread_cond_timedwait(&jobs->changed, &jobs->mutex, &until) == 0)
         ;
@@ -219,15 +263,34 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
     return stopping;
 }
 
+/* A pass now and then; one that is long goes on with the next ticks, for leases need theirs. */
+static void expire(struct sm_jobs *jobs)
+{
+    struct sm_err err = {0};
+    bool done;
+    if (sm_clock_monotonic_ms() < jobs->expire_next_ms)
+        return;
+    if (sm_store_expire(&done, &jobs->expiry, jobs->store, sm_clock_unix_ms(), EXPIRE_STEP_MS,
+                        &err) != SM_OK)
+        sm_log("error", "expire_failed", "{s:s}", "detail", err.text);
+    else if (done)
+        jobs->expire_next_ms = sm_clock_monotonic_ms() + EXPIRE_PASS_MS;
+}
+
 void *sm_jobs_ticker(void *arg)
 {
     struct sm_jobs *jobs = arg;
+    sm_pulse_start("leases");
+    expire(jobs);
     while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
         struct sm_err err = {0};
+        sm_pulse_beat("commit");
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
         sm_team_tell(jobs->team); /* expired leases are queued again */
+        expire(jobs);
     }
+    sm_pulse_stop();
     return NULL;
 }
 
@@ -246,7 +309,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 {
     enum sm_code code = SM_OK;
     jobs->workers = calloc((size_t)workers, sizeof *jobs->workers);
-    if (!jobs->workers)
+    if (!jobs->workers && workers > 0)
         return sm_err_set(err, SM_NOMEM, "%d workers: out of memory", workers);
     while (code == SM_OK && jobs->workers_count < workers) {
         code = start_thread(&jobs->workers[jobs->workers_count], WORKER_STACK_BYTES, sm_jobs_worker,
@@ -262,7 +325,7 @@ static enum sm_code start_threads(struct sm_jobs *jobs, int workers, struct sm_e
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
                            struct sm_err *err)
 {
-    assert(params->workers >= 1);
+    assert(params->workers >= 0);
     *out = NULL;
     struct sm_jobs *jobs = calloc(1, sizeof *jobs);
     if (!jobs)
@@ -271,6 +334,8 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     jobs->pairs = params->pairs;
     jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
+    jobs->queue_bytes_max = params->queue_bytes_max;
+    memcpy(jobs->expiry.days, params->retention_days, sizeof jobs->expiry.days);
     sm_id_new(jobs->owner);
     pthread_mutex_init(&jobs->mutex, NULL);
     pthread_condattr_t monotonic;
@@ -290,10 +355,22 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     return SM_OK;
 }
 
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max)
+{
+    jobs->queue_max = queue_max;
+}
+
 void sm_jobs_stop(struct sm_jobs *jobs)
+{
+    sm_jobs_stop_by(jobs, INT64_MAX);
+}
+
+void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms)
 {
     if (!jobs)
         return;
+    if (jobs->team)
+        sm_team_give_up_at(jobs->team, give_up_ms);
     pthread_mutex_lock(&jobs->mutex);
     jobs->stopping = true;
     pthread_cond_broadcast(&jobs->changed);

@@ -14,6 +14,8 @@
 
 #include "server/decode/decode.h"
 #include "server/jobs/pairs.h"
+#include "server/store/erase.h"
+#include "server/store/expire.h"
 #include "server/store/store.h"
 
 struct sm_jobs;
@@ -21,10 +23,12 @@ struct sm_ticket;
 
 struct sm_jobs_params {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
-    struct sm_decoders *decoders; /* see sm_decode; must outlive the jobs */
-    int workers;                  /* 1.. */
-    int64_t queue_max;            /* items queued or running; over it submit says SM_BUSY */
+    struct sm_pairs *pairs;
+    struct sm_decoders *decoders;       /* see sm_decode; must outlive the jobs */
+    int workers;                        /* 0: nothing is computed, only admitted */
+    int64_t queue_max;                  /* items queued or running; over it submit says SM_BUSY */
+    int64_t queue_bytes_max;            /* of their images; one job always fits */
+    int64_t retention_days[SM_EXPIRES]; /* see sm_expiry; 0: for ever */
 };
 
 enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *params,
@@ -32,6 +36,15 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 /* Stops claiming, lets each worker finish its item, joins; what is queued stays queued in the
  * store. Every ticket must have been released. */
 void sm_jobs_stop(struct sm_jobs *jobs);
+/* The same, but from `give_up_ms` (monotonic) on workers do not finish their item: after the unit
+ * they are at they queue it again. */
+void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms);
+/* From any thread; what is queued over it stays. */
+void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
+
+/* sm_store_erase of one image; tells those who wait for a job that comes to its end by it. */
+enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
+                           struct sm_err *err);
 
 enum sm_ticket_state {
     SM_TICKET_PENDING,  /* not committed yet */

@@ -9,9 +9,10 @@
 
 struct sm_jobs {
     struct sm_store *store;
-    const struct sm_pairs *pairs;
+    struct sm_pairs *pairs;
     struct sm_decoders *decoders;
-    int64_t queue_max;
+    _Atomic int64_t queue_max;
+    int64_t queue_bytes_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
     struct sm_team *team;    /* of the workers; its news: an admission, the stop */
 
@@ -19,9 +20,12 @@ struct sm_jobs {
     pthread_cond_t changed; /* stopping, or an admission came back */
     bool stopping;
     int64_t reserved_count; /* items that passed the limit and are not in the store's count yet */
+    int64_t reserved_bytes; /* of their images */
     int admitting_count;    /* admissions whose callback has not run */
     struct sm_ticket *waiting; /* admitted, not finished */
 
+    struct sm_expiry expiry; /* the ticker's */
+    int64_t expire_next_ms;
     pthread_t ticker;
     bool ticker_runs;
     pthread_t *workers;

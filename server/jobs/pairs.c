@@ -1,9 +1,13 @@
-/* The registry: an array in name order, filled once. A pair that cannot be loaded keeps its place
- * with the reason, so that clients and operators see what is wrong with which folder. */
+/* The registry: an array in name order. A pair that cannot be loaded keeps its place with the
+ * reason, so that clients and operators see what is wrong with which folder.
+ *
+ * Two locks: `mutex` guards the array and is held for a look or a swap; `loading` is held for as
+ * long as a load takes, so that of two loads of one pair the later one stands. */
 #include "server/jobs/pairs.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,39 +17,86 @@
 
 #define NAME_BYTES_MAX 63 /* as long as stored claims and scores take a pair's name */
 
-struct entry {
-    char *name;
-    struct sm_pair *pair; /* NULL: failed */
-    char reason[240];
-};
-
 struct sm_pairs {
-    struct entry *entries;
+    char *dir, *kernels;
+    pthread_mutex_t loading;
+    int64_t last_number; /* of a generation; of who is loading */
+    pthread_mutex_t mutex;
+    struct sm_pair_state *entries;
     int count, room;
 };
 
-static int by_name(const void *a, const void *b)
+static enum sm_code pairs_new(struct sm_pairs **out, const char *dir, const char *kernels,
+                              struct sm_err *err)
 {
-    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+    struct sm_pairs *pairs = calloc(1, sizeof *pairs);
+    *out = pairs;
+    if (pairs) {
+        pthread_mutex_init(&pairs->loading, NULL);
+        pthread_mutex_init(&pairs->mutex, NULL);
+        pairs->dir = strdup(dir);
+        pairs->kernels = strdup(kernels);
+        if (pairs->dir && pairs->kernels)
+            return SM_OK;
+    }
+    sm_pairs_free(pairs);
+    *out = NULL;
+    return sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
 }
 
-static enum sm_code add_name(struct sm_pairs *pairs, const char *name, struct sm_err *err)
+void sm_pairs_free(struct sm_pairs *pairs)
 {
+    if (!pairs)
+        return;
+    sm_pairs_list_free(pairs->entries, pairs->count);
+    pthread_mutex_destroy(&pairs->mutex);
+    pthread_mutex_destroy(&pairs->loading);
+    free(pairs->kernels);
+    free(pairs->dir);
+    free(pairs);
+}
+
+/* --- entries; with the mutex --- */
+
+/* Where the pair stands, or would. */
+static int find_place(const struct sm_pairs *pairs, const char *name)
+{
+    int i = 0;
+    while (i < pairs->count && strcmp(pairs->entries[i].name, name) < 0)
+        i++;
+    return i;
+}
+
+static struct sm_pair_state *find(struct sm_pairs *pairs, const char *name)
+{
+    int i = find_place(pairs, name);
+    bool found = i < pairs->count && strcmp(pairs->entries[i].name, name) == 0;
+    return found ? &pairs->entries[i] : NULL;
+}
+
+/* The entry of that name, a new one in its place when there is none. */
+static struct sm_pair_state *find_or_add(struct sm_pairs *pairs, const char *name)
+{
+    struct sm_pair_state *entry = find(pairs, name);
+    if (entry)
+        return entry;
     if (pairs->count == pairs->room) {
         int room = pairs->room ? 2 * pairs->room : 16;
-        struct entry *grown = realloc(pairs->entries, (size_t)room * sizeof *grown);
+        struct sm_pair_state *grown = realloc(pairs->entries, (size_t)room * sizeof *grown);
         if (!grown)
-            return sm_err_set(err, SM_NOMEM, "registry of %d pairs: out of memory", room);
+            return NULL;
         pairs->entries = grown;
         pairs->room = room;
     }
-    struct entry *entry = &pairs->entries[pairs->count];
-    *entry = (struct entry){.name = strdup(name)};
-    if (!entry->name)
-        return sm_err_set(err, SM_NOMEM, "pair %s: out of memory", name);
+    entry = &pairs->entries[find_place(pairs, name)];
+    memmove(entry + 1, entry, (size_t)(pairs->entries + pairs->count - entry) * sizeof *entry);
+    *entry = (struct sm_pair_state){0};
+    snprintf(entry->name, sizeof entry->name, "%s", name);
     pairs->count++;
-    return SM_OK;
+    return entry;
 }
+
+/* --- loading --- */
 
 /* "<dir>/<name>", allocated; NULL when out of memory. */
 static char *join(const char *dir, const char *name)
@@ -57,165 +108,262 @@ static char *join(const char *dir, const char *name)
     return path;
 }
 
-static enum sm_code list_folders(struct sm_pairs *pairs, const char *dir, struct sm_err *err)
-{
-    enum sm_code code = SM_OK;
-    DIR *folder = opendir(dir);
-    if (!folder)
-        return sm_err_set(err, SM_IO, "pairs folder %s: %s", dir, strerror(errno));
-    while (code == SM_OK) {
-        errno = 0;
-        const struct dirent *found = readdir(folder);
-        if (!found) {
-            if (errno)
-                code = sm_err_set(err, SM_IO, "pairs folder %s: %s", dir, strerror(errno));
-            break;
-        }
-        if (found->d_name[0] == '.')
-            continue;
-        char *path = join(dir, found->d_name);
-        struct stat status;
-        if (!path)
-            code = sm_err_set(err, SM_NOMEM, "pairs folder %s: out of memory", dir);
-        else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-            code = add_name(pairs, found->d_name, err);
-        free(path);
-    }
-    closedir(folder);
-    return code;
-}
-
 /* What a user should know before trusting scores: weights that are no numbers, and what was guessed
  * of an encoder. All encoders of a pair are alike: the guesses of the first are said. */
-static void warn_about(const struct entry *entry)
+static void warn_about(const char *name, const struct sm_pair *pair)
 {
     const struct sm_encoder *encoder;
     for (const char *side = "fg"; *side; side++) {
-        for (int k = 0; (encoder = sm_pair_encoder(entry->pair, *side, k)); k++) {
+        for (int k = 0; (encoder = sm_pair_encoder(pair, *side, k)); k++) {
             json_int_t count = (json_int_t)sm_encoder_info(encoder)->nonfinite;
             if (count)
-                sm_log("warning", "pair_weights_nonfinite", "{s:s, s:s%, s:i, s:I}", "pair",
-                       entry->name, "side", side, (size_t)1, "encoder", k, "weights", count);
+                sm_log("warning", "pair_weights_nonfinite", "{s:s, s:s%, s:i, s:I}", "pair", name,
+                       "side", side, (size_t)1, "encoder", k, "weights", count);
         }
     }
-    const struct sm_encoder_info *info = sm_encoder_info(sm_pair_encoder(entry->pair, 'f', 0));
+    const struct sm_encoder_info *info = sm_encoder_info(sm_pair_encoder(pair, 'f', 0));
     for (int32_t i = 0; i < info->choices_count; i++) {
         const struct sm_choice *c = &info->choices[i];
         if (c->source == SM_SOURCE_GUESS)
-            sm_log("warning", "pair_guess", "{s:s, s:s, s:s, s:s}", "pair", entry->name, "name",
-                   c->name, "value", c->value, "why", c->why);
+            sm_log("warning", "pair_guess", "{s:s, s:s, s:s, s:s}", "pair", name, "name", c->name,
+                   "value", c->value, "why", c->why);
     }
 }
 
-static void load(struct entry *entry, const char *dir, const char *kernels)
+static enum sm_code open_pair(struct sm_generation **out, struct sm_pairs *pairs, const char *dir,
+                              const char *name, struct sm_err *err)
 {
-    struct sm_err why = {0};
-    char *path = join(dir, entry->name);
-    if (!path)
-        sm_err_set(&why, SM_NOMEM, "pair %.100s: out of memory", entry->name);
-    else if (strlen(entry->name) > NAME_BYTES_MAX)
-        sm_err_set(&why, SM_LIMIT, "name has %zu bytes, at most %d", strlen(entry->name),
-                   NAME_BYTES_MAX);
-    else
-        sm_pair_open(&entry->pair, path, kernels, &why);
-    free(path);
-    if (entry->pair) {
-        sm_log("info", "pair_ready", "{s:s}", "pair", entry->name);
-        warn_about(entry);
-        return;
+    struct sm_pair *pair = NULL;
+    *out = NULL;
+    enum sm_code code = sm_pair_open(&pair, dir, pairs->kernels, err);
+    if (code != SM_OK)
+        return code;
+    warn_about(name, pair);
+    code = sm_generation_new(out, pair, ++pairs->last_number, err);
+    if (code == SM_OK)
+        code = sm_canary_start(*out, name, err);
+    if (code != SM_OK) {
+        sm_generation_give(*out);
+        *out = NULL;
     }
-    snprintf(entry->reason, sizeof entry->reason, "%s", why.text);
-    sm_log("warning", "pair_failed", "{s:s, s:s}", "pair", entry->name, "reason", entry->reason);
+    return code;
+}
+
+static enum sm_code open_named(struct sm_generation **out, struct sm_pairs *pairs, const char *name,
+                               struct sm_err *err)
+{
+    *out = NULL;
+    if (strlen(name) > NAME_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "name has %zu bytes, at most %d", strlen(name),
+                          NAME_BYTES_MAX);
+    char *path = join(pairs->dir, name);
+    enum sm_code code = path ? open_pair(out, pairs, path, name, err)
+                             : sm_err_set(err, SM_NOMEM, "pair %.100s: out of memory", name);
+    free(path);
+    return code;
+}
+
+/* Puts what was loaded, or why it was not, into the registry; the one that it replaces comes back.
+ */
+static enum sm_code settle(struct sm_generation **old, bool *created, struct sm_pairs *pairs,
+                           const char *name, struct sm_generation *loaded, const struct sm_err *why)
+{
+    *old = loaded;
+    pthread_mutex_lock(&pairs->mutex);
+    int count = pairs->count;
+    struct sm_pair_state *entry = find_or_add(pairs, name);
+    if (entry) {
+        snprintf(entry->reason, sizeof entry->reason, "%s", loaded ? "" : why->text);
+        *old = NULL;
+        if (loaded) {
+            *old = entry->generation;
+            entry->generation = loaded;
+        }
+    }
+    *created = pairs->count > count;
+    pthread_mutex_unlock(&pairs->mutex);
+    return entry ? SM_OK : SM_NOMEM;
+}
+
+static enum sm_code load(struct sm_pairs *pairs, const char *name, bool *created,
+                         struct sm_err *err)
+{
+    struct sm_generation *loaded, *old;
+    struct sm_err why = {0};
+    pthread_mutex_lock(&pairs->loading);
+    enum sm_code code = open_named(&loaded, pairs, name, &why);
+    int64_t number = pairs->last_number;
+    if (settle(&old, created, pairs, name, loaded, &why) != SM_OK)
+        code = sm_err_set(&why, SM_NOMEM, "pair %.100s: out of memory", name);
+    pthread_mutex_unlock(&pairs->loading);
+    sm_generation_give(old);
+    if (code == SM_OK) {
+        sm_log("info", "pair_ready", "{s:s, s:I}", "pair", name, "generation", (json_int_t)number);
+        return SM_OK;
+    }
+    sm_log("warning", "pair_failed", "{s:s, s:s}", "pair", name, "reason", why.text);
+    return sm_err_set(err, code == SM_NOMEM ? SM_NOMEM : SM_CORRUPT, "%s", why.text);
+}
+
+static bool is_folder(const char *dir, const char *name)
+{
+    struct stat status;
+    char *path = join(dir, name);
+    bool found = path && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    free(path);
+    return found;
+}
+
+/* False only after SM_NOMEM: any other failure is listed. */
+static bool is_listed(struct sm_pairs *pairs, const char *name)
+{
+    pthread_mutex_lock(&pairs->mutex);
+    bool listed = find(pairs, name) != NULL;
+    pthread_mutex_unlock(&pairs->mutex);
+    return listed;
+}
+
+static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
+{
+    enum sm_code code = SM_OK;
+    const struct dirent *found;
+    DIR *folder = opendir(pairs->dir);
+    if (!folder)
+        return sm_err_set(err, SM_IO, "pairs folder %s: %s", pairs->dir, strerror(errno));
+    while (errno = 0, (found = readdir(folder)) != NULL) {
+        bool created;
+        if (found->d_name[0] == '.' || !is_folder(pairs->dir, found->d_name))
+            continue;
+        code = load(pairs, found->d_name, &created, err);
+        if (code != SM_OK && !is_listed(pairs, found->d_name))
+            break;
+        code = SM_OK;
+    }
+    if (!found && errno)
+        code = sm_err_set(err, SM_IO, "pairs folder %s: %s", pairs->dir, strerror(errno));
+    closedir(folder);
+    return code;
 }
 
 enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *kernels,
                            struct sm_err *err)
 {
-    *out = NULL;
-    struct sm_pairs *pairs = calloc(1, sizeof *pairs);
-    if (!pairs)
-        return sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
-    enum sm_code code = list_folders(pairs, dir, err);
+    enum sm_code code = pairs_new(out, dir, kernels, err);
+    if (code == SM_OK)
+        code = load_folders(*out, err);
     if (code != SM_OK) {
-        sm_pairs_free(pairs);
-        return code;
+        sm_pairs_free(*out);
+        *out = NULL;
     }
-    if (pairs->count > 0)
-        qsort(pairs->entries, (size_t)pairs->count, sizeof *pairs->entries, by_name);
-    for (int i = 0; i < pairs->count; i++)
-        load(&pairs->entries[i], dir, kernels);
-    *out = pairs;
-    return SM_OK;
+    return code;
 }
 
 enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const char *kernels,
                                struct sm_err *err)
 {
-    struct sm_pair *pair = NULL;
-    struct sm_pairs *pairs = calloc(1, sizeof *pairs);
-
-    *out = NULL;
-    enum sm_code code = pairs ? sm_pair_open(&pair, dir, kernels, err)
-                              : sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
+    struct sm_generation *loaded = NULL, *old = NULL;
+    bool created;
+    enum sm_code code = pairs_new(out, dir, kernels, err);
     if (code == SM_OK)
-        code = add_name(pairs, sm_pair_name(pair), err);
+        code = open_pair(&loaded, *out, dir, dir, err);
+    if (code == SM_OK)
+        code = settle(&old, &created, *out, sm_pair_name(sm_generation_pair(loaded)), loaded, NULL);
+    if (code == SM_NOMEM && old)
+        sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
+    sm_generation_give(old);
     if (code != SM_OK) {
-        sm_pair_close(pair);
-        sm_pairs_free(pairs);
-        return code;
+        sm_pairs_free(*out);
+        *out = NULL;
     }
-    pairs->entries[0].pair = pair;
-    warn_about(&pairs->entries[0]);
-    *out = pairs;
+    return code;
+}
+
+/* --- while others score --- */
+
+enum sm_code sm_pairs_take(struct sm_generation **out, struct sm_pairs *pairs, const char *name,
+                           struct sm_err *err)
+{
+    *out = NULL;
+    pthread_mutex_lock(&pairs->mutex);
+    struct sm_pair_state *entry = find(pairs, name);
+    enum sm_code code = SM_OK;
+    if (!entry)
+        code = sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", name);
+    else if (!entry->generation)
+        code = sm_err_set(err, SM_CORRUPT, "%s", entry->reason);
+    else
+        *out = sm_generation_take(entry->generation);
+    pthread_mutex_unlock(&pairs->mutex);
+    return code;
+}
+
+enum sm_code sm_pairs_put(struct sm_pairs *pairs, const char *name, bool *created,
+                          struct sm_err *err)
+{
+    *created = false;
+    if (name[0] == '.' || name[0] == '\0' || strchr(name, '/') || !is_folder(pairs->dir, name))
+        return sm_err_set(err, SM_NOT_FOUND, "the pairs folder has no folder '%.64s'", name);
+    return load(pairs, name, created, err);
+}
+
+enum sm_code sm_pairs_remove(struct sm_pairs *pairs, const char *name, struct sm_err *err)
+{
+    struct sm_generation *old = NULL;
+    pthread_mutex_lock(&pairs->loading);
+    pthread_mutex_lock(&pairs->mutex);
+    struct sm_pair_state *entry = find(pairs, name);
+    if (entry) {
+        old = entry->generation;
+        pairs->count--;
+        memmove(entry, entry + 1, (size_t)(pairs->entries + pairs->count - entry) * sizeof *entry);
+    }
+    pthread_mutex_unlock(&pairs->mutex);
+    pthread_mutex_unlock(&pairs->loading);
+    sm_generation_give(old);
+    if (!entry)
+        return sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", name);
+    sm_log("info", "pair_unloaded", "{s:s}", "pair", name);
     return SM_OK;
 }
 
-void sm_pairs_free(struct sm_pairs *pairs)
+/* --- as they stand --- */
+
+enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pairs *pairs,
+                           const char *name, struct sm_err *err)
 {
-    if (!pairs)
-        return;
-    for (int i = 0; i < pairs->count; i++) {
-        sm_pair_close(pairs->entries[i].pair);
-        free(pairs->entries[i].name);
+    *count = 0;
+    pthread_mutex_lock(&pairs->mutex);
+    int total = name ? 1 : pairs->count;
+    const struct sm_pair_state *first = name ? find(pairs, name) : pairs->entries;
+    *out = calloc((size_t)total + 1, sizeof **out);
+    if (*out && first) {
+        memcpy(*out, first, (size_t)total * sizeof **out);
+        *count = total;
     }
-    free(pairs->entries);
-    free(pairs);
+    for (int i = 0; i < *count; i++)
+        if ((*out)[i].generation)
+            sm_generation_take((*out)[i].generation);
+    pthread_mutex_unlock(&pairs->mutex);
+    return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "list of %d pairs: out of memory", total);
 }
 
-int sm_pairs_count(const struct sm_pairs *pairs)
+void sm_pairs_list_free(struct sm_pair_state *states, int count)
 {
-    return pairs->count;
+    for (int i = 0; i < count; i++)
+        sm_generation_give(states[i].generation);
+    free(states);
 }
 
-const char *sm_pairs_name(const struct sm_pairs *pairs, int index)
+json_t *sm_pair_state_json(const struct sm_pair_state *state)
 {
-    return pairs->entries[index].name;
-}
-
-const struct sm_pair *sm_pairs_at(const struct sm_pairs *pairs, int index, const char **reason)
-{
-    const struct entry *entry = &pairs->entries[index];
-    if (reason)
-        *reason = entry->pair ? NULL : entry->reason;
-    return entry->pair;
-}
-
-int sm_pairs_find(const struct sm_pairs *pairs, const char *name)
-{
-    for (int i = 0; i < pairs->count; i++)
-        if (strcmp(pairs->entries[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
-json_t *sm_pairs_json(const struct sm_pairs *pairs, int index)
-{
-    const struct entry *entry = &pairs->entries[index];
-    if (!entry->pair)
-        return json_pack("{s:s, s:s, s:s}", "name", entry->name, "state", "failed", "reason",
-                         entry->reason);
-    json_t *document = json_pack("{s:s, s:s}", "name", entry->name, "state", "ready");
-    json_t *rest = sm_pair_json(entry->pair);
+    const struct sm_generation *generation = state->generation;
+    if (!generation)
+        return json_pack("{s:s, s:s, s:s}", "name", state->name, "state", "failed", "reason",
+                         state->reason);
+    json_t *document = json_pack("{s:s, s:s, s:I, s:s*}", "name", state->name, "state", "ready",
+                                 "generation", (json_int_t)sm_generation_number(generation),
+                                 "reload_reason", state->reason[0] ? state->reason : NULL);
+    json_t *rest = sm_pair_json(sm_generation_pair(generation));
     if (!document || !rest || json_object_update_missing(document, rest) != 0) {
         json_decref(document);
         document = NULL;

@@ -21,12 +21,13 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "sslmem/task.h"
 
 struct round {
     struct sm_task *task;
-    const struct sm_pair *pair;
-    size_t first, end; /* units that nobody has taken */
+    struct sm_generation *generation; /* of who has the round */
+    size_t first, end;                /* units that nobody has taken */
     int running;
     enum sm_code code; /* of the first unit that failed */
     struct sm_err err;
@@ -38,18 +39,12 @@ struct sm_team {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* news, or a round whose last unit has run */
     uint64_t news;
+    int64_t give_up_ms;
     struct round *rounds; /* the open ones, newest first */
-};
-
-struct seat {
-    const struct sm_pair *pair;
-    struct sm_scorer *scorer;
 };
 
 struct sm_mate {
     struct sm_team *team;
-    struct seat *seats; /* one per pair that came by: a service with many pays for those in use */
-    size_t seats_count;
     int64_t decode_us, encode_us; /* of the last image */
 };
 
@@ -62,6 +57,7 @@ enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, str
     if (!team)
         return sm_err_set(err, SM_NOMEM, "team: out of memory");
     team->decoders = decoders;
+    team->give_up_ms = INT64_MAX;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -111,6 +107,13 @@ void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms)
     pthread_mutex_unlock(&team->mutex);
 }
 
+void sm_team_give_up_at(struct sm_team *team, int64_t ms)
+{
+    pthread_mutex_lock(&team->mutex);
+    team->give_up_ms = ms;
+    pthread_mutex_unlock(&team->mutex);
+}
+
 /* --- mates --- */
 
 enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err)
@@ -125,31 +128,7 @@ enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_e
 
 void sm_mate_free(struct sm_mate *mate)
 {
-    if (!mate)
-        return;
-    for (size_t i = 0; i < mate->seats_count; i++)
-        sm_scorer_free(mate->seats[i].scorer);
-    free(mate->seats);
     free(mate);
-}
-
-static enum sm_code scorer_for(struct sm_scorer **out, struct sm_mate *mate,
-                               const struct sm_pair *pair, struct sm_err *err)
-{
-    for (size_t i = 0; i < mate->seats_count; i++) {
-        *out = mate->seats[i].scorer;
-        if (mate->seats[i].pair == pair)
-            return SM_OK;
-    }
-    *out = NULL;
-    struct seat *seats = realloc(mate->seats, (mate->seats_count + 1) * sizeof *seats);
-    if (!seats)
-        return sm_err_set(err, SM_NOMEM, "scorer: out of memory");
-    mate->seats = seats;
-    enum sm_code code = sm_scorer_new(out, pair, err);
-    if (code == SM_OK)
-        seats[mate->seats_count++] = (struct seat){pair, *out};
-    return code;
 }
 
 /* --- rounds --- */
@@ -174,14 +153,19 @@ static void remove_round(struct round *round)
 static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
 {
     struct sm_team *team = mate->team;
-    struct sm_scorer *scorer;
+    struct sm_seat *seat;
     struct sm_err err = {0};
+    bool give_up = sm_clock_monotonic_ms() >= team->give_up_ms;
     round->running++;
     pthread_mutex_unlock(&team->mutex);
-    enum sm_code code = scorer_for(&scorer, mate, round->pair, &err);
+    sm_pulse_beat("encode");
+    enum sm_code code = give_up ? sm_err_set(&err, SM_CANCELLED, "the service is stopping")
+                                : sm_seat_take(&seat, round->generation, mate, &err);
     int64_t began_us = sm_clock_monotonic_us();
-    if (code == SM_OK)
-        code = sm_task_run(round->task, unit, scorer, &err);
+    if (code == SM_OK) {
+        code = sm_task_run(round->task, unit, seat->scorer, &err);
+        sm_seat_give(round->generation, seat);
+    }
     sm_metric_observe(SM_METRIC_ENCODE, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     pthread_mutex_lock(&team->mutex);
     if (code != SM_OK && round->code == SM_OK) {
@@ -217,28 +201,30 @@ static enum sm_code open_task(struct sm_task **out, struct sm_mate *mate,
     struct sm_decoded decoded;
     int64_t began_us = sm_clock_monotonic_us();
     *out = NULL;
+    sm_pulse_beat("decode");
     enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes.data, bytes.count,
                                   recipe->apply_orientation, &decoded.info, err);
     mate->decode_us = sm_clock_monotonic_us() - began_us;
     sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
+    sm_pulse_beat("views");
     if (code != SM_OK)
         return code;
     sm_sha256(decoded.digest, bytes.data, bytes.count);
     return sm_task_open_decoded(out, pair, recipe, &decoded, err);
 }
 
-enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
-                           const struct sm_recipe *recipe, struct sm_bytes bytes,
-                           struct sm_err *err)
+enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
+                           struct sm_generation *generation, const struct sm_recipe *recipe,
+                           struct sm_bytes bytes, struct sm_err *err)
 {
     struct sm_task *task;
     size_t units_count;
     *out = (struct sm_score){0};
     int64_t began_us = sm_clock_monotonic_us();
-    enum sm_code code = open_task(&task, mate, pair, recipe, bytes, err);
+    enum sm_code code = open_task(&task, mate, sm_generation_pair(generation), recipe, bytes, err);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
-        struct round round = {.task = task, .pair = pair, .end = units_count};
+        struct round round = {.task = task, .generation = generation, .end = units_count};
         code = run_round(mate, &round, err);
     }
     mate->encode_us = sm_clock_monotonic_us() - began_us - mate->decode_us;

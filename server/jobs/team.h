@@ -5,7 +5,7 @@
  *     for (;;) {
  *         uint64_t seen = sm_team_news(team);
  *         if (there is an image)
- *             sm_mate_score(&score, mate, pair, &recipe, bytes, &err);
+ *             sm_mate_score(&score, mate, generation, &recipe, bytes, &err);
  *         else if (!sm_mate_help(mate))
  *             sm_team_wait(team, seen, 200);
  *     }
@@ -20,7 +20,7 @@
 #define SERVER_JOBS_TEAM_H
 
 #include "server/decode/decode.h"
-#include "sslmem/score.h"
+#include "server/jobs/generation.h"
 
 struct sm_team;
 struct sm_mate;
@@ -37,6 +37,9 @@ void sm_team_tell(struct sm_team *team);
 /* Until news or for `ms`. */
 void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms);
 
+/* From this time on (monotonic) units are not begun any more: scores end with SM_CANCELLED. */
+void sm_team_give_up_at(struct sm_team *team, int64_t ms);
+
 enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err);
 void sm_mate_free(struct sm_mate *mate);
 
@@ -45,10 +48,10 @@ struct sm_bytes {
     const void *data;
     size_t count;
 };
-/* Scores an image with whoever helps; the pair must outlive the mates. */
-enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate, const struct sm_pair *pair,
-                           const struct sm_recipe *recipe, struct sm_bytes bytes,
-                           struct sm_err *err);
+/* Scores an image with whoever helps; the generation is used until it returns. */
+enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
+                           struct sm_generation *generation, const struct sm_recipe *recipe,
+                           struct sm_bytes bytes, struct sm_err *err);
 /* Of the last image that it scored: decoding; views and encoders, waits for helpers too. */
 void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us);
 /* Runs one unit of somebody's image; false when nobody has one to give. */

@@ -8,13 +8,16 @@
  * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
  * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
  * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. An audit is paused besides. */
+ * again at the next start. An audit is paused besides. While no decoder can be started (SM_IO of
+ * sm_decode), the worker keeps the image and tries again. An item that the end of the service does
+ * not leave time for is queued again, and the try does not count. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 #include "server/jobs/jobs_impl.h"
 #include "server/store/audits.h"
 
@@ -32,36 +35,34 @@ struct thumbnail {
 struct worker {
     struct sm_jobs *jobs;
     struct sm_mate *mate;
+    uint64_t seen; /* news of the team at the last look for work */
 };
 
-/* The pair of an item, checked against its recipe, which stands in the item whole: nothing of it is
- * the pair's. */
-static enum sm_code prepare(const struct sm_pair **pair, struct sm_recipe *recipe,
-                            const struct worker *w, const struct sm_claim *claim,
-                            struct sm_err *err)
+/* The recipe of an item, which stands in it whole, checked against the pair as it is now. */
+static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair,
+                            const struct sm_claim *claim, struct sm_err *err)
 {
-    const struct sm_pairs *pairs = w->jobs->pairs;
-    const char *reason = "it is not there any more";
     char digest[65];
-    int index = sm_pairs_find(pairs, claim->pair);
-    *pair = index < 0 ? NULL : sm_pairs_at(pairs, index, &reason);
-    if (!*pair)
-        return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair, reason);
     enum sm_code code =
-        sm_recipe_parse(recipe, claim->recipe, NULL, sm_pair_input_px(*pair), "", err);
+        sm_recipe_parse(recipe, claim->recipe, NULL, sm_pair_input_px(pair), "", err);
     if (code == SM_OK)
         code = sm_recipe_digest(digest, recipe, err);
     if (code == SM_OK && strcmp(digest, claim->recipe_digest) != 0)
         return sm_err_set(err, SM_CONFLICT,
                           "the recipe was admitted as %.12s, this version reads it as %.12s",
                           claim->recipe_digest, digest);
-    return code == SM_OK ? sm_pair_check_recipe(*pair, recipe, err) : code;
+    return code == SM_OK ? sm_pair_check_recipe(pair, recipe, err) : code;
 }
+
+/* Every line about an image says who asked for it, also when another process took the request. */
+#define ORIGIN       "s:s*, s:s*"
+#define TEXT(text)   ((text)[0] == '\0' ? NULL : (text))
+#define ORIGIN_OF(c) "request", TEXT((c)->origin.request), "trace", TEXT((c)->origin.trace)
 
 /* Failures of the store that may be over a little later. */
 static bool may_pass(enum sm_code code)
 {
-    return code == SM_BUSY || code == SM_IO || code == SM_NOMEM;
+    return code == SM_BUSY || code == SM_FULL || code == SM_IO || code == SM_NOMEM;
 }
 
 /* After a commit: done, another's by now, or left to the next start. */
@@ -72,12 +73,14 @@ static bool settled(enum sm_code code)
 
 /* Pauses an audit whose results cannot be written, as soon as this can be: somebody must look, and
  * thousands of images more would meet the same. False when it must be tried again. */
-static bool pause_audit(struct sm_jobs *jobs, const char *id, const char *reason)
+static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason)
 {
     struct sm_err err = {0};
-    enum sm_code code = sm_store_audit_move(jobs->store, id, SM_AUDIT_PAUSE, reason, &err);
+    enum sm_code code =
+        sm_store_audit_move(jobs->store, claim->job_id, SM_AUDIT_PAUSE, reason, &err);
     if (code == SM_OK)
-        sm_log("warning", "audit_paused", "{s:s, s:s}", "audit", id, "reason", reason);
+        sm_log("warning", "audit_paused", "{s:s, s:s, " ORIGIN "}", "audit", claim->job_id,
+               "reason", reason, ORIGIN_OF(claim));
     return !may_pass(code); /* a conflict: it is paused, or at its end */
 }
 
@@ -89,6 +92,11 @@ static void count(const struct sm_finish *finish)
         sm_metric_add(SM_METRIC_FAILURES, 1, sm_code_name(finish->error_code));
 }
 
+static int64_t longer(int64_t wait_ms)
+{
+    return 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_finish *finish, struct sm_err *err)
@@ -98,24 +106,28 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
     struct sm_err first = {0};
     int64_t wait_ms = RETRY_MIN_MS;
     for (;;) {
+        sm_pulse_beat("commit");
         if (to_pause)
-            to_pause = !pause_audit(jobs, claim->job_id, first.text);
+            to_pause = !pause_audit(jobs, claim, first.text);
         enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
         if (code == SM_OK)
             count(finish);
-        if (code == SM_OK && job_finished)
+        if (code == SM_OK && job_finished) {
             sm_jobs_finished(jobs, finish->job_id);
+            sm_log("info", "job_finished", "{s:s, " ORIGIN "}", "job", finish->job_id,
+                   ORIGIN_OF(claim));
+        }
         if (code == SM_OK || code == SM_NOT_FOUND)
             return code;
-        sm_log("error", "finish_failed", "{s:s, s:i, s:s}", "job", finish->job_id, "item",
-               finish->index, "detail", err->text);
-        if (claim->audit && code == SM_IO && first.code == SM_OK) {
+        sm_log("error", "finish_failed", "{s:s, s:i, s:s, " ORIGIN "}", "job", finish->job_id,
+               "item", finish->index, "detail", err->text, ORIGIN_OF(claim));
+        if (claim->audit && (code == SM_IO || code == SM_FULL) && first.code == SM_OK) {
             first = *err;
             to_pause = true;
         }
         if (!may_pass(code) || sm_jobs_pause(jobs, wait_ms))
             return code;
-        wait_ms = 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
+        wait_ms = longer(wait_ms);
     }
 }
 
@@ -123,8 +135,8 @@ static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_err *why)
 {
     struct sm_err err = {0};
-    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s}", "job", claim->job_id, "item",
-           claim->index, "code", sm_code_name(why->code), "detail", why->text);
+    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s, " ORIGIN "}", "job", claim->job_id, "item",
+           claim->index, "code", sm_code_name(why->code), "detail", why->text, ORIGIN_OF(claim));
     commit(jobs, claim,
            &(struct sm_finish){.job_id = claim->job_id,
                                .index = claim->index,
@@ -140,9 +152,10 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
 {
     json_t *stored;
     struct sm_err err = {0};
-    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, key, &err);
+    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, claim->tenant, key, &err);
     if (code != SM_OK && code != SM_NOT_FOUND)
-        sm_log("warning", "history_failed", "{s:s}", "detail", err.text);
+        sm_log("warning", "history_failed", "{s:s, s:s, " ORIGIN "}", "job", claim->job_id,
+               "detail", err.text, ORIGIN_OF(claim));
     if (code != SM_OK)
         return false;
     json_decref(stored);
@@ -162,6 +175,7 @@ static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *
                                    const struct sm_claim *claim, struct sm_err *err)
 {
     struct sm_image image = {0};
+    sm_pulse_beat("decode");
     enum sm_code code =
         sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count, false, NULL, err);
     if (code == SM_OK)
@@ -171,15 +185,15 @@ static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *
 }
 
 static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w,
-                            const struct sm_pair *pair, const struct sm_recipe *recipe,
+                            struct sm_generation *generation, const struct sm_recipe *recipe,
                             const struct sm_claim *claim, struct sm_err *err)
 {
     struct sm_bytes bytes = {claim->bytes, claim->bytes_count};
     *document = NULL;
-    enum sm_code code = sm_mate_score(score, w->mate, pair, recipe, bytes, err);
+    enum sm_code code = sm_mate_score(score, w->mate, generation, recipe, bytes, err);
     if (code != SM_OK)
         return code;
-    *document = sm_score_json(score, pair);
+    *document = sm_score_json(score, sm_generation_pair(generation));
     return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
 }
 
@@ -211,22 +225,23 @@ static int64_t waited_us(const struct sm_claim *claim)
 }
 
 /* From history, or computed; what is wrong with the item comes back. */
-static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
-                               const struct thumbnail *thumbnail, struct sm_err *err)
+static enum sm_code score_under(struct sm_generation *generation, struct worker *w,
+                                const struct sm_claim *claim, const struct thumbnail *thumbnail,
+                                struct sm_err *err)
 {
-    const struct sm_pair *pair;
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_recipe recipe;
     struct sm_score score;
     char key[65];
     json_t *document;
     struct sm_timing timing = {.queue_us = waited_us(claim)};
-    enum sm_code code = prepare(&pair, &recipe, w, claim, err);
+    enum sm_code code = prepare(&recipe, pair, claim, err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, err);
     if (code == SM_OK && commit_history(w->jobs, claim, key, thumbnail))
         return SM_OK;
     if (code == SM_OK)
-        code = compute(&score, &document, w, pair, &recipe, claim, err);
+        code = compute(&score, &document, w, generation, &recipe, claim, err);
     if (code != SM_OK)
         return code;
     sm_mate_times(w->mate, &timing.decode_us, &timing.encode_us);
@@ -236,18 +251,99 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
     return SM_OK;
 }
 
-static void take_item(struct worker *w, const struct sm_claim *claim)
+/* Queues an item again that nobody is to blame for. */
+static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
+{
+    struct sm_err err = {0};
+    bool given = sm_store_release(jobs->store, claim, jobs->owner, &err) == SM_OK;
+    sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
+           "{s:s, s:i, s:s}", "job", claim->job_id, "item", claim->index, "detail",
+           err.text); /* else its lease runs out */
+}
+
+/* An audit's images are all scored under one pair, or its report would say one thing and hold
+ * another. When the pair that is loaded is another, the audit waits for somebody to decide. */
+static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
+                          const struct sm_pair *pair)
+{
+    struct sm_err err = {0};
+    if (!claim->pair_digest[0] || strcmp(claim->pair_digest, sm_pair_digest(pair)) == 0)
+        return false;
+    sm_err_set(&err, SM_CONFLICT,
+               "pair %s has changed: the audit was made under digest %.12s, %.12s is loaded",
+               claim->pair, claim->pair_digest, sm_pair_digest(pair));
+    while (!pause_audit(w->jobs, claim, err.text))
+        if (sm_jobs_pause(w->jobs, RETRY_MAX_MS))
+            break;
+    give_back(w->jobs, claim);
+    return true;
+}
+
+/* Under the pair as it is now: an image that was admitted under another generation is scored under
+ * this one, and its score says so. */
+static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
+                               const struct thumbnail *thumbnail, struct sm_err *err)
+{
+    struct sm_generation *generation;
+    struct sm_err why = {0};
+    enum sm_code code = sm_pairs_take(&generation, w->jobs->pairs, claim->pair, &why);
+    if (code != SM_OK)
+        return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair,
+                          code == SM_NOT_FOUND ? "it is not there any more" : why.text);
+    if (!wait_for_pair(w, claim, sm_generation_pair(generation)))
+        code = score_under(generation, w, claim, thumbnail, err);
+    sm_generation_give(generation);
+    return code;
+}
+
+/* SM_IO: there was no decoder. */
+static enum sm_code try_item(struct worker *w, const struct sm_claim *claim, struct sm_err *err)
 {
     struct thumbnail thumbnail = {0};
+    enum sm_code code = SM_OK;
+    if (claim->keep_thumbnail)
+        code = draw_thumbnail(&thumbnail, w->jobs, claim, err);
+    if (code == SM_OK)
+        code = score_item(w, claim, &thumbnail, err);
+    free(thumbnail.png);
+    return code;
+}
+
+static void take_item(struct worker *w, const struct sm_claim *claim)
+{
     struct sm_err err = claim->unreadable;
     enum sm_code code = err.code;
-    if (code == SM_OK && claim->keep_thumbnail)
-        code = draw_thumbnail(&thumbnail, w->jobs, claim, &err);
-    if (code == SM_OK)
-        code = score_item(w, claim, &thumbnail, &err);
-    free(thumbnail.png);
-    if (code != SM_OK)
+    int64_t wait_ms = RETRY_MIN_MS;
+    while (claim->unreadable.code == SM_OK && (code = try_item(w, claim, &err)) == SM_IO) {
+        sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
+               claim->index, "detail", err.text);
+        if (sm_jobs_pause(w->jobs, wait_ms))
+            code = SM_CANCELLED;
+        if (code == SM_CANCELLED)
+            break;
+        wait_ms = longer(wait_ms);
+    }
+    if (code == SM_CANCELLED)
+        give_back(w->jobs, claim);
+    else if (code != SM_OK)
         commit_failure(w->jobs, claim, &err);
+}
+
+static bool has_work(void *arg)
+{
+    const struct worker *w = arg;
+    return sm_team_news(w->jobs->team) != w->seen;
+}
+
+static bool is_stopping(void *arg)
+{
+    return sm_jobs_stopping(((struct worker *)arg)->jobs);
+}
+
+static bool watch_canary(struct worker *w, bool busy)
+{
+    struct sm_canary_turn turn = {w->mate, busy, busy ? is_stopping : has_work, w};
+    return sm_canary_take_turn(w->jobs->pairs, &turn);
 }
 
 void *sm_jobs_worker(void *arg)
@@ -255,27 +351,33 @@ void *sm_jobs_worker(void *arg)
     struct sm_jobs *jobs = arg;
     struct worker w = {.jobs = jobs};
     struct sm_err err = {0};
+    sm_pulse_start("worker");
     while (sm_mate_new(&w.mate, jobs->team, &err) != SM_OK)
         if (sm_jobs_pause(jobs, RETRY_MAX_MS))
-            return NULL;
+            goto out;
     for (;;) {
         struct sm_claim claim;
-        uint64_t seen = sm_team_news(jobs->team);
+        w.seen = sm_team_news(jobs->team);
         if (sm_jobs_stopping(jobs))
             break;
+        sm_pulse_beat("claim");
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
             if (!claim.audit) /* an audit is made long before it is started */
                 sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
             take_item(&w, &claim);
             sm_claim_release(&claim);
+            watch_canary(&w, true);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
             sm_jobs_pause(jobs, RETRY_MAX_MS);
-        } else if (!sm_mate_help(w.mate)) {
-            sm_team_wait(jobs->team, seen, IDLE_MS);
+        } else if (!sm_mate_help(w.mate) && !watch_canary(&w, false)) {
+            sm_pulse_beat("wait");
+            sm_team_wait(jobs->team, w.seen, IDLE_MS);
         }
     }
+out:
     sm_mate_free(w.mate);
+    sm_pulse_stop();
     return NULL;
 }

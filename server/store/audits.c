@@ -38,6 +38,7 @@ enum sm_code sm_store_read_audit_row(struct sm_job_row *out, struct sm_db *db, c
 
 struct creating {
     struct sm_write write;
+    const struct sm_store *store;
     const struct sm_audit_in *in;
     char *recipe, *spec, *pair_document;
 };
@@ -47,14 +48,18 @@ static enum sm_code insert_job(struct sm_db *db, const struct sm_audit_in *in, s
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
         &q, db,
-        "INSERT INTO job (id, kind, state, pair, recipe_digest, created_ms, items_count, "
-        "queued_count) VALUES ($id, 'audit', 'open', $pair, $recipe, $now, 0, 0)",
+        "INSERT INTO job (id, tenant_id, kind, state, pair, recipe_digest, created_ms, "
+        "items_count, queued_count, request, trace) VALUES ($id, $tenant, 'audit', 'open', $pair, "
+        "$recipe, $now, 0, 0, $request, $trace)",
         err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", in->id);
+    sm_stmt_int(q, "$tenant", in->tenant);
     sm_stmt_text(q, "$pair", in->pair);
     sm_stmt_hex(q, "$recipe", in->recipe_digest);
+    sm_stmt_text(q, "$request", in->origin.request);
+    sm_stmt_text(q, "$trace", in->origin.trace);
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
     return sm_stmt_run(q, NULL, err);
 }
@@ -82,14 +87,16 @@ static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct 
     enum sm_code code = sm_store_put_recipe(db, c->in->recipe_digest, c->recipe, err);
     if (code == SM_OK)
         code = insert_job(db, c->in, err);
-    return code == SM_OK ? insert_audit(db, c, err) : code;
+    if (code == SM_OK)
+        code = insert_audit(db, c, err);
+    return code == SM_OK ? sm_store_claim_key(c->store, db, c->in->once, c->in->id, err) : code;
 }
 
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err)
 {
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
-    struct creating c = {.write.run = run_create, .in = in};
+    struct creating c = {.write.run = run_create, .store = store, .in = in};
     c.recipe = sm_json_canonical(in->recipe); /* the text that the digest is of */
     c.spec = json_dumps(in->spec, flags);
     c.pair_document = json_dumps(in->pair_document, flags);
@@ -124,6 +131,7 @@ struct moving {
     struct sm_write write;
     struct sm_store *store;
     const char *id, *reason;
+    const struct sm_once *once;
     enum sm_audit_move move;
     int64_t withheld_count; /* taken out of the count of what waits, for good if this commits */
     int64_t freed_count;    /* to be added to it after the commit */
@@ -173,7 +181,7 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
     job.state = moves[m->move].to;
     if (code == SM_OK) /* started with nothing but failures */
         code = sm_store_settle_job(&done, db, m->id, &job, err);
-    return code;
+    return code == SM_OK ? sm_store_claim_key(m->store, db, m->once, m->id, err) : code;
 }
 
 /* --- work by chunks --- */
@@ -181,6 +189,7 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
 struct chunk {
     struct sm_write write;
     const char *id;
+    int64_t revision; /* of a deletion */
     bool more;
 };
 
@@ -308,70 +317,104 @@ static enum sm_code delete_row(struct sm_db *db, const char *sql, const char *id
     return sm_stmt_run(q, NULL, err);
 }
 
-static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+enum sm_code sm_store_delete_chunk(bool *more, struct sm_db *db, const char *id, struct sm_err *err)
 {
-    struct chunk *c = (struct chunk *)write;
     int64_t last;
     enum sm_code code = chunk_end(&last, db,
                                   "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id "
                                   "ORDER BY idx LIMIT $limit) AS chunk",
-                                  c->id, err);
-    c->more = code == SM_OK && last >= 0;
-    if (c->more)
-        return delete_items(db, c->id, last, err);
-    return code == SM_OK ? delete_row(db, "DELETE FROM job WHERE id = $id", c->id, err) : code;
+                                  id, err);
+    *more = code == SM_OK && last >= 0;
+    if (*more)
+        return delete_items(db, id, last, err);
+    return code == SM_OK ? delete_row(db, "DELETE FROM job WHERE id = $id", id, err) : code;
 }
 
-/* The first write of a deletion: from here on there is no such audit. */
-static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct chunk *c = (struct chunk *)write;
+    return sm_store_delete_chunk(&c->more, db, c->id, err);
+}
+
+enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revision,
+                                 struct sm_err *err)
 {
     static const char *const sql[] = {
         "DELETE FROM audit_failure WHERE job_id = $id",
         "DELETE FROM audit_cohort WHERE job_id = $id",
         "DELETE FROM audit WHERE job_id = $id",
     };
-    struct chunk *c = (struct chunk *)write;
     struct sm_job_row job;
-    enum sm_code code = sm_store_read_audit_row(&job, db, c->id, err);
+    enum sm_code code = sm_store_read_audit_row(&job, db, id, err);
+    if (code == SM_OK && revision >= 0 && job.revision != revision)
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", id,
+                          (long long)job.revision, (long long)revision);
     if (code == SM_OK && job.state == SM_STATE_RUNNING)
         code = sm_err_set(err, SM_CONFLICT,
                           "audit %s is running, it must be paused, cancelled or finished to be "
                           "deleted",
-                          c->id);
+                          id);
     for (size_t i = 0; i < sizeof sql / sizeof *sql && code == SM_OK; i++)
-        code = delete_row(db, sql[i], c->id, err);
+        code = delete_row(db, sql[i], id, err);
     return code;
+}
+
+static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    const struct chunk *c = (const struct chunk *)write;
+    return sm_store_hide_audit(db, c->id, c->revision, err);
 }
 
 /* Every chunk through the writer. */
 static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const char *id,
                                 struct sm_err *err)
 {
-    struct chunk c = {.write.run = run, .id = id, .more = true};
+    struct chunk c = {.write = {.run = run, .mode = SM_WRITE_ALONE}, .id = id, .more = true};
     enum sm_code code = SM_OK;
     while (code == SM_OK && c.more)
         code = sm_writer_call(store->writer, &c.write, err);
     return code;
 }
 
+static enum sm_code call_move(struct sm_store *store, struct moving *m, struct sm_err *err)
+{
+    /* Alone: a full disk ends the transaction of the result that does not fit, and must not end
+     * that of the pause which it is the reason for. */
+    m->write = (struct sm_write){.run = run_move, .mode = SM_WRITE_ALONE};
+    m->store = store;
+    enum sm_code code = sm_writer_call(store->writer, &m->write, err);
+    if (code != SM_OK)
+        sm_store_count(store, m->withheld_count, 0);
+    else if (m->freed_count > 0)
+        sm_store_count(store, m->freed_count, 0);
+    if (code == SM_OK && m->move == SM_AUDIT_CANCEL)
+        code = call_chunks(store, run_cancel, m->id, err);
+    return code;
+}
+
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err)
 {
-    struct moving m = {
-        .write.run = run_move, .store = store, .id = id, .reason = reason, .move = move};
-    enum sm_code code = sm_writer_call(store->writer, &m.write, err);
-    if (code != SM_OK)
-        sm_store_count(store, m.withheld_count, 0);
-    else if (m.freed_count > 0)
-        sm_store_count(store, m.freed_count, 0);
-    if (code == SM_OK && move == SM_AUDIT_CANCEL)
-        code = call_chunks(store, run_cancel, id, err);
-    return code;
+    return call_move(store, &(struct moving){.id = id, .move = move, .reason = reason}, err);
+}
+
+enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
+                                      enum sm_audit_move move, const struct sm_once *once,
+                                      struct sm_err *err)
+{
+    return call_move(store, &(struct moving){.id = id, .move = move, .once = once}, err);
 }
 
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)
 {
-    struct chunk hide = {.write.run = run_hide, .id = id};
+    return sm_store_audit_delete_at(store, id, -1, err);
+}
+
+enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
+                                      struct sm_err *err)
+{
+    struct chunk hide = {
+        .write = {.run = run_hide, .mode = SM_WRITE_ALONE}, .id = id, .revision = revision};
     enum sm_code code = sm_writer_call(store->writer, &hide.write, err);
     return code == SM_OK ? call_chunks(store, run_delete, id, err) : code;
 }

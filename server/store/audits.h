@@ -20,11 +20,14 @@
 
 struct sm_audit_in {
     char id[SM_ID_BYTES];
+    int64_t tenant;
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
     const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
     const json_t *spec;          /* sm_audit_spec_json */
+    const struct sm_once *once;  /* the key of its request, or NULL */
+    struct sm_origin origin;
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
                                    struct sm_err *err);
@@ -37,6 +40,10 @@ struct sm_audit_image_in {
     const void *bytes; /* NULL: `path` */
     size_t bytes_count;
     const char *path; /* absolute, as the importer opened it */
+    /* Other than SM_OK: it could not be taken (not readable, not an image), and is a failed item
+     * from the start. */
+    enum sm_code failed;
+    const char *failed_text;
 };
 /* Adds images in one transaction, in order. An image that its cohort has already is left alone and
  * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` in all. */
@@ -46,32 +53,39 @@ struct sm_audit_added {
 enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
                                 const struct sm_audit_image_in *images, size_t images_count,
                                 int64_t items_max, struct sm_err *err);
-/* An image that could not be taken (not readable, not an image), kept as a failed item. */
-enum sm_code sm_store_audit_add_failed(struct sm_store *store, const char *id,
-                                       const struct sm_audit_image_in *image, enum sm_code code,
-                                       const char *text, struct sm_err *err);
-
 enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_CANCEL };
 /* Starting an audit that runs, pausing a paused one and so on: SM_CONFLICT. Pausing lets the images
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err);
+/* The same for a request with a key. */
+enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
+                                      enum sm_audit_move move, const struct sm_once *once,
+                                      struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err);
+/* The same of the audit at this revision, -1 being any; SM_CONFLICT when it is at another. */
+enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
+                                      struct sm_err *err);
+
+/* SM_NOT_FOUND unless it is there and of that tenant. */
+enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const char *id,
+                                  struct sm_err *err);
 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
- *  "created","started","finished","items_count","waiting_count","succeeded_count","failed_count",
+ *  "created","started","finished","items_count","waiting_count","succeeded_count",
+ *  "failed_count","erased_count",
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
- *  "failures":[{"code","count"} …]} */
+ *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
                             struct sm_err *err);
 int64_t sm_store_audit_revision(struct sm_store *store,
                                 const char *id); /* cheap; -1: no such audit */
 
-/* Newest first; `after` (may be "") is the id of the last one of the page before. {"audits": […],
- * "more"} */
-enum sm_code sm_store_audits(json_t **out, struct sm_store *store, const char *after, int limit,
-                             struct sm_err *err);
+/* A tenant's, newest first; `after` (may be "") is the id of the last one of the page before.
+ * {"audits": […], "more"} */
+enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
+                             const char *after, int limit, struct sm_err *err);
 
 struct sm_audit_items_filter {
     int cohort;        /* enum sm_cohort, or -1: any */
@@ -80,7 +94,7 @@ struct sm_audit_items_filter {
     int limit;
 };
 /* Items by index: {"items": [{"index","cohort","name","class","group","image"
- * (digest),"state","score" (id),"m","m_se","error"} …], "more"}. */
+ * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more"}. */
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 

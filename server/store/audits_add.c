@@ -11,9 +11,8 @@ struct adding {
     const struct sm_audit_image_in *images;
     size_t images_count;
     int64_t items_max;
-    enum sm_code failed; /* SM_OK: items to be scored; else: one that could not be taken, and why */
-    const char *failed_text;
     struct sm_audit_added added;
+    int64_t failed_count; /* of what was added */
 };
 
 static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const char *id,
@@ -52,11 +51,11 @@ static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
     return code;
 }
 
-static enum sm_code insert_item(struct sm_db *db, const struct adding *a,
+static enum sm_code insert_item(struct sm_db *db, const char *id,
                                 const struct sm_audit_image_in *image, int64_t index,
                                 struct sm_err *err)
 {
-    bool failed = a->failed != SM_OK;
+    bool failed = image->failed != SM_OK;
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
         &q, db,
@@ -66,7 +65,7 @@ static enum sm_code insert_item(struct sm_db *db, const struct adding *a,
         err);
     if (code != SM_OK)
         return code;
-    sm_stmt_hex(q, "$job", a->id);
+    sm_stmt_hex(q, "$job", id);
     sm_stmt_int(q, "$idx", index);
     sm_stmt_text(q, "$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_QUEUED));
     sm_stmt_text(q, "$name", image->name);
@@ -74,8 +73,8 @@ static enum sm_code insert_item(struct sm_db *db, const struct adding *a,
     sm_stmt_int(q, "$cohort", (int)image->cohort);
     sm_stmt_text(q, "$class", image->class_label);
     sm_stmt_text(q, "$group", image->group);
-    sm_stmt_text(q, "$code", failed ? sm_code_name(a->failed) : NULL);
-    sm_stmt_text(q, "$detail", a->failed_text);
+    sm_stmt_text(q, "$code", failed ? sm_code_name(image->failed) : NULL);
+    sm_stmt_text(q, "$detail", image->failed_text);
     return sm_stmt_run(q, NULL, err);
 }
 
@@ -106,7 +105,7 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
                             struct sm_err *err)
 {
     int64_t index = items_count + a->added.added_count;
-    bool there;
+    bool there, failed = image->failed != SM_OK;
     enum sm_code code = is_there(&there, db, a->id, image, err);
     if (code != SM_OK)
         return code;
@@ -117,14 +116,15 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
     if (index >= a->items_max)
         return sm_err_set(err, SM_LIMIT, "audit %s has %lld images of at most %lld, no room for %s",
                           a->id, (long long)index, (long long)a->items_max, image->name);
-    code = insert_item(db, a, image, index, err);
-    if (code == SM_OK && a->failed == SM_OK)
+    code = insert_item(db, a->id, image, index, err);
+    if (code == SM_OK && !failed)
         code = insert_image(db, a->id, image, index, err);
     else if (code == SM_OK)
-        code = sm_store_count_failure(db, a->id, sm_code_name(a->failed), err);
+        code = sm_store_count_failure(db, a->id, sm_code_name(image->failed), err);
     a->added.added_count++;
+    a->failed_count += failed;
     cohorts[image->cohort].items++;
-    cohorts[image->cohort].failed += a->failed != SM_OK;
+    cohorts[image->cohort].failed += failed;
     return code;
 }
 
@@ -141,8 +141,9 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
             code = sm_store_count_cohort(db, a->id, i, &cohorts[i], err);
     if (code != SM_OK || a->added.added_count == 0)
         return code;
-    struct sm_job_change change = {.items = a->added.added_count};
-    *(a->failed == SM_OK ? &change.queued : &change.failed) = a->added.added_count;
+    struct sm_job_change change = {.items = a->added.added_count,
+                                   .queued = a->added.added_count - a->failed_count,
+                                   .failed = a->failed_count};
     return sm_store_change_job(&job, db, a->id, &change, err);
 }
 
@@ -158,18 +159,4 @@ enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *sto
     enum sm_code code = sm_writer_call(store->writer, &a.write, err);
     *out = code == SM_OK ? a.added : (struct sm_audit_added){0};
     return code;
-}
-
-enum sm_code sm_store_audit_add_failed(struct sm_store *store, const char *id,
-                                       const struct sm_audit_image_in *image, enum sm_code failed,
-                                       const char *text, struct sm_err *err)
-{
-    struct adding a = {.write.run = run_add,
-                       .id = id,
-                       .images = image,
-                       .images_count = 1,
-                       .items_max = INT64_MAX,
-                       .failed = failed,
-                       .failed_text = text};
-    return sm_writer_call(store->writer, &a.write, err);
 }

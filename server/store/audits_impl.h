@@ -10,6 +10,14 @@
 enum sm_code sm_store_read_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
                                      struct sm_err *err);
 
+/* Deletion in steps: the first makes it that there is no such audit; the others delete a bounded
+ * number of its items each, until there are no `more`. SM_CONFLICT when the audit is at another
+ * revision; -1: at any. Inside a transaction. */
+enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revision,
+                                 struct sm_err *err);
+enum sm_code sm_store_delete_chunk(bool *more, struct sm_db *db, const char *id,
+                                   struct sm_err *err);
+
 /* Where the numbers of scores stand, by shape: few shapes serve all scores of an audit. */
 struct sm_shape {
     int64_t id;

@@ -76,7 +76,9 @@ static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
-    "job.cancelled_count FROM audit JOIN job ON job.id = audit.job_id WHERE audit.job_id = $id";
+    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM "
+    "audit JOIN job ON "
+    "job.id = audit.job_id WHERE audit.job_id = $id";
 
 static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
                                  struct sm_err *err)
@@ -87,15 +89,19 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     if (!spec)
         return sm_err_set(err, SM_CORRUPT, "audit %s: stored specification: %s", id, why.text);
     sm_stmt_get_digest(recipe, q, 3);
-    *out = json_pack(
-        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:{}, s:[]}",
-        "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
-        sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
-        sm_stmt_get_text(q, 2), "recipe", recipe, "spec", spec, "created", time_json(q, 6),
-        "started", time_json(q, 7), "finished", time_json(q, 8), "items_count",
-        (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
-        "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
-        (json_int_t)sm_stmt_get_int(q, 11), "cohorts", "failures");
+    *out = json_pack("{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
+                     "s:I, s:{}, s:[], "
+                     "s:s*, s:s*}",
+                     "id", id, "name", json_object_get(spec, "name"), "state",
+                     sm_stmt_get_text(q, 0), "reason", sm_stmt_get_text(q, 5), "revision",
+                     (json_int_t)sm_stmt_get_int(q, 1), "pair", sm_stmt_get_text(q, 2), "recipe",
+                     recipe, "spec", spec, "created", time_json(q, 6), "started", time_json(q, 7),
+                     "finished", time_json(q, 8), "items_count", (json_int_t)sm_stmt_get_int(q, 9),
+                     "waiting_count", (json_int_t)sm_stmt_get_int(q, 12), "succeeded_count",
+                     (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
+                     (json_int_t)sm_stmt_get_int(q, 11), "erased_count",
+                     (json_int_t)sm_stmt_get_int(q, 13), "cohorts", "failures", "request_id",
+                     sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
 }
@@ -138,6 +144,38 @@ enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id
     return sm_store_snapshot(out, store, read_audit, id, err);
 }
 
+struct ownership {
+    int64_t tenant;
+    const char *id;
+};
+
+static enum sm_code read_owned(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
+{
+    const struct ownership *o = arg;
+    struct sm_stmt *q;
+    bool row;
+    (void)out;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT 1 FROM job JOIN audit ON audit.job_id = job.id "
+                                    "WHERE job.id = $id AND job.tenant_id = $tenant",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", o->id);
+    sm_stmt_int(q, "$tenant", o->tenant);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", o->id);
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const char *id,
+                                  struct sm_err *err)
+{
+    return sm_store_snapshot(NULL, store, read_owned, &(struct ownership){tenant, id}, err);
+}
+
 static enum sm_code read_revision(void *out, struct sm_db *db, const void *id, struct sm_err *err)
 {
     struct sm_stmt *q;
@@ -166,9 +204,13 @@ int64_t sm_store_audit_revision(struct sm_store *store, const char *id)
 /* --- all audits --- */
 
 struct listing {
+    int64_t tenant;
     const char *after;
     int limit;
 };
+
+#define IS_THERE                                                                                   \
+    " AND EXISTS (SELECT 1 FROM audit WHERE audit.job_id = job.id) ORDER BY id DESC LIMIT $limit"
 
 /* The ids first, so that one statement at a time is in use. */
 static enum sm_code read_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db *db,
@@ -179,11 +221,13 @@ static enum sm_code read_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db 
     *count = 0;
     enum sm_code code = sm_db_query(
         &q, db,
-        first ? "SELECT job_id FROM audit ORDER BY job_id DESC LIMIT $limit"
-              : "SELECT job_id FROM audit WHERE job_id < $after ORDER BY job_id DESC LIMIT $limit",
+        first ? "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant" IS_THERE
+              : "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant AND id < "
+                "$after" IS_THERE,
         err);
     if (code != SM_OK)
         return code;
+    sm_stmt_int(q, "$tenant", l->tenant);
     if (!first)
         sm_stmt_hex(q, "$after", l->after);
     sm_stmt_int(q, "$limit", l->limit + 1);
@@ -210,15 +254,15 @@ static enum sm_code read_audits(void *out, struct sm_db *db, const void *arg, st
     return code;
 }
 
-enum sm_code sm_store_audits(json_t **out, struct sm_store *store, const char *after, int limit,
-                             struct sm_err *err)
+enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
+                             const char *after, int limit, struct sm_err *err)
 {
     assert(limit >= 1 && limit <= SM_SCORES_LIMIT_MAX);
     *out = json_pack("{s:[]}", "audits");
     if (!*out)
         return sm_err_set(err, SM_NOMEM, "page of audits: out of memory");
-    enum sm_code code = sm_store_snapshot(out, store, read_audits,
-                                          &(struct listing){.after = after, .limit = limit}, err);
+    const struct listing listing = {.tenant = tenant, .after = after, .limit = limit};
+    enum sm_code code = sm_store_snapshot(out, store, read_audits, &listing, err);
     if (code != SM_OK) {
         json_decref(*out);
         *out = NULL;
@@ -246,7 +290,7 @@ static enum sm_code query_items(struct sm_stmt **q, struct sm_db *db, const stru
         sql, sizeof sql,
         "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
         "item.image_digest, item.state, item.score_id, item.error_code, item.error_detail, "
-        "score.m, score.shape_id, score.own FROM item LEFT JOIN score ON "
+        "score.m, score.shape_id, score.own, item.erased_ms FROM item LEFT JOIN score ON "
         "score.id = item.score_id WHERE item.job_id = $id AND item.idx > $after%s%s "
         "ORDER BY item.idx LIMIT $limit",
         f->cohort >= 0 ? " AND item.cohort = $cohort" : "", state);
@@ -299,11 +343,13 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
         error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 8), "detail",
                           sm_stmt_get_text(q, 9));
     sm_stmt_get_digest(image, q, 5);
-    *out = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "index", (json_int_t)sm_stmt_get_int(q, 0),
-        "cohort", sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 1)), "name",
-        sm_stmt_get_text(q, 2), "class", sm_stmt_get_text(q, 3), "group", sm_stmt_get_text(q, 4),
-        "image", image, "state", sm_stmt_get_text(q, 6), "error", error);
+    *out = json_pack("{s:I, s:s, s:s, s:s, s:s, s:s*, s:s, s:o*, s:o*}", "index",
+                     (json_int_t)sm_stmt_get_int(q, 0), "cohort",
+                     sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 1)), "name",
+                     sm_stmt_get_text(q, 2), "class", sm_stmt_get_text(q, 3), "group",
+                     sm_stmt_get_text(q, 4), "image", image[0] ? image : NULL, "state",
+                     sm_stmt_get_text(q, 6), "error", error, "erased",
+                     sm_stmt_is_null(q, 13) ? NULL : time_json(q, 13));
     bool whole = *out && (!score || json_object_update(*out, score) == 0);
     json_decref(score);
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "item of an audit: out of memory");

@@ -80,7 +80,7 @@ static const char items_sql[] =
     "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
     "item.image_digest, item.error_code, item.error_detail, score.shape_id, score.own FROM item "
     "LEFT JOIN score ON score.id = item.score_id WHERE item.job_id = $id AND "
-    "item.state IN ('succeeded', 'failed') ORDER BY item.idx";
+    "item.state IN ('succeeded', 'failed') AND item.erased_ms IS NULL ORDER BY item.idx";
 
 static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shape, const char *own)
 {
@@ -253,6 +253,7 @@ static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, st
     enum sm_code code = read_head(m, &record->spec, recipe_digest, db, id, err);
     if (code == SM_OK)
         code = sm_store_audit_document(&document, db, id, err);
+    record->audit.erased_count = json_integer_value(json_object_get(document, "erased_count"));
     if (code == SM_OK && !(m->run = make_run(document)))
         code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     if (code == SM_OK)
@@ -293,6 +294,7 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
                                    .provenance = m->provenance,
                                    .items = m->items,
                                    .items_count = m->items_count,
+                                   .erased_count = out->audit.erased_count,
                                    .digest_key = out->key};
     return SM_OK;
 }

@@ -15,8 +15,8 @@
  * Owner:   the connection owns its statements and keeps the most used ones prepared. A statement is
  *          in use from query to reset; what was bound must live as long.
  * Threads: one thread at a time per connection.
- * Errors:  SM_BUSY, SM_INTERNAL (a constraint), SM_CORRUPT, SM_LIMIT, SM_IO, SM_NOMEM, with the
- *          database's own words. */
+ * Errors:  SM_BUSY, SM_INTERNAL (a constraint), SM_CORRUPT, SM_LIMIT, SM_FULL (the disk, a quota,
+ *          or sm_db_limit), SM_IO, SM_NOMEM, with the database's own words. */
 #ifndef SERVER_STORE_DB_H
 #define SERVER_STORE_DB_H
 
@@ -53,6 +53,25 @@ enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err);
 enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm_err *err);
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err);
 bool sm_db_shrinks(struct sm_db *db);
+/* Whether the file, without its log, has these bytes anywhere, in rows or between them. */
+enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
+                          struct sm_err *err);
+/* How large this connection lets the file become; never less than it is. */
+enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err);
+/* Allows a few pages beyond the limit, or none: for what makes room, or says that there is none. */
+enum sm_code sm_db_spare(struct sm_db *db, bool allowed, struct sm_err *err);
+
+/* The database as it is at one moment into the file `path`, which is there and empty; others may
+ * write meanwhile. SM_CONFLICT: it is none of ours. */
+enum sm_code sm_db_copy(struct sm_db *db, const char *path, struct sm_err *err);
+/* Reads every page: SM_CORRUPT with the first thing that is wrong. */
+enum sm_code sm_db_verify(struct sm_db *db, struct sm_err *err);
+
+/* While a change of schema puts a new table in the place of one that others refer to, references
+ * are not looked at: loosen before its transaction, check inside at its end, tighten after it. */
+enum sm_code sm_db_loosen(struct sm_db *db, struct sm_err *err);
+enum sm_code sm_db_check_references(struct sm_db *db, struct sm_err *err);
+enum sm_code sm_db_tighten(struct sm_db *db, struct sm_err *err);
 
 /* A function for statements of migrations, pure: texts in (NULL for SQL NULL), one value out. */
 struct sm_db_value {

@@ -2,9 +2,11 @@
  *
  * Every connection runs with the same settings (`settings` below). WAL lets readers and the writer
  * work side by side; synchronous FULL makes a commit survive a power cut, because a 202 is a
- * promise; secure_delete overwrites the bytes of images that were dropped. The writer's connection
- * is the only one that checkpoints (readers are opened read-only), which keeps SQLite before 3.51.3
- * away from its WAL-reset bug. No mmap.
+ * promise; secure_delete overwrites the bytes of images that were dropped. No mmap.
+ *
+ * Within the service one connection writes and checkpoints (readers are opened read-only); another
+ * may be that of a command that changes keys meanwhile. They take turns (turn.h), which keeps
+ * SQLite before 3.51.3 away from its WAL-reset bug.
  *
  * Statements are kept per connection in a table searched by text: the store has few texts, each
  * asked for many times. The least recently used free one makes room; the texts of listings vary
@@ -26,9 +28,12 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/hex.h"
+#include "server/store/turn.h"
 
 #define APPLICATION_ID  0x53534c4d /* "SSLM" */
 #define BUSY_TIMEOUT_MS 5000
+#define SPARE_PAGES     64
+#define SEARCH_BYTES    (1 << 20)
 
 struct sm_stmt {
     sqlite3 *handle; /* of the connection, for its error words */
@@ -40,8 +45,10 @@ struct sm_stmt {
 
 struct sm_db {
     sqlite3 *handle;
+    struct sm_turn turn;
     struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
     uint64_t clock;
+    int64_t pages_max; /* 0: SQLite's own */
 };
 
 static const char settings[] = "PRAGMA foreign_keys = ON;"
@@ -57,11 +64,19 @@ static const struct {
     {SQLITE_BUSY, SM_BUSY},           {SQLITE_LOCKED, SM_BUSY},     {SQLITE_NOMEM, SM_NOMEM},
     {SQLITE_CONSTRAINT, SM_INTERNAL}, {SQLITE_CORRUPT, SM_CORRUPT}, {SQLITE_NOTADB, SM_CORRUPT},
     {SQLITE_TOOBIG, SM_LIMIT},        {SQLITE_MISUSE, SM_INTERNAL}, {SQLITE_RANGE, SM_INTERNAL},
+    {SQLITE_FULL, SM_FULL},
 };
+
+/* SQLite says SQLITE_FULL for a full disk alone, not for a quota or the limit of a file. errno is
+ * still that of the write: what SQLite does after it succeeds and leaves errno alone. */
+static bool is_full(int result)
+{
+    return result == SQLITE_IOERR_WRITE && (errno == EDQUOT || errno == EFBIG);
+}
 
 static enum sm_code report(sqlite3 *handle, int result, struct sm_err *err)
 {
-    enum sm_code code = SM_IO;
+    enum sm_code code = is_full(result) ? SM_FULL : SM_IO;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].result == (result & 0xff))
             code = codes[i].code;
@@ -122,19 +137,23 @@ enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mo
     struct sm_db *db = calloc(1, sizeof *db);
     if (!db)
         return sm_err_set(err, SM_NOMEM, "database connection: out of memory");
+    db->turn.fd = -1;
 
     int flags = mode == SM_DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     int result = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    enum sm_code code = SM_OK;
-    if (result != SQLITE_OK) {
-        code = report(db->handle, result, err);
+    enum sm_code code = result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
+    if (code == SM_OK && mode == SM_DB_WRITE)
+        code = sm_turn_open(&db->turn, path, err);
+    if (code == SM_OK)
+        code = sm_turn_take(&db->turn, err);
+    if (code != SM_OK)
         goto out;
-    }
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
     code = sm_db_exec(db, settings, err);
     if (code == SM_OK && mode == SM_DB_WRITE)
         code = claim_file(db, path, err);
+    sm_turn_give(&db->turn);
 out:
     if (code != SM_OK) {
         sm_db_close(db);
@@ -150,15 +169,22 @@ void sm_db_close(struct sm_db *db)
         return;
     for (size_t i = 0; i < SM_DB_STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].stmt);
+    sm_turn_take(&db->turn, NULL); /* the last one to close folds the log in */
     int result = sqlite3_close(db->handle);
     assert(result == SQLITE_OK);
     (void)result;
+    sm_turn_close(&db->turn);
     free(db);
 }
 
 enum sm_code sm_db_begin(struct sm_db *db, struct sm_err *err)
 {
-    return sm_db_exec(db, "BEGIN IMMEDIATE", err);
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK)
+        code = sm_db_exec(db, "BEGIN IMMEDIATE", err);
+    if (code != SM_OK)
+        sm_turn_give(&db->turn);
+    return code;
 }
 
 enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
@@ -166,6 +192,7 @@ enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
     enum sm_code code = sm_db_exec(db, "COMMIT", err);
     if (code != SM_OK)
         sm_db_rollback(db);
+    sm_turn_give(&db->turn);
     return code;
 }
 
@@ -173,6 +200,7 @@ void sm_db_rollback(struct sm_db *db)
 {
     if (sm_db_in_transaction(db))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    sm_turn_give(&db->turn);
 }
 
 bool sm_db_in_transaction(const struct sm_db *db)
@@ -182,10 +210,15 @@ bool sm_db_in_transaction(const struct sm_db *db)
 
 enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
 {
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    *done = false;
+    if (code != SM_OK)
+        return code;
     sqlite3_busy_timeout(db->handle, 0);
     int result =
         sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    sm_turn_give(&db->turn);
     *done = result == SQLITE_OK;
     if (result == SQLITE_OK || result == SQLITE_BUSY)
         return SM_OK;
@@ -197,7 +230,10 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
     char sql[64];
     int64_t left = 0;
     snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", pages_max);
-    enum sm_code code = sm_db_shrinks(db) ? sm_db_exec(db, sql, err) : SM_OK;
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK && sm_db_shrinks(db))
+        code = sm_db_exec(db, sql, err);
+    sm_turn_give(&db->turn);
     if (code == SM_OK && sm_db_shrinks(db))
         code = read_int(&left, db, "PRAGMA freelist_count", err);
     *more = code == SM_OK && left > 0;
@@ -206,13 +242,136 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
-    return sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+    enum sm_code code = sm_turn_take(&db->turn, err);
+    if (code == SM_OK)
+        code = sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
+    sm_turn_give(&db->turn);
+    return code;
+}
+
+enum sm_code sm_db_loosen(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "PRAGMA foreign_keys = OFF", err);
+}
+
+enum sm_code sm_db_tighten(struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_exec(db, "PRAGMA foreign_keys = ON", err);
+}
+
+enum sm_code sm_db_check_references(struct sm_db *db, struct sm_err *err)
+{
+    int64_t broken = 0;
+    enum sm_code code = read_int(&broken, db, "SELECT COUNT(*) FROM pragma_foreign_key_check", err);
+    if (code == SM_OK && broken > 0)
+        code = sm_err_set(err, SM_CORRUPT, "%lld rows refer to rows that are not there",
+                          (long long)broken);
+    return code;
+}
+
+/* Through SQLite's own handle of the file: closing another one would drop its locks. */
+enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
+                          struct sm_err *err)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    int result = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    char *block = malloc(SEARCH_BYTES);
+    *found = false;
+    assert(bytes_count > 0 && bytes_count < SEARCH_BYTES);
+    if (!block)
+        return sm_err_set(err, SM_NOMEM, "search of the database: out of memory");
+    if (result == SQLITE_OK)
+        result = file->pMethods->xFileSize(file, &size);
+    for (sqlite3_int64 at = 0; at < size && result == SQLITE_OK && !*found;
+         at += SEARCH_BYTES - (sqlite3_int64)bytes_count + 1) {
+        size_t length = size - at < SEARCH_BYTES ? (size_t)(size - at) : SEARCH_BYTES;
+        result = file->pMethods->xRead(file, block, (int)length, at);
+        *found = result == SQLITE_OK && memmem(block, length, bytes, bytes_count);
+    }
+    free(block);
+    return result == SQLITE_OK ? SM_OK : report(NULL, result, err);
+}
+
+enum sm_code sm_db_limit(struct sm_db *db, int64_t bytes_max, struct sm_err *err)
+{
+    int64_t page_bytes;
+    enum sm_code code = read_int(&page_bytes, db, "PRAGMA page_size", err);
+    if (code != SM_OK)
+        return code;
+    db->pages_max = bytes_max / page_bytes;
+    return sm_db_spare(db, false, err);
+}
+
+enum sm_code sm_db_spare(struct sm_db *db, bool allowed, struct sm_err *err)
+{
+    char sql[64];
+    if (db->pages_max == 0)
+        return SM_OK;
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %lld",
+             (long long)db->pages_max + (allowed ? SPARE_PAGES : 0));
+    return sm_db_exec(db, sql, err);
 }
 
 bool sm_db_shrinks(struct sm_db *db)
 {
     int64_t mode;
     return read_int(&mode, db, "PRAGMA auto_vacuum", NULL) == SM_OK && mode == 2;
+}
+
+/* The copy gets no log: it is read where nothing may be written beside it. */
+static int copy_into(sqlite3 *to, sqlite3 *from)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    int result = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(to);
+    int finished = backup ? sqlite3_backup_finish(backup) : SQLITE_OK;
+    if (result == SQLITE_DONE)
+        result = finished;
+    if (result == SQLITE_OK)
+        result = sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+    return result;
+}
+
+enum sm_code sm_db_copy(struct sm_db *db, const char *path, struct sm_err *err)
+{
+    sqlite3 *to = NULL;
+    int64_t id;
+    enum sm_code code = read_int(&id, db, "PRAGMA application_id", err);
+    if (code != SM_OK)
+        return code;
+    if (id != APPLICATION_ID)
+        return sm_err_set(err, SM_CONFLICT, "it is none of ours: application_id %lld, not %d",
+                          (long long)id, APPLICATION_ID);
+    int result = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (result == SQLITE_OK)
+        result = copy_into(to, db->handle);
+    if (result != SQLITE_OK)
+        code = report(to, result, err);
+    sqlite3_close(to);
+    return code;
+}
+
+enum sm_code sm_db_verify(struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, "PRAGMA integrity_check(1)", err);
+    if (code == SM_OK)
+        code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && (!row || strcmp(sm_stmt_get_text(q, 0), "ok") != 0))
+        code = sm_err_set(err, SM_CORRUPT, "integrity check: %.200s",
+                          row ? sm_stmt_get_text(q, 0) : "no answer");
+    sm_stmt_reset(q);
+    if (code != SM_OK)
+        return code;
+    code = sm_db_query(&q, db, "PRAGMA foreign_key_check", err);
+    if (code == SM_OK)
+        code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row)
+        code = sm_err_set(err, SM_CORRUPT, "a row of %.60s refers to none of %.60s",
+                          sm_stmt_get_text(q, 0), sm_stmt_get_text(q, 2));
+    sm_stmt_reset(q);
+    return code;
 }
 
 static void call_function(sqlite3_context *context, int count, sqlite3_value **values)

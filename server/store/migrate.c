@@ -17,11 +17,12 @@ static bool is_migration(const struct sm_embedded *file)
     return strncmp(file->name, FOLDER, strlen(FOLDER)) == 0;
 }
 
-static enum sm_code check_past(int *past, struct sm_db *db, const struct sm_embedded *files,
-                               struct sm_err *err)
+enum sm_code sm_migrate_check(int *past, struct sm_db *db, const struct sm_embedded *files,
+                              struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row = true;
+    int64_t newest = 0; /* that we do not have */
     enum sm_code code =
         sm_db_query(&q, db, "SELECT version, name, sha256 FROM migration ORDER BY version", err);
     *past = 0;
@@ -34,12 +35,8 @@ static enum sm_code check_past(int *past, struct sm_db *db, const struct sm_embe
         char digest[SM_SHA256_HEX];
         const char *name = sm_stmt_get_text(q, 1);
         if (!files->name) {
-            code =
-                sm_err_set(err, SM_CONFLICT,
-                           "the database has migration %lld (%s), this program ends at %d: it was "
-                           "made by a newer version",
-                           (long long)sm_stmt_get_int(q, 0), name, *past);
-            break;
+            newest = sm_stmt_get_int(q, 0);
+            continue;
         }
         sm_sha256_hex(digest, files->bytes, files->bytes_count);
         if (strcmp(digest, sm_stmt_get_text(q, 2)) != 0) {
@@ -52,6 +49,22 @@ static enum sm_code check_past(int *past, struct sm_db *db, const struct sm_embe
         ++*past;
     }
     sm_stmt_reset(q);
+    if (code == SM_OK && newest > 0)
+        code = sm_err_set(err, SM_CONFLICT,
+                          "the database has schema %lld, this program's is %d: it was made by a "
+                          "newer version",
+                          (long long)newest, *past);
+    return code;
+}
+
+enum sm_code sm_migrate_is_current(bool *current, struct sm_db *db, const struct sm_embedded *files,
+                                   struct sm_err *err)
+{
+    int past, count = 0;
+    for (const struct sm_embedded *file = files; file->name; file++)
+        count += is_migration(file);
+    enum sm_code code = sm_migrate_check(&past, db, files, err);
+    *current = code == SM_OK && past == count;
     return code;
 }
 
@@ -88,6 +101,8 @@ static enum sm_code apply(struct sm_db *db, int version, const struct sm_embedde
     if (code == SM_OK)
         code = sm_db_exec(db, sql, &why);
     if (code == SM_OK)
+        code = sm_db_check_references(db, &why);
+    if (code == SM_OK)
         code = record(db, version, file, &why);
     if (code == SM_OK)
         code = sm_db_commit(db, &why);
@@ -111,13 +126,17 @@ enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *
     if (code == SM_OK)
         code = sm_functions_define(db, err);
     if (code == SM_OK)
-        code = check_past(&past, db, files, err);
+        code = sm_migrate_check(&past, db, files, err);
+    if (code == SM_OK)
+        code = sm_db_loosen(db, err);
     for (; code == SM_OK && files->name; files++) {
         if (!is_migration(files) || ++version <= past)
             continue;
         code = apply(db, version, files, err);
         done += code == SM_OK;
     }
+    if (code == SM_OK)
+        code = sm_db_tighten(db, err);
     if (applied)
         *applied = done;
     return code;

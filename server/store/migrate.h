@@ -15,5 +15,11 @@
 /* `applied` (may be NULL) counts the migrations that were missing. */
 enum sm_code sm_migrate(struct sm_db *db, const struct sm_embedded *files, int *applied,
                         struct sm_err *err);
+/* `version` is the number of the last one applied; nothing is changed. The same errors. */
+enum sm_code sm_migrate_check(int *version, struct sm_db *db, const struct sm_embedded *files,
+                              struct sm_err *err);
+/* Whether none is missing. */
+enum sm_code sm_migrate_is_current(bool *current, struct sm_db *db, const struct sm_embedded *files,
+                                   struct sm_err *err);
 
 #endif

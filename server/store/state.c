@@ -12,7 +12,8 @@ static const char *const names[SM_STATES_COUNT] = {
 };
 
 static const bool moves[SM_STATES_COUNT][SM_STATES_COUNT] = {
-    [SM_STATE_QUEUED] = {[SM_STATE_RUNNING] = true, [SM_STATE_CANCELLED] = true},
+    [SM_STATE_QUEUED] =
+        {[SM_STATE_RUNNING] = true, [SM_STATE_FAILED] = true, [SM_STATE_CANCELLED] = true},
     [SM_STATE_RUNNING] = {[SM_STATE_QUEUED] = true,
                           [SM_STATE_SUCCEEDED] = true,
                           [SM_STATE_FAILED] = true,

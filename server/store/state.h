@@ -3,6 +3,7 @@
  *     queued -> running -> succeeded | failed | cancelled
  *     running -> queued     (an item whose worker was lost)
  *     queued -> cancelled
+ *     queued -> failed      (erased)
  *
  * Audits only:
  *     open -> running <-> paused -> succeeded | failed | cancelled

@@ -21,9 +21,10 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/store/idempotency.h"
 #include "server/store/migrate.h"
 
-static enum sm_code take_lock(int *out, const char *path, struct sm_err *err)
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
 {
     char lock_path[4096];
     int length = snprintf(lock_path, sizeof lock_path, "%s.lock", path);
@@ -61,7 +62,7 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     int fd = -1;
     struct sm_db *db = NULL;
     *applied = 0;
-    enum sm_code code = take_lock(&fd, path, err);
+    enum sm_code code = sm_store_lock(&fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
@@ -96,7 +97,9 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT COALESCE(SUM(queued_count), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0) "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
+                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0) "
                     "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
                     err);
     if (code != SM_OK)
@@ -105,6 +108,7 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
     if (code == SM_OK) {
         store->waiting_count = sm_stmt_get_int(q, 0);
         store->active_count = sm_stmt_get_int(q, 1);
+        store->active_bytes = sm_stmt_get_int(q, 2);
     }
     sm_stmt_reset(q);
     return code;
@@ -142,19 +146,21 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (!store)
         return sm_err_set(err, SM_NOMEM, "store: out of memory");
     store->lock_fd = -1;
+    sm_store_set_idempotency(store, INT64_C(86400000), 100000);
     pthread_mutex_init(&store->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&store->came, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    sm_store_budget_init(store);
 
     enum sm_code code = SM_OK;
     store->path = strdup(path);
     if (!store->path)
         code = sm_err_set(err, SM_NOMEM, "store: out of memory");
     if (code == SM_OK)
-        code = take_lock(&store->lock_fd, path, err);
+        code = sm_store_lock(&store->lock_fd, path, err);
     if (code == SM_OK)
         code = sm_db_open(&store->write_db, path, SM_DB_WRITE, err);
     if (code == SM_OK)
@@ -183,10 +189,27 @@ void sm_store_close(struct sm_store *store)
     sm_db_close(store->write_db);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
+    sm_store_budget_release(store);
     pthread_cond_destroy(&store->came);
     pthread_mutex_destroy(&store->mutex);
     free(store->path);
     free(store);
+}
+
+struct limiting {
+    struct sm_write write;
+    int64_t bytes_max;
+};
+
+static enum sm_code run_limit(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    return sm_db_limit(db, ((struct limiting *)write)->bytes_max, err);
+}
+
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err)
+{
+    struct limiting l = {.write.run = run_limit, .bytes_max = bytes_max};
+    return sm_writer_call(store->writer, &l.write, err);
 }
 
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
@@ -222,6 +245,21 @@ void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active)
     pthread_mutex_unlock(&store->mutex);
 }
 
+void sm_store_count_bytes(struct sm_store *store, int64_t bytes)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->active_bytes += bytes;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+int64_t sm_store_queued_bytes(struct sm_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    int64_t bytes = store->active_bytes;
+    pthread_mutex_unlock(&store->mutex);
+    return bytes;
+}
+
 int64_t sm_store_queued_count(struct sm_store *store)
 {
     pthread_mutex_lock(&store->mutex);
@@ -230,12 +268,22 @@ int64_t sm_store_queued_count(struct sm_store *store)
     return count;
 }
 
+static int64_t file_bytes(const char *path, const char *ending)
+{
+    char whole[4096];
+    struct stat about;
+    snprintf(whole, sizeof whole, "%s%s", path, ending);
+    return stat(whole, &about) == 0 ? (int64_t)about.st_size : 0;
+}
+
 int64_t sm_store_wal_bytes(const struct sm_store *store)
 {
-    char path[4096];
-    struct stat about;
-    snprintf(path, sizeof path, "%s-wal", store->path);
-    return stat(path, &about) == 0 ? (int64_t)about.st_size : 0;
+    return file_bytes(store->path, "-wal");
+}
+
+int64_t sm_store_file_bytes(const struct sm_store *store)
+{
+    return file_bytes(store->path, "");
 }
 
 bool sm_store_healthy(struct sm_store *store)

@@ -98,6 +98,15 @@ static enum sm_code copy_image(struct claiming *c, const struct sm_stmt *q, stru
     return SM_OK;
 }
 
+/* Which pair an audit was made under; "" when its document does not say. */
+static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
+{
+    json_t *pair = json_loads(sm_stmt_get_text(q, 6), 0, NULL);
+    const char *digest = json_string_value(json_object_get(pair, "digest"));
+    snprintf(claim->pair_digest, sizeof claim->pair_digest, "%s", digest ? digest : "");
+    json_decref(pair);
+}
+
 static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
 {
     struct sm_claim *claim = c->claim;
@@ -108,8 +117,13 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
     if (!claim->recipe)
         return sm_err_set(err, SM_CORRUPT, "recipe %s: stored document: %s", claim->recipe_digest,
                           why.text);
+    snprintf(claim->origin.request, sizeof claim->origin.request, "%s", sm_stmt_get_text(q, 7));
+    snprintf(claim->origin.trace, sizeof claim->origin.trace, "%s", sm_stmt_get_text(q, 8));
     claim->audit = !sm_stmt_is_null(q, 5);
     claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
+    if (claim->audit)
+        read_pair_digest(claim, q);
+    claim->tenant = sm_stmt_get_int(q, 9);
     return copy_image(c, q, err);
 }
 
@@ -121,7 +135,8 @@ static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_er
     enum sm_code code =
         sm_db_query(&q, db,
                     "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id) FROM job "
+                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
+                    "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
                     "JOIN recipe ON recipe.digest = job.recipe_digest "
                     "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
                     err);

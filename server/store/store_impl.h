@@ -16,16 +16,31 @@ struct sm_store {
     int lock_fd;
     struct sm_db *write_db; /* the writer thread's once it runs */
     struct sm_writer *writer;
+    bool to_rewrite;     /* the writer thread's: the file may hold copies of what was erased */
     bool has_digest_key; /* sm_store_set_digest_key */
     uint8_t digest_key[32];
+    int64_t idempotency_keep_ms, idempotency_keys_max;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
     int64_t waiting_count; /* items that may be claimed, committed, less the claims in flight */
-    int64_t active_count;  /* items of plain jobs queued or running, those not committed included */
+    int64_t access_waiting_count; /* ids of reads whose rows are not committed */
+    int64_t active_count; /* items of plain jobs queued or running, those not committed included */
+    int64_t active_bytes; /* of their images */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
+
+    pthread_mutex_t budget_mutex; /* guards what keys have spent */
+    struct sm_spent *spent;
+    size_t spent_count;
 };
+
+/* The daemon lock of the database at `path`, to be closed. */
+enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
+
+/* Of budget.c, with the store. */
+void sm_store_budget_init(struct sm_store *store);
+void sm_store_budget_release(struct sm_store *store);
 
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);
@@ -33,6 +48,7 @@ void sm_store_reader_give(struct sm_store *store, struct sm_db *db);
 
 /* Adds to the counters and wakes that many claims. */
 void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active);
+void sm_store_count_bytes(struct sm_store *store, int64_t bytes); /* of the active items */
 
 /* --- inside a transaction, all below --- */
 
@@ -42,9 +58,20 @@ struct sm_requeued {
     int64_t queued_count, failed_count;
     int64_t claimable_count;   /* of those queued */
     int64_t plain_ended_count; /* of those failed */
+    int64_t plain_ended_bytes; /* of their images */
 };
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err);
+
+/* The key of a request with what it makes; nothing when there is none. */
+enum sm_code sm_store_claim_key(const struct sm_store *store, struct sm_db *db,
+                                const struct sm_once *once, const char *resource,
+                                struct sm_err *err);
+/* Forgets the stored answers about a job; their keys stay. */
+enum sm_code sm_store_forget_answers(struct sm_db *db, const char *job, struct sm_err *err);
+/* Forgets the keys that are too old. */
+enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
+                                 struct sm_err *err);
 
 /* Ends what a cancellation or deletion of an audit left when the process died in it. Outside of a
  * transaction; before the writer runs. */
@@ -57,6 +84,7 @@ enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const cha
 struct sm_job_row {
     enum sm_state state;
     bool audit;
+    int64_t revision;
     int64_t items_count; /* in all */
     int64_t items[SM_STATES_COUNT];
 };
@@ -76,8 +104,9 @@ enum sm_code sm_store_move_job(bool *moved, struct sm_db *db, const char *id, en
 /* Finishes a job whose items are all finished. */
 enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *id,
                                  const struct sm_job_row *row, struct sm_err *err);
-enum sm_code sm_store_drop_image(struct sm_db *db, const char *job_id, int index,
-                                 struct sm_err *err);
+/* `bytes_count` is what it had; 0 for a file, and when there is none. */
+enum sm_code sm_store_drop_image(int64_t *bytes_count, struct sm_db *db, const char *job_id,
+                                 int index, struct sm_err *err);
 
 /* An item that comes to its end: counted at its job, and at its audit's cohort and failures. */
 struct sm_item_end {

@@ -11,13 +11,15 @@
 #include "server/store/store_impl.h"
 
 #define JOB_ROW                                                                                    \
-    "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count"
+    "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count, "     \
+    "revision"
 
 static void read_row(struct sm_job_row *out, const struct sm_stmt *q)
 {
     *out = (struct sm_job_row){.audit = strcmp(sm_stmt_get_text(q, 0), "audit") == 0,
                                .state = sm_state_parse(sm_stmt_get_text(q, 1)),
-                               .items_count = sm_stmt_get_int(q, 2)};
+                               .items_count = sm_stmt_get_int(q, 2),
+                               .revision = sm_stmt_get_int(q, 7)};
     out->items[SM_STATE_QUEUED] = sm_stmt_get_int(q, 3);
     out->items[SM_STATE_SUCCEEDED] = sm_stmt_get_int(q, 4);
     out->items[SM_STATE_FAILED] = sm_stmt_get_int(q, 5);
@@ -117,12 +119,30 @@ enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *i
     return sm_store_move_job(finished, db, id, row->state, to, err);
 }
 
-enum sm_code sm_store_drop_image(struct sm_db *db, const char *job_id, int index,
-                                 struct sm_err *err)
+static enum sm_code read_length(int64_t *out, struct sm_db *db, const char *job_id, int index,
+                                struct sm_err *err)
 {
     struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db, "DELETE FROM image WHERE job_id = $job AND idx = $idx", err);
+    bool row;
+    enum sm_code code = sm_db_query(
+        &q, db, "SELECT length(bytes) FROM image WHERE job_id = $job AND idx = $idx", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job_id);
+    sm_stmt_int(q, "$idx", index);
+    code = sm_stmt_step(q, &row, err);
+    *out = code == SM_OK && row ? sm_stmt_get_int(q, 0) : 0;
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_drop_image(int64_t *bytes_count, struct sm_db *db, const char *job_id,
+                                 int index, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = read_length(bytes_count, db, job_id, index, err);
+    if (code == SM_OK)
+        code = sm_db_query(&q, db, "DELETE FROM image WHERE job_id = $job AND idx = $idx", err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$job", job_id);

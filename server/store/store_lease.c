@@ -3,6 +3,7 @@
  * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
  * queued once more, so that one bad image cannot stop the service for good. */
 #include <stdio.h>
+#include <string.h>
 
 #include "server/base/id.h"
 #include "server/base/metrics.h"
@@ -89,15 +90,17 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
                               .error_code = sm_code_name(SM_INTERNAL)};
     struct sm_job_row job;
     bool finished;
+    int64_t bytes = 0;
     enum sm_code code = unlease(db, lost, end.to, err);
     if (code == SM_OK)
-        code = sm_store_drop_image(db, lost->job_id, lost->index, err);
+        code = sm_store_drop_image(&bytes, db, lost->job_id, lost->index, err);
     if (code == SM_OK)
         code = sm_store_end_item(&job, &finished, db, &end, err);
     if (code != SM_OK)
         return code;
     out->failed_count += lost->too_often;
     out->plain_ended_count += !job.audit;
+    out->plain_ended_bytes += job.audit ? 0 : bytes;
     return SM_OK;
 }
 
@@ -121,6 +124,7 @@ enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t
 
 struct beating {
     struct sm_write write;
+    const struct sm_store *store;
     const char *owner;
     struct sm_requeued requeued;
 };
@@ -141,16 +145,78 @@ static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, stru
     code = sm_stmt_run(q, NULL, err);
     if (code == SM_OK)
         code = sm_store_requeue(&b->requeued, db, now_ms, err);
-    return code;
+    return code == SM_OK ? sm_store_sweep_keys(b->store, db, err) : code;
 }
 
 enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err)
 {
-    struct beating b = {.write.run = run_heartbeat, .owner = owner};
+    struct beating b = {.write.run = run_heartbeat, .store = store, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &b.write, err);
     sm_metric_add(SM_METRIC_LEASES, b.requeued.queued_count, "queued");
     sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");
     if (code == SM_OK && b.requeued.claimable_count + b.requeued.plain_ended_count > 0)
         sm_store_count(store, b.requeued.claimable_count, -b.requeued.plain_ended_count);
+    if (code == SM_OK)
+        sm_store_count_bytes(store, -b.requeued.plain_ended_bytes);
+    return code;
+}
+
+/* --- giving back --- */
+
+struct releasing {
+    struct sm_write write;
+    const struct sm_claim *claim;
+    const char *owner;
+    struct sm_requeued requeued;
+};
+
+/* As if the claim had not been: it is not a try that failed. */
+static enum sm_code forget_try(struct lost *out, struct sm_db *db, const struct releasing *r,
+                               struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "UPDATE item SET attempt = attempt - 1 WHERE job_id = $job AND idx = $idx AND "
+                    "state = 'running' AND lease_owner = $owner RETURNING COALESCE(cohort, -1), "
+                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled'",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", r->claim->job_id);
+    sm_stmt_int(q, "$idx", r->claim->index);
+    sm_stmt_text(q, "$owner", r->owner);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not claimed by %s",
+                          r->claim->index, r->claim->job_id, r->owner);
+    if (code == SM_OK) {
+        *out = (struct lost){.index = r->claim->index, .cohort = (int)sm_stmt_get_int(q, 0)};
+        memcpy(out->job_id, r->claim->job_id, sizeof out->job_id);
+        out->job_cancelled = sm_stmt_get_int(q, 1) != 0;
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code run_release(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct releasing *r = (struct releasing *)write;
+    struct lost lost;
+    enum sm_code code = forget_try(&lost, db, r, err);
+    if (code == SM_OK)
+        code = lost.job_cancelled ? give_up(&r->requeued, db, &lost, err)
+                                  : queue_again(&r->requeued, db, &lost, err);
+    return code;
+}
+
+enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *claim,
+                              const char *owner, struct sm_err *err)
+{
+    struct releasing r = {.write.run = run_release, .claim = claim, .owner = owner};
+    enum sm_code code = sm_writer_call(store->writer, &r.write, err);
+    if (code == SM_OK)
+        sm_store_count(store, r.requeued.claimable_count, -r.requeued.plain_ended_count);
     return code;
 }

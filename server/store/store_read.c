@@ -81,8 +81,8 @@ static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err
 /* The only row of `sql`, read by `read` into out. */
 static enum sm_code one_score(void *out,
                               enum sm_code (*read)(void *, const struct sm_stmt *, struct sm_err *),
-                              struct sm_store *store, const char *sql, const char *value,
-                              struct sm_err *err)
+                              struct sm_store *store, const char *sql, int64_t tenant,
+                              const char *value, struct sm_err *err)
 {
     struct sm_db *db;
     struct sm_stmt *q = NULL;
@@ -93,6 +93,7 @@ static enum sm_code one_score(void *out,
     code = sm_db_query(&q, db, sql, err);
     if (code != SM_OK)
         goto out;
+    sm_stmt_int(q, "$tenant", tenant);
     sm_stmt_hex(q, "$value", value);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
@@ -105,20 +106,24 @@ out:
     return code;
 }
 
-enum sm_code sm_store_score_line(char **out, struct sm_store *store, const char *id,
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, int64_t tenant, const char *id,
                                  struct sm_err *err)
 {
     *out = NULL;
     return one_score(out, score_line, store,
-                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value", id, err);
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, id, err);
 }
 
-enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, const char *key,
-                                   struct sm_err *err)
+enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t tenant,
+                                   const char *key, struct sm_err *err)
 {
     *out = NULL;
     return one_score(out, score_json, store,
-                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value", key, err);
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, key, err);
 }
 
 /* --- listing: an id begins with the time of creation, so ids are the order of time --- */
@@ -153,7 +158,8 @@ static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter
         clauses = &by_time;
     int length = snprintf(
         out, out_bytes,
-        "SELECT " SCORE_COLUMNS ", m FROM score WHERE 1 = 1%s%s%s%s%s%s%s%s LIMIT $limit",
+        "SELECT " SCORE_COLUMNS
+        ", m FROM score WHERE tenant_id = $tenant%s%s%s%s%s%s%s%s LIMIT $limit",
         filter->pair ? clauses->pair : "", filter->image_digest ? " AND image_digest = $image" : "",
         filter->has_since ? " AND id >= $since" : "", filter->has_until ? " AND id < $until" : "",
         filter->has_min ? clauses->min : "", filter->has_max ? clauses->max : "",
@@ -165,6 +171,7 @@ static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter
 static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
 {
     char id[SM_ID_BYTES];
+    sm_stmt_int(q, "$tenant", filter->tenant);
     if (filter->pair)
         sm_stmt_text(q, "$pair", filter->pair);
     if (filter->image_digest)
@@ -204,11 +211,12 @@ static enum sm_code scores_collect(struct sm_score_page *page, FILE *text, struc
         code = line_of_row(&line, q, 0, err);
         if (code != SM_OK)
             break;
-        fprintf(text, "%s%.*s", page->count++ ? "," : "", (int)strlen(line) - 1, line);
+        fprintf(text, "%s%.*s", page->count ? "," : "", (int)strlen(line) - 1, line);
         free(line);
-        sm_stmt_get_id(page->last_id, q, 0);
+        char *id = page->ids[page->count++];
+        sm_stmt_get_id(id, q, 0);
         page->last_value = orders[filter->order].by_time
-                               ? (double)created_ms(q, 1, page->last_id)
+                               ? (double)created_ms(q, 1, id)
                                : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
     }
     return code;
@@ -250,12 +258,12 @@ enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
 /* --- jobs --- */
 
 static const char job_sql[] =
-    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms "
-    "FROM job WHERE id = $id";
+    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms, "
+    "NULLIF(request, ''), NULLIF(trace, '') FROM job WHERE id = $id AND tenant_id = $tenant";
 
 static const char items_sql[] =
     "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
-    "item.error_code, item.error_detail, " SCORE_COLUMNS
+    "item.error_code, item.error_detail, item.erased_ms, " SCORE_COLUMNS
     " FROM item LEFT JOIN score ON score.id = item.score_id "
     "WHERE item.job_id = $id ORDER BY item.idx";
 
@@ -269,18 +277,19 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
     json_t *score = NULL, *error = NULL;
     char image[65];
     sm_stmt_get_digest(image, q, 3);
-    if (!sm_stmt_is_null(q, 7)) {
-        enum sm_code code = score_of_row(&score, q, 7, err);
+    if (!sm_stmt_is_null(q, 8)) {
+        enum sm_code code = score_of_row(&score, q, 8, err);
         if (code != SM_OK)
             return code;
     }
     if (!sm_stmt_is_null(q, 5))
         error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 5), "detail",
                           sm_stmt_get_text(q, 6));
-    *out = json_pack("{s:I, s:s, s:s, s:s, s:o*, s:b, s:o*}", "index",
+    json_t *erased = sm_stmt_is_null(q, 7) ? NULL : time_json(sm_stmt_get_int(q, 7));
+    *out = json_pack("{s:I, s:s, s:s, s:s*, s:o*, s:b, s:o*, s:o*}", "index",
                      (json_int_t)sm_stmt_get_int(q, 0), "state", sm_stmt_get_text(q, 1), "name",
-                     sm_stmt_get_text(q, 2), "image", image, "score", score, "from_history",
-                     (int)sm_stmt_get_int(q, 4), "error", error);
+                     sm_stmt_get_text(q, 2), "image", image[0] ? image : NULL, "score", score,
+                     "from_history", (int)sm_stmt_get_int(q, 4), "error", error, "erased", erased);
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "item of a job: out of memory");
 }
 
@@ -306,7 +315,8 @@ static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], s
     return code;
 }
 
-static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, struct sm_err *err)
+static enum sm_code read_job(json_t **out, struct sm_db *db, int64_t tenant, const char *id,
+                             struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
@@ -314,16 +324,18 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", id);
+    sm_stmt_int(q, "$tenant", tenant);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
     if (code == SM_OK) {
         char recipe[65];
         sm_stmt_get_digest(recipe, q, 2);
-        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "state",
+        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s*, s:s*}", "id", id, "state",
                          sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
                          "created", time_json(sm_stmt_get_int(q, 3)), "started",
-                         optional_time(q, 4), "finished", optional_time(q, 5));
+                         optional_time(q, 4), "finished", optional_time(q, 5), "request_id",
+                         sm_stmt_get_text(q, 6), "trace_id", sm_stmt_get_text(q, 7));
         if (!*out)
             code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
     }
@@ -332,7 +344,8 @@ static enum sm_code read_job(json_t **out, struct sm_db *db, const char *id, str
 }
 
 /* Job and items come from one snapshot, so that the state agrees with the items. */
-enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, struct sm_err *err)
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, const char *id,
+                          struct sm_err *err)
 {
     struct sm_db *db;
     json_t *job = NULL, *items = json_array();
@@ -345,7 +358,7 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, 
     }
     code = sm_db_exec(db, "BEGIN", err);
     if (code == SM_OK)
-        code = read_job(&job, db, id, err);
+        code = read_job(&job, db, tenant, id, err);
     if (code == SM_OK)
         code = read_items(items, counts, db, id, err);
     sm_db_rollback(db);
@@ -363,5 +376,30 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, const char *id, 
         *out = job;
     else
         json_decref(job);
+    return code;
+}
+
+enum sm_code sm_store_pair_waiting(int64_t *out, struct sm_store *store, const char *pair,
+                                   struct sm_err *err)
+{
+    struct sm_db *db;
+    struct sm_stmt *q;
+    bool row;
+    *out = 0;
+    enum sm_code code = sm_store_reader_take(&db, store, err);
+    if (code != SM_OK)
+        return code;
+    code = sm_db_query(&q, db,
+                       "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
+                       "state IN ('queued', 'running') AND pair = $pair",
+                       err);
+    if (code == SM_OK) {
+        sm_stmt_text(q, "$pair", pair);
+        code = sm_stmt_step(q, &row, err);
+    }
+    if (code == SM_OK)
+        *out = sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    sm_store_reader_give(store, db);
     return code;
 }

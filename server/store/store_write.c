@@ -10,6 +10,7 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/document.h"
+#include "server/store/idempotency.h"
 #include "server/store/store_impl.h"
 
 /* --- admit --- */
@@ -27,8 +28,12 @@ struct admission {
     sm_store_done *done;
     void *arg;
     char id[SM_ID_BYTES], recipe_digest[65];
+    int64_t tenant;
     char *pair, *recipe;
+    struct sm_once once;
+    struct sm_origin origin;
     int items_count;
+    int64_t bytes_count; /* of all images */
     struct item_copy items[];
 };
 
@@ -50,8 +55,12 @@ static struct admission *admission_copy(const struct sm_job_in *job)
     if (!a)
         return NULL;
     a->items_count = job->items_count;
+    a->tenant = job->tenant;
     memcpy(a->id, job->id, sizeof a->id);
     memcpy(a->recipe_digest, job->recipe_digest, sizeof a->recipe_digest);
+    if (job->once)
+        a->once = *job->once;
+    a->origin = job->origin;
     a->pair = strdup(job->pair);
     a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
     bool whole = a->pair && a->recipe;
@@ -62,6 +71,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         item->name = strdup(in->name);
         item->bytes = malloc(in->bytes_count + 1);
         item->bytes_count = in->bytes_count;
+        a->bytes_count += (int64_t)in->bytes_count;
         whole = item->name && item->bytes;
         if (whole && in->bytes_count > 0)
             memcpy(item->bytes, in->bytes, in->bytes_count);
@@ -76,16 +86,20 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO job (id, kind, state, pair, recipe_digest, "
-                                    "created_ms, items_count, queued_count) VALUES ($id, "
-                                    "'score', 'queued', $pair, $recipe, $now, $items, $items)",
+                                    "INSERT INTO job (id, tenant_id, kind, state, pair, "
+                                    "recipe_digest, created_ms, items_count, queued_count, "
+                                    "request, trace) VALUES ($id, $tenant, 'score', 'queued', "
+                                    "$pair, $recipe, $now, $items, $items, $request, $trace)",
                                     err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", a->id);
+    sm_stmt_int(q, "$tenant", a->tenant);
     sm_stmt_text(q, "$pair", a->pair);
     sm_stmt_hex(q, "$recipe", a->recipe_digest);
     sm_stmt_int(q, "$items", a->items_count);
+    sm_stmt_text(q, "$request", a->origin.request);
+    sm_stmt_text(q, "$trace", a->origin.trace);
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
     return sm_stmt_run(q, NULL, err);
 }
@@ -125,16 +139,18 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
         code = insert_job(db, a, err);
     for (int i = 0; i < a->items_count && code == SM_OK; i++)
         code = insert_item(db, a, i, err);
-    return code;
+    return code == SM_OK ? sm_store_claim_key(a->store, db, &a->once, a->id, err) : code;
 }
 
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
     struct admission *a = (struct admission *)write;
-    if (code == SM_OK)
+    if (code == SM_OK) {
         sm_store_count(a->store, a->items_count, 0);
-    else
+    } else {
         sm_store_count(a->store, 0, -a->items_count);
+        sm_store_count_bytes(a->store, -a->bytes_count);
+    }
     a->done(a->arg, code, err);
     admission_free(a);
 }
@@ -151,6 +167,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     a->done = done;
     a->arg = arg;
     sm_store_count(store, 0, a->items_count);
+    sm_store_count_bytes(store, a->bytes_count);
     sm_writer_post(store->writer, &a->write);
     return SM_OK;
 }
@@ -164,6 +181,7 @@ struct finishing {
     char shape_digest[SM_SHA256_HEX];
     char score_id[SM_ID_BYTES];
     bool from_history, job_finished, plain;
+    int64_t dropped_bytes;
 };
 
 /* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1. */
@@ -236,9 +254,9 @@ static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct 
     enum sm_code code = put_shape(&shape_id, db, f, err);
     if (code == SM_OK)
         code = sm_db_query(&q, db,
-                           "INSERT INTO score (id, key, pair, image_digest, m, shape_id, own) "
-                           "SELECT $id, $key, pair, $image, $m, $shape, $own FROM job "
-                           "WHERE id = $job ON CONFLICT (key) DO NOTHING",
+                           "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, "
+                           "shape_id, own) SELECT $id, tenant_id, $key, pair, $image, $m, $shape, "
+                           "$own FROM job WHERE id = $job ON CONFLICT (tenant_id, key) DO NOTHING",
                            err);
     if (code != SM_OK)
         return code;
@@ -259,9 +277,13 @@ static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_
 {
     struct sm_stmt *q;
     bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT id FROM score WHERE key = $key", err);
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT id FROM score WHERE key = $key AND tenant_id = "
+                                    "(SELECT tenant_id FROM job WHERE id = $job)",
+                                    err);
     if (code != SM_OK)
         return code;
+    sm_stmt_hex(q, "$job", f->in->job_id);
     sm_stmt_hex(q, "$key", f->in->key);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
@@ -336,7 +358,7 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
     if (code == SM_OK && in->thumbnail)
         code = insert_thumbnail(db, in, err);
     if (code == SM_OK)
-        code = sm_store_drop_image(db, in->job_id, in->index, err);
+        code = sm_store_drop_image(&f->dropped_bytes, db, in->job_id, in->index, err);
     if (code == SM_OK)
         code = sm_store_end_item(&job, &f->job_finished, db, &end, err);
     f->plain = code == SM_OK && !job.audit;
@@ -362,6 +384,7 @@ enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *fin
         memcpy(score_id, f.score_id, sizeof f.score_id);
         *job_finished = f.job_finished;
         sm_store_count(store, 0, -f.plain);
+        sm_store_count_bytes(store, f.plain ? -f.dropped_bytes : 0);
     }
     sm_document_release(&f.document);
     return code;

@@ -4,6 +4,8 @@
  * one group is flushed the next one gathers, so the more there is to write, the cheaper each write
  * becomes, and nobody waits for a timer.
  *
+ * A write that wants to be alone is a group of its own; so is one that wants no transaction.
+ *
  * When nothing came for IDLE_MS after a commit, free pages go back to the file system, a few at a
  * time so that nobody waits for long, and then the log is folded into the database and emptied:
  * both files stay small, and the bytes of images that were dropped are gone from them too. */
@@ -18,6 +20,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/pulse.h"
 
 #define IDLE_MS      1000
 #define SHRINK_PAGES 256 /* in one step: 1 MiB */
@@ -65,20 +68,49 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
     }
     if (code == SM_OK)
         code = sm_db_commit(writer->db, err);
+    else
+        sm_db_rollback(writer->db);
     sm_metric_observe(SM_METRIC_COMMIT, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     return code;
 }
+
+static enum sm_code run_alone(struct sm_writer *writer, struct sm_write *write, struct sm_err *err)
+{
+    enum sm_code code = sm_db_spare(writer->db, true, err);
+    if (code == SM_OK)
+        code = run_group(writer, write, err);
+    sm_db_spare(writer->db, false, NULL);
+    return code;
+}
+
+/* What goes wrong is its own alone, and says nothing about commits. */
+static enum sm_code run_outside(struct sm_writer *writer, struct sm_write *write,
+                                struct sm_err *err)
+{
+    (void)err;
+    write->err = (struct sm_err){0};
+    write->code = write->run(write, writer->db, &write->err);
+    return SM_OK;
+}
+
+static enum sm_code (*const runs[])(struct sm_writer *writer, struct sm_write *group,
+                                    struct sm_err *err) = {
+    [SM_WRITE_GROUPED] = run_group,
+    [SM_WRITE_ALONE] = run_alone,
+    [SM_WRITE_OUTSIDE] = run_outside,
+};
 
 static void finish_group(struct sm_writer *writer, struct sm_write *group, enum sm_code code,
                          const struct sm_err *err)
 {
     pthread_mutex_lock(&writer->mutex);
     bool was_healthy = writer->healthy;
-    writer->healthy = code == SM_OK;
+    if (group->mode != SM_WRITE_OUTSIDE)
+        writer->healthy = code == SM_OK;
     pthread_mutex_unlock(&writer->mutex);
     if (code != SM_OK)
         sm_log("error", "commit_failed", "{s:s}", "detail", err->text);
-    else if (!was_healthy)
+    else if (!was_healthy && group->mode != SM_WRITE_OUTSIDE)
         sm_log("info", "commit_recovered", NULL);
     while (group) {
         struct sm_write *w = group;
@@ -90,6 +122,21 @@ static void finish_group(struct sm_writer *writer, struct sm_write *group, enum 
     }
 }
 
+/* Takes the first group off the queue. With the lock. */
+static struct sm_write *cut_group(struct sm_writer *writer)
+{
+    struct sm_write *group = writer->first, *last = group;
+    if (!group)
+        return NULL;
+    while (last->next && group->mode == SM_WRITE_GROUPED && last->next->mode == SM_WRITE_GROUPED)
+        last = last->next;
+    writer->first = last->next;
+    if (!writer->first)
+        writer->last = &writer->first;
+    last->next = NULL;
+    return group;
+}
+
 /* Waits for a group. NULL: stopped, nothing left, or (idle) nothing came in time. */
 static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *stop)
 {
@@ -99,11 +146,8 @@ static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *s
     int waited = 0;
     pthread_mutex_lock(&writer->mutex);
     while (!writer->first && !writer->stopping && waited != ETIMEDOUT)
-        waited = writer->dirty ? pthread_cond_timedwait(&writer->posted, &writer->mutex, &until)
-                               : pthread_cond_wait(&writer->posted, &writer->mutex);
-    struct sm_write *group = writer->first;
-    writer->first = NULL;
-    writer->last = &writer->first;
+        waited = pthread_cond_timedwait(&writer->posted, &writer->mutex, &until);
+    struct sm_write *group = cut_group(writer);
     *stop = writer->stopping && !group;
     *idle = !group;
     pthread_mutex_unlock(&writer->mutex);
@@ -129,18 +173,23 @@ static void *writer_thread(void *arg)
     struct sm_writer *writer = arg;
     struct sm_err err;
     bool idle, stop = false;
+    sm_pulse_start("writer");
     while (!stop) {
+        sm_pulse_beat("wait");
         struct sm_write *group = take_group(writer, &idle, &stop);
         err = (struct sm_err){0};
         if (group) {
-            enum sm_code code = run_group(writer, group, &err);
+            sm_pulse_beat("commit");
+            enum sm_code code = runs[group->mode](writer, group, &err);
             writer->dirty = true;
             writer->shrinking = false;
             finish_group(writer, group, code, &err);
         } else if (idle && writer->dirty) {
+            sm_pulse_beat("tidy");
             tidy(writer, stop);
         }
     }
+    sm_pulse_stop();
     return NULL;
 }
 

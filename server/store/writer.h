@@ -9,6 +9,11 @@
  * `done` is called, in order, with its own result; when the commit itself fails, with the commit's.
  * Callbacks of one group run before any write of the next.
  *
+ * A write may want to be alone in its transaction: SQLite ends the whole transaction with a write
+ * that finds the disk full, and what is done about that (to say so, or to make room) must not be
+ * lost with it. It may take a little more room than the limit of the database allows. Or a write
+ * wants no transaction, for what none can do.
+ *
  * Owner:   the poster owns the write until `done` was called, which may free it.
  * Threads: post and call from any thread but the writer's own (post also from `done`). */
 #ifndef SERVER_STORE_WRITER_H
@@ -20,9 +25,16 @@ struct sm_write;
 typedef enum sm_code sm_write_run(struct sm_write *write, struct sm_db *db, struct sm_err *err);
 typedef void sm_write_done(struct sm_write *write, enum sm_code code, const struct sm_err *err);
 
+enum sm_write_mode {
+    SM_WRITE_GROUPED,
+    SM_WRITE_ALONE,  /* a transaction of its own, with some room beyond the limit */
+    SM_WRITE_OUTSIDE /* none: the next group begins when `run` has returned */
+};
+
 struct sm_write {
     sm_write_run *run;
     sm_write_done *done;
+    enum sm_write_mode mode;
     /* the writer's own */
     struct sm_write *next;
     enum sm_code code;

@@ -461,6 +461,37 @@ def test_asked_again(audit, cohorts, tmp_path):
     assert all(later[0] - earlier[0] >= 1 for earlier, later in zip(Moody.seen, Moody.seen[1:]))
 
 
+class Hasty(http.server.BaseHTTPRequestHandler):
+    """Hangs up on the first, is still at it on the second, and then says what is wrong."""
+    keys = []
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.keys.append(self.headers["Idempotency-Key"])
+        if len(self.keys) == 1:
+            return
+        self.send_response(409 if len(self.keys) == 2 else 422)
+        if len(self.keys) == 2:
+            self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_post_that_broke_off(audit, cohorts, tmp_path):
+    """Is sent again under the same key, which the server knows whether it has done."""
+    Hasty.keys.clear()
+    with http.server.HTTPServer(("127.0.0.1", 0), Hasty) as hasty:
+        threading.Thread(target=hasty.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{hasty.server_port}"
+        done = audit("--pair", "x", "--server", url, "--out", tmp_path / "out", *cohorts(1), code=1)
+        hasty.shutdown()
+    assert done.stderr == f"sslmem audit: {url}: 422: no problem document\n"
+    assert len(Hasty.keys) == 3 and len(set(Hasty.keys)) == 1 and len(Hasty.keys[0].strip('"')) == 36
+
+
 def test_server_restarts_meanwhile(binary, cohorts, key, pairs_folder, tmp_path):
     """kill -9 of the service in the middle: the command waits for it and gets the whole audit."""
     with socket.socket() as probe:

@@ -341,7 +341,7 @@ def test_events_resume(server):
 
 
 def test_streams_are_limited(serve):
-    server = serve(pairs=PAIRS)
+    server = serve("--streams-per-client-max", "64", "--connections-per-client-max", "100", pairs=PAIRS)
     audit = create(server)
     streams = [Events(server, audit) for _ in range(64)]
     assert all(s.answer.status == 200 for s in streams)

@@ -216,5 +216,6 @@ def test_compare(run, tmp_path):
 
 def test_migrate_twice(run, tmp_path):
     db = tmp_path / "new.db"
-    assert run("migrate", "--db", db).stdout == f"{db}: 2 migrations applied\n"
+    count = len(list((ROOT / "migrations").glob("*.sql")))
+    assert run("migrate", "--db", db).stdout == f"{db}: {count} migrations applied\n"
     assert run("migrate", "--db", db).stdout == f"{db}: 0 migrations applied\n"

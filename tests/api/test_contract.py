@@ -25,10 +25,11 @@ def test_routes(binary):
         query = sorted(p["name"] for p in map(resolve, operation.get("parameters", []))
                        if p["in"] == "query")
         accepts = sorted(operation.get("requestBody", {}).get("content", {}))
-        described.add((method, path, operation["operationId"], tuple(accepts), tuple(query)))
+        scopes = [scheme["key"][0] for scheme in operation.get("security", [])]
+        described.add((method, path, operation["operationId"], tuple(accepts), tuple(query), tuple(scopes)))
     served = {(method, path, name, tuple(sorted(a for a in accepts.split(", ") if a)),
-               tuple(sorted(query.split())))
-              for method, path, name, accepts, query in table(binary, "--routes")}
+               tuple(sorted(query.split())), tuple(scopes.split()))
+              for method, path, name, accepts, query, scopes in table(binary, "--routes")}
     assert served == described
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import PATIENCE_S, png
+from conftest import PATIENCE_S, image, images_and_recipe, png
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -29,7 +29,7 @@ def test_a_line_for_each_request(server):
     line, = lines(server, "request", request="one")
     assert line["ms"] >= 0
     assert {key: line[key] for key in line if key not in ("time", "ms")} == {
-        "level": "info", "event": "request", "request": "one", "method": "POST", "route": "/v1/scores",
+        "level": "info", "event": "request", "request": "one", "client": "127.0.0.1", "method": "POST", "route": "/v1/scores",
         "status": 200, "received": len(body), "bytes": len(answer.body), "whole": True, "trace": TRACE}
 
 
@@ -49,7 +49,48 @@ def test_a_job_has_its_request_and_trace(server):
                         {"Content-Type": "image/png", "X-Request-Id": "asked", "Prefer": "respond-async", **PARENT})
     line, = lines(server, "job_submitted", job=answer.json["id"])
     assert (line["request"], line["trace"], line["pair"], line["items"]) == ("asked", TRACE, "resnet", 1)
-    server.await_job(answer.headers["Location"])
+    job = server.await_job(answer.headers["Location"])
+    assert (job["request_id"], job["trace_id"]) == ("asked", TRACE)
+    line, = lines(server, "job_finished", job=answer.json["id"])
+    assert (line["request"], line["trace"]) == ("asked", TRACE)
+    job = server.get("/v1/jobs/" + server.post(png(8)).json["job"]).json
+    assert "trace_id" not in job and len(job["request_id"]) == 36
+
+
+def test_an_image_that_fails_has_its_request(serve):
+    """Also when another process finishes what the one that was asked began."""
+    first = serve("--workers", "1")
+    media_type, body = images_and_recipe([png(i) for i in range(20)] + [b"no image"], {"views": 64})
+    answer = first.ask("POST", "/v1/scores?pair=resnet", body,
+                       {"Content-Type": media_type, "X-Request-Id": "two", "Prefer": "respond-async", **PARENT})
+    assert answer.status == 202
+    first.process.kill()
+    first.process.wait()
+    second = serve()
+    assert second.await_job(answer.headers["Location"])["failed_count"] == 1
+    for event in ("item_failed", "job_finished"):
+        line, = lines(second, event, job=answer.json["id"])
+        assert (line["request"], line["trace"]) == ("two", TRACE), event
+
+
+def test_an_audit_has_its_requests(server):
+    ask = lambda name, path, body=None, **more: server.ask("POST", path, body, {"X-Request-Id": name, **more, **PARENT})
+    made = ask("making", "/v1/audits", b'{"name": "a", "pair": "resnet"}', **{"Content-Type": "application/json"})
+    audit, path = made.json["id"], made.headers["Location"]
+    assert (made.json["request_id"], made.json["trace_id"]) == ("making", TRACE)
+    ask("adding", path + "/images?cohort=shared", png(1), **{"Content-Type": "image/png"})
+    ask("broken", path + "/images?cohort=shared", image("cut_scan.jpg"), **{"Content-Type": "image/jpeg"})
+    ask("starting", path + "/start")
+    for event, fields in {"audit_created": {"request": "making"}, "images_added": {"request": "adding", "added": 1},
+                          "audit_moved": {"request": "starting", "operation": "startAudit"}}.items():
+        line, = lines(server, event, audit=audit, **fields)
+        assert line["trace"] == TRACE
+    for event in ("item_failed", "job_finished"):
+        line, = lines(server, event, job=audit)
+        assert (line["request"], line["trace"]) == ("making", TRACE), event
+    assert server.ask("DELETE", path, headers={"X-Request-Id": "deleting"}).status == 204
+    line, = lines(server, "audit_deleted", audit=audit)
+    assert line["request"] == "deleting" and "trace" not in line
 
 
 def test_no_whole_digest(server):

@@ -101,15 +101,37 @@ def test_wait_zero_and_poll(server):
 
 def test_respond_async_is_always_202(server):
     server.post(png(3))
-    answer = server.post(png(3), prefer="respond-async, wait=10")
+    answer = server.post(png(3), prefer="respond-async")
     assert answer.status == 202
     assert answer.headers["Preference-Applied"] == "respond-async"
     job = server.await_job(answer.headers["Location"])
     assert job["items"][0]["from_history"] is True
 
 
+def test_respond_async_after_a_wait(server):
+    """RFC 7240, 4.3: with a wait beside it, 202 is for what takes longer."""
+    answer = server.post(png(8), prefer="respond-async, wait=60")
+    assert (answer.status, answer.headers["Preference-Applied"]) == (200, "wait=60")
+    again = server.post(png(8), prefer="respond-async, wait=0")
+    assert (again.status, again.json["from_history"]) == (200, True)
+    answer = server.post_many([png(i) for i in range(60, 64)], {"views": 64}, prefer="wait=0, respond-async")
+    assert (answer.status, answer.headers["Preference-Applied"]) == (202, "respond-async, wait=0")
+    assert server.await_job(answer.headers["Location"])["succeeded_count"] == 4
+
+
+def test_preferences_over_two_lines(server):
+    connection = server.connect()
+    connection.putrequest("POST", "/v1/scores?pair=resnet")
+    for name, value in (("Content-Type", "image/png"), ("Content-Length", str(len(png(3)))),
+                        ("Prefer", "return=minimal, x=\"wait=1\""), ("Prefer", "wait=7, wait=8")):
+        connection.putheader(name, value)
+    connection.endheaders(png(3))
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Preference-Applied"]) == (200, "wait=7")
+
+
 @pytest.mark.parametrize("prefer,applied", [
-    ("wait=5", "wait=5"), ("wait=999999999", "wait=60"), ("wait=x", None), (None, None),
+    ("wait=5", "wait=5"), ("wait=-1, wait=5", None), ("return=minimal; x=wait", None), ("wait=999999999", "wait=60"), ("wait=x", None), (None, None),
     ("handling=strict, WAIT=\"7\"", "wait=7")])
 def test_preference_applied(server, prefer, applied):
     answer = server.post(png(4), prefer=prefer)

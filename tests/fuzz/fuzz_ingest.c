@@ -1,8 +1,13 @@
-/* Archives and manifests of audits. The first byte says which: even an archive, odd a manifest.
+/* Archives and manifests of audits, and paths of manifests' files. Bit 0 of the first byte says
+ * which; of an archive bit 1 makes the checksums of tar headers good, so that a change gets past
+ * them, and bit 2 gives the cohort; of a manifest bit 1 makes the rest one path.
  *
- * Properties: only the errors that ingest.h names; a report in any case; every image of it, and no
- * more, is in the store. */
+ * Properties: only the errors that ingest.h names; a report in any case, whose counts add up; every
+ * image of it, and no more, is in the store; of a manifest only files below the data root; the
+ * kernel's way to a file and our own agree. */
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,44 +16,90 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/ingest/ingest.h"
+#include "server/ingest/root.h"
 
 #define IMAGES_MAX     500
 #define UNPACKED_BYTES (64 << 20)
+#define TAR_BLOCK      512
+#define TAR_SIZE       124 /* fields of a header */
+#define TAR_CHECKSUM   148
+#define MAGIC          "\x89PNG\r\n\x1a\n"
+
+enum { IS_MANIFEST = 1, MENDED = 2, HAS_COHORT = 4, IS_PATH = 2 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct sm_store *store;
-static char folder[] = "/dev/shm/sslmem-fuzz-XXXXXX", db[64], image[64];
+static char folder[] = "/dev/shm/sslmem-fuzz-XXXXXX", root[64];
+static struct sm_root opened;
+static char inside[2][SM_SHA256_HEX]; /* digests of the files below the root */
+
+/* --- a folder with a database, files below a root, and one beside it --- */
+
+static const char *const leaves[] = {"db",        "db-wal",     "db-shm",
+                                     "db.lock",   "root/a.png", "root/d/b.png",
+                                     "root/link", "root/up",    "secret.png"};
+
+static void name_leaf(char path[64], const char *leaf)
+{
+    snprintf(path, 64, "%s/%s", folder, leaf);
+}
 
 static void tidy(void)
 {
-    static const char *const tails[] = {"", "-wal", "-shm", ".lock"};
-    char path[80];
+    char path[64];
 
     sm_store_close(store);
-    unlink(image);
-    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
-        snprintf(path, sizeof path, "%s%s", db, tails[i]);
+    sm_root_close(&opened);
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+        name_leaf(path, leaves[i]);
         unlink(path);
     }
+    name_leaf(path, "root/d");
+    rmdir(path);
+    rmdir(root);
     rmdir(folder);
 }
 
-static void open_store(void)
+static void put(const char *leaf, const char *text)
+{
+    char path[64];
+    FILE *file;
+
+    name_leaf(path, leaf);
+    if ((file = fopen(path, "w")) == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+        abort();
+}
+
+static void prepare(void)
 {
     struct sm_err err;
-    FILE *file;
+    char path[64];
 
     if (mkdtemp(folder) == NULL)
         abort();
-    snprintf(db, sizeof db, "%s/db", folder);
-    snprintf(image, sizeof image, "%s/a.png", folder);
-    if ((file = fopen(image, "w")) == NULL || fputs("\x89PNG\r\n\x1a\n", file) < 0 ||
-        fclose(file) != 0 || sm_store_open(&store, db, &err) != SM_OK)
-        abort();
     atexit(tidy);
+    name_leaf(root, "root");
+    name_leaf(path, "root/d");
+    if (mkdir(root, 0700) != 0 || mkdir(path, 0700) != 0)
+        abort();
+    put("root/a.png", MAGIC "a");
+    put("root/d/b.png", MAGIC "b");
+    put("secret.png", MAGIC "secret");
+    sm_sha256_hex(inside[0], MAGIC "a", strlen(MAGIC) + 1);
+    sm_sha256_hex(inside[1], MAGIC "b", strlen(MAGIC) + 1);
+    name_leaf(path, "root/link");
+    if (symlink("../secret.png", path) != 0)
+        abort();
+    name_leaf(path, "root/up");
+    if (symlink("..", path) != 0 || sm_root_open(&opened, root, &err) != SM_OK)
+        abort();
+    name_leaf(path, "db");
+    if (sm_store_open(&store, path, &err) != SM_OK)
+        abort();
 }
 
 static void new_audit(char id[SM_ID_BYTES])
@@ -66,55 +117,152 @@ static void new_audit(char id[SM_ID_BYTES])
     json_decref(object);
 }
 
+/* --- what must hold --- */
+
 static int64_t count(const json_t *document, const char *name)
 {
     return json_integer_value(json_object_get(document, name));
 }
 
-static void check(const json_t *report, const char *id)
+static void check_report(const json_t *report, const char *id)
 {
-    json_t *audit;
+    int64_t skipped = 0;
+    const char *reason;
+    json_t *audit, *node;
     struct sm_err err;
 
     assert(report != NULL);
+    json_object_foreach(json_object_get(report, "skipped_by_reason"), reason, node) skipped +=
+        json_integer_value(node);
+    assert(skipped == count(report, "skipped_count"));
+    assert((int64_t)json_array_size(json_object_get(report, "skipped")) ==
+           (skipped < SM_INGEST_SKIPPED_MAX ? skipped : SM_INGEST_SKIPPED_MAX));
     assert(sm_store_audit(&audit, store, id, &err) == SM_OK);
     assert(count(audit, "items_count") ==
            count(report, "added_count") + count(report, "failed_count"));
     assert(count(audit, "failed_count") == count(report, "failed_count"));
-    assert(json_array_size(json_object_get(report, "skipped")) <= SM_INGEST_SKIPPED_MAX);
+    assert(count(audit, "items_count") <= IMAGES_MAX);
     json_decref(audit);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Only files of the root, under the cohort and name that their line has. */
+static void check_inside(const char *id)
 {
-    char id[SM_ID_BYTES];
+    const struct sm_audit_items_filter filter = {.cohort = -1, .after = -1, .limit = IMAGES_MAX};
+    struct sm_err err;
+    json_t *page, *item;
+    size_t i;
+
+    assert(sm_store_audit_items(&page, store, id, &filter, &err) == SM_OK);
+    json_array_foreach(json_object_get(page, "items"), i, item)
+    {
+        const char *digest = json_string_value(json_object_get(item, "image"));
+        assert(strcmp(digest, inside[0]) == 0 || strcmp(digest, inside[1]) == 0);
+    }
+    json_decref(page);
+}
+
+static void check_path(const uint8_t *bytes, size_t bytes_count)
+{
+    char *path = strndup((const char *)bytes, bytes_count);
+    struct stat ours, kernels;
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+    if (path == NULL)
+        return;
+    int a = sm_root_at(&opened, path, flags);
+    bool refused = a < 0 && errno == EXDEV;
+    int b = refused || path[0] == '\0' ? -1 : sm_root_walk(opened.fd, path, flags);
+    assert((a >= 0) == (b >= 0));
+    if (a >= 0) {
+        assert(fstat(a, &ours) == 0 && fstat(b, &kernels) == 0 && ours.st_ino == kernels.st_ino);
+        assert(strstr(path, "..") == NULL || strstr(path, "/../") == NULL);
+        close(a);
+        close(b);
+    }
+    free(path);
+}
+
+/* --- the input --- */
+
+static void mend(uint8_t *tar, size_t tar_count)
+{
+    for (size_t at = 0; tar_count - at >= TAR_BLOCK;) {
+        char size[13] = "", text[8];
+        unsigned sum = 0;
+        memset(tar + at + TAR_CHECKSUM, ' ', 8);
+        for (size_t i = 0; i < TAR_BLOCK; i++)
+            sum += tar[at + i];
+        if (sum == 8 * ' ') /* a block of zeros ends it */
+            memset(tar + at + TAR_CHECKSUM, 0, 8);
+        snprintf(text, sizeof text, "%06o", sum);
+        if (sum != 8 * ' ')
+            memcpy(tar + at + TAR_CHECKSUM, text, 7);
+        memcpy(size, tar + at + TAR_SIZE, 12);
+        size_t data = strtoul(size, NULL, 8), room = tar_count - at - TAR_BLOCK;
+        if (data > room)
+            return;
+        data = (data + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+        at += TAR_BLOCK + (data > room ? room : data);
+    }
+}
+
+static int write_input(const uint8_t *data, size_t size)
+{
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    uint8_t *copy = malloc(size);
+
+    if (fd < 0 || copy == NULL)
+        abort();
+    memcpy(copy, data + 1, size - 1);
+    if ((data[0] & (IS_MANIFEST | MENDED)) == MENDED)
+        mend(copy, size - 1);
+    if (write(fd, copy, size - 1) != (ssize_t)(size - 1))
+        abort();
+    free(copy);
+    return fd;
+}
+
+static void ingest_input(const char *id, int fd, uint8_t choice)
+{
     struct sm_ingest *ingest;
     struct sm_err err;
     json_t *report;
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-
-    if (store == NULL)
-        open_store();
-    if (size == 0 || fd < 0 || write(fd, data + 1, size - 1) != (ssize_t)(size - 1)) {
-        close(fd);
-        return 0;
-    }
-    new_audit(id);
     struct sm_ingest_params params = {
         .store = store, .audit = id, .items_max = IMAGES_MAX, .unpacked_bytes_max = UNPACKED_BYTES};
+    const struct sm_ingest_labels labels = {.cohort = choice & HAS_COHORT ? SM_COHORT_SHARED : -1};
+
     if (sm_ingest_new(&ingest, &params, &err) != SM_OK)
         abort();
-    enum sm_code code =
-        data[0] % 2 == 0
-            ? sm_ingest_archive(ingest, fd, &(struct sm_ingest_labels){.cohort = -1}, &err)
-            : sm_ingest_manifest(ingest, folder, fd, &err);
+    enum sm_code code = choice & IS_MANIFEST ? sm_ingest_manifest(ingest, root, fd, &err)
+                                             : sm_ingest_archive(ingest, fd, &labels, &err);
     assert(code == SM_OK || code == SM_CORRUPT || code == SM_LIMIT || code == SM_NOMEM);
     code = sm_ingest_finish(&report, ingest, &err);
     assert(code == SM_OK || code == SM_LIMIT || code == SM_NOMEM);
     sm_ingest_free(ingest);
     if (code == SM_OK)
-        check(report, id);
+        check_report(report, id);
+    if (choice & IS_MANIFEST)
+        check_inside(id);
     json_decref(report);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char id[SM_ID_BYTES];
+    struct sm_err err;
+
+    if (store == NULL)
+        prepare();
+    if (size == 0)
+        return 0;
+    if ((data[0] & IS_MANIFEST) && (data[0] & IS_PATH)) {
+        check_path(data + 1, size - 1);
+        return 0;
+    }
+    int fd = write_input(data, size);
+    new_audit(id);
+    ingest_input(id, fd, data[0]);
     sm_store_audit_delete(store, id, &err);
     close(fd);
     return 0;

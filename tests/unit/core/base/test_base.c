@@ -87,6 +87,7 @@ static void errors_are_printable(void **state)
     assert_string_equal(err.pointer, "");
     assert_int_equal(sm_err_set(NULL, SM_IO, "nobody listens"), SM_IO);
     assert_string_equal(sm_code_name(SM_NOMEM), "no_memory");
+    assert_string_equal(sm_code_name(SM_FULL), "disk_full");
 }
 
 static void files_whole_or_not_at_all(void **state)

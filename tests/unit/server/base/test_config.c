@@ -49,6 +49,15 @@ static void defaults_are_as_documented(void **state)
     assert_int_equal(config.wait_max_ms, 60000);
     assert_int_equal(config.connections_max, 1024);
     assert_int_equal(config.idle_timeout_s, 30);
+    assert_int_equal(config.connections_per_client_max, 64);
+    assert_int_equal(config.streams_max, 64);
+    assert_int_equal(config.streams_per_client_max, 16);
+    assert_int_equal(config.head_deadline_ms, 10000);
+    assert_int_equal(config.body_deadline_ms, 120000);
+    assert_int_equal(config.body_rate_min_bytes_per_s, 1048576);
+    assert_string_equal(config.tls_cert, "");
+    assert_int_equal(config.trusted_proxies.count, 0);
+    assert_int_equal(config.cors_origins.count, 0);
 }
 
 static void flag_beats_environment_beats_default(void **state)
@@ -116,9 +125,36 @@ static void admin_is_for_this_machine(void **state)
     assert_int_equal(read_words("--admin-listen", "[::1]:0"), SM_OK);
     assert_int_equal(read_words("--admin-listen", "127.0.0.1:9000"), SM_OK);
     assert_int_equal(read_words("--admin-listen", "0.0.0.0:9000"), SM_INVALID);
-    assert_string_equal(err.text,
-                        "--admin-listen is 0.0.0.0:9000, must be on 127.0.0.0/8 or [::1]");
+    assert_string_equal(
+        err.text, "--admin-listen is 0.0.0.0:9000, must be on 127.0.0.0/8 or [::1], or unix:/path");
     assert_int_equal(read_words("--admin-listen", "127.0.0.1"), SM_INVALID);
+    char path[130] = "unix:/";
+    memset(path + 6, 'x', 106);
+    assert_int_equal(read_words("--admin-listen", path), SM_OK);
+    path[6 + 106] = 'x';
+    assert_int_equal(read_words("--admin-listen", path), SM_INVALID);
+    assert_int_equal(read_words("--admin-listen", "unix:admin"), SM_INVALID);
+    assert_string_equal(err.text,
+                        "--admin-listen is unix:admin, must be unix: and an absolute path "
+                        "of at most 107 bytes");
+}
+
+static void lists_are_checked(void **state)
+{
+    (void)state;
+    assert_int_equal(read_words("--trusted-proxies", "10.0.0.0/8,::1"), SM_OK);
+    assert_int_equal(config.trusted_proxies.count, 2);
+    assert_int_equal(read_words("--trusted-proxies", "10.0.0.0/8,proxy"), SM_INVALID);
+    assert_string_equal(err.text, "trusted-proxies (--trusted-proxies): proxy is no address or "
+                                  "network such as 10.0.0.0/8");
+    assert_int_equal(read_words("--cors-origins", "https://a.example,http://b:8080"), SM_OK);
+    assert_int_equal(read_words("--cors-origins", "*"), SM_INVALID);
+    assert_string_equal(err.text, "cors-origins (--cors-origins): * is no origin such as "
+                                  "https://host or http://host:8080, in lower case");
+    assert_int_equal(read_words("--tls-cert", "a.pem"), SM_INVALID);
+    assert_string_equal(err.text, "tls-cert is given without tls-key");
+    assert_int_equal(read_words("--tls-key", "a.pem"), SM_INVALID);
+    assert_string_equal(err.text, "tls-key is given without tls-cert");
 }
 
 static void texts_are_checked(void **state)
@@ -217,6 +253,7 @@ int main(void)
         cmocka_unit_test(numbers_have_bounds),
         cmocka_unit_test(bounds_between_settings_name_their_sources),
         cmocka_unit_test(admin_is_for_this_machine),
+        cmocka_unit_test(lists_are_checked),
         cmocka_unit_test(texts_are_checked),
         cmocka_unit_test(unknown_words_are_named),
         cmocka_unit_test(help_names_everything),

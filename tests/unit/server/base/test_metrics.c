@@ -125,14 +125,14 @@ static void samples_are_escaped(void **state)
 {
     (void)state;
     const struct sm_metric_sample samples[] = {
-        {SM_METRIC_PAIR, 1, {"a\"b\\c\nd", "0123"}},
+        {SM_METRIC_PAIR, 1, {"a\"b\\c\nd", "0123", "7"}},
         {SM_METRIC_QUEUE, 12.5, {""}},
     };
     expect(SM_METRICS_PROMETHEUS, samples, 2,
-           "\nsslmem_pair_info{pair=\"a\\\"b\\\\c\\nd\",digest=\"0123\"} 1\n");
-    expect(
-        SM_METRICS_OPENMETRICS, samples, 2,
-        "# TYPE sslmem_pair info\nsslmem_pair_info{pair=\"a\\\"b\\\\c\\nd\",digest=\"0123\"} 1\n");
+           "\nsslmem_pair_info{pair=\"a\\\"b\\\\c\\nd\",digest=\"0123\",generation=\"7\"} 1\n");
+    expect(SM_METRICS_OPENMETRICS, samples, 2,
+           "# TYPE sslmem_pair "
+           "info\nsslmem_pair_info{pair=\"a\\\"b\\\\c\\nd\",digest=\"0123\",generation=\"7\"} 1\n");
     expect(SM_METRICS_PROMETHEUS, samples, 2, "\nsslmem_queue_items 12.5\n");
 }
 

@@ -16,7 +16,7 @@
 #include "server/base/settings.h"
 
 struct values {
-    int64_t queue_max;
+    sm_setting_int queue_max;
     char title[8];
     char folder[32];
     char mode[8];
@@ -26,7 +26,8 @@ struct values {
 
 #define FIELD(member) offsetof(struct values, member)
 static const struct sm_setting rows[] = {
-    {"queue-max", SM_SETTING_INT, FIELD(queue_max), "5", 1, 9, .section = "limits", .help = "h"},
+    {"queue-max", SM_SETTING_INT, FIELD(queue_max), "5", 1, 9, .section = "limits", .help = "h",
+     .reloads = true},
     {"title", SM_SETTING_TEXT, FIELD(title), "a", .max = 8, .help = "h"},
     {"folder", SM_SETTING_PATH, FIELD(folder), "f", .max = 32, .help = "h"},
     {"mode", SM_SETTING_CHOICE, FIELD(mode), "on", .max = 8, .choices = "on|off", .help = "h"},
@@ -237,6 +238,33 @@ static void actions_are_taken(void **state)
     assert_int_equal(read_words("--check-config", "--mode=x"), SM_INVALID);
 }
 
+static void what_reloads_is_taken_over(void **state)
+{
+    (void)state;
+    struct values next;
+    json_t *changed = json_array(), *restart = json_array();
+    assert_int_equal(read_words(NULL, NULL), SM_OK);
+    next = values;
+    assert_int_equal(sm_settings_apply(&values, &next, rows, changed, restart, &err), SM_OK);
+    assert_int_equal(json_array_size(changed) + json_array_size(restart), 0);
+    next.queue_max = 7;
+    snprintf(next.title, sizeof next.title, "other");
+    next.origins.count = 1;
+    snprintf(next.origins.items[0], sizeof next.origins.items[0], "a");
+    assert_int_equal(sm_settings_apply(&values, &next, rows, changed, restart, &err), SM_OK);
+    assert_int_equal(values.queue_max, 7);
+    assert_string_equal(values.title, "a");
+    assert_int_equal(values.origins.count, 0);
+    char *text = json_dumps(changed, JSON_COMPACT);
+    assert_string_equal(text, "[{\"setting\":\"queue-max\",\"from\":5,\"to\":7}]");
+    free(text);
+    text = json_dumps(restart, JSON_COMPACT);
+    assert_string_equal(text, "[\"title\",\"origins\"]");
+    free(text);
+    json_decref(changed);
+    json_decref(restart);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -264,6 +292,7 @@ int main(void)
         cmocka_unit_test(secrets),
         cmocka_unit_test(what_is_printed_reads_back),
         cmocka_unit_test(actions_are_taken),
+        cmocka_unit_test(what_reloads_is_taken_over),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

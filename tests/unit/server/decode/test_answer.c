@@ -74,6 +74,21 @@ static void codes_texts_orientations(void **state)
     assert_true(sound(&endless));
 }
 
+static void hellos(void **state)
+{
+    (void)state;
+    for (int code = -1; code <= SM_INTERNAL + 1; code++) {
+        struct sm_decode_hello h = {.code = code, .text = "why"};
+        bool has = code == SM_OK || code == SM_UNSUPPORTED || code == SM_IO || code == SM_NOMEM;
+        assert_int_equal(sm_hello_is_sound(&h, sizeof h), has);
+        assert_false(sm_hello_is_sound(&h, sizeof h - 1));
+        h.text[0] = '\0';
+        assert_int_equal(sm_hello_is_sound(&h, sizeof h), code == SM_OK);
+        memset(h.text, 'x', sizeof h.text);
+        assert_false(sm_hello_is_sound(&h, sizeof h));
+    }
+}
+
 static void every_orientation_has_its_size(void **state)
 {
     (void)state;
@@ -117,6 +132,7 @@ int main(void)
         cmocka_unit_test(sizes_and_ids),
         cmocka_unit_test(pixels_within_the_limits),
         cmocka_unit_test(codes_texts_orientations),
+        cmocka_unit_test(hellos),
         cmocka_unit_test(every_orientation_has_its_size),
         cmocka_unit_test(failures_keep_code_and_text),
     };

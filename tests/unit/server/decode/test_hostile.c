@@ -231,6 +231,18 @@ static void hello_short(void)
     say("hello", 5);
 }
 
+static void hello_odd(void)
+{
+    struct sm_decode_hello hello = {.code = SM_INTERNAL + 1, .text = "a code that there is not"};
+    say(&hello, sizeof hello);
+}
+
+static void hello_silent(void)
+{
+    struct sm_decode_hello hello = {.code = SM_IO};
+    say(&hello, sizeof hello);
+}
+
 static void hello_exit(void)
 {
     _exit(8);
@@ -243,7 +255,9 @@ static const struct greeting {
     const char *text;
 } greetings[] = {
     {"hello-failed", hello_failed, SM_UNSUPPORTED, "sandbox: none here"},
-    {"hello-short", hello_short, SM_IO, "decoder: it ended before it was ready, by signal 9"},
+    {"hello-short", hello_short, SM_IO, "decoder: it gave no sound hello"},
+    {"hello-odd", hello_odd, SM_IO, "decoder: it gave no sound hello"},
+    {"hello-silent", hello_silent, SM_IO, "decoder: it gave no sound hello"},
     {"hello-exit", hello_exit, SM_IO, "decoder: it ended before it was ready, with exit code 8"},
 };
 enum { GREETINGS = sizeof greetings / sizeof *greetings };

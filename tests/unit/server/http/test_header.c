@@ -27,6 +27,11 @@ static void test_prefer(void **state)
         {"respond-async, wait=10", true, true, 10},
         {"foo; bar=\"a,wait=9\", wait=3", false, true, 3},
         {"wait=1, wait=2", false, true, 1},
+        {"wait=x, wait=2", false, false, 0},
+        {"wait, wait=2", false, false, 0},
+        {"WAIT=3; a=b; c, return=minimal", false, true, 3},
+        {"respond-async; x=\"wait=9\"", true, false, 0},
+        {"return=representation, handling=lenient, respond-async", true, false, 0},
         {"wait=-1", false, false, 0},
         {"wait=1.5", false, false, 0},
         {"wait=", false, false, 0},
@@ -96,13 +101,86 @@ static void test_param(void **state)
 
 static void test_etag(void **state)
 {
+    static const struct {
+        const char *value;
+        bool weak, strong; /* whether "a" is found */
+    } rows[] = {
+        {"*", true, true},
+        {" * ", true, true},
+        {"*, \"b\"", false, false},
+        {"\"a\"", true, true},
+        {"W/\"a\"", true, false},
+        {"w/\"a\"", false, false},
+        {"\"b\", W/\"a\"", true, false},
+        {"W/\"a\" ,\"a\"", true, true},
+        {",, \"a\"", true, true},
+        {"\"b\"", false, false},
+        {"\"ab\"", false, false},
+        {"\"\"", false, false},
+        {"a", false, false},
+        {"", false, false},
+        {" ", false, false},
+        {"\"a", false, false},
+        {"W/", false, false},
+        {"\"b\" \"a\"", false, false},
+        {"\"x,\"a\"", false, false},
+        {"\"b\\\", \"a\"", true, true}, /* a backslash is no escape */
+        {"\"x,\\\"a\\\"\"", false, false},
+    };
+
     (void)state;
-    assert_true(sm_etag_matches("*", "\"a\""));
-    assert_true(sm_etag_matches("\"a\"", "\"a\""));
-    assert_true(sm_etag_matches("\"b\", W/\"a\"", "\"a\""));
-    assert_false(sm_etag_matches("\"b\"", "\"a\""));
-    assert_false(sm_etag_matches("", "\"a\""));
-    assert_false(sm_etag_matches("\"x,\\\"a\\\"\"", "\"a\""));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (sm_etag_matches(rows[i].value, "\"a\"") != rows[i].weak ||
+            sm_etag_matches_strongly(rows[i].value, "\"a\"") != rows[i].strong)
+            fail_msg("%s", rows[i].value);
+}
+
+static void test_idempotency_key(void **state)
+{
+    char longest[260], out[SM_KEY_BYTES];
+    static const struct {
+        const char *value, *key; /* NULL: it is none */
+    } rows[] = {
+        {"\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", "8e03978e-40d5-43dd-bc93-6894a57f9324"},
+        {"8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"},
+        {" \"a b\" ", "a b"},
+        {" x\t", "x"},
+        {"\"a\\\"b\\\\c\"", "a\"b\\c"},
+        {"\"a,b;c\"", "a,b;c"},
+        {"", NULL},
+        {" ", NULL},
+        {"\"\"", NULL},
+        {"\"", NULL},
+        {"\"a", NULL},
+        {"\"a\\", NULL},
+        {"\"a\\n\"", NULL},
+        {"\"a\"b", NULL},
+        {"\"a\";p=1", NULL},
+        {"\"a\", \"b\"", NULL},
+        {"a b", NULL},
+        {"a,b", NULL},
+        {"a\"", NULL},
+        {"\"\xc3\xbc\"", NULL},
+        {"\xc3\xbc", NULL},
+        {"\"a\x01\"", NULL},
+        {"\"a\x7f\"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool good = sm_idempotency_key(out, rows[i].value);
+        if (good != (rows[i].key != NULL) || strcmp(out, good ? rows[i].key : "") != 0)
+            fail_msg("%s: '%s'", rows[i].value, out);
+    }
+    for (int quoted = 0; quoted < 2; quoted++)
+        for (int n = 255; n <= 256; n++) {
+            memset(longest, 'k', sizeof longest);
+            longest[0] = quoted ? '"' : 'k';
+            longest[n + quoted] = quoted ? '"' : '\0';
+            longest[n + 2 * quoted] = '\0';
+            assert_int_equal(sm_idempotency_key(out, longest), n == 255);
+            assert_int_equal(strlen(out), n == 255 ? 255 : 0);
+        }
 }
 
 static void test_digits(void **state)
@@ -207,10 +285,15 @@ static void test_names_and_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prefer), cmocka_unit_test(test_media_type),
-        cmocka_unit_test(test_param),  cmocka_unit_test(test_etag),
-        cmocka_unit_test(test_digits), cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_trace),  cmocka_unit_test(test_names_and_values),
+        cmocka_unit_test(test_prefer),
+        cmocka_unit_test(test_media_type),
+        cmocka_unit_test(test_param),
+        cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_idempotency_key),
+        cmocka_unit_test(test_digits),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_names_and_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,42 @@ static void wait_for(struct sm_request *r)
         atomic_store(&waiting, r);
 }
 
+/* Replies to requests with a key are held back while it is 1. */
+static atomic_int held;
+
+static void nothing(struct sm_request *r)
+{
+    (void)r;
+}
+
+static bool key_known(struct sm_request *r)
+{
+    return r->key[0] != 'n';
+}
+
+static void key_enter(struct sm_request *r)
+{
+    r->keyed = r;
+    if (strcmp(r->key, "used") == 0)
+        sm_reply_problem(r, SM_PROBLEM_IDEMPOTENCY_KEY_REUSED, "%s", r->fingerprint);
+}
+
+static void key_leave(struct sm_request *r)
+{
+    if (atomic_load(&held) == 0)
+        return;
+    sm_request_wait(r, SM_NO_DEADLINE, nothing);
+    atomic_store(&waiting, r);
+}
+
+static void key_forget(struct sm_request *r)
+{
+    r->keyed = NULL;
+    atomic_fetch_add(&freed, 1);
+}
+
+static const struct sm_keyed keyed = {key_known, key_enter, key_leave, key_forget};
+
 static const struct sm_route routes[] = {
     {"POST", "/echo", "echo", .accepts = "image/png", .query = "refuse", .admit = refuse,
      .handler = echo},
@@ -114,12 +150,19 @@ static int start(void **state)
     struct sm_err err = {0};
     const struct sm_http_params params = {.listen = "127.0.0.1:0",
                                           .routes = routes,
+                                          .keyed = &keyed,
                                           .threads = 2,
                                           .connections_max = 64,
                                           .idle_timeout_s = 5,
-                                          .body_bytes_max = BODY_MAX,
-                                          .spool_bytes_max = SPOOL_MAX,
-                                          .spool = "/tmp"};
+                                          .spool = "/tmp",
+                                          .limits = {.body_bytes_max = BODY_MAX,
+                                                     .spool_bytes_max = SPOOL_MAX,
+                                                     .connections_per_client_max = 64,
+                                                     .streams_max = 8,
+                                                     .streams_per_client_max = 8,
+                                                     .head_deadline_ms = 1000,
+                                                     .body_deadline_ms = 60000,
+                                                     .body_rate_min = 1000}};
 
     (void)state;
     atomic_store(&freed, 0);
@@ -203,6 +246,8 @@ static void test_admission(void **state)
     CHECK("GET /echo/1?a" HOST "\r\n", " 400 ", "query_invalid");
     CHECK("GET /echo/1%00" HOST "\r\n", " 200 ", "\"capture\":\"1%00\"");
     CHECK("GET /echo/1" HOST "Content-Length: 3\r\n\r\nabc", " 400 ", "body_unexpected");
+    CHECK("GET /echo/1" HOST "Content-Length: 0\r\nContent-Length: 3\r\n\r\nabc", " 400 ",
+          "header_invalid", "Content-Length is given twice", "Connection: close");
     CHECK("POST /echo" HOST "\r\n", " 411 ", "length_required");
     CHECK("POST /echo" HOST "Transfer-Encoding: chunked\r\nContent-Type: image/png\r\n\r\n",
           " 411 ");
@@ -508,17 +553,75 @@ static void test_drain(void **state)
     close(without);
 }
 
+static void post_with_key(int fd, const char *key, const char *more)
+{
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "POST /echo%s" HOST "Idempotency-Key: %s\r\nContent-Type: image/png\r\n"
+             "Content-Length: 3\r\n\r\nabc",
+             more, key);
+    put(fd, text);
+}
+
+/* What is said of a key on the headers, and with the body. */
+static void test_keys(void **state)
+{
+    static const char *const bad[] = {"", "a b", "\"a", "a\r\nIdempotency-Key: b"};
+    static const struct {
+        const char *key, *status;
+    } rows[] = {{"new", " 503 "}, {"used", " 422 "}, {"old", " 503 "}}; /* it is asked in the end */
+    int fd;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        post_with_key(fd = dial(), bad[i], "");
+        assert_non_null(strstr(get(fd), "idempotency_key_invalid"));
+        close(fd);
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        post_with_key(fd = dial(), rows[i].key, "?refuse=1");
+        assert_non_null(strstr(get(fd), rows[i].status));
+        close(fd);
+    }
+    post_with_key(fd = dial(), "new", "");
+    assert_non_null(strstr(get(fd), "\"bytes\":3"));
+    close(fd);
+    CHECK("GET /echo/1" HOST "Idempotency-Key: \r\n\r\n", " 200 "); /* not of this method */
+}
+
+/* A reply that is held back is not sent by a wake that is not for it. */
+static void test_held_reply(void **state)
+{
+    int fd = dial();
+    char byte;
+
+    (void)state;
+    atomic_store(&held, 1);
+    post_with_key(fd, "new", "");
+    for (int i = 0; i < 3; i++) {
+        sm_request_wake(await_waiting());
+        usleep(20000);
+        assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    }
+    struct sm_request *r = await_waiting();
+    atomic_store(&held, 0);
+    sm_request_wake(r);
+    assert_non_null(strstr(get(fd), "\"bytes\":3"));
+    close(fd);
+    for (int i = 0; i < 1000 && atomic_load(&freed) == 0; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&freed), 1);
+}
+
 static void test_listen_errors(void **state)
 {
     static const char *const bad[] = {"",           "8080",        "localhost:1",
                                       "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456",
                                       "::1:80",     ":80"};
     struct sm_http *other;
-    struct sm_http_params params = {.routes = routes,
-                                    .threads = 1,
-                                    .connections_max = 8,
-                                    .idle_timeout_s = 1,
-                                    .body_bytes_max = 1};
+    struct sm_http_params params = {
+        .routes = routes, .threads = 1, .connections_max = 8, .idle_timeout_s = 1};
     struct sm_err err = {0};
 
     (void)state;
@@ -541,6 +644,7 @@ int main(void)
         TEST(test_many),         TEST(test_client_gone),      TEST(test_drain),
         TEST(test_spooled_body), TEST(test_spool_budget),     TEST(test_stream),
         TEST(test_stream_wakes), TEST(test_stream_drains),    TEST(test_listen_errors),
+        TEST(test_keys),         TEST(test_held_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,7 @@ static void test_refused(void **state)
 {
     (void)state;
     assert_int_equal(split(""), SM_INVALID);
+    assert_int_equal(sm_multipart_split(parts, &count, PARTS_MAX, NULL, 0, "B", &err), SM_INVALID);
     assert_int_equal(split("--C--"), SM_INVALID);
     assert_int_equal(split("--Bx"), SM_INVALID);
     assert_int_equal(split("--B\r\n\r\nx\r\n--B--"), SM_INVALID); /* no name */

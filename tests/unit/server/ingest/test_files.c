@@ -187,6 +187,25 @@ static void an_image_over_the_limit_is_a_failed_item(void **state)
     json_decref(item);
 }
 
+static void a_failed_image_counts_once_and_against_the_limit(void **state)
+{
+    static const char lines[] = "{\"cohort\":\"candidate\",\"path\":\"large.png\"}\n"
+                                "{\"cohort\":\"candidate\",\"path\":\"large.png\"}\n"
+                                "{\"cohort\":\"shared\",\"path\":\"large.png\"}\n";
+    char expected[160];
+    (void)state;
+    WRITE(at("root/large.png"), PNG);
+    assert_int_equal(truncate(at("root/large.png"), (off_t)SM_IMAGE_BYTES_MAX + 1), 0);
+    sm_ingest_free(ingest);
+    begin(1, 0);
+    assert_code(SM_LIMIT, take_text(root, lines, sizeof lines - 1));
+    snprintf(expected, sizeof expected, "audit %s has 1 images of at most 1, no room for large.png",
+             audit);
+    assert_string_equal(err.text, expected);
+    assert_int_equal(counted("failed_count"), 1);
+    assert_int_equal(counted("duplicate_count"), 1);
+}
+
 static void without_a_data_root(void **state)
 {
     (void)state;
@@ -343,6 +362,7 @@ int main(void)
         TEST(bad_lines_are_reported_and_the_others_go_on),
         TEST(a_line_at_the_limit_and_one_byte_past_it),
         TEST(an_image_over_the_limit_is_a_failed_item),
+        TEST(a_failed_image_counts_once_and_against_the_limit),
         TEST(without_a_data_root),
         TEST(a_folder_is_taken_in_the_order_of_names),
         TEST(names_begin_below_the_folder),

@@ -4,9 +4,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "server/decode/helper.h"
 #include "server/jobs/jobs.h"
 #include "server/store/audits.h"
 
@@ -15,13 +17,13 @@
 static struct sm_pairs *pairs;
 static struct sm_file wide, tall;
 static struct sm_jobs *jobs;
+static struct sm_decoders *decoders; /* NULL: in this process */
 
 static int load(void **state)
 {
     (void)state;
     sm_blas_single_thread(); /* as the service does */
     assert_code(SM_OK, sm_pairs_load(&pairs, GOLDEN, "blas", &err));
-    assert_true(sm_pairs_find(pairs, "resnet") >= 0);
     assert_code(SM_OK, sm_file_map(&wide, GOLDEN "/wide.png", 1 << 20, &err));
     assert_code(SM_OK, sm_file_map(&tall, GOLDEN "/tall.png", 1 << 20, &err));
     return 0;
@@ -36,13 +38,25 @@ static int unload(void **state)
     return 0;
 }
 
+static struct sm_generation *take(const char *name)
+{
+    struct sm_generation *generation;
+    struct sm_err why = {0};
+    if (sm_pairs_take(&generation, pairs, name, &why) != SM_OK)
+        fail_msg("%s", why.text);
+    return generation;
+}
+static int64_t queue_bytes_max = INT64_C(1) << 30;
+
 static void start(int workers, int64_t queue_max)
 {
     assert_code(SM_OK, sm_jobs_start(&jobs,
                                      &(struct sm_jobs_params){.store = store,
                                                               .pairs = pairs,
+                                                              .decoders = decoders,
                                                               .workers = workers,
-                                                              .queue_max = queue_max},
+                                                              .queue_max = queue_max,
+                                                              .queue_bytes_max = queue_bytes_max},
                                      &err));
 }
 
@@ -73,9 +87,9 @@ static enum sm_code submit(struct client *client, const char *pair, uint64_t see
                            const struct sm_file *images, int count)
 {
     struct sm_item_in items[8];
-    int index = sm_pairs_find(pairs, pair);
-    struct sm_recipe recipe = *sm_pair_recipe(
-        sm_pairs_at(pairs, index < 0 ? sm_pairs_find(pairs, "resnet") : index, NULL));
+    struct sm_generation *generation = take(strcmp(pair, "gone") == 0 ? "resnet" : pair);
+    struct sm_recipe recipe = *sm_pair_recipe(sm_generation_pair(generation));
+    sm_generation_give(generation);
     recipe.seed = seed;
     struct sm_job_in job = {.pair = pair, .items = items, .items_count = count};
     for (int i = 0; i < count; i++) {
@@ -110,7 +124,7 @@ static json_t *complete(struct client *client)
     json_t *job;
     assert_int_equal(await(client, SM_TICKET_FINISHED), SM_TICKET_FINISHED);
     sm_ticket_release(client->ticket);
-    assert_code(SM_OK, sm_store_job(&job, store, client->id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, client->id, &err));
     return job;
 }
 
@@ -163,7 +177,8 @@ static void score_all(char *out[2 * SEEDS * 2], int workers, enum load load)
 /* As the library gives it to anybody, without a service. */
 static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_file *image)
 {
-    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, pair_name), NULL);
+    struct sm_generation *generation = take(pair_name);
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_recipe recipe = *sm_pair_recipe(pair);
     struct sm_scorer *scorer;
     struct sm_score score;
@@ -175,6 +190,7 @@ static char *score_alone(const char *pair_name, uint64_t seed, const struct sm_f
     char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(document);
     sm_scorer_free(scorer);
+    sm_generation_give(generation);
     return text;
 }
 
@@ -288,6 +304,8 @@ static enum sm_code run_fill(struct sm_write *write, struct sm_db *db, struct sm
     (void)write;
     return sm_db_exec(db,
                       "CREATE TABLE filler (bytes BLOB);"
+                      "INSERT INTO filler VALUES (zeroblob(40000));" /* room for a pause */
+                      "DELETE FROM filler;"
                       "CREATE TEMP TRIGGER fills BEFORE INSERT ON main.score BEGIN "
                       "INSERT INTO filler VALUES (zeroblob(1000000)); END;"
                       "PRAGMA max_page_count = 1", /* as many as there are */
@@ -302,7 +320,8 @@ static enum sm_code run_free(struct sm_write *write, struct sm_db *db, struct sm
 
 static void make_audit(char id[SM_ID_BYTES])
 {
-    const struct sm_pair *pair = sm_pairs_at(pairs, sm_pairs_find(pairs, "resnet"), NULL);
+    struct sm_generation *generation = take("resnet");
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_audit_in in = {.pair = "resnet"};
     struct sm_audit_image_in images[2] = {0};
     struct sm_audit_added added;
@@ -325,6 +344,7 @@ static void make_audit(char id[SM_ID_BYTES])
     for (int i = 0; i < 2; i++)
         sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
     assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 2, &err));
+    sm_generation_give(generation);
     json_decref(recipe);
     json_decref(document);
     json_decref(spec);
@@ -378,7 +398,67 @@ static void a_full_disk_pauses_an_audit(void **state)
     stop();
 }
 
-/* --- tickets ----------------------------------------------------------------------------- */
+/* --- decoders ---------------------------------------------------------------------------- */
+
+#define HELPER_UNLESS "decode-helper-unless" /* the file that follows is there */
+
+static struct sm_decoders_counts counts(void)
+{
+    struct sm_decoders_counts now;
+    sm_decoders_counts(&now, decoders);
+    return now;
+}
+
+static void await_refusals(uint64_t at_least)
+{
+    for (int i = 0; counts().refused < at_least; i++) {
+        assert_true(i < 3000);
+        usleep(10000);
+    }
+}
+
+/* An image waits while no decoder can be started, over a stop too, and is scored when one can. */
+static void an_image_waits_for_a_decoder(void **state)
+{
+    (void)state;
+    struct client client;
+    char refusal[320];
+    const char *const command[] = {"test_jobs", HELPER_UNLESS, refusal, NULL};
+    struct sm_decoders_params params = {.count = 1, .images_max = 1, .command = command};
+    snprintf(refusal, sizeof refusal, "%s/no-decoder", scratch.dir);
+    assert_code(SM_OK, sm_decoders_start(&decoders, &params, &err));
+    start(1, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    json_decref(complete(&client));
+    fclose(fopen(refusal, "w"));
+    assert_code(SM_OK, submit(&client, "resnet", 2, &wide, 1));
+    await_refusals(2);
+    assert_true(counts().unavailable);
+    assert_int_equal(sm_ticket_state(client.ticket, &err), SM_TICKET_ADMITTED);
+    assert_int_equal(remove(refusal), 0);
+    json_t *job = complete(&client);
+    assert_string_equal(text_at(job, "state"), "succeeded");
+    assert_false(counts().unavailable);
+    json_decref(job);
+
+    fclose(fopen(refusal, "w"));
+    uint64_t before = counts().refused;
+    assert_code(SM_OK, submit(&client, "resnet", 3, &wide, 1));
+    await_refusals(before + 1);
+    sm_ticket_release(client.ticket);
+    stop();
+    assert_int_equal(remove(refusal), 0);
+    reopen();
+    start(1, 10);
+    for (int i = 0; sm_store_queued_count(store) > 0 && i < 1000; i++)
+        usleep(20000);
+    check_job(client.id, "succeeded", 1, 0);
+    stop();
+    sm_decoders_stop(decoders);
+    decoders = NULL;
+}
+
+/* --- held commits -------------------------------------------------------------------------- */
 
 static sem_t gate;
 
@@ -403,6 +483,127 @@ static void hold_commits(void)
     sem_init(&gate, 0, 0);
     sm_writer_post(store->writer, &held);
 }
+
+/* --- pairs that change -------------------------------------------------------------------- */
+
+static atomic_bool over;
+
+static void *keep_loading(void *arg)
+{
+    static const char *const both[] = {"resnet", "vit"};
+    struct sm_err why = {0};
+    bool created;
+    int count = 0;
+    for (; !over; count++)
+        if (sm_pairs_put(pairs, both[count % 2], &created, &why) != SM_OK || created)
+            break;
+    *(int *)arg = over ? count : -1;
+    return NULL;
+}
+
+/* Generations come and go under images that are scored with the help of others; the bits stay. */
+static void pairs_are_loaded_again_under_load(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12 };
+    struct client clients[2];
+    const struct sm_file images[2] = {wide, tall};
+    pthread_t loader;
+    int loads = 0;
+    over = false;
+    start(3, 1000);
+    assert_int_equal(pthread_create(&loader, NULL, keep_loading, &loads), 0);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (int k = 0; k < 2; k++)
+            assert_code(SM_OK, submit(&clients[k], names[k], round, images, 2));
+        for (int k = 0; k < 2; k++) {
+            char *texts[2];
+            take_texts(texts, &clients[k]);
+            for (int i = 0; i < 2; i++) {
+                char *alone = score_alone(names[k], round, &images[i]);
+                assert_string_equal(texts[i], alone);
+                free(alone);
+                free(texts[i]);
+            }
+        }
+    }
+    over = true;
+    pthread_join(loader, NULL);
+    assert_true(loads > 2);
+    stop();
+}
+
+static void link_pair(const char *golden)
+{
+    char path[400], target[1000];
+    assert_non_null(getcwd(target, 900));
+    snprintf(target + strlen(target), 90, "/" GOLDEN "/%s", golden);
+    snprintf(path, sizeof path, "%s/pairs/resnet", scratch.dir);
+    remove(path);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+/* An audit never holds scores of two pairs: it waits, and goes on when its own is back. */
+static void an_audit_waits_for_its_pair(void **state)
+{
+    (void)state;
+    struct sm_pairs *usual = pairs;
+    char id[SM_ID_BYTES], path[400];
+    bool created;
+    snprintf(path, sizeof path, "%s/pairs", scratch.dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    link_pair("resnet");
+    assert_code(SM_OK, sm_pairs_load(&pairs, path, "blas", &err));
+    start(2, 10);
+    make_audit(id);
+    link_pair("vit");
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    json_t *audit = await_audit(id, "paused");
+    const char *reason = text_at(audit, "reason");
+    if (strncmp(reason, "pair resnet has changed: the audit was made under digest ", 57) != 0)
+        fail_msg("%s", reason);
+    json_decref(audit);
+    for (int i = 0; read_int("SELECT COUNT(*) FROM item WHERE state = 'queued'") < 2; i++) {
+        assert_true(i < 1000);
+        usleep(10000);
+    }
+    assert_int_equal(read_int("SELECT SUM(attempt) FROM item"), 0); /* not a try that failed */
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 0);
+    link_pair("resnet");
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
+    json_decref(await_audit(id, "succeeded"));
+    stop();
+    sm_pairs_free(pairs);
+    pairs = usual;
+}
+
+static void an_unloaded_pair_fails_what_waits_for_it(void **state)
+{
+    (void)state;
+    struct client client;
+    const struct sm_file four[4] = {wide, tall, wide, tall};
+    int64_t waiting;
+    hold_commits();
+    start(1, 10);
+    assert_code(SM_OK, submit(&client, "resnet", 77, four, 4));
+    sem_post(&gate);
+    await(&client, SM_TICKET_ADMITTED);
+    assert_code(SM_OK, sm_store_pair_waiting(&waiting, store, "vit", &err));
+    assert_int_equal(waiting, 0);
+    assert_code(SM_OK, sm_pairs_remove(pairs, "resnet", &err));
+    json_t *job = complete(&client);
+    const char *detail = text_at(json_object_get(item_of(job, 3), "error"), "detail");
+    assert_string_equal(detail, "pair resnet is not loaded: it is not there any more");
+    json_decref(job);
+    bool created;
+    assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
+    assert_true(created);
+    stop();
+}
+
+/* --- tickets ----------------------------------------------------------------------------- */
 
 static void wakes_come_in_order_and_only_twice(void **state)
 {
@@ -444,6 +645,31 @@ static void no_wake_comes_after_release(void **state)
     assert_int_equal(admitted_one.wakes, wakes);
     assert_int_equal(read_int("SELECT COUNT(*) FROM job WHERE state IN ('succeeded', 'queued')"),
                      3);
+}
+
+/* One job always fits, however large; the next waits for it, and it is not counted for ever. */
+static void a_queue_full_of_bytes_is_busy(void **state)
+{
+    (void)state;
+    struct client client, refused;
+    char text[160];
+    queue_bytes_max = (int64_t)wide.bytes_count - 1;
+    start(1, 100);
+    hold_commits();
+    assert_code(SM_OK, submit(&client, "resnet", 1, &wide, 1));
+    assert_int_equal(sm_store_queued_bytes(store), wide.bytes_count);
+    assert_code(SM_BUSY, submit(&refused, "resnet", 2, &tall, 1));
+    snprintf(text, sizeof text, "the queue holds %zu bytes of at most %zu, no room for %zu",
+             wide.bytes_count, wide.bytes_count - 1, tall.bytes_count);
+    assert_string_equal(err.text, text);
+    sem_post(&gate);
+    json_decref(complete(&client));
+    while (sm_store_queued_bytes(store) > 0)
+        usleep(1000);
+    assert_code(SM_OK, submit(&client, "resnet", 2, &tall, 1));
+    json_decref(complete(&client));
+    stop();
+    queue_bytes_max = INT64_C(1) << 30;
 }
 
 static void a_full_queue_is_busy(void **state)
@@ -517,6 +743,41 @@ static void what_is_queued_at_the_stop_is_done_after_it(void **state)
     stop();
 }
 
+/* Workers that may not finish give their items back, as if they had never claimed them. */
+static void what_is_given_up_is_queued_again(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    struct client client;
+    char ids[COUNT][SM_ID_BYTES];
+    hold_commits();
+    start(3, 1000);
+    for (int i = 0; i < COUNT; i++) {
+        assert_code(SM_OK, submit(&client, "vit", (uint64_t)i, &wide, 1));
+        memcpy(ids[i], client.id, sizeof ids[i]);
+        sm_ticket_release(client.ticket);
+    }
+    sem_post(&gate);
+    while (sm_store_queued_count(store) == COUNT)
+        usleep(100);
+    sm_jobs_stop_by(jobs, 0);
+    jobs = NULL;
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item WHERE state = 'running'"), 0);
+    assert_int_equal(read_int("SELECT COALESCE(SUM(attempt), 0) FROM item WHERE state = 'queued'"),
+                     0);
+    int64_t queued = read_int("SELECT COUNT(*) FROM item WHERE state = 'queued'");
+    assert_int_equal(queued, read_int("SELECT SUM(queued_count) FROM job"));
+    assert_int_equal(queued, sm_store_queued_count(store));
+    assert_true(queued > 0);
+    start(2, 1000); /* on the same store: the counts in memory are right too */
+    for (int tries = 0; sm_store_queued_count(store) > 0 && tries < 1000; tries++)
+        usleep(20000);
+    for (int i = 0; i < COUNT; i++)
+        check_job(ids[i], "succeeded", 1, 0);
+    assert_int_equal(read_int("SELECT MAX(attempt) FROM item"), 1);
+    stop();
+}
+
 /* --- many at once ------------------------------------------------------------------------ */
 
 static void *submit_some(void *arg)
@@ -553,7 +814,13 @@ static void submitters_and_workers_run_together(void **state)
     assert_int_equal(read_int("SELECT COUNT(*) FROM job WHERE state = 'succeeded'"), 6 * THREADS);
 }
 
-int main(void)
+static int decode_helper_unless(char **argv)
+{
+    char name[] = SM_DECODE_COMMAND, *arguments[] = {name, argv[3], NULL};
+    return access(argv[2], F_OK) == 0 ? 1 : sm_decode_helper(2, arguments);
+}
+
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
@@ -562,12 +829,20 @@ int main(void)
         TEST(columns_agree_with_the_document),
         TEST(what_is_wrong_with_an_item_fails_that_item),
         TEST(a_full_disk_pauses_an_audit),
+        TEST(an_image_waits_for_a_decoder),
+        TEST(pairs_are_loaded_again_under_load),
+        TEST(an_audit_waits_for_its_pair),
+        TEST(an_unloaded_pair_fails_what_waits_for_it),
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
         TEST(a_full_queue_is_busy),
+        TEST(a_queue_full_of_bytes_is_busy),
         TEST(a_failed_admission_is_told),
         TEST(what_is_queued_at_the_stop_is_done_after_it),
+        TEST(what_is_given_up_is_queued_again),
         TEST(submitters_and_workers_run_together),
     };
+    if (argc == 4 && strcmp(argv[1], HELPER_UNLESS) == 0)
+        return decode_helper_unless(argv);
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -101,13 +101,23 @@ static void stop(void)
     sm_team_free(team);
 }
 
-static void check_score(struct sm_mate *mate, const struct sm_pair *pair,
+static struct sm_generation *open_pair(const char *dir)
+{
+    struct sm_pair *pair;
+    struct sm_generation *generation;
+    assert_code(SM_OK, sm_pair_open(&pair, dir, "blas", &err));
+    assert_code(SM_OK, sm_generation_new(&generation, pair, 1, &err));
+    return generation;
+}
+
+static void check_score(struct sm_mate *mate, struct sm_generation *generation,
                         const struct sm_recipe *recipe)
 {
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_score score;
     struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
     char *expected = score_alone(pair, recipe);
-    assert_code(SM_OK, sm_mate_score(&score, mate, pair, recipe, bytes, &err));
+    assert_code(SM_OK, sm_mate_score(&score, mate, generation, recipe, bytes, &err));
     char *text = text_of(&score, pair);
     assert_string_equal(text, expected);
     free(text);
@@ -115,9 +125,9 @@ static void check_score(struct sm_mate *mate, const struct sm_pair *pair,
 }
 
 /* On a busy machine a helper may come late, but not always. */
-static void check_until_helped(struct sm_mate *mate, const struct sm_pair *pair)
+static void check_until_helped(struct sm_mate *mate, struct sm_generation *pair)
 {
-    struct sm_recipe recipe = recipe_of(pair, SM_VIEWS_MAX, SM_COMPARE_PAIRS);
+    struct sm_recipe recipe = recipe_of(sm_generation_pair(pair), SM_VIEWS_MAX, SM_COMPARE_PAIRS);
     for (int i = 0, before = helped; helped == before; i++) {
         assert_true(i < 5000);
         check_score(mate, pair, &recipe);
@@ -130,16 +140,17 @@ static void help_changes_no_bit(void **state)
     static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet",
                                        "deploy/demo/pairs/fashion-vit"};
     static const int views[] = {2, 21};
-    struct sm_pair *pairs[3];
+    struct sm_generation *pairs[3];
     struct sm_mate *mate;
     for (int p = 0; p < 3; p++)
-        assert_code(SM_OK, sm_pair_open(&pairs[p], dirs[p], "blas", &err));
+        pairs[p] = open_pair(dirs[p]);
     for (int count = 0; count <= HELPERS_MAX; count++) {
         start(count);
         assert_code(SM_OK, sm_mate_new(&mate, team, &err));
         for (int i = 0; i < 3 * 2 * 2; i++) {
-            const struct sm_pair *pair = pairs[i % 3];
-            struct sm_recipe r = recipe_of(pair, views[i / 3 % 2], (enum sm_compare)(i / 6));
+            struct sm_generation *pair = pairs[i % 3];
+            struct sm_recipe r =
+                recipe_of(sm_generation_pair(pair), views[i / 3 % 2], (enum sm_compare)(i / 6));
             check_score(mate, pair, &r);
             r.target_se = 1e-3; /* in rounds */
             check_score(mate, pair, &r);
@@ -150,16 +161,16 @@ static void help_changes_no_bit(void **state)
         stop();
     }
     for (int p = 0; p < 3; p++)
-        sm_pair_close(pairs[p]);
+        sm_generation_give(pairs[p]);
 }
 
 static void *score_own(void *arg)
 {
-    struct sm_pair *pair = arg;
+    struct sm_generation *pair = arg;
     struct sm_mate *mate;
     assert_code(SM_OK, sm_mate_new(&mate, team, &err));
     for (int views = 3; views < 12; views++) {
-        struct sm_recipe recipe = recipe_of(pair, views, SM_COMPARE_PAIRS);
+        struct sm_recipe recipe = recipe_of(sm_generation_pair(pair), views, SM_COMPARE_PAIRS);
         check_score(mate, pair, &recipe);
     }
     sm_mate_free(mate);
@@ -170,36 +181,35 @@ static void *score_own(void *arg)
 static void owners_and_helpers_run_together(void **state)
 {
     (void)state;
-    struct sm_pair *pair;
+    struct sm_generation *pair = open_pair(GOLDEN "/resnet");
     pthread_t owner;
     start(0);
-    assert_code(SM_OK, sm_pair_open(&pair, GOLDEN "/resnet", "blas", &err));
     for (; helpers_count < 2; helpers_count++)
         assert_int_equal(pthread_create(&helpers[helpers_count], NULL, help, team), 0);
     assert_int_equal(pthread_create(&owner, NULL, score_own, pair), 0);
     score_own(pair);
     pthread_join(owner, NULL);
     stop();
-    sm_pair_close(pair);
+    sm_generation_give(pair);
 }
 
 static void what_is_wrong_with_an_image_is_told(void **state)
 {
     (void)state;
-    struct sm_pair *pair;
+    struct sm_generation *pair = open_pair(GOLDEN "/vit");
+    const struct sm_recipe *recipe = sm_pair_recipe(sm_generation_pair(pair));
     struct sm_mate *mate;
     struct sm_score score;
     start(2);
-    assert_code(SM_OK, sm_pair_open(&pair, GOLDEN "/vit", "blas", &err));
     assert_code(SM_OK, sm_mate_new(&mate, team, &err));
-    assert_code(SM_UNSUPPORTED, sm_mate_score(&score, mate, pair, sm_pair_recipe(pair),
-                                              (struct sm_bytes){"no image", 8}, &err));
+    assert_code(SM_UNSUPPORTED,
+                sm_mate_score(&score, mate, pair, recipe, (struct sm_bytes){"no image", 8}, &err));
     assert_string_equal(score.key, "");
-    check_score(mate, pair, sm_pair_recipe(pair));
+    check_score(mate, pair, recipe);
     assert_false(sm_mate_help(mate)); /* nothing stays open */
     sm_mate_free(mate);
     stop();
-    sm_pair_close(pair);
+    sm_generation_give(pair);
 }
 
 int main(void)

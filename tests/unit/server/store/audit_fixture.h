@@ -52,6 +52,16 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
     return code;
 }
 
+/* An image that could not be taken. */
+static inline enum sm_code add_failed(const char *id, struct sm_audit_image_in image,
+                                      enum sm_code why, const char *text)
+{
+    struct sm_audit_added added;
+    image.failed = why;
+    image.failed_text = text;
+    return sm_store_audit_add(&added, store, id, &image, 1, MANY, &err);
+}
+
 static inline enum sm_code move(const char *id, enum sm_audit_move how)
 {
     return sm_store_audit_move(store, id, how, NULL, &err);
@@ -107,6 +117,9 @@ static inline void check_counts(void)
     assert_int_equal(sm_store_queued_count(store),
                      read_int("SELECT COUNT(*) FROM item JOIN job ON job.id = item.job_id WHERE "
                               "item.state IN ('queued', 'running') AND job.kind = 'score'"));
+    assert_int_equal(sm_store_queued_bytes(store),
+                     read_int("SELECT COALESCE(SUM(length(image.bytes)), 0) FROM image JOIN job ON "
+                              "job.id = image.job_id WHERE job.kind = 'score'"));
 }
 
 #endif

@@ -161,7 +161,7 @@ static inline json_t *scores_of(struct sm_score_page *page)
 static inline void check_job(const char *id, const char *state, int succeeded, int failed)
 {
     json_t *job;
-    assert_code(SM_OK, sm_store_job(&job, store, id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, id, &err));
     assert_string_equal(text_at(job, "state"), state);
     assert_int_equal(json_integer_value(json_object_get(job, "succeeded_count")), succeeded);
     assert_int_equal(json_integer_value(json_object_get(job, "failed_count")), failed);

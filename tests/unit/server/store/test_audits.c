@@ -105,12 +105,10 @@ static void an_audit_of_failures_has_failed(void **state)
         .cohort = SM_COHORT_EXTERNAL, .name = "a.png", .class_label = "", .group = ""};
     create_audit(id, false);
     for (int k = 0; k < 2; k++) /* the second time it is there */
-        assert_code(SM_OK,
-                    sm_store_audit_add_failed(store, id, &bad, SM_IO, "a.png: no such file", &err));
+        assert_code(SM_OK, add_failed(id, bad, SM_IO, "a.png: no such file"));
     digest_of(bad.image_digest, 3);
     for (int k = 0; k < 2; k++)
-        assert_code(SM_OK,
-                    sm_store_audit_add_failed(store, id, &bad, SM_CORRUPT, "ends early", &err));
+        assert_code(SM_OK, add_failed(id, bad, SM_CORRUPT, "ends early"));
     check_audit(id, "open", 0, 0, 2);
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     check_audit(id, "failed", 0, 0, 2);
@@ -460,7 +458,8 @@ static void items_are_listed_by_index(void **state)
     assert_true(json_real_value(json_object_get(scored, "m")) == .5);
     assert_true(json_is_null(json_object_get(scored, "m_se"))); /* its document has none */
     char *line;
-    assert_code(SM_OK, sm_store_score_line(&line, store, text_at(scored, "score"), &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT,
+                                           text_at(scored, "score"), &err));
     free(line);
     assert_null(json_object_get(failed, "score"));
     assert_string_equal(text_at(json_object_get(failed, "error"), "detail"), "too wide");
@@ -481,7 +480,7 @@ static void audits_are_listed_newest_first(void **state)
     for (int i = 0; i < 5; i++)
         create_audit(ids[i], false);
     while (more) {
-        assert_code(SM_OK, sm_store_audits(&page, store, after, 2, &err));
+        assert_code(SM_OK, sm_store_audits(&page, store, SM_TENANT_DEFAULT, after, 2, &err));
         const json_t *audits = json_object_get(page, "audits");
         for (size_t i = 0; i < json_array_size(audits); i++) {
             assert_string_equal(text_at(json_array_get(audits, i), "id"), ids[next]);

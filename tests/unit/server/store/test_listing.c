@@ -27,7 +27,7 @@ static int64_t created_of(int i)
 {
     char *line;
     int64_t ms;
-    assert_code(SM_OK, sm_store_score_line(&line, store, score_ids[i], &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, score_ids[i], &err));
     json_t *score = json_loads(line, 0, NULL);
     free(line);
     assert_true(sm_time_parse(&ms, text_at(score, "created")));
@@ -78,7 +78,7 @@ static void check_listing(struct sm_score_filter filter, void (*between)(int pag
         more = page.more;
         filter.has_after = true;
         filter.after_value = page.last_value;
-        memcpy(filter.after_id, page.last_id, sizeof filter.after_id);
+        memcpy(filter.after_id, page.ids[page.count - 1], sizeof filter.after_id);
         json_decref(scores);
         if (between)
             between(pages);
@@ -142,9 +142,9 @@ static void listing_of_nothing_is_empty(void **state)
     assert_false(page.more);
     free(page.scores);
     char *line;
-    assert_code(SM_NOT_FOUND, sm_store_score_line(&line, store, "none", &err));
+    assert_code(SM_NOT_FOUND, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, "none", &err));
     assert_null(line);
-    assert_code(SM_NOT_FOUND, sm_store_job(&document, store, "none", &err));
+    assert_code(SM_NOT_FOUND, sm_store_job(&document, store, SM_TENANT_DEFAULT, "none", &err));
     assert_null(document);
 }
 

@@ -155,7 +155,7 @@ static double slowest_page_ms(void)
                 slowest = ms > slowest ? ms : slowest;
                 filter.has_after = page.more;
                 filter.after_value = page.last_value;
-                memcpy(filter.after_id, page.last_id, sizeof filter.after_id);
+                memcpy(filter.after_id, page.ids[page.count - 1], sizeof filter.after_id);
                 free(page.scores);
             }
         }

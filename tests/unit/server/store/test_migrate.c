@@ -84,8 +84,8 @@ static void a_newer_schema_is_refused(void **state)
     assert_code(SM_OK, migrate(two, &applied));
     assert_code(SM_CONFLICT, migrate(one, &applied));
     assert_string_equal(err.text,
-                        "the database has migration 2 (0002_b.sql), this program ends at 1: "
-                        "it was made by a newer version");
+                        "the database has schema 2, this program's is 1: it was made by a newer "
+                        "version");
 }
 
 static void an_edited_migration_is_refused(void **state)

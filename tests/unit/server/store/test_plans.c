@@ -1,5 +1,7 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
+#include "server/store/erase.h"
+#include "server/store/expire.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 /* A walk along an index that holds only what is wanted, or that a LIMIT ends. */
@@ -24,7 +26,8 @@ static const char *const all_items[] = {
     "SELECT item.idx, item.state",  /* sm_store_job: at most some 64 */
     "SELECT item.idx, item.cohort", /* the record, and pages */
     "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id ORDER BY",
-    "DELETE FROM job", /* has none any more */
+    "DELETE FROM job",                     /* has none any more */
+    "DELETE FROM item WHERE job_id = $id", /* of a plain job that expires */
 };
 
 static bool wants_all_items(const char *sql)
@@ -97,7 +100,7 @@ static void no_statement_reads_a_whole_table(void **state)
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 5));
     struct sm_audit_image_in bad = {
         .cohort = SM_COHORT_SHARED, .name = "x", .class_label = "", .group = ""};
-    assert_code(SM_OK, sm_store_audit_add_failed(store, id, &bad, SM_IO, "no such file", &err));
+    assert_code(SM_OK, add_failed(id, bad, SM_IO, "no such file"));
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     check_all();
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
@@ -114,9 +117,9 @@ static void no_statement_reads_a_whole_table(void **state)
     assert_code(SM_OK, sm_store_audit(&document, store, id, &err));
     json_decref(document);
     assert_true(sm_store_audit_revision(store, id) > 0);
-    assert_code(SM_OK, sm_store_audits(&document, store, "", 5, &err));
+    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, "", 5, &err));
     json_decref(document);
-    assert_code(SM_OK, sm_store_audits(&document, store, id, 5, &err));
+    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, id, 5, &err));
     json_decref(document);
     check_all();
     static const char *const states[] = {NULL, "queued", "running", "succeeded", "failed"};
@@ -150,12 +153,22 @@ static void no_statement_reads_a_whole_table(void **state)
     free(page.scores);
     check_all();
     char *line;
-    assert_code(SM_OK, sm_store_score_line(&line, store, score_id, &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, score_id, &err));
     free(line);
     size_t bytes_count;
     assert_null(sm_store_audit_thumbnail(store, id, 0, &bytes_count));
+    struct sm_erasure erasure = {.digest = digest};
+    struct sm_erased erased;
+    assert_code(SM_OK, sm_store_erase(&erased, store, &erasure, 1, &err));
+    assert_true(erasure.items_count > 0);
+    sm_erased_release(&erased);
+    check_all();
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
     assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+    check_all();
+    struct sm_expiry expiry = {.days = {1, 1, 1, 1}};
+    assert_code(SM_OK, sm_store_expire(&finished, &expiry, store,
+                                       sm_clock_unix_ms() + INT64_C(864000000), 1000, &err));
     check_all();
     assert_true(checked_count > 150);
 }

@@ -50,7 +50,7 @@ static void a_job_goes_its_way(void **state)
     assert_int_equal(sm_store_queued_count(store), 0);
 
     check_job(id, "succeeded", 1, 1);
-    assert_code(SM_OK, sm_store_job(&job, store, id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, id, &err));
     assert_int_equal(json_integer_value(json_object_get(job, "items_count")), 2);
     int64_t ms;
     assert_true(sm_time_parse(&ms, text_at(job, "created")));
@@ -145,7 +145,8 @@ static void history_keeps_one_score_per_key(void **state)
     /* From history, but it has none: the item stays. */
     struct sm_finish from_history = {.job_id = id, .index = 0, .owner = "w", .key = key_of("k")};
     assert_code(SM_NOT_FOUND, sm_store_finish(store, &from_history, first, &finished, &err));
-    assert_code(SM_NOT_FOUND, sm_store_score_by_key(&score, store, key_of("k"), &err));
+    assert_code(SM_NOT_FOUND,
+                sm_store_score_by_key(&score, store, SM_TENANT_DEFAULT, key_of("k"), &err));
     assert_null(score);
     assert_code(SM_OK, finish(&claim, "w", "k", .25, first, &finished));
     sm_claim_release(&claim);
@@ -160,14 +161,14 @@ static void history_keeps_one_score_per_key(void **state)
     assert_string_equal(first, again);
     sm_claim_release(&claim);
 
-    assert_code(SM_OK, sm_store_score_by_key(&score, store, key_of("k"), &err));
+    assert_code(SM_OK, sm_store_score_by_key(&score, store, SM_TENANT_DEFAULT, key_of("k"), &err));
     assert_string_equal(text_at(score, "id"), first);
     assert_true(json_real_value(json_object_get(score, "m")) == .25);
     void *fields = json_object_iter(score);
     assert_string_equal(json_object_iter_key(fields), "id");
     fields = json_object_iter_next(score, fields);
     assert_string_equal(json_object_iter_key(fields), "created");
-    assert_code(SM_OK, sm_store_score_line(&line, store, first, &err));
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, first, &err));
     char *same = json_dumps(score, JSON_COMPACT | JSON_REAL_PRECISION(17));
     assert_int_equal(strlen(line), strlen(same) + 1);
     assert_memory_equal(line, same, strlen(same));
@@ -177,7 +178,7 @@ static void history_keeps_one_score_per_key(void **state)
     json_decref(score);
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 1);
 
-    assert_code(SM_OK, sm_store_job(&job, store, id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, id, &err));
     for (size_t i = 0; i < 3; i++) {
         json_t *item = json_array_get(json_object_get(job, "items"), i);
         assert_int_equal(json_is_true(json_object_get(item, "from_history")), i > 0);
@@ -225,7 +226,7 @@ static void a_restart_queues_again_and_gives_up(void **state)
     assert_int_equal(sm_store_queued_count(store), 0);
     check_job(id, "failed", 0, 1);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 0);
-    assert_code(SM_OK, sm_store_job(&job, store, id, &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, id, &err));
     json_t *item = json_array_get(json_object_get(job, "items"), 0);
     assert_string_equal(text_at(json_object_get(item, "error"), "code"), "internal");
     json_decref(job);

@@ -113,13 +113,14 @@ static void documents_are_the_same(void **state)
         sm_time_format(created, scores[i].created_ms);
         snprintf(expected, sizeof expected, "{\"id\":\"%s\",\"created\":\"%s\",%s\n", scores[i].id,
                  created, body + 1);
-        assert_code(SM_OK, sm_store_score_line(&line, store, scores[i].id, &err));
+        assert_code(SM_OK,
+                    sm_store_score_line(&line, store, SM_TENANT_DEFAULT, scores[i].id, &err));
         assert_string_equal(line, expected);
         free(line);
     }
     assert_int_equal(read_int("SELECT COUNT(*) FROM shape"), 1);
     json_t *score;
-    assert_code(SM_OK, sm_store_score_by_key(&score, store, DIGEST("3"), &err));
+    assert_code(SM_OK, sm_store_score_by_key(&score, store, SM_TENANT_DEFAULT, DIGEST("3"), &err));
     assert_string_equal(text_at(score, "id"), ID("3"));
     json_decref(score);
     struct sm_score_page page;
@@ -141,7 +142,7 @@ static void jobs_go_on(void **state)
     json_t *job;
     assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
     check_job(ID("7"), "succeeded", 1, 1);
-    assert_code(SM_OK, sm_store_job(&job, store, ID("7"), &err));
+    assert_code(SM_OK, sm_store_job(&job, store, SM_TENANT_DEFAULT, ID("7"), &err));
     assert_string_equal(text_at(job, "created"), "1970-01-01T00:00:01.000Z");
     assert_string_equal(text_at(job, "recipe"), RECIPE);
     const json_t *items = json_object_get(job, "items");

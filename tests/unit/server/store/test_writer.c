@@ -162,6 +162,86 @@ static void a_lost_transaction_fails_all_and_heals(void **state)
     assert_true(sm_writer_healthy(writer));
 }
 
+static void outside_done(struct sm_write *write, enum sm_code code, const struct sm_err *why)
+{
+    (void)write, (void)code, (void)why;
+    sem_post(&done);
+}
+
+static enum sm_code run_outside(struct sm_write *write, struct sm_db *on, struct sm_err *why)
+{
+    (void)write;
+    assert_false(sm_db_in_transaction(on));
+    return sm_err_set(why, SM_IO, "nothing that a commit is to blame for");
+}
+
+/* One that breaks its transaction takes the others of its group with it, but not one that is alone;
+ * all keep their order. */
+static void a_write_may_be_alone(void **state)
+{
+    (void)state;
+    struct insert block = {.write = {.run = run_gate, .done = insert_done}};
+    struct insert bad = {.write = {.run = run_rollback, .done = insert_done}};
+    struct insert alone = {
+        .write = {.run = run_insert, .done = insert_done, .mode = SM_WRITE_ALONE},
+        .first = 1,
+        .second = 2};
+    struct insert last = {
+        .write = {.run = run_insert, .done = insert_done}, .first = 3, .second = 4};
+    struct sm_write outside = {.run = run_outside, .done = outside_done, .mode = SM_WRITE_OUTSIDE};
+    sem_init(&gate, 0, 0);
+    sem_init(&done, 0, 0);
+    order = 0;
+    sm_writer_post(writer, &block.write);
+    sm_writer_post(writer, &bad.write);
+    sm_writer_post(writer, &alone.write);
+    sm_writer_post(writer, &outside);
+    sm_writer_post(writer, &last.write);
+    sem_post(&gate);
+    for (int i = 0; i < 5; i++)
+        while (sem_wait(&done) != 0)
+            ;
+    assert_int_equal(bad.code, SM_IO);
+    assert_int_equal(alone.code, SM_OK);
+    assert_int_equal(last.code, SM_OK);
+    assert_true(bad.order < alone.order && alone.order < last.order);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM t"), 4);
+    assert_true(sm_writer_healthy(writer));
+}
+
+struct limited {
+    struct sm_write write;
+    int64_t pages_max;
+};
+
+static enum sm_code run_fill(struct sm_write *write, struct sm_db *on, struct sm_err *why)
+{
+    (void)write;
+    return sm_db_exec(on, "CREATE TABLE filler AS SELECT zeroblob(100000) AS bytes", why);
+}
+
+static enum sm_code run_limit(struct sm_write *write, struct sm_db *on, struct sm_err *why)
+{
+    return sm_db_limit(on, 4096 * ((struct limited *)write)->pages_max, why);
+}
+
+/* Only what is alone may take room beyond the limit, and not without end. */
+static void the_limit_leaves_something_to_what_is_alone(void **state)
+{
+    (void)state;
+    struct limited limit = {.write.run = run_limit, .pages_max = 10};
+    struct sm_write fill = {.run = run_fill};
+    assert_code(SM_OK, sm_writer_call(writer, &limit.write, &err));
+    assert_code(SM_FULL, sm_writer_call(writer, &fill, &err));
+    assert_string_equal(err.text, "database: database or disk is full (SQLite code 13)");
+    fill.mode = SM_WRITE_ALONE;
+    assert_code(SM_OK, sm_writer_call(writer, &fill, &err));
+    limit.pages_max = 1000;
+    assert_code(SM_OK, sm_writer_call(writer, &limit.write, &err));
+    struct insert good = {.write = {.run = run_insert}, .first = 1, .second = 2};
+    assert_code(SM_OK, sm_writer_call(writer, &good.write, &err));
+}
+
 static void *call_many(void *arg)
 {
     int64_t base = *(int64_t *)arg;
@@ -252,6 +332,8 @@ int main(void)
         TEST(a_failing_write_does_not_fail_its_group),
         TEST(what_is_queued_is_committed_before_the_stop),
         TEST(a_lost_transaction_fails_all_and_heals),
+        TEST(a_write_may_be_alone),
+        TEST(the_limit_leaves_something_to_what_is_alone),
         TEST(many_threads_may_call),
         TEST(statements_make_room_for_others),
         cmocka_unit_test(jobs_follow_their_items),

@@ -1,0 +1,128 @@
+/* Who may do what: called on the headers of every request whose route has a scope.
+ *
+ * Only failures are limited per address, and a good key is served whatever came from its address
+ * before: with secrets that nobody can guess the limit is there against noise, and must not let one
+ * client behind a proxy lock out the others. To unknown, wrong, revoked and expired keys the answer
+ * is the same; metrics and log tell the operator which it was. */
+#include <string.h>
+
+#include "server/api/handlers.h"
+#include "server/base/id.h"
+#include "server/base/log.h"
+#include "server/base/metrics.h"
+#include "server/store/access.h"
+#include "server/store/budget.h"
+#include "server/store/keys.h"
+
+#define REALM "Bearer realm=\"sslmem\""
+
+/* The token of "Authorization: Bearer TOKEN"; NULL without one. */
+static const char *bearer(const struct sm_request *request)
+{
+    static const char scheme[] = "Bearer ";
+    const char *text = sm_request_header(request, "Authorization");
+
+    if (text == NULL)
+        return NULL;
+    if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
+        return "";
+    text += sizeof scheme - 1;
+    return text + strspn(text, " ");
+}
+
+static void reply_limited(struct sm_request *request, int64_t retry_s)
+{
+    sm_metric_add(SM_METRIC_AUTH_FAILURES, 1, "limited");
+    sm_reply_problem(request, SM_PROBLEM_AUTH_LIMITED,
+                     "this address may send %lld requests without a good key in a minute",
+                     (long long)sm_api_of(request)->config->auth_failures_max);
+    sm_reply_header(request, "Retry-After", "%lld", (long long)retry_s);
+}
+
+static void refuse(struct sm_request *request, enum sm_key_verdict verdict)
+{
+    const char *reason = sm_key_verdict_name(verdict);
+    int64_t retry_s;
+
+    if (!sm_buckets_take(sm_api_of(request)->auth_failures, &request->client, request->started_ms,
+                         &retry_s)) {
+        reply_limited(request, retry_s);
+        return;
+    }
+    sm_metric_add(SM_METRIC_AUTH_FAILURES, 1, reason);
+    sm_log("warning", "auth_failed", "{s:s, s:s}", "request", request->id, "reason", reason);
+    if (verdict == SM_KEY_MISSING) {
+        sm_reply_problem(request, SM_PROBLEM_KEY_MISSING,
+                         "send a key: Authorization: Bearer sslmem_...");
+        sm_reply_header(request, "WWW-Authenticate", REALM);
+    } else {
+        sm_reply_problem(request, SM_PROBLEM_KEY_INVALID,
+                         "the key is unknown, revoked or has expired");
+        sm_reply_header(request, "WWW-Authenticate", REALM ", error=\"invalid_token\"");
+    }
+}
+
+static bool has_scope(const struct sm_request *request)
+{
+    for (const char *at = request->caller.scopes; *at != '\0';) {
+        size_t n = strcspn(at, " ");
+        if (sm_word_in(request->route->scope, at, n))
+            return true;
+        at += n + strspn(at + n, " ");
+    }
+    return false;
+}
+
+bool sm_api_spend(struct sm_request *request, int64_t count)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_spend(sm_api_of(request)->store, &request->caller, count, &err);
+
+    if (code == SM_LIMIT) {
+        int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
+        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err.text);
+        sm_reply_header(request, "Retry-After", "%lld",
+                        (long long)(SM_DAY_MS - of_day_ms) / 1000 + 1);
+    } else if (code != SM_OK) {
+        sm_reply_failure(request, &err);
+    }
+    return code == SM_OK;
+}
+
+/* What a good key may not do now. */
+static void check_caller(struct sm_request *request)
+{
+    if (request->caller.rounds && request->route->exact) {
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "this key sees %d decimals: reports, selections and comparisons are not "
+                         "for it",
+                         request->caller.decimals);
+    } else if (request->caller.key_id[0] != '\0' &&
+               sm_store_access_full(sm_api_of(request)->store)) {
+        sm_reply_problem(request, SM_PROBLEM_BUSY, "the log of reads does not keep up");
+        sm_reply_header(request, "Retry-After", "1");
+    }
+}
+
+void sm_api_authorize(struct sm_request *request)
+{
+    enum sm_key_verdict verdict;
+    struct sm_err err = {0};
+    const char *scope = request->route->scope;
+
+    if (sm_store_key_check(&request->caller, &verdict, sm_api_of(request)->store, bearer(request),
+                           &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+    } else if (verdict != SM_KEY_GOOD) {
+        refuse(request, verdict);
+    } else if (!has_scope(request)) {
+        sm_metric_add(SM_METRIC_AUTH_FAILURES, 1, "scope");
+        sm_reply_problem(request, SM_PROBLEM_SCOPE_MISSING,
+                         "this needs a key with one of the scopes: %s; this key has: %s", scope,
+                         request->caller.scopes);
+        sm_reply_header(request, "WWW-Authenticate",
+                        REALM ", error=\"insufficient_scope\", scope=\"%s\"", scope);
+    } else {
+        check_caller(request);
+    }
+}

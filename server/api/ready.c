@@ -1,0 +1,166 @@
+/* GET /readyz: whether requests should be sent here. One table of checks, each cheap: what takes
+ * time (the canary) is done elsewhere before, and only looked at. The answer has all of them, so
+ * that whoever is woken by one sees the others; a problem's detail is the first that fails. */
+#include "server/api/ready.h"
+#include "server/api/handlers.h"
+#include "server/base/pulse.h"
+#include "server/http/spool.h"
+
+struct view {
+    struct sm_api *api;
+    struct sm_request *request;
+    struct sm_pair_state *states;
+    int states_count, ready_count;
+};
+
+struct verdict {
+    bool ok;
+    char reason[200];
+};
+
+#define SAY(verdict, ...) snprintf((verdict)->reason, sizeof(verdict)->reason, __VA_ARGS__)
+
+static void check_draining(struct verdict *v, const struct view *view)
+{
+    v->ok = !atomic_load(&view->api->draining) && !sm_request_draining(view->request);
+    SAY(v, "%s", v->ok ? "requests are taken" : "the service is stopping");
+}
+
+static void check_loops(struct verdict *v, const struct view *view)
+{
+    int late_count, count = sm_pulses_check(&late_count, NULL);
+
+    (void)view;
+    v->ok = late_count == 0;
+    SAY(v, "%d of %d loops stand still", late_count, count);
+}
+
+static void check_pairs(struct verdict *v, const struct view *view)
+{
+    v->ok = view->ready_count > 0;
+    SAY(v, "%d of %d pairs are ready", view->ready_count, view->states_count);
+}
+
+static void check_canary(struct verdict *v, const struct view *view)
+{
+    char reason[160];
+
+    v->ok = true;
+    SAY(v, "every pair scores its canary as after its load");
+    for (int i = 0; i < view->states_count && v->ok; i++)
+        if (view->states[i].generation != NULL &&
+            !sm_canary_is_well(reason, view->states[i].generation)) {
+            v->ok = false;
+            SAY(v, "%s", reason);
+        }
+}
+
+static void check_store(struct verdict *v, const struct view *view)
+{
+    v->ok = sm_store_healthy(view->api->store);
+    SAY(v, "the store's last commit %s", v->ok ? "succeeded" : "failed");
+}
+
+static void check_queue(struct verdict *v, const struct view *view)
+{
+    int64_t queued = sm_store_queued_count(view->api->store);
+    int64_t max = view->api->config->queue_max;
+
+    v->ok = queued * 100 < max * SM_READY_QUEUE_PERCENT;
+    SAY(v, "%lld images are queued, the mark is %d%% of %lld", (long long)queued,
+        SM_READY_QUEUE_PERCENT, (long long)max);
+}
+
+static void check_disk(struct verdict *v, const struct view *view)
+{
+    int64_t room = sm_spool_free(view->api->spool);
+    int64_t mark = view->api->config->ready_disk_bytes;
+
+    v->ok = room >= mark;
+    SAY(v, "the database's disk has %lld bytes of room, the mark is %lld", (long long)room,
+        (long long)mark);
+}
+
+static void check_decoders(struct verdict *v, const struct view *view)
+{
+    struct sm_decoders_counts counts;
+
+    sm_decoders_counts(&counts, view->api->decoders);
+    v->ok = !counts.unavailable;
+    SAY(v, "the last decoder %s", v->ok ? "could be started" : "could not be started");
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct verdict *verdict, const struct view *view);
+} checks[SM_READY_CHECKS] = {
+    {"draining", check_draining}, {"loops", check_loops},       {"pairs", check_pairs},
+    {"canary", check_canary},     {"store", check_store},       {"queue", check_queue},
+    {"disk", check_disk},         {"decoders", check_decoders},
+};
+
+static bool look(struct view *view, struct sm_request *request, struct sm_err *err)
+{
+    *view = (struct view){.api = sm_api_of(request), .request = request};
+    if (sm_pairs_list(&view->states, &view->states_count, view->api->pairs, NULL, err) != SM_OK)
+        return false;
+    for (int i = 0; i < view->states_count; i++)
+        view->ready_count += view->states[i].generation != NULL;
+    return true;
+}
+
+bool sm_api_ready(struct sm_ready_check out[SM_READY_CHECKS], struct sm_request *request)
+{
+    struct view view;
+    struct sm_err err;
+
+    if (!look(&view, request, &err))
+        return false;
+    for (int i = 0; i < SM_READY_CHECKS; i++) {
+        struct verdict v;
+        checks[i].run(&v, &view);
+        out[i] = (struct sm_ready_check){checks[i].name, v.ok};
+    }
+    sm_pairs_list_free(view.states, view.states_count);
+    return true;
+}
+
+/* All checks as a document; `failed` is the first that fails. */
+static json_t *run_checks(struct verdict *failed, const struct view *view)
+{
+    json_t *document = json_object();
+
+    failed->ok = true;
+    for (int i = 0; i < SM_READY_CHECKS; i++) {
+        struct verdict v;
+        checks[i].run(&v, view);
+        json_object_set_new(document, checks[i].name,
+                            json_pack("{s:b, s:s}", "ok", v.ok, "reason", v.reason));
+        if (failed->ok && !v.ok)
+            *failed = v;
+    }
+    return document;
+}
+
+void sm_api_readyz(struct sm_request *request)
+{
+    struct view view;
+    struct verdict failed;
+    struct sm_err err;
+
+    if (!look(&view, request, &err)) {
+        sm_reply_failure(request, &err);
+        return;
+    }
+    json_t *document = run_checks(&failed, &view);
+    if (failed.ok)
+        sm_reply_json(request, 200,
+                      json_pack("{s:s, s:i, s:i, s:I, s:o}", "status", "ready", "pairs_ready",
+                                view.ready_count, "pairs_failed",
+                                view.states_count - view.ready_count, "queued",
+                                (json_int_t)sm_store_queued_count(view.api->store), "checks",
+                                document));
+    else
+        sm_reply_problem_with(request, SM_PROBLEM_NOT_READY, "checks", document, failed.reason);
+    sm_pairs_list_free(view.states, view.states_count);
+}

@@ -1,0 +1,275 @@
+/* `sslmem key create|list|revoke|rotate`: keys of clients, made and ended in the database, also
+ * beside a running service. A token goes to standard output alone, so that it can be piped into a
+ * file; what else there is to say goes to standard error. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/id.h"
+#include "server/cmd/cmd.h"
+#include "server/store/keys.h"
+
+#define EXPIRES_DEFAULT "90d"
+#define OVERLAP_DEFAULT "1d"
+#define DAYS_MAX        36525 /* a hundred years */
+
+/* A whole number from 0 to `max`. */
+static enum sm_code read_number(int64_t *out, const char *option, const char *text, int64_t max,
+                                struct sm_err *err)
+{
+    char *end;
+    size_t length = strlen(text);
+    intmax_t value = strtoimax(text, &end, 10);
+
+    if (length == 0 || length > 18 || strspn(text, "0123456789") != length || value > max)
+        return sm_err_set(err, SM_INVALID, "--%s is %.40s, must be a whole number from 0 to %lld",
+                          option, length > 0 ? text : "empty", (long long)max);
+    *out = (int64_t)value;
+    return SM_OK;
+}
+
+/* "90d", "12h", "30m": milliseconds. */
+static enum sm_code read_duration(int64_t *out, const char *option, const char *text,
+                                  struct sm_err *err)
+{
+    static const struct {
+        char letter;
+        int64_t ms;
+    } units[] = {{'d', SM_DAY_MS}, {'h', 3600000}, {'m', 60000}, {'s', 1000}};
+    size_t digits = strspn(text, "0123456789");
+
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (digits < 1 || digits > 9 || text[digits] != units[i].letter || text[digits + 1])
+            continue;
+        int64_t value = strtoll(text, NULL, 10) * units[i].ms;
+        if (value > DAYS_MAX * SM_DAY_MS)
+            break;
+        *out = value;
+        return SM_OK;
+    }
+    return sm_err_set(err, SM_INVALID,
+                      "--%s is %.40s, must be a number and d, h, m or s, such as 90d, up to %dd",
+                      option, *text ? text : "empty", DAYS_MAX);
+}
+
+/* Unix time of the end; 0 for "never". */
+static enum sm_code read_expiry(int64_t *out, const char *text, struct sm_err *err)
+{
+    int64_t ms;
+
+    *out = 0;
+    if (strcmp(text, "never") == 0)
+        return SM_OK;
+    enum sm_code code = read_duration(&ms, "expires", text, err);
+    if (code == SM_OK && ms == 0)
+        code = sm_err_set(err, SM_INVALID, "--expires is %.40s: the key would never be good", text);
+    if (code == SM_OK)
+        *out = sm_clock_unix_ms() + ms;
+    return code;
+}
+
+static int finish(const char *command, enum sm_code code, const struct sm_err *err)
+{
+    if (code == SM_OK)
+        return SM_EXIT_OK;
+    sm_fail(command, err);
+    return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED;
+}
+
+/* --- create --- */
+
+struct create {
+    const char *db, *tenant, *scopes, *expires, *budget, *round;
+};
+
+static enum sm_code read_create(struct sm_key_in *in, const struct create *given,
+                                struct sm_err *err)
+{
+    *in = (struct sm_key_in){.tenant = given->tenant ? given->tenant : "default",
+                             .scopes = given->scopes,
+                             .rounds = given->round != NULL};
+    enum sm_code code =
+        read_expiry(&in->expires_ms, given->expires ? given->expires : EXPIRES_DEFAULT, err);
+    if (code == SM_OK && given->budget)
+        code = read_number(&in->scores_per_day, "budget-per-day", given->budget,
+                           INT64_C(1000000000000), err);
+    if (code == SM_OK && given->budget && in->scores_per_day == 0)
+        code = sm_err_set(err, SM_INVALID, "--budget-per-day is 0: leave the scope 'score' out");
+    if (code == SM_OK && given->round)
+        code = read_number(&in->decimals, "round", given->round, SM_DECIMALS_MAX, err);
+    return code;
+}
+
+static int create(int argc, char **argv)
+{
+    struct create given = {0};
+    const struct sm_option options[] = {
+        {"db", "FILE", "database of the service, created when missing", &given.db,
+         .required = true},
+        {"scopes", "LIST", "of score, read, audit, admin, metrics; commas between", &given.scopes,
+         .required = true},
+        {"tenant", "NAME", "whose scores and audits it sees; default: default", &given.tenant},
+        {"expires", "TIME", "90d (default), 12h, never", &given.expires},
+        {"budget-per-day", "N", "scores that it may ask for in a day (UTC); default: any",
+         &given.budget},
+        {"round", "DIGITS", "decimals of the figures that it is shown; default: all", &given.round},
+        {0},
+    };
+    const struct sm_usage usage = {
+        "key create", "", "Makes a key and prints its token, once and never again.", options, 0, 0};
+    struct sm_key_in in;
+    struct sm_keys *keys = NULL;
+    struct sm_token token;
+    struct sm_err err = {0};
+    char id[SM_ID_BYTES], **operands;
+    int done = sm_usage_read(&operands, &usage, argc, argv);
+
+    if (done >= 0)
+        return done;
+    enum sm_code code = read_create(&in, &given, &err);
+    if (code == SM_OK)
+        code = sm_keys_open(&keys, given.db, &err);
+    if (code == SM_OK)
+        code = sm_keys_create(id, &token, keys, &in, &err);
+    sm_keys_close(keys);
+    if (code == SM_OK) {
+        puts(token.text);
+        fprintf(stderr, "key %s of tenant %s; the token is shown this once\n", id, in.tenant);
+        sm_token_forget(&token);
+    }
+    return finish("key create", code, &err);
+}
+
+/* --- list --- */
+
+static int list(int argc, char **argv)
+{
+    const char *db = NULL;
+    const struct sm_option options[] = {
+        {"db", "FILE", "database of the service", &db, .required = true},
+        {0},
+    };
+    const struct sm_usage usage = {
+        "key list", "", "Prints a JSON line for each key; no secret is in it.", options, 0, 0};
+    struct sm_keys *keys = NULL;
+    struct sm_err err = {0};
+    json_t *all = NULL, *key;
+    size_t i;
+    char **operands;
+    int done = sm_usage_read(&operands, &usage, argc, argv);
+
+    if (done >= 0)
+        return done;
+    enum sm_code code = sm_keys_open(&keys, db, &err);
+    if (code == SM_OK)
+        code = sm_keys_list(&all, keys, &err);
+    sm_keys_close(keys);
+    json_array_foreach(all, i, key) sm_print_line(json_incref(key));
+    json_decref(all);
+    return finish("key list", code, &err);
+}
+
+/* --- revoke and rotate --- */
+
+static int revoke(int argc, char **argv)
+{
+    const char *db = NULL;
+    const struct sm_option options[] = {
+        {"db", "FILE", "database of the service", &db, .required = true},
+        {0},
+    };
+    const struct sm_usage usage = {"key revoke", "ID", "Ends a key, from the next request on.",
+                                   options,      1,    1};
+    struct sm_keys *keys = NULL;
+    struct sm_err err = {0};
+    char **operands;
+    int done = sm_usage_read(&operands, &usage, argc, argv);
+
+    if (done >= 0)
+        return done;
+    enum sm_code code = sm_keys_open(&keys, db, &err);
+    if (code == SM_OK)
+        code = sm_keys_revoke(keys, operands[0], &err);
+    sm_keys_close(keys);
+    if (code == SM_OK)
+        fprintf(stderr, "key %s is revoked\n", operands[0]);
+    return finish("key revoke", code, &err);
+}
+
+static int rotate(int argc, char **argv)
+{
+    const char *db = NULL, *overlap = NULL, *expires = NULL;
+    const struct sm_option options[] = {
+        {"db", "FILE", "database of the service", &db, .required = true},
+        {"overlap", "TIME", "how long the old secret stays good; 1d (default), 0s", &overlap},
+        {"expires", "TIME", "a new end of the key, from now; default: as it is", &expires},
+        {0},
+    };
+    const struct sm_usage usage = {"key rotate",
+                                   "ID",
+                                   "Gives a key a new secret and prints its token, once and never "
+                                   "again. The old secret\nis good for the overlap; one before it "
+                                   "ends now.",
+                                   options,
+                                   1,
+                                   1};
+    int64_t overlap_ms = 0, expires_ms = 0;
+    struct sm_keys *keys = NULL;
+    struct sm_token token;
+    struct sm_err err = {0};
+    char **operands;
+    int done = sm_usage_read(&operands, &usage, argc, argv);
+
+    if (done >= 0)
+        return done;
+    enum sm_code code =
+        read_duration(&overlap_ms, "overlap", overlap ? overlap : OVERLAP_DEFAULT, &err);
+    if (code == SM_OK && expires)
+        code = read_expiry(&expires_ms, expires, &err);
+    if (code == SM_OK)
+        code = sm_keys_open(&keys, db, &err);
+    if (code == SM_OK)
+        code = sm_keys_rotate(&token, keys, operands[0], sm_clock_unix_ms() + overlap_ms,
+                              expires_ms, &err);
+    sm_keys_close(keys);
+    if (code == SM_OK) {
+        puts(token.text);
+        fprintf(stderr, "key %s has a new secret; the token is shown this once\n", operands[0]);
+        sm_token_forget(&token);
+    }
+    return finish("key rotate", code, &err);
+}
+
+int sm_cmd_key(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+        const char *summary;
+    } verbs[] = {
+        {"create", create, "make a key"},
+        {"list", list, "say which there are"},
+        {"revoke", revoke, "end a key"},
+        {"rotate", rotate, "give a key a new secret"},
+    };
+    enum { COUNT = sizeof verbs / sizeof *verbs };
+    const char *name = argc > 1 ? argv[1] : "";
+    bool help = strcmp(name, "--help") == 0;
+
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    FILE *out = help ? stdout : stderr;
+    if (*name && !help)
+        fprintf(out, "sslmem key: unknown verb \"%s\"\n", name);
+    fputs("usage: sslmem key VERB --db FILE [options]\n\n"
+          "Keys of clients, in the database of a service, which may run meanwhile.\n\n",
+          out);
+    for (int i = 0; i < COUNT; i++)
+        fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\nsslmem key VERB --help tells more. Exit codes: 0 done, 1 something failed, "
+          "2 wrong usage.\n",
+          out);
+    return help ? SM_EXIT_OK : SM_EXIT_USAGE;
+}

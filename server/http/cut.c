@@ -1,0 +1,72 @@
+/* An answer while the body is still coming.
+ *
+ * libmicrohttpd queues none at that point, and closing without one leaves the client to guess. What
+ * it would have sent is written to the socket here, on its own thread and between two of its reads,
+ * before it is told to close. It is one small write, and the socket has room: no other answer is on
+ * its way. */
+#include <gnutls/gnutls.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "server/base/metrics.h"
+#include "server/http/http_impl.h"
+
+static enum MHD_Result put_header(void *out, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    (void)kind;
+    fprintf(out, "%s: %s\r\n", name, value);
+    return MHD_YES;
+}
+
+/* The whole answer as text; NULL when out of memory. */
+static char *print_reply(const struct sm_request *r, size_t *bytes_count)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, bytes_count);
+
+    if (out == NULL)
+        return NULL;
+    fprintf(out, "HTTP/1.1 %u Request Timeout\r\nContent-Length: %zu\r\nConnection: close\r\n",
+            r->status, (size_t)r->reply_bytes);
+    MHD_get_response_headers(r->response, put_header, out);
+    fprintf(out, "\r\n%.*s", (int)r->reply_bytes, (const char *)r->reply_body);
+    bool whole = ferror(out) == 0;
+    if (fclose(out) != 0 || !whole) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* What does not fit is lost: the connection is about to close anyway. */
+static void send_now(struct sm_request *r, const char *text, size_t bytes_count)
+{
+    const union MHD_ConnectionInfo *info;
+
+    if (r->http->params.tls != NULL) {
+        info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        if (info != NULL)
+            gnutls_record_send(info->tls_session, text, bytes_count);
+        return;
+    }
+    info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info != NULL)
+        send(info->connect_fd, text, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void sm_cut_body(struct sm_request *r, const char *detail)
+{
+    size_t bytes_count;
+
+    sm_metric_add(SM_METRIC_CUTS, 1, "body_deadline");
+    sm_reply_problem(r, SM_PROBLEM_BODY_TIMEOUT, "%s", detail);
+    sm_reply_complete(r);
+    char *text = r->response == NULL ? NULL : print_reply(r, &bytes_count);
+    if (text != NULL)
+        send_now(r, text, bytes_count);
+    free(text);
+}

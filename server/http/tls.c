@@ -1,0 +1,280 @@
+/* GnuTLS asks for a certificate in every handshake and is given copies, which it frees: so a load
+ * replaces the originals under a lock, and nobody counts who still uses the old ones. A copy is
+ * little beside the arithmetic of a handshake.
+ *
+ * The certificate is checked by its own parser and against its key before it replaces another. */
+#include "server/http/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "server/base/id.h"
+#include "server/base/log.h"
+#include "server/base/metrics.h"
+
+struct pair {
+    gnutls_x509_crt_t *chain; /* GnuTLS's array, the server's own first */
+    unsigned chain_count;
+    gnutls_x509_privkey_t key;
+};
+
+struct sm_tls {
+    char *cert_path, *key_path;
+    pthread_rwlock_t lock;
+    struct pair pair;
+};
+
+static void release(struct pair *pair)
+{
+    for (unsigned i = 0; i < pair->chain_count; i++)
+        gnutls_x509_crt_deinit(pair->chain[i]);
+    gnutls_free(pair->chain);
+    if (pair->key)
+        gnutls_x509_privkey_deinit(pair->key);
+    *pair = (struct pair){0};
+}
+
+/* --- files --- */
+
+static enum sm_code read_open(gnutls_datum_t *out, int fd, const char *path, mode_t forbidden,
+                              struct sm_err *err)
+{
+    struct stat about;
+    if (fstat(fd, &about) != 0)
+        return sm_err_set(err, SM_IO, "%.120s: %s", path, strerror(errno));
+    if (!S_ISREG(about.st_mode) || (about.st_mode & forbidden) != 0)
+        return sm_err_set(err, SM_INVALID, "%.120s has mode %o, must be a file%s", path,
+                          (unsigned)about.st_mode & 0777,
+                          forbidden ? " that only its owner may read" : "");
+    if (about.st_size > SM_TLS_FILE_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "%.120s has %lld bytes, at most %d", path,
+                          (long long)about.st_size, SM_TLS_FILE_BYTES_MAX);
+    if (!(out->data = malloc(SM_TLS_FILE_BYTES_MAX)))
+        return sm_err_set(err, SM_NOMEM, "no memory for %.120s", path);
+    ssize_t length = sm_file_read(fd, out->data, SM_TLS_FILE_BYTES_MAX);
+    if (length < 0)
+        return sm_err_set(err, SM_IO, "%.120s: %s", path, strerror(errno));
+    out->size = (unsigned)length;
+    return SM_OK;
+}
+
+/* `forbidden`: permissions that its mode must not have. */
+static enum sm_code read_pem(gnutls_datum_t *out, const char *path, mode_t forbidden,
+                             struct sm_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%.120s: %s", path,
+                          strerror(errno));
+    enum sm_code code = read_open(out, fd, path, forbidden, err);
+    close(fd);
+    return code;
+}
+
+static void forget(gnutls_datum_t *pem)
+{
+    if (pem->data)
+        explicit_bzero(pem->data, SM_TLS_FILE_BYTES_MAX);
+    free(pem->data);
+}
+
+static enum sm_code read_chain(struct pair *pair, const char *path, struct sm_err *err)
+{
+    gnutls_datum_t pem = {0};
+    enum sm_code code = read_pem(&pem, path, 0, err);
+    if (code == SM_OK) {
+        int rc = gnutls_x509_crt_list_import2(&pair->chain, &pair->chain_count, &pem,
+                                              GNUTLS_X509_FMT_PEM, 0);
+        if (rc < 0)
+            code = sm_err_set(err, SM_INVALID, "%.120s is no certificate in PEM: %s", path,
+                              gnutls_strerror(rc));
+        else if (pair->chain_count > SM_TLS_CHAIN_MAX)
+            code = sm_err_set(err, SM_LIMIT, "%.120s has %u certificates, at most %d", path,
+                              pair->chain_count, SM_TLS_CHAIN_MAX);
+    }
+    forget(&pem);
+    return code;
+}
+
+static enum sm_code read_key(struct pair *pair, const char *path, struct sm_err *err)
+{
+    gnutls_datum_t pem = {0};
+    enum sm_code code = read_pem(&pem, path, S_IRWXG | S_IRWXO, err);
+    int rc = 0;
+    if (code == SM_OK && (rc = gnutls_x509_privkey_init(&pair->key)) == 0)
+        rc = gnutls_x509_privkey_import2(pair->key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (rc < 0)
+        code =
+            sm_err_set(err, SM_INVALID, "%.120s is no key in PEM: %s", path, gnutls_strerror(rc));
+    forget(&pem);
+    return code;
+}
+
+/* Whether the key is that of the certificate: both know the digest of the public key. */
+static enum sm_code check_match(const struct pair *pair, const struct sm_tls *tls,
+                                struct sm_err *err)
+{
+    unsigned char of_cert[64], of_key[64];
+    size_t cert_bytes = sizeof of_cert, key_bytes = sizeof of_key;
+    int rc =
+        gnutls_x509_crt_get_key_id(pair->chain[0], GNUTLS_KEYID_USE_SHA256, of_cert, &cert_bytes);
+    if (rc == 0)
+        rc = gnutls_x509_privkey_get_key_id(pair->key, GNUTLS_KEYID_USE_SHA256, of_key, &key_bytes);
+    if (rc < 0)
+        return sm_err_set(err, SM_INVALID, "%.120s: %s", tls->cert_path, gnutls_strerror(rc));
+    if (cert_bytes != key_bytes || memcmp(of_cert, of_key, cert_bytes) != 0)
+        return sm_err_set(err, SM_INVALID, "%.100s is not the key of the certificate in %.100s",
+                          tls->key_path, tls->cert_path);
+    return SM_OK;
+}
+
+static int64_t expires_s(const struct pair *pair)
+{
+    return pair->chain_count > 0 ? gnutls_x509_crt_get_expiration_time(pair->chain[0]) : 0;
+}
+
+/* `pair` becomes the one in use, and what was in use. */
+static void swap(struct sm_tls *tls, struct pair *pair)
+{
+    struct pair old = tls->pair;
+    int64_t until_s = expires_s(pair);
+    char expires[32];
+
+    pthread_rwlock_wrlock(&tls->lock);
+    tls->pair = *pair;
+    pthread_rwlock_unlock(&tls->lock);
+    sm_metric_add(SM_METRIC_CERTIFICATE, until_s - expires_s(&old), NULL);
+    sm_time_format(expires, until_s * 1000);
+    sm_log("info", "certificate", "{s:s}", "expires", expires);
+    *pair = old;
+}
+
+enum sm_code sm_tls_load(struct sm_tls *tls, struct sm_err *err)
+{
+    struct pair next = {0};
+    enum sm_code code = read_chain(&next, tls->cert_path, err);
+    if (code == SM_OK)
+        code = read_key(&next, tls->key_path, err);
+    if (code == SM_OK)
+        code = check_match(&next, tls, err);
+    if (code == SM_OK)
+        swap(tls, &next);
+    release(&next);
+    return code;
+}
+
+enum sm_code sm_tls_new(struct sm_tls **out, const char *cert_path, const char *key_path,
+                        struct sm_err *err)
+{
+    struct sm_tls *tls = calloc(1, sizeof *tls);
+    *out = NULL;
+    if (!tls)
+        return sm_err_set(err, SM_NOMEM, "no memory for the certificate");
+    pthread_rwlock_init(&tls->lock, NULL);
+    tls->cert_path = strdup(cert_path);
+    tls->key_path = strdup(key_path);
+    enum sm_code code = tls->cert_path && tls->key_path
+                            ? sm_tls_load(tls, err)
+                            : sm_err_set(err, SM_NOMEM, "no memory for the certificate");
+    if (code != SM_OK) {
+        sm_tls_free(tls);
+        return code;
+    }
+    *out = tls;
+    return SM_OK;
+}
+
+void sm_tls_free(struct sm_tls *tls)
+{
+    if (!tls)
+        return;
+    release(&tls->pair);
+    pthread_rwlock_destroy(&tls->lock);
+    free(tls->cert_path);
+    free(tls->key_path);
+    free(tls);
+}
+
+/* --- handshakes --- */
+
+/* What GnuTLS frees when it is done. */
+struct copies {
+    gnutls_pcert_st *chain;
+    unsigned chain_count;
+    gnutls_privkey_t key;
+};
+
+static int copy(struct copies *out, const struct pair *pair)
+{
+    int rc = gnutls_privkey_init(&out->key);
+    if (rc == 0)
+        rc = gnutls_privkey_import_x509(out->key, pair->key, GNUTLS_PRIVKEY_IMPORT_COPY);
+    out->chain = rc == 0 ? gnutls_calloc(pair->chain_count, sizeof *out->chain) : NULL;
+    if (rc == 0 && !out->chain)
+        rc = GNUTLS_E_MEMORY_ERROR;
+    while (rc == 0 && out->chain_count < pair->chain_count) {
+        rc = gnutls_pcert_import_x509(&out->chain[out->chain_count], pair->chain[out->chain_count],
+                                      0);
+        out->chain_count += rc == 0;
+    }
+    return rc;
+}
+
+static void discard(struct copies *copies)
+{
+    for (unsigned i = 0; i < copies->chain_count; i++)
+        gnutls_pcert_deinit(&copies->chain[i]);
+    gnutls_free(copies->chain);
+    if (copies->key)
+        gnutls_privkey_deinit(copies->key);
+}
+
+static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                    gnutls_pcert_st **chain, unsigned *chain_count, gnutls_ocsp_data_st **ocsp,
+                    unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+{
+    struct sm_tls *tls = gnutls_session_get_ptr(session);
+    struct copies copies = {0};
+
+    (void)info;
+    pthread_rwlock_rdlock(&tls->lock);
+    int rc = copy(&copies, &tls->pair);
+    pthread_rwlock_unlock(&tls->lock);
+    if (rc < 0) {
+        discard(&copies);
+        return -1;
+    }
+    *chain = copies.chain;
+    *chain_count = copies.chain_count;
+    *ocsp = NULL;
+    *ocsp_count = 0;
+    *key = copies.key;
+    *flags = GNUTLS_CERT_RETR_DEINIT_ALL;
+    return 0;
+}
+
+void sm_tls_attach(struct sm_tls *tls, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info)
+        gnutls_session_set_ptr(info->tls_session, tls);
+}
+
+void *sm_tls_callback(void)
+{
+    gnutls_certificate_retrieve_function3 *function = retrieve;
+    void *pointer;
+    memcpy(&pointer, &function, sizeof pointer); /* ISO C converts no function to void * */
+    return pointer;
+}

@@ -1,0 +1,132 @@
+#include "server/store/access.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/id.h"
+#include "server/base/log.h"
+#include "server/store/store_impl.h"
+
+#define REQUEST_BYTES   65
+#define OPERATION_BYTES 32
+
+struct entry {
+    struct sm_write write;
+    struct sm_store *store;
+    int64_t at_ms;
+    char key_id[SM_ID_BYTES], request[REQUEST_BYTES], operation[OPERATION_BYTES];
+    size_t records_count;
+    char records[][SM_ID_BYTES];
+};
+
+/* The next id: one thread writes, so that nobody takes it meanwhile. */
+static enum sm_code next_id(int64_t *id, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, "SELECT COALESCE(MAX(id), 0) + 1 FROM access", err);
+    if (code != SM_OK)
+        return code;
+    code = sm_stmt_step(q, &row, err);
+    *id = code == SM_OK ? sm_stmt_get_int(q, 0) : 0;
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code insert_access(struct sm_db *db, int64_t id, const struct entry *e,
+                                  struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "INSERT INTO access (id, at_ms, key_id, request, operation) "
+                                    "VALUES ($id, $at, $key, $request, $operation)",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_int(q, "$id", id);
+    sm_stmt_int(q, "$at", e->at_ms);
+    sm_stmt_hex(q, "$key", e->key_id);
+    sm_stmt_text(q, "$request", e->request);
+    sm_stmt_text(q, "$operation", e->operation);
+    return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code insert_record(struct sm_db *db, int64_t id, const char *record,
+                                  struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "INSERT INTO access_record (record_id, access_id) VALUES "
+                                    "($record, $id) ON CONFLICT (record_id, access_id) DO NOTHING",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$record", record);
+    sm_stmt_int(q, "$id", id);
+    return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code run_log(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    const struct entry *e = (const struct entry *)write;
+    int64_t id;
+    enum sm_code code = next_id(&id, db, err);
+    if (code == SM_OK)
+        code = insert_access(db, id, e, err);
+    for (size_t i = 0; i < e->records_count && code == SM_OK; i++)
+        code = insert_record(db, id, e->records[i], err);
+    return code;
+}
+
+static void say(const struct sm_access *access, const char *detail)
+{
+    sm_log("error", "access_not_stored", "{s:s, s:s, s:s, s:s, s:I, s:s}", "request",
+           access->request, "key", access->key_id, "operation", access->operation, "record",
+           access->records[0], "records", (json_int_t)access->records_count, "detail", detail);
+}
+
+static void count(struct sm_store *store, int64_t change)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->access_waiting_count += change;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+static void logged(struct sm_write *write, enum sm_code code, const struct sm_err *err)
+{
+    struct entry *e = (struct entry *)write;
+    if (code != SM_OK)
+        say(&(struct sm_access){e->key_id, e->request, e->operation, e->records, e->records_count},
+            err->text);
+    count(e->store, -(int64_t)e->records_count);
+    free(e);
+}
+
+void sm_store_log_access(struct sm_store *store, const struct sm_access *access)
+{
+    if (access->records_count == 0)
+        return;
+    struct entry *e = calloc(1, sizeof *e + access->records_count * sizeof *e->records);
+    if (!e) {
+        say(access, "out of memory");
+        return;
+    }
+    e->write = (struct sm_write){.run = run_log, .done = logged};
+    e->store = store;
+    e->at_ms = sm_clock_unix_ms();
+    snprintf(e->key_id, sizeof e->key_id, "%s", access->key_id);
+    snprintf(e->request, sizeof e->request, "%s", access->request);
+    snprintf(e->operation, sizeof e->operation, "%s", access->operation);
+    e->records_count = access->records_count;
+    memcpy(e->records, access->records, access->records_count * sizeof *e->records);
+    count(store, (int64_t)e->records_count);
+    sm_writer_post(store->writer, &e->write);
+}
+
+bool sm_store_access_full(struct sm_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    bool full = store->access_waiting_count > SM_ACCESS_WAITING_MAX;
+    pthread_mutex_unlock(&store->mutex);
+    return full;
+}

@@ -1,0 +1,176 @@
+"""A disk without room: refused on the headers, refused by the database while it accepts, paused while it scores; and all
+of it goes on once there is room."""
+
+import json
+import os
+import resource
+import socket
+import sqlite3
+import statistics
+import time
+
+import pytest
+
+from conftest import PATIENCE_S, check_schema, SPEC, png
+
+JSON = {"Content-Type": "application/json"}
+PNG = {"Content-Type": "image/png"}
+MANY = 1 << 50
+
+
+def create(server, **spec):
+    body = {"name": "trial", "pair": "resnet", "recipe": {"views": 2}, "resamples": 0} | spec
+    answer = server.ask("POST", "/v1/audits", json.dumps(body), JSON)
+    assert answer.status == 201, answer.body
+    return answer.headers["Location"]
+
+
+def heavy(seed, size=100_000):
+    """Bytes that pass for a PNG until somebody decodes them, and that no page holds smaller."""
+    return b"\x89PNG\r\n\x1a\n" + seed.to_bytes(8, "big") + os.urandom(size - 16)
+
+
+def await_state(server, audit, state):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        document = server.get(audit).json
+        if document["state"] == state:
+            return document
+        time.sleep(0.02)
+    raise AssertionError(f"the audit is {document['state']}, not {state}")
+
+
+def head_alone(server, path, media_type, length):
+    """The answer to headers whose body never comes, and the milliseconds that it took."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as line:
+        began = time.monotonic()
+        line.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n"
+                     f"Content-Length: {length}\r\n\r\n".encode())
+        text = b""
+        while b"\r\n\r\n" not in text or not text.split(b"\r\n\r\n", 1)[1].endswith(b"}\n"):
+            got = line.recv(65536)
+            assert got, text
+            text += got
+        took_ms = 1000 * (time.monotonic() - began)
+    head, body = text.decode().split("\r\n\r\n", 1)
+    return head, json.loads(body), took_ms
+
+
+def test_the_reserve_is_kept(serve, tmp_path):
+    """With both numbers, before the body; what needs no room is answered."""
+    server = serve()
+    audit = create(server)
+    server.stop()
+    server = serve("--disk-reserve-bytes", str(MANY))
+    took = []
+    for path, media_type, length in (("/v1/scores?pair=resnet", "image/png", 700), ("/v1/audits", "application/json", 20),
+                                     (audit + "/images?cohort=shared", "image/png", 5000),
+                                     (audit + "/images", "application/x-tar", 50_000_000)):
+        for _ in range(5):
+            head, problem, took_ms = head_alone(server, path, media_type, length)
+            took.append(took_ms)
+        assert head.startswith("HTTP/1.1 507 ") and "Retry-After: 5" in head
+        check_schema(SPEC["components"]["schemas"]["Problem"], problem)
+        assert problem["code"] == "disk_full"
+        words = problem["detail"].split(" bytes ")
+        assert abs(int(words[0].removeprefix("the disk has ")) - os.statvfs(tmp_path).f_bavail
+                   * os.statvfs(tmp_path).f_frsize) < 1 << 30
+        assert problem["detail"].endswith(f" bytes free, too few for a body of {length} bytes and the reserve of {MANY} bytes")
+    assert statistics.median(took) < 100
+    assert server.get(audit).status == 200
+    assert server.ask("DELETE", audit).status == 204
+    server.get("/readyz")
+
+
+@pytest.mark.parametrize("limit", ["--queue-max", "--queue-bytes-max"])
+def test_a_full_queue_says_so_at_once(serve, limit):
+    """On the headers, in milliseconds, with when to come back; what is queued is done, and then there is room again."""
+    images = [png(i, 32) for i in range(24)]
+    held = sum(map(len, images))
+    most = {"--queue-max": len(images), "--queue-bytes-max": held}[limit]
+    server = serve("--workers", "1", limit, str(most))
+    job = server.post_many(images, {"views": 64}, prefer="respond-async")
+    assert job.status == 202
+    took = []
+    for _ in range(20):
+        head, problem, took_ms = head_alone(server, "/v1/scores?pair=resnet", "image/png", held)
+        took.append(took_ms)
+    assert head.startswith("HTTP/1.1 503 ") and "Retry-After: 5" in head
+    assert problem["code"] == "queue_full"
+    words = {"--queue-max": "images are queued, the limit is", "--queue-bytes-max": f"of at most {most}, no room for a body of {held}"}
+    assert words[limit] in problem["detail"]
+    assert statistics.median(took) < 100
+    assert server.await_job(job.headers["Location"])["succeeded_count"] == 24
+    assert server.post(png(99)).status == 200
+
+
+def fill(server, audit, most):
+    """Puts images into the audit until it is told that there is no room: how many went in, and the words."""
+    for i in range(most):
+        answer = server.ask("POST", f"{audit}/images?cohort=external", heavy(i), PNG)
+        if answer.status != 200:
+            assert answer.headers["Retry-After"] == "5"
+            return i, answer.problem(507, "disk_full")
+    raise AssertionError(f"{most} images went in")
+
+
+def test_accepting_into_a_full_database(serve):
+    server = serve("--database-bytes-max", str(1 << 20))
+    assert server.get("/v1/limits").json["database_bytes_max"] == 1 << 20
+    audit = create(server)
+    count, detail = fill(server, audit, 20)
+    assert 3 <= count <= 10
+    assert detail == "database: database or disk is full (SQLite code 13); 0 images were added before"
+    assert server.get(audit).json["items_count"] == count
+    big = server.post(heavy(99, 400_000))
+    assert "see the log of the service" in big.problem(507, "disk_full") and big.headers["Retry-After"] == "5"
+    assert server.ask("DELETE", audit).status == 204
+    assert server.post(png(1)).status == 200
+    answer = server.ask("POST", create(server) + "/images?cohort=external", heavy(1), PNG)
+    assert answer.json["added_count"] == 1
+
+
+def test_accepting_onto_a_full_disk(serve, tmp_path):
+    """As a quota would have it: no file may be longer than it is now, and a little."""
+    server = serve()
+    audit = create(server)
+    assert server.ask("POST", f"{audit}/images?cohort=external", heavy(77), PNG).status == 200
+    longest = max(path.stat().st_size for path in tmp_path.glob("test.db*"))
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (longest + 150_000, resource.RLIM_INFINITY))
+    count, detail = fill(server, audit, 20)
+    assert detail.startswith("database: ") and detail.endswith("; 0 images were added before")
+    assert server.get(audit).json["items_count"] == count + 1
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert server.ask("POST", f"{audit}/images?cohort=external", heavy(88), PNG).json["added_count"] == 1
+    assert server.post(png(1)).status == 200
+
+
+def test_scoring_pauses(serve, tmp_path):
+    """An audit whose scores do not fit pauses with the reason, and goes on where it was."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for i in range(200):
+        (root / f"{i:03}.png").write_bytes(png(i, 32))
+    server = serve("--data-root", root)
+    audit = create(server, keep_thumbnails=True)
+    answer = server.ask("POST", audit + "/manifest", json.dumps({"folders": {"candidate": "."}}), JSON)
+    assert answer.json["added_count"] == 200
+    server.stop()
+    room = os.path.getsize(tmp_path / "test.db") + 100_000
+
+    server = serve("--data-root", root, "--database-bytes-max", str(room), "--workers", "2")
+    assert server.ask("POST", audit + "/start").status == 200
+    paused = await_state(server, audit, "paused")
+    assert paused["reason"].startswith("database: database or disk is full (SQLite code 13")
+    assert 0 < paused["succeeded_count"] < 200 and paused["failed_count"] == 0
+    server.stop()
+
+    server = serve("--data-root", root)
+    assert server.get(audit).json["reason"] == paused["reason"]
+    assert server.ask("POST", audit + "/resume").status == 200
+    done = await_state(server, audit, "succeeded")
+    assert "reason" not in done and done["succeeded_count"] == 200 and done["failed_count"] == 0
+    server.stop()
+    db = sqlite3.connect(tmp_path / "test.db")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert db.execute("SELECT COUNT(*), COUNT(DISTINCT score_id) FROM item WHERE state = 'succeeded'").fetchone() == (200, 200)

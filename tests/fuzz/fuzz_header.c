@@ -1,0 +1,195 @@
+/* Values of headers, and other short texts of a client: each parser on the same text.
+ *
+ * Properties: what each reads is of the form that it promises, and written again is read the same;
+ * two lines of a header say what one line with both says. */
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/id.h"
+#include "server/http/header.h"
+#include "server/http/route.h"
+
+#define ETAG "\"0123\""
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_digits(const char *text)
+{
+    int64_t value = -1, again;
+    char written[24];
+
+    if (!sm_digits(&value, text)) {
+        assert(value == -1);
+        return;
+    }
+    assert(value >= 0 && value == strtoll(text, NULL, 10) && strlen(text) <= 18);
+    snprintf(written, sizeof written, "%lld", (long long)value);
+    assert(sm_digits(&again, written) && again == value);
+}
+
+static bool same(const struct sm_prefer *a, const struct sm_prefer *b)
+{
+    return a->respond_async == b->respond_async && a->has_wait == b->has_wait &&
+           a->wait_s == b->wait_s;
+}
+
+/* Every line of a header for itself, and all in one; quotes would go on over the comma. */
+static void check_prefer(const char *text)
+{
+    struct sm_prefer one = {0}, lines = {0}, before;
+    char *copy = strdup(text), *save = NULL;
+
+    if (copy == NULL)
+        abort();
+    sm_prefer_parse(&one, text);
+    assert(one.wait_s >= 0 && (one.has_wait || one.wait_s == 0));
+    before = one;
+    sm_prefer_parse(&one, text);
+    assert(same(&one, &before));
+    one = (struct sm_prefer){.has_wait = true, .wait_s = 77};
+    sm_prefer_parse(&one, text);
+    assert(one.has_wait && one.wait_s == 77); /* the first of a name counts */
+    one = before;
+    for (char *line = strtok_r(copy, ",", &save); line; line = strtok_r(NULL, ",", &save))
+        sm_prefer_parse(&lines, line);
+    assert(strchr(text, '"') != NULL || same(&one, &lines));
+    free(copy);
+}
+
+static void check_media_type(const char *text)
+{
+    char type[SM_MEDIA_TYPE_BYTES], again[SM_MEDIA_TYPE_BYTES];
+
+    sm_media_type(type, text);
+    for (const char *c = type; *c; c++)
+        assert(*c > ' ' && *c < 0x7f && strchr("\"(),:;<=>?@[\\]{}", *c) == NULL &&
+               !(*c >= 'A' && *c <= 'Z'));
+    sm_media_type(again, type);
+    assert(strcmp(type, again) == 0);
+}
+
+static void check_param(const char *text, const char *name)
+{
+    char wide[256], narrow[8], again[256], *line = NULL;
+    size_t line_bytes;
+    bool has = sm_header_param(wide, sizeof wide, text, name);
+
+    assert(sm_header_param(narrow, sizeof narrow, text, name) ==
+           (has && strlen(wide) < sizeof narrow));
+    if (!has)
+        return;
+    assert(strlen(wide) >= sizeof narrow || strcmp(wide, narrow) == 0);
+    FILE *out = open_memstream(&line, &line_bytes);
+    if (out == NULL)
+        abort();
+    fprintf(out, "x/y; other=\"; %s=no\" ; %s = \"", name, name);
+    for (const char *c = wide; *c; c++)
+        fprintf(out, "\\%c", *c);
+    fputs("\"; more", out);
+    if (fclose(out) != 0)
+        abort();
+    assert(sm_header_param(again, sizeof again, line, name) && strcmp(wide, again) == 0);
+    free(line);
+}
+
+static void check_etag(const char *text)
+{
+    bool matches = sm_etag_matches(text, ETAG);
+
+    assert(!matches || strcmp(text, "*") == 0 || strstr(text, ETAG) != NULL);
+    if (strchr(text, '"') != NULL)
+        return;
+    char *with = NULL;
+    if (asprintf(&with, "%s, W/" ETAG, text) < 0)
+        abort();
+    assert(sm_etag_matches(with, ETAG));
+    free(with);
+}
+
+static void check_trace(const char *text)
+{
+    char trace[SM_TRACE_BYTES], again[SM_TRACE_BYTES], line[80];
+
+    sm_trace_id(trace, text);
+    if (trace[0] == '\0')
+        return;
+    assert(strspn(trace, "0123456789abcdef") == 32 && strspn(trace, "0") < 32);
+    assert(strstr(text, trace) == text + 3);
+    snprintf(line, sizeof line, "00-%s-b7ad6b7169203331-01", trace);
+    sm_trace_id(again, line);
+    assert(strcmp(trace, again) == 0);
+}
+
+/* An offset may lead out of the years that can be written. */
+static void check_time(const char *text)
+{
+    char written[32], again[32];
+    int64_t ms, back;
+
+    if (!sm_time_parse(&ms, text))
+        return;
+    sm_time_format(written, ms);
+    assert(sm_time_parse(&back, written));
+    assert(back == ms || llabs(back - ms) <= 24 * 3600 * 1000);
+    sm_time_format(again, back);
+    assert(strcmp(written, again) == 0);
+}
+
+static void check_ascii(const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL)
+        abort();
+    sm_make_ascii(copy);
+    assert(strlen(copy) == strlen(text));
+    for (size_t i = 0; copy[i] != '\0'; i++)
+        assert(copy[i] >= ' ' && copy[i] <= '~' && (copy[i] == text[i] || copy[i] == '?'));
+    free(copy);
+}
+
+static void check_route(const char *text)
+{
+    static const struct sm_route routes[] = {
+        {"GET", "/a", "a"},
+        {"POST", "/a", "b"},
+        {"GET", "/a/{id}", "c"},
+        {"PUT", "/a/{id}/x", "d"},
+        {0},
+    };
+    const struct sm_route *route;
+    char capture[SM_CAPTURE_BYTES], allow[SM_ALLOW_BYTES];
+    enum sm_match match = sm_route_find(&route, routes, "GET", text, capture, allow);
+
+    assert((match == SM_MATCH_OK) == (route != NULL));
+    assert((match == SM_MATCH_NONE) == (allow[0] == '\0'));
+    assert(strchr(capture, '/') == NULL && strstr(text, capture) != NULL);
+    if (route != NULL)
+        assert(strncmp(text, "/a", 2) == 0 && strcmp(text + 2 + (text[2] == '/'), capture) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1);
+
+    if (text == NULL)
+        return 0;
+    memcpy(text, data, size);
+    text[size] = '\0';
+    text = realloc(text, strlen(text) + 1); /* exact: see driver.c */
+    check_digits(text);
+    check_prefer(text);
+    check_media_type(text);
+    check_param(text, "boundary");
+    check_param(text, "name");
+    check_etag(text);
+    check_trace(text);
+    check_time(text);
+    check_ascii(text);
+    check_route(text);
+    free(text);
+    return 0;
+}

@@ -1,0 +1,618 @@
+/* What a client may send over a connection: any bytes, in any pieces, to the real route table, its
+ * handlers and a store. The first byte is the size of the pieces, '0' being all at once; the word
+ * SCORE-ID stands for the id of the score that there is.
+ *
+ * The daemon's file is included for the callbacks that it keeps to itself: here libmicrohttpd is
+ * turned by hand on one end of a socket pair, so that an input is over when its connection is. The
+ * store is that of a service that has scored an audit and a job, made once; no worker runs
+ * afterwards, and an input that changed anything is followed by a new copy.
+ *
+ * Properties: the connection ends soon; each reply is whole, of a status that the service has, with
+ * the headers that every reply has and JSON where it says so; what was held for the connection is
+ * given back; every line of the log is JSON. */
+#include "server/http/http.c"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sodium.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "server/api/api.h"
+#include "server/store/audits.h"
+
+#define GOLDEN      "tests/golden/score"
+#define AUDIT_ENDED "019b0000-0000-7000-8000-00000000000a"
+#define AUDIT_OPEN  "019b0000-0000-7000-8000-00000000000b"
+#define JOB_DONE    "019b0000-0000-7000-8000-00000000000c"
+#define AUDIT_OTHER "019b0000-0000-7000-8000-00000000000d" /* of the same images, ended too */
+#define PAIR        "p"
+#define SCORE_WORD  "SCORE-ID"
+
+#define HEAD_BYTES  (8 << 10) /* less than the service takes: inputs stay short */
+#define BODY_MAX    65536
+#define INPUT_MAX   65536     /* the rest would not fit into the socket */
+#define REPLIES_MAX (1 << 20) /* kept of what comes back */
+#define ENDS_IN_MS  20000
+#define IDLE_TURNS  3
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char folder[] = "/dev/shm/sslmem-fuzz-XXXXXX", score_id[SM_ID_BYTES];
+static struct sm_config config = {.metrics = "on",
+                                  .kernels = "ref",
+                                  .sandbox = "off",
+                                  .body_bytes_max = BODY_MAX,
+                                  .archive_bytes_max = BODY_MAX,
+                                  .images_max = 3,
+                                  .queue_max = 4,
+                                  .audit_images_max = 20,
+                                  .wait_default_ms = 1,
+                                  .wait_max_ms = 1000};
+static struct sm_api api;
+static struct sm_pairs *pairs;
+static struct sm_http server;
+static bool changed; /* the store is no longer the copy */
+static int log_fd;
+
+/* --- the folder --- */
+
+static const char *const leaves[] = {"db",
+                                     "db-wal",
+                                     "db-shm",
+                                     "db.lock",
+                                     "copy",
+                                     "pairs/p/pair.json",
+                                     "pairs/p/f0.safetensors",
+                                     "pairs/p/g0.safetensors",
+                                     "root/a.png"};
+static const char *const folders[] = {"pairs", "pairs/p", "root"};
+
+static const char *leaf(const char *name)
+{
+    static char path[2][128];
+    static int turn;
+
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static void put(const char *name, const void *bytes, size_t bytes_count)
+{
+    FILE *file = fopen(leaf(name), "w");
+
+    if (file == NULL || fwrite(bytes, 1, bytes_count, file) != bytes_count || fclose(file) != 0)
+        abort();
+}
+
+static void copy(const char *to, const char *from)
+{
+    struct sm_file file;
+    struct sm_err err;
+
+    if (sm_file_map(&file, from, 1 << 24, &err) != SM_OK)
+        abort(); /* to be run where the tree is */
+    put(to, file.bytes, file.bytes_count);
+    sm_file_release(&file);
+}
+
+static void make_folder(void)
+{
+    static const char pair[] =
+        "{\"f\": [\"f0.safetensors\"], \"g\": [\"g0.safetensors\"], \"encoder\": {\"heads\": 3}, "
+        "\"recipe\": {\"augment\": \"dino-global\", \"views\": 2}}";
+
+    if (mkdtemp(folder) == NULL)
+        abort();
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (mkdir(leaf(folders[i]), 0700) != 0)
+            abort();
+    put("pairs/p/pair.json", pair, sizeof pair - 1);
+    copy("pairs/p/f0.safetensors", GOLDEN "/vit/f0.safetensors");
+    copy("pairs/p/g0.safetensors", GOLDEN "/vit/g0.safetensors");
+    copy("root/a.png", GOLDEN "/tall.png");
+}
+
+/* --- the service --- */
+
+static void must(enum sm_code code, const struct sm_err *err)
+{
+    if (code == SM_OK)
+        return;
+    fprintf(stderr, "%s\n", err->text);
+    abort();
+}
+
+static void start(int workers)
+{
+    struct sm_err err = {0};
+
+    api = (struct sm_api){.config = &config, .pairs = pairs};
+    must(sm_store_open(&api.store, config.db, &err), &err);
+    struct sm_jobs_params jobs = {
+        .store = api.store, .pairs = pairs, .workers = workers, .queue_max = config.queue_max};
+    must(sm_jobs_start(&api.jobs, &jobs, &err), &err);
+    must(sm_api_start(&api, &err), &err);
+}
+
+static void stop(void)
+{
+    sm_api_stop(&api);
+    sm_jobs_stop(api.jobs);
+    sm_store_close(api.store);
+}
+
+static void make_audit(const char *id, struct sm_file picture, size_t images_count)
+{
+    struct sm_audit_in in = {.pair = PAIR};
+    const struct sm_pair *pair = sm_pairs_at(pairs, 0, NULL);
+    struct sm_audit_added added;
+    struct sm_err err;
+    json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
+    json_t *spec = json_pack("{s:s, s:b, s:i, s:[s]}", "name", "n", "keep_thumbnails", 1,
+                             "resamples", 8, "gates", "auc<=0.6");
+
+    snprintf(in.id, sizeof in.id, "%s", id);
+    in.recipe = recipe;
+    in.pair_document = document;
+    in.spec = spec;
+    must(sm_recipe_digest(in.recipe_digest, sm_pair_recipe(pair), &err), &err);
+    must(sm_store_audit_create(api.store, &in, &err), &err);
+    for (size_t i = 0; i < images_count; i++) {
+        /* The same picture with a byte behind its end: another image. */
+        uint8_t bytes[8192];
+        memcpy(bytes, picture.bytes, picture.bytes_count);
+        bytes[picture.bytes_count] = (uint8_t)i;
+        struct sm_audit_image_in image = {.cohort = (enum sm_cohort)(i % SM_COHORTS),
+                                          .name = "a,\"b\".png",
+                                          .class_label = "=1",
+                                          .group = "",
+                                          .bytes = bytes,
+                                          .bytes_count = picture.bytes_count + (i > 0)};
+        sm_sha256_hex(image.image_digest, bytes, image.bytes_count);
+        must(sm_store_audit_add(&added, api.store, id, &image, 1, 100, &err), &err);
+    }
+    json_decref(recipe);
+    json_decref(document);
+    json_decref(spec);
+}
+
+static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
+{
+    must(code, err);
+    atomic_store((atomic_bool *)arg, true);
+}
+
+static void make_job(struct sm_file picture)
+{
+    const struct sm_pair *pair = sm_pairs_at(pairs, 0, NULL);
+    struct sm_item_in item = {
+        .name = "a.png", .bytes = picture.bytes, .bytes_count = picture.bytes_count};
+    struct sm_job_in job = {.id = JOB_DONE, .pair = PAIR, .items = &item, .items_count = 1};
+    atomic_bool done = false;
+    struct sm_err err;
+    json_t *recipe = sm_recipe_json(sm_pair_recipe(pair));
+
+    sm_sha256_hex(item.image_digest, picture.bytes, picture.bytes_count);
+    must(sm_recipe_digest(job.recipe_digest, sm_pair_recipe(pair), &err), &err);
+    job.recipe = recipe;
+    must(sm_store_admit(api.store, &job, admitted, &done, &err), &err);
+    while (!atomic_load(&done))
+        usleep(1000);
+    json_decref(recipe);
+}
+
+static bool has_ended(const char *id)
+{
+    struct sm_err err;
+    json_t *audit;
+
+    must(sm_store_audit(&audit, api.store, id, &err), &err);
+    bool ended = !json_is_null(json_object_get(audit, "finished"));
+    json_decref(audit);
+    return ended;
+}
+
+static void find_score(void)
+{
+    const struct sm_score_filter filter = {.limit = 1};
+    struct sm_score_page page;
+    struct sm_err err;
+
+    must(sm_store_scores(&page, api.store, &filter, &err), &err);
+    json_t *list = json_loads(page.scores, 0, NULL);
+    const char *id = json_string_value(json_object_get(json_array_get(list, 0), "id"));
+    if (id == NULL)
+        abort();
+    snprintf(score_id, sizeof score_id, "%s", id);
+    json_decref(list);
+    free(page.scores);
+}
+
+/* What the inputs find: everything scored by a worker, once. */
+static void make_copy(void)
+{
+    struct sm_file picture;
+    struct sm_err err;
+
+    must(sm_file_map(&picture, GOLDEN "/wide.png", 8000, &err), &err);
+    start(1);
+    make_audit(AUDIT_ENDED, picture, 12);
+    make_audit(AUDIT_OTHER, picture, 9);
+    make_audit(AUDIT_OPEN, picture, 2);
+    make_job(picture);
+    must(sm_store_audit_move(api.store, AUDIT_ENDED, SM_AUDIT_START, NULL, &err), &err);
+    must(sm_store_audit_move(api.store, AUDIT_OTHER, SM_AUDIT_START, NULL, &err), &err);
+    while (!has_ended(AUDIT_ENDED) || !has_ended(AUDIT_OTHER) ||
+           sm_store_queued_count(api.store) > 0)
+        usleep(1000);
+    find_score();
+    stop();
+    sm_file_release(&picture);
+    copy("copy", config.db);
+}
+
+static void restore(void)
+{
+    stop();
+    unlink(leaf("db-wal"));
+    unlink(leaf("db-shm"));
+    copy("db", leaf("copy"));
+    start(0);
+    changed = false;
+}
+
+/* --- the daemon --- */
+
+static void on_over(void *cls, struct MHD_Connection *connection, void **closure,
+                    enum MHD_RequestTerminationCode how)
+{
+    const struct sm_request *r = *closure;
+
+    changed |= r != NULL && strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0 &&
+               r->route != NULL && (r->status == 0 || r->status < 300);
+    on_completed(cls, connection, closure, how);
+}
+
+static void start_server(void)
+{
+    struct sm_err err;
+
+    server.params = (struct sm_http_params){.routes = sm_api_routes,
+                                            .context = &api,
+                                            .body_bytes_max = config.body_bytes_max,
+                                            .spool_bytes_max = config.archive_bytes_max,
+                                            .spool = folder};
+    server.budget.max = config.body_bytes_max;
+    server.spool_budget.max = config.archive_bytes_max;
+    must(sm_park_start(&server.park, &err), &err);
+    server.daemon =
+        MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+                         NULL, NULL, on_access, &server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+                         on_over, &server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES,
+                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    if (server.daemon == NULL)
+        abort();
+}
+
+static void start_metrics(void)
+{
+    static const char *routes[64];
+#define ROW(NAME, status, code, title) code,
+    static const char *const problems[] = {SM_PROBLEMS(ROW) NULL};
+#undef ROW
+    struct sm_err err;
+
+    for (int i = 0; sm_api_routes[i].method != NULL; i++)
+        routes[i] = sm_api_routes[i].path;
+    must(sm_metrics_start(&(struct sm_metrics_sets){routes, problems}, &err), &err);
+}
+
+static void tidy(void)
+{
+    stop();
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
+        unlink(leaf(leaves[i]));
+    for (size_t i = sizeof folders / sizeof *folders; i-- > 0;)
+        rmdir(leaf(folders[i]));
+    rmdir(folder);
+}
+
+/* Ids do not differ from one run to the next but by their time. */
+static uint32_t draw(void)
+{
+    static _Atomic uint32_t state = 1;
+    return atomic_fetch_add(&state, 0x9e3779b9) * 0x85ebca6b;
+}
+
+static void draw_bytes(void *const out, const size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        ((uint8_t *)out)[i] = (uint8_t)(draw() >> 24);
+}
+
+static const char *name_random(void)
+{
+    return "fuzz";
+}
+
+static void prepare(void)
+{
+    static struct randombytes_implementation random = {
+        .implementation_name = name_random, .random = draw, .buf = draw_bytes};
+    struct sm_err err;
+
+    log_fd = memfd_create("log", MFD_CLOEXEC);
+    if (log_fd < 0 || fcntl(log_fd, F_SETFL, O_APPEND) != 0)
+        abort();
+    sm_log_to(log_fd);
+    randombytes_set_implementation(&random);
+    sm_blas_single_thread();
+    make_folder();
+    snprintf(config.pairs, sizeof config.pairs, "%s", leaf("pairs"));
+    snprintf(config.db, sizeof config.db, "%s", leaf("db"));
+    snprintf(config.data_root, sizeof config.data_root, "%s", leaf("root"));
+    start_metrics();
+    must(sm_pairs_load(&pairs, config.pairs, config.kernels, &err), &err);
+    make_copy();
+    start(0);
+    atexit(tidy);
+    start_server();
+}
+
+/* --- replies --- */
+
+static bool is_status(long status)
+{
+    static const int known[] = {100, 200, 201, 202, 204, 304, 400, 403, 404, 405,
+                                409, 411, 413, 414, 415, 422, 431, 503, 505, 507};
+    size_t i = 0;
+
+    while (i < sizeof known / sizeof *known && known[i] != status)
+        i++;
+    return i < sizeof known / sizeof *known;
+}
+
+/* The value of a header of the head that ends at `end`; NULL when it has none. */
+static const char *find_header(const char *head, const char *end, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *line = strstr(head, "\r\n"); line != NULL && line < end;
+         line = strstr(line + 2, "\r\n"))
+        if (strncasecmp(line + 2, name, n) == 0 && strncmp(line + 2 + n, ": ", 2) == 0)
+            return line + 2 + n + 2;
+    return NULL;
+}
+
+static void check_json(const char *body, size_t bytes_count, long status, bool problem)
+{
+    json_t *document = json_loadb(body, bytes_count, JSON_REJECT_DUPLICATES, NULL);
+
+    assert(document != NULL);
+    if (problem) {
+        assert(json_integer_value(json_object_get(document, "status")) == status);
+        assert(json_is_string(json_object_get(document, "code")) && status >= 400);
+    }
+    json_decref(document);
+}
+
+/* A reply of ours; those of libmicrohttpd itself have no request id. */
+static void check_reply(const char *head, const char *body, size_t body_bytes, long status)
+{
+    const char *type = find_header(head, body, "Content-Type");
+
+    assert(find_header(head, body, "X-Content-Type-Options") != NULL);
+    assert(find_header(head, body, "Cache-Control") != NULL);
+    assert(find_header(head, body, "Referrer-Policy") != NULL);
+    if (type == NULL || body_bytes == 0)
+        return;
+    if (strncmp(type, "application/problem+json\r", 25) == 0)
+        check_json(body, body_bytes, status, true);
+    else if (strncmp(type, "application/json\r", 17) == 0)
+        check_json(body, body_bytes, status, false);
+}
+
+static void check_replies(const char *text, size_t text_bytes)
+{
+    const char *end = text + text_bytes;
+
+    while (text < end) {
+        assert(strncmp(text, "HTTP/1.", 7) == 0);
+        long status = strtol(text + 8, NULL, 10);
+        const char *head_end = strstr(text, "\r\n\r\n");
+        assert(is_status(status) && head_end != NULL);
+        const char *body = head_end + 4;
+        const char *length = find_header(text, body, "Content-Length");
+        if (find_header(text, body, "Transfer-Encoding") != NULL)
+            return; /* a stream; the client was gone before its end */
+        size_t bytes = length == NULL ? 0 : strtoul(length, NULL, 10);
+        /* None follows the head of an answer to HEAD. */
+        if (body == end || strncmp(body, "HTTP/1.", 7) == 0)
+            bytes = 0;
+        assert(bytes <= (size_t)(end - body));
+        if (find_header(text, body, "X-Request-Id") != NULL)
+            check_reply(text, body, bytes, status);
+        text = body + bytes;
+    }
+}
+
+static void check_log(void)
+{
+    static char text[1 << 16];
+    ssize_t n = pread(log_fd, text, sizeof text - 1, 0);
+
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        json_t *document = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        assert(document != NULL && json_object_get(document, "fields_lost") == NULL);
+        json_decref(document);
+    }
+    if (ftruncate(log_fd, 0) != 0)
+        abort();
+}
+
+/* Lines of the first request that say where its body ends; 0 when its head is not plain. */
+static int count_framing_lines(const char *request)
+{
+    const char *end = strstr(request, "\r\n\r\n");
+    int lines = 0;
+
+    for (const char *at = request; end != NULL && at < end; at++) {
+        if ((*at == '\n') != (at > request && at[-1] == '\r'))
+            return 0; /* a line end of one kind and a half */
+        if (*at == '\n')
+            lines += strncasecmp(at + 1, "Content-Length:", 15) == 0 ||
+                     strncasecmp(at + 1, "Transfer-Encoding:", 18) == 0;
+    }
+    return end == NULL ? 0 : lines;
+}
+
+/* Then there must be no second request. */
+static void check_framing(const char *request, const char *replies)
+{
+    if (count_framing_lines(request) < 2 || replies[0] == '\0')
+        return;
+    const char *first = strstr(replies, "\nX-Request-Id");
+    assert(strtol(replies + 8, NULL, 10) >= 400);
+    assert(first == NULL || strstr(first + 1, "\nX-Request-Id") == NULL);
+}
+
+/* --- the connection --- */
+
+struct client {
+    int fd;
+    char *replies;
+    size_t replies_bytes;
+    bool over;
+};
+
+/* Takes what has come; false when that was nothing. */
+static bool drain(struct client *c)
+{
+    char rest[4096];
+    size_t room = REPLIES_MAX - c->replies_bytes;
+    ssize_t n = recv(c->fd, room > 0 ? c->replies + c->replies_bytes : rest,
+                     room > 0 ? room : sizeof rest, MSG_DONTWAIT);
+
+    if (n > 0 && room > 0)
+        c->replies_bytes += (size_t)n;
+    c->over = n == 0 || (n < 0 && errno != EAGAIN);
+    return n > 0;
+}
+
+/* Whoever waits: a stream, with `streams`, or for work that is under way. */
+static struct sm_request *find_waiting(bool streams)
+{
+    pthread_mutex_lock(&server.park.lock);
+    struct sm_request *r = server.park.first;
+    while (r != NULL && (r->stream != NULL) != streams)
+        r = r->park_next;
+    pthread_mutex_unlock(&server.park.lock);
+    return r;
+}
+
+/* Turns until the connection is over, or, with `idle_ends`, nothing more comes by itself. Streams
+ * of events get their time at once. */
+static void turn(struct client *c, bool idle_ends)
+{
+    int64_t until_ms = sm_clock_monotonic_ms() + ENDS_IN_MS;
+
+    for (int idle = 0; !c->over && !(idle_ends && idle >= IDLE_TURNS); idle++) {
+        bool works = find_waiting(false) != NULL;
+        MHD_run_wait(server.daemon, works);
+        while (drain(c))
+            idle = -1;
+        struct sm_request *stream = idle_ends ? NULL : find_waiting(true);
+        if (stream != NULL)
+            sm_request_wake(stream);
+        if (works)
+            idle = -1;
+        assert(sm_clock_monotonic_ms() < until_ms);
+    }
+}
+
+static void converse(struct client *c, const char *bytes, size_t bytes_count, size_t piece)
+{
+    static const struct sockaddr_in from = {.sin_family = AF_INET};
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+        abort();
+    c->fd = fds[1];
+    if (MHD_add_connection(server.daemon, fds[0], (const struct sockaddr *)&from, sizeof from) !=
+        MHD_YES)
+        abort();
+    for (size_t at = 0; at < bytes_count && !c->over;) {
+        size_t n = bytes_count - at < piece ? bytes_count - at : piece;
+        ssize_t sent = send(c->fd, bytes + at, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN)
+            break; /* refused: it is not read any more */
+        at += sent > 0 ? (size_t)sent : 0;
+        if (at < bytes_count) {
+            MHD_run_wait(server.daemon, 0);
+            drain(c);
+        }
+    }
+    turn(c, true); /* a client that does not wait for its reply gets none */
+    shutdown(c->fd, SHUT_WR);
+    turn(c, false);
+    while (atomic_load(&server.active) > 0)
+        MHD_run_wait(server.daemon, 1);
+    close(c->fd);
+}
+
+/* --- the input --- */
+
+static char *with_score_id(size_t *bytes_count, const uint8_t *data, size_t size)
+{
+    size_t n = strlen(SCORE_WORD), room = size + size / n * SM_ID_BYTES + 1, used = 0;
+    char *out = malloc(room);
+
+    if (out == NULL)
+        abort();
+    for (size_t i = 0; i < size;) {
+        bool word = size - i >= n && memcmp(data + i, SCORE_WORD, n) == 0;
+        memcpy(out + used, word ? (const void *)score_id : data + i, word ? SM_ID_BYTES - 1 : 1);
+        used += word ? SM_ID_BYTES - 1 : 1;
+        i += word ? n : 1;
+    }
+    out[used] = '\0';
+    *bytes_count = used;
+    return out;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char replies[REPLIES_MAX + 1];
+    struct client c = {.replies = replies};
+    size_t bytes_count;
+
+    if (log_fd == 0)
+        prepare();
+    if (size == 0 || size > INPUT_MAX)
+        return 0;
+    char *bytes = with_score_id(&bytes_count, data + 1, size - 1);
+    converse(&c, bytes, bytes_count, data[0] == '0' || data[0] == 0 ? SIZE_MAX : data[0]);
+    replies[c.replies_bytes] = '\0';
+    check_framing(bytes, replies);
+    free(bytes);
+    if (c.replies_bytes < REPLIES_MAX && strlen(replies) == c.replies_bytes)
+        check_replies(replies, c.replies_bytes);
+    assert(atomic_load(&server.budget.used) == 0 && atomic_load(&server.spool_budget.used) == 0);
+    assert(find_waiting(false) == NULL && find_waiting(true) == NULL);
+    assert(atomic_load(&api.streams_count) == 0);
+    check_log();
+    if (changed)
+        restore();
+    return 0;
+}
