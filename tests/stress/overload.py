@@ -197,6 +197,7 @@ def main():
     client.allow_descriptors(3 * options.connections)
     with daemon.folder(options, "overload") as folder, \
             daemon.Daemon(options, folder, daemon.DEMO / "pairs", "--metrics", "on", "--connections-max", options.connections,
+                          "--connections-per-client-max", options.connections,
                           "--queue-max", options.queue) as service:
         asyncio.run(run(Site(options, service), options, verdicts))
         verdicts.check(service.process.poll() is None and json.loads(service.ask("GET", "/livez")), "the service is alive")
