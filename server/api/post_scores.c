@@ -190,12 +190,13 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_decref(job);
 }
 
-/* Nothing was asked for, after all. */
+/* Nothing was asked for, after all: without a ticket the queue had no room, with one the store
+ * failed. */
 static void reply_admission_failure(struct sm_request *request, const struct submission *s,
                                     const struct sm_err *err)
 {
     sm_store_charge(sm_api_of(request)->store, &request->caller, -s->images_count);
-    if (err->code == SM_BUSY)
+    if (s->ticket == NULL && err->code == SM_BUSY)
         reply_queue_full(request, err);
     else
         sm_reply_failure(request, err);

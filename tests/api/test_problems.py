@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import re
-import resource
 import signal
 import socket
 import sqlite3
@@ -43,21 +42,19 @@ def test_draining(serve):
     assert server.process.wait(PATIENCE_S) == 0
 
 
-def allow_files(server, bytes_max):
-    """Of what the service may write to a file from now on."""
-    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (bytes_max, resource.RLIM_INFINITY))
-
-
-def test_a_store_that_cannot_write(serve):
-    """Reads and the process go on, and so does everything once it can."""
+def test_a_store_that_another_holds(serve, tmp_path):
+    """A program that locks the database: reads go on, writes are refused after a while, and all goes on when it lets go."""
     server = serve()
     assert server.post(png(1)).status == 200
-    allow_files(server, 4096)
-    answer = server.post(png(2))
-    answer.problem(503, "store_unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert server.get("/livez").status == 200 and len(server.get("/v1/scores").json["scores"]) == 1
-    allow_files(server, resource.RLIM_INFINITY)
+    document = '{"name": "n", "pair": "resnet"}'
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as db:
+        db.execute("BEGIN IMMEDIATE")
+        answer = server.ask("POST", "/v1/audits", document, {"Content-Type": "application/json"})
+        answer.problem(503, "store_unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        server.post(png(2)).problem(503, "store_unavailable")
+        assert len(server.get("/v1/scores").json["scores"]) == 1
+    assert server.ask("POST", "/v1/audits", document, {"Content-Type": "application/json"}).status == 201
     assert server.post(png(2)).status == 200
 
 

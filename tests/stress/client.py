@@ -138,7 +138,7 @@ class Shares:
     def __exit__(self, *_):
         wall, busy, theirs, own = (now - then for now, then in zip(self.read(), self.begun))
         whole = wall * len(os.sched_getaffinity(0))
-        self.generator, self.service = own / whole, theirs / whole
+        self.generator, self.service, self.service_s = own / whole, theirs / whole, theirs
         self.others = max(0.0, (busy - theirs - own) / whole)
         self.left = 1 - self.generator - self.others
         self.seconds = wall

@@ -2,7 +2,8 @@
 """Ten times the capacity, and then crowds of connections that say nothing or little.
 
 Capacity is what a closed loop of clients gets of POST /v1/scores, before and after. Then a multiple of it is offered as an
-open loop: arrivals do not wait for answers. The service and the generator share the processors; goodput is compared with
+open loop: arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first
+filled, and what that costs is not refusing. The service and the generator share the processors; goodput is compared with
 the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. A
 process that only answers is asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
 
@@ -59,9 +60,11 @@ async def capacity(site, options):
     with client.Shares(site.service) as shares:
         before = site.scored()
         await client.closed_loop(options.clients, options.capacity_seconds, site.score)
-        rate = (site.scored() - before) / options.capacity_seconds
-    print(f"capacity: {rate:.1f} scores a second by {options.clients} clients; {shares}", flush=True)
-    return rate, shares.left
+        count = site.scored() - before
+    rate, cost_s = count / options.capacity_seconds, shares.service_s / count
+    print(f"capacity: {rate:.1f} scores a second by {options.clients} clients, {1000 * cost_s:.1f} ms of a processor each; {shares}",
+          flush=True)
+    return rate, shares.left, cost_s
 
 
 async def memory_until(site, event):
@@ -97,6 +100,8 @@ async def check_overload(site, options, verdicts, echo):
         times = [1000 * reply.seconds for reply in replies if reply.status == status]
         print(f"       {len(times)} of {status or 'no answer'}: {spread(times)}")
     refusals = [reply for reply in replies if reply.status in REFUSED]
+    spent_s = shares.service_s - goodput * options.seconds * (before[2] + after[2]) / 2
+    print(f"       {1e6 * spent_s / max(1, len(replies)):.0f} us of a processor for each that was offered, besides scoring")
     times = [1000 * reply.seconds for reply in refusals]
     verdicts.check(refusals and client.quantile(times, 0.99) < LIMIT_REFUSAL_MS,
                    f"refusals: {spread(times)}, limit of p99 {LIMIT_REFUSAL_MS} ms; an echo meanwhile: {spread(echoes)}")
@@ -186,14 +191,14 @@ async def run(site, options, verdicts):
 
 
 def main():
-    options = daemon.options(__doc__, pair="fashion-vit", times=10, seconds=60, capacity_seconds=15, clients=8, queue=0,
+    options = daemon.options(__doc__, pair="fashion-simclr", times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
                              connections=2048, idle=1000, slow=500, crowd_seconds=60)
     verdicts = daemon.Verdicts()
     client.allow_descriptors(3 * options.connections)
-    more = ["--queue-max", options.queue] if options.queue else []
     with daemon.folder(options, "overload") as folder, \
             daemon.Daemon(options, folder, daemon.DEMO / "pairs", "--metrics", "on", "--connections-max", options.connections,
-                          *more) as service:
+                          "--connections-per-client-max", options.connections,
+                          "--queue-max", options.queue) as service:
         asyncio.run(run(Site(options, service), options, verdicts))
         verdicts.check(service.process.poll() is None and json.loads(service.ask("GET", "/livez")), "the service is alive")
     verdicts.end()
