@@ -173,6 +173,7 @@ void sm_api_metrics(struct sm_request *request)
     enum sm_metrics_format format = open ? SM_METRICS_OPENMETRICS : SM_METRICS_PROMETHEUS;
 
     sm_reply_text(request, 200, sm_metrics_media_types[format], render(request, format));
+    sm_reply_header(request, "Cache-Control", "no-store");
 }
 
 void sm_api_public_metrics(struct sm_request *request)

@@ -162,5 +162,6 @@ void sm_api_readyz(struct sm_request *request)
                                 document));
     else
         sm_reply_problem_with(request, SM_PROBLEM_NOT_READY, "checks", document, failed.reason);
+    sm_reply_header(request, "Cache-Control", "no-store");
     sm_pairs_list_free(view.states, view.states_count);
 }
