@@ -220,7 +220,11 @@ static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 /* An audit whose pair is not there would only fail its images. */
 static bool pair_ready(struct sm_request *request, const json_t *audit)
 {
-    return sm_api_pair(request, json_string_value(json_object_get(audit, "pair"))) != NULL;
+    struct sm_generation *generation =
+        sm_api_pair(request, json_string_value(json_object_get(audit, "pair")));
+    bool ready = generation != NULL;
+    sm_generation_give(generation);
+    return ready;
 }
 
 static void move(struct sm_request *request, enum sm_audit_move move)
