@@ -32,6 +32,7 @@ from torchvision.models import resnet18
 
 DATA = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
 SEED = 20240116
+# Slices of the permutation; between shared and candidate nobody is trained or scored.
 COHORTS = {"shared": (0, 500), "candidate": (2000, 2500), "independent": (2500, 3000), "external": (3000, 3500)}
 MEAN, STD = 0.5, 0.5
 BATCH, TEMPERATURE, LR = 125, 0.2, 2e-3

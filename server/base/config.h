@@ -48,7 +48,7 @@ struct sm_config {
     sm_setting_int ready_disk_bytes;
     sm_setting_int heartbeat_max_s;
     sm_setting_int idempotency_keep_s;
-    sm_setting_int idempotency_keys_max; /* of one tenant */
+    sm_setting_int idempotency_keys_max; /* of one API key */
     sm_setting_int database_bytes_max;
     sm_setting_int disk_reserve_bytes; /* free beside every body that is taken */
     sm_setting_int auth_failures_max;  /* of an address in a minute */

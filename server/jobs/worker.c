@@ -257,8 +257,8 @@ static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
     struct sm_err err = {0};
     bool given = sm_store_release(jobs->store, claim, jobs->owner, &err) == SM_OK;
     sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
-           "{s:s, s:i, s:s}", "job", claim->job_id, "item", claim->index, "detail",
-           err.text); /* else its lease runs out */
+           "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index, "detail",
+           err.text, ORIGIN_OF(claim)); /* else its lease runs out */
 }
 
 /* An audit's images are all scored under one pair, or its report would say one thing and hold
@@ -315,8 +315,8 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
     enum sm_code code = err.code;
     int64_t wait_ms = RETRY_MIN_MS;
     while (claim->unreadable.code == SM_OK && (code = try_item(w, claim, &err)) == SM_IO) {
-        sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s}", "job", claim->job_id, "item",
-               claim->index, "detail", err.text);
+        sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id,
+               "item", claim->index, "detail", err.text, ORIGIN_OF(claim));
         if (sm_jobs_pause(w->jobs, wait_ms))
             code = SM_CANCELLED;
         if (code == SM_CANCELLED)
