@@ -49,7 +49,8 @@ static void check_prefer(const char *text)
     before = one;
     sm_prefer_parse(&one, text);
     assert(same(&one, &before));
-    one = (struct sm_prefer){.has_wait = true, .wait_s = 77};
+    one = (struct sm_prefer){0};
+    sm_prefer_parse(&one, "wait=77");
     sm_prefer_parse(&one, text);
     assert(one.has_wait && one.wait_s == 77); /* the first of a name counts */
     one = before;
@@ -97,15 +98,19 @@ static void check_param(const char *text, const char *name)
 
 static void check_etag(const char *text)
 {
-    bool matches = sm_etag_matches(text, ETAG);
-
-    assert(!matches || strcmp(text, "*") == 0 || strstr(text, ETAG) != NULL);
-    if (strchr(text, '"') != NULL)
-        return;
+    bool matches = sm_etag_matches(text, ETAG), strongly = sm_etag_matches_strongly(text, ETAG);
     char *with = NULL;
-    if (asprintf(&with, "%s, W/" ETAG, text) < 0)
+
+    assert(!matches || text[strspn(text, " \t")] == '*' || strstr(text, ETAG) != NULL);
+    assert(matches || !strongly);
+    /* A list ends where it is ill formed: what stands before that counts, whatever follows. */
+    if (asprintf(&with, "W/" ETAG ", %s", text) < 0)
         abort();
     assert(sm_etag_matches(with, ETAG));
+    free(with);
+    if (asprintf(&with, "\"x\" ,\t" ETAG ",%s", text) < 0)
+        abort();
+    assert(sm_etag_matches_strongly(with, ETAG));
     free(with);
 }
 

@@ -24,6 +24,8 @@
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "server/api/api.h"
+#include "server/api/retries.h"
+#include "server/base/pulse.h"
 #include "server/store/audits.h"
 
 #define GOLDEN      "tests/golden/score"
@@ -51,6 +53,16 @@ static struct sm_config config = {.metrics = "on",
                                   .archive_bytes_max = BODY_MAX,
                                   .images_max = 3,
                                   .queue_max = 4,
+                                  .queue_bytes_max = 1 << 20,
+                                  .connections_per_client_max = 8,
+                                  .streams_max = 2,
+                                  .streams_per_client_max = 2,
+                                  .head_deadline_ms = 60000,
+                                  .body_deadline_ms = 60000,
+                                  .body_rate_min_bytes_per_s = 1,
+                                  .idempotency_keep_s = 3600,
+                                  .idempotency_keys_max = 8,
+                                  .auth_failures_max = 30,
                                   .audit_images_max = 20,
                                   .wait_default_ms = 1,
                                   .wait_max_ms = 1000};
@@ -135,8 +147,13 @@ static void start(int workers)
 
     api = (struct sm_api){.config = &config, .pairs = pairs};
     must(sm_store_open(&api.store, config.db, &err), &err);
-    struct sm_jobs_params jobs = {
-        .store = api.store, .pairs = pairs, .workers = workers, .queue_max = config.queue_max};
+    sm_store_set_idempotency(api.store, 1000 * config.idempotency_keep_s,
+                             config.idempotency_keys_max);
+    struct sm_jobs_params jobs = {.store = api.store,
+                                  .pairs = pairs,
+                                  .workers = workers,
+                                  .queue_max = config.queue_max,
+                                  .queue_bytes_max = config.queue_bytes_max};
     must(sm_jobs_start(&api.jobs, &jobs, &err), &err);
     must(sm_api_start(&api, &err), &err);
 }
@@ -148,10 +165,20 @@ static void stop(void)
     sm_store_close(api.store);
 }
 
+static struct sm_generation *take_pair(void)
+{
+    struct sm_generation *generation;
+    struct sm_err err;
+
+    must(sm_pairs_take(&generation, pairs, PAIR, &err), &err);
+    return generation;
+}
+
 static void make_audit(const char *id, struct sm_file picture, size_t images_count)
 {
     struct sm_audit_in in = {.pair = PAIR};
-    const struct sm_pair *pair = sm_pairs_at(pairs, 0, NULL);
+    struct sm_generation *generation = take_pair();
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_audit_added added;
     struct sm_err err;
     json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
@@ -181,6 +208,7 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
     json_decref(recipe);
     json_decref(document);
     json_decref(spec);
+    sm_generation_give(generation);
 }
 
 static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
@@ -191,7 +219,8 @@ static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
 
 static void make_job(struct sm_file picture)
 {
-    const struct sm_pair *pair = sm_pairs_at(pairs, 0, NULL);
+    struct sm_generation *generation = take_pair();
+    const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_item_in item = {
         .name = "a.png", .bytes = picture.bytes, .bytes_count = picture.bytes_count};
     struct sm_job_in job = {.id = JOB_DONE, .pair = PAIR, .items = &item, .items_count = 1};
@@ -206,6 +235,7 @@ static void make_job(struct sm_file picture)
     while (!atomic_load(&done))
         usleep(1000);
     json_decref(recipe);
+    sm_generation_give(generation);
 }
 
 static bool has_ended(const char *id)
@@ -284,20 +314,35 @@ static void start_server(void)
 {
     struct sm_err err;
 
-    server.params = (struct sm_http_params){.routes = sm_api_routes,
-                                            .context = &api,
-                                            .body_bytes_max = config.body_bytes_max,
-                                            .spool_bytes_max = config.archive_bytes_max,
-                                            .spool = folder};
-    server.budget.max = config.body_bytes_max;
-    server.spool_budget.max = config.archive_bytes_max;
-    must(sm_park_start(&server.park, &err), &err);
-    server.daemon =
-        MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-                         NULL, NULL, on_access, &server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-                         on_over, &server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES,
-                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    server.params = (struct sm_http_params){
+        .routes = sm_api_routes,
+        .keyed = &sm_api_keyed,
+        .authorize = sm_api_authorize,
+        .answered = sm_api_answered,
+        .context = &api,
+        .connections_max = 16,
+        .idle_timeout_s = 60,
+        .spool = folder,
+        .limits = {.body_bytes_max = config.body_bytes_max,
+                   .spool_bytes_max = config.archive_bytes_max,
+                   .connections_per_client_max = config.connections_per_client_max,
+                   .streams_max = config.streams_max,
+                   .streams_per_client_max = config.streams_per_client_max,
+                   .head_deadline_ms = config.head_deadline_ms,
+                   .body_deadline_ms = config.body_deadline_ms,
+                   .body_rate_min = config.body_rate_min_bytes_per_s}};
+    sm_clients_init(&server.clients);
+    must(sm_connections_start(&server.connections, 0, &err), &err);
+    sm_http_set_limits(&server, &server.params.limits);
+    must(sm_park_start(&server.park, SM_HTTP_WAITING_MAX(server.params.connections_max), &err),
+         &err);
+    server.daemon = MHD_start_daemon(
+        MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_access, &server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+        unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_over, &server, MHD_OPTION_NOTIFY_CONNECTION,
+        sm_client_connection, &server, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
     if (server.daemon == NULL)
         abort();
 }
@@ -360,6 +405,7 @@ static void prepare(void)
     snprintf(config.db, sizeof config.db, "%s", leaf("db"));
     snprintf(config.data_root, sizeof config.data_root, "%s", leaf("root"));
     start_metrics();
+    sm_pulses_set_bound(ENDS_IN_MS);
     must(sm_pairs_load(&pairs, config.pairs, config.kernels, &err), &err);
     make_copy();
     start(0);
@@ -371,8 +417,8 @@ static void prepare(void)
 
 static bool is_status(long status)
 {
-    static const int known[] = {100, 200, 201, 202, 204, 304, 400, 403, 404, 405,
-                                409, 411, 413, 414, 415, 422, 431, 503, 505, 507};
+    static const int known[] = {100, 200, 201, 202, 204, 304, 400, 403, 404, 405, 409,
+                                411, 412, 413, 414, 415, 422, 429, 431, 503, 505, 507};
     size_t i = 0;
 
     while (i < sizeof known / sizeof *known && known[i] != status)
@@ -610,7 +656,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_replies(replies, c.replies_bytes);
     assert(atomic_load(&server.budget.used) == 0 && atomic_load(&server.spool_budget.used) == 0);
     assert(find_waiting(false) == NULL && find_waiting(true) == NULL);
-    assert(atomic_load(&api.streams_count) == 0);
+    assert(atomic_load(&server.streams) == 0);
     check_log();
     if (changed)
         restore();

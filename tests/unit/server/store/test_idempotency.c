@@ -144,7 +144,7 @@ static void scopes_do_not_see_each_other(void **state)
 static void the_oldest_go(void **state)
 {
     (void)state;
-    char id[SM_ID_BYTES], key[8];
+    char id[SM_ID_BYTES], key[12];
     sm_store_set_idempotency(store, 3600000, 3);
     struct sm_once other = once_of("other", "k", 1);
     assert_code(SM_OK, admit_once(id, &other, 'a'));
