@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "server/base/id.h"
+#include "server/http/digest.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
 
@@ -114,6 +117,79 @@ static void check_etag(const char *text)
     free(with);
 }
 
+static void check_key(const char *text)
+{
+    char key[SM_KEY_BYTES], again[SM_KEY_BYTES], *line = NULL;
+    size_t line_bytes;
+
+    if (!sm_idempotency_key(key, text)) {
+        assert(key[0] == '\0');
+        return;
+    }
+    assert(key[0] != '\0' && strlen(key) < sizeof key);
+    FILE *out = open_memstream(&line, &line_bytes);
+    if (out == NULL)
+        abort();
+    fputs(" \"", out);
+    for (const char *c = key; *c; c++) {
+        assert(*c >= ' ' && *c <= '~');
+        fprintf(out, "%s%c", strchr("\"\\", *c) ? "\\" : "", *c);
+    }
+    fputs("\"\t", out);
+    if (fclose(out) != 0)
+        abort();
+    assert(sm_idempotency_key(again, line) && strcmp(key, again) == 0);
+    free(line);
+}
+
+static enum sm_code digest_holds(struct sm_digest *digest, const char *text, uint8_t sha256[])
+{
+    for (const char *c = text; *c; c++)
+        sm_digest_add(digest, c, 1);
+    return sm_digest_check(digest, sha256, NULL);
+}
+
+/* The digest of the text itself holds; one that the text declares is kept as it stands there, and
+ * does not hold, for no text is known that has its own digest. */
+static void check_digest(const char *text)
+{
+    static const char *const names[] = {"sha-256", "sha-512"};
+    static const size_t bytes[] = {SHA256_DIGEST_SIZE, SHA512_DIGEST_SIZE};
+    struct sm_digest digest = {.wants_sha256 = true}, own = {0}, again = {0};
+    char base64[128], line[192];
+    uint8_t sha256[SHA256_DIGEST_SIZE], expected[SHA256_DIGEST_SIZE];
+
+    crypto_hash_sha256(expected, (const uint8_t *)text, strlen(text));
+    sodium_bin2base64(base64, sizeof base64, expected, sizeof expected,
+                      sodium_base64_VARIANT_ORIGINAL);
+    snprintf(line, sizeof line, "sha-256=:%s:", base64);
+    assert(sm_digest_declare(&own, line, NULL) == SM_OK);
+    assert(digest_holds(&own, text, sha256) == SM_OK);
+
+    if (sm_digest_declare(&digest, text, NULL) != SM_OK)
+        return;
+    for (int i = 0; i < 2; i++) {
+        if (!digest.declared[i].there)
+            continue;
+        sodium_bin2base64(base64, sizeof base64, digest.declared[i].bytes, bytes[i],
+                          sodium_base64_VARIANT_ORIGINAL);
+        snprintf(line, sizeof line, "unknown=\"a,b\", %s=:%s:;p=1", names[i], base64);
+        assert(sm_digest_declare(&again, line, NULL) == SM_OK && again.declared[i].there);
+        assert(memcmp(again.declared[i].bytes, digest.declared[i].bytes, bytes[i]) == 0);
+    }
+    bool declares = digest.declared[0].there || digest.declared[1].there;
+    assert((digest_holds(&digest, text, sha256) == SM_OK) == !declares);
+    assert(memcmp(sha256, expected, sizeof sha256) == 0);
+}
+
+static void check_names(const char *text)
+{
+    if (sm_header_name(text))
+        assert(text[0] != '\0' && strpbrk(text, " \t\"(),/:;<=>?@[\\]{}\x7f") == NULL);
+    if (sm_header_value(text))
+        assert(strpbrk(text, "\r\n\x01\x1f\x7f") == NULL);
+}
+
 static void check_trace(const char *text)
 {
     char trace[SM_TRACE_BYTES], again[SM_TRACE_BYTES], line[80];
@@ -191,6 +267,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_param(text, "boundary");
     check_param(text, "name");
     check_etag(text);
+    check_key(text);
+    check_digest(text);
+    check_names(text);
     check_trace(text);
     check_time(text);
     check_ascii(text);
