@@ -104,6 +104,17 @@ static void check_caller(struct sm_request *request)
     }
 }
 
+bool sm_api_still_authorized(struct sm_request *request)
+{
+    enum sm_key_verdict verdict;
+    struct sm_caller caller;
+    struct sm_err err;
+
+    return sm_store_key_check(&caller, &verdict, sm_api_of(request)->store, bearer(request),
+                              &err) == SM_OK &&
+           verdict == SM_KEY_GOOD;
+}
+
 void sm_api_authorize(struct sm_request *request)
 {
     enum sm_key_verdict verdict;

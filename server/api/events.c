@@ -143,13 +143,10 @@ static int64_t stream(struct sm_request *request, char *bytes, size_t bytes_max)
     }
     f->polled_ms = now_ms;
     int64_t revision = sm_store_audit_revision(f->api->store, f->id);
-    bool good = true;
-    if (revision != f->revision)
-        good = revision >= 0 && say_audit(f, now_ms);
-    else if (now_ms - f->spoke_ms >= HEARTBEAT_MS)
-        good = say(f, ": alive\n\n");
-    else
+    if (revision == f->revision && now_ms - f->spoke_ms < HEARTBEAT_MS)
         return stream(request, bytes, bytes_max); /* to wait */
+    bool good = revision >= 0 && sm_api_still_authorized(request) &&
+                (revision != f->revision ? say_audit(f, now_ms) : say(f, ": alive\n\n"));
     f->spoke_ms = now_ms;
     return good ? send_text(f, bytes, bytes_max) : SM_STREAM_END;
 }

@@ -33,6 +33,8 @@ void sm_api_log_read(struct sm_request *request, const char *id);
 /* Takes so many scores from the caller's budget (0: looks whether there is one left); false after
  * a reply. */
 bool sm_api_spend(struct sm_request *request, int64_t count);
+/* Whether the key of a reply that goes on is still good. */
+bool sm_api_still_authorized(struct sm_request *request);
 
 /* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
 sm_handler sm_api_own_audit;

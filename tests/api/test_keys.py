@@ -290,6 +290,22 @@ def test_revoked_and_rotated_at_once(clients, key):
     assert state == {one.id: "revoked", two.id: "active"}
 
 
+def test_a_stream_ends_with_its_key(clients, key):
+    reader, owner = clients(ALL, ALL)
+    audit = owner.audit()
+    streams = []
+    for client in (reader, owner):
+        connection = client.server.connect()
+        connection.request("GET", f"{audit}/events", headers={"Authorization": f"Bearer {client.token}"})
+        streams.append(connection.getresponse())
+        while not streams[-1].readline().startswith(b"data:"):
+            pass
+    assert key("revoke", reader.id).returncode == 0
+    owner.finish(audit)
+    of_revoked, of_good = (stream.read() for stream in streams)
+    assert of_revoked.strip() == b"" and b"event: end" in of_good
+
+
 # --- tenants ----------------------------------------------------------------------------------------
 
 
