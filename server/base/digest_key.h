@@ -1,7 +1,8 @@
 /* The key under which exports name images, from a file of the operator's.
  *
- * Errors: those of sm_file_map; SM_CORRUPT when the file is not 64 hexadecimal digits and at most a
- * line end; the text never quotes it. Owner, threads: no state. */
+ * Errors: those of sm_secret_read, so others than its owner must not be able to read it; SM_INVALID
+ * when it is not 64 hexadecimal digits and at most a line end; the text never quotes it.
+ * Owner, threads: no state. */
 #ifndef SERVER_BASE_DIGEST_KEY_H
 #define SERVER_BASE_DIGEST_KEY_H
 

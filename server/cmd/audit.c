@@ -117,7 +117,7 @@ int sm_cmd_audit(int argc, char **argv)
         {"inserted-at-random", NULL, "candidates were drawn: bounds epsilon", &given.inserted},
         {"thumbnails", NULL, "keep small pictures", &given.thumbnails},
         {"names", NULL, "file names, and kept pictures, in the reports", &given.names},
-        {"digest-key", "FILE", "64 hex digits, for reports to agree on images",
+        {"digest-key", "FILE", "64 hex digits (mode 0600), for reports to agree on images",
          &plan.digest_key_path},
         {"workers", "N", "threads that compute; 0 (default): one per core", &given.workers},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},

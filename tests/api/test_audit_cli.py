@@ -50,6 +50,7 @@ def audit(binary):
 def key(tmp_path):
     path = tmp_path / "key"
     path.write_text(KEY + "\n")
+    path.chmod(0o600)
     return path
 
 

@@ -92,6 +92,7 @@ class Daemon:
         self.folder = pathlib.Path(folder)
         key = self.folder / "digest-key"
         key.write_text(KEY + "\n")
+        key.chmod(0o600)
         self.command = [str(options.binary), "serve", "--listen", "127.0.0.1:0", "--pairs", str(pairs), "--db",
                         str(self.folder / "stress.db"), "--digest-key", str(key), *map(str, more)]
         self.log = open(self.folder / "log", "ab")

@@ -1,7 +1,9 @@
 /* A key is 64 hexadecimal digits and a line end, or an error that does not quote it. */
 #include "tests/unit/server/store/scratch.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "server/base/digest_key.h"
 
@@ -33,6 +35,7 @@ static enum sm_code read_text(uint8_t key[32], const char *text)
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
+    assert_return_code(chmod(path, 0600), errno);
     return sm_digest_key_read(key, path, &err);
 }
 
@@ -56,7 +59,7 @@ static void what_is_no_key(void **state)
     (void)state;
     static const struct {
         const char *text, *expected;
-    } rows[] = {{"", "0 characters, must be 64 hexadecimal digits"},
+    } rows[] = {{"", "must be one line of 1 to 256 bytes"},
                 {"0011", "4 characters, must be 64 hexadecimal digits"},
                 {DIGITS "0", "65 characters, must be 64 hexadecimal digits"},
                 {"g0112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100",
@@ -65,13 +68,18 @@ static void what_is_no_key(void **state)
                  "64 characters, must be 64 hexadecimal digits"}};
     uint8_t key[32];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_code(SM_CORRUPT, read_text(key, rows[i].text));
+        assert_code(SM_INVALID, read_text(key, rows[i].text));
         assert_non_null(strstr(err.text, rows[i].expected));
         assert_null(strstr(err.text, "0112233"));
     }
-    assert_code(SM_LIMIT, read_text(key, DIGITS DIGITS "0"));
+    assert_code(SM_INVALID, read_text(key, DIGITS "\n" DIGITS "\n"));
+    assert_code(SM_OK, read_text(key, DIGITS));
+    assert_return_code(chmod(path, 0640), errno);
+    assert_code(SM_INVALID, sm_digest_key_read(key, path, &err));
+    assert_non_null(strstr(err.text, "has mode 640, must be a file that only its owner may read"));
     snprintf(path, sizeof path, "%s/none", scratch.dir);
-    assert_code(SM_NOT_FOUND, sm_digest_key_read(key, path, &err));
+    assert_code(SM_INVALID, sm_digest_key_read(key, path, &err));
+    assert_non_null(strstr(err.text, "No such file"));
 }
 
 int main(void)
