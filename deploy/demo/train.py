@@ -35,8 +35,9 @@ SEED = 20240116
 # Slices of the permutation; between shared and candidate nobody is trained or scored.
 COHORTS = {"shared": (0, 500), "candidate": (2000, 2500), "independent": (2500, 3000), "external": (3000, 3500)}
 MEAN, STD = 0.5, 0.5
-BATCH, TEMPERATURE, LR = 125, 0.2, 2e-3
-EPOCHS = {"fashion-simclr": 300, "fashion-vit": 200}
+BATCH = 125
+TRAINING = {"fashion-simclr": {"epochs": 300, "temperature": 0.2, "lr": 2e-3},
+            "fashion-vit": {"epochs": 900, "temperature": 0.1, "lr": 1e-3}}
 
 AUGMENT = T.Compose([  # the `simclr-cifar` preset
     T.RandomResizedCrop(32),
@@ -134,7 +135,7 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """A small ViT under timm names; the projector sits under `head.` and is left out of the encoder file."""
 
-    def __init__(self, dim=64, depth=4, heads=2, patch=4, side=32):
+    def __init__(self, dim=128, depth=4, heads=4, patch=8, side=32):
         super().__init__()
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(3, dim, patch, patch)
@@ -155,10 +156,10 @@ class ViT(nn.Module):
         return {k: v for k, v in self.state_dict().items() if not k.startswith("head.")}
 
 
-def nt_xent(a, b):
+def nt_xent(a, b, temperature):
     """SimCLR's loss (Chen et al., 2020, eq. 1) over the 2N views."""
     z = F.normalize(torch.cat([a, b]), dim=1)
-    logits = z @ z.t() / TEMPERATURE
+    logits = z @ z.t() / temperature
     logits.fill_diagonal_(float("-inf"))
     n = len(a)
     target = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
@@ -198,7 +199,7 @@ def train(pair, side, out, epochs):
     pictures = [Image.fromarray(data[i]).convert("RGB") for i in index]
     model = SimCLR() if pair == "fashion-simclr" else ViT()
     model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR, weight_decay=1e-6)
+    optimizer = torch.optim.Adam(model.parameters(), lr=TRAINING[pair]["lr"], weight_decay=1e-6)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(pictures) // BATCH))
     for epoch in range(1, epochs + 1):
         model.train()
@@ -207,7 +208,7 @@ def train(pair, side, out, epochs):
             a, b = (torch.stack([AUGMENT(pictures[i]) for i in batch]) for _ in range(2))
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 both = model(torch.cat([a, b]).to(memory_format=torch.channels_last))
-            loss = nt_xent(*both.float().chunk(2))
+            loss = nt_xent(*both.float().chunk(2), TRAINING[pair]["temperature"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -240,7 +241,7 @@ def export_all(out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pair", choices=EPOCHS)
+    parser.add_argument("--pair", choices=TRAINING)
     parser.add_argument("--side", choices="fg")
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--epochs", type=int)
@@ -252,4 +253,4 @@ if __name__ == "__main__":
     elif args.export_all:
         export_all(args.export_all)
     else:
-        train(args.pair, args.side, args.out, args.epochs or EPOCHS[args.pair])
+        train(args.pair, args.side, args.out, args.epochs or TRAINING[args.pair]["epochs"])

@@ -50,9 +50,8 @@ static const struct sm_setting settings[] = {
     {"data-root", SM_SETTING_PATH, TEXT(data_root), .fallback = "",
      .help = "folder whose files manifests of audits may name; none: manifests are refused"},
     {"digest-key", SM_SETTING_PATH, TEXT(digest_key), .fallback = "",
-     .help = "file of 64 hex digits, its owner's alone: the key under which reports name images, "
-             "for several "
-             "databases to agree; none: the database's own"},
+     .help = "file of 64 hex digits (mode 0600): the key under which reports name images, for "
+             "several databases to agree; none: the database's own"},
     {"tls-cert", SM_SETTING_PATH, TEXT(tls_cert), .fallback = "",
      .help =
          "PEM file of the certificate and its chain: HTTPS in place of HTTP; none: HTTP. SIGHUP "
