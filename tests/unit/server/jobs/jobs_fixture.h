@@ -76,9 +76,13 @@ struct client {
     atomic_int wakes;
 };
 
+static atomic_bool given_up; /* the test has failed, its clients are gone */
+
 static inline void wake(void *arg)
 {
     struct client *client = arg;
+    if (given_up)
+        return;
     client->wakes++;
     sem_post(&client->woken);
 }
@@ -162,8 +166,28 @@ static struct sm_write held = {.run = run_gate, .done = gate_passed};
 
 static inline void hold_commits(void)
 {
-    sem_init(&gate, 0, 0);
     sm_writer_post(store->writer, &held);
+}
+
+static inline int setup_jobs(void **state)
+{
+    given_up = false;
+    sem_init(&gate, 0, 0);
+    return setup(state);
+}
+
+/* Ends what a failed test left: the store does not close while commits are held, and workers must
+ * not outlive it. */
+static inline int teardown_jobs(void **state)
+{
+    given_up = true;
+    sem_post(&gate);
+    if (jobs)
+        sm_jobs_stop_by(jobs, 0);
+    jobs = NULL;
+    sm_decoders_stop(decoders);
+    decoders = NULL;
+    return teardown(state);
 }
 
 #endif

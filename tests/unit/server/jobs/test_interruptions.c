@@ -301,7 +301,7 @@ static int decode_helper_unless(char **argv)
 
 int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_jobs, teardown_jobs)
     static const struct CMUnitTest tests[] = {
         TEST(a_full_disk_pauses_an_audit),
         TEST(an_audit_waits_for_its_pair),

@@ -214,7 +214,7 @@ static void pairs_are_loaded_again_under_load(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_jobs, teardown_jobs)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_for_any_number_of_workers),
         TEST(pairs_are_loaded_again_under_load),

@@ -149,7 +149,7 @@ static void submitters_and_workers_run_together(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_jobs, teardown_jobs)
     static const struct CMUnitTest tests[] = {
         TEST(wakes_come_in_order_and_only_twice),
         TEST(no_wake_comes_after_release),
