@@ -217,24 +217,6 @@ def test_length_required(server):
     Answer(got.status, got.headers, got.read()).problem(411, "length_required")
 
 
-@pytest.mark.parametrize("lines", [
-    "Content-Length: 0\nContent-Length: {n}\n", "Content-Length: {n}\nContent-Length: 0\n",
-    "Content-Length: 0\nContent-Length: 0\n", "Content-Length: 0\nTransfer-Encoding: chunked\n",
-    "Transfer-Encoding: chunked\nTransfer-Encoding: identity\n"])
-@pytest.mark.parametrize("line", ["GET /livez", "GET /nothing", "POST /v1/audits", "OPTIONS /livez"])
-def test_two_ends_of_a_body(server, line, lines):
-    """What follows is not taken for a request: one answer, and the connection is over."""
-    smuggled = "GET /version HTTP/1.1\nHost: x\n\n"
-    text = f"{line} HTTP/1.1\nHost: x\n{lines.format(n=len(smuggled) + 3)}\n{smuggled}"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
-        sock.sendall(text.encode().replace(b"\n", b"\r\n"))
-        answer = b""
-        while got := sock.recv(65536):
-            answer += got
-    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
-    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["code"] == "header_invalid"
-
-
 @pytest.mark.parametrize("text", [
     "GET / HTTP/9.9\n\n", "nonsense\n\n", "GET /livez HTTP/1.1\nContent-Length: x\nHost: x\n\n",
     "GET /livez HTTP/1.1\n\n", "GET /" + "a" * 70000 + " HTTP/1.1\nHost: x\n\n",

@@ -95,13 +95,16 @@ UNCERTAIN = [
     f"Content-Length: 3\r\nTransfer-Encoding:\r\n chunked\r\n", f"Content-Length: 3\r\nTransfer-Encoding: x\r\n\tchunked\r\n",
     f"X: y\r\n Content-Length: {N}\r\n", f"X: y\rContent-Length: {N}\r\n", "Transfer-Encoding: \x0bchunked\r\n",
     "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", f"Content-Length: {N}\r\nHost: y\r\n",
-    f"Content-Length: {N}\r\nContent-Type: text/plain\r\n", f"Content Length: {N}\r\n"]
+    f"Content-Length: {N}\r\nContent-Type: text/plain\r\n", f"Content Length: {N}\r\n",
+    "Content-Length: 0\r\nContent-Length: 0\r\n", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"]
 
 
 @pytest.mark.parametrize("headers", UNCERTAIN, ids=range(len(UNCERTAIN)))
 def test_a_request_that_could_end_elsewhere(server, headers):
     """One answer, then the end: no byte behind the head is taken for a request."""
-    for method in ("POST /v1/scores?pair=resnet", "POST /v1/audits/x/start", "GET /livez"):
+    for method in ("POST /v1/scores?pair=resnet", "POST /v1/audits", "POST /v1/audits/x/start", "GET /livez",
+                   "GET /nothing", "OPTIONS /livez"):
         data = post(headers, SMUGGLED).replace(b"POST /v1/scores?pair=resnet", method.encode())
         answer, = wire(server, data)
         answer.problem(400, "header_invalid")

@@ -122,4 +122,80 @@ static inline void check_counts(void)
                               "job.id = image.job_id WHERE job.kind = 'score'"));
 }
 
+static inline json_t *read_audit(const char *id)
+{
+    json_t *audit;
+    assert_code(SM_OK, sm_store_audit(&audit, store, id, &err));
+    return audit;
+}
+
+static inline void check_audit(const char *id, const char *state, int waiting, int succeeded,
+                               int failed)
+{
+    json_t *audit = read_audit(id);
+    assert_string_equal(text_at(audit, "state"), state);
+    assert_int_equal(count_at(audit, "waiting_count"), waiting);
+    assert_int_equal(count_at(audit, "succeeded_count"), succeeded);
+    assert_int_equal(count_at(audit, "failed_count"), failed);
+    json_decref(audit);
+    check_counts();
+}
+
+static inline void claim_one(struct sm_claim *claim)
+{
+    assert_code(SM_OK, sm_store_claim(claim, store, "w", 1000, &err));
+}
+
+static inline void claim_none(void)
+{
+    struct sm_claim claim;
+    assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 0, &err));
+}
+
+/* Claims one and scores it; its key is of the image and pair. */
+static inline void score_one(void)
+{
+    struct sm_claim claim;
+    char score_id[SM_ID_BYTES];
+    bool finished;
+    claim_one(&claim);
+    assert_code(SM_OK, finish(&claim, "w", claim.image_digest, .5, score_id, &finished));
+    sm_claim_release(&claim);
+}
+
+/* An audit with one image, brought to `state`. */
+static inline void audit_in(char id[SM_ID_BYTES], const char *state, int image)
+{
+    bool succeeded = strcmp(state, "succeeded") == 0, cancelled = strcmp(state, "cancelled") == 0;
+    create_audit(id, false);
+    assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, image, 1));
+    if (cancelled)
+        assert_code(SM_OK, move(id, SM_AUDIT_CANCEL));
+    else if (strcmp(state, "open") != 0)
+        assert_code(SM_OK, move(id, SM_AUDIT_START));
+    if (strcmp(state, "paused") == 0)
+        assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
+    if (succeeded)
+        score_one();
+    check_audit(id, state, !succeeded && !cancelled, succeeded, 0);
+}
+
+/* A running audit of images of two cohorts. */
+static inline void start_audit(char id[SM_ID_BYTES], int shared, int candidates)
+{
+    create_audit(id, false);
+    assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, shared));
+    if (candidates > 0)
+        assert_code(SM_OK, add_images(id, SM_COHORT_CANDIDATE, shared, candidates));
+    assert_code(SM_OK, move(id, SM_AUDIT_START));
+}
+
+/* What the last error says of the audit. */
+static inline void check_refusal(const char *id, const char *why)
+{
+    char text[200];
+    snprintf(text, sizeof text, "audit %s %s", id, why);
+    assert_string_equal(err.text, text);
+}
+
 #endif
