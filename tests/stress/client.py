@@ -35,6 +35,15 @@ def request(method, path, body=b"", media_type="image/png", more=""):
     return head.encode() + b"\r\n" + body
 
 
+def multipart(images, recipe=None):
+    """The type and body of pictures and, as JSON, a recipe."""
+    fields = [("image", data) for data in images] + ([("recipe", recipe.encode())] if recipe else [])
+    boundary = "stress-boundary"
+    parts = b"".join(b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+                     % (boundary.encode(), name.encode(), data) for name, data in fields)
+    return f"multipart/form-data; boundary={boundary}", parts + f"--{boundary}--\r\n".encode()
+
+
 class Reply:
     """Status, headers in small letters, body, and the seconds from the attempt to connect to the last byte."""
 

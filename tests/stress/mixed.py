@@ -17,7 +17,6 @@ import time
 
 import client
 import daemon
-from terms import multipart
 
 LIMIT_GROWTH_MB, LIMIT_WAL_MB = 32, 64
 IDLE_S, SETTLE_S = 5, 10  # after the first the service closes silent connections; longer than that, silence is waited for
@@ -46,7 +45,7 @@ class Site:
 
     async def score(self):
         images = [self.picture() for _ in range(self.draw.choice([1, 1, 1, 8]))]
-        media_type, body = ("image/png", images[0]) if len(images) == 1 else multipart(images)
+        media_type, body = ("image/png", images[0]) if len(images) == 1 else client.multipart(images)
         prefer = self.draw.choice(["respond-async", "wait=0", "wait=30"])
         reply = await self.ask("score", (200, 202), "POST", f"/v1/scores?pair={PAIR}", body, media_type,
                                f"Prefer: {prefer}\r\n")

@@ -4,7 +4,8 @@
 Capacity is what a closed loop of clients gets of POST /v1/scores, before and after. Then a multiple of it is offered as an
 open loop: arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first
 filled, and what that costs is not refusing. The service and the generator share the processors; goodput is compared with
-the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. A
+the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. The
+more a score costs (--views), the less the generator does for the same multiple, and the less there is to scale. A
 process that only answers is asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
 
 The crowd: idle connections, connections whose headers or bodies come a byte at a time, and scores from a closed loop
@@ -24,18 +25,18 @@ LIMIT_REFUSAL_MS, LIMIT_GOODPUT, LIMIT_LIVEZ_MS, LIMIT_GROWTH_MB = 20, 0.90, 50,
 REFUSED, DONE = (429, 503), (200, 202)
 
 
-
 class Site:
     """The service and what is asked of it."""
 
     def __init__(self, options, service):
         self.service, self.port, self.pair = service, service.port, options.pair
+        self.recipe = json.dumps({"views": options.views})
         self.numbers = itertools.count()
 
     def draw(self, count):
         """Requests made before they are needed. No picture comes twice: history would answer without work."""
-        return [client.request("POST", f"/v1/scores?pair={self.pair}", daemon.drawn_image(number))
-                for number in itertools.islice(self.numbers, count)]
+        bodies = (client.multipart([daemon.drawn_image(number)], self.recipe) for number in itertools.islice(self.numbers, count))
+        return [client.request("POST", f"/v1/scores?pair={self.pair}", body, media_type) for media_type, body in bodies]
 
     def scored(self):
         """Images that the workers have finished, by the service's own counter."""
@@ -59,8 +60,10 @@ def spread(times_ms):
 async def capacity(site, options):
     with client.Shares(site.service) as shares:
         before = site.scored()
-        await client.closed_loop(options.clients, options.capacity_seconds, site.score)
+        replies = await client.closed_loop(options.clients, options.capacity_seconds, site.score)
         count = site.scored() - before
+    if count == 0:
+        raise SystemExit(f"nothing was scored: {statuses(replies)}: {replies[0].body[:300]!r}")
     rate, cost_s = count / options.capacity_seconds, shares.service_s / count
     print(f"capacity: {rate:.1f} scores a second by {options.clients} clients, {1000 * cost_s:.1f} ms of a processor each; {shares}",
           flush=True)
@@ -191,7 +194,7 @@ async def run(site, options, verdicts):
 
 
 def main():
-    options = daemon.options(__doc__, pair="fashion-simclr", times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
+    options = daemon.options(__doc__, pair="fashion-simclr", views=10, times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
                              connections=2048, idle=1000, slow=500, crowd_seconds=60)
     verdicts = daemon.Verdicts()
     client.allow_descriptors(3 * options.connections)

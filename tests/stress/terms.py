@@ -23,13 +23,6 @@ import daemon
 STOP_LIMIT_S = 15
 
 
-def multipart(images):
-    boundary = "stress-boundary"
-    parts = b"".join(b'--%s\r\nContent-Disposition: form-data; name="image"\r\n\r\n%s\r\n' % (boundary.encode(), data)
-                     for data in images)
-    return f"multipart/form-data; boundary={boundary}", parts + f"--{boundary}--\r\n".encode()
-
-
 def job_of(reply):
     """The id of the job that an answer promises, or None."""
     if reply.status == 202:
@@ -51,7 +44,7 @@ class Load:
 
     async def post(self):
         images = [daemon.drawn_image(next(self.numbers)) for _ in range(self.draw.randint(1, 4))]
-        media_type, body = ("image/png", images[0]) if len(images) == 1 else multipart(images)
+        media_type, body = ("image/png", images[0]) if len(images) == 1 else client.multipart(images)
         prefer = self.draw.choice(["respond-async", "wait=1", "wait=30"])
         reply = await client.exchange(self.service.port, client.request(
             "POST", f"/v1/scores?pair={self.pair}", body, media_type, f"Prefer: {prefer}\r\n"))
