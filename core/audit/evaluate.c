@@ -37,6 +37,8 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
         add(result, "comparisons", sm_comparisons_json(samples, &inner)) &&
         add(result, "membership", sm_membership_json(samples, audit->spec, &inner)) &&
         add(result, "fdr", sm_fdr_json(result, audit)) &&
+        add(result, "classes", sm_labels_json(result, audit, SM_LABEL_CLASS, &inner)) &&
+        add(result, "groups", sm_labels_json(result, audit, SM_LABEL_GROUP, &inner)) &&
         add(result, "flags", sm_flags_json(result, audit, &inner)) &&
         sm_gates_evaluate(&gates, &result->passed, audit->spec, result->summary, &inner) == SM_OK &&
         add(result, "gates", gates) && add(result, "passed", json_boolean(result->passed));

@@ -280,6 +280,7 @@ enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
     sm_page_cohorts(&p);
     sm_page_contrasts(&p);
     sm_page_membership(&p);
+    sm_page_labels(&p);
     sm_page_images(&p);
     enum sm_code code = put_provenance(&p, err);
     sm_put(&p.out, "</main>\n</body>\n</html>\n");

@@ -36,6 +36,7 @@ void sm_page_measured(struct sm_page *p);
 void sm_page_cohorts(struct sm_page *p);
 void sm_page_contrasts(struct sm_page *p);
 void sm_page_membership(struct sm_page *p);
+void sm_page_labels(struct sm_page *p); /* nothing without labels */
 void sm_page_images(struct sm_page *p);
 
 #endif

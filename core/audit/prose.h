@@ -9,7 +9,9 @@ extern const char sm_prose_method[];       /* what is measured */
 extern const char sm_prose_cohorts[];      /* how to read the histograms */
 extern const char sm_prose_contrasts[];    /* how to read the differences */
 extern const char sm_prose_membership[];   /* how to read the curves */
-extern const char sm_prose_images[];       /* how to read p-values and q-values */
+extern const char sm_prose_classes[];      /* how to read the tables of labels */
+extern const char sm_prose_groups[];
+extern const char sm_prose_images[]; /* how to read p-values and q-values */
 extern const char sm_prose_limits[];
 extern const char sm_prose_again[]; /* how to run the audit again */
 

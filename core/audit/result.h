@@ -41,6 +41,12 @@ json_t *sm_comparisons_json(const struct sm_samples *samples, struct sm_err *err
 json_t *sm_membership_json(const struct sm_samples *samples, const struct sm_audit_spec *spec,
                            struct sm_err *err);
 
+/* labels.c: {"count", "rows"}: at most SM_LABELS_SHOWN, those of most candidates first. */
+#define SM_LABELS_SHOWN 100
+enum sm_label_kind { SM_LABEL_CLASS, SM_LABEL_GROUP };
+json_t *sm_labels_json(const struct sm_audit_result *result, const struct sm_audit *audit,
+                       enum sm_label_kind kind, struct sm_err *err);
+
 /* flags.c: reads the summary so far. */
 json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audit *audit,
                       struct sm_err *err);

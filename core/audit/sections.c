@@ -180,6 +180,55 @@ void sm_page_membership(struct sm_page *p)
     sm_put(&p->out, "</tbody></table>\n");
 }
 
+/* --- classes and groups --- */
+
+static void put_label(struct sm_page *p, const json_t *row)
+{
+    sm_put(&p->out, "<tr><td>");
+    sm_put_html(&p->out, sm_text_at(row, "label"));
+    sm_put(&p->out, "</td>");
+    sm_page_cell(p, sm_number_at(row, "n"), 1, "");
+    sm_page_cell(p, sm_number_at(row, "reference_n"), 1, "");
+    sm_page_cell(p, sm_number_at(row, "mean"), 1, "");
+    sm_page_cell(p, sm_number_at(row, "difference"), 1, "");
+    sm_put(&p->out, "<td class=\"n\">");
+    sm_page_interval(p, sm_number_at(row, "low"), sm_number_at(row, "high"), 1, "");
+    sm_put(&p->out, "</td>");
+    sm_page_p_cell(p, sm_number_at(row, "p_two_sided"));
+    sm_page_p_cell(p, sm_number_at(row, "q_value"));
+    sm_page_cell(p, sm_number_at(row, "listed"), 1, "");
+    sm_put(&p->out, "</tr>\n");
+}
+
+static void put_labels(struct sm_page *p, const char *key, const char *title, const char *prose)
+{
+    const json_t *table = json_object_get(p->summary, key), *row;
+    const json_t *rows = json_object_get(table, "rows");
+    size_t i;
+    if (json_array_size(rows) == 0)
+        return;
+    sm_page_heading(p, key, title);
+    sm_put(&p->out,
+           "%s<table><thead><tr><th>Label</th><th class=\"n\">Candidates</th><th class=\"n\">"
+           "Reference</th><th class=\"n\">Mean m</th><th class=\"n\">Above the reference</th><th "
+           "class=\"n\">95 %% interval</th><th class=\"n\">p</th><th class=\"n\">q</th><th "
+           "class=\"n\">Listed at FDR 5 %%</th></tr></thead><tbody>\n",
+           prose);
+    json_array_foreach(rows, i, row) put_label(p, row);
+    sm_put(&p->out, "</tbody></table>\n");
+    if (sm_number_at(table, "count") > (double)json_array_size(rows))
+        sm_put(&p->out,
+               "<p class=\"note\">The %zu labels with most candidates, of %.0f; the q-values are "
+               "of all.</p>\n",
+               json_array_size(rows), sm_number_at(table, "count"));
+}
+
+void sm_page_labels(struct sm_page *p)
+{
+    put_labels(p, "classes", "By class", sm_prose_classes);
+    put_labels(p, "groups", "By group", sm_prose_groups);
+}
+
 /* --- images --- */
 
 static void put_thumbnail(struct sm_page *p, const struct sm_audit_item *item)

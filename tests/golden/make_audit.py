@@ -227,6 +227,27 @@ def fdr(candidates, n_ref, reference):
     return out
 
 
+def labels(items, images, spec, key):
+    """Classes against the reference of the same class, groups against all of it."""
+    reference = [i for i in items if "error" not in i and i["cohort"] == spec["reference"]]
+    rows = []
+    for label in sorted({i[key] for i in items if i["cohort"] == "candidate" and "error" not in i} - {""}):
+        mine = [i for i in items if i["cohort"] == "candidate" and "error" not in i and i[key] == label]
+        theirs = [i for i in reference if key == "group" or i[key] == label]
+        a, b = (np.array([i["m"] for i in those]) for those in (mine, theirs))
+        welch = two_sample(a, b, False)
+        rows.append({"label": label, "n": len(a), "reference_n": len(b), "mean": number(a.mean()),
+                     "reference_mean": number(b.mean()) if len(b) else None,
+                     "difference": number(a.mean() - b.mean()) if len(b) else None,
+                     "low": welch["low"], "high": welch["high"], "p_two_sided": welch["p_two_sided"], "q_value": None,
+                     "listed": sum((images[i["index"]]["q"] or 1) <= .05 for i in mine)})
+    tested = [row for row in rows if row["p_two_sided"] is not None]
+    if tested:
+        for row, q in zip(tested, benjamini_hochberg(np.array([row["p_two_sided"] for row in tested]))):
+            row["q_value"] = number(q)
+    return {"count": len(rows), "rows": sorted(rows, key=lambda row: (-row["n"], row["label"]))}
+
+
 def control(items, seed, count):
     mine = [item["index"] for item in items if item["cohort"] == "candidate" and "error" not in item]
     return [mine[i] for i in draw_order(len(mine), seed, 2)[:count]]
@@ -243,8 +264,13 @@ def audit(name, spec, sizes, means, failed, decimals, seed):
                           "ratio": m / (2 * g - m)})
         items += [{"index": 0, "cohort": c, "error": "image_corrupt"} for _ in range(failed[c])]
     items = [items[i] for i in rng.permutation(len(items))]
+    first = next(i for i, item in enumerate(items) if i % 9 and item["cohort"] == "candidate" and "error" not in item)
     for i, item in enumerate(items):
         item["index"] = i
+        # A class that only candidates have, one of a single candidate, and images without.
+        item["class"] = "" if i % 9 == 0 else "one" if i == first else "z" if i % 17 == 0 and item["cohort"] == "candidate" \
+            else "abc"[i % 3]
+        item["group"] = "" if i % 5 < 2 else f"person {i % 12}"
     m = {c: np.array([i["m"] for i in items if i["cohort"] == c and "error" not in i]) for c in COHORTS}
     scored = np.concatenate(list(m.values()))
     low, high = scored.min(), scored.max()
@@ -259,6 +285,8 @@ def audit(name, spec, sizes, means, failed, decimals, seed):
         "comparisons": {f"{a}_{b}": comparison(a, b, m) for a, b in PAIRS},
         "membership": {f"candidate_{c}": membership(m, c, spec) for c in ("external", "independent")},
         "fdr": fdr(candidates, len(m[spec["reference"]]), spec["reference"]),
+        "classes": labels(items, images, spec, "class"),
+        "groups": labels(items, images, spec, "group"),
     }
     doc = {"spec": spec, "items": items, "images": images, "summary": summary,
            "control": {"seed": 77, "count": 10, "indexes": control(items, 77, 10)}}

@@ -131,11 +131,13 @@ class Daemon:
         self.await_port()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
         self.process.terminate()
-        self.process.wait()
+        code = self.process.wait()
         self.process.stdout.close()
         self.log.close()
+        if code != 0 and failure is None:  # a sanitizer's finding, too
+            raise SystemExit(f"the service ended with {code}: {(self.folder / 'log').read_text()[-4000:]}")
 
     # --- audits ---
 

@@ -125,7 +125,7 @@ def main():
                        f"/livez meanwhile: {len(livez)} of 200, slowest {1000 * max(r.seconds for r in livez):.0f} ms")
         pids = asyncio.run(site.decoders_again())
         verdicts.check(sorted(client.children(site.pid)) == pids and len(pids) == 2, "two decoders, and no child besides")
-        verdicts.check(site.descriptors() == before, f"{site.descriptors()} descriptors but the database's, {before} before")
+        verdicts.check(site.descriptors() <= before, f"{site.descriptors()} descriptors but the database's, {before} before")
     with daemon.folder(options, "undisturbed") as folder, daemon.Daemon(options, folder, pairs, "--workers", 2) as service:
         expected = asyncio.run(undisturbed(Site(options, service), count.scores))
         verdicts.check(len(expected) >= 2 * options.kills and expected == count.scores,

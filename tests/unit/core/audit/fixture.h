@@ -150,6 +150,8 @@ static inline void load_audit(struct held *h, const char *name)
         const char *text = json_string_value(json_object_get(item, "cohort"));
         assert_int_equal(sm_cohort_parse(&cohort, text, &err), SM_OK);
         set_item(&h->items[i], i, cohort, number_at(item, "m"));
+        h->items[i].class_label = json_string_value(json_object_get(item, "class"));
+        h->items[i].group = json_string_value(json_object_get(item, "group"));
         h->items[i].error_code = json_string_value(json_object_get(item, "error"));
         h->items[i].m_se = number_at(item, "m_se");
         h->items[i].ratio = number_at(item, "ratio");

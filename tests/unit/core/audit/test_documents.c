@@ -390,6 +390,31 @@ static void few_candidates_are_shown_once(void **state)
     }
 }
 
+static void labels_have_their_tables(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 120, 0, 20}, 1, "{\"name\": \"a\"}");
+    for (int labelled = 0; labelled <= 1; labelled++) {
+        char groups[120][8];
+        for (int i = 0; i < 120 && labelled; i++) {
+            snprintf(groups[i], sizeof groups[i], "p%d", i);
+            h.items[i].group = groups[i];
+            h.items[i].class_label = "bag & boot";
+        }
+        struct sm_audit_result *r = evaluate(&h);
+        char *text = written(write_html, &h, r);
+        assert_int_equal(count_of(text, ">By class</h2>"), labelled);
+        assert_int_equal(count_of(text, ">By group</h2>"), labelled);
+        assert_int_equal(count_of(text, "<td>bag &#38; boot</td><td class=\"n\">120</td>"),
+                         labelled);
+        assert_int_equal(count_of(text, "The 100 labels with most candidates, of 120;"), labelled);
+        free(text);
+        sm_audit_result_free(r);
+    }
+    let_go(&h);
+}
+
 /* NaN must not reach a reader either. */
 static void reports_of_nothing_have_words(void **state)
 {
@@ -586,6 +611,7 @@ int main(void)
         cmocka_unit_test(tables_have_a_line_an_image),
         cmocka_unit_test(reports_escape_what_comes_from_outside),
         cmocka_unit_test(few_candidates_are_shown_once),
+        cmocka_unit_test(labels_have_their_tables),
         cmocka_unit_test(reports_of_nothing_have_words),
         cmocka_unit_test(lists_follow_the_scores),
         cmocka_unit_test(controls_are_those_of_the_seed),

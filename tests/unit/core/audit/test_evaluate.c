@@ -258,6 +258,39 @@ static void lists_begin_where_the_reference_allows(void **state)
     }
 }
 
+/* Of 150 groups the largest 100 are shown; the reference's class decides what a class is compared
+ * with. */
+static void labels_have_their_rows(void **state)
+{
+    (void)state;
+    static char names[150][16];
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 300, 0, 200}, 30, "{\"name\": \"a\"}");
+    for (size_t i = 0; i < 150; i++)
+        snprintf(names[i], sizeof names[i], "group %03zu", i);
+    for (size_t i = 0; i < 300; i++) {
+        h.items[i].class_label = i < 100 ? "bag" : "";
+        h.items[i].group = names[i < 290 ? i % 150 : 7];
+    }
+    for (size_t i = 300; i < 340; i++)
+        h.items[i].class_label = i < 320 ? "bag" : "boot"; /* no candidate is a boot */
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *s = sm_audit_result_json(r);
+    assert_int_equal(json_integer_value(at(s, "classes/count")), 1);
+    assert_string_equal(json_string_value(at(s, "classes/rows/0/label")), "bag");
+    assert_int_equal(json_integer_value(at(s, "classes/rows/0/n")), 100);
+    assert_int_equal(json_integer_value(at(s, "classes/rows/0/reference_n")), 20);
+    assert_int_equal(json_integer_value(at(s, "classes/rows/0/listed")), 100);
+    assert_int_equal(json_integer_value(at(s, "groups/count")), 150);
+    assert_int_equal(json_array_size(at(s, "groups/rows")), SM_LABELS_SHOWN);
+    assert_string_equal(json_string_value(at(s, "groups/rows/0/label")), "group 007");
+    assert_int_equal(json_integer_value(at(s, "groups/rows/0/n")), 12);
+    assert_string_equal(json_string_value(at(s, "groups/rows/1/label")), "group 000");
+    assert_int_equal(json_integer_value(at(s, "groups/rows/1/reference_n")), 200);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 static void an_offset_and_few_views_are_flagged(void **state)
 {
     (void)state;
@@ -402,6 +435,7 @@ int main(void)
         cmocka_unit_test(images_in_two_cohorts_are_flagged),
         cmocka_unit_test(small_references_say_what_they_cannot),
         cmocka_unit_test(lists_begin_where_the_reference_allows),
+        cmocka_unit_test(labels_have_their_rows),
         cmocka_unit_test(an_offset_and_few_views_are_flagged),
         cmocka_unit_test(gates_read_the_summary),
         cmocka_unit_test(comparisons_at_the_limit),
