@@ -123,12 +123,12 @@ const char sm_prose_membership[] =
 const char sm_prose_classes[] =
     "<p>Candidates of each class beside the reference images <em>of the same class</em>, for "
     "classes differ in score whether they were trained on or not. Among many classes some differ "
-    "by chance: q is what the p-values of all come to (Benjamini and Hochberg).</p>\n";
+    "by chance: q is what their p-values come to together (Benjamini and Hochberg).</p>\n";
 
 const char sm_prose_groups[] =
     "<p>Candidates of each group, such as the images of one person or source, beside the "
     "<em>whole</em> reference, in which that group usually is not. Images of a group are alike, so "
-    "the interval and p are narrower than they should be: a small q is a reason to look, not "
+    "the interval is narrower and q smaller than they should be: a reason to look, not "
     "proof.</p>\n";
 
 const char sm_prose_images[] =

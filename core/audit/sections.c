@@ -194,7 +194,6 @@ static void put_label(struct sm_page *p, const json_t *row)
     sm_put(&p->out, "<td class=\"n\">");
     sm_page_interval(p, sm_number_at(row, "low"), sm_number_at(row, "high"), 1, "");
     sm_put(&p->out, "</td>");
-    sm_page_p_cell(p, sm_number_at(row, "p_two_sided"));
     sm_page_p_cell(p, sm_number_at(row, "q_value"));
     sm_page_cell(p, sm_number_at(row, "listed"), 1, "");
     sm_put(&p->out, "</tr>\n");
@@ -210,9 +209,9 @@ static void put_labels(struct sm_page *p, const char *key, const char *title, co
     sm_page_heading(p, key, title);
     sm_put(&p->out,
            "%s<table><thead><tr><th>Label</th><th class=\"n\">Candidates</th><th class=\"n\">"
-           "Reference</th><th class=\"n\">Mean m</th><th class=\"n\">Above the reference</th><th "
-           "class=\"n\">95 %% interval</th><th class=\"n\">p</th><th class=\"n\">q</th><th "
-           "class=\"n\">Listed at FDR 5 %%</th></tr></thead><tbody>\n",
+           "Reference</th><th class=\"n\">Mean m</th><th class=\"n\">Difference</th><th "
+           "class=\"n\">95 %% interval</th><th class=\"n\">q</th><th class=\"n\">Listed at FDR 5 "
+           "%%</th></tr></thead><tbody>\n",
            prose);
     json_array_foreach(rows, i, row) put_label(p, row);
     sm_put(&p->out, "</tbody></table>\n");
