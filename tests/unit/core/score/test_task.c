@@ -6,10 +6,29 @@
 enum { RECIPES = 4 };
 static const char *const recipes[RECIPES] = {"{}", "{\"views\":23}", "{\"compare\":\"anchor\"}",
                                              "{\"compare\":\"anchor\",\"views\":21}"};
-/* The last one takes views five by five, the others ten by ten. */
-static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet",
-                                   "deploy/demo/pairs/fashion-vit"};
+/* The last one, of 6x6 positions, takes views five by five, the others ten by ten. */
+static struct folder wide_map;
+static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet", wide_map.path};
 enum { DIRS = sizeof dirs / sizeof *dirs };
+
+static int make_wide_map(void **state)
+{
+    (void)state;
+    folder_open(&wide_map);
+    folder_link(&wide_map, "f.pt", GOLDEN "/resnet/f.pt");
+    folder_link(&wide_map, "g.pt", GOLDEN "/resnet/g.pt");
+    folder_text(&wide_map, "pair.json",
+                "{\"f\": [\"f.pt\"], \"g\": [\"g.pt\"], \"encoder\": {\"input_px\": 48}, "
+                "\"recipe\": {\"augment\": \"simclr-cifar\"}}");
+    return 0;
+}
+
+static int remove_wide_map(void **state)
+{
+    (void)state;
+    folder_remove(&wide_map, (const char *const[]){"f.pt", "g.pt", "pair.json", NULL});
+    return 0;
+}
 
 static struct sm_task *open_task(const struct sm_pair *pair, const struct sm_recipe *recipe)
 {
@@ -237,5 +256,5 @@ int main(void)
         cmocka_unit_test(the_number_used_is_in_the_document),
         cmocka_unit_test(bad_images_open_no_task),
     };
-    return cmocka_run_group_tests_name("task", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("task", tests, make_wide_map, remove_wide_map);
 }
