@@ -107,7 +107,8 @@ async def run(service, folder, load, number, rounds, draw):
 
 
 def await_empty(service):
-    while service.get("/readyz")["queued"] > 0:
+    """503 says, among others, that the queue is nearly full."""
+    while json.loads(service.ask("GET", "/readyz", expect=(200, 503))).get("queued") != 0:
         time.sleep(0.1)
 
 
