@@ -21,6 +21,7 @@ import daemon
 LIMIT_GROWTH_MB, LIMIT_WAL_MB = 32, 64
 IDLE_S, SETTLE_S = 5, 10  # after the first the service closes silent connections; longer than that, silence is waited for
 WARM_SHARE, WARM_S = 0.2, 180
+CONNECTIONS_MAX = 1000  # who went away while waiting counts until the score is there, which takes a sanitizer long
 PAIR = "resnet"
 
 
@@ -195,7 +196,7 @@ def main():
     verdicts = daemon.Verdicts()
     with daemon.folder(options, "mixed") as folder, \
             daemon.Daemon(options, folder, daemon.ROOT / "tests/golden/score", "--metrics", "on",
-                          "--idle-timeout-s", IDLE_S) as service:
+                          "--idle-timeout-s", IDLE_S, "--connections-per-client-max", CONNECTIONS_MAX) as service:
         asyncio.run(run(Site(service, options.seed), options, verdicts))
         verdicts.check(service.process.poll() is None, "the service is alive")
     verdicts.end()
