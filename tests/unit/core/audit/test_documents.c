@@ -396,7 +396,7 @@ static void labels_have_their_tables(void **state)
     struct held h;
     draw_audit(&h, (size_t[]){0, 120, 0, 20}, 1, "{\"name\": \"a\"}");
     for (int labelled = 0; labelled <= 1; labelled++) {
-        char groups[120][8];
+        char groups[120][16];
         for (int i = 0; i < 120 && labelled; i++) {
             snprintf(groups[i], sizeof groups[i], "p%d", i);
             h.items[i].group = groups[i];
