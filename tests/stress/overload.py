@@ -5,7 +5,7 @@ Capacity is what a closed loop of clients gets of POST /v1/scores, before and af
 open loop: arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first
 filled, and what that costs is not refusing. The service and the generator share the processors; goodput is compared with
 the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. The
-more a score costs (--views), the less the generator does for the same multiple, and the less there is to scale. A
+more a score costs (--views; 0: the pair's own recipe), the less the generator does for the same multiple. A
 process that only answers is asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
 
 The crowd: idle connections, connections whose headers or bodies come a byte at a time, and scores from a closed loop
@@ -30,13 +30,14 @@ class Site:
 
     def __init__(self, options, service):
         self.service, self.port, self.pair = service, service.port, options.pair
-        self.recipe = json.dumps({"views": options.views})
+        self.recipe = json.dumps({"views": options.views}) if options.views else None
         self.numbers = itertools.count()
 
     def draw(self, count):
         """Requests made before they are needed. No picture comes twice: history would answer without work."""
-        bodies = (client.multipart([daemon.drawn_image(number)], self.recipe) for number in itertools.islice(self.numbers, count))
-        return [client.request("POST", f"/v1/scores?pair={self.pair}", body, media_type) for media_type, body in bodies]
+        images = [daemon.drawn_image(number) for number in itertools.islice(self.numbers, count)]
+        typed = [client.multipart([data], self.recipe) if self.recipe else ("image/png", data) for data in images]
+        return [client.request("POST", f"/v1/scores?pair={self.pair}", body, media_type) for media_type, body in typed]
 
     def scored(self):
         """Images that the workers have finished, by the service's own counter."""
@@ -194,7 +195,7 @@ async def run(site, options, verdicts):
 
 
 def main():
-    options = daemon.options(__doc__, pair="fashion-simclr", views=10, times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
+    options = daemon.options(__doc__, pair="fashion-simclr", views=0, times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
                              connections=2048, idle=1000, slow=500, crowd_seconds=60)
     verdicts = daemon.Verdicts()
     client.allow_descriptors(3 * options.connections)
