@@ -12,6 +12,7 @@
 #include "server/http/http.h"
 
 #include <microhttpd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,7 +452,7 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
     return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
 }
 
-static struct MHD_Daemon *start_daemon(struct sm_http *http)
+static struct MHD_Daemon *start_threads(struct sm_http *http)
 {
     const struct sm_http_params *p = &http->params;
     struct MHD_OptionItem options[] = {
@@ -473,6 +474,22 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http)
         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+/* The daemon's threads inherit a policy under which they do not preempt: on a processor that computes
+ * a request waits for the next tick, some milliseconds at most, and those of a tick are answered
+ * together, on warm caches. At ten times the capacity the goodput rises from 85 to 89 % by it
+ * (tests/stress/overload.py). On an idle processor nothing waits. A policy of the operator stays. */
+static struct MHD_Daemon *start_daemon(struct sm_http *http)
+{
+    const struct sched_param param = {0};
+    bool batches =
+        sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &param) == 0;
+    struct MHD_Daemon *daemon = start_threads(http);
+
+    if (batches)
+        sched_setscheduler(0, SCHED_OTHER, &param);
+    return daemon;
 }
 
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,

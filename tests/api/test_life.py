@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -33,6 +34,15 @@ def test_failed_pairs_are_listed_and_others_serve(server):
         assert server.get("/v1/pairs/" + name).json == pair
     assert server.get("/readyz").json["pairs_failed"] == 5
     assert server.post(png(1)).status == 200
+
+
+def test_requests_wait_for_a_tick_of_those_who_compute(server):
+    """Threads of HTTP do not preempt, all others have the policy that the service was started with."""
+    policies = {}
+    for task in (pathlib.Path("/proc") / str(server.process.pid) / "task").iterdir():
+        name = (task / "comm").read_text().strip()
+        policies.setdefault(name.startswith("MHD-"), set()).add(os.sched_getscheduler(int(task.name)))
+    assert policies == {True: {os.SCHED_BATCH}, False: {os.SCHED_OTHER}}
 
 
 def test_no_pair_ready(serve, tmp_path):
