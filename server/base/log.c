@@ -6,8 +6,12 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "server/base/id.h"
@@ -19,32 +23,44 @@ void sm_log_to(int fd)
     log_fd = fd;
 }
 
-void sm_log(const char *level, const char *event, const char *pack_format, ...)
+void sm_log_json(const char *level, const char *event, const char *fields)
 {
-    char time[32];
+    char time[32], head[160];
     sm_time_format(time, sm_clock_unix_ms());
-    json_t *line = json_pack("{s:s, s:s, s:s}", "time", time, "level", level, "event", event);
-    if (line && pack_format) {
-        json_error_t why;
-        va_list args;
-        va_start(args, pack_format);
-        json_t *fields = json_vpack_ex(&why, 0, pack_format, args);
-        va_end(args);
-        if (fields)
-            json_object_update_missing(line, fields);
-        else /* a string that is not UTF-8, most likely */
-            json_object_set_new(line, "fields_lost", json_string(why.text));
-        json_decref(fields);
-    }
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    json_decref(line);
-    if (!text)
-        return;
-    size_t length = strlen(text);
-    text[length] = '\n'; /* in place of the NUL: the text is written by its length */
+    int length =
+        snprintf(head, sizeof head, "{\"time\":\"%s\",\"level\":\"%.16s\",\"event\":\"%.48s\"%s",
+                 time, level, event, fields ? "," : "");
+    struct iovec line[] = {{head, (size_t)length},
+                           {(void *)(uintptr_t)fields, fields ? strlen(fields) : 0},
+                           {(char[]){"}\n"}, 2}};
     ssize_t written;
     do
-        written = write(log_fd, text, length + 1);
+        written = writev(log_fd, line, sizeof line / sizeof *line);
     while (written < 0 && errno == EINTR);
-    free(text);
+}
+
+/* The fields without braces, to be freed; NULL when there are none, or no memory. */
+static char *fields_text(const char *pack_format, va_list args)
+{
+    json_error_t why;
+    json_t *fields = json_vpack_ex(&why, 0, pack_format, args);
+    if (!fields) /* a string that is not UTF-8, most likely */
+        fields = json_pack("{s:s}", "fields_lost", why.text);
+    bool any = json_object_size(fields) > 0;
+    char *text = any ? json_dumps(fields, JSON_COMPACT | JSON_EMBED) : NULL;
+    json_decref(fields);
+    return text;
+}
+
+void sm_log(const char *level, const char *event, const char *pack_format, ...)
+{
+    char *fields = NULL;
+    if (pack_format) {
+        va_list args;
+        va_start(args, pack_format);
+        fields = fields_text(pack_format, args);
+        va_end(args);
+    }
+    sm_log_json(level, event, fields);
+    free(fields);
 }

@@ -1,5 +1,5 @@
 /* Log: one JSON object per line on standard error: time, level, event, fields in jansson's pack
- * format. No image content, no full digests.
+ * format under other names than these. No image content, no full digests.
  *
  *     sm_log("info", "listening", "{s:s, s:i}", "address", a, "port", p);
  *
@@ -9,6 +9,10 @@
 
 /* Where lines go from here on; standard error before. To be called before there are threads. */
 void sm_log_to(int fd);
+
+/* The same of fields that are JSON already, without braces: for what is logged with every request,
+ * where packing them would be a quarter of the work of a refusal. NULL: none. */
+void sm_log_json(const char *level, const char *event, const char *fields);
 
 void sm_log(const char *level, const char *event, const char *pack_format, ...);
 

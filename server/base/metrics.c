@@ -75,7 +75,8 @@ static int split_labels(char names[SM_METRIC_LABELS_MAX][LABEL_BYTES], const str
     int count = 0;
     for (const char *at = metric->labels; *at; count++) {
         size_t length = strcspn(at, " ");
-        snprintf(names[count], LABEL_BYTES, "%.*s", (int)length, at);
+        memcpy(names[count], at, length);
+        names[count][length] = '\0';
         at += length + (at[length] == ' ');
     }
     return count;

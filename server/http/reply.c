@@ -26,12 +26,25 @@
 
 static const struct {
     unsigned status;
-    const char *code, *title;
+    const char *code, *head; /* what all its answers begin with */
 } problems[] = {
-#define ROW(NAME, status, code, title) {status, code, title},
+#define ROW(NAME, status, code, title)                                                             \
+    {status, code,                                                                                 \
+     "{\"type\":\"/openapi.yaml#/components/x-problems/" code "\",\"title\":\"" title              \
+     "\",\"status\":" #status ",\"code\":\"" code "\","},
     SM_PROBLEMS(ROW)
 #undef ROW
 };
+
+/* Without one of its headers a reply would say something else: it is dropped then. */
+static void add_header(struct sm_request *request, const char *name, const char *value)
+{
+    if (request->response == NULL ||
+        (value != NULL && MHD_add_response_header(request->response, name, value) == MHD_YES))
+        return;
+    MHD_destroy_response(request->response);
+    request->response = NULL;
+}
 
 static void set_response(struct sm_request *request, unsigned status, const char *media_type,
                          struct MHD_Response *response)
@@ -40,9 +53,9 @@ static void set_response(struct sm_request *request, unsigned status, const char
     request->status = status;
     request->reply_body = NULL;
     request->reply_bytes = 0;
-    sm_reply_header(request, "X-Request-Id", "%s", request->id);
+    add_header(request, "X-Request-Id", request->id);
     if (media_type != NULL)
-        sm_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, "%s", media_type);
+        add_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, media_type);
 }
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
@@ -50,17 +63,11 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
     va_list args;
     char *value = NULL;
 
-    if (request->response == NULL)
-        return;
     va_start(args, format);
     if (vasprintf(&value, format, args) < 0)
         value = NULL;
     va_end(args);
-    /* Without one of its headers a reply would say something else. */
-    if (value == NULL || MHD_add_response_header(request->response, name, value) != MHD_YES) {
-        MHD_destroy_response(request->response);
-        request->response = NULL;
-    }
+    add_header(request, name, value);
     free(value);
 }
 
@@ -93,7 +100,7 @@ void sm_reply_complete(struct sm_request *request)
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
         if (sm_reply_get_header(request, headers[i].name) == NULL)
-            sm_reply_header(request, headers[i].name, "%s", headers[i].value);
+            add_header(request, headers[i].name, headers[i].value);
     if (request->http->params.tls != NULL || request->https)
         sm_reply_header(request, "Strict-Transport-Security", "max-age=%d", HSTS_S);
     sm_cors_complete(request);
@@ -201,11 +208,14 @@ void sm_reply_text(struct sm_request *request, unsigned status, const char *medi
 /* One line, its end included: answers are read in terminals and gathered into files. */
 static char *dump(const json_t *body)
 {
-    char *line = NULL, *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    size_t length = text == NULL ? 0 : strlen(text);
+    char *line = text == NULL ? NULL : realloc(text, length + sizeof "\n");
 
-    if (text != NULL && asprintf(&line, "%s\n", text) < 0)
-        line = NULL;
-    free(text);
+    if (line == NULL)
+        free(text);
+    else
+        memcpy(line + length, "\n", sizeof "\n");
     return line;
 }
 
@@ -222,17 +232,16 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
 void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
                            json_t *value, const char *detail)
 {
-    char type[96];
+    json_t *own =
+        json_pack("{s:s, s:s, s:o*}", "detail", detail, "request_id", request->id, member, value);
+    char *rest = json_dumps(own, JSON_COMPACT | JSON_EMBED), *text = NULL;
 
     sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
-    snprintf(type, sizeof type, "/openapi.yaml#/components/x-problems/%s", problems[problem].code);
-    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "type", type, "title",
-                             problems[problem].title, "status", (int)problems[problem].status,
-                             "code", problems[problem].code, "detail", detail, "request_id",
-                             request->id, member, value);
-    sm_reply_text(request, problems[problem].status, PROBLEM_TYPE,
-                  body == NULL ? NULL : dump(body));
-    json_decref(body);
+    if (rest != NULL && asprintf(&text, "%s%s}\n", problems[problem].head, rest) < 0)
+        text = NULL;
+    sm_reply_text(request, problems[problem].status, PROBLEM_TYPE, text);
+    free(rest);
+    json_decref(own);
 }
 
 void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const char *format, ...)

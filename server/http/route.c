@@ -3,7 +3,6 @@
  * The whole table is walked even after a match, because Allow needs every method of the path. */
 #include "server/http/route.h"
 
-#include <stdio.h>
 #include <string.h>
 
 bool sm_word_in(const char *list, const char *word, size_t word_bytes)
@@ -40,8 +39,9 @@ static bool path_fits(const char *template, const char *path, char capture[SM_CA
 
 static void allow_add(char allow[SM_ALLOW_BYTES], const char *method)
 {
-    size_t used = strlen(allow);
-    snprintf(allow + used, SM_ALLOW_BYTES - used, "%s%s", used > 0 ? ", " : "", method);
+    if (allow[0] != '\0')
+        strncat(allow, ", ", SM_ALLOW_BYTES - 1 - strlen(allow));
+    strncat(allow, method, SM_ALLOW_BYTES - 1 - strlen(allow));
 }
 
 enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *routes,

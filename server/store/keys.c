@@ -1,5 +1,6 @@
 /* Checking a token: one row by its prefix, one comparison, whatever comes of it. The row is read
- * anew each time, which takes some 5 microseconds and makes a revocation count at once.
+ * anew each time, which takes some 5 microseconds and makes a revocation count at once. Who sends
+ * no token guesses none, and is told so without a look.
  *
  * Times of use are kept by the day: a write per key and day, posted and not waited for. */
 #include "server/store/keys.h"
@@ -128,9 +129,10 @@ static void read_caller(struct sm_caller *out, const struct sm_stmt *q)
 }
 
 static enum sm_code look_up(struct sm_caller *out, enum sm_key_verdict *verdict, int64_t *last_used,
-                            struct sm_db *db, const struct sm_token *token, struct sm_err *err)
+                            struct sm_db *db, const char *text, struct sm_err *err)
 {
     struct sm_stmt *q;
+    struct sm_token token;
     bool row;
     enum sm_code code =
         sm_db_query(&q, db,
@@ -140,10 +142,12 @@ static enum sm_code look_up(struct sm_caller *out, enum sm_key_verdict *verdict,
                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$prefix", token->prefix);
+    sm_token_read(&token, text);
+    sm_stmt_text(q, "$prefix", token.prefix);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK)
-        *verdict = row ? judge(token, q, sm_clock_unix_ms()) : SM_KEY_UNKNOWN;
+        *verdict = row ? judge(&token, q, sm_clock_unix_ms()) : SM_KEY_UNKNOWN;
+    sm_token_forget(&token);
     if (code == SM_OK && *verdict == SM_KEY_GOOD) {
         read_caller(out, q);
         *last_used = sm_stmt_get_int(q, LAST_USED);
@@ -155,20 +159,19 @@ static enum sm_code look_up(struct sm_caller *out, enum sm_key_verdict *verdict,
 enum sm_code sm_store_key_check(struct sm_caller *out, enum sm_key_verdict *verdict,
                                 struct sm_store *store, const char *text, struct sm_err *err)
 {
-    struct sm_token token;
     struct sm_db *db;
     bool needed = false;
     int64_t last_used = 0, today = sm_clock_unix_ms() / SM_DAY_MS;
     *out = (struct sm_caller){0};
-    sm_token_read(&token, text);
+    *verdict = SM_KEY_MISSING;
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
-    code = look_up(out, verdict, &last_used, db, &token, err);
+    if (text)
+        code = look_up(out, verdict, &last_used, db, text, err);
     if (code == SM_OK && *verdict != SM_KEY_GOOD)
         code = read_has_keys(&needed, db, err);
     sm_store_reader_give(store, db);
-    sm_token_forget(&token);
     if (code != SM_OK)
         return code;
     if (*verdict == SM_KEY_GOOD && last_used != today)
@@ -176,8 +179,6 @@ enum sm_code sm_store_key_check(struct sm_caller *out, enum sm_key_verdict *verd
     if (*verdict != SM_KEY_GOOD && !needed) {
         *verdict = SM_KEY_GOOD;
         memcpy(out->scopes, SM_SCOPES, SM_SCOPES_BYTES);
-    } else if (!text) {
-        *verdict = SM_KEY_MISSING;
     }
     return SM_OK;
 }

@@ -59,10 +59,20 @@ static void lines_are_json(void **state)
     assert_int_equal(port, 8080);
     json_decref(line);
 
+    static const char *const bare[] = {NULL, "{s:s*}"};
+    for (int i = 0; i < 2; i++) {
+        capture();
+        sm_log("error", "bare", bare[i], "absent", NULL);
+        line = captured();
+        assert_int_equal(json_object_size(line), 3);
+        json_decref(line);
+    }
+
     capture();
-    sm_log("error", "bare", NULL);
+    sm_log_json("info", "ready_made", "\"status\":200,\"whole\":true");
     line = captured();
-    assert_int_equal(json_object_size(line), 3);
+    assert_int_equal(json_object_size(line), 5);
+    assert_int_equal(json_integer_value(json_object_get(line, "status")), 200);
     json_decref(line);
 }
 
