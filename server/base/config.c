@@ -2,9 +2,9 @@
 #include "server/base/config.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "server/base/peer.h"
+#include "server/base/process.h"
 
 #define FIELD(member) offsetof(struct sm_config, member)
 #define TEXT(member)  FIELD(member), .max = sizeof((struct sm_config *)0)->member
@@ -191,8 +191,5 @@ void sm_config_help(FILE *out)
 
 int sm_config_workers(const struct sm_config *config)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (config->workers > 0)
-        return (int)config->workers;
-    return cores > 0 ? (int)cores : 1;
+    return config->workers > 0 ? (int)config->workers : sm_process_cores();
 }

@@ -1,7 +1,8 @@
-/* /proc, getrlimit and getrusage. */
+/* /proc, getrlimit, getrusage and sched_getaffinity. */
 #include "server/base/process.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -45,4 +46,13 @@ void sm_process_read(struct sm_process *out)
         out->fds_max = (int64_t)fds.rlim_cur;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         out->cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+int sm_process_cores(void)
+{
+    cpu_set_t may;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, sizeof may, &may) == 0)
+        return CPU_COUNT(&may);
+    return online > 1 ? (int)online : 1; /* more than a set of this size can tell */
 }

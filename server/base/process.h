@@ -12,5 +12,8 @@ struct sm_process {
 };
 
 void sm_process_read(struct sm_process *out);
+/* Processors that this process may run on, at least 1: in a container or under taskset they can be
+ * fewer than the machine has. */
+int sm_process_cores(void);
 
 #endif

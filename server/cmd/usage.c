@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "server/base/process.h"
 
 #define WORKERS_MAX         1024
 #define JSON_FILE_BYTES_MAX (1 << 20)
@@ -112,8 +112,8 @@ enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err)
         return sm_err_set(err, SM_INVALID, "--workers is %.40s, must be a number from 0 to %d",
                           text, WORKERS_MAX);
     if (value == 0)
-        value = sysconf(_SC_NPROCESSORS_ONLN);
-    *out = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (size_t)value;
+        value = sm_process_cores();
+    *out = value > WORKERS_MAX ? WORKERS_MAX : (size_t)value;
     return SM_OK;
 }
 

@@ -45,6 +45,16 @@ def test_requests_wait_for_a_tick_of_those_who_compute(server):
     assert policies == {True: {os.SCHED_BATCH}, False: {os.SCHED_OTHER}}
 
 
+def test_a_worker_for_each_processor_that_it_may_use(serve):
+    whole = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(whole)})
+    try:
+        server = serve()
+    finally:
+        os.sched_setaffinity(0, whole)
+    assert [line["workers"] for line in log_of(server) if "workers" in line] == [1]
+
+
 def test_no_pair_ready(serve, tmp_path):
     (tmp_path / "pairs/bad").mkdir(parents=True)
     server = serve(pairs=tmp_path / "pairs")
