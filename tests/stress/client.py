@@ -1,7 +1,6 @@
 """Requests over raw sockets with asyncio: one connection each, as strangers come, at times that do not depend on answers.
 
-A generator of load on the machine that it loads takes processor time from the service; `Shares` says how much, so that
-what was measured can be corrected for it."""
+A generator of load on the machine that it loads takes processor time from the service; `Shares` says how much."""
 
 import asyncio
 import os
@@ -131,8 +130,8 @@ def family_cpu_s(pid):
 
 
 class Shares:
-    """Of the processors between entering and leaving: what the service took, what this program took, and what others
-    did. `left` is what the service could have had."""
+    """Of all processors between entering and leaving: what the service took, what this program took, and what others
+    did."""
 
     def __init__(self, service):
         self.service_pid = service.process.pid
@@ -146,10 +145,9 @@ class Shares:
 
     def __exit__(self, *_):
         wall, busy, theirs, own = (now - then for now, then in zip(self.read(), self.begun))
-        whole = wall * len(os.sched_getaffinity(0))
+        whole = wall * os.cpu_count()
         self.generator, self.service, self.service_s = own / whole, theirs / whole, theirs
         self.others = max(0.0, (busy - theirs - own) / whole)
-        self.left = 1 - self.generator - self.others
         self.seconds = wall
 
     def __str__(self):

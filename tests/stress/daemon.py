@@ -86,14 +86,15 @@ def tar(named_images):
 
 
 class Daemon:
-    """`sslmem serve` on a free port, one process after the other on one database."""
+    """`sslmem serve` on a free port, one process after the other on one database; on `processors` alone, if given."""
 
-    def __init__(self, options, folder, pairs, *more):
+    def __init__(self, options, folder, pairs, *more, processors=()):
         self.folder = pathlib.Path(folder)
         key = self.folder / "digest-key"
         key.write_text(KEY + "\n")
         key.chmod(0o600)
-        self.command = [str(options.binary), "serve", "--listen", "127.0.0.1:0", "--pairs", str(pairs), "--db",
+        apart = ["taskset", "-c", ",".join(map(str, processors))] if processors else []
+        self.command = [*apart, str(options.binary), "serve", "--listen", "127.0.0.1:0", "--pairs", str(pairs), "--db",
                         str(self.folder / "stress.db"), "--digest-key", str(key), *map(str, more)]
         self.log = open(self.folder / "log", "ab")
         self.process = self.port = None

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Ten times the capacity, and then crowds of connections that say nothing or little.
 
-Capacity is what a closed loop of clients gets of POST /v1/scores, before and after. Then a multiple of it is offered as an
-open loop: arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first
-filled, and what that costs is not refusing. The service and the generator share the processors; goodput is compared with
-the capacity scaled to what the generator and other programs left of them, and the plain share is printed beside it. The
-more a score costs (--views; 0: the pair's own recipe), the less the generator does for the same multiple. A
-process that only answers is asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
+Capacity is what a closed loop of clients gets of POST /v1/scores. Then a multiple of it is offered as an open loop:
+arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first filled, and
+what that costs is not refusing. The generator keeps to one processor and the service to the others, as if it were asked
+from other machines (--apart 0: they share all, and the generator takes from the capacity). A machine has faster and slower
+minutes: the goodput of a round is compared with the capacity before and after it, and the middle one of the rounds counts.
+The more a score costs (--views; 0: the pair's own recipe), the fewer refusals come to each. A process that only answers is
+asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
 
 The crowd: idle connections, connections whose headers or bodies come a byte at a time, and scores from a closed loop
 meanwhile. All are opened anew when the service closes them."""
@@ -15,7 +16,9 @@ import asyncio
 import collections
 import itertools
 import json
+import os
 import re
+import statistics
 import time
 
 import client
@@ -68,7 +71,7 @@ async def capacity(site, options):
     rate, cost_s = count / options.capacity_seconds, shares.service_s / count
     print(f"capacity: {rate:.1f} scores a second by {options.clients} clients, {1000 * cost_s:.1f} ms of a processor each; {shares}",
           flush=True)
-    return rate, shares.left, cost_s
+    return rate, cost_s
 
 
 async def memory_until(site, event):
@@ -94,32 +97,39 @@ async def overload(site, options, rate, echo):
     return await sending, goodput, shares, *await watch
 
 
-async def check_overload(site, options, verdicts, echo):
-    before = await capacity(site, options)
+async def check_round(site, options, verdicts, echo, before):
+    """Gives the share of the goodput in the capacity, and the capacity after the round."""
     memory = client.own_mb(site.service.process.pid)
     replies, goodput, shares, most, echoes = await overload(site, options, before[0], echo)
     after = await capacity(site, options)
+    rate, cost_s = ((b + a) / 2 for b, a in zip(before, after))
     print(f"offered {len(replies) / options.seconds:.0f} a second for {options.seconds} s; {shares}")
     for status in sorted({reply.status for reply in replies}):
         times = [1000 * reply.seconds for reply in replies if reply.status == status]
         print(f"       {len(times)} of {status or 'no answer'}: {spread(times)}")
     refusals = [reply for reply in replies if reply.status in REFUSED]
-    spent_s = shares.service_s - goodput * options.seconds * (before[2] + after[2]) / 2
-    print(f"       {1e6 * spent_s / max(1, len(replies)):.0f} us of a processor for each that was offered, besides scoring")
+    spent_s = shares.service_s - goodput * options.seconds * cost_s
+    print(f"       {1e6 * spent_s / max(1, len(replies)):.0f} us of a processor for each that was offered, besides scoring; "
+          f"goodput {goodput:.1f} a second, {100 * goodput / rate:.1f} % of the capacity")
     times = [1000 * reply.seconds for reply in refusals]
     verdicts.check(refusals and client.quantile(times, 0.99) < LIMIT_REFUSAL_MS,
                    f"refusals: {spread(times)}, limit of p99 {LIMIT_REFUSAL_MS} ms; an echo meanwhile: {spread(echoes)}")
-    full = (before[0] / before[1] + after[0] / after[1]) / 2  # what the whole machine would do
-    plain = goodput / ((before[0] + after[0]) / 2)
-    corrected = goodput / (full * shares.left)
-    verdicts.check(corrected >= LIMIT_GOODPUT,
-                   f"goodput {goodput:.1f} a second: {100 * plain:.1f} % of the capacity, {100 * corrected:.1f} % of the capacity of "
-                   f"the {100 * shares.left:.1f} % of the processors that were left, limit {100 * LIMIT_GOODPUT:.0f} %")
     verdicts.check(most - memory < LIMIT_GROWTH_MB, f"memory: {memory:.1f} MB, at most {most:.1f} MB, limit of the growth "
                    f"{LIMIT_GROWTH_MB} MB")
     wrong = [reply.status for reply in replies if reply.status not in (*REFUSED, *DONE)]
     verdicts.check(not wrong, f"no answer but scores, 202 and {REFUSED}: {len(wrong)} others")
     verdicts.check(all("retry-after" in reply.headers for reply in refusals), "Retry-After in every refusal")
+    return goodput / rate, after
+
+
+async def check_overload(site, options, verdicts, echo):
+    shares, rate = [], await capacity(site, options)
+    for _ in range(options.rounds):
+        share, rate = await check_round(site, options, verdicts, echo, rate)
+        shares.append(share)
+    verdicts.check(statistics.median(shares) >= LIMIT_GOODPUT,
+                   f"goodput: {', '.join(f'{100 * share:.1f}' for share in shares)} % of the capacity, limit of the middle "
+                   f"{100 * LIMIT_GOODPUT:.0f} %")
 
 
 # --- the crowd ---
@@ -195,14 +205,19 @@ async def run(site, options, verdicts):
 
 
 def main():
-    options = daemon.options(__doc__, pair="fashion-simclr", views=0, times=10, seconds=60, capacity_seconds=15, clients=8, queue=200,
-                             connections=2048, idle=1000, slow=500, crowd_seconds=60)
+    options = daemon.options(__doc__, pair="fashion-simclr", views=0, times=10, rounds=3, seconds=60, capacity_seconds=15,
+                             clients=8, queue=200, connections=2048, idle=1000, slow=500, crowd_seconds=60, workers=0, apart=1)
     verdicts = daemon.Verdicts()
     client.allow_descriptors(3 * options.connections)
+    *theirs, own = sorted(os.sched_getaffinity(0))
+    apart = bool(options.apart and theirs)
     with daemon.folder(options, "overload") as folder, \
             daemon.Daemon(options, folder, daemon.DEMO / "pairs", "--metrics", "on", "--connections-max", options.connections,
-                          "--connections-per-client-max", options.connections,
-                          "--queue-max", options.queue) as service:
+                          "--connections-per-client-max", options.connections, "--workers", options.workers,
+                          "--queue-max", options.queue, processors=theirs if apart else ()) as service:
+        print(f"the service on processors {theirs}, the generator on {own}" if apart else "all on the same processors")
+        if apart:
+            os.sched_setaffinity(0, {own})
         asyncio.run(run(Site(options, service), options, verdicts))
         verdicts.check(service.process.poll() is None and json.loads(service.ask("GET", "/livez")), "the service is alive")
     verdicts.end()
