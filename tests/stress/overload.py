@@ -205,7 +205,7 @@ async def run(site, options, verdicts):
 
 
 def main():
-    options = daemon.options(__doc__, pair="fashion-simclr", views=0, times=10, rounds=3, seconds=60, capacity_seconds=15,
+    options = daemon.options(__doc__, pair="fashion-simclr", views=0, times=10, rounds=6, seconds=10, capacity_seconds=5,
                              clients=8, queue=200, connections=2048, idle=1000, slow=500, crowd_seconds=60, workers=0, apart=1)
     verdicts = daemon.Verdicts()
     client.allow_descriptors(3 * options.connections)
