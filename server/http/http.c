@@ -3,7 +3,7 @@
  * libmicrohttpd calls `on_access` once with the headers, then per fragment of the body, then once
  * more when the request is whole, and again after every resume. A refusal can be sent on the first
  * call only: later it would have to swallow the body first (measured on 0.9.75). So everything that
- * the headers tell is checked there, in the order of `admit`, and what comes after is a body of
+ * the headers tell is checked there, in the order of `sm_admit`, and what comes after is a body of
  * known, bounded length.
  *
  * An answer in place of a body closes the connection: what the client still sends would otherwise
@@ -26,212 +26,8 @@
 #include "server/http/condition.h"
 #include "server/http/head.h"
 #include "server/http/http_impl.h"
-#include "server/http/spool.h"
 
-/* --- admission --- */
-
-struct query_check {
-    struct sm_request *request;
-    const char *seen[SM_HTTP_PARAMETERS_MAX];
-    size_t seen_count;
-};
-
-static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
-                                       const char *value)
-{
-    struct query_check *check = arg;
-    struct sm_request *r = check->request;
-
-    (void)kind;
-    if (!sm_word_in(r->route->query, name, strlen(name)) ||
-        check->seen_count == sizeof check->seen / sizeof *check->seen) {
-        sm_reply_problem(r, SM_PROBLEM_QUERY_UNKNOWN,
-                         "query parameter '%.64s' is unknown here; %s%s", name,
-                         r->route->query == NULL ? "none is taken" : "known: ",
-                         r->route->query == NULL ? "" : r->route->query);
-        return MHD_NO;
-    }
-    for (size_t i = 0; i < check->seen_count; i++)
-        if (strcmp(check->seen[i], name) == 0) {
-            sm_reply_problem(r, SM_PROBLEM_QUERY_INVALID, "query parameter '%s' is given twice",
-                             name);
-            return MHD_NO;
-        }
-    check->seen[check->seen_count++] = name;
-    if (value == NULL) {
-        sm_reply_problem(r, SM_PROBLEM_QUERY_INVALID, "query parameter '%s' has no value", name);
-        return MHD_NO;
-    }
-    return MHD_YES;
-}
-
-static bool spools(const struct sm_request *r)
-{
-    return sm_word_in(r->route->spools, r->media_type, strlen(r->media_type));
-}
-
-/* What the headers say about the body against what the route takes. */
-static void check_body(struct sm_request *r, int64_t *length)
-{
-    const char *declared = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    bool chunked = sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
-    const struct sm_http_limits *limits = &r->http->limits;
-
-    *length = 0;
-    sm_media_type(r->media_type, sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
-    int64_t limit = spools(r) ? limits->spool_bytes_max : limits->body_bytes_max;
-    bool known = declared != NULL && sm_digits(length, declared) && !chunked;
-    if (r->route->accepts == NULL) {
-        if (chunked || (declared != NULL && (!known || *length > 0)))
-            sm_reply_problem(r, SM_PROBLEM_BODY_UNEXPECTED, "%s %s takes no body", r->route->method,
-                             r->route->path);
-        return;
-    }
-    if (!known) {
-        sm_reply_problem(r, SM_PROBLEM_LENGTH_REQUIRED,
-                         "a body needs Content-Length; chunked bodies are not taken");
-        return;
-    }
-    if (*length > limit) {
-        sm_reply_problem(r, SM_PROBLEM_BODY_TOO_LARGE,
-                         "the body has %lld bytes, the limit is %lld bytes", (long long)*length,
-                         (long long)limit);
-        return;
-    }
-    if (!sm_word_in(r->route->accepts, r->media_type, strlen(r->media_type))) {
-        sm_reply_problem(r, SM_PROBLEM_MEDIA_TYPE_UNSUPPORTED,
-                         "Content-Type '%s' is not one of: %s", r->media_type, r->route->accepts);
-        sm_reply_header(r, "Accept-Post", "%s", r->route->accepts);
-    }
-}
-
-/* Finds the row; replies when there is none to run. */
-static void find_route(struct sm_request *r, const char *path)
-{
-    char allow[SM_ALLOW_BYTES];
-
-    switch (sm_route_find(&r->route, r->http->params.routes, r->method, path, r->capture, allow)) {
-    case SM_MATCH_NONE:
-        sm_reply_problem(r, SM_PROBLEM_ROUTE_UNKNOWN, "there is nothing at %.200s", path);
-        break;
-    case SM_MATCH_METHOD:
-        sm_reply_problem(r, SM_PROBLEM_METHOD_NOT_ALLOWED, "%s is not one of: %s", r->method,
-                         allow);
-        sm_reply_header(r, MHD_HTTP_HEADER_ALLOW, "%s", allow);
-        break;
-    case SM_MATCH_OPTIONS:
-        sm_reply_empty(r, 204);
-        sm_reply_header(r, MHD_HTTP_HEADER_ALLOW, "%s", allow);
-        sm_cors_preflight(r, allow);
-        break;
-    case SM_MATCH_OK:
-        break;
-    }
-}
-
-/* A reply was set; it may be lost again for lack of memory. */
-static bool replied(const struct sm_request *r)
-{
-    return r->status != 0;
-}
-
-static void reserve_file(struct sm_request *r, int64_t length)
-{
-    struct sm_http *http = r->http;
-    struct sm_err err;
-
-    switch (
-        sm_body_spool(&r->body, &http->spool_budget, http->params.spool, (size_t)length, &err)) {
-    case SM_OK:
-        return;
-    case SM_BUSY:
-        sm_reply_problem(r, SM_PROBLEM_BUSY, "%s", err.text);
-        break;
-    case SM_FULL:
-        sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
-        break;
-    default:
-        sm_reply_failure(r, &err);
-        return;
-    }
-    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
-}
-
-static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const char *name,
-                                      const char *value)
-{
-    struct sm_request *r = arg;
-    struct sm_err err;
-
-    (void)kind;
-    if (strcasecmp(name, "Content-Digest") != 0 ||
-        sm_digest_declare(&r->digest, value == NULL ? "" : value, &err) == SM_OK)
-        return MHD_YES;
-    sm_reply_problem(r, SM_PROBLEM_DIGEST_INVALID, "Content-Digest: %s", err.text);
-    return MHD_NO;
-}
-
-static void ask_route(struct sm_request *r)
-{
-    r->admitted = true;
-    if (r->route->admit != NULL)
-        r->route->admit(r);
-}
-
-/* Whatever a body becomes, it ends on the disk. */
-static void check_disk(struct sm_request *r, int64_t length)
-{
-    const struct sm_http_params *params = &r->http->params;
-    struct sm_err err;
-
-    if (length == 0 ||
-        sm_spool_room(params->spool, length, params->disk_reserve_bytes, &err) == SM_OK)
-        return;
-    sm_reply_problem(r, SM_PROBLEM_DISK_FULL, "%s", err.text);
-    sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
-}
-
-/* Decides on the headers: sets a reply, or leaves the request ready for its body. */
-static void admit(struct sm_request *r, const char *path)
-{
-    struct query_check check = {.request = r};
-    int64_t length = 0;
-
-    sm_client_admit(r);
-    if (!replied(r))
-        find_route(r, path);
-    if (!replied(r))
-        sm_cors_admit(r);
-    if (!replied(r) && !r->route->while_draining && sm_park_draining(r->park)) {
-        sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
-        sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
-        sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* elsewhere is better */
-    }
-    if (!replied(r) && r->route->scope != NULL && r->http->params.authorize != NULL)
-        r->http->params.authorize(r);
-    if (!replied(r))
-        MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
-    if (!replied(r))
-        check_body(r, &length);
-    if (!replied(r) && r->route->guard != NULL)
-        r->route->guard(r);
-    if (!replied(r))
-        MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
-    if (!replied(r) && r->http->params.keyed != NULL)
-        sm_keyed_read(r);
-    r->digest.wants_sha256 = r->key[0] != '\0';
-    if (!replied(r) && (r->key[0] == '\0' || !r->http->params.keyed->known(r)))
-        ask_route(r);
-    if (!replied(r))
-        check_disk(r, length);
-    if (!replied(r) && spools(r))
-        reserve_file(r, length);
-    else if (!replied(r) && sm_body_reserve(&r->body, &r->http->budget, (size_t)length) != SM_OK) {
-        sm_reply_problem(r, SM_PROBLEM_BUSY, "no room for a body of %lld bytes now",
-                         (long long)length);
-        sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    }
-}
+/* --- the life of a request --- */
 
 /* The first step with the whole body, and then the handler. */
 static void enter(struct sm_request *r)
@@ -248,13 +44,11 @@ static void enter(struct sm_request *r)
         sm_keyed_fingerprint(r, sha256);
         r->http->params.keyed->enter(r);
     }
-    if (!replied(r) && !r->admitted) /* the key was forgotten meanwhile */
-        ask_route(r);
-    if (!replied(r))
+    if (!sm_replied(r) && !r->admitted) /* the key was forgotten meanwhile */
+        sm_admit_route(r);
+    if (!sm_replied(r))
         r->again(r);
 }
-
-/* --- the life of a request --- */
 
 /* The client's id when it is a harmless token, else a new one. */
 static void set_request_id(struct sm_request *r)
@@ -316,8 +110,8 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
     bool certain = sm_head_check(r);
     if (certain)
-        admit(r, path);
-    if (!replied(r)) {
+        sm_admit(r, path);
+    if (!sm_replied(r)) {
         r->again = enter;
         return MHD_YES;
     }
@@ -369,7 +163,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     if (r == NULL)
         return begin(cls, connection, url, method, closure);
     if (*upload_data_size == 0)
-        return replied(r) && !r->waiting ? send_reply(r) : run(r);
+        return sm_replied(r) && !r->waiting ? send_reply(r) : run(r);
     if (is_slow(r) || !sm_body_append(&r->body, upload_data, *upload_data_size))
         return MHD_NO;
     sm_digest_add(&r->digest, upload_data, *upload_data_size);
@@ -486,10 +280,11 @@ static struct MHD_Daemon *start_threads(struct sm_http *http)
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-/* The daemon's threads inherit a policy under which they do not preempt: on a processor that computes
- * a request waits for the next tick, some milliseconds at most, and those of a tick are answered
- * together, on warm caches. At ten times the capacity the goodput rises from 85 to 89 % by it
- * (tests/stress/overload.py). On an idle processor nothing waits. A policy of the operator stays. */
+/* The daemon's threads inherit a policy under which they do not preempt: on a processor that
+ * computes, a request waits for the next tick, some milliseconds at most, and those of a tick are
+ * answered together. At ten times the capacity it raises the goodput from 85 to 89 %
+ * (tests/stress/overload.py). On an idle processor nothing waits. A policy of the operator stays.
+ */
 static struct MHD_Daemon *start_daemon(struct sm_http *http)
 {
     const struct sched_param param = {0};

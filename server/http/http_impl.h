@@ -26,6 +26,19 @@ struct sm_http {
     atomic_int active, streams;
 };
 
+/* A reply was set; it may be lost again for lack of memory. */
+static inline bool sm_replied(const struct sm_request *request)
+{
+    return request->status != 0;
+}
+
+/* --- admit.c --- */
+
+/* Decides on the headers: sets a reply, or leaves the request ready for its body. */
+void sm_admit(struct sm_request *request, const char *path);
+/* The part of it that is the route's own. */
+void sm_admit_route(struct sm_request *request);
+
 /* --- client.c: who asks, and how much of it --- */
 
 /* Finds the client of a request and counts the request; replies when it may not go on. */
