@@ -762,9 +762,9 @@ def test_an_upload_that_is_under_way_when_the_service_stops(serve):
     """What was committed stays, the client is told, and the stop does not wait for the rest."""
     server = serve(pairs=PAIRS)
     audit, image, count = create(server), png(1), 60000
-    entries = tar_of([(f"shared/{i}.png", image + b"%d" % i) for i in range(count)])
+    entries = [(f"shared/{i}.png", image + b"%d" % i) for i in range(count)]
     connection = server.connect()
-    connection.request("POST", f"{audit}/images", entries, {"Content-Type": "application/x-tar"})
+    connection.request("POST", f"{audit}/images", tar_of(entries), {"Content-Type": "application/x-tar"})
     began = time.monotonic()
     assert server.stop() == 0 and time.monotonic() - began < 20
     answer = connection.getresponse()
@@ -775,5 +775,6 @@ def test_an_upload_that_is_under_way_when_the_service_stops(serve):
         assert told["added_count"] == there == count
     else:
         assert (answer.status, told["code"]) == (503, "draining") and there < count
-    report = add(server, audit, entries, "application/x-tar").json  # sent again, it is whole
-    assert report["duplicate_count"] == there and report["added_count"] == count - there
+    first, last = max(0, there - 500), min(count, there + 500)  # sent again, it goes on where it ended
+    report = add(server, audit, tar_of(entries[first:last]), "application/x-tar").json
+    assert report["duplicate_count"] == there - first and report["added_count"] == last - there
