@@ -44,7 +44,7 @@ static const struct sm_setting settings[] = {
     {"sandbox", SM_SETTING_CHOICE, TEXT(sandbox), .fallback = "required", .choices = "required|off",
      .help = "images are decoded in locked-in processes, or not; required: start only with them"},
     {"workers", SM_SETTING_INT, FIELD(workers), "0", 0, 1024,
-     .help = "threads that compute; 0: one per core"},
+     .help = "threads that compute; 0: one per core that it may use"},
     {"http-threads", SM_SETTING_INT, FIELD(http_threads), "2", 1, 64,
      .help = "threads that serve HTTP"},
     {"data-root", SM_SETTING_PATH, TEXT(data_root), .fallback = "",

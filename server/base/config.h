@@ -62,7 +62,7 @@ enum sm_code sm_config_apply(struct sm_config *config, const struct sm_config *n
                              json_t *changed, json_t *restart, struct sm_err *err);
 void sm_config_help(FILE *out);
 
-/* As given, or one per core. */
+/* As given, or sm_process_cores. */
 int sm_config_workers(const struct sm_config *config);
 
 #endif

@@ -40,7 +40,7 @@ struct sm_usage {
  */
 int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
 
-/* Reads --workers: 0 and no text are one per core. SM_INVALID. */
+/* Reads --workers: 0 and no text are sm_process_cores. SM_INVALID. */
 enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err);
 
 /* "sslmem score: <text>" on standard error; returns SM_EXIT_FAILED. */

@@ -157,7 +157,7 @@ void sm_client_admit(struct sm_request *r)
     int64_t max = limits->connections_per_client_max;
 
     find_client(r, link == NULL ? &nobody : &link->peer);
-    if (r->status != 0)
+    if (sm_replied(r))
         return;
     if (!sm_clients_take(&r->http->clients, &r->client, SM_CLIENT_REQUEST, max)) {
         reply_limit(r, "requests under way", max);

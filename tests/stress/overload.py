@@ -3,9 +3,9 @@
 
 Capacity is what a closed loop of clients gets of POST /v1/scores. Then a multiple of it is offered as an open loop:
 arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first filled, and
-what that costs is not refusing. The generator keeps to one processor and the service to the others, as if it were asked
-from other machines (--apart 0: they share all, and the generator takes from the capacity). A machine has faster and slower
-minutes: the goodput of a round is compared with the capacity before and after it, and the middle one of the rounds counts.
+what that costs is not refusing. The generator keeps to one processor and the service to the others; what the kernel does
+on loopback for who receives is still the sender's (--apart 0: they share all, and the generator takes from the capacity).
+A machine has faster and slower minutes: the goodput of a round is compared with the capacity before and after it, and the middle one of the rounds counts.
 The more a score costs (--views; 0: the pair's own recipe), the fewer refusals come to each. A process that only answers is
 asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
 
