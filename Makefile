@@ -97,8 +97,10 @@ $B/kern: $(patsubst %.c,$B/%.o,$(wildcard tests/kern/*.c)) $B/libsslmem.a
 deps:
 	@sh deploy/install-deps
 
+# A test on each processor; what it prints comes in one piece.
 unit: $(UNIT)
-	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+	@printf '%s\n' $(UNIT) | xargs -P $(shell nproc) -n 1 sh -c \
+	    'out=$$($$0 2>&1); code=$$?; printf "== %s\n%s\n" "$$0" "$$out"; exit $$code'
 
 kern: $B/kern
 	$B/kern
@@ -119,8 +121,13 @@ fuzz-run: $(FUZZ)
 	    cp -rT tests/fuzz/corpus/$$name $$run && $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 	    -rss_limit_mb=4096 $$dict -artifact_prefix=$$run- -print_final_stats=1 $$run || exit 1; done
 
+# Each test has servers and databases of its own, so several run at once. A sanitizer build runs those that exercise what
+# the sanitizer can find: the marks at the head of each file of tests/api.
+MARK.asan := -m 'threads or memory'
+MARK.tsan := -m threads
+API_JOBS  ?= $(shell expr 2 '*' $$(nproc))
 api: $B/sslmem
-	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/api --binary $B/sslmem
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n $(API_JOBS) $(MARK.$V) tests/api --binary $B/sslmem
 
 # Everything, in the variant V. The variants share no object.
 test: deps

@@ -33,6 +33,20 @@ def pytest_addoption(parser):
     parser.addoption("--binary", default=str(ROOT / "build/release/sslmem"))
 
 
+def pytest_configure(config):
+    for name, what in (("threads", "run under ThreadSanitizer and AddressSanitizer too"),
+                       ("memory", "run under AddressSanitizer too")):
+        config.addinivalue_line("markers", f"{name}: {what}")
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Shortens the names of tests with long data: pytest puts a name into the environment, where the kernel limits it."""
+    if not isinstance(val, (bytes, str)) or len(val) <= 60:
+        return None
+    start = ascii(val[:24])
+    return f"{start}...{len(val)}-{zlib.crc32(val if isinstance(val, bytes) else val.encode(errors='surrogatepass')):08x}"
+
+
 @pytest.fixture(scope="session")
 def binary(request):
     path = pathlib.Path(request.config.getoption("--binary")).resolve()

@@ -18,6 +18,8 @@ import pytest
 
 from conftest import PAIRS, PATIENCE_S, png
 
+pytestmark = pytest.mark.threads  # a local audit scores on every core, and a remote one is cut off and taken up again
+
 KEY = "00112233445566778899aabbccddeeff" * 2
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from conftest import Answer, PATIENCE_S, ROOT, SPEC, Server, check_contract, check_schema, multipart, png
 
+pytestmark = [pytest.mark.threads, pytest.mark.memory]  # uploads, workers and reports share an audit; archives are hostile
+
 PAIRS = ROOT / "deploy/demo/pairs"
 PICTURES = ROOT / "deploy/demo/images"
 COHORTS = ("shared", "candidate", "independent", "external")

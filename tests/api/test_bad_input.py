@@ -7,6 +7,8 @@ import pytest
 
 from conftest import Answer, PATIENCE_S, image, images_and_recipe, multipart, png
 
+pytestmark = pytest.mark.memory  # every parser of a request meets what it must refuse
+
 LIMIT = 100000  # of the module's server, with 4 images
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from conftest import PATIENCE_S, check_schema, SPEC, png
 
+pytestmark = pytest.mark.threads  # workers and the writer meet a full disk at once
+
 JSON = {"Content-Type": "application/json"}
 PNG = {"Content-Type": "image/png"}
 MANY = 1 << 50

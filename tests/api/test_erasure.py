@@ -11,6 +11,8 @@ import pytest
 
 from conftest import PATIENCE_S, check_contract, Answer, multipart, png
 
+pytestmark = pytest.mark.threads  # images are erased while others are scored
+
 JSON = {"Content-Type": "application/json"}
 COUNTS = ("scores_count", "items_count", "images_count", "thumbnails_count")
 

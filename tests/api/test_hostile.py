@@ -20,6 +20,8 @@ import pytest
 
 from conftest import Answer, PATIENCE_S, Server, check_problem, images_and_recipe, multipart, png
 
+pytestmark = pytest.mark.memory  # raw bytes reach every parser of HTTP
+
 LIMIT, IDLE_S = 100000, 2
 JSON = {"Content-Type": "application/json"}
 NO_ID = "019abd9e-74f6-7d55-9b6a-0f6f0c3d1c55"

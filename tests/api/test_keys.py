@@ -12,6 +12,8 @@ import pytest
 from conftest import PATIENCE_S, SPEC, operation_of, png, images_and_recipe
 from test_log import lines
 
+pytestmark = pytest.mark.threads  # keys change and budgets are spent while requests run
+
 
 @pytest.fixture
 def key(binary, tmp_path):

@@ -17,6 +17,8 @@ import pytest
 from conftest import PATIENCE_S, images_and_recipe, png
 from test_sandbox import decoders_of, log_of
 
+pytestmark = pytest.mark.threads  # start, drain, reload and end touch every thread
+
 SLOW = {"views": 64}  # enough work to be caught in the middle of it
 
 

@@ -3,7 +3,11 @@
 import concurrent.futures
 import time
 
+import pytest
+
 from conftest import PATIENCE_S, SPEC, png
+
+pytestmark = pytest.mark.threads  # requests wait, queue and are refused at once
 
 LIMITS = SPEC["components"]["schemas"]["Limits"]
 

@@ -16,6 +16,8 @@ import pytest
 
 from conftest import PATIENCE_S, image, images_and_recipe, png
 
+pytestmark = pytest.mark.threads  # the same request is sent twice at once
+
 SLOW = {"views": 64}
 
 

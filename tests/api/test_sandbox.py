@@ -13,6 +13,8 @@ import pytest
 
 from conftest import PATIENCE_S, image, images_and_recipe, png
 
+pytestmark = pytest.mark.memory  # decoders crash and are replaced
+
 
 def decoders_of(server):
     """Process ids of a server's decoders; not those that are only about to be one."""

@@ -9,6 +9,8 @@ import pytest
 
 from conftest import PAIRS, image, multipart, png
 
+pytestmark = [pytest.mark.threads, pytest.mark.memory]  # several workers share one image
+
 GOOD = ["baseline.jpg", "progressive.jpg", "grey.jpg", "pixel.jpg", "rgb.png", "rgba.png", "grey16.png",
         "rgb16.png", "palette.png", "bilevel.png", "interlaced.png", "pixel.png"]
 

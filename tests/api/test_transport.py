@@ -18,6 +18,8 @@ from conftest import PATIENCE_S, Answer, Server, check_contract, png
 from test_audits import Events
 from test_log import lines
 
+pytestmark = [pytest.mark.threads, pytest.mark.memory]  # TLS, reloads and slow clients
+
 
 def certificate(folder, name, kind="ec", days=30, mode=0o600):
     """Makes NAME.pem and NAME.key, and returns both."""
