@@ -87,7 +87,7 @@ static int try_limits(void)
         _exit(read(3, &byte, 1) == 1 ? HELD : NOT_HELD);
     }
     bool held = false;
-    for (int wait = 0; !held && wait < 5000; wait++) {
+    for (int wait = 0; !held && wait < 30000; wait++) {
         usleep(1000);
         held = true;
         for (size_t i = 0; i < count; i++)
