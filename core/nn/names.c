@@ -102,6 +102,16 @@ bool sm_names_has(const struct sm_names *names, const char *canonical)
     return source.present > 0;
 }
 
+bool sm_names_any_ends(const struct sm_names *names, const char *last)
+{
+    size_t prefix = strlen(names->prefix);
+    for (size_t i = 0; i < names->entries_count; i++)
+        if (!strncmp(names->entries[i].key, names->prefix, prefix) &&
+            sm_name_ends(names->entries[i].key + prefix, last))
+            return true;
+    return false;
+}
+
 /* Whether the file has anything below a canonical place, "blocks.3." or "layer1.3.". */
 static bool has_below(const struct sm_names *names, const char *canonical)
 {

@@ -49,6 +49,9 @@ void sm_names_release(struct sm_names *names);
 /* Whether the file has a tensor of this canonical name, or a part of it. */
 bool sm_names_has(const struct sm_names *names, const char *canonical);
 
+/* Whether any tensor of the encoder has a name whose last component is `last`. */
+bool sm_names_any_ends(const struct sm_names *names, const char *last);
+
 /* How many of "layer1.0", "layer1.1", … hold tensors, counted from 0 without a gap, for the list
  * "layer1". */
 int32_t sm_names_count(const struct sm_names *names, const char *list);
