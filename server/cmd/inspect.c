@@ -70,7 +70,7 @@ static void print_choices(const json_t *choices)
     json_t *c;
     json_array_foreach(choices, i, c)
     {
-        printf("  %-12s %-12s %s: %s\n", json_string_value(json_object_get(c, "name")),
+        printf("  %-14s %-12s %s: %s\n", json_string_value(json_object_get(c, "name")),
                json_string_value(json_object_get(c, "value")),
                json_string_value(json_object_get(c, "source")),
                json_string_value(json_object_get(c, "why")));
