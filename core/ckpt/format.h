@@ -61,6 +61,10 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err);
 enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
                          const struct sm_place *place, struct sm_err *err);
 
+/* Appends a tensor that cannot be read, and why not; of `tensor` name, rank and shape are kept. */
+enum sm_code sm_ckpt_add_unread(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
+                                const char *why, struct sm_err *err);
+
 /* Opens a file that may not reach for others. */
 enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err);
 

@@ -241,6 +241,9 @@ static enum sm_code check_part(int64_t *out, const struct sm_names *names,
                                const int64_t *shape, struct sm_err *err)
 {
     const struct sm_tensor *t = source->parts[part]->tensor;
+    if (t->unread)
+        return sm_err_set(err, SM_UNSUPPORTED, "tensor %.72s of the encoder cannot be read: %.120s",
+                          t->name, t->unread);
     if (source->row >= 0 && (t->rank < 1 || source->row >= t->shape[0]))
         return sm_err_set(err, SM_INVALID, "tensor %.120s has no row for block %d", t->name,
                           (int)source->row);

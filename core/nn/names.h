@@ -27,7 +27,8 @@
 
 struct sm_name_entry {
     const struct sm_tensor *tensor;
-    char *key; /* its name, chunked block names flattened: "blocks.1.3." is "blocks.3." */
+    char *key; /* its name without wrappers ("_orig_mod."), chunked block names flattened:
+                  "blocks.1.3." is "blocks.3." */
     bool used;
 };
 

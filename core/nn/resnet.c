@@ -515,12 +515,26 @@ static void choose_layers(struct sm_resnet *b)
     b->activation = sm_activation_of(activation);
 }
 
+/* The configuration without what presets and files of other programs say of a ViT: such a file may
+ * stand beside a ResNet. */
+static struct sm_encoder_config without_hearsay(const struct sm_encoder_config *config)
+{
+    struct sm_encoder_config own = *config;
+    if (own.source[SM_CONFIG_POOL] > SM_SOURCE_FILE)
+        own.pool = SM_POOL_UNSET;
+    if (own.source[SM_CONFIG_ACTIVATION] > SM_SOURCE_FILE)
+        own.activation = SM_ACTIVATION_UNSET;
+    if (own.source[SM_CONFIG_NORM_EPS] > SM_SOURCE_FILE)
+        own.norm_eps = 0;
+    return own;
+}
+
 enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *info,
                              struct sm_names *names, const struct sm_encoder_config *config,
                              struct sm_err *err)
 {
-    struct sm_resnet b = {
-        .graph = graph, .info = info, .names = names, .config = config, .err = err};
+    const struct sm_encoder_config own = without_hearsay(config);
+    struct sm_resnet b = {.graph = graph, .info = info, .names = names, .config = &own, .err = err};
     int32_t map;
     enum sm_code code = choose_stem(&b);
     if (code == SM_OK)

@@ -18,11 +18,11 @@ static json_t *tensors_json(const struct sm_ckpt *ckpt, const struct sm_encoder 
     json_t *tensors = json_array();
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *t = sm_ckpt_at(ckpt, i);
-        json_array_append_new(tensors,
-                              json_pack("{s:s?, s:s, s:o, s:I, s:b}", "name", t->name, "dtype",
-                                        sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
-                                        (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)),
-                                        "used", (int)(encoder && sm_encoder_uses(encoder, i))));
+        json_array_append_new(
+            tensors, json_pack("{s:s?, s:s, s:o, s:I, s:b, s:s*}", "name", t->name, "dtype",
+                               sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
+                               (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)), "used",
+                               (int)(encoder && sm_encoder_uses(encoder, i)), "unread", t->unread));
     }
     return tensors;
 }
@@ -49,18 +49,23 @@ static void print_shape(const json_t *shape)
     printf(" %-16s", *text ? text : "scalar");
 }
 
-/* "+" stands before what the encoder is made of. */
+/* "+" stands before what the encoder is made of, "!" before what cannot be read. */
 static void print_tensors(const json_t *tensors)
 {
     size_t i;
     json_t *t;
     json_array_foreach(tensors, i, t)
     {
-        printf("%s %-5s", json_is_true(json_object_get(t, "used")) ? "+" : " ",
-               json_string_value(json_object_get(t, "dtype")));
+        const char *unread = json_string_value(json_object_get(t, "unread"));
+        printf("%s %-5s",
+               json_is_true(json_object_get(t, "used")) ? "+"
+               : unread                                 ? "!"
+                                                        : " ",
+               unread ? "-" : json_string_value(json_object_get(t, "dtype")));
         print_shape(json_object_get(t, "shape"));
         const char *name = json_string_value(json_object_get(t, "name"));
-        printf(" %s\n", name ? name : "(name is no UTF-8)");
+        printf(" %s%s%s%s\n", name ? name : "(name is no UTF-8)", unread ? " (" : "",
+               unread ? unread : "", unread ? ")" : "");
     }
 }
 

@@ -385,6 +385,8 @@ static void hearsay_is_ignored(void **state)
     struct change change = {.golden = "stride-v15", .config = {.heads = 2}};
     struct sm_err err = {0};
     change.config.source[SM_CONFIG_HEADS] = SM_SOURCE_SIDECAR;
+    change.config.pool = SM_POOL_CLS;
+    change.config.source[SM_CONFIG_POOL] = SM_SOURCE_SIDECAR;
     assert_int_equal(open_changed(&change, &err), SM_OK);
 }
 

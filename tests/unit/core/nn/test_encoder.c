@@ -462,7 +462,7 @@ static void wrappers_are_prefixes(void **state)
         "model.",
         "state_dict.module.",
         "state_dict_ema.",
-        "_orig_mod.backbone.",
+        "student.module.backbone.",
         "state_dict.module.encoder_q.",
         "state_dict.backbone.",
         "net.encoder.",
