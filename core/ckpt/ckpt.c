@@ -120,30 +120,6 @@ void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, f
     sm_view_read(out, ckpt->bytes + place->at, &tensor, &view);
 }
 
-bool sm_ckpt_is_text(const char *name, size_t name_count)
-{
-    const uint8_t *at = (const uint8_t *)name, *end = at + name_count;
-
-    while (at < end) {
-        int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
-        uint32_t point;
-
-        if (*at == 0 || *at > 0xf4 || more < 0 || end - at <= more)
-            return false;
-        point = more == 0 ? *at : *at & (0x3fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((at[i] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (at[i] & 0x3fu);
-        }
-        if ((more == 2 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) ||
-            (more == 3 && (point < 0x10000 || point > 0x10ffff)))
-            return false;
-        at += more + 1;
-    }
-    return true;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     const struct sm_tensor *const *left = a, *const *right = b;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/format.h"
 
 #define FRAMES_MAX  64
@@ -100,7 +101,7 @@ static enum sm_code report(struct walk *walk, uint32_t args, const char *why)
 {
     if (walk->frames_count == 0)
         return walk->found(walk->context, "tensor", args, why, walk->err);
-    if (!sm_ckpt_is_text(walk->name, walk->name_count))
+    if (!sm_utf8_is_text(walk->name, walk->name_count))
         return sm_err_set(walk->err, SM_CORRUPT, "the name of tensor %.96s is not UTF-8 text",
                           walk->name);
     return walk->found(walk->context, walk->name, args, why, walk->err);

@@ -73,7 +73,4 @@ enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct s
 /* Reads a tensor, or one row of its first side, straight from its place in the file. */
 void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, float *out);
 
-/* RFC 3629, without NUL: what JSON and C strings both can hold. */
-bool sm_ckpt_is_text(const char *name, size_t name_count);
-
 #endif

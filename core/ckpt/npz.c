@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/format.h"
 #include "core/ckpt/zip.h"
 
@@ -277,7 +278,7 @@ static enum sm_code add_array(struct sm_ckpt *ckpt, struct sm_zip *zip, uint64_t
     if (path_count - SUFFIX_COUNT > SM_CKPT_NAME_MAX)
         return sm_err_set(err, SM_LIMIT, "zip entry %.96s...: name of %zu bytes, limit is %d", path,
                           path_count, SM_CKPT_NAME_MAX + SUFFIX_COUNT);
-    if (!sm_ckpt_is_text(path, path_count))
+    if (!sm_utf8_is_text(path, path_count))
         return sm_err_set(err, SM_CORRUPT, "zip entry %.96s: its name is not UTF-8 text", path);
     memcpy(name, path, path_count - SUFFIX_COUNT);
     name[path_count - SUFFIX_COUNT] = '\0';

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "server/cmd/cmd.h"
 
 static json_t *shape_json(const struct sm_tensor *t)
@@ -64,8 +65,8 @@ static void print_tensors(const json_t *tensors)
                unread ? "-" : json_string_value(json_object_get(t, "dtype")));
         print_shape(json_object_get(t, "shape"));
         const char *name = json_string_value(json_object_get(t, "name"));
-        printf(" %s%s%s%s\n", name ? name : "(name is no UTF-8)", unread ? " (" : "",
-               unread ? unread : "", unread ? ")" : "");
+        printf(" %s%s%s%s\n", name ? sm_shown(name) : "(name is no UTF-8)", unread ? " (" : "",
+               unread ? sm_shown(unread) : "", unread ? ")" : "");
     }
 }
 
@@ -91,7 +92,8 @@ static void print_graph(const json_t *graph)
     json_array_foreach(graph, i, op)
     {
         const char *name = json_string_value(json_object_get(op, "name"));
-        printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")), name ? name : "");
+        printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")),
+               name ? sm_shown(name) : "");
         print_shape(json_object_get(op, "shape"));
         const char *algorithm = json_string_value(json_object_get(op, "algorithm"));
         printf(" %12lld %12lld %14lld  %s\n",
@@ -102,9 +104,9 @@ static void print_graph(const json_t *graph)
     }
 }
 
-static void print_text(const json_t *doc, const struct sm_encoder *encoder)
+static void print_text(const char *path, const json_t *doc, const struct sm_encoder *encoder)
 {
-    printf("%s: %s, sha256 %s, %zu tensors\n", json_string_value(json_object_get(doc, "file")),
+    printf("%s: %s, sha256 %s, %zu tensors\n", sm_shown(path),
            json_string_value(json_object_get(doc, "format")),
            json_string_value(json_object_get(doc, "digest")),
            json_array_size(json_object_get(doc, "tensors")));
@@ -116,8 +118,8 @@ static void print_text(const json_t *doc, const struct sm_encoder *encoder)
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
     const json_t *described = json_object_get(doc, "encoder");
     printf("\nencoder: %s, %s names%s%s, input %dx%d, %d tokens of %d%s", i->family, i->dialect,
-           *i->prefix ? " under " : "", i->prefix, i->input_h_px, i->input_w_px, i->tokens, i->dim,
-           i->has_cls ? " with CLS" : "");
+           *i->prefix ? " under " : "", sm_shown(i->prefix), i->input_h_px, i->input_w_px,
+           i->tokens, i->dim, i->has_cls ? " with CLS" : "");
     if (i->registers)
         printf(" and %d registers", i->registers);
     printf("\n%lld parameters, %lld multiply-adds per image\n", (long long)i->parameters,
@@ -139,10 +141,10 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     if (code != SM_OK)
         return code;
     sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
-    json_t *doc =
-        json_pack("{s:s?, s:s, s:s, s:o, s:o}", "file", path, "format", sm_ckpt_format(ckpt),
-                  "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt, encoder), "encoder",
-                  encoder ? encoder_json(encoder) : json_null());
+    json_t *doc = json_pack("{s:o, s:s, s:s, s:o, s:o}", "file", sm_path_json(path), "format",
+                            sm_ckpt_format(ckpt), "digest", sm_ckpt_digest(ckpt), "tensors",
+                            tensors_json(ckpt, encoder), "encoder",
+                            encoder ? encoder_json(encoder) : json_null());
     if (doc && !encoder)
         json_object_set_new(doc, "reason", json_string(reason.text));
     if (!doc)
@@ -150,7 +152,7 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     else if (as_json)
         sm_print_line(json_incref(doc));
     else
-        print_text(doc, encoder);
+        print_text(path, doc, encoder);
     json_decref(doc);
     sm_encoder_close(encoder);
     sm_ckpt_close(ckpt);

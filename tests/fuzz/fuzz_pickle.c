@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/flatten.h"
 #include "core/ckpt/format.h"
 #include "core/ckpt/rebuild.h"
@@ -18,7 +19,7 @@ static enum sm_code found(void *context, const char *name, uint32_t args, const 
     struct sm_view view;
     struct sm_storage storage;
 
-    if (strlen(name) > SM_CKPT_NAME_MAX || !sm_ckpt_is_text(name, strlen(name)))
+    if (strlen(name) > SM_CKPT_NAME_MAX || !sm_utf8_is_text(name, strlen(name)))
         abort();
     if (why != NULL)
         return why[0] == '\0' ? SM_INTERNAL : SM_OK;

@@ -66,7 +66,7 @@ static const struct {
     {"torch/crc.pt", SM_CORRUPT, "tensor w: zip entry a/data/0: CRC error"},
     {"torch/memo-far.pt", SM_LIMIT,
      "pickle: LONG_BINPUT at byte 3 writes a memo beyond the stream's size"},
-    {"torch/name-bytes.pt", SM_CORRUPT, "the name of tensor w? is not UTF-8 text"},
+    {"torch/name-bytes.pt", SM_CORRUPT, "the name of tensor w\\xff is not UTF-8 text"},
     {"torch/name-nul.pt", SM_CORRUPT, "the name of tensor w is not UTF-8 text"},
     {"torch/name-twice.pt", SM_CORRUPT, "two tensors are called a.b"},
     {"torch/no-pickle.zip", SM_UNSUPPORTED, "zip file without data.pkl: not a PyTorch file"},
