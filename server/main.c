@@ -61,8 +61,11 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    if (*name)
-        fprintf(stderr, "sslmem: unknown command \"%s\"\n", name);
+    if (*name) {
+        struct sm_err err = {0};
+        sm_err_set(&err, SM_INVALID, "unknown command \"%.100s\"", name);
+        fprintf(stderr, "sslmem: %s\n", err.text);
+    }
     print_help(stderr);
     return SM_EXIT_USAGE;
 }

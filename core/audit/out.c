@@ -1,4 +1,4 @@
-/* One decoder of UTF-8, and one loop over its code points per kind of document. */
+/* One loop over the code points per kind of document. */
 #include "core/audit/out.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define REPLACEMENT 0xfffdu
+#include "core/base/escape.h"
 
 void sm_put(struct sm_out *out, const char *format, ...)
 {
@@ -17,66 +17,31 @@ void sm_put(struct sm_out *out, const char *format, ...)
     va_end(args);
 }
 
-/* Bytes of a sequence by its first byte, the bits of that byte that count, and the least code point
- * that needs so many. */
-static const struct {
-    unsigned char low, high, mask, length;
-    uint32_t least;
-} heads[] = {
-    {0x00, 0x7f, 0x7f, 1, 0},
-    {0xc2, 0xdf, 0x1f, 2, 0x80},
-    {0xe0, 0xef, 0x0f, 3, 0x800},
-    {0xf0, 0xf4, 0x07, 4, 0x10000},
-};
-
 uint32_t sm_utf8_next(const char **text)
 {
-    const unsigned char *s = (const unsigned char *)*text;
-    if (*s == 0)
+    uint32_t point = 0;
+    size_t n = **text ? sm_utf8_decode(&point, *text, SIZE_MAX) : 0;
+    if (**text == 0)
         return 0;
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-        if (*s < heads[i].low || *s > heads[i].high)
-            continue;
-        uint32_t point = *s & heads[i].mask;
-        int n = 1;
-        for (; n < heads[i].length && (s[n] & 0xc0) == 0x80; n++)
-            point = point << 6 | (s[n] & 0x3f);
-        bool surrogate = point >= 0xd800 && point <= 0xdfff;
-        if (n < heads[i].length || point < heads[i].least || point > 0x10ffff || surrogate)
-            break;
-        *text += n;
-        return point;
-    }
-    *text += 1;
-    return REPLACEMENT;
+    *text += n ? n : 1;
+    return n ? point : SM_UTF8_REPLACEMENT;
 }
 
 static void put_point(struct sm_out *out, uint32_t point)
 {
-    unsigned char bytes[4];
-    size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n; i-- > 1; point >>= 6)
-        bytes[i] = (unsigned char)(0x80 | (point & 0x3f));
-    bytes[0] = (unsigned char)(lead[n] | point);
-    fwrite(bytes, 1, n, out->file);
-}
-
-/* Control characters are no text in HTML, and those that turn the direction of writing could make a
- * name look like another. */
-static bool is_unprintable(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point < 0xa0) ||
-           (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+    char bytes[4];
+    fwrite(bytes, 1, sm_utf8_encode(bytes, point), out->file);
 }
 
 void sm_put_html(struct sm_out *out, const char *text)
 {
     for (uint32_t point; (point = sm_utf8_next(&text)) != 0;) {
-        if (point == '&' || point == '<' || point == '>' || point == '"' || point == '\'')
+        if (sm_is_unsafe(point))
+            sm_put(out, point < 0x80 ? "\\x%02x" : "\\u%04x", (unsigned)point);
+        else if (point == '&' || point == '<' || point == '>' || point == '"' || point == '\'')
             sm_put(out, "&#%d;", (int)point);
         else
-            put_point(out, is_unprintable(point) ? REPLACEMENT : point);
+            put_point(out, point);
     }
 }
 

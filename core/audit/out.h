@@ -22,7 +22,8 @@ struct sm_out {
 };
 
 void sm_put(struct sm_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sm_put_html(struct sm_out *out, const char *text); /* also for attributes in double quotes */
+/* Also for attributes in double quotes; what is unsafe to show is escaped (core/base/escape.h). */
+void sm_put_html(struct sm_out *out, const char *text);
 /* Our own words and numbers in HTML: a hyphen before a digit is a minus sign. */
 void sm_put_words(struct sm_out *out, const char *text);
 void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */

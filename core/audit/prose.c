@@ -11,6 +11,7 @@ const char sm_prose_style[] =
     "--soft:#a3adb8;--line:#343b44;--faint:#1d2127;--candidate:#ff8f3e;--external:#56b4e9;"
     "--shared:#35c79b;--independent:#e39cc4;--good:#4fd1a5;--bad:#ff9b5c}}\n"
     "*{box-sizing:border-box}\n"
+    "b,h1,td,th{unicode-bidi:isolate}\n" /* a name that runs right to left moves no neighbour */
     "body{margin:0;background:var(--paper);color:var(--ink);"
     "font:16px/1.55 system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\n"
     "main{max-width:784px;margin:0 auto;padding:40px 32px 64px}\n"

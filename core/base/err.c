@@ -1,8 +1,11 @@
-/* Errors are set in one line and carry their text; nothing here allocates. */
+/* Errors are set in one line and carry their text; nothing here allocates. Names out of hostile
+ * files end up in texts, texts in logs, terminals and JSON: they are escaped here, once for all. */
 #include "sslmem/err.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "core/base/escape.h"
 
 static const char *const names[] = {
     [SM_OK] = "ok",
@@ -28,25 +31,17 @@ const char *sm_code_name(enum sm_code code)
 static enum sm_code set(struct sm_err *err, enum sm_code code, const char *pointer,
                         const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
-/* Names out of hostile files end up in texts, texts in logs, terminals and JSON: only printable
- * ASCII passes. */
-static void make_printable(char *text)
-{
-    for (; *text; text++)
-        if (*text < ' ' || *text > '~')
-            *text = '?';
-}
-
 static enum sm_code set(struct sm_err *err, enum sm_code code, const char *pointer,
                         const char *format, va_list args)
 {
+    char text[sizeof err->text], at[sizeof err->pointer];
     if (!err)
         return code;
+    vsnprintf(text, sizeof text, format, args);
+    snprintf(at, sizeof at, "%s", pointer);
     err->code = code;
-    vsnprintf(err->text, sizeof err->text, format, args);
-    snprintf(err->pointer, sizeof err->pointer, "%s", pointer);
-    make_printable(err->text);
-    make_printable(err->pointer);
+    sm_escape(err->text, sizeof err->text, text);
+    sm_escape(err->pointer, sizeof err->pointer, at);
     return code;
 }
 

@@ -66,7 +66,7 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
 {
     const size_t count = ckpt->tensors_count, name_count = strlen(tensor->name);
     enum sm_code code;
-    char *name;
+    char *name, *why;
 
     if (count == SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "more than %d tensors", SM_CKPT_TENSORS_MAX);
@@ -77,14 +77,31 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
     if (code != SM_OK)
         return code;
     name = malloc(name_count + 1);
-    if (name == NULL)
+    why = tensor->unread == NULL ? NULL : strdup(tensor->unread);
+    if (name == NULL || (tensor->unread != NULL && why == NULL)) {
+        free(name);
+        free(why);
         return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s", tensor->name);
+    }
     memcpy(name, tensor->name, name_count + 1);
     ckpt->tensors[count] = *tensor;
     ckpt->tensors[count].name = name;
+    ckpt->tensors[count].unread = why;
     ckpt->places[count] = *place;
     ckpt->tensors_count++;
     return SM_OK;
+}
+
+enum sm_code sm_ckpt_add_unread(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
+                                const char *why, struct sm_err *err)
+{
+    const struct sm_place nowhere = {0};
+    struct sm_tensor listed = *tensor;
+
+    listed.dtype = SM_UNREAD;
+    listed.count = 0;
+    listed.unread = why;
+    return sm_ckpt_add(ckpt, &listed, &nowhere, err);
 }
 
 void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, float *out)
@@ -101,30 +118,6 @@ void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, f
         memmove(view.stride, view.stride + 1, (size_t)tensor.rank * sizeof *view.stride);
     }
     sm_view_read(out, ckpt->bytes + place->at, &tensor, &view);
-}
-
-bool sm_ckpt_is_text(const char *name, size_t name_count)
-{
-    const uint8_t *at = (const uint8_t *)name, *end = at + name_count;
-
-    while (at < end) {
-        int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
-        uint32_t point;
-
-        if (*at == 0 || *at > 0xf4 || more < 0 || end - at <= more)
-            return false;
-        point = more == 0 ? *at : *at & (0x3fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((at[i] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (at[i] & 0x3fu);
-        }
-        if ((more == 2 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) ||
-            (more == 3 && (point < 0x10000 || point > 0x10ffff)))
-            return false;
-        at += more + 1;
-    }
-    return true;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -246,8 +239,10 @@ void sm_ckpt_close(struct sm_ckpt *ckpt)
         return;
     if (ckpt->format != NULL && ckpt->format->close != NULL)
         ckpt->format->close(ckpt->state);
-    for (size_t i = 0; i < ckpt->tensors_count; i++)
+    for (size_t i = 0; i < ckpt->tensors_count; i++) {
         free((char *)ckpt->tensors[i].name);
+        free((char *)ckpt->tensors[i].unread);
+    }
     free(ckpt->tensors);
     free(ckpt->places);
     free(ckpt->by_name);
@@ -300,6 +295,9 @@ static enum sm_code read_rows(struct sm_ckpt *ckpt, const struct sm_tensor *tens
     size_t index = (size_t)(tensor - ckpt->tensors);
 
     assert(tensor >= ckpt->tensors && index < ckpt->tensors_count);
+    if (tensor->unread != NULL)
+        return sm_err_set(err, SM_UNSUPPORTED, "tensor %.72s: %.150s", tensor->name,
+                          tensor->unread);
     if (tensor->count == 0)
         return SM_OK;
     if (ckpt->format->read != NULL)

@@ -89,17 +89,28 @@ static const struct dtype {
 };
 
 #define DTYPES_COUNT (sizeof dtypes / sizeof dtypes[0])
+_Static_assert(DTYPES_COUNT == SM_UNREAD, "a row for every type that is read");
+
+/* Storages of PyTorch that nothing here reads: their size tells where the next one begins. */
+static const struct {
+    const char *storage;
+    size_t bytes;
+} others[] = {
+    {"ComplexHalfStorage", 4}, {"ComplexFloatStorage", 8}, {"ComplexDoubleStorage", 16},
+    {"QInt8Storage", 1},       {"QUInt8Storage", 1},       {"QInt32Storage", 4},
+    {"QUInt4x2Storage", 1},    {"QUInt2x4Storage", 1},
+};
 
 const char *sm_dtype_name(enum sm_dtype dtype)
 {
-    assert((size_t)dtype < DTYPES_COUNT);
-    return dtypes[dtype].name;
+    assert((size_t)dtype <= DTYPES_COUNT);
+    return dtype == SM_UNREAD ? "unread" : dtypes[dtype].name;
 }
 
 size_t sm_dtype_bytes(enum sm_dtype dtype)
 {
-    assert((size_t)dtype < DTYPES_COUNT);
-    return dtypes[dtype].bytes;
+    assert((size_t)dtype <= DTYPES_COUNT);
+    return dtype == SM_UNREAD ? 0 : dtypes[dtype].bytes;
 }
 
 void sm_dtype_convert(float *out, const uint8_t *in, enum sm_dtype dtype, size_t count,
@@ -134,6 +145,15 @@ bool sm_dtype_of_storage(enum sm_dtype *out, const char *name, size_t name_count
         }
     }
     return false;
+}
+
+size_t sm_dtype_storage_bytes(const char *name, size_t name_count)
+{
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strlen(others[i].storage) == name_count &&
+            memcmp(others[i].storage, name, name_count) == 0)
+            return others[i].bytes;
+    return 0;
 }
 
 bool sm_dtype_of_npy(enum sm_dtype *out, const char *name, size_t name_count)

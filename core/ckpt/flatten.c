@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/format.h"
 
 #define FRAMES_MAX  64
@@ -39,6 +40,7 @@ struct walk {
     struct frame frames[FRAMES_MAX];
     int frames_count;
     uint32_t steps, steps_max;
+    char why[160]; /* of ROLE_UNREAD */
     size_t name_count;
     char name[SM_CKPT_NAME_MAX + 1];
 };
@@ -46,6 +48,7 @@ struct walk {
 /* What calling a global would give. */
 enum role {
     ROLE_OBJECT, /* anything else */
+    ROLE_UNREAD, /* a tensor that we do not read */
     ROLE_TENSOR, /* (storage, offset, size, stride, ...) */
     ROLE_FIRST,  /* its first argument */
     ROLE_CALL    /* (callable, type, arguments, state): the call of that */
@@ -94,14 +97,14 @@ static enum sm_code extend_name(struct walk *walk, const struct frame *frame, co
     return SM_OK;
 }
 
-static enum sm_code report(struct walk *walk, uint32_t args)
+static enum sm_code report(struct walk *walk, uint32_t args, const char *why)
 {
     if (walk->frames_count == 0)
-        return walk->found(walk->context, "tensor", args, walk->err);
-    if (!sm_ckpt_is_text(walk->name, walk->name_count))
+        return walk->found(walk->context, "tensor", args, why, walk->err);
+    if (!sm_utf8_is_text(walk->name, walk->name_count))
         return sm_err_set(walk->err, SM_CORRUPT, "the name of tensor %.96s is not UTF-8 text",
                           walk->name);
-    return walk->found(walk->context, walk->name, args, walk->err);
+    return walk->found(walk->context, walk->name, args, why, walk->err);
 }
 
 static bool is_container(const struct sm_pickle *pickle, uint32_t value)
@@ -243,21 +246,23 @@ static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args,
     }
     if (v->kind == SM_VALUE_GLOBAL && sm_slice_is(pickle, v->as.global.module, "torch._utils") &&
         v->as.global.name.count >= sizeof prefix - 1 &&
-        memcmp(sm_slice_text(pickle, v->as.global.name), prefix, sizeof prefix - 1) == 0)
-        return sm_err_set(walk->err, SM_UNSUPPORTED, "tensor %.96s: kind %.*s is not supported",
-                          walk->name, brief(v->as.global.name),
-                          sm_slice_text(pickle, v->as.global.name));
+        memcmp(sm_slice_text(pickle, v->as.global.name), prefix, sizeof prefix - 1) == 0) {
+        *out = ROLE_UNREAD;
+        snprintf(walk->why, sizeof walk->why, "kind %.*s is not supported",
+                 brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
+        return SM_OK;
+    }
     code = takes_storage(walk, args, &taken);
     if (code != SM_OK || !taken)
         return code;
+    *out = ROLE_UNREAD;
     if (v->kind != SM_VALUE_GLOBAL)
-        return sm_err_set(walk->err, SM_UNSUPPORTED,
-                          "tensor %.96s is made by something that is no known function",
-                          walk->name);
-    return sm_err_set(walk->err, SM_UNSUPPORTED,
-                      "tensor %.96s is made by %.*s.%.*s, which is no known function", walk->name,
-                      brief(v->as.global.module), sm_slice_text(pickle, v->as.global.module),
-                      brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
+        snprintf(walk->why, sizeof walk->why, "made by something that is no known function");
+    else
+        snprintf(walk->why, sizeof walk->why, "made by %.*s.%.*s, which is no known function",
+                 brief(v->as.global.module), sm_slice_text(pickle, v->as.global.module),
+                 brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
+    return SM_OK;
 }
 
 /* Looks at a value called walk->name: reports it, enters it or ignores it. */
@@ -284,7 +289,9 @@ static enum sm_code visit(struct walk *walk, uint32_t value)
             code = role_of(walk, callable, args, &role);
         }
         if (code == SM_OK && role == ROLE_TENSOR)
-            return report(walk, args);
+            return report(walk, args, NULL);
+        if (code == SM_OK && role == ROLE_UNREAD)
+            return report(walk, 0, walk->why);
         if (role == ROLE_FIRST)
             value = sm_pickle_item(pickle, args, 0);
         if (code == SM_OK)

@@ -5,9 +5,10 @@
 #include "core/ckpt/pickle.h"
 
 /* Called for each tensor with its dotted name (valid during the call) and the tuple of arguments of
- * torch._utils._rebuild_tensor_v2. */
+ * torch._utils._rebuild_tensor_v2; for one that is made in a way that we do not read, with `why` in
+ * place of arguments. */
 typedef enum sm_code sm_flatten_found(void *context, const char *name, uint32_t args,
-                                      struct sm_err *err);
+                                      const char *why, struct sm_err *err);
 
 /* Walks all values from the root in the order of the stream. Stops at the first error of `found`.
  *
@@ -16,8 +17,8 @@ typedef enum sm_code sm_flatten_found(void *context, const char *name, uint32_t 
  * does; any other object what was put into it and its attributes. Everything that is not a tensor
  * is ignored; a bare tensor is called "tensor". A value inside itself contributes nothing.
  *
- * SM_UNSUPPORTED for tensors that are rebuilt in a way we do not read (quantised, sparse), and for
- * what a function that we do not know would make of a storage; SM_LIMIT for a name over
+ * Tensors that are rebuilt in a way we do not read (quantised, sparse), and what a function that we
+ * do not know would make of a storage, are found with the reason. SM_LIMIT for a name over
  * SM_CKPT_NAME_MAX, too deep a nesting or too many visits of shared values. */
 enum sm_code sm_flatten(struct sm_pickle *pickle, sm_flatten_found *found, void *context,
                         struct sm_err *err);

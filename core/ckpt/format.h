@@ -61,6 +61,10 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err);
 enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
                          const struct sm_place *place, struct sm_err *err);
 
+/* Appends a tensor that cannot be read, and why not; of `tensor` name, rank and shape are kept. */
+enum sm_code sm_ckpt_add_unread(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
+                                const char *why, struct sm_err *err);
+
 /* Opens a file that may not reach for others. */
 enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct sm_err *err);
 
@@ -68,8 +72,5 @@ enum sm_code sm_ckpt_open_alone(struct sm_ckpt **out, const char *path, struct s
 
 /* Reads a tensor, or one row of its first side, straight from its place in the file. */
 void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, float *out);
-
-/* RFC 3629, without NUL: what JSON and C strings both can hold. */
-bool sm_ckpt_is_text(const char *name, size_t name_count);
 
 #endif

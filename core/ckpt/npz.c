@@ -10,9 +10,11 @@
  *
  * A 2-byte void is bfloat16: NumPy has no name for it, and this is what arrays of JAX's become. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/format.h"
 #include "core/ckpt/zip.h"
 
@@ -237,9 +239,6 @@ static enum sm_code parse_array(struct sm_tensor *tensor, struct sm_place *place
 
     if (code != SM_OK)
         return code;
-    if (!sm_dtype_of_npy(&tensor->dtype, header.descr, header.descr_count))
-        return sm_err_set(err, SM_UNSUPPORTED, "elements of type %.*s are not supported",
-                          (int)header.descr_count, header.descr);
     tensor->rank = header.rank;
     memcpy(tensor->shape, header.shape, sizeof header.shape);
     for (int i = 0; i < tensor->rank; i++) {
@@ -247,6 +246,9 @@ static enum sm_code parse_array(struct sm_tensor *tensor, struct sm_place *place
             return sm_err_set(err, SM_CORRUPT, "side %d of its shape is %" PRId64, i,
                               tensor->shape[i]);
     }
+    if (!sm_dtype_of_npy(&tensor->dtype, header.descr, header.descr_count))
+        return sm_err_set(err, SM_UNSUPPORTED, "elements of type %.*s are not supported",
+                          (int)header.descr_count, header.descr);
     code = sm_tensor_measure(tensor, NULL);
     if (code != SM_OK ||
         __builtin_mul_overflow(tensor->count, (int64_t)sm_dtype_bytes(tensor->dtype), &wanted))
@@ -266,7 +268,7 @@ static enum sm_code add_array(struct sm_ckpt *ckpt, struct sm_zip *zip, uint64_t
     const size_t path_count = strlen(path);
     struct sm_tensor tensor = {0};
     struct sm_place place = {.part = entry};
-    char name[SM_CKPT_NAME_MAX + 1];
+    char name[SM_CKPT_NAME_MAX + 1], why[200];
     struct sm_err inner;
     uint64_t count;
     enum sm_code code;
@@ -276,18 +278,22 @@ static enum sm_code add_array(struct sm_ckpt *ckpt, struct sm_zip *zip, uint64_t
     if (path_count - SUFFIX_COUNT > SM_CKPT_NAME_MAX)
         return sm_err_set(err, SM_LIMIT, "zip entry %.96s...: name of %zu bytes, limit is %d", path,
                           path_count, SM_CKPT_NAME_MAX + SUFFIX_COUNT);
-    if (!sm_ckpt_is_text(path, path_count))
+    if (!sm_utf8_is_text(path, path_count))
         return sm_err_set(err, SM_CORRUPT, "zip entry %.96s: its name is not UTF-8 text", path);
     memcpy(name, path, path_count - SUFFIX_COUNT);
     name[path_count - SUFFIX_COUNT] = '\0';
     tensor.name = name;
     code = sm_zip_locate(&place.at, &count, zip, entry, &inner);
-    if (code == SM_UNSUPPORTED)
-        return sm_err_set(err, code, "%.130s: save it with numpy.savez, not savez_compressed",
-                          inner.text);
+    if (code == SM_UNSUPPORTED) {
+        snprintf(why, sizeof why, "%.130s: save it with numpy.savez, not savez_compressed",
+                 inner.text);
+        return sm_ckpt_add_unread(ckpt, &tensor, why, err);
+    }
     if (code != SM_OK)
         return sm_err_set(err, code, "%.200s", inner.text);
     code = parse_array(&tensor, &place, ckpt->bytes + place.at, count, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_ckpt_add_unread(ckpt, &tensor, inner.text, err);
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.96s: %.120s", name, inner.text);
     return sm_ckpt_add(ckpt, &tensor, &place, err);

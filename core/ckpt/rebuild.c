@@ -43,6 +43,13 @@ bool sm_storage_is_id(const struct sm_pickle *pickle, uint32_t id)
            is_part(pickle, id);
 }
 
+static enum sm_code fail_type(const struct sm_pickle *pickle, struct sm_slice type,
+                              struct sm_err *err)
+{
+    return sm_err_set(err, SM_UNSUPPORTED, "storage type %.*s is not supported",
+                      (int)(type.count < 64 ? type.count : 64), sm_slice_text(pickle, type));
+}
+
 enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pickle, uint32_t id,
                               struct sm_err *err)
 {
@@ -50,14 +57,10 @@ enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pi
     const uint32_t part = sm_pickle_item(pickle, id, ID_COUNT);
     struct sm_slice type;
 
+    *out = (struct sm_storage){.dtype = SM_UNREAD};
     if (!sm_storage_is_id(pickle, id))
         return sm_err_set(err, SM_UNSUPPORTED, "persistent id is not a storage");
     type = class->as.global.name;
-    if ((!sm_slice_is(pickle, class->as.global.module, "torch") &&
-         !sm_slice_is(pickle, class->as.global.module, "torch.cuda")) ||
-        !sm_dtype_of_storage(&out->dtype, sm_slice_text(pickle, type), type.count))
-        return sm_err_set(err, SM_UNSUPPORTED, "storage type %.*s is not supported",
-                          (int)(type.count < 64 ? type.count : 64), sm_slice_text(pickle, type));
     out->key = item(pickle, id, 2)->as.text;
     out->count = item(pickle, id, 4)->as.number;
     out->part_at = 0;
@@ -71,6 +74,14 @@ enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pi
                           "part of a storage has %" PRId64 " elements from %" PRId64
                           " on, the storage has %" PRId64,
                           out->part_count, out->part_at, out->count);
+    if (!sm_slice_is(pickle, class->as.global.module, "torch") &&
+        !sm_slice_is(pickle, class->as.global.module, "torch.cuda"))
+        return fail_type(pickle, type, err);
+    if (!sm_dtype_of_storage(&out->dtype, sm_slice_text(pickle, type), type.count)) {
+        out->element_bytes = sm_dtype_storage_bytes(sm_slice_text(pickle, type), type.count);
+        return fail_type(pickle, type, err);
+    }
+    out->element_bytes = sm_dtype_bytes(out->dtype);
     return SM_OK;
 }
 
@@ -139,6 +150,8 @@ enum sm_code sm_rebuild(struct sm_tensor *tensor, struct sm_view *view, struct s
     if (source->kind != SM_VALUE_PERSISTENT)
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s has no storage", name);
     code = sm_storage_parse(storage, pickle, source->as.id, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_err_set(err, code, "%.200s", inner.text);
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.96s: %.120s", name, inner.text);
     tensor->dtype = storage->dtype;

@@ -10,6 +10,7 @@
  * none is in two, and what reading takes is bounded by the file. Tensors are listed in the order of
  * their bytes. Fields of an entry that the format
  * does not know are ignored, as its reference implementation does. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@
 
 struct span {
     struct sm_tensor tensor; /* its name is the header's */
+    const char *type;        /* what the header calls a dtype that we do not read */
     uint64_t begin, end;     /* in the data */
     size_t order;            /* in the header: empty tensors keep their order */
 };
@@ -80,6 +82,8 @@ static enum sm_code parse_offsets(struct span *span, const json_t *offsets, uint
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s ends at byte %llu, file has %llu",
                           tensor->name, (unsigned long long)(data_at + span->end),
                           (unsigned long long)file_count);
+    if (tensor->dtype == SM_UNREAD)
+        return SM_OK; /* its element's size is unknown */
     if (__builtin_mul_overflow(tensor->count, (int64_t)sm_dtype_bytes(tensor->dtype), &wanted))
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s: the product of its shape overflows",
                           tensor->name);
@@ -99,9 +103,10 @@ static enum sm_code parse_entry(struct span *span, const char *name, const json_
     span->tensor.name = name;
     if (!json_is_string(dtype))
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s has no dtype", name);
-    if (!sm_dtype_of_safetensors(&span->tensor.dtype, json_string_value(dtype)))
-        return sm_err_set(err, SM_UNSUPPORTED, "tensor %.96s: dtype %.16s is not supported", name,
-                          json_string_value(dtype));
+    if (!sm_dtype_of_safetensors(&span->tensor.dtype, json_string_value(dtype))) {
+        span->tensor.dtype = SM_UNREAD;
+        span->type = json_string_value(dtype);
+    }
     code = parse_shape(&span->tensor, json_object_get(entry, "shape"), err);
     if (code == SM_OK)
         code =
@@ -173,7 +178,13 @@ static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, uin
     code = check_cover(spans, count, data_at, ckpt->bytes_count, err);
     for (size_t i = 0; code == SM_OK && i < count; i++) {
         struct sm_place place = {.at = data_at + spans[i].begin};
+        char why[64];
 
+        if (spans[i].type != NULL) {
+            snprintf(why, sizeof why, "dtype %.16s is not supported", spans[i].type);
+            code = sm_ckpt_add_unread(ckpt, &spans[i].tensor, why, err);
+            continue;
+        }
         sm_view_dense(&place.view, &spans[i].tensor, false);
         code = sm_ckpt_add(ckpt, &spans[i].tensor, &place, err);
     }

@@ -108,6 +108,8 @@ static enum sm_code find_storage(struct sm_place *place, const struct opening *o
     snprintf(name, sizeof name, "data/%.*s", (int)storage->key.count,
              sm_slice_text(opening->pickle, storage->key));
     code = find_entry(opening, name, false, &entry, &place->at, &bytes_count, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_err_set(err, code, "%.160s", inner.text);
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.64s: %.160s", tensor_name, inner.text);
     if (__builtin_mul_overflow(storage->count, (int64_t)sm_dtype_bytes(storage->dtype), &wanted) ||
@@ -121,18 +123,26 @@ static enum sm_code find_storage(struct sm_place *place, const struct opening *o
 }
 
 /* sm_flatten_found */
-static enum sm_code found_tensor(void *context, const char *name, uint32_t args, struct sm_err *err)
+static enum sm_code found_tensor(void *context, const char *name, uint32_t args, const char *why,
+                                 struct sm_err *err)
 {
     const struct opening *opening = context;
-    struct sm_tensor tensor;
+    struct sm_tensor tensor = {.name = name};
     struct sm_place place = {0};
     struct sm_storage storage;
-    enum sm_code code =
-        sm_rebuild(&tensor, &place.view, &storage, opening->pickle, args, name, err);
+    struct sm_err inner = {0};
+    enum sm_code code;
 
+    if (why != NULL)
+        return sm_ckpt_add_unread(opening->ckpt, &tensor, why, err);
+    code = sm_rebuild(&tensor, &place.view, &storage, opening->pickle, args, name, &inner);
     if (code == SM_OK && tensor.count != 0)
-        code = find_storage(&place, opening, &storage, name, err);
-    return code == SM_OK ? sm_ckpt_add(opening->ckpt, &tensor, &place, err) : code;
+        code = find_storage(&place, opening, &storage, name, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_ckpt_add_unread(opening->ckpt, &tensor, inner.text, err);
+    if (code != SM_OK)
+        return sm_err_set(err, code, "%s", inner.text);
+    return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
 }
 
 /* Files of big-endian machines say so; older files say nothing and are little-endian in practice.

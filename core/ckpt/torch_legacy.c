@@ -29,6 +29,7 @@ struct stored {
     uint32_t order; /* in the file */
     bool named;     /* by a persistent id; the rest is what that says */
     enum sm_dtype dtype;
+    size_t element_bytes;
     int64_t count;
     uint64_t at; /* of its elements, in the file */
 };
@@ -164,6 +165,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
         uint32_t id = object->values[i].as.id;
         struct sm_storage storage;
         struct stored *stored;
+        struct sm_err inner = {0};
         enum sm_code code;
 
         if (object->values[i].kind != SM_VALUE_PERSISTENT ||
@@ -171,14 +173,20 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
             continue;
         if (!sm_storage_is_id(object, id))
             return sm_err_set(err, SM_UNSUPPORTED, "pickle: a persistent id is not a storage");
-        code = sm_storage_parse(&storage, object, id, err);
+        code = sm_storage_parse(&storage, object, id, &inner);
+        if (code == SM_UNSUPPORTED && storage.element_bytes != 0)
+            code = SM_OK; /* skipped, and what comes after it is found */
+        else if (code == SM_UNSUPPORTED)
+            return sm_err_set(err, code, "%.120s, and where the next storage begins is unknown",
+                              inner.text);
         if (code != SM_OK)
-            return code;
+            return sm_err_set(err, code, "%s", inner.text);
         stored = find_stored(opening, storage.key);
         if (stored == NULL)
             return sm_err_set(err, SM_CORRUPT, "storage %.*s is not in the list of storages",
                               (int)storage.key.count, sm_slice_text(object, storage.key));
-        if (stored->named && (stored->dtype != storage.dtype || stored->count != storage.count))
+        if (stored->named && (stored->dtype != storage.dtype || stored->count != storage.count ||
+                              stored->element_bytes != storage.element_bytes))
             return sm_err_set(
                 err, SM_CORRUPT,
                 "storage %.*s has %" PRId64 " elements of type %s, and %" PRId64 " of type %s",
@@ -186,6 +194,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
                 storage.count, sm_dtype_name(storage.dtype));
         stored->named = true;
         stored->dtype = storage.dtype;
+        stored->element_bytes = storage.element_bytes;
         stored->count = storage.count;
     }
     return SM_OK;
@@ -214,13 +223,12 @@ static enum sm_code place_storages(struct opening *opening, uint64_t at, struct 
             return sm_err_set(err, SM_CORRUPT,
                               "storage %.*s has %" PRId64 " elements, its tensors say %" PRId64,
                               key_count, stored->key, count, stored->count);
-        if (__builtin_mul_overflow(count, (int64_t)sm_dtype_bytes(stored->dtype), &bytes) ||
+        if (__builtin_mul_overflow(count, (int64_t)stored->element_bytes, &bytes) ||
             (uint64_t)bytes > ckpt->bytes_count - at)
-            return sm_err_set(err, SM_CORRUPT,
-                              "storage %.*s: %" PRId64 " elements of %zu from byte %" PRIu64
-                              " on, file has %zu",
-                              key_count, stored->key, count, sm_dtype_bytes(stored->dtype), at,
-                              ckpt->bytes_count);
+            return sm_err_set(
+                err, SM_CORRUPT,
+                "storage %.*s: %" PRId64 " elements of %zu from byte %" PRIu64 " on, file has %zu",
+                key_count, stored->key, count, stored->element_bytes, at, ckpt->bytes_count);
         stored->at = at;
         at += (uint64_t)bytes;
     }
@@ -228,17 +236,23 @@ static enum sm_code place_storages(struct opening *opening, uint64_t at, struct 
 }
 
 /* sm_flatten_found */
-static enum sm_code found_tensor(void *context, const char *name, uint32_t args, struct sm_err *err)
+static enum sm_code found_tensor(void *context, const char *name, uint32_t args, const char *why,
+                                 struct sm_err *err)
 {
     const struct opening *opening = context;
-    struct sm_tensor tensor;
+    struct sm_tensor tensor = {.name = name};
     struct sm_place place = {0};
     struct sm_storage storage;
-    enum sm_code code =
-        sm_rebuild(&tensor, &place.view, &storage, &opening->object, args, name, err);
+    struct sm_err inner = {0};
+    enum sm_code code;
 
+    if (why != NULL)
+        return sm_ckpt_add_unread(opening->ckpt, &tensor, why, err);
+    code = sm_rebuild(&tensor, &place.view, &storage, &opening->object, args, name, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_ckpt_add_unread(opening->ckpt, &tensor, inner.text, err);
     if (code != SM_OK)
-        return code;
+        return sm_err_set(err, code, "%s", inner.text);
     place.at = find_stored(opening, storage.key)->at; /* there is one: name_storages */
     return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
 }

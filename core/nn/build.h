@@ -29,12 +29,31 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
                                struct sm_names *names, const struct sm_encoder_config *config,
                                struct sm_err *err);
 
-/* Adds a choice to info->choices. */
+/* Adds a choice to info->choices: of a row of facts.h, by a source that the row allows. */
 void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source source,
                const char *why, const char *value, ...) __attribute__((format(printf, 5, 6)));
 
+/* Leaves in *value, which holds the usual value, what the configuration says, if it does, and notes
+ * who decided; `usual` and `why` are of the usual value. The reason of a preset and of another
+ * program's file is its name. */
+void sm_settle(struct sm_encoder_info *info, const struct sm_encoder_config *config,
+               enum sm_config_field field, void *value, enum sm_source usual, const char *why);
+
+/* Who decides a usual value that nobody said: the preset, which stands for its whole network, or the
+ * file of another program that said `mark`; else it is a guess. */
+enum sm_source sm_usual(const struct sm_encoder_config *config, enum sm_config_field mark);
+
+/* SM_INVALID when the configuration or encoder.json says something that no encoder of the family
+ * (bits of facts.h), called `what`, has. What presets and files of other programs say besides is no
+ * mistake. */
+enum sm_code sm_check_said(const struct sm_encoder_config *config, unsigned family,
+                           const char *what, const char *prefix, struct sm_err *err);
+
 /* Why a choice is as the configuration says: the preset's name, where it was the preset. */
 const char *sm_said_by(const struct sm_encoder_config *config, enum sm_config_field field);
+
+/* The kernels' form of an activation that is set. */
+enum sm_activation sm_activation_of(enum sm_activation_kind kind);
 
 /* Layers that several families have. All names canonical, without ".weight". */
 
@@ -43,10 +62,12 @@ struct sm_conv_spec {
     bool bias_optional;    /* … or none */
     int32_t in, residual;
     int32_t k, stride, pad, groups; /* groups 0: 1 */
+    int32_t dilation;               /* 0: 1. The kernel becomes a larger one with zeros. */
+    double bn_eps;
     enum sm_activation activation;
 };
 
-/* A convolution with the batch normalisation after it folded in (eps 1e-5), in double. */
+/* A convolution with the batch normalisation after it folded in, in double. */
 enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names *names,
                          const struct sm_conv_spec *spec, struct sm_err *err);
 

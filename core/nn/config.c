@@ -12,11 +12,16 @@
 #include "core/base/json.h"
 #include "core/nn/graph.h"
 
-static const char *const gelu_names[] = {"gelu", "gelu_tanh", "quick_gelu", NULL};
-static const char *const pool_names[] = {"cls", "mean", "map", NULL};
+static const char *const activation_names[] = {"gelu", "gelu_tanh", "quick_gelu", "relu", NULL};
+static const char *const pool_names[] = {"cls", "mean", "map", "max", NULL};
 static const char *const final_norm_names[] = {"before_pool", "after_pool", NULL};
 static const char *const pos_resize_names[] = {"plain", "offset", "antialias", NULL};
 static const char *const stride_at_names[] = {"conv1", "conv2", NULL};
+static const char *const stem_pool_names[] = {"max", "max_ceil", "none", NULL};
+static const char *const dilate_names[] = {"none", "layer2", "layer3", "layer4", NULL};
+static const char *const shortcut_pad_names[] = {"both", "after", NULL};
+static const char *const norm_order_names[] = {"pre", "post", NULL};
+static const char *const channel_names[] = {"rgb", "bgr", NULL};
 
 struct span {
     size_t offset, size;
@@ -50,12 +55,28 @@ static const struct setting {
     [SM_CONFIG_HEADS] = {"heads", ROW(SM_FIELD_INT, 1, SM_HEADS_MAX, NULL, heads)},
     [SM_CONFIG_NORM_EPS] = {"norm_eps",
                             ROW(SM_FIELD_DOUBLE, SM_NORM_EPS_MIN, SM_NORM_EPS_MAX, NULL, norm_eps)},
-    [SM_CONFIG_ACTIVATION] = {"activation", ROW(SM_FIELD_ENUM, 1, 3, gelu_names, activation)},
-    [SM_CONFIG_POOL] = {"pool", ROW(SM_FIELD_ENUM, 1, 3, pool_names, pool)},
+    [SM_CONFIG_ACTIVATION] = {"activation", ROW(SM_FIELD_ENUM, 1, 4, activation_names, activation)},
+    [SM_CONFIG_POOL] = {"pool", ROW(SM_FIELD_ENUM, 1, 4, pool_names, pool)},
     [SM_CONFIG_FINAL_NORM] = {"final_norm", ROW(SM_FIELD_ENUM, 1, 2, final_norm_names, final_norm)},
     [SM_CONFIG_POS_RESIZE] = {"pos_resize", ROW(SM_FIELD_ENUM, 1, 3, pos_resize_names, pos_resize)},
-    [SM_CONFIG_STEM_PAD] = {"stem_pad", ROW(SM_FIELD_INT, 1, 2, NULL, stem_pad)},
+    [SM_CONFIG_STEM_PAD] = {"stem_pad", ROW(SM_FIELD_INT, 1, 3, NULL, stem_pad)},
     [SM_CONFIG_STRIDE_AT] = {"stride_at", ROW(SM_FIELD_ENUM, 1, 2, stride_at_names, stride_at)},
+    [SM_CONFIG_STEM_POOL] = {"stem_pool", ROW(SM_FIELD_ENUM, 1, 3, stem_pool_names, stem_pool)},
+    [SM_CONFIG_STEM_STRIDE] = {"stem_stride", ROW(SM_FIELD_INT, 1, 4, NULL, stem_stride)},
+    [SM_CONFIG_STEM_NORM_EPS] = {"stem_norm_eps", ROW(SM_FIELD_DOUBLE, SM_NORM_EPS_MIN,
+                                                      SM_NORM_EPS_MAX, NULL, stem_norm_eps)},
+    [SM_CONFIG_DILATE_FROM] = {"dilate_from", ROW(SM_FIELD_ENUM, 1, 4, dilate_names, dilate_from)},
+    [SM_CONFIG_SHORTCUT_PAD] = {"shortcut_pad",
+                                ROW(SM_FIELD_ENUM, 1, 2, shortcut_pad_names, shortcut_pad)},
+    [SM_CONFIG_NORM_ORDER] = {"norm_order", ROW(SM_FIELD_ENUM, 1, 2, norm_order_names, norm_order)},
+    [SM_CONFIG_ATTN_SCALE] = {"attn_scale", ROW(SM_FIELD_DOUBLE, SM_ATTN_SCALE_MIN,
+                                                SM_ATTN_SCALE_MAX, NULL, attn_scale)},
+    [SM_CONFIG_ROPE_BASE] = {"rope_base",
+                             ROW(SM_FIELD_DOUBLE, 1, SM_ROPE_BASE_MAX, NULL, rope_base)},
+    [SM_CONFIG_PATCH_STRIDE] = {"patch_stride",
+                                ROW(SM_FIELD_INT, 1, SM_INPUT_MAX_PX, NULL, patch_stride)},
+    [SM_CONFIG_CHANNEL_ORDER] = {"channel_order",
+                                 ROW(SM_FIELD_ENUM, 1, 2, channel_names, channel_order)},
     /* Black is a mean, so both are told by std: a document has both or none. */
     [SM_CONFIG_MEAN] = {"mean", SM_FIELD_NODE, 0, 1, NULL, AT(mean), AT(std)},
     [SM_CONFIG_STD] = {"std", ROW(SM_FIELD_NODE, 1e-3, 1, NULL, std)},
@@ -65,7 +86,12 @@ static const struct setting {
 #undef C
 };
 
-static bool is_set(const struct sm_encoder_config *config, int i)
+const char *sm_config_name(enum sm_config_field field)
+{
+    return settings[field].name;
+}
+
+bool sm_config_is_set(const struct sm_encoder_config *config, enum sm_config_field i)
 {
     const char *told = (const char *)config + settings[i].told.offset;
     for (size_t k = 0; k < settings[i].told.size; k++)
@@ -74,12 +100,34 @@ static bool is_set(const struct sm_encoder_config *config, int i)
     return false;
 }
 
+void sm_config_get(void *value, const struct sm_encoder_config *config, enum sm_config_field field)
+{
+    const struct span *from = &settings[field].value;
+    memcpy(value, (const char *)config + from->offset, from->size);
+}
+
+void sm_config_text(char *out, size_t out_bytes, enum sm_config_field field, const void *value)
+{
+    const struct setting *s = &settings[field];
+    const double *numbers = value;
+    if (s->type == SM_FIELD_TEXT)
+        snprintf(out, out_bytes, "%s", (const char *)value);
+    else if (s->type == SM_FIELD_INT)
+        snprintf(out, out_bytes, "%d", (int)*(const int32_t *)value);
+    else if (s->type == SM_FIELD_ENUM)
+        snprintf(out, out_bytes, "%s", s->names[*(const int *)value - 1]);
+    else if (s->type == SM_FIELD_DOUBLE)
+        snprintf(out, out_bytes, "%g", *numbers);
+    else
+        snprintf(out, out_bytes, "%.4g %.4g %.4g", numbers[0], numbers[1], numbers[2]);
+}
+
 void sm_config_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from,
                     enum sm_source source)
 {
-    for (int i = 0; i < SM_CONFIG_FIELDS; i++) {
+    for (enum sm_config_field i = 0; i < SM_CONFIG_FIELDS; i++) {
         const struct span *value = &settings[i].value;
-        if (is_set(config, i) || !is_set(from, i))
+        if (sm_config_is_set(config, i) || !sm_config_is_set(from, i))
             continue;
         memcpy((char *)config + value->offset, (const char *)from + value->offset, value->size);
         config->source[i] = (uint8_t)source;
@@ -98,12 +146,12 @@ static enum sm_code check_number(const struct setting *s, double value, const ch
 enum sm_code sm_encoder_config_check(const struct sm_encoder_config *config, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-    for (int i = 0; i < SM_CONFIG_FIELDS && code == SM_OK; i++) {
+    for (enum sm_config_field i = 0; i < SM_CONFIG_FIELDS && code == SM_OK; i++) {
         const struct setting *s = &settings[i];
         const char *at = (const char *)config + s->value.offset;
         bool whole = s->type == SM_FIELD_INT || s->type == SM_FIELD_ENUM;
         size_t step = whole ? sizeof(int32_t) : sizeof(double);
-        if (!is_set(config, i) || s->type == SM_FIELD_TEXT)
+        if (!sm_config_is_set(config, i) || s->type == SM_FIELD_TEXT)
             continue;
         for (size_t k = 0; k < s->value.size && code == SM_OK; k += step) {
             double value = whole ? *(const int32_t *)(const void *)(at + k)
@@ -216,9 +264,9 @@ json_t *sm_encoder_config_json(const struct sm_encoder_config *config)
     json_t *out = json_object();
     if (sm_encoder_config_check(config, NULL) != SM_OK)
         goto fail;
-    for (int i = 0; i < SM_CONFIG_FIELDS; i++) {
+    for (enum sm_config_field i = 0; i < SM_CONFIG_FIELDS; i++) {
         const struct setting *s = &settings[i];
-        if (is_set(config, i) &&
+        if (sm_config_is_set(config, i) &&
             json_object_set_new(out, s->name,
                                 field_json(s, (const char *)config + s->value.offset)) != 0)
             goto fail;

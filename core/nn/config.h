@@ -17,6 +17,9 @@
 #define SM_HEADS_MAX         1024
 #define SM_NORM_EPS_MIN      1e-12
 #define SM_NORM_EPS_MAX      1
+#define SM_ATTN_SCALE_MIN    1e-4
+#define SM_ATTN_SCALE_MAX    100
+#define SM_ROPE_BASE_MAX     1e9
 #define SM_SIDECAR_BYTES_MAX (4 << 20) /* config.json with the labels of ImageNet-21k has 2 MB */
 #define SM_SIDECAR_DEPTH_MAX 32
 
@@ -35,6 +38,14 @@ enum sm_code sm_encoder_config_check(const struct sm_encoder_config *config, str
 /* Takes over what `from` says and `config` does not, as said by `source`. */
 void sm_config_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from,
                     enum sm_source source);
+
+/* Name of a field, and whether it is set. */
+const char *sm_config_name(enum sm_config_field field);
+bool sm_config_is_set(const struct sm_encoder_config *config, enum sm_config_field field);
+/* A field's value as text; `value` has its type. */
+void sm_config_text(char *out, size_t out_bytes, enum sm_config_field field, const void *value);
+/* Copies a field that is set to *value, of its type. */
+void sm_config_get(void *value, const struct sm_encoder_config *config, enum sm_config_field field);
 
 /* Normalisations of [0, 1] pixels that training code uses. */
 enum sm_pixels {

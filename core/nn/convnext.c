@@ -10,14 +10,16 @@
  *
  * DINOv3 puts the mean of the map before its positions and normalises all of them: "tokens", whose
  * first row is its CLS. That row is what the classifier of the first ConvNeXt sees too, so "pooled"
- * means the same in both. */
+ * means the same in both; others normalise before they pool (final_norm). */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/nn/build.h"
+#include "core/nn/facts.h"
 
 #define INPUT_PX 224
 #define NORM_EPS 1e-6
+#define STEM_K   4
 
 struct builder {
     struct sm_graph *graph;
@@ -25,11 +27,16 @@ struct builder {
     struct sm_names *names;
     const struct sm_encoder_config *config;
     struct sm_err *err;
+    int32_t stem_stride;
+    enum sm_activation activation;
+    enum sm_final_norm final_norm;
 };
 
 static void choose(struct builder *b)
 {
     const struct sm_encoder_config *config = b->config;
+    enum sm_source usual = sm_usual(config, SM_CONFIG_NORM_EPS);
+    enum sm_activation_kind activation = SM_ACTIVATION_GELU;
     b->graph->input_h_px = config->input_h_px ? config->input_h_px : INPUT_PX;
     b->graph->input_w_px = config->input_w_px ? config->input_w_px : INPUT_PX;
     if (config->input_h_px)
@@ -38,12 +45,18 @@ static void choose(struct builder *b)
                   (int)b->graph->input_w_px);
     else
         sm_choose(b->info, "input_px", SM_SOURCE_GUESS, "takes any size", "%d", INPUT_PX);
-    b->info->norm_eps = config->norm_eps > 0 ? config->norm_eps : NORM_EPS;
-    if (config->norm_eps > 0)
-        sm_choose(b->info, "norm_eps", (enum sm_source)config->source[SM_CONFIG_NORM_EPS],
-                  sm_said_by(config, SM_CONFIG_NORM_EPS), "%g", config->norm_eps);
-    else
-        sm_choose(b->info, "norm_eps", SM_SOURCE_FAMILY, "ConvNeXt", "%g", NORM_EPS);
+    b->info->norm_eps = NORM_EPS;
+    b->stem_stride = STEM_K;
+    b->final_norm = SM_FINAL_NORM_AFTER_POOL;
+    sm_settle(b->info, config, SM_CONFIG_NORM_EPS, &b->info->norm_eps, usual,
+              "as the official code; PyTorch's default is 1e-5");
+    sm_settle(b->info, config, SM_CONFIG_ACTIVATION, &activation, usual,
+              "as the official code; some approximate it by tanh");
+    sm_settle(b->info, config, SM_CONFIG_STEM_STRIDE, &b->stem_stride, usual,
+              "its size; smaller where patches overlap");
+    sm_settle(b->info, config, SM_CONFIG_FINAL_NORM, &b->final_norm, usual,
+              "norm of the mean; some take the mean of the norm");
+    b->activation = sm_activation_of(activation);
 }
 
 static enum sm_code add_norm(int32_t *at, struct builder *b, const char *name)
@@ -52,14 +65,14 @@ static enum sm_code add_norm(int32_t *at, struct builder *b, const char *name)
 }
 
 static enum sm_code add_conv(int32_t *at, struct builder *b, const char *name, int32_t k,
-                             int32_t stride, int32_t groups)
+                             int32_t stride, int32_t groups, int32_t pad)
 {
     const struct sm_conv_spec spec = {.conv = name,
                                       .in = *at,
                                       .residual = SM_NODE_NONE,
                                       .k = k,
                                       .stride = stride,
-                                      .pad = k > stride ? k / 2 : 0,
+                                      .pad = pad,
                                       .groups = groups};
     return sm_add_conv(at, b->graph, b->names, &spec, b->err);
 }
@@ -70,10 +83,11 @@ static enum sm_code add_downsample(int32_t *at, struct builder *b, int32_t stage
     char first[SM_NODE_NAME], second[SM_NODE_NAME];
     snprintf(first, sizeof first, "downsample_layers.%d.0", (int)stage);
     snprintf(second, sizeof second, "downsample_layers.%d.1", (int)stage);
-    enum sm_code code = stage ? add_norm(at, b, first) : add_conv(at, b, first, 4, 4, 1);
+    enum sm_code code =
+        stage ? add_norm(at, b, first) : add_conv(at, b, first, STEM_K, b->stem_stride, 1, 0);
     if (code != SM_OK)
         return code;
-    return stage ? add_conv(at, b, second, 2, 2, 1) : add_norm(at, b, second);
+    return stage ? add_conv(at, b, second, 2, 2, 1, 0) : add_norm(at, b, second);
 }
 
 /* `at`: the residual stream before, then after the block. */
@@ -87,11 +101,11 @@ static enum sm_code add_block(int32_t *at, struct builder *b, const char *block)
     snprintf(pwconv1, sizeof pwconv1, "%spwconv1", block);
     snprintf(pwconv2, sizeof pwconv2, "%spwconv2", block);
     snprintf(gamma, sizeof gamma, "%sgamma", block);
-    enum sm_code code = add_conv(at, b, dwconv, 7, 1, c);
+    enum sm_code code = add_conv(at, b, dwconv, 7, 1, c, 3);
     if (code == SM_OK)
         code = add_norm(at, b, norm);
     const struct sm_linear_spec up = {
-        .name = pwconv1, .c = -1, .in = *at, .residual = SM_NODE_NONE, .activation = SM_ACT_GELU};
+        .name = pwconv1, .c = -1, .in = *at, .residual = SM_NODE_NONE, .activation = b->activation};
     if (code == SM_OK)
         code = sm_add_linear(at, b->graph, b->names, &up, b->err);
     const struct sm_linear_spec down = {.name = pwconv2,
@@ -161,8 +175,9 @@ static enum sm_code add_outputs(struct builder *b, int32_t map)
         code = sm_graph_add(b->graph, &average, &mean, b->err);
     if (code != SM_OK)
         return code;
+    int32_t pooled = b->final_norm == SM_FINAL_NORM_AFTER_POOL ? cls : mean;
     const struct sm_graph_tap taps[] = {
-        {"tokens", tokens}, {"cls", cls}, {"mean", mean}, {"pooled", cls}};
+        {"tokens", tokens}, {"cls", cls}, {"mean", mean}, {"pooled", pooled}};
     for (size_t i = 0; i < sizeof taps / sizeof *taps && code == SM_OK; i++)
         code = sm_graph_tap(b->graph, taps[i].name, taps[i].node, b->err);
     b->info->tokens = b->graph->nodes[tokens].g.h;
@@ -174,18 +189,17 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
                                struct sm_names *names, const struct sm_encoder_config *config,
                                struct sm_err *err)
 {
-    struct builder b = {graph, info, names, config, err};
+    struct builder b = {.graph = graph, .info = info, .names = names, .config = config, .err = err};
     const struct sm_node layout = {
         .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
     int32_t at, stages = sm_names_count(names, "stages");
-    if (config->heads && config->source[SM_CONFIG_HEADS] <= SM_SOURCE_FILE)
-        return sm_err_set(err, SM_INVALID,
-                          "\"heads\" is set, but the encoder under \"%s\" is a ConvNeXt",
-                          names->prefix);
+    enum sm_code code = sm_check_said(config, SM_OF_CONVNEXT, "ConvNeXt", names->prefix, err);
+    if (code != SM_OK)
+        return code;
     choose(&b);
     snprintf(info->family, sizeof info->family, "convnext");
     info->has_cls = true;
-    enum sm_code code = sm_graph_add(graph, &layout, &at, err);
+    code = sm_graph_add(graph, &layout, &at, err);
     for (int32_t stage = 0; stage < stages && code == SM_OK; stage++)
         code = add_stage(&at, &b, stage);
     return code == SM_OK ? add_outputs(&b, at) : code;

@@ -38,9 +38,11 @@ struct sm_dialect {
     /* ResNet: -1 tells the pooling of the stem from the size of conv1, else whether there is one.
      */
     int stem_pool;
-    /* ViT: what all published encoders with these names have; 0: they differ. */
+    /* ViT: what most published encoders with these names have; 0: they differ. `fixed`: one program
+     * writes these names, and it knows no other. */
+    bool fixed;
     double norm_eps;
-    enum sm_gelu activation;
+    enum sm_activation_kind activation;
 };
 
 /* Ends with a row without a name. */

@@ -61,6 +61,41 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
     return SM_OK;
 }
 
+/* Turns the first convolution of an encoder that was trained on blue, green, red: images stay as
+ * they are. */
+static void reverse_channels(struct sm_graph *graph)
+{
+    for (int32_t i = 0; i < graph->nodes_count; i++) {
+        const struct sm_node *node = &graph->nodes[i];
+        if (node->kernel != SM_KERNEL_CONV2D || graph->nodes[node->in].kernel != SM_KERNEL_LAYOUT)
+            continue;
+        size_t c = (size_t)node->g.c, taps = (size_t)node->g.k * (size_t)node->g.k;
+        for (size_t t = 0; t < taps; t++) {
+            for (size_t j = 0; j < c; j++) {
+                float *red = node->weight + 3 * t * c + j, *blue = red + 2 * c, kept = *red;
+                *red = *blue;
+                *blue = kept;
+            }
+        }
+    }
+}
+
+/* What all families have in front: the order of channels, and the normalisation, which whoever makes
+ * the views applies. */
+static void settle_pixels(struct sm_encoder *encoder, const struct sm_encoder_config *config)
+{
+    static const char unsaid[] = "said nowhere; the training's own is needed";
+    enum sm_channel_order order = SM_CHANNELS_RGB;
+    double mean[3] = {.5, .5, .5}, std[3] = {.5, .5, .5};
+    sm_settle(&encoder->info, config, SM_CONFIG_CHANNEL_ORDER, &order,
+              config->preset[0] ? SM_SOURCE_PRESET : SM_SOURCE_GUESS,
+              "as all but what Caffe trained");
+    sm_settle(&encoder->info, config, SM_CONFIG_MEAN, mean, SM_SOURCE_GUESS, unsaid);
+    sm_settle(&encoder->info, config, SM_CONFIG_STD, std, SM_SOURCE_GUESS, unsaid);
+    if (order == SM_CHANNELS_BGR)
+        reverse_channels(&encoder->graph);
+}
+
 const char *sm_kernels_find(const char *kernels)
 {
     const struct sm_kern *kern = sm_kern_find(kernels);
@@ -105,6 +140,8 @@ enum sm_code sm_encoder_open(struct sm_encoder **out, struct sm_ckpt *ckpt,
     if (code != SM_OK)
         goto out;
     code = build[names.dialect->family](&encoder->graph, &encoder->info, &names, config, err);
+    if (code == SM_OK)
+        settle_pixels(encoder, config);
     if (code == SM_OK)
         code = sm_names_check_unused(&names, err);
     if (code == SM_OK)

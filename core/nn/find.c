@@ -1,6 +1,9 @@
 /* Finding the encoder: the index of a file's names, the places where a dialect's anchors stand, and
  * the choice between them.
  *
+ * Components that wrappers put into names ("_orig_mod", "_fsdp_wrapped_module", …) are left out of
+ * the index, and of `key`.
+ *
  * A file with several encoders (student and teacher, encoder and momentum encoder) is never guessed
  * about: `key` must choose. It may be the whole prefix or some consecutive components of it; a
  * whole prefix wins over a part of another. */
@@ -190,7 +193,7 @@ static enum sm_code fail_unknown(const struct sm_names *names, struct sm_err *er
             return sm_err_set(err, SM_UNSUPPORTED,
                               "tensor %.100s is a flat shard of FSDP, which has no layers to read: "
                               "gather the full state_dict in the training code and save that",
-                              names->entries[i].key);
+                              names->entries[i].tensor->name);
     return sm_err_set(err, SM_UNSUPPORTED,
                       "no ResNet, ViT or ConvNeXt of a known dialect among %zu tensors, the first "
                       "is %.60s",
@@ -223,6 +226,58 @@ static enum sm_code choose(struct sm_names *names, const char *key, struct sm_er
     return SM_OK;
 }
 
+/* Whether a component is one that a wrapper of PyTorch's puts between a module and its tensors:
+ * compile, activation checkpoints, FSDP, Lightning. */
+static bool is_wrapper(const char *at, size_t length)
+{
+    static const char *const wrappers[] = {"_orig_mod", "_checkpoint_wrapped_module",
+                                           "_fsdp_wrapped_module", "_fpw_module",
+                                           "_forward_module"};
+    for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
+        if (strlen(wrappers[i]) == length && !memcmp(wrappers[i], at, length))
+            return true;
+    return false;
+}
+
+/* Whether `module`, the wrapper of DataParallel, stands inside of an encoder: behind a number or the
+ * name of one of an encoder's own parts. Before an encoder it is a name on the way to it, as behind
+ * "encoder", which is a whole one in more files than it is a part. */
+static bool is_inside(const char *before, size_t length)
+{
+    if (length && strspn(before, "0123456789") >= length)
+        return true;
+    if (length == strlen("encoder") && !memcmp(before, "encoder", length))
+        return false;
+    for (const struct sm_dialect *d = sm_dialects; length && d->name; d++)
+        for (const char *const *own = d->own; *own; own++)
+            if (strlen(*own) == length && !memcmp(*own, before, length))
+                return true;
+    return false;
+}
+
+/* Takes the components of wrappers out of a name: "blocks.0._orig_mod.attn" -> "blocks.0.attn". */
+static void strip_wrappers(char *name)
+{
+    char *out = name, *last = name;
+    size_t last_length = 0;
+    bool left_out = false;
+    for (const char *at = name; *at;) {
+        size_t length = strcspn(at, "./"), whole = length + (at[length] != 0);
+        bool module = length == strlen("module") && !memcmp(at, "module", length);
+        left_out = is_wrapper(at, length) || (module && is_inside(last, last_length));
+        if (!left_out) {
+            last = out;
+            last_length = length;
+            memmove(out, at, whole);
+            out += whole;
+        }
+        at += whole;
+    }
+    *out = 0;
+    if (left_out && out > name)
+        out[-1] = 0;
+}
+
 /* "blocks.1.3.attn" -> "blocks.3.attn": chunked DINOv2 runs count blocks over the whole network. */
 static void flatten_chunks(char *key)
 {
@@ -244,6 +299,7 @@ static enum sm_code make_index(struct sm_names *names, struct sm_err *err)
         if (!entry->key)
             return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s",
                               entry->tensor->name);
+        strip_wrappers(entry->key);
         flatten_chunks(entry->key);
     }
     qsort(names->entries, names->entries_count, sizeof *names->entries, compare_entries);
@@ -262,9 +318,14 @@ enum sm_code sm_names_init(struct sm_names *out, struct sm_ckpt *ckpt, const cha
     out->entries = calloc(count + 1, sizeof *out->entries);
     if (!out->entries)
         return sm_err_set(err, SM_NOMEM, "no memory for the names of %zu tensors", count);
-    enum sm_code code = make_index(out, err);
+    char *wanted = key ? strdup(key) : NULL;
+    enum sm_code code =
+        key && !wanted ? sm_err_set(err, SM_NOMEM, "no memory for \"key\"") : make_index(out, err);
+    if (wanted)
+        strip_wrappers(wanted);
     if (code == SM_OK)
-        code = choose(out, key, err);
+        code = choose(out, wanted, err);
+    free(wanted);
     if (code != SM_OK)
         sm_names_release(out);
     return code;

@@ -28,7 +28,7 @@ size_t sm_node_elements(const struct sm_node *node)
 static int32_t window_side(int32_t side, const struct sm_geometry *g)
 {
     int64_t room = (int64_t)side + 2 * (int64_t)g->pad - g->k;
-    return room < 0 ? 0 : (int32_t)(room / g->stride + 1);
+    return room < 0 ? 0 : (int32_t)((room + (g->ceil ? g->stride - 1 : 0)) / g->stride + 1);
 }
 
 /* Multiply-adds of one image, by kernel; the rest does none worth counting. */

@@ -54,6 +54,7 @@ struct sm_geometry {
     int32_t h_in, w_in, c_in;
     int32_t h, w, c;
     int32_t k, stride, pad;
+    bool ceil;      /* MAXPOOL: a window that begins inside counts, though it ends outside */
     int32_t groups; /* 1 to c_in, divides c_in and c */
     int32_t heads, skip, rows;
     enum sm_activation activation;

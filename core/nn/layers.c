@@ -1,8 +1,9 @@
 /* Layers that builders share: weights read by name, turned into the layout of the kernels, and
  * everything that is affine per output channel folded in once, in double: batch normalisation
- * (weight * s and beta - mean * s with s = gamma / sqrt(var + 1e-5)), LayerScale (gamma * (W x +
+ * (weight * s and beta - mean * s with s = gamma / sqrt(var + eps)), LayerScale (gamma * (W x +
  * b)) and masks of a bias. A fold moves an output by an ulp or so; not folding costs a pass over
  * the activations. */
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,8 +11,9 @@
 #include <string.h>
 
 #include "core/nn/build.h"
+#include "core/nn/config.h"
+#include "core/nn/facts.h"
 
-#define BN_EPS     1e-5
 #define NAME_BYTES (SM_NODE_NAME + 24)
 #define TILE       32
 
@@ -19,8 +21,7 @@ void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source so
                const char *why, const char *value, ...)
 {
     va_list args;
-    if (info->choices_count == SM_CHOICES_MAX)
-        return;
+    assert(sm_fact_allows(name, source) && info->choices_count < SM_CHOICES_MAX);
     struct sm_choice *choice = &info->choices[info->choices_count++];
     choice->source = source;
     snprintf(choice->name, sizeof choice->name, "%s", name);
@@ -30,9 +31,55 @@ void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source so
     va_end(args);
 }
 
+void sm_settle(struct sm_encoder_info *info, const struct sm_encoder_config *config,
+               enum sm_config_field field, void *value, enum sm_source usual, const char *why)
+{
+    char text[sizeof info->choices->value];
+    if (sm_config_is_set(config, field)) {
+        sm_config_get(value, config, field);
+        usual = (enum sm_source)config->source[field];
+        why = usual == SM_SOURCE_GUESS ? why : sm_said_by(config, field);
+    } else if (usual == SM_SOURCE_PRESET) {
+        why = config->preset;
+    } else if (usual == SM_SOURCE_SIDECAR) {
+        why = "as the code that wrote it";
+    }
+    sm_config_text(text, sizeof text, field, value);
+    sm_choose(info, sm_config_name(field), usual, why, "%s", text);
+}
+
+enum sm_source sm_usual(const struct sm_encoder_config *config, enum sm_config_field mark)
+{
+    bool said = sm_config_is_set(config, mark) && config->source[mark] == SM_SOURCE_SIDECAR;
+    return config->preset[0] ? SM_SOURCE_PRESET : said ? SM_SOURCE_SIDECAR : SM_SOURCE_GUESS;
+}
+
+enum sm_code sm_check_said(const struct sm_encoder_config *config, unsigned family,
+                           const char *what, const char *prefix, struct sm_err *err)
+{
+    for (enum sm_config_field i = 0; i < SM_CONFIG_FIELDS; i++) {
+        const char *name = sm_config_name(i);
+        if (sm_config_is_set(config, i) && config->source[i] <= SM_SOURCE_FILE &&
+            sm_fact_find(name, SM_OF_ALL) && !sm_fact_find(name, family))
+            return sm_err_set(err, SM_INVALID,
+                              "\"%s\" is set, but the encoder under \"%s\" is a %s", name, prefix,
+                              what);
+    }
+    return SM_OK;
+}
+
 const char *sm_said_by(const struct sm_encoder_config *config, enum sm_config_field field)
 {
     return config->source[field] == SM_SOURCE_PRESET ? config->preset : "as said there";
+}
+
+enum sm_activation sm_activation_of(enum sm_activation_kind kind)
+{
+    static const enum sm_activation forms[] = {[SM_ACTIVATION_GELU] = SM_ACT_GELU,
+                                               [SM_ACTIVATION_GELU_TANH] = SM_ACT_GELU_TANH,
+                                               [SM_ACTIVATION_QUICK_GELU] = SM_ACT_GELU_QUICK,
+                                               [SM_ACTIVATION_RELU] = SM_ACT_RELU};
+    return forms[kind];
 }
 
 /* [c, c_in, window] -> [window, c_in, c], each output channel scaled. Tiles keep both sides of the
@@ -101,17 +148,34 @@ static enum sm_code read_bias(struct sm_node *node, struct sm_names *names, cons
     return node->bias ? SM_OK : sm_err_set(err, SM_NOMEM, "no memory for %s", name);
 }
 
+/* A norm that has weight and bias in a file where nothing has running statistics is no BatchNorm
+ * that lost them. */
+static enum sm_code check_statistics(const struct sm_names *names, const char *bn,
+                                     struct sm_err *err)
+{
+    char weight[NAME_BYTES], mean[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", bn);
+    snprintf(mean, sizeof mean, "%s.running_mean", bn);
+    if (sm_names_has(names, mean) || !sm_names_has(names, weight) ||
+        sm_names_any_ends(names, "running_mean"))
+        return SM_OK;
+    return sm_err_set(err, SM_UNSUPPORTED,
+                      "%s%s is a GroupNorm, or another norm without running statistics: these are "
+                      "not supported yet, BatchNorm is",
+                      names->prefix, bn);
+}
+
 /* scale = gamma / sqrt(var + eps) and bias = beta - mean * scale of a BatchNorm over c channels. */
 static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, const char *bn,
-                            int64_t c, struct sm_err *err)
+                            int64_t c, double eps, struct sm_err *err)
 {
     static const char *const parts[] = {"running_mean", "running_var", "weight", "bias"};
     float *part[4] = {0};
-    enum sm_code code = SM_OK;
+    enum sm_code code = check_statistics(names, bn, err);
     for (size_t i = 0; i < 4 && code == SM_OK; i++)
         code = read_part(&part[i], names, bn, parts[i], c, err);
     for (int64_t i = 0; i < c && code == SM_OK; i++) {
-        scale[i] = (double)part[2][i] / sqrt((double)part[1][i] + BN_EPS);
+        scale[i] = (double)part[2][i] / sqrt((double)part[1][i] + eps);
         bias[i] = (float)((double)part[3][i] - (double)part[0][i] * scale[i]);
     }
     for (size_t i = 0; i < 4; i++)
@@ -121,14 +185,33 @@ static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, 
 
 /* Scale and bias of a convolution's channels, from the batch normalisation after it. */
 static enum sm_code fold_bn(double **scale, struct sm_node *node, struct sm_names *names,
-                            const char *bn, int64_t c, struct sm_err *err)
+                            const char *bn, int64_t c, double eps, struct sm_err *err)
 {
     *scale = malloc((size_t)c * sizeof **scale);
     node->bias = malloc((size_t)c * sizeof *node->bias);
     node->parameters += 2 * c;
     if (!*scale || !node->bias)
         return sm_err_set(err, SM_NOMEM, "no memory for %lld channels of %s", (long long)c, bn);
-    return read_bn(*scale, node->bias, names, bn, c, err);
+    return read_bn(*scale, node->bias, names, bn, c, eps, err);
+}
+
+/* Spreads the k x k taps of a packed weight over a window of `wide` x `wide` zeros. */
+static enum sm_code spread_weight(struct sm_node *node, int32_t k, int32_t wide, size_t tap,
+                                  const char *name, struct sm_err *err)
+{
+    if (wide == k)
+        return SM_OK;
+    size_t step = (size_t)(wide - 1) / (size_t)(k - 1), side = (size_t)wide;
+    float *spread = calloc(side * side * tap, sizeof *spread);
+    if (!spread)
+        return sm_err_set(err, SM_NOMEM, "no memory for the dilated window of %s", name);
+    for (size_t y = 0; y < (size_t)k; y++)
+        for (size_t x = 0; x < (size_t)k; x++)
+            memcpy(spread + (y * side + x) * step * tap, node->weight + (y * (size_t)k + x) * tap,
+                   tap * sizeof *spread);
+    free(node->weight);
+    node->weight = spread;
+    return SM_OK;
 }
 
 static void free_weights(struct sm_node *node)
@@ -142,6 +225,7 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
 {
     struct sm_node node = {.kernel = SM_KERNEL_CONV2D, .in = spec->in, .residual = spec->residual};
     int32_t groups = spec->groups ? spec->groups : 1;
+    int32_t wide = (spec->k - 1) * (spec->dilation ? spec->dilation : 1) + 1;
     int64_t c_in = graph->nodes[spec->in].g.c / groups, shape[4];
     double *scale = NULL;
     char name[NAME_BYTES];
@@ -153,17 +237,19 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
     if (shape[0] % groups)
         return sm_err_set(err, SM_INVALID, "tensor %s has %lld channels, in %d groups", name,
                           (long long)shape[0], (int)groups);
-    code = spec->bn ? fold_bn(&scale, &node, names, spec->bn, shape[0], err)
+    code = spec->bn ? fold_bn(&scale, &node, names, spec->bn, shape[0], spec->bn_eps, err)
                     : read_bias(&node, names, spec->conv, shape[0], spec->bias_optional, err);
     if (code == SM_OK)
         code = read_weight(&node, names, spec->conv, 4, shape, scale, err);
+    if (code == SM_OK)
+        code = spread_weight(&node, spec->k, wide, (size_t)(shape[0] * shape[1]), name, err);
     free(scale);
     if (code != SM_OK) {
         free_weights(&node);
         return code;
     }
     node.g = (struct sm_geometry){.c = (int32_t)shape[0],
-                                  .k = spec->k,
+                                  .k = wide,
                                   .stride = spec->stride,
                                   .pad = spec->pad,
                                   .groups = groups,

@@ -102,6 +102,16 @@ bool sm_names_has(const struct sm_names *names, const char *canonical)
     return source.present > 0;
 }
 
+bool sm_names_any_ends(const struct sm_names *names, const char *last)
+{
+    size_t prefix = strlen(names->prefix);
+    for (size_t i = 0; i < names->entries_count; i++)
+        if (!strncmp(names->entries[i].key, names->prefix, prefix) &&
+            sm_name_ends(names->entries[i].key + prefix, last))
+            return true;
+    return false;
+}
+
 /* Whether the file has anything below a canonical place, "blocks.3." or "layer1.3.". */
 static bool has_below(const struct sm_names *names, const char *canonical)
 {
@@ -231,6 +241,9 @@ static enum sm_code check_part(int64_t *out, const struct sm_names *names,
                                const int64_t *shape, struct sm_err *err)
 {
     const struct sm_tensor *t = source->parts[part]->tensor;
+    if (t->unread)
+        return sm_err_set(err, SM_UNSUPPORTED, "tensor %.72s of the encoder cannot be read: %.120s",
+                          t->name, t->unread);
     if (source->row >= 0 && (t->rank < 1 || source->row >= t->shape[0]))
         return sm_err_set(err, SM_INVALID, "tensor %.120s has no row for block %d", t->name,
                           (int)source->row);

@@ -27,7 +27,8 @@
 
 struct sm_name_entry {
     const struct sm_tensor *tensor;
-    char *key; /* its name, chunked block names flattened: "blocks.1.3." is "blocks.3." */
+    char *key; /* its name without wrappers ("_orig_mod."), chunked block names flattened:
+                  "blocks.1.3." is "blocks.3." */
     bool used;
 };
 
@@ -48,6 +49,9 @@ void sm_names_release(struct sm_names *names);
 
 /* Whether the file has a tensor of this canonical name, or a part of it. */
 bool sm_names_has(const struct sm_names *names, const char *canonical);
+
+/* Whether any tensor of the encoder has a name whose last component is `last`. */
+bool sm_names_any_ends(const struct sm_names *names, const char *last);
 
 /* How many of "layer1.0", "layer1.1", … hold tensors, counted from 0 without a gap, for the list
  * "layer1". */

@@ -4,7 +4,9 @@
  * is a family in one size, with what the file must then look like. Only what the source says is
  * stated, all else stays unset: that and what the file itself tells decides. The normalisation is
  * the one of the training; the input size the one the family's own evaluation feeds (DINOv2 and
- * DINOv3: 224, though the table of DINOv2 is for 518). `width` is the channels of the tokens or of
+ * DINOv3: 224, though the table of DINOv2 is for 518). What is unset because no preset differs in it
+ * (eps of BatchNorm, stem pooling, strides, order of norms) is the builder's usual value, and the
+ * preset is who decided it (sm_usual). `width` is the channels of the tokens or of
  * the last map, `blocks` counts residual blocks over all stages.
  *
  * A name that is not here costs one pass of edit distances, each of at most 31 x 31 steps. */
@@ -72,7 +74,7 @@ enum family {
 
 static const struct {
     double norm_eps;
-    enum sm_gelu activation; /* of MLPs that are not gated */
+    enum sm_activation_kind activation; /* of MLPs that are not gated */
     enum sm_pool pool;
     enum sm_final_norm final_norm;
     enum sm_pos_resize pos_resize; /* unset: there is no table, or no resizing in the source */
@@ -81,36 +83,37 @@ static const struct {
     enum sm_pixels pixels;
 } families[FAMILIES] = {
     /* facebookresearch/dino vision_transformer.py, bytedance/ibot models/vision_transformer.py */
-    [DINO] = {1e-6, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
+    [DINO] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
               SM_PIXELS_IMAGENET},
     /* facebookresearch/mae models_vit.py (as pretrained: CLS), util/pos_embed.py */
-    [MAE] = {1e-6, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_PLAIN, 0, 0,
+    [MAE] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_PLAIN, 0, 0,
              SM_PIXELS_IMAGENET},
     /* facebookresearch/moco-v3 vits.py; the table is never resized there */
-    [MOCOV3] = {1e-6, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
+    [MOCOV3] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
     /* facebookresearch/dinov2 hub/backbones.py: offset .1, and 0 with antialias with registers */
-    [DINOV2] = {1e-6, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
+    [DINOV2] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
                 SM_PIXELS_IMAGENET},
-    [DINOV2_REG] = {1e-6, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_ANTIALIAS, 0, 0,
+    [DINOV2_REG] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_ANTIALIAS, 0, 0,
                     SM_PIXELS_IMAGENET},
     /* facebookresearch/dinov3 hub/backbones.py: norm layer "layernormbf16", eps 1e-5 */
-    [DINOV3] = {1e-5, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
-    [DINOV3_SAT] = {1e-5, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_SAT493M},
+    [DINOV3] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
+    [DINOV3_SAT] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_SAT493M},
     /* facebookresearch/dinov3 models/convnext.py */
-    [DINOV3_CONVNEXT] = {1e-6, SM_GELU_EXACT, 0, 0, 0, 0, 0, SM_PIXELS_IMAGENET},
+    [DINOV3_CONVNEXT] = {1e-6, SM_ACTIVATION_GELU, 0, 0, 0, 0, 0, SM_PIXELS_IMAGENET},
     /* facebookresearch/ijepa src/models/vision_transformer.py; its resizing assumes a CLS row that
      * is not there */
-    [IJEPA] = {1e-6, SM_GELU_EXACT, SM_POOL_MEAN, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
+    [IJEPA] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_MEAN, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
     /* openai/CLIP clip/model.py: ln_post sees CLS only, which is the same as before pooling */
-    [CLIP] = {1e-5, SM_GELU_QUICK, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
+    [CLIP] = {1e-5, SM_ACTIVATION_QUICK_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
     [CLIP_RESNET] = {0, 0, 0, 0, 0, 0, 0, SM_PIXELS_CLIP},
     /* mlfoundations/open_clip model_configs/ViT-B-32.json, ViT-L-14.json: no quick_gelu. Of L-14
      * the LAION-2B release has another normalisation (.5) than the others (pretrained.py). */
-    [OPENCLIP] = {1e-5, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
-    [OPENCLIP_OPEN_PIXELS] = {1e-5, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_UNSET},
+    [OPENCLIP] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
+    [OPENCLIP_OPEN_PIXELS] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0,
+                              SM_PIXELS_UNSET},
     /* transformers models/siglip: tanh, as flax's gelu in google-research/big_vision. timm's
      * towers of the first SigLIP compute exact GELU: say "activation" for those. */
-    [SIGLIP] = {1e-6, SM_GELU_TANH, SM_POOL_MAP, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
+    [SIGLIP] = {1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
     /* torchvision models/resnet.py, which these build or write out: facebookresearch/moco,
      * simsiam, moco-v3, dino, vicreg (resnet.py), barlowtwins; BYOL in solo-learn and lightly */
     [RESNET] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_IMAGENET},
@@ -121,7 +124,7 @@ static const struct {
     [SOLO_CIFAR10] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR10},
     [SOLO_CIFAR100] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR100},
     /* sprintml/MemorizationSSL models/MAE/model.py: timm's Block, whose eps is PyTorch's */
-    [MEMSSL_MAE] = {1e-5, SM_GELU_EXACT, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
+    [MEMSSL_MAE] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
     /* sprintml/MemorizationSSL models/VicReg/model.py: torchvision's, stem 7x7 */
     [MEMSSL_VICREG] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_HALF},
 };
@@ -274,7 +277,9 @@ enum sm_code sm_preset_check(const struct sm_encoder_config *config,
                           preset->name, (int)preset->blocks, (int)info->blocks);
     if (!preset->patch)
         return SM_OK;
-    int32_t wanted = (info->input_h_px / preset->patch) * (info->input_w_px / preset->patch);
+    int32_t stride = config->patch_stride ? config->patch_stride : preset->patch;
+    int32_t wanted = ((info->input_h_px - preset->patch) / stride + 1) *
+                     ((info->input_w_px - preset->patch) / stride + 1);
     int32_t patches = info->tokens - info->registers - info->has_cls;
     if (wanted != patches)
         return sm_err_set(err, SM_CONFLICT,

@@ -1,7 +1,8 @@
 /* ResNets: all that tensors can tell is read off them. Block counts are how many there are of each
- * stage, bottlenecks have a conv3, widths and groups are shapes, and the stem follows from the size
- * of conv1. What they cannot tell is the configuration's or a guess, and is recorded: the input
- * size, the padding of a 3x3 stem and which convolution of a bottleneck has the stride.
+ * stage, bottlenecks have a conv3, widths and groups are shapes, and the kind of stem follows from
+ * the size of conv1. What they cannot tell (facts.h) is the configuration's or a guess, and is
+ * noted: the usual values of a stem below are torchvision's and those of CIFAR code, and each of
+ * them has exceptions among published files.
  *
  *   stem        imagenet   conv1 7x7 / 2, max pooling 3x3 / 2          torchvision models/resnet.py
  *               cifar      conv1 3x3                                   nothing to pool at 32 pixels
@@ -14,14 +15,17 @@
  *               option B   1x1 / s with batch normalisation, "downsample" or, in CIFAR code,
  *                          "shortcut"; clip: mean of s x s, then 1x1
  *               option A   every s-th row and column, zero channels on both sides
- *                          (akamaster/pytorch_resnet_cifar10): a file without any projection
- *   pooling     mean       of the map
+ *                          (akamaster/pytorch_resnet_cifar10) or after: a file without projections
+ *   dilation    none       or from a stage on: strides of 1, 3x3 with gaps (torchvision's
+ *                          replace_stride_with_dilation; basic blocks as timm's)
+ *   pooling     mean       of the map; or its maximum
  *               attention  clip: resnet_clip.c
  *
  * Batch normalisation of inference is an affine map per channel and is folded into the convolution
  * before it (layers.c). Residual and ReLU then ride in the epilogue of a block's last convolution,
  * and one block is two to four nodes. The shortcut of option A is a 1x1 convolution with ones on a
- * shifted diagonal: it costs some multiplications, is exact, and needs no kernel of its own.
+ * shifted diagonal: it costs some multiplications, is exact, and needs no kernel of its own. A
+ * dilated 3x3 is a larger convolution with zeros, for the same reason.
  *
  * Both ways through a block agree in rows and columns whatever the input: 3x3 / s with padding 1
  * rounds as 1x1 / s does, and CLIP takes the same mean on both. That they agree in channels is
@@ -30,8 +34,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/nn/config.h"
+#include "core/nn/facts.h"
 #include "core/nn/resnet.h"
 
+#define BN_EPS      1e-5
 #define CIFAR_PX    32
 #define IMAGENET_PX 224
 #define PLACE_BYTES 32   /* "layer4.35." */
@@ -41,18 +48,24 @@ struct pool {
     const char *name;
     enum sm_kernel kernel;
     int32_t k, stride, pad;
+    bool ceil;
 };
 
 struct stem {
     int convs;
     int32_t k, stride, pad; /* of the first convolution; more are 3x3 */
-    struct pool pool;       /* k 0: none */
+    enum sm_stem_pool pool;
 };
 
 static const struct stem stems[] = {
-    [STEM_IMAGENET] = {1, 7, 2, 3, {"maxpool", SM_KERNEL_MAXPOOL, 3, 2, 1}},
-    [STEM_CIFAR] = {1, 3, 1, 1, {NULL, 0, 0, 0, 0}},
-    [STEM_CLIP] = {3, 3, 2, 1, {"avgpool", SM_KERNEL_AVGPOOL, 2, 2, 0}},
+    [STEM_IMAGENET] = {1, 7, 2, 3, SM_STEM_POOL_MAX},
+    [STEM_CIFAR] = {1, 3, 1, 1, SM_STEM_POOL_NONE},
+    [STEM_CLIP] = {3, 3, 2, 1, SM_STEM_POOL_NONE},
+};
+
+static const struct pool stem_pools[] = {
+    [SM_STEM_POOL_MAX] = {"maxpool", SM_KERNEL_MAXPOOL, 3, 2, 1, false},
+    [SM_STEM_POOL_MAX_CEIL] = {"maxpool", SM_KERNEL_MAXPOOL, 3, 2, 0, true},
 };
 
 enum block_kind { BLOCK_BASIC, BLOCK_V1, BLOCK_V15, BLOCK_CLIP };
@@ -72,6 +85,7 @@ static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct p
     node.g.k = pool->k;
     node.g.stride = pool->stride;
     node.g.pad = pool->pad;
+    node.g.ceil = pool->ceil;
     snprintf(node.name, sizeof node.name, "%s", pool->name);
     return sm_graph_add(b->graph, &node, index, b->err);
 }
@@ -80,7 +94,7 @@ static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct p
 static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const char *name, int32_t in,
                                   int32_t stride)
 {
-    const struct pool mean = {name, SM_KERNEL_AVGPOOL, stride, stride, 0};
+    const struct pool mean = {name, SM_KERNEL_AVGPOOL, stride, stride, 0, false};
     return add_pool(index, b, &mean, in);
 }
 
@@ -93,6 +107,7 @@ static enum sm_code add_nth_conv(int32_t *index, struct sm_resnet *b, const char
     snprintf(bn, sizeof bn, "%sbn%d", place, nth);
     spec->conv = conv;
     spec->bn = bn;
+    spec->bn_eps = b->info->norm_eps;
     return sm_add_conv(index, b->graph, b->names, spec, b->err);
 }
 
@@ -105,51 +120,79 @@ static enum sm_code choose_stem(struct sm_resnet *b)
         sm_names_shape(shape, b->names, "conv1.weight", 4, (int64_t[]){-1, 3, -1, -1}, b->err);
     if (code != SM_OK)
         return code;
-    bool unpooled = b->names->dialect->stem_pool == 0;
     bool clip =
         sm_names_has(b->names, "conv3.weight") || sm_names_has(b->names, "attnpool.k_proj.weight");
     b->stem = clip ? STEM_CLIP : shape[3] == 7 ? STEM_IMAGENET : STEM_CIFAR;
-    if (shape[2] == shape[3] && shape[3] == stems[b->stem].k &&
-        !(unpooled && b->stem == STEM_IMAGENET))
+    if (shape[2] == shape[3] && shape[3] == stems[b->stem].k)
         return SM_OK;
     return sm_err_set(b->err, SM_UNSUPPORTED,
-                      "tensor %sconv1.weight is a stem of %lldx%lld %s; known are 7x7 with pooling "
-                      "(ImageNet) and 3x3 (CIFAR)",
-                      b->names->prefix, (long long)shape[2], (long long)shape[3],
-                      unpooled ? "without pooling" : "with pooling");
+                      "tensor %sconv1.weight is a stem of %lldx%lld; known are 7x7 and 3x3",
+                      b->names->prefix, (long long)shape[2], (long long)shape[3]);
 }
 
-static int32_t choose_padding(struct sm_resnet *b)
+/* A preset stands for its whole network, if that has the stem that is here; args.json of solo-learn
+ * tells a CIFAR stem by its padding. */
+enum sm_source sm_resnet_usual(const struct sm_resnet *b)
 {
-    int32_t pad = b->config->stem_pad;
-    if (b->stem != STEM_CIFAR)
-        return stems[b->stem].pad;
-    if (pad)
-        sm_choose(b->info, "stem_pad", sm_resnet_said(b, SM_CONFIG_STEM_PAD),
-                  sm_said_by(b->config, SM_CONFIG_STEM_PAD), "%d", (int)pad);
-    else
-        sm_choose(b->info, "stem_pad", SM_SOURCE_GUESS,
-                  "solo-learn pads by 2 with the same tensors", "%d", (int)stems[b->stem].pad);
-    return pad ? pad : stems[b->stem].pad;
+    struct sm_encoder_config preset;
+    bool cifar = b->stem == STEM_CIFAR;
+    if (b->stem == STEM_CLIP)
+        return sm_usual(b->config, SM_CONFIG_HEADS);
+    if (b->config->preset[0] && sm_preset_config(&preset, b->config->preset, NULL) == SM_OK &&
+        (preset.stem_pad > 0) == cifar)
+        return SM_SOURCE_PRESET;
+    return cifar && !b->config->preset[0] ? sm_usual(b->config, SM_CONFIG_STEM_PAD)
+                                          : SM_SOURCE_GUESS;
+}
+
+/* Notes one fact of the network; `why` is of a guess. */
+static void settle(struct sm_resnet *b, enum sm_config_field field, void *value, const char *why)
+{
+    sm_settle(b->info, b->config, field, value, sm_resnet_usual(b), why);
+}
+
+/* What the first convolution does beside its size, and what pools behind it. */
+static void choose_stem_facts(struct stem *stem, struct sm_resnet *b)
+{
+    bool cifar = b->stem == STEM_CIFAR;
+    *stem = stems[b->stem];
+    if (b->stem == STEM_CLIP)
+        return;
+    settle(b, SM_CONFIG_STEM_STRIDE, &stem->stride,
+           cifar ? "of a 3x3 at 32 pixels; some have 2" : "of a 7x7; some have 1");
+    settle(b, SM_CONFIG_STEM_PAD, &stem->pad,
+           cifar ? "solo-learn pads by 2 with the same tensors" : "half of a 7x7");
+    if (b->names->dialect->stem_pool == 0) {
+        stem->pool = SM_STEM_POOL_NONE;
+        settle(b, SM_CONFIG_STEM_POOL, &stem->pool,
+               "layer1 is the fourth child: no maxpool before");
+    } else {
+        settle(b, SM_CONFIG_STEM_POOL, &stem->pool,
+               cifar ? "none behind a 3x3; some pool there" : "behind a 7x7; some leave it out");
+    }
 }
 
 static enum sm_code add_stem(int32_t *at, struct sm_resnet *b)
 {
     const struct sm_node layout = {
         .kernel = SM_KERNEL_LAYOUT, .in = SM_NODE_IMAGE, .residual = SM_NODE_NONE, .name = "input"};
-    const struct stem *stem = &stems[b->stem];
-    int32_t pad = choose_padding(b);
+    struct stem stem;
+    choose_stem_facts(&stem, b);
     enum sm_code code = sm_graph_add(b->graph, &layout, at, b->err);
-    for (int nth = 1; nth <= stem->convs && code == SM_OK; nth++) {
+    for (int nth = 1; nth <= stem.convs && code == SM_OK; nth++) {
         struct sm_conv_spec spec = {.in = *at,
                                     .residual = SM_NODE_NONE,
-                                    .k = nth == 1 ? stem->k : 3,
-                                    .stride = nth == 1 ? stem->stride : 1,
-                                    .pad = nth == 1 ? pad : 1,
-                                    .activation = SM_ACT_RELU};
+                                    .k = nth == 1 ? stem.k : 3,
+                                    .stride = nth == 1 ? stem.stride : 1,
+                                    .pad = nth == 1 ? stem.pad : 1,
+                                    .activation = b->activation};
         code = add_nth_conv(at, b, "", nth, &spec);
     }
-    return code == SM_OK && stem->pool.k ? add_pool(at, b, &stem->pool, *at) : code;
+    if (code == SM_OK && b->stem == STEM_CLIP)
+        return add_mean_pool(at, b, "avgpool", *at, 2);
+    return code == SM_OK && stem.pool != SM_STEM_POOL_NONE
+               ? add_pool(at, b, &stem_pools[stem.pool], *at)
+               : code;
 }
 
 /* ---- input size ---- */
@@ -192,32 +235,39 @@ static const char *find_projection(const struct sm_names *names)
 
 static void choose_blocks(struct sm_resnet *b)
 {
+    enum sm_stride_at stride_at = SM_STRIDE_CONV2;
     bool v1 = b->config->stride_at == SM_STRIDE_CONV1;
     bool bottleneck = sm_names_has(b->names, "layer1.0.conv3.weight");
     enum block_kind kind = bottleneck ? v1 ? BLOCK_V1 : BLOCK_V15 : BLOCK_BASIC;
     if (b->stem == STEM_CLIP)
         kind = BLOCK_CLIP;
-    else if (bottleneck && b->config->stride_at)
-        sm_choose(b->info, "stride_at", sm_resnet_said(b, SM_CONFIG_STRIDE_AT),
-                  sm_said_by(b->config, SM_CONFIG_STRIDE_AT), v1 ? "conv1" : "conv2");
     else if (bottleneck)
-        sm_choose(b->info, "stride_at", SM_SOURCE_GUESS,
-                  "torchvision's v1.5; Caffe-style v1 has the same tensors", "conv2");
+        settle(b, SM_CONFIG_STRIDE_AT, &stride_at,
+               "torchvision's v1.5; Caffe-style v1 has the same tensors");
     b->block = &blocks[kind];
     b->projection = find_projection(b->names);
     if (!b->projection && kind != BLOCK_BASIC)
         b->projection = projections[0]; /* missed by this name */
-    if (!b->projection)
+    if (!b->projection) {
+        b->shortcut_pad = SM_SHORTCUT_PAD_BOTH;
         sm_choose(b->info, "shortcut", SM_SOURCE_TENSORS,
                   "no projections: every second pixel, zeros for the new channels", "option A");
+        settle(b, SM_CONFIG_SHORTCUT_PAD, &b->shortcut_pad,
+               "zeros on both sides of the channels; some put them after");
+    }
+    b->dilate_from = SM_DILATE_NONE;
+    if (kind != BLOCK_CLIP)
+        settle(b, SM_CONFIG_DILATE_FROM, &b->dilate_from,
+               "classifiers; dense tasks dilate with the same tensors");
 }
 
-/* Option A: input channel i is output channel i + (c - c_in) / 2, at every s-th pixel. */
+/* Option A: input channel i is output channel i + (c - c_in) / 2, or i, at every s-th pixel. */
 static enum sm_code add_padded(int32_t *index, struct sm_resnet *b, const char *place, int32_t in,
                                int32_t stride, int64_t c)
 {
-    int64_t c_in = b->graph->nodes[in].g.c, before = (c - c_in) / 2;
-    if (c < c_in || (c - c_in) % 2)
+    bool both = b->shortcut_pad == SM_SHORTCUT_PAD_BOTH;
+    int64_t c_in = b->graph->nodes[in].g.c, before = both ? (c - c_in) / 2 : 0;
+    if (c < c_in || (both && (c - c_in) % 2))
         return sm_err_set(
             b->err, SM_INVALID,
             "%sshortcut leads from %lld to %lld channels, and there are no projections", place,
@@ -258,8 +308,13 @@ static enum sm_code add_shortcut(int32_t *index, struct sm_resnet *b, const char
         return add_padded(index, b, place, in, stride, c);
     enum sm_code code =
         sm_names_shape(shape, b->names, name, 4, (int64_t[]){c, c_in, 1, 1}, b->err);
-    struct sm_conv_spec spec = {
-        .conv = conv, .bn = bn, .in = in, .residual = SM_NODE_NONE, .k = 1, .stride = stride};
+    struct sm_conv_spec spec = {.conv = conv,
+                                .bn = bn,
+                                .bn_eps = b->info->norm_eps,
+                                .in = in,
+                                .residual = SM_NODE_NONE,
+                                .k = 1,
+                                .stride = stride};
     if (code == SM_OK && b->block->pools && stride > 1) {
         snprintf(name, sizeof name, "%s%s.-1", place, projection);
         code = add_mean_pool(&spec.in, b, name, in, stride);
@@ -295,12 +350,15 @@ static enum sm_code add_block_conv(int32_t *at, struct sm_resnet *b, const char 
     const struct sm_resnet_block *block = b->block;
     bool strided = nth == block->strided, pooled = strided && block->pools && stride > 1;
     char name[SM_NODE_NAME];
+    int32_t k = block->k[nth - 1];
+    int32_t dilation = nth == 1 || block->convs == 3 ? b->first_dilation : b->dilation;
     struct sm_conv_spec spec = {.in = *at,
                                 .residual = residual,
-                                .k = block->k[nth - 1],
+                                .k = k,
                                 .stride = strided && !block->pools ? stride : 1,
-                                .pad = block->k[nth - 1] / 2,
-                                .activation = SM_ACT_RELU};
+                                .pad = k / 2 * dilation,
+                                .dilation = dilation,
+                                .activation = b->activation};
     enum sm_code code = SM_OK;
     if (block->convs == 3 && nth == 2)
         code = read_groups(&spec.groups, b, place, *at);
@@ -336,13 +394,27 @@ static enum sm_code add_tap(struct sm_resnet *b, const char *kind, int32_t numbe
     return sm_graph_tap(b->graph, tap, node, b->err);
 }
 
+/* Whether the stage, from 0, has a dilation in place of its stride. */
+static bool is_dilated(const struct sm_resnet *b, int stage)
+{
+    static const int first[] = {[SM_DILATE_NONE] = SM_RESNET_STAGES_MAX,
+                                [SM_DILATE_LAYER2] = 1,
+                                [SM_DILATE_LAYER3] = 2,
+                                [SM_DILATE_LAYER4] = 3};
+    return stage >= first[b->dilate_from];
+}
+
 static enum sm_code add_stage(int32_t *at, struct sm_resnet *b, int stage, int32_t count)
 {
     enum sm_code code = SM_OK;
+    int32_t stride = stage > 0 && !is_dilated(b, stage) ? 2 : 1;
+    b->first_dilation = b->dilation;
+    b->dilation *= is_dilated(b, stage) ? 2 : 1;
     for (int32_t i = 0; i < count && code == SM_OK; i++) {
         char place[PLACE_BYTES];
         snprintf(place, sizeof place, "layer%d.%d.", stage + 1, (int)i);
-        code = add_block(at, b, place, stage > 0 && i == 0 ? 2 : 1);
+        code = add_block(at, b, place, i == 0 ? stride : 1);
+        b->first_dilation = b->dilation;
         if (code == SM_OK)
             code = add_tap(b, "block", b->info->blocks++, *at);
     }
@@ -354,6 +426,7 @@ static enum sm_code add_stage(int32_t *at, struct sm_resnet *b, int stage, int32
 static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
 {
     int required = b->stem == STEM_CIFAR ? 3 : SM_RESNET_STAGES_MAX;
+    b->dilation = 1;
     enum sm_code code = SM_OK;
     for (int stage = 0; stage < SM_RESNET_STAGES_MAX && code == SM_OK; stage++) {
         char list[SM_NODE_NAME];
@@ -370,6 +443,23 @@ static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
 
 /* ---- pooling ---- */
 
+/* "pooled" of a network without attention pooling: the mean, or the maximum of a square map. */
+static enum sm_code add_pooled(int32_t *pooled, struct sm_resnet *b, int32_t map)
+{
+    const struct sm_geometry *g = &b->graph->nodes[map].g;
+    const struct pool top = {"maxpool", SM_KERNEL_MAXPOOL, g->h, 1, 0, false};
+    enum sm_pool pool = SM_POOL_MEAN;
+    settle(b, SM_CONFIG_POOL, &pool, "torchvision's; some take the maximum");
+    if (pool == SM_POOL_MEAN)
+        return SM_OK;
+    if (pool != SM_POOL_MAX || g->h != g->w)
+        return sm_err_set(b->err, SM_INVALID,
+                          "\"pool\" of a ResNet is \"mean\", or \"max\" of a square map, not of "
+                          "%dx%d positions",
+                          (int)g->h, (int)g->w);
+    return add_pool(pooled, b, &top, map);
+}
+
 static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
 {
     const struct pool average = {.kernel = SM_KERNEL_MEAN,
@@ -379,6 +469,8 @@ static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
     pooled = mean;
     if (code == SM_OK && b->stem == STEM_CLIP)
         code = sm_resnet_clip_pool(&pooled, b, map, mean);
+    else if (code == SM_OK)
+        code = add_pooled(&pooled, b, map);
     if (code != SM_OK)
         return code;
     const struct sm_graph_tap taps[] = {{"tokens", map}, {"mean", mean}, {"pooled", pooled}};
@@ -412,41 +504,47 @@ static const char *family_name(const struct sm_resnet *b)
     return "resnet";
 }
 
-/* What somebody wrote down for this very encoder and it has no use for is a mistake; presets and
- * files of other programs say more than one needs. */
-static enum sm_code check_config(const struct sm_resnet *b)
+/* Eps of every BatchNorm and the activation behind it. */
+static void choose_layers(struct sm_resnet *b)
 {
-    const struct sm_encoder_config *config = b->config;
-    const struct {
-        const char *name;
-        enum sm_config_field field;
-        bool set;
-    } unused[] = {
-        {"heads", SM_CONFIG_HEADS, config->heads && b->stem != STEM_CLIP},
-        {"norm_eps", SM_CONFIG_NORM_EPS, config->norm_eps > 0},
-    };
-    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
-        if (unused[i].set && sm_resnet_said(b, unused[i].field) <= SM_SOURCE_FILE)
-            return sm_err_set(b->err, SM_INVALID,
-                              "\"%s\" is set, but the encoder under \"%s\" is a ResNet",
-                              unused[i].name, b->names->prefix);
-    return SM_OK;
+    enum sm_activation_kind activation = SM_ACTIVATION_RELU;
+    b->info->norm_eps = BN_EPS;
+    settle(b, SM_CONFIG_NORM_EPS, &b->info->norm_eps,
+           "PyTorch's BatchNorm; other code has another");
+    settle(b, SM_CONFIG_ACTIVATION, &activation, "as nearly all ResNets");
+    b->activation = sm_activation_of(activation);
+}
+
+/* The configuration without what presets and files of other programs say of a ViT: such a file may
+ * stand beside a ResNet. */
+static struct sm_encoder_config without_hearsay(const struct sm_encoder_config *config)
+{
+    struct sm_encoder_config own = *config;
+    if (own.source[SM_CONFIG_POOL] > SM_SOURCE_FILE)
+        own.pool = SM_POOL_UNSET;
+    if (own.source[SM_CONFIG_ACTIVATION] > SM_SOURCE_FILE)
+        own.activation = SM_ACTIVATION_UNSET;
+    if (own.source[SM_CONFIG_NORM_EPS] > SM_SOURCE_FILE)
+        own.norm_eps = 0;
+    return own;
 }
 
 enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *info,
                              struct sm_names *names, const struct sm_encoder_config *config,
                              struct sm_err *err)
 {
-    struct sm_resnet b = {
-        .graph = graph, .info = info, .names = names, .config = config, .err = err};
+    const struct sm_encoder_config own = without_hearsay(config);
+    struct sm_resnet b = {.graph = graph, .info = info, .names = names, .config = &own, .err = err};
     int32_t map;
     enum sm_code code = choose_stem(&b);
     if (code == SM_OK)
-        code = check_config(&b);
+        code = sm_check_said(config, b.stem == STEM_CLIP ? SM_OF_CLIP_RESNET : SM_OF_RESNET,
+                             "ResNet", names->prefix, err);
     if (code == SM_OK)
         code = choose_input(&b);
     if (code != SM_OK)
         return code;
+    choose_layers(&b);
     choose_blocks(&b);
     code = add_stem(&map, &b);
     if (code == SM_OK)

@@ -26,8 +26,15 @@ struct sm_resnet {
     const struct sm_resnet_block *block;
     const char *projection; /* what shortcuts are called; NULL: option A, they have no tensors */
     int32_t groups;         /* of the first convolution that has some; 0: none has */
+    enum sm_activation activation;
+    enum sm_dilate_from dilate_from;
+    enum sm_shortcut_pad shortcut_pad; /* of option A */
+    int32_t first_dilation, dilation;  /* of a block's first 3x3 and of those after it */
     int32_t counts[SM_RESNET_STAGES_MAX];
 };
+
+/* Who decided a usual value that nobody said. */
+enum sm_source sm_resnet_usual(const struct sm_resnet *b);
 
 /* The source of a field of the configuration that is set. */
 static inline enum sm_source sm_resnet_said(const struct sm_resnet *b, enum sm_config_field field)

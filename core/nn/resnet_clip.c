@@ -60,7 +60,8 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
         sm_choose(b->info, "heads", sm_resnet_said(b, SM_CONFIG_HEADS),
                   sm_said_by(b->config, SM_CONFIG_HEADS), "%d", (int)heads);
     else
-        sm_choose(b->info, "heads", SM_SOURCE_FAMILY, "heads of 64", "%d", (int)(dim / HEAD_DIM));
+        sm_choose(b->info, "heads", SM_SOURCE_GUESS, "heads of 64; open_clip can have others", "%d",
+                  (int)(dim / HEAD_DIM));
     b->info->heads = heads ? heads : dim / HEAD_DIM;
     if (b->info->heads < 1 || dim % b->info->heads)
         return sm_err_set(b->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",

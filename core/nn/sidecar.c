@@ -96,32 +96,35 @@ static const struct hf_family {
     bool has_table; /* of positions */
     int32_t heads;
     double norm_eps;
-    enum sm_gelu activation;
+    enum sm_activation_kind activation;
     enum sm_pool pool;
     enum sm_pos_resize pos_resize;
 } hf_families[] = {
-    {"vit", false, true, 12, 1e-12, SM_GELU_EXACT, SM_POOL_CLS, 0},
-    {"vit_mae", false, true, 12, 1e-12, SM_GELU_EXACT, SM_POOL_CLS, SM_POS_RESIZE_PLAIN},
-    {"ijepa", false, true, 12, 1e-12, SM_GELU_EXACT, SM_POOL_MEAN, SM_POS_RESIZE_PLAIN},
-    {"dinov2", false, true, 12, 1e-6, SM_GELU_EXACT, SM_POOL_CLS, SM_POS_RESIZE_OFFSET},
-    {"dinov2_with_registers", false, true, 12, 1e-6, SM_GELU_EXACT, SM_POOL_CLS,
+    {"vit", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_CLS, 0},
+    {"vit_mae", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_CLS, SM_POS_RESIZE_PLAIN},
+    {"ijepa", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_MEAN, SM_POS_RESIZE_PLAIN},
+    {"dinov2", false, true, 12, 1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, SM_POS_RESIZE_OFFSET},
+    {"dinov2_with_registers", false, true, 12, 1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS,
      SM_POS_RESIZE_ANTIALIAS},
-    {"dinov3_vit", false, false, 6, 1e-5, SM_GELU_EXACT, SM_POOL_CLS, 0},
-    {"dinov3_convnext", false, false, 0, 1e-6, SM_GELU_EXACT, 0, 0},
-    {"clip", true, true, 12, 1e-5, SM_GELU_QUICK, SM_POOL_CLS, 0},
-    {"clip_vision_model", false, true, 12, 1e-5, SM_GELU_QUICK, SM_POOL_CLS, 0},
-    {"siglip", true, true, 12, 1e-6, SM_GELU_TANH, SM_POOL_MAP, SM_POS_RESIZE_PLAIN},
-    {"siglip_vision_model", false, true, 12, 1e-6, SM_GELU_TANH, SM_POOL_MAP, SM_POS_RESIZE_PLAIN},
-    {"siglip2", true, true, 12, 1e-6, SM_GELU_TANH, SM_POOL_MAP, 0},
-    {"siglip2_vision_model", false, true, 12, 1e-6, SM_GELU_TANH, SM_POOL_MAP, 0},
+    {"dinov3_vit", false, false, 6, 1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, 0},
+    {"dinov3_convnext", false, false, 0, 1e-6, SM_ACTIVATION_GELU, 0, 0},
+    {"clip", true, true, 12, 1e-5, SM_ACTIVATION_QUICK_GELU, SM_POOL_CLS, 0},
+    {"clip_vision_model", false, true, 12, 1e-5, SM_ACTIVATION_QUICK_GELU, SM_POOL_CLS, 0},
+    {"siglip", true, true, 12, 1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, SM_POS_RESIZE_PLAIN},
+    {"siglip_vision_model", false, true, 12, 1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP,
+     SM_POS_RESIZE_PLAIN},
+    {"siglip2", true, true, 12, 1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, 0},
+    {"siglip2_vision_model", false, true, 12, 1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, 0},
 };
 
 /* transformers activations.py; silu is the gate's, in configurations of gated MLPs only. */
 static const char *const hf_act_names[] = {
     "gelu",       "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh",
-    "quick_gelu", "silu",        NULL};
-static const enum sm_gelu hf_acts[] = {SM_GELU_EXACT, SM_GELU_EXACT, SM_GELU_TANH, SM_GELU_TANH,
-                                       SM_GELU_TANH,  SM_GELU_QUICK, SM_GELU_UNSET};
+    "quick_gelu", "relu",        "silu",     NULL};
+static const enum sm_activation_kind hf_acts[] = {SM_ACTIVATION_GELU,      SM_ACTIVATION_GELU,
+                                                  SM_ACTIVATION_GELU_TANH, SM_ACTIVATION_GELU_TANH,
+                                                  SM_ACTIVATION_GELU_TANH, SM_ACTIVATION_QUICK_GELU,
+                                                  SM_ACTIVATION_RELU,      SM_ACTIVATION_UNSET};
 _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / sizeof *hf_acts + 1,
                "an activation for every name");
 
@@ -194,7 +197,7 @@ static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, 
         return sm_err_field(err, pointer, "pretrained_cfg must be an object");
     out->pool = (enum sm_pool)(timm.pool + 1);
     if (strstr(architecture, "quickgelu"))
-        out->activation = SM_GELU_QUICK;
+        out->activation = SM_ACTIVATION_QUICK_GELU;
     const json_t *size = strstr(architecture, "dinov3") ? get(trained, "input_size") : NULL;
     if (size)
         code = read_size(out, size, "input_size", pointer, err);
@@ -229,8 +232,9 @@ static enum sm_code read_preprocessor(struct sm_encoder_config *out, const json_
 
 /* open_clip: src/open_clip/model.py, CLIPVisionCfg. */
 
-static const char *const clip_pool_names[] = {"tok", "avg", NULL};     /* as enum sm_pool */
-static const char *const approximate_names[] = {"none", "tanh", NULL}; /* as enum sm_gelu */
+static const char *const clip_pool_names[] = {"tok", "avg", NULL}; /* as enum sm_pool */
+static const char *const approximate_names[] = {"none", "tanh",
+                                                NULL}; /* as enum sm_activation_kind */
 
 struct clip {
     const json_t *model, *pixels, *vision;
@@ -291,7 +295,8 @@ static enum sm_code read_clip_vision(struct sm_encoder_config *out, const struct
     if (resnet)
         return SM_OK;
     out->norm_eps = clip->norm_eps;
-    out->activation = clip->quick_gelu ? SM_GELU_QUICK : (enum sm_gelu)(clip->approximate + 1);
+    out->activation = clip->quick_gelu ? SM_ACTIVATION_QUICK_GELU
+                                       : (enum sm_activation_kind)(clip->approximate + 1);
     if (clip->attentional_pool && !json_is_false(clip->attentional_pool))
         return SM_OK;
     out->pool = (enum sm_pool)(clip->pool_type + 1);

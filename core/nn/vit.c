@@ -1,5 +1,6 @@
 /* ViT, pre-norm: x + ls1 * proj(attention(norm1 x)), then x + ls2 * mlp(norm2 x); seven nodes a
- * block, one more with RoPE and one more with SwiGLU. LayerScale is folded into the products.
+ * block, one more with RoPE and one more with SwiGLU. LayerScale is folded into the products, and
+ * so is a scale of attention that is not the kernel's. Post-norm has its norms after the sums.
  *
  * The patch convolution is an ordinary convolution with stride = k. Tokens are CLS, registers,
  * patches row by row; positions are added before registers are put between. The halves of a block
@@ -13,8 +14,6 @@
 #include <string.h>
 
 #include "core/nn/resample.h"
-
-#define ROPE_BASE 100 /* of DINOv3, where the file does not hold the periods */
 
 static enum sm_code fail_memory(const struct sm_vit *v, const char *what)
 {
@@ -34,6 +33,7 @@ static enum sm_code add_conv_stem(int32_t *at, const struct sm_vit *v)
         code = sm_add_conv(at, v->graph, v->names,
                            &(struct sm_conv_spec){.conv = conv,
                                                   .bn = last ? NULL : bn,
+                                                  .bn_eps = v->stem_eps,
                                                   .in = *at,
                                                   .residual = SM_NODE_NONE,
                                                   .k = last ? 1 : 3,
@@ -61,7 +61,7 @@ static enum sm_code add_patches(int32_t *at, const struct sm_vit *v)
                                               .in = *at,
                                               .residual = SM_NODE_NONE,
                                               .k = v->patch,
-                                              .stride = v->patch},
+                                              .stride = v->patch_stride},
                        v->err);
 }
 
@@ -137,7 +137,7 @@ static enum sm_code read_periods(double *periods, const struct sm_vit *v)
     int64_t count = v->dim / v->heads / 4;
     float *stored;
     for (int64_t i = 0; i < count; i++)
-        periods[i] = pow(ROPE_BASE, (double)i / (double)count);
+        periods[i] = pow(v->rope_base, (double)i / (double)count);
     if (!sm_names_has(v->names, "rope.periods"))
         return SM_OK;
     enum sm_code code = sm_names_read(v->names, &stored, "rope.periods", 1, &count, v->err);
@@ -185,10 +185,17 @@ static enum sm_code add_rope(int32_t *at, const struct sm_vit *v, int32_t *share
     return code;
 }
 
+/* The norm of a half, where it stands before it; else *at is left. */
+static enum sm_code begin_half(int32_t *at, const struct sm_vit *v, const char *norm)
+{
+    return v->norm_post ? SM_OK : sm_add_norm(at, v->graph, v->names, norm, *at, v->eps, v->err);
+}
+
 /* One half of a block ends here: `spec` is its last product, onto the stream. Taps it before the
- * residual as "block.N.<half>" and after it as "block.N.<half>.residual". */
+ * residual as "block.N.<half>" and after it, and after a norm there, as "block.N.<half>.residual".
+ */
 static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct sm_linear_spec *spec,
-                             int32_t block, const char *half)
+                             const char *norm, int32_t block, const char *half)
 {
     char tap[SM_TAP_NAME];
     int32_t before;
@@ -199,6 +206,8 @@ static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct s
         return code;
     snprintf(tap, sizeof tap, "block.%d.%s", (int)block, half);
     code = sm_graph_tap(v->graph, tap, before, v->err);
+    if (code == SM_OK && v->norm_post)
+        code = sm_add_norm(at, v->graph, v->names, norm, *at, v->eps, v->err);
     if (code != SM_OK)
         return code;
     snprintf(tap, sizeof tap, "block.%d.%s.residual", (int)block, half);
@@ -220,6 +229,19 @@ static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct s
 #define NAME_fc2       "mlp.fc2"
 #define NAME_ls2       "ls2"
 
+/* Makes the kernel's scale of q k^T the configured one: q of the product [dim, 3 dim] takes what
+ * lies between. */
+static void scale_queries(struct sm_node *qkv, const struct sm_vit *v)
+{
+    size_t dim = (size_t)v->dim;
+    double factor = v->attn_scale / sm_vit_attn_scale(v);
+    for (size_t j = 0; factor != 1 && j < dim; j++) {
+        qkv->bias[j] = (float)((double)qkv->bias[j] * factor);
+        for (size_t i = 0; i < dim; i++)
+            qkv->weight[i * 3 * dim + j] = (float)((double)qkv->weight[i * 3 * dim + j] * factor);
+    }
+}
+
 /* `at`: the residual stream before, then after the attention half. */
 static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t block, int32_t *rope)
 {
@@ -230,7 +252,7 @@ static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t b
     NAME(proj);
     NAME(ls1);
     int32_t stream = *at;
-    enum sm_code code = sm_add_norm(at, v->graph, v->names, norm1_name, stream, v->eps, v->err);
+    enum sm_code code = begin_half(at, v, norm1_name);
     if (code == SM_OK)
         code = sm_add_linear(at, v->graph, v->names,
                              &(struct sm_linear_spec){.name = qkv_name,
@@ -240,6 +262,8 @@ static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t b
                                                       .in = *at,
                                                       .residual = SM_NODE_NONE},
                              v->err);
+    if (code == SM_OK)
+        scale_queries(&v->graph->nodes[*at], v);
     if (code == SM_OK && !v->table_side)
         code = add_rope(at, v, rope);
     if (code != SM_OK)
@@ -256,7 +280,7 @@ static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t b
                                                              .c = v->dim,
                                                              .in = *at,
                                                              .residual = stream},
-                                    block, "attn")
+                                    norm1_name, block, "attn")
                          : code;
 }
 
@@ -269,7 +293,7 @@ static enum sm_code add_mlp(int32_t *at, const struct sm_vit *v, int32_t block)
     NAME(fc2);
     NAME(ls2);
     int32_t stream = *at;
-    enum sm_code code = sm_add_norm(at, v->graph, v->names, norm2_name, stream, v->eps, v->err);
+    enum sm_code code = begin_half(at, v, norm2_name);
     if (code == SM_OK)
         code = sm_add_linear(
             at, v->graph, v->names,
@@ -290,7 +314,7 @@ static enum sm_code add_mlp(int32_t *at, const struct sm_vit *v, int32_t block)
                                                              .c = v->dim,
                                                              .in = *at,
                                                              .residual = stream},
-                                    block, "mlp")
+                                    norm2_name, block, "mlp")
                          : code;
 }
 

@@ -19,7 +19,9 @@ struct sm_vit {
     int32_t registers;             /* tokens without position between CLS and patches */
     bool conv_stem, norm_pre;      /* MoCo v3; CLIP */
     bool gated, scaled, bias_mask; /* SwiGLU; LayerScale; masked bias of q, k, v */
-    double eps;
+    bool norm_post;                /* norm(x + f(x)) in place of x + f(norm(x)) */
+    int32_t patch_stride;
+    double eps, stem_eps, attn_scale, rope_base;
     enum sm_activation activation;
     enum sm_pool pool;
     enum sm_final_norm final_norm;
@@ -29,6 +31,9 @@ struct sm_vit {
 /* Fills everything above but the first five members, and notes in info->choices what tensors do
  * not tell. */
 enum sm_code sm_vit_facts(struct sm_vit *v);
+
+/* The factor of q k^T of attention that has none of its own: the kernel's. */
+double sm_vit_attn_scale(const struct sm_vit *v);
 
 /* Rows before the patches. */
 static inline int32_t sm_vit_prefix(const struct sm_vit *v)

@@ -2,12 +2,14 @@
  * the configuration, from what all published encoders of the family have, or from a guess. Every
  * such choice is noted with its source, for `inspect`.
  *
- * Not in any tensor: head count, LayerNorm eps, form of GELU, what "pooled" means, how a position
- * table is resampled. A wrong one moves outputs by 1e-4 to 1 without any error, so what cannot be
- * guessed with reason is an error that says what to set. */
+ * What is in no tensor is listed in facts.c: head count, LayerNorm eps, form of GELU, what "pooled"
+ * means, how a position table is resampled, … A wrong one moves outputs by 1e-4 to 1 without any
+ * error, so what cannot be guessed with reason is an error that says what to set. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/nn/facts.h"
 #include "core/nn/names_impl.h"
 #include "core/nn/vit.h"
 
@@ -15,7 +17,28 @@
 #define DEFAULT_PX     224
 #define REGISTERS_MAX  64
 #define CONV_STEM_PX   16 /* four convolutions of stride 2 */
+#define CONV_STEM_EPS  1e-5
+#define ROPE_BASE      100
 #define CONV_STEM_LAST "patch_embed.proj.12.weight"
+
+double sm_vit_attn_scale(const struct sm_vit *v)
+{
+    return 1 / sqrt((double)v->dim / v->heads);
+}
+
+/* Who decided a usual value that nobody said. */
+static enum sm_source usual_source(const struct sm_vit *v)
+{
+    enum sm_source by = sm_usual(v->config, SM_CONFIG_NORM_EPS);
+    if (by == SM_SOURCE_GUESS)
+        by = sm_usual(v->config, SM_CONFIG_POOL);
+    return by == SM_SOURCE_GUESS && v->names->dialect->fixed ? SM_SOURCE_FAMILY : by;
+}
+
+static void settle(struct sm_vit *v, enum sm_config_field field, void *value, const char *why)
+{
+    sm_settle(v->info, v->config, field, value, usual_source(v), why);
+}
 
 static bool has(const struct sm_vit *v, const char *canonical)
 {
@@ -87,7 +110,11 @@ static enum sm_code measure_tokens(struct sm_vit *v)
 
 static enum sm_code measure_input(struct sm_vit *v)
 {
-    int64_t side = v->table_side ? (int64_t)v->table_side * v->patch : DEFAULT_PX;
+    v->patch_stride = v->patch;
+    if (!v->conv_stem)
+        settle(v, SM_CONFIG_PATCH_STRIDE, &v->patch_stride, "patches side by side; some overlap");
+    int64_t table = (int64_t)(v->table_side - 1) * v->patch_stride + v->patch;
+    int64_t side = v->table_side ? table : DEFAULT_PX;
     int64_t h = v->config->input_h_px ? v->config->input_h_px : side;
     int64_t w = v->config->input_w_px ? v->config->input_w_px : side;
     if (h > SM_INPUT_MAX_PX || w > SM_INPUT_MAX_PX || h < v->patch || w < v->patch)
@@ -101,8 +128,8 @@ static enum sm_code measure_input(struct sm_vit *v)
         sm_choose(v->info, "input_px", SM_SOURCE_GUESS, "RoPE takes any size", "%d", DEFAULT_PX);
     v->graph->input_h_px = (int32_t)h;
     v->graph->input_w_px = (int32_t)w;
-    v->rows = (int32_t)(h / v->patch);
-    v->cols = (int32_t)(w / v->patch);
+    v->rows = (int32_t)((h - v->patch) / v->patch_stride + 1);
+    v->cols = (int32_t)((w - v->patch) / v->patch_stride + 1);
     return SM_OK;
 }
 
@@ -130,17 +157,16 @@ static enum sm_code choose_heads(struct sm_vit *v)
 {
     static const struct {
         int32_t dim, heads;
-        enum sm_source source;
         const char *why;
-    } usual[] = {{192, 3, SM_SOURCE_FAMILY, "width/64 at this width"},
-                 {768, 12, SM_SOURCE_FAMILY, "width/64 at this width"},
-                 {1024, 16, SM_SOURCE_FAMILY, "width/64 at this width"},
-                 {1152, 16, SM_SOURCE_FAMILY, "So400m has 16"},
-                 {1280, 16, SM_SOURCE_GUESS, "ViT-H of MAE and I-JEPA; others have 20"},
-                 {1408, 16, SM_SOURCE_FAMILY, "ViT-g has 16"},
-                 {1536, 24, SM_SOURCE_GUESS, "DINOv2's ViT-g; SigLIP 2's has 16"},
-                 {1664, 16, SM_SOURCE_FAMILY, "ViT-bigG has 16"},
-                 {4096, 32, SM_SOURCE_FAMILY, "DINOv3 7B has 32"}};
+    } usual[] = {{192, 3, "width/64; MAE-Lite's ViT-Ti has 12"},
+                 {768, 12, "width/64; timm's first ViT-S has 8"},
+                 {1024, 16, "width/64"},
+                 {1152, 16, "So400m has 16"},
+                 {1280, 16, "ViT-H of MAE and I-JEPA; others have 20"},
+                 {1408, 16, "ViT-g has 16"},
+                 {1536, 24, "DINOv2's ViT-g; SigLIP 2's has 16"},
+                 {1664, 16, "ViT-bigG has 16"},
+                 {4096, 32, "DINOv3 7B has 32"}};
     int64_t periods;
     enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_HEADS];
     const char *why = sm_said_by(v->config, SM_CONFIG_HEADS), *prefix = v->names->prefix;
@@ -163,7 +189,7 @@ static enum sm_code choose_heads(struct sm_vit *v)
         if (usual[i].dim != v->dim)
             continue;
         v->heads = usual[i].heads;
-        source = usual[i].source;
+        source = SM_SOURCE_GUESS;
         why = usual[i].why;
     }
     if (!v->heads && v->dim % HEAD_DIM == 0) {
@@ -187,97 +213,89 @@ static enum sm_code choose_heads(struct sm_vit *v)
     return SM_OK;
 }
 
-static void choose_eps(struct sm_vit *v)
+/* Eps, order and scale of the blocks, and what only some have: BatchNorm in a stem, RoPE. */
+static void choose_blocks(struct sm_vit *v)
 {
     bool dinov3 = !v->table_side, clip = v->norm_pre;
-    v->eps = v->config->norm_eps;
-    if (v->eps > 0) {
-        sm_choose(v->info, "norm_eps", (enum sm_source)v->config->source[SM_CONFIG_NORM_EPS],
-                  sm_said_by(v->config, SM_CONFIG_NORM_EPS), "%g", v->eps);
-        return;
-    }
+    enum sm_norm_order order = SM_NORM_ORDER_PRE;
     v->eps = dinov3 || clip ? 1e-5 : v->names->dialect->norm_eps;
-    sm_choose(v->info, "norm_eps", SM_SOURCE_FAMILY,
-              dinov3 ? "DINOv3"
-              : clip ? "CLIP"
-                     : v->names->dialect->name,
-              "%g", v->eps);
+    v->attn_scale = sm_vit_attn_scale(v);
+    settle(v, SM_CONFIG_NORM_EPS, &v->eps,
+           dinov3 ? "DINOv3"
+           : clip ? "CLIP; CLIPA has 1e-6"
+                  : "usual with these names; other code has another");
+    settle(v, SM_CONFIG_NORM_ORDER, &order, "all published; post-norm has the same tensors");
+    settle(v, SM_CONFIG_ATTN_SCALE, &v->attn_scale,
+           "1/sqrt(head width); timm's first ViT-S has 1/sqrt(width)");
+    v->norm_post = order == SM_NORM_ORDER_POST;
+    v->stem_eps = CONV_STEM_EPS;
+    if (v->conv_stem)
+        settle(v, SM_CONFIG_STEM_NORM_EPS, &v->stem_eps, "PyTorch's BatchNorm, as MoCo v3");
+    v->rope_base = ROPE_BASE;
+    if (!v->table_side && !has(v, "rope.periods"))
+        settle(v, SM_CONFIG_ROPE_BASE, &v->rope_base, "DINOv3; its periods are not in the file");
+}
+
+/* Which activation the names suggest, and how sure that is. */
+static enum sm_activation_kind usual_activation(const struct sm_vit *v, enum sm_source *source,
+                                                const char **why)
+{
+    const struct sm_dialect *dialect = v->names->dialect;
+    *source = usual_source(v);
+    if (sm_names_entry(v->names, "input_resolution")) {
+        *source = SM_SOURCE_TENSORS;
+        *why = "input_resolution: an archive of OpenAI's";
+        return SM_ACTIVATION_QUICK_GELU;
+    }
+    if (!strcmp(dialect->name, "hf-clip")) {
+        *why = "default of config.json, which is not here; LAION's towers have gelu";
+        return SM_ACTIVATION_QUICK_GELU;
+    }
+    if (!strcmp(dialect->name, "clip")) {
+        *why = "open_clip; OpenAI's weights need quick_gelu";
+        return SM_ACTIVATION_GELU;
+    }
+    bool tower = v->norm_pre || has(v, "attn_pool.probe");
+    *why = tower ? "usual with these names; some CLIP and SigLIP towers have another"
+                 : "usual with these names; some have an approximation";
+    return dialect->activation;
 }
 
 static void choose_activation(struct sm_vit *v)
 {
-    static const struct {
-        enum sm_activation activation;
-        const char *name;
-    } forms[] = {[SM_GELU_EXACT] = {SM_ACT_GELU, "gelu"},
-                 [SM_GELU_TANH] = {SM_ACT_GELU_TANH, "gelu_tanh"},
-                 [SM_GELU_QUICK] = {SM_ACT_GELU_QUICK, "quick_gelu"}};
-    enum sm_gelu form = v->config->activation;
-    enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_ACTIVATION];
-    const char *why = sm_said_by(v->config, SM_CONFIG_ACTIVATION),
-               *dialect = v->names->dialect->name;
-    if (!form && sm_names_entry(v->names, "input_resolution")) {
-        form = SM_GELU_QUICK;
-        source = SM_SOURCE_TENSORS;
-        why = "input_resolution: an archive of OpenAI's";
-    } else if (!form && !strcmp(dialect, "hf-clip")) {
-        form = SM_GELU_QUICK;
-        source = SM_SOURCE_GUESS;
-        why = "default of config.json, which is not here; LAION's towers have gelu";
-    } else if (!form && !strcmp(dialect, "clip")) {
-        form = SM_GELU_EXACT;
-        source = SM_SOURCE_GUESS;
-        why = "open_clip; OpenAI's weights need quick_gelu";
-    } else if (!form) {
-        bool differ = v->norm_pre || (has(v, "attn_pool.probe") && !strcmp(dialect, "timm"));
-        form = v->names->dialect->activation;
-        source = differ ? SM_SOURCE_GUESS : SM_SOURCE_FAMILY;
-        why = differ ? "timm; some CLIP and SigLIP towers have another" : dialect;
-    }
-    v->activation = forms[form].activation;
-    if (!v->gated)
-        sm_choose(v->info, "activation", source, why, "%s", forms[form].name);
-}
-
-/* Only open_clip's towers (final_ln_after_pool) may have it after; elsewhere it is before. */
-static void choose_final_norm(struct sm_vit *v)
-{
-    enum sm_source source = has(v, "visual_projection") ? SM_SOURCE_GUESS : SM_SOURCE_FAMILY;
-    const char *why = "open_clip's final_ln_after_pool";
-    if (v->config->final_norm) {
-        source = (enum sm_source)v->config->source[SM_CONFIG_FINAL_NORM];
-        why = sm_said_by(v->config, SM_CONFIG_FINAL_NORM);
-    }
-    sm_choose(v->info, "final_norm", source, why, "%s",
-              v->final_norm == SM_FINAL_NORM_BEFORE_POOL ? "before_pool" : "after_pool");
+    enum sm_source source;
+    const char *why;
+    enum sm_activation_kind form = usual_activation(v, &source, &why);
+    if (v->gated)
+        sm_choose(v->info, "gate", SM_SOURCE_FAMILY, "every published gated MLP", "silu");
+    else
+        sm_settle(v->info, v->config, SM_CONFIG_ACTIVATION, &form, source, why);
+    v->activation = sm_activation_of(form);
 }
 
 static enum sm_code choose_pool(struct sm_vit *v)
 {
-    static const char *const names[] = {"", "cls", "mean", "map"};
+    static const char *const names[] = {"", "cls", "mean", "map", "max"};
     bool probe = has(v, "attn_pool.probe"), fc_norm = has(v, "fc_norm.weight");
-    enum sm_source source = (enum sm_source)v->config->source[SM_CONFIG_POOL];
-    const char *why = sm_said_by(v->config, SM_CONFIG_POOL);
-    v->pool = v->config->pool;
-    if (!v->pool && (probe || fc_norm)) {
-        v->pool = probe ? SM_POOL_MAP : SM_POOL_MEAN;
-        source = SM_SOURCE_TENSORS;
-        why = probe ? "attention pooling" : "fc_norm";
-    } else if (!v->pool) {
-        bool timm_dinov3 = !v->table_side && !has(v, "rope.periods");
-        v->pool = v->cls ? SM_POOL_CLS : SM_POOL_MEAN;
-        source = timm_dinov3 ? SM_SOURCE_GUESS : SM_SOURCE_FAMILY;
-        why = timm_dinov3 ? "as DINOv3 itself; timm's default is mean"
-              : v->cls    ? "the CLS token"
-                          : "no CLS token";
-    }
+    bool told = probe || fc_norm || !v->cls;
+    enum sm_source source = probe || fc_norm ? SM_SOURCE_TENSORS
+                            : !v->cls        ? SM_SOURCE_FAMILY
+                                             : usual_source(v);
+    v->pool = probe ? SM_POOL_MAP : told ? SM_POOL_MEAN : SM_POOL_CLS;
+    sm_settle(v->info, v->config, SM_CONFIG_POOL, &v->pool, source,
+              probe     ? "attention pooling"
+              : fc_norm ? "fc_norm"
+              : !v->cls ? "no CLS token"
+                        : "the CLS token; others take the mean of the patches");
     if ((v->pool == SM_POOL_CLS && !v->cls) || (v->pool == SM_POOL_MAP && !probe))
         return sm_err_set(v->err, SM_INVALID, "\"pool\" is \"%s\", but there is no %s",
                           names[v->pool], v->pool == SM_POOL_CLS ? "CLS token" : "attn_pool");
-    sm_choose(v->info, "pool", source, why, "%s", names[v->pool]);
-    v->final_norm = v->config->final_norm ? v->config->final_norm : SM_FINAL_NORM_BEFORE_POOL;
+    if (v->pool == SM_POOL_MAX)
+        return sm_err_set(v->err, SM_INVALID, "\"pool\" is \"max\", which only a ResNet has");
+    v->final_norm = SM_FINAL_NORM_BEFORE_POOL;
     if (v->pool == SM_POOL_MEAN && !fc_norm)
-        choose_final_norm(v);
+        settle(v, SM_CONFIG_FINAL_NORM, &v->final_norm,
+               "usual; open_clip's final_ln_after_pool is not");
     return SM_OK;
 }
 
@@ -322,7 +340,7 @@ static enum sm_code choose_resize(struct sm_vit *v)
         return SM_OK;
     if (!v->pos_resize) {
         v->pos_resize = usual_resize(v, &why);
-        source = SM_SOURCE_FAMILY;
+        source = SM_SOURCE_GUESS;
     }
     if (!v->pos_resize)
         return sm_err_set(v->err, SM_INVALID,
@@ -335,15 +353,15 @@ static enum sm_code choose_resize(struct sm_vit *v)
 
 enum sm_code sm_vit_facts(struct sm_vit *v)
 {
+    enum sm_code code = sm_check_said(v->config, SM_OF_VIT, "ViT", v->names->prefix, v->err);
     static enum sm_code (*const steps[])(struct sm_vit *) = {
         measure_patch, measure_tokens, measure_input, measure_blocks, choose_heads};
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        enum sm_code code = steps[i](v);
-        if (code != SM_OK)
-            return code;
-    }
-    choose_eps(v);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && code == SM_OK; i++)
+        code = steps[i](v);
+    if (code != SM_OK)
+        return code;
+    choose_blocks(v);
     choose_activation(v);
-    enum sm_code code = choose_pool(v);
+    code = choose_pool(v);
     return code == SM_OK ? choose_resize(v) : code;
 }

@@ -3,7 +3,7 @@
  *     tokens   norm(stream). DINOv3 may have cls_norm for CLS and registers. Where there is only
  *              fc_norm (MAE fine-tuned, iBOT with mean pooling), patches stay as they are and the
  *              CLS row becomes fc_norm(mean of patches). Where the norm comes after pooling
- *              (open_clip), the stream itself.
+ *              (open_clip), or the last block ends in it (post-norm), the stream itself.
  *     cls      its first row; mean: mean of its patches
  *     pooled   cls, mean, or attention pooling; then CLIP's projection
  *     logits   the file's classifier on pooled; pooler: Hugging Face's tanh layer on cls
@@ -63,6 +63,10 @@ static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm
         *tokens = stream;
         *pooled = head;
         return code == SM_OK && fc_norm && v->cls ? replace_rows(tokens, v, stream, head, 1) : code;
+    }
+    if (v->norm_post && !sm_names_has(v->names, "norm.weight")) {
+        *tokens = stream;
+        return SM_OK;
     }
     code = add_norm(tokens, v, "norm", stream);
     if (code != SM_OK || !prefix || !sm_names_has(v->names, "cls_norm.weight"))

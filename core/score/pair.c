@@ -178,6 +178,17 @@ static enum sm_code read_channels(double out[3], float out_f32[3], const json_t 
     return SM_OK;
 }
 
+/* The configuration with the normalisation that the pair takes: the digest has that on its own. */
+static struct sm_encoder_config with_pixels(const struct sm_pair *pair)
+{
+    struct sm_encoder_config config = pair->config;
+    memcpy(config.mean, pair->mean, sizeof config.mean);
+    memcpy(config.std, pair->std, sizeof config.std);
+    config.source[SM_CONFIG_MEAN] = (uint8_t)pair->mean_source;
+    config.source[SM_CONFIG_STD] = (uint8_t)pair->std_source;
+    return config;
+}
+
 static enum sm_code open_member(struct sm_member *member, const struct sm_pair *pair,
                                 const char *kernels, struct sm_err *err)
 {
@@ -187,7 +198,8 @@ static enum sm_code open_member(struct sm_member *member, const struct sm_pair *
                              : sm_err_set(err, SM_NOMEM, "out of memory for a path");
     if (code == SM_OK) {
         snprintf(member->digest, sizeof member->digest, "%s", sm_ckpt_digest(ckpt));
-        code = sm_encoder_open(&member->encoder, ckpt, &pair->config, kernels, err);
+        const struct sm_encoder_config config = with_pixels(pair);
+        code = sm_encoder_open(&member->encoder, ckpt, &config, kernels, err);
         sm_ckpt_close(ckpt);
     }
     const struct sm_encoder_info *info = code == SM_OK ? sm_encoder_info(member->encoder) : NULL;
@@ -262,6 +274,10 @@ static enum sm_code complete_config(struct sm_pair *pair, const struct draft *dr
                              : sm_err_set(err, SM_NOMEM, "out of memory for a path");
     free(path);
     const bool said = c->std[0] > 0;
+    const enum sm_source mean = (enum sm_source)c->source[SM_CONFIG_MEAN],
+                         std = (enum sm_source)c->source[SM_CONFIG_STD];
+    pair->mean_source = draft->mean ? SM_SOURCE_CONFIG : said ? mean : SM_SOURCE_GUESS;
+    pair->std_source = draft->std ? SM_SOURCE_CONFIG : said ? std : SM_SOURCE_GUESS;
     if (code == SM_OK)
         code = read_channels(pair->mean, pair->mean_f32, draft->mean, said ? c->mean : NULL, "mean",
                              0, err);

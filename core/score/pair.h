@@ -45,6 +45,7 @@ struct sm_pair {
     struct sm_side sides[SM_SIDES];
     struct sm_encoder_config config;
     double mean[3], std[3]; /* as written in pair.json */
+    enum sm_source mean_source, std_source;
     float mean_f32[3], std_f32[3];
     struct sm_recipe recipe;
     struct sm_reference reference;

@@ -15,6 +15,9 @@
  *   "npz"           numpy.savez
  *   "shards"        a JSON index of Hugging Face's transformers and the files that it names, which
  *                   are of any format above and stand in its folder
+ * A tensor of a kind or type that we do not read is listed with the reason, and only reading it
+ * fails: a file is not refused for what nobody needs.
+ *
  * Nested dicts and modules become dotted names ("model.encoder.blocks.0.norm1.weight"), so a
  * wrapper is a prefix like any other; npz names are those of its entries ("params/img/kernel").
  *
@@ -37,14 +40,27 @@
 #define SM_CKPT_HEADER_MAX  (16u << 20) /* bytes of a safetensors header or of a pickle stream */
 #define SM_TENSOR_RANK_MAX  8
 
-enum sm_dtype { SM_F64, SM_F32, SM_F16, SM_BF16, SM_I64, SM_I32, SM_I16, SM_I8, SM_U8, SM_BOOL };
+enum sm_dtype {
+    SM_F64,
+    SM_F32,
+    SM_F16,
+    SM_BF16,
+    SM_I64,
+    SM_I32,
+    SM_I16,
+    SM_I8,
+    SM_U8,
+    SM_BOOL,
+    SM_UNREAD /* of a tensor that is listed, but cannot be read */
+};
 
 struct sm_tensor {
     const char *name;
     enum sm_dtype dtype;
     int rank;
     int64_t shape[SM_TENSOR_RANK_MAX];
-    int64_t count; /* product of shape */
+    int64_t count;      /* product of shape; 0 where it cannot be read */
+    const char *unread; /* why it cannot be read (complex, sparse, quantised, …); else NULL */
 };
 
 struct sm_ckpt;
@@ -65,7 +81,7 @@ const struct sm_tensor *sm_ckpt_at(const struct sm_ckpt *ckpt, size_t index); /*
 const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *name);
 
 /* Converts a tensor to float, in row-major order of its shape: out [count]. f64 and integers are
- * rounded to the nearest float. */
+ * rounded to the nearest float. SM_UNSUPPORTED for a tensor that cannot be read. */
 enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, float *out,
                           struct sm_err *err);
 

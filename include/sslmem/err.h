@@ -8,7 +8,8 @@
  * Threads: no shared state.
  * Rules:   a failing function fills `err` and returns its code; a succeeding one leaves it
  * untouched. The text names the thing and both numbers ("tensor fc.weight ends at byte 812, file
- * has 800") and never repeats the caller's verb. `pointer` is the RFC 6901 pointer of the bad field
+ * has 800") and never repeats the caller's verb; it is UTF-8 without anything that is unsafe to
+ * show (core/base/escape.h). `pointer` is the RFC 6901 pointer of the bad field
  * when the error is about a JSON document, else empty. */
 #ifndef SSLMEM_ERR_H
 #define SSLMEM_ERR_H

@@ -1,6 +1,6 @@
 /* One line, one write: lines of several threads do not mix, whether standard error is a terminal, a
  * file or a pipe (up to PIPE_BUF bytes). A log line must never stop the service, so failures end
- * here. */
+ * here. JSON escapes C0 only; what else is unsafe on a terminal is escaped here, too. */
 #include "server/base/log.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/escape.h"
 #include "server/base/id.h"
 
 static int log_fd = STDERR_FILENO;
@@ -26,6 +27,11 @@ void sm_log_to(int fd)
 void sm_log_json(const char *level, const char *event, const char *fields)
 {
     char time[32], head[160];
+    char *safe = fields ? sm_escape_json(fields) : NULL;
+    if (fields && !safe)
+        fields = "\"fields_lost\":\"no memory\"";
+    else
+        fields = safe;
     sm_time_format(time, sm_clock_unix_ms());
     int length =
         snprintf(head, sizeof head, "{\"time\":\"%s\",\"level\":\"%.16s\",\"event\":\"%.48s\"%s",
@@ -37,6 +43,7 @@ void sm_log_json(const char *level, const char *event, const char *fields)
     do
         written = writev(log_fd, line, sizeof line / sizeof *line);
     while (written < 0 && errno == EINTR);
+    free(safe);
 }
 
 /* The fields without braces, to be freed; NULL when there are none, or no memory. */

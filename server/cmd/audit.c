@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "server/cmd/audit.h"
 
 /* As given; NULL: not. */
@@ -13,7 +14,7 @@ struct given {
 
 static int wrong(const char *text)
 {
-    fprintf(stderr, "sslmem audit: %s; see sslmem audit --help\n", text);
+    fprintf(stderr, "sslmem audit: %s; see sslmem audit --help\n", sm_shown(text));
     return SM_EXIT_USAGE;
 }
 

@@ -3,7 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/base/escape.h"
 #include "server/base/digest_key.h"
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
@@ -12,6 +14,7 @@
 struct given {
     const char *measures[4]; /* by enum sm_selection_kind */
     const char *seed, *format, *names, *digest_key, *key_file;
+    FILE *out; /* where the list goes */
 };
 
 /* By enum sm_selection_kind; `query` is the API's word for the measure. */
@@ -25,7 +28,8 @@ static const char *const formats[] = {"text", "csv", "jsonl"}; /* enum sm_list_f
 
 static int wrong(const char *option, const char *text, const char *expected)
 {
-    fprintf(stderr, "sslmem audit select: --%s is %s, must be %s\n", option, text, expected);
+    fprintf(stderr, "sslmem audit select: --%s is %s, must be %s\n", option, sm_shown(text),
+            expected);
     return SM_EXIT_USAGE;
 }
 
@@ -91,7 +95,7 @@ static enum sm_code select_here(const char *folder, const struct given *given,
     if (code == SM_OK)
         code = sm_audit_evaluate(&result, audit, err);
     if (code == SM_OK)
-        code = sm_audit_write_selection(stdout, audit, result, selection, format, err);
+        code = sm_audit_write_selection(given->out, audit, result, selection, format, err);
     sm_audit_result_free(result);
     sm_audit_close(opened);
     return code;
@@ -111,8 +115,8 @@ static enum sm_code select_there(const char *server, const char *id, const struc
              given->seed ? given->seed : "");
     enum sm_code code = sm_client_open(&client, server, given->key_file, err);
     if (code == SM_OK)
-        code = sm_client_send(NULL, client, &(struct sm_client_call){.path = path, .into = stdout},
-                              err);
+        code = sm_client_send(NULL, client,
+                              &(struct sm_client_call){.path = path, .into = given->out}, err);
     sm_client_close(client);
     return code;
 }
@@ -131,9 +135,40 @@ static enum sm_code select_images(const char *folder, const struct given *given,
         code = select_there(server, id, given, selection, format, err);
     else if (code == SM_OK)
         code = select_here(folder, given, selection, format, err);
-    if (code == SM_OK && (fflush(stdout) != 0 || ferror(stdout)))
+    if (code == SM_OK && (fflush(given->out) != 0 || ferror(given->out)))
         code = sm_err_set(err, SM_IO, "standard output: %s", strerror(errno));
     json_decref(state);
+    return code;
+}
+
+/* Lines for a person: names may hold anything but a line break. */
+static void show_lines(char *text)
+{
+    char *rest;
+    for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
+        puts(sm_shown(line));
+}
+
+/* On a terminal the list is shown; anywhere else its names are what they are, byte for byte. */
+static enum sm_code select_to_stdout(const char *folder, struct given *given,
+                                     struct sm_selection *selection, enum sm_list_format format,
+                                     struct sm_err *err)
+{
+    char *text = NULL;
+    size_t text_bytes = 0;
+    bool terminal = isatty(STDOUT_FILENO);
+
+    given->out = terminal ? open_memstream(&text, &text_bytes) : stdout;
+    if (!given->out)
+        return sm_err_set(err, SM_NOMEM, "no memory for the list");
+    enum sm_code code = select_images(folder, given, selection, format, err);
+    if (!terminal)
+        return code;
+    if (fclose(given->out) != 0 && code == SM_OK)
+        code = sm_err_set(err, SM_NOMEM, "no memory for the list");
+    if (code == SM_OK)
+        show_lines(text);
+    free(text);
     return code;
 }
 
@@ -176,7 +211,7 @@ int sm_cmd_audit_select(int argc, char **argv)
         return wrong("format", given.format, "text, csv or jsonl");
     sm_stop_watch();
     enum sm_code code =
-        select_images(folders[0], &given, &selection, (enum sm_list_format)format, &err);
+        select_to_stdout(folders[0], &given, &selection, (enum sm_list_format)format, &err);
     if (code == SM_OK)
         return SM_EXIT_OK;
     sm_fail("audit select", &err);

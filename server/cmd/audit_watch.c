@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/escape.h"
 #include "server/base/id.h"
 #include "server/cmd/audit.h"
 
@@ -160,8 +161,8 @@ static void say_skipped(const json_t *report)
         int64_t line = count_of(row, "line");
         if (line > 0)
             fprintf(stderr, "  line %lld: ", (long long)line);
-        fprintf(stderr, "%s%s: %s (%s)\n", line > 0 ? "" : "  ", text_of(row, "name"),
-                text_of(row, "reason"), text_of(row, "detail"));
+        fprintf(stderr, "%s%s: %s (%s)\n", line > 0 ? "" : "  ", sm_shown(text_of(row, "name")),
+                sm_shown(text_of(row, "reason")), sm_shown(text_of(row, "detail")));
     }
     if (count_of(report, "skipped_count") > SKIPPED_SHOWN)
         fputs("  and so on\n", stderr);
@@ -177,7 +178,7 @@ void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, cons
 
     if (plan->quiet)
         return;
-    fprintf(stderr, "%s: %lld images", what, (long long)count_of(report, "added_count"));
+    fprintf(stderr, "%s: %lld images", sm_shown(what), (long long)count_of(report, "added_count"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (count_of(report, rows[i].key) > 0)
             fprintf(stderr, ", %lld %s", (long long)count_of(report, rows[i].key), rows[i].text);
@@ -212,7 +213,7 @@ static void say_words(const json_t *summary, const char *part)
     snprintf(key, sizeof key, "candidate_%s", text_of(summary, "reference"));
     const char *words = text_of(json_object_get(json_object_get(summary, part), key), "words");
     if (*words)
-        puts(words);
+        puts(sm_shown(words));
 }
 
 static void say_fdr(const json_t *summary)
@@ -238,12 +239,12 @@ static void say_gates(const json_t *summary)
     json_array_foreach(gates, i, gate)
     {
         const json_t *value = json_object_get(gate, "value");
-        printf("gate %s %s", text_of(gate, "gate"),
+        printf("gate %s %s", sm_shown(text_of(gate, "gate")),
                json_is_true(json_object_get(gate, "passed")) ? "holds" : "FAILS");
         if (json_is_number(value))
             printf(": %g", json_number_value(value));
         if (*text_of(gate, "note"))
-            printf(" (%s)", text_of(gate, "note"));
+            printf(" (%s)", sm_shown(text_of(gate, "note")));
         putchar('\n');
     }
 }
@@ -262,7 +263,7 @@ int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
     }
     say_gates(summary);
     if (!plan->quiet)
-        printf("report: %s/report.html, report.json, report.csv\n", plan->out);
+        printf("report: %s/report.html, report.json, report.csv\n", sm_shown(plan->out));
     if (!scored)
         fprintf(stderr, "sslmem audit: no image could be scored; report.csv says why\n");
     return !scored ? SM_EXIT_FAILED : passed ? SM_EXIT_OK : SM_EXIT_GATE;

@@ -1,6 +1,7 @@
 /* `sslmem backup` and `sslmem restore`: copies of whole databases. */
 #include <stdio.h>
 
+#include "core/base/escape.h"
 #include "server/cmd/cmd.h"
 #include "server/store/backup.h"
 
@@ -9,7 +10,7 @@ static int report(const char *command, enum sm_code code, const char *path,
 {
     if (code != SM_OK)
         return sm_fail(command, err);
-    printf("%s: %lld bytes, schema %d, verified\n", path, (long long)made->bytes_count,
+    printf("%s: %lld bytes, schema %d, verified\n", sm_shown(path), (long long)made->bytes_count,
            made->schema);
     return SM_EXIT_OK;
 }

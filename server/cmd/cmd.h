@@ -48,6 +48,8 @@ int sm_fail(const char *command, const struct sm_err *err);
 
 /* One JSON object on one line of standard output. Takes the reference. */
 void sm_print_line(json_t *node);
+/* A path as JSON, escaped where it is no UTF-8. */
+json_t *sm_path_json(const char *path);
 
 /* The whole JSON document in a file, at most 1 MiB. */
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err);

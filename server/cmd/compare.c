@@ -59,8 +59,8 @@ static json_t *number(double value)
 
 static json_t *describe(const char *path, const struct sample *s)
 {
-    return json_pack("{s:s, s:I, s:o, s:o}", "file", path, "n", (json_int_t)s->count, "mean",
-                     number(sm_mean(s->m, s->count)), "sd",
+    return json_pack("{s:o, s:I, s:o, s:o}", "file", sm_path_json(path), "n", (json_int_t)s->count,
+                     "mean", number(sm_mean(s->m, s->count)), "sd",
                      number(sqrt(sm_variance(s->m, s->count))));
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "server/cmd/cmd.h"
 
 static json_t *shape_json(const struct sm_tensor *t)
@@ -18,11 +19,11 @@ static json_t *tensors_json(const struct sm_ckpt *ckpt, const struct sm_encoder 
     json_t *tensors = json_array();
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *t = sm_ckpt_at(ckpt, i);
-        json_array_append_new(tensors,
-                              json_pack("{s:s?, s:s, s:o, s:I, s:b}", "name", t->name, "dtype",
-                                        sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
-                                        (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)),
-                                        "used", (int)(encoder && sm_encoder_uses(encoder, i))));
+        json_array_append_new(
+            tensors, json_pack("{s:s?, s:s, s:o, s:I, s:b, s:s*}", "name", t->name, "dtype",
+                               sm_dtype_name(t->dtype), "shape", shape_json(t), "bytes",
+                               (json_int_t)(t->count * (int64_t)sm_dtype_bytes(t->dtype)), "used",
+                               (int)(encoder && sm_encoder_uses(encoder, i)), "unread", t->unread));
     }
     return tensors;
 }
@@ -49,18 +50,23 @@ static void print_shape(const json_t *shape)
     printf(" %-16s", *text ? text : "scalar");
 }
 
-/* "+" stands before what the encoder is made of. */
+/* "+" stands before what the encoder is made of, "!" before what cannot be read. */
 static void print_tensors(const json_t *tensors)
 {
     size_t i;
     json_t *t;
     json_array_foreach(tensors, i, t)
     {
-        printf("%s %-5s", json_is_true(json_object_get(t, "used")) ? "+" : " ",
-               json_string_value(json_object_get(t, "dtype")));
+        const char *unread = json_string_value(json_object_get(t, "unread"));
+        printf("%s %-5s",
+               json_is_true(json_object_get(t, "used")) ? "+"
+               : unread                                 ? "!"
+                                                        : " ",
+               unread ? "-" : json_string_value(json_object_get(t, "dtype")));
         print_shape(json_object_get(t, "shape"));
         const char *name = json_string_value(json_object_get(t, "name"));
-        printf(" %s\n", name ? name : "(name is no UTF-8)");
+        printf(" %s%s%s%s\n", name ? sm_shown(name) : "(name is no UTF-8)", unread ? " (" : "",
+               unread ? sm_shown(unread) : "", unread ? ")" : "");
     }
 }
 
@@ -70,7 +76,7 @@ static void print_choices(const json_t *choices)
     json_t *c;
     json_array_foreach(choices, i, c)
     {
-        printf("  %-12s %-12s %s: %s\n", json_string_value(json_object_get(c, "name")),
+        printf("  %-14s %-12s %s: %s\n", json_string_value(json_object_get(c, "name")),
                json_string_value(json_object_get(c, "value")),
                json_string_value(json_object_get(c, "source")),
                json_string_value(json_object_get(c, "why")));
@@ -86,7 +92,8 @@ static void print_graph(const json_t *graph)
     json_array_foreach(graph, i, op)
     {
         const char *name = json_string_value(json_object_get(op, "name"));
-        printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")), name ? name : "");
+        printf("  %-12s %-28s", json_string_value(json_object_get(op, "op")),
+               name ? sm_shown(name) : "");
         print_shape(json_object_get(op, "shape"));
         const char *algorithm = json_string_value(json_object_get(op, "algorithm"));
         printf(" %12lld %12lld %14lld  %s\n",
@@ -97,9 +104,9 @@ static void print_graph(const json_t *graph)
     }
 }
 
-static void print_text(const json_t *doc, const struct sm_encoder *encoder)
+static void print_text(const char *path, const json_t *doc, const struct sm_encoder *encoder)
 {
-    printf("%s: %s, sha256 %s, %zu tensors\n", json_string_value(json_object_get(doc, "file")),
+    printf("%s: %s, sha256 %s, %zu tensors\n", sm_shown(path),
            json_string_value(json_object_get(doc, "format")),
            json_string_value(json_object_get(doc, "digest")),
            json_array_size(json_object_get(doc, "tensors")));
@@ -111,8 +118,8 @@ static void print_text(const json_t *doc, const struct sm_encoder *encoder)
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
     const json_t *described = json_object_get(doc, "encoder");
     printf("\nencoder: %s, %s names%s%s, input %dx%d, %d tokens of %d%s", i->family, i->dialect,
-           *i->prefix ? " under " : "", i->prefix, i->input_h_px, i->input_w_px, i->tokens, i->dim,
-           i->has_cls ? " with CLS" : "");
+           *i->prefix ? " under " : "", sm_shown(i->prefix), i->input_h_px, i->input_w_px,
+           i->tokens, i->dim, i->has_cls ? " with CLS" : "");
     if (i->registers)
         printf(" and %d registers", i->registers);
     printf("\n%lld parameters, %lld multiply-adds per image\n", (long long)i->parameters,
@@ -134,10 +141,10 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     if (code != SM_OK)
         return code;
     sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
-    json_t *doc =
-        json_pack("{s:s?, s:s, s:s, s:o, s:o}", "file", path, "format", sm_ckpt_format(ckpt),
-                  "digest", sm_ckpt_digest(ckpt), "tensors", tensors_json(ckpt, encoder), "encoder",
-                  encoder ? encoder_json(encoder) : json_null());
+    json_t *doc = json_pack("{s:o, s:s, s:s, s:o, s:o}", "file", sm_path_json(path), "format",
+                            sm_ckpt_format(ckpt), "digest", sm_ckpt_digest(ckpt), "tensors",
+                            tensors_json(ckpt, encoder), "encoder",
+                            encoder ? encoder_json(encoder) : json_null());
     if (doc && !encoder)
         json_object_set_new(doc, "reason", json_string(reason.text));
     if (!doc)
@@ -145,7 +152,7 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     else if (as_json)
         sm_print_line(json_incref(doc));
     else
-        print_text(doc, encoder);
+        print_text(path, doc, encoder);
     json_decref(doc);
     sm_encoder_close(encoder);
     sm_ckpt_close(ckpt);

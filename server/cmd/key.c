@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "server/base/id.h"
 #include "server/cmd/cmd.h"
 #include "server/store/keys.h"
@@ -135,7 +136,8 @@ static int create(int argc, char **argv)
     sm_keys_close(keys);
     if (code == SM_OK) {
         puts(token.text);
-        fprintf(stderr, "key %s of tenant %s; the token is shown this once\n", id, in.tenant);
+        fprintf(stderr, "key %s of tenant %s; the token is shown this once\n", sm_shown(id),
+                sm_shown(in.tenant));
         sm_token_forget(&token);
     }
     return finish("key create", code, &err);
@@ -193,7 +195,7 @@ static int revoke(int argc, char **argv)
         code = sm_keys_revoke(keys, operands[0], &err);
     sm_keys_close(keys);
     if (code == SM_OK)
-        fprintf(stderr, "key %s is revoked\n", operands[0]);
+        fprintf(stderr, "key %s is revoked\n", sm_shown(operands[0]));
     return finish("key revoke", code, &err);
 }
 
@@ -235,7 +237,8 @@ static int rotate(int argc, char **argv)
     sm_keys_close(keys);
     if (code == SM_OK) {
         puts(token.text);
-        fprintf(stderr, "key %s has a new secret; the token is shown this once\n", operands[0]);
+        fprintf(stderr, "key %s has a new secret; the token is shown this once\n",
+                sm_shown(operands[0]));
         sm_token_forget(&token);
     }
     return finish("key rotate", code, &err);
@@ -262,7 +265,7 @@ int sm_cmd_key(int argc, char **argv)
             return verbs[i].run(argc - 1, argv + 1);
     FILE *out = help ? stdout : stderr;
     if (*name && !help)
-        fprintf(out, "sslmem key: unknown verb \"%s\"\n", name);
+        fprintf(out, "sslmem key: unknown verb \"%s\"\n", sm_shown(name));
     fputs("usage: sslmem key VERB --db FILE [options]\n\n"
           "Keys of clients, in the database of a service, which may run meanwhile.\n\n",
           out);

@@ -2,6 +2,7 @@
  * start. */
 #include <stdio.h>
 
+#include "core/base/escape.h"
 #include "server/cmd/cmd.h"
 #include "server/store/store.h"
 
@@ -23,6 +24,6 @@ int sm_cmd_migrate(int argc, char **argv)
     int applied = 0;
     if (sm_store_migrate(db, &applied, &err) != SM_OK)
         return sm_fail("migrate", &err);
-    printf("%s: %d migration%s applied\n", db, applied, applied == 1 ? "" : "s");
+    printf("%s: %d migration%s applied\n", sm_shown(db), applied, applied == 1 ? "" : "s");
     return SM_EXIT_OK;
 }

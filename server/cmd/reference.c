@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/escape.h"
 #include "core/base/file.h"
 #include "server/cmd/cmd.h"
 
@@ -19,7 +20,7 @@ static enum sm_code measure(double *m, struct sm_scorer *scorer, const struct sm
     if (code == SM_OK)
         *m = score.m;
     else
-        fprintf(stderr, "sslmem reference: %s\n", path);
+        fprintf(stderr, "sslmem reference: %s\n", sm_shown(path));
     return code;
 }
 

@@ -39,7 +39,7 @@ static json_t *score_line(int *result, struct hand *hand, const char *path)
     struct sm_err err = {0};
     struct sm_score score;
     struct sm_file file;
-    json_t *line = json_pack("{s:s?}", "file", path);
+    json_t *line = json_pack("{s:o}", "file", sm_path_json(path));
     enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, &err);
     if (code == SM_OK)
         code = sm_mate_score(&score, hand->mate, b->generation, b->recipe,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "server/base/process.h"
@@ -30,7 +31,7 @@ static void print_help(const struct sm_usage *usage)
 
 static int wrong(const struct sm_usage *usage, const char *what, const char *name)
 {
-    fprintf(stderr, "sslmem %s: %s%s; see sslmem %s --help\n", usage->command, what, name,
+    fprintf(stderr, "sslmem %s: %s%s; see sslmem %s --help\n", usage->command, what, sm_shown(name),
             usage->command);
     return SM_EXIT_USAGE;
 }
@@ -127,10 +128,18 @@ int sm_fail(const char *command, const struct sm_err *err)
 void sm_print_line(json_t *node)
 {
     char *text = node ? json_dumps(node, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *safe = text ? sm_escape_json(text) : NULL;
     json_decref(node);
-    puts(text ? text : "{\"error\":{\"code\":\"no_memory\"}}");
+    puts(safe ? safe : "{\"error\":{\"code\":\"no_memory\"}}");
     fflush(stdout);
     free(text);
+    free(safe);
+}
+
+json_t *sm_path_json(const char *path)
+{
+    json_t *out = json_string(path);
+    return out ? out : json_string(sm_shown(path));
 }
 
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err)

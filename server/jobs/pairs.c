@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/escape.h"
 #include "server/base/log.h"
 
 #define NAME_BYTES_MAX 63 /* as long as stored claims and scores take a pair's name */
@@ -205,12 +206,18 @@ static enum sm_code load(struct sm_pairs *pairs, const char *name, bool *created
     return sm_err_set(err, code == SM_NOMEM ? SM_NOMEM : SM_CORRUPT, "%s", why.text);
 }
 
+/* Whether it may be a pair: a folder with a name that the API can say. */
 static bool is_folder(const char *dir, const char *name)
 {
     struct stat status;
     char *path = join(dir, name);
     bool found = path && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     free(path);
+    if (found && !sm_utf8_is_text(name, strlen(name))) {
+        sm_log("warning", "pair_ignored", "{s:s, s:s}", "folder", sm_shown(name), "reason",
+               "its name is not UTF-8 text");
+        return false;
+    }
     return found;
 }
 

@@ -4,21 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/ckpt/flatten.h"
 #include "core/ckpt/format.h"
 #include "core/ckpt/rebuild.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum sm_code found(void *context, const char *name, uint32_t args, struct sm_err *err)
+static enum sm_code found(void *context, const char *name, uint32_t args, const char *why,
+                          struct sm_err *err)
 {
     const struct sm_pickle *pickle = context;
     struct sm_tensor tensor;
     struct sm_view view;
     struct sm_storage storage;
 
-    if (strlen(name) > SM_CKPT_NAME_MAX || !sm_ckpt_is_text(name, strlen(name)))
+    if (strlen(name) > SM_CKPT_NAME_MAX || !sm_utf8_is_text(name, strlen(name)))
         abort();
+    if (why != NULL)
+        return why[0] == '\0' ? SM_INTERNAL : SM_OK;
     if (sm_rebuild(&tensor, &view, &storage, pickle, args, name, err) == SM_OK &&
         (tensor.count > storage.count || view.offset < 0 ||
          (tensor.count > 0 && view.offset >= storage.count)))

@@ -490,6 +490,7 @@ def write_legacy():
     legacy("type-differs.pt", object=pairs(text("w"), tensor(store=legacy_storage()), text("v"),
                                            tensor(store=legacy_storage(kind="IntStorage"))))
     legacy("type-complex.pt", object=one_of(kind="ComplexFloatStorage"))
+    legacy("type-unknown.pt", object=one_of(kind="StrangeStorage"))
     legacy("persistent-odd.pt", object=pairs(text("w"), tup(text("file"), number(1)) + b"Q"))
     legacy("reduce-storage.pt", object=reduce_storage(legacy_storage()))
     legacy("deep.pt", object=b"]" * 80 + b"a" * 79, keys=(), data=b"")

@@ -198,4 +198,5 @@ def main():
         safetensors(folder / "expected.safetensors", {tap: rows(t) for tap, t in out.items()})
 
 
-main()
+if __name__ == "__main__":
+    main()

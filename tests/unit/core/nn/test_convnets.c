@@ -25,6 +25,12 @@ struct golden {
     const char *choices; /* name=value(source) of those that are noted besides input_px */
 };
 
+#define RELU  "norm_eps=1e-05(6) activation=relu(6) "
+#define STEM3 "stem_stride=1(6) "
+#define STEM7 "stem_stride=2(6) stem_pad=3(6) stem_pool=max(6) "
+#define MEAN  "pool=mean(6) "
+#define FRONT "channel_order=rgb(6) mean=0.5 0.5 0.5(6) std=0.5 0.5 0.5(6) "
+
 static const struct golden goldens[] = {
     {.name = "option-a",
      .family = "resnet20",
@@ -32,7 +38,8 @@ static const struct golden goldens[] = {
      .w = 15,
      .blocks = 9,
      .stages = 3,
-     .choices = "shortcut=option A(4) stem_pad=1(6) "},
+     .choices = RELU "shortcut=option A(4) shortcut_pad=both(6) dilate_from=none(6) " STEM3
+                     "stem_pad=1(6) stem_pool=none(6) " MEAN FRONT},
     {.name = "option-b",
      .family = "resnet",
      .h = 17,
@@ -40,7 +47,7 @@ static const struct golden goldens[] = {
      .blocks = 5,
      .stages = 4,
      .config = {.stem_pad = 1},
-     .choices = "stem_pad=1(0) "},
+     .choices = RELU "dilate_from=none(6) " STEM3 "stem_pad=1(0) stem_pool=none(6) " MEAN FRONT},
     {.name = "stride-v1",
      .family = "resnet",
      .h = 45,
@@ -48,14 +55,14 @@ static const struct golden goldens[] = {
      .blocks = 5,
      .stages = 4,
      .config = {.stride_at = SM_STRIDE_CONV1},
-     .choices = "stride_at=conv1(0) "},
+     .choices = RELU "stride_at=conv1(0) dilate_from=none(6) " STEM7 MEAN FRONT},
     {.name = "stride-v15",
      .family = "resnet",
      .h = 45,
      .w = 52,
      .blocks = 5,
      .stages = 4,
-     .choices = "stride_at=conv2(6) "},
+     .choices = RELU "stride_at=conv2(6) dilate_from=none(6) " STEM7 MEAN FRONT},
     {.name = "groups",
      .family = "resnext",
      .h = 9,
@@ -63,7 +70,8 @@ static const struct golden goldens[] = {
      .blocks = 3,
      .stages = 3,
      .config = {.stem_pad = 2},
-     .choices = "stride_at=conv2(6) stem_pad=2(0) groups=4(4) "},
+     .choices = RELU "stride_at=conv2(6) dilate_from=none(6) " STEM3
+                     "stem_pad=2(0) stem_pool=none(6) groups=4(4) " MEAN FRONT},
     {.name = "clip",
      .family = "clip-resnet",
      .h = 96,
@@ -71,14 +79,15 @@ static const struct golden goldens[] = {
      .blocks = 5,
      .stages = 4,
      .heads = 1,
-     .choices = "heads=1(5) "},
+     .choices = RELU "heads=1(6) " FRONT},
     {.name = "convnext",
      .family = "convnext",
      .h = 75,
      .w = 38,
      .blocks = 5,
      .stages = 4,
-     .choices = "norm_eps=1e-06(5) "},
+     .choices =
+         "norm_eps=1e-06(6) activation=gelu(6) stem_stride=4(6) final_norm=after_pool(6) " FRONT},
     {.name = "convnext-plain",
      .family = "convnext",
      .h = 23,
@@ -86,7 +95,8 @@ static const struct golden goldens[] = {
      .blocks = 2,
      .stages = 2,
      .config = {.norm_eps = 1e-3},
-     .choices = "norm_eps=0.001(0) "},
+     .choices =
+         "norm_eps=0.001(0) activation=gelu(6) stem_stride=4(6) final_norm=after_pool(6) " FRONT},
 };
 
 static struct sm_ckpt *open_file(const char *name, const char *file)
@@ -131,7 +141,7 @@ static void check_taps(const struct golden *golden, struct sm_ckpt *expected,
 
 static void check_info(const struct golden *golden, const struct sm_encoder_info *info)
 {
-    char choices[256] = "";
+    char choices[512] = "";
     assert_string_equal(info->family, golden->family);
     assert_int_equal(info->blocks, golden->blocks);
     assert_int_equal(info->stages, golden->stages);
@@ -285,9 +295,7 @@ static const struct change changes[] = {
      .rank = 4,
      .shape = {2, 3, 7, 5},
      .code = SM_UNSUPPORTED,
-     .text =
-         "tensor conv1.weight is a stem of 7x5 with pooling; known are 7x7 with pooling (ImageNet) "
-         "and 3x3 (CIFAR)"},
+     .text = "tensor conv1.weight is a stem of 7x5; known are 7x7 and 3x3"},
     {.golden = "stride-v15",
      .config = {.heads = 2},
      .code = SM_INVALID,
@@ -377,6 +385,8 @@ static void hearsay_is_ignored(void **state)
     struct change change = {.golden = "stride-v15", .config = {.heads = 2}};
     struct sm_err err = {0};
     change.config.source[SM_CONFIG_HEADS] = SM_SOURCE_SIDECAR;
+    change.config.pool = SM_POOL_CLS;
+    change.config.source[SM_CONFIG_POOL] = SM_SOURCE_SIDECAR;
     assert_int_equal(open_changed(&change, &err), SM_OK);
 }
 

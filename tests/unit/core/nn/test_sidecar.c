@@ -202,7 +202,7 @@ static void files_of_others_are_left_alone(void **state)
 
 #define CLIP_AT "/model_cfg/vision_cfg"
 #define DEEP16  "[[[[[[[[[[[[[[[["
-#define HF_ACTS "gelu, gelu_python, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, silu"
+#define HF_ACTS "gelu, gelu_python, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu, silu"
 
 static void broken_files_are_named(void **state)
 {
@@ -229,8 +229,8 @@ static void broken_files_are_named(void **state)
          "layer_norm_eps is of type string, must be number", "/layer_norm_eps", 0},
         {"config.json", "{\"model_type\":\"vit\",\"layer_norm_eps\":0}",
          "layer_norm_eps is 0, must be from 1e-12 to 1", "/layer_norm_eps", 0},
-        {"config.json", "{\"model_type\":\"vit\",\"hidden_act\":\"relu\"}",
-         "hidden_act is \"relu\", must be one of " HF_ACTS, "/hidden_act", 0},
+        {"config.json", "{\"model_type\":\"vit\",\"hidden_act\":\"selu\"}",
+         "hidden_act is \"selu\", must be one of " HF_ACTS, "/hidden_act", 0},
         {"config.json", "{\"model_type\":\"vit\",\"hidden_act\":\"silu\"}",
          "hidden_act is \"silu\" in an MLP that is not gated", "/hidden_act", 0},
         {"config.json", "{\"model_type\":\"siglip\",\"vision_config\":{\"hidden_act\":\"silu\"}}",
