@@ -15,5 +15,7 @@ UPDATE job SET turn_ms = created_ms, cost_ms = items_count,
 
 DROP INDEX job_queued;
 CREATE INDEX job_queued ON job (kind DESC, turn_ms, id) WHERE queued_count > 0;
+-- The cheapest that waits: asked for all along dear items.
+CREATE INDEX job_cheap ON job (item_cost_ms, id) WHERE queued_count > 0 AND kind = 'score';
 DROP INDEX item_queued;
 CREATE INDEX item_queued ON item (job_id, state, attempt, idx) WHERE state = 'queued';

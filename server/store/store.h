@@ -156,8 +156,8 @@ struct sm_claim {
  * passes dear ones, and none waits for ever. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
-/* The same without waiting, for the next item of a plain job whose items cost at most that much. A
- * look at an index comes first, so that asking in vain costs no write. */
+/* The same without waiting, for an item of the plain job with the cheapest items, which cost at most
+ * that much. A look at an index comes first, so that asking in vain costs no write. */
 enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
                                   int64_t cost_ms_max, struct sm_err *err);
 /* Whether the claim still is the owner's and its job is not cancelled; true when that cannot be

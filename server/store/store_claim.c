@@ -38,7 +38,7 @@ static const char any_sql[] =
     "ORDER BY kind DESC, turn_ms, id LIMIT 1";
 static const char cheap_sql[] =
     "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') AND "
-    "kind = 'score' AND item_cost_ms <= $max ORDER BY kind DESC, turn_ms, id LIMIT 1";
+    "kind = 'score' AND item_cost_ms <= $max ORDER BY item_cost_ms, id LIMIT 1";
 
 /* SM_NOT_FOUND when nothing is queued. */
 static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct sm_db *db,
