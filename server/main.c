@@ -1,7 +1,10 @@
 /* One binary: a table of subcommands. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "server/cmd/cmd.h"
 #include "server/decode/helper.h"
@@ -28,6 +31,52 @@ static const struct command {
     {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
+
+/* OpenBLAS starts its threads while it is loaded, before main, unless the environment says
+ * otherwise. They take memory that a limited process lacks, and one of them has been seen to spin
+ * in the exit handler of a process that failed. Every worker calls BLAS on its own thread, so this
+ * function starts the program once more with one variable added.
+ *
+ * It stands in .preinit_array, which runs before the constructors of every shared library. Nothing
+ * is initialised at that time: no sanitizer, no environ, so it makes system calls and nothing else.
+ * Where /proc is not mounted the program goes on with the threads. */
+#define BLAS_THREADS    "OPENBLAS_NUM_THREADS="
+#define VARIABLES_MAX   4096
+#define BEFORE_THE_REST __attribute__((no_sanitize("address", "undefined", "thread")))
+
+BEFORE_THE_REST static int begins_with(const char *text, const char *start)
+{
+    while (*start != '\0' && *text == *start) {
+        text++;
+        start++;
+    }
+    return *start == '\0' ? text[0] : -1;
+}
+
+BEFORE_THE_REST static void forbid_blas_threads(int argc, char **argv, char **variables)
+{
+    static char path[4096], one[] = BLAS_THREADS "1", *given[VARIABLES_MAX + 2];
+    size_t count = 0;
+
+    (void)argc;
+    for (char **v = variables; *v != NULL; v++) {
+        int value = begins_with(*v, BLAS_THREADS);
+        if (value == '1' && (*v)[sizeof BLAS_THREADS] == '\0')
+            return;
+        if (value >= 0)
+            continue;
+        if (count == VARIABLES_MAX)
+            return;
+        given[count++] = *v;
+    }
+    given[count] = one;
+    long length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+    if (length > 0)
+        syscall(SYS_execve, path, argv, given);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const first)(int, char **, char **) = forbid_blas_threads;
 
 static void print_help(FILE *out)
 {

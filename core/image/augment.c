@@ -68,6 +68,7 @@ struct step {
     const struct sm_op *op;
     struct lane lane;
     json_t *drawn;
+    const struct sm_watch *watch;
     struct sm_err *err;
 };
 
@@ -129,7 +130,8 @@ static enum sm_code random_resized_crop(struct sm_image *out, const struct sm_im
     enum sm_code code = sm_ops_crop(&cropped, in, r.top, r.left, r.height, r.width, s->err);
     if (code != SM_OK)
         return code;
-    code = sm_resize(out, &cropped, s->op->size_px, s->op->size_px, s->op->interpolation, s->err);
+    struct sm_resize_to to = {s->op->size_px, s->op->size_px, s->op->interpolation, s->watch};
+    code = sm_resize(out, &cropped, &to, s->err);
     sm_image_release(&cropped);
     return code;
 }
@@ -178,12 +180,14 @@ static enum sm_code color_jitter(struct sm_image *out, const struct sm_image *in
         return code;
     }
     draw_order(order, &s->lane);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4 && code == SM_OK; i++) {
         int part = order[i];
         double center = jitters[part].center, width;
         memcpy(&width, (const char *)s->op + jitters[part].offset, sizeof width);
         if (width == 0)
             continue;
+        if ((code = sm_watch_ask(s->watch, s->err)) != SM_OK)
+            break;
         double low = center == 0 ? -width : fmax(0, center - width);
         double factor =
             draw_between(&s->lane, JITTER_FACTORS + (uint32_t)part, low, center + width);
@@ -192,7 +196,9 @@ static enum sm_code color_jitter(struct sm_image *out, const struct sm_image *in
         json_array_append_new(names, json_string(jitters[part].name));
     }
     note(s, "order", names);
-    return SM_OK;
+    if (code != SM_OK)
+        sm_image_release(out);
+    return code;
 }
 
 static enum sm_code grayscale(struct sm_image *out, const struct sm_image *in, const struct step *s)
@@ -209,7 +215,7 @@ static enum sm_code gaussian_blur(struct sm_image *out, const struct sm_image *i
     double sigma = draw_between(&s->lane, BLUR_SIGMA, s->op->sigma[0], s->op->sigma[1]);
     note(s, "sigma", json_real(sigma));
     enum sm_code code = sm_ops_copy(out, in, s->err);
-    if (code == SM_OK && (code = sm_ops_gaussian_blur(out, sigma, s->err)) != SM_OK)
+    if (code == SM_OK && (code = sm_ops_gaussian_blur(out, sigma, s->watch, s->err)) != SM_OK)
         sm_image_release(out);
     return code;
 }
@@ -224,9 +230,9 @@ static enum sm_code solarize(struct sm_image *out, const struct sm_image *in, co
 
 static enum sm_code resize(struct sm_image *out, const struct sm_image *in, const struct step *s)
 {
-    int64_t width, height;
-    sm_ops_short_side(&width, &height, in, s->op->size_px);
-    return sm_resize(out, in, width, height, s->op->interpolation, s->err);
+    struct sm_resize_to to = {.interpolation = s->op->interpolation, .watch = s->watch};
+    sm_ops_short_side(&to.width_px, &to.height_px, in, s->op->size_px);
+    return sm_resize(out, in, &to, s->err);
 }
 
 static enum sm_code center_crop(struct sm_image *out, const struct sm_image *in,
@@ -268,7 +274,7 @@ enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
     lane_key(lane.key, key);
     for (int i = 0; code == SM_OK && i < augment->count; i++) {
         const struct sm_op *op = &augment->ops[i];
-        struct step step = {.op = op, .lane = lane, .err = err};
+        struct step step = {.op = op, .lane = lane, .watch = key->watch, .err = err};
         struct sm_image next = {0};
         step.lane.op = (uint32_t)i;
         bool applied = !kinds[op->kind].has_p || draw(&step.lane, DRAW_APPLY) < op->p;
@@ -281,6 +287,8 @@ enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
         }
         if (code != SM_OK || !applied)
             continue;
+        if ((code = sm_watch_ask(key->watch, err)) != SM_OK)
+            break;
         code = kinds[op->kind].apply(&next, in, &step);
         sm_image_release(out);
         *out = next;

@@ -164,7 +164,8 @@ static void blur_line(uint8_t *line, size_t step, int count, struct box box, uin
         memcpy(line + (size_t)i * step, from + (size_t)i * 3, 3);
 }
 
-enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma, struct sm_err *err)
+enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma,
+                                  const struct sm_watch *watch, struct sm_err *err)
 {
     float radius = box_radius((float)sigma);
     struct box box = {.radius = (int)radius};
@@ -174,10 +175,21 @@ enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma, struct s
     uint8_t *room = malloc((size_t)(w > h ? w : h) * 6);
     if (room == NULL)
         return sm_err_set(err, SM_NOMEM, "out of memory for two lines of %d pixels", w > h ? w : h);
-    for (int y = 0; y < h; y++)
-        blur_line(image->rgb + (size_t)y * row_bytes(image), 3, w, box, room);
-    for (int x = 0; x < w; x++)
-        blur_line(image->rgb + (size_t)x * 3, row_bytes(image), h, box, room);
+    int64_t rows = sm_watch_rows(BLUR_PASSES * (int64_t)w);
+    int64_t columns = sm_watch_rows(BLUR_PASSES * (int64_t)h);
+    enum sm_code code = SM_OK;
+    for (int y = 0; y < h && code == SM_OK; y++) {
+        if (y % rows == 0)
+            code = sm_watch_ask(watch, err);
+        if (code == SM_OK)
+            blur_line(image->rgb + (size_t)y * row_bytes(image), 3, w, box, room);
+    }
+    for (int x = 0; x < w && code == SM_OK; x++) {
+        if (x % columns == 0)
+            code = sm_watch_ask(watch, err);
+        if (code == SM_OK)
+            blur_line(image->rgb + (size_t)x * 3, row_bytes(image), h, box, room);
+    }
     free(room);
-    return SM_OK;
+    return code;
 }

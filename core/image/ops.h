@@ -1,11 +1,13 @@
 /* Pixel ops, each bit for bit that of Pillow 9.4 / torchvision 0.14 on RGB images.
  *
  * Ops that keep the size work in place; the others fill `out`, which must not be the input, and
- * leave it zeroed on failure. Errors: SM_LIMIT, SM_NOMEM. Threads: no shared state. */
+ * leave it zeroed on failure. Errors: SM_LIMIT, SM_NOMEM, SM_CANCELLED of a watch. Threads: no
+ * shared state. */
 #ifndef CORE_IMAGE_OPS_H
 #define CORE_IMAGE_OPS_H
 
 #include "sslmem/image.h"
+#include "sslmem/watch.h"
 
 enum sm_code sm_ops_copy(struct sm_image *out, const struct sm_image *image, struct sm_err *err);
 
@@ -41,7 +43,8 @@ void sm_ops_grayscale(struct sm_image *image);                   /* three equal 
 void sm_ops_solarize(struct sm_image *image, int32_t threshold); /* inverts values >= threshold */
 
 /* Pillow's GaussianBlur(sigma): three passes of an extended box blur along rows, then along
- * columns. */
-enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma, struct sm_err *err);
+ * columns. `watch` (may be NULL) is asked before each block of lines. */
+enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma,
+                                  const struct sm_watch *watch, struct sm_err *err);
 
 #endif

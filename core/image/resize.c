@@ -34,6 +34,11 @@ static const struct filter {
     double support;
 } filters[] = {[SM_BILINEAR] = {bilinear, 1.0}, [SM_BICUBIC] = {bicubic, 2.0}};
 
+double sm_resize_support(enum sm_interpolation interpolation)
+{
+    return filters[interpolation].support;
+}
+
 /* Weights of one axis: output i is the sum over j < width[i] of in[first[i] + j] * k[i * stride +
  * j]. */
 struct taps {
@@ -115,43 +120,52 @@ static void resample_pixel(uint8_t *out, const uint8_t *in, size_t step, const i
     out[2] = clip8(b);
 }
 
-static void horizontal(uint8_t *out, int out_width, const uint8_t *in, int in_width, int height,
-                       const struct taps *t)
+static enum sm_code horizontal(uint8_t *out, int out_width, const uint8_t *in, int in_width,
+                               int height, const struct taps *t, const struct sm_watch *watch,
+                               struct sm_err *err)
 {
+    int64_t rows = sm_watch_rows((int64_t)out_width * t->stride);
     for (int y = 0; y < height; y++) {
+        if (y % rows == 0 && sm_watch_ask(watch, err) != SM_OK)
+            return SM_CANCELLED;
         const uint8_t *row = in + (size_t)y * in_width * 3;
         for (int x = 0; x < out_width; x++, out += 3)
             resample_pixel(out, row + (size_t)t->first[x] * 3, 3, t->k + (size_t)x * t->stride,
                            t->width[x]);
     }
+    return SM_OK;
 }
 
-static void vertical(uint8_t *out, int out_height, const uint8_t *in, int width,
-                     const struct taps *t)
+static enum sm_code vertical(uint8_t *out, int out_height, const uint8_t *in, int width,
+                             const struct taps *t, const struct sm_watch *watch, struct sm_err *err)
 {
     size_t row_bytes = (size_t)width * 3;
+    int64_t rows = sm_watch_rows((int64_t)width * t->stride);
     for (int y = 0; y < out_height; y++) {
+        if (y % rows == 0 && sm_watch_ask(watch, err) != SM_OK)
+            return SM_CANCELLED;
         const uint8_t *top = in + (size_t)t->first[y] * row_bytes;
         for (int x = 0; x < width; x++, out += 3)
             resample_pixel(out, top + (size_t)x * 3, row_bytes, t->k + (size_t)y * t->stride,
                            t->width[y]);
     }
+    return SM_OK;
 }
 
-enum sm_code sm_resize(struct sm_image *out, const struct sm_image *image, int64_t width_px,
-                       int64_t height_px, enum sm_interpolation interpolation, struct sm_err *err)
+enum sm_code sm_resize(struct sm_image *out, const struct sm_image *image,
+                       const struct sm_resize_to *to, struct sm_err *err)
 {
     struct taps across = {0}, down = {0};
     uint8_t *between = NULL;
     const uint8_t *source = image->rgb;
-    const struct filter *filter = &filters[interpolation];
+    const struct filter *filter = &filters[to->interpolation];
     int in_width = image->width_px, in_height = image->height_px;
     *out = (struct sm_image){0};
-    if (width_px < 1 || height_px < 1 || width_px > SM_IMAGE_SIDE_MAX_PX ||
-        height_px > SM_IMAGE_SIDE_MAX_PX)
+    if (to->width_px < 1 || to->height_px < 1 || to->width_px > SM_IMAGE_SIDE_MAX_PX ||
+        to->height_px > SM_IMAGE_SIDE_MAX_PX)
         return sm_err_set(err, SM_LIMIT, "resize to %lldx%lld pixels, sides may be 1 to %d",
-                          (long long)width_px, (long long)height_px, SM_IMAGE_SIDE_MAX_PX);
-    int width = (int)width_px, height = (int)height_px;
+                          (long long)to->width_px, (long long)to->height_px, SM_IMAGE_SIDE_MAX_PX);
+    int width = (int)to->width_px, height = (int)to->height_px;
     enum sm_code code = sm_image_alloc(out, width, height, err);
     if (code != SM_OK)
         return code;
@@ -163,13 +177,15 @@ enum sm_code sm_resize(struct sm_image *out, const struct sm_image *image, int64
         }
         if ((code = taps_init(&across, in_width, width, filter, err)) != SM_OK)
             goto out;
-        horizontal(between, width, source, in_width, in_height, &across);
+        code = horizontal(between, width, source, in_width, in_height, &across, to->watch, err);
+        if (code != SM_OK)
+            goto out;
         source = between;
     }
     if (height != in_height) {
         if ((code = taps_init(&down, in_height, height, filter, err)) != SM_OK)
             goto out;
-        vertical(out->rgb, height, source, width, &down);
+        code = vertical(out->rgb, height, source, width, &down, to->watch, err);
     } else if (source == image->rgb) {
         memcpy(out->rgb, image->rgb, (size_t)width * height * 3);
     }

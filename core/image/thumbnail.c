@@ -79,8 +79,9 @@ enum sm_code sm_image_thumbnail(void **out, size_t *bytes_count, const struct sm
         return encode(out, bytes_count, image, err);
     int64_t small_width = (int64_t)width * side_max_px / side;
     int64_t small_height = (int64_t)height * side_max_px / side;
-    enum sm_code code = sm_resize(&small, image, small_width ? small_width : 1,
-                                  small_height ? small_height : 1, SM_BILINEAR, err);
+    struct sm_resize_to to = {small_width ? small_width : 1, small_height ? small_height : 1,
+                              SM_BILINEAR, NULL};
+    enum sm_code code = sm_resize(&small, image, &to, err);
     if (code == SM_OK)
         code = encode(out, bytes_count, &small, err);
     sm_image_release(&small);

@@ -27,6 +27,7 @@ struct sm_workspace {
     const struct sm_encoder *encoder;
     struct sm_plan plan;
     float *buffer;
+    const struct sm_watch *watch;
     int32_t *taps; /* nodes asked for */
     size_t taps_count;
     int n_max;
@@ -269,13 +270,20 @@ void sm_workspace_free(struct sm_workspace *workspace)
     free(workspace);
 }
 
-void sm_encoder_forward(const struct sm_encoder *encoder, struct sm_workspace *workspace,
+void sm_workspace_watch(struct sm_workspace *workspace, const struct sm_watch *watch)
+{
+    workspace->watch = watch;
+}
+
+bool sm_encoder_forward(const struct sm_encoder *encoder, struct sm_workspace *workspace,
                         const float *x, int n)
 {
     const struct sm_plan *plan = &workspace->plan;
     assert(workspace->encoder == encoder && n >= 1 && n <= workspace->n_max);
-    sm_graph_run(&encoder->graph, encoder->kern, plan->live, plan->offsets, workspace->buffer,
-                 workspace->buffer + plan->scratch_offset, x, n);
+    const struct sm_graph_memory memory = {plan->offsets, workspace->buffer,
+                                           workspace->buffer + plan->scratch_offset};
+    return sm_graph_run(&encoder->graph, encoder->kern, plan->live, &memory, workspace->watch, x,
+                        n);
 }
 
 static void describe(struct sm_tap *out, const struct sm_encoder *encoder, int32_t node)

@@ -295,24 +295,30 @@ void sm_graph_release(struct sm_graph *graph)
     *graph = (struct sm_graph){0};
 }
 
-void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
-                  const size_t *offsets, float *buffer, void *scratch, const float *x, int32_t n)
+bool sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
+                  const struct sm_graph_memory *memory, const struct sm_watch *watch,
+                  const float *x, int32_t n)
 {
+    const size_t *offsets = memory->offsets;
+    float *buffer = memory->buffer;
     for (int32_t i = 0; i < graph->nodes_count; i++) {
         const struct sm_node *node = &graph->nodes[i];
         if (!live[i])
             continue;
+        if (!sm_watch_goes_on(watch))
+            return false;
         const struct sm_kernel_args args = {
             .x = node->in < 0 ? x : buffer + offsets[node->in],
             .residual = node->residual < 0 ? NULL : buffer + offsets[node->residual],
             .weight = node->weight,
             .bias = node->bias,
             .y = buffer + offsets[i],
-            .scratch = scratch,
+            .scratch = memory->scratch,
             .images = n,
         };
         kern->op[node->kernel].run(&node->g, &args);
     }
+    return true;
 }
 
 json_t *sm_graph_json(const struct sm_graph *graph, const struct sm_kern *kern)

@@ -19,6 +19,7 @@
 
 #include "core/nn/kern.h"
 #include "sslmem/err.h"
+#include "sslmem/watch.h"
 
 #define SM_INPUT_MAX_PX 4096
 #define SM_NODE_NAME    64
@@ -74,9 +75,15 @@ void sm_graph_release(struct sm_graph *graph);
 size_t sm_node_elements(const struct sm_node *node);
 
 /* Runs the nodes with live[i], reading x [n, 3, input_h_px, input_w_px]; slots are buffer +
- * offsets[i]. */
-void sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
-                  const size_t *offsets, float *buffer, void *scratch, const float *x, int32_t n);
+ * offsets[i]. `watch` (may be NULL) is asked before each node; false when it ended the run. */
+struct sm_graph_memory {
+    const size_t *offsets;
+    float *buffer;
+    void *scratch;
+};
+bool sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, const bool *live,
+                  const struct sm_graph_memory *memory, const struct sm_watch *watch,
+                  const float *x, int32_t n);
 
 /* One object per op: {op, name, shape, parameters, bytes, multiply_adds} and, where `kern` has a
  * choice, "algorithm"; shape is [h, w, c] or [tokens, dim], bytes those of one image's output.

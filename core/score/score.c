@@ -14,6 +14,7 @@
 
 struct sm_scorer {
     const struct sm_pair *pair;
+    const struct sm_watch *watch;
     /* What the workspaces are planned for. */
     char tap[sizeof((struct sm_recipe *)0)->representation];
     int images;
@@ -48,6 +49,11 @@ void sm_scorer_free(struct sm_scorer *scorer)
     free(scorer);
 }
 
+void sm_scorer_watch(struct sm_scorer *scorer, const struct sm_watch *watch)
+{
+    scorer->watch = watch;
+}
+
 enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *scorer, int s, int k,
                                  const char *tap, int images, struct sm_err *err)
 {
@@ -62,6 +68,8 @@ enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *sc
     if (!*place)
         code = sm_workspace_new(place, scorer->pair->sides[s].members[k].encoder, images,
                                 (const char *const[]){tap}, 1, err);
+    if (code == SM_OK)
+        sm_workspace_watch(*place, scorer->watch);
     *out = *place;
     return code;
 }

@@ -40,6 +40,7 @@ struct track {
 
 struct sm_task {
     const struct sm_pair *pair;
+    const struct sm_watch *watch;
     struct sm_score score; /* its recipe is this task's */
     struct sm_image image;
     uint8_t digest[SM_SHA256_BYTES];
@@ -192,7 +193,7 @@ enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
 static enum sm_code render(struct sm_task *task, struct sm_err *err)
 {
     const struct sm_recipe *recipe = &task->score.recipe;
-    struct sm_view_key key = {recipe->seed, task->digest, 0};
+    struct sm_view_key key = {recipe->seed, task->digest, 0, task->watch};
     size_t end = chunk_begin(task, task->end);
     float *x = task->x;
     enum sm_code code = SM_OK;
@@ -221,12 +222,15 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
     const struct sm_recipe *recipe = &task->score.recipe;
     size_t images = chunk_begin(task, task->end);
     struct sm_distances all = {.compare = recipe->compare, .views = images - task->anchor};
+    enum sm_code code = SM_OK;
     for (size_t i = 0; i < task->tracks_count; i++) {
         struct track *track = &task->tracks[i];
+        if ((code = sm_watch_ask(task->watch, err)) != SM_OK)
+            return code;
         struct sm_reps reps = {track->reps, images, task->rows, task->dim, task->aligned};
         align_by[recipe->compare](track->d, &reps, recipe->normalize, recipe->distance,
                                   track->scale);
-        enum sm_code code = check_finite(track, sm_distances_count(all.compare, all.views), err);
+        code = check_finite(track, sm_distances_count(all.compare, all.views), err);
         if (code != SM_OK)
             return code;
         all.of[track->side][track->index] = track->d;
@@ -243,6 +247,11 @@ static bool is_complete(const struct sm_task *task)
 {
     double target_se = task->score.recipe.target_se;
     return task->end == task->chunks || (target_se > 0 && task->score.m_se <= target_se);
+}
+
+void sm_task_watch(struct sm_task *task, const struct sm_watch *watch)
+{
+    task->watch = watch;
 }
 
 enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err)
@@ -279,7 +288,8 @@ enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *sc
     if (code != SM_OK)
         return code;
     const float *x = task->x + (at - chunk_begin(task, task->begin)) * image_floats(task);
-    sm_encoder_forward(track->member->encoder, workspace, x, (int)n);
+    if (!sm_encoder_forward(track->member->encoder, workspace, x, (int)n))
+        return sm_err_set(err, SM_CANCELLED, "told to stop");
     code = sm_encoder_tap(&tap, workspace, name, err);
     if (code == SM_OK)
         memcpy(track->reps + at * length, tap.data, n * length * sizeof *track->reps);

@@ -40,6 +40,11 @@ struct sm_image_info {
 /* "image/jpeg", "image/png" or NULL, from the first bytes. */
 const char *sm_image_sniff(const void *bytes, size_t bytes_count);
 
+/* The size that the header declares, as stored in the file. False and 0 x 0 when there is none, or
+ * one over the limits: such a file is refused by the decoder. Reads the first bytes alone. */
+bool sm_image_declared_size(int32_t *width_px, int32_t *height_px, const void *bytes,
+                            size_t bytes_count);
+
 /* Decodes one image. Alpha is dropped (never blended), palettes are expanded, 16 bit is reduced to
  * 8, grey becomes RGB. `info` may be NULL. */
 enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t bytes_count,

@@ -103,6 +103,8 @@ enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *
 
 enum sm_code sm_scorer_new(struct sm_scorer **out, const struct sm_pair *pair, struct sm_err *err);
 void sm_scorer_free(struct sm_scorer *scorer);
+/* Asked before each op of the forwards that this scorer runs from now on; NULL: none. */
+void sm_scorer_watch(struct sm_scorer *scorer, const struct sm_watch *watch);
 
 /* Decodes, draws the views, runs every encoder on the same views, aligns. The recipe must have
  * passed sm_pair_check_recipe. */

@@ -16,7 +16,8 @@
  * Threads: between two rounds sm_task_run may run on any threads at once, for different units and
  *          with a scorer each. Whoever orders the threads (a mutex) makes all units of a round
  *          happen before the next round.
- * Errors:  as sm_score_image; after one, the task can only be freed. */
+ * Errors:  as sm_score_image, and SM_CANCELLED from a watch; after one, the task can only be
+ *          freed. */
 #ifndef SSLMEM_TASK_H
 #define SSLMEM_TASK_H
 
@@ -48,6 +49,9 @@ struct sm_decoded {
 enum sm_code sm_task_open_decoded(struct sm_task **out, const struct sm_pair *pair,
                                   const struct sm_recipe *recipe, struct sm_decoded *decoded,
                                   struct sm_err *err);
+/* Asked all along the drawing of views and the distances from now on; NULL: none. That of the
+ * encoders is the scorer's. */
+void sm_task_watch(struct sm_task *task, const struct sm_watch *watch);
 /* Takes the results of the round before, then draws the views of the next one, which has units
  * 0..units_count - 1; none when the score is complete. A recipe without target_se has one round. */
 enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_err *err);

@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "sslmem/image.h"
+#include "sslmem/watch.h"
 
 #define SM_OPS_MAX 16
 
@@ -57,6 +58,7 @@ struct sm_view_key {
     uint64_t seed;
     const uint8_t *image_digest; /* [32] SHA-256 of the image file's bytes */
     uint32_t view;
+    const struct sm_watch *watch; /* no part of the key: asked all along; may be NULL */
 };
 
 /* Reads a preset's name or a list of ops. A size that is left out is `size_px`. `pointer` is where

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/api/cost.h"
 #include "server/api/cursor.h"
-#include "server/api/handlers.h"
 #include "server/api/retries.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
@@ -371,7 +371,7 @@ static bool read_recipe(struct sm_audit_in *in, struct sm_request *request,
         code = sm_err_set(&err, SM_NOMEM, "recipe: out of memory");
     if (code != SM_OK)
         reply_invalid(request, SM_PROBLEM_RECIPE_INVALID, &err);
-    return code == SM_OK;
+    return code == SM_OK && sm_api_check_recipe_cost(request, pair, &recipe);
 }
 
 /* Everything of the body but pair and recipe. */

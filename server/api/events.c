@@ -2,8 +2,8 @@
  *
  * A stream looks at the audit's revision every POLL_MS, which is one row of an index, and sends the
  * audit when it has changed: at most two events a second, however fast images are scored. The rate
- * is that of the images finished within the last WINDOW_MS of this stream; the time left is what is
- * not finished at that rate. A comment every HEARTBEAT_MS keeps connections and proxies awake, and
+ * is that of the images finished within the last WINDOW_MS of this stream; the time left is the cost
+ * of what is not finished, at the rate of the cost of what was. A comment every HEARTBEAT_MS keeps connections and proxies awake, and
  * finds clients that are gone. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #define RETRY_MS     2000
 
 struct sample {
-    int64_t at_ms, done_count;
+    int64_t at_ms, done_count, done_cost_ms;
 };
 
 struct feed {
@@ -47,9 +47,15 @@ static int64_t count_of(const json_t *audit, const char *name)
     return json_integer_value(json_object_get(audit, name));
 }
 
-/* Images per second, or -1 before there is anything to tell it from. */
-static double measure(struct feed *f, int64_t now_ms, int64_t done_count)
+/* Images and cost per second, or -1 before there is anything to tell them from. */
+struct rates {
+    double per_s, cost_ms_per_s;
+};
+
+static struct rates measure(struct feed *f, const struct sample *now)
 {
+    int64_t now_ms = now->at_ms;
+
     while (f->samples_count > 1 && now_ms - f->samples[f->first].at_ms > WINDOW_MS) {
         f->first = (f->first + 1) % SAMPLES_MAX;
         f->samples_count--;
@@ -58,11 +64,13 @@ static double measure(struct feed *f, int64_t now_ms, int64_t done_count)
         f->first = (f->first + 1) % SAMPLES_MAX;
         f->samples_count--;
     }
-    f->samples[(f->first + f->samples_count++) % SAMPLES_MAX] = (struct sample){now_ms, done_count};
+    f->samples[(f->first + f->samples_count++) % SAMPLES_MAX] = *now;
     const struct sample *oldest = &f->samples[f->first];
+    double s = (double)(now_ms - oldest->at_ms) / 1000;
     if (now_ms - oldest->at_ms < POLL_MS)
-        return -1;
-    return (double)(done_count - oldest->done_count) * 1000 / (double)(now_ms - oldest->at_ms);
+        return (struct rates){-1, -1};
+    return (struct rates){(double)(now->done_count - oldest->done_count) / s,
+                          (double)(now->done_cost_ms - oldest->done_cost_ms) / s};
 }
 
 /* Adds rate and time left to the audit's document. */
@@ -70,15 +78,17 @@ static bool add_rate(struct feed *f, json_t *audit, int64_t now_ms)
 {
     const char *state = json_string_value(json_object_get(audit, "state"));
     int64_t done = count_of(audit, "succeeded_count") + count_of(audit, "failed_count");
-    int64_t left = count_of(audit, "items_count") - done;
-    double rate = -1;
+    int64_t done_cost_ms = count_of(audit, "done_cost_ms");
+    double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
+    struct rates rate = {-1, -1};
 
     if (strcmp(state, "running") == 0)
-        rate = measure(f, now_ms, done);
+        rate = measure(f, &(struct sample){now_ms, done, done_cost_ms});
     else
         f->samples_count = 0; /* a pause is no part of a rate */
-    json_t *per_s = rate < 0 ? json_null() : json_real(rate);
-    json_t *left_s = rate <= 0 ? json_null() : json_real((double)left / rate);
+    json_t *per_s = rate.per_s < 0 ? json_null() : json_real(rate.per_s);
+    json_t *left_s =
+        rate.cost_ms_per_s <= 0 ? json_null() : json_real(left_ms / rate.cost_ms_per_s);
     return json_object_set_new(audit, "rate_per_s", per_s) == 0 &&
            json_object_set_new(audit, "time_left_s", left_s) == 0;
 }

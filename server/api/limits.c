@@ -34,6 +34,7 @@ static const struct {
     {"drain_ms", SM_HTTP_DRAIN_MS},
     {"page_scores_max", SM_SCORES_LIMIT_MAX},
     {"attempts_max", SM_ATTEMPTS_MAX},
+    {"attempts_alone", SM_ATTEMPTS_ALONE},
     {"lease_ms", SM_LEASE_MS},
     {"encoders_max", SM_ENCODERS_MAX},
     {"reference_scores_max", SM_REFERENCE_MAX},

@@ -13,7 +13,7 @@
 #include "server/api/upload.h"
 #include "server/base/log.h"
 #include "server/ingest/ingest.h"
-#include "sslmem/image.h"
+#include "sslmem/cost.h"
 
 #define MULTIPART "multipart/form-data"
 
@@ -27,7 +27,9 @@ struct intake {
     enum sm_problem invalid, limit; /* of what is wrong with the body */
     struct sm_part *parts;          /* of multipart */
     int parts_count;
-    json_t *folders; /* of a manifest of folders */
+    json_t *folders;                  /* of a manifest of folders */
+    struct sm_generation *generation; /* of the audit's pair; NULL: not loaded */
+    struct sm_recipe recipe;          /* the audit's */
     json_t *report;
 };
 
@@ -38,6 +40,7 @@ static void intake_free(struct sm_call *call)
     free(x->parts);
     json_decref(x->folders);
     json_decref(x->report);
+    sm_generation_give(x->generation);
     free(x);
 }
 
@@ -85,6 +88,48 @@ static enum sm_code take_folders(struct intake *x, struct sm_ingest *ingest, str
 
 /* --- the call --- */
 
+/* Pair and recipe of the audit, for costs. Images of a pair that is not loaded now, or that does not
+ * fit the recipe any more, are weighed when they are decoded. */
+static enum sm_code read_scoring(struct intake *x, struct sm_err *err)
+{
+    struct sm_audit_scoring scoring;
+    const struct sm_pair *pair;
+    enum sm_code code = sm_store_audit_scoring(&scoring, x->api->store, x->audit, err);
+
+    if (code != SM_OK || sm_pairs_take(&x->generation, x->api->pairs, scoring.pair, NULL) != SM_OK)
+        x->generation = NULL;
+    if (x->generation != NULL) {
+        pair = sm_generation_pair(x->generation);
+        if (sm_recipe_parse(&x->recipe, scoring.recipe, NULL, sm_pair_input_px(pair), "", NULL) !=
+                SM_OK ||
+            sm_pair_check_recipe(pair, &x->recipe, NULL) != SM_OK) {
+            sm_generation_give(x->generation);
+            x->generation = NULL;
+        }
+    }
+    json_decref(scoring.recipe);
+    return code;
+}
+
+/* One image that costs too much is the client's mistake; several are failed items. */
+static enum sm_code weigh_single(struct intake *x, struct sm_err *err)
+{
+    int64_t max_ms = x->api->config->item_cost_ms_max, cost_ms;
+    int32_t width_px, height_px;
+
+    if (x->take != take_image || x->generation == NULL)
+        return SM_OK;
+    sm_image_declared_size(&width_px, &height_px, x->body->bytes, x->body->bytes_count);
+    cost_ms = sm_cost_ms(sm_generation_pair(x->generation), &x->recipe, width_px, height_px);
+    if (cost_ms <= max_ms)
+        return SM_OK;
+    x->limit = SM_PROBLEM_RECIPE_TOO_COSTLY;
+    return sm_err_set(err, SM_LIMIT,
+                      "the image of %dx%d pixels costs %lld ms with the audit's recipe, "
+                      "item_cost_ms_max is %lld",
+                      (int)width_px, (int)height_px, (long long)cost_ms, (long long)max_ms);
+}
+
 static enum sm_code work(struct sm_call *call, struct sm_err *err)
 {
     struct intake *x = (struct intake *)call;
@@ -93,10 +138,17 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     struct sm_ingest_params params = {.store = x->api->store,
                                       .audit = x->audit,
                                       .items_max = x->api->config->audit_images_max,
+                                      .item_cost_ms_max = x->api->config->item_cost_ms_max,
                                       .stop = &call->stop};
-    enum sm_code code = sm_ingest_new(&ingest, &params, err);
+    enum sm_code code = read_scoring(x, err);
 
+    if (code == SM_OK)
+        code = weigh_single(x, err);
     if (code != SM_OK)
+        return code;
+    params.pair = x->generation == NULL ? NULL : sm_generation_pair(x->generation);
+    params.recipe = &x->recipe;
+    if ((code = sm_ingest_new(&ingest, &params, err)) != SM_OK)
         return code;
     code = x->take(x, ingest, err);
     enum sm_code finished = sm_ingest_finish(&x->report, ingest, code == SM_OK ? err : &last);

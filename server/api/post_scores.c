@@ -2,6 +2,7 @@
  *
  *     headers    pair known and ready, room in the queue        400 404 503, before the body
  *     body       upload.c                                       400 415 422
+ *     cost       of each image and of all, by cost.c         422
  *     history    one image whose key is there                   200, no job
  *     admit      the job's commit                               from here on 202 is true
  *     wait       until it has finished, or the wait is over,    200 422, or 202
@@ -12,15 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/api/handlers.h"
+#include "server/api/cost.h"
 #include "server/api/retries.h"
 #include "server/api/upload.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/store/budget.h"
 
-#define RETRY_QUEUE_S "5"
-#define RETRY_POLL_S  "1"
+/* Of a full queue's work: after so much of it a client comes back. */
+#define RETRY_QUEUE_SHARE 10
+#define RETRY_POLL_MAX_S  60 /* its own images may pass those that cost more */
 
 /* What a waiting request keeps. */
 struct submission {
@@ -48,7 +50,9 @@ static void submission_free(void *state)
 static void reply_queue_full(struct sm_request *request, const struct sm_err *err)
 {
     sm_reply_problem(request, SM_PROBLEM_QUEUE_FULL, "%s", err->text);
-    sm_reply_header(request, "Retry-After", RETRY_QUEUE_S);
+    sm_api_retry_after(request,
+                       sm_store_queued_cost_ms(sm_api_of(request)->store) / RETRY_QUEUE_SHARE,
+                       SM_JOBS_WAIT_MAX_S);
 }
 
 /* The pair that the request names, to be given back; NULL after a reply. */
@@ -67,6 +71,8 @@ void sm_api_post_scores_admit(struct sm_request *request)
     struct sm_api *api = sm_api_of(request);
     int64_t queued = sm_store_queued_count(api->store), max = api->config->queue_max;
     int64_t bytes = sm_store_queued_bytes(api->store), bytes_max = api->config->queue_bytes_max;
+    int64_t cost_ms = sm_store_queued_cost_ms(api->store);
+    int64_t cost_ms_max = api->config->queue_cost_ms_max;
     int64_t length = 0;
     struct sm_err err = {0};
 
@@ -82,6 +88,9 @@ void sm_api_post_scores_admit(struct sm_request *request)
         sm_err_set(&err, SM_BUSY,
                    "the queue holds %lld bytes of at most %lld, no room for a body of %lld",
                    (long long)bytes, (long long)bytes_max, (long long)length);
+    else if (cost_ms >= cost_ms_max)
+        sm_err_set(&err, SM_BUSY, "the queue holds work of %lld ms, the limit is %lld",
+                   (long long)cost_ms, (long long)cost_ms_max);
     if (err.code != SM_OK)
         reply_queue_full(request, &err);
 }
@@ -150,7 +159,8 @@ static void reply_job(struct sm_request *request, const struct submission *s, un
     sm_reply_json(request, status, job);
     if (status == 202) {
         sm_reply_header(request, "Location", "/v1/jobs/%s", s->job_id);
-        sm_reply_header(request, "Retry-After", RETRY_POLL_S);
+        sm_api_retry_after(request, sm_store_queued_cost_ms(sm_api_of(request)->store),
+                           RETRY_POLL_MAX_S);
     }
 }
 
@@ -351,7 +361,8 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
-    if (!sm_api_spend(request, s->images_count)) {
+    if (!sm_api_weigh(request, upload.items, upload.items_count, pair, &upload.recipe) ||
+        !sm_api_spend(request, s->images_count)) {
         sm_upload_release(&upload);
         return;
     }

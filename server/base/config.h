@@ -32,6 +32,9 @@ struct sm_config {
     sm_setting_int images_max; /* per request */
     sm_setting_int queue_max;  /* items queued or running */
     sm_setting_int queue_bytes_max;
+    sm_setting_int item_cost_ms_max; /* sslmem/cost.h; of an image, of those of a request, ... */
+    sm_setting_int request_cost_ms_max;
+    sm_setting_int queue_cost_ms_max; /* ... of those queued or running */
     sm_setting_int wait_default_ms;
     sm_setting_int wait_max_ms;
     sm_setting_int connections_max;

@@ -44,6 +44,10 @@
     X(QUEUE_BYTES, SAMPLE, "sslmem_queue_bytes", "bytes", "", "Bytes of these images")             \
     X(QUEUE_BYTES_MAX, SAMPLE, "sslmem_queue_max_bytes", "bytes", "",                              \
       "Bytes of these images, over which requests are refused")                                    \
+    X(QUEUE_COST, SAMPLE, "sslmem_queue_cost_seconds", "seconds", "",                              \
+      "Work of these images on a reference core")                                                  \
+    X(QUEUE_COST_MAX, SAMPLE, "sslmem_queue_cost_max_seconds", "seconds", "",                      \
+      "Work over which requests are refused")                                                      \
     X(WAIT, HISTOGRAM, "sslmem_queue_wait_seconds", "seconds", "",                                 \
       "From the admission of an image to the worker that takes it, audits left out")               \
     X(DECODE, HISTOGRAM, "sslmem_image_decode_seconds", "seconds", "",                             \

@@ -93,7 +93,7 @@ enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err);
 
 struct sm_progress {
     bool quiet, terminal, begun, drawn;
-    int64_t begun_ms, said_ms, begun_count;
+    int64_t begun_ms, said_ms, begun_count, begun_cost_ms;
 };
 void sm_progress_init(struct sm_progress *progress, bool quiet);
 /* `audit`: sm_store_audit's document, or the API's, which is the same. */

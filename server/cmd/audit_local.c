@@ -165,6 +165,8 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     struct sm_ingest_params params = {.store = l->store,
                                       .audit = l->id,
                                       .items_max = SM_INGEST_ENTRIES_MAX,
+                                      .pair = l->pair,
+                                      .recipe = &l->recipe,
                                       .stop = &sm_stop_asked};
     struct sm_ingest *ingest;
     struct sm_err last = {0};
@@ -250,6 +252,17 @@ static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
     return code;
 }
 
+/* Nothing limits work on one's own machine; that it is long is said before it begins. */
+static void say_cost(const struct local *l, const json_t *audit)
+{
+    json_int_t left_ms = json_integer_value(json_object_get(audit, "cost_ms")) -
+                         json_integer_value(json_object_get(audit, "done_cost_ms"));
+
+    if (!l->plan->quiet && left_ms >= SM_COST_SAID_MS)
+        fprintf(stderr, "the images cost about %lld minutes of a reference core, on %d workers\n",
+                (long long)(left_ms / 60000), (int)l->plan->workers);
+}
+
 /* Starts it, or takes it up where it was left. */
 static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
 {
@@ -258,6 +271,8 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
         .store = l->store, .pairs = l->pairs, .workers = (int)l->plan->workers, .queue_max = 1};
     enum sm_code code = sm_store_audit(audit, l->store, l->id, err);
 
+    if (code == SM_OK)
+        say_cost(l, *audit);
     if (code == SM_OK && is_state(*audit, "open"))
         code = sm_store_audit_move(l->store, l->id, SM_AUDIT_START, NULL, err);
     else if (code == SM_OK && is_state(*audit, "paused"))

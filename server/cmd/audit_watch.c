@@ -78,15 +78,19 @@ void sm_progress_init(struct sm_progress *progress, bool quiet)
     *progress = (struct sm_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
 }
 
-/* "12.5/s, 1:05 left", by what this process has seen. */
-static void put_rate(char *out, size_t out_size, const struct sm_progress *p, int64_t done,
-                     int64_t total, int64_t now_ms)
+/* "12.5/s, 1:05 left", by what this process has seen: the time left is that of the cost left. */
+static void put_rate(char *out, size_t out_size, const struct sm_progress *p, const json_t *audit,
+                     int64_t done, int64_t now_ms)
 {
-    double rate = 1000.0 * (double)(done - p->begun_count) / (double)(now_ms - p->begun_ms + 1);
-    int64_t left = rate > 0 ? (int64_t)((double)(total - done) / rate + .5) : 0;
+    double s = (double)(now_ms - p->begun_ms + 1) / 1000;
+    double rate = (double)(done - p->begun_count) / s;
+    int64_t done_cost_ms = count_of(audit, "done_cost_ms");
+    double cost_rate = (double)(done_cost_ms - p->begun_cost_ms) / s;
+    double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
+    int64_t left = cost_rate > 0 ? (int64_t)(left_ms / cost_rate + .5) : 0;
 
     out[0] = '\0';
-    if (rate > 0 && done < total)
+    if (rate > 0 && cost_rate > 0 && done < count_of(audit, "items_count"))
         snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
                  (long long)(left % 60));
 }
@@ -115,13 +119,14 @@ void sm_progress_show(struct sm_progress *p, const json_t *audit)
         p->begun = true;
         p->begun_ms = p->said_ms = now_ms;
         p->begun_count = done;
+        p->begun_cost_ms = count_of(audit, "done_cost_ms");
     } else if (!last && now_ms - p->said_ms < (p->terminal ? SAY_TERMINAL_MS : SAY_LINES_MS)) {
         return;
     }
     p->said_ms = now_ms;
     if (p->quiet)
         return;
-    put_rate(rate, sizeof rate, p, done, total, now_ms);
+    put_rate(rate, sizeof rate, p, audit, done, now_ms);
     if (failed > 0)
         snprintf(failures, sizeof failures, ", %lld failed", (long long)failed);
     snprintf(tail, sizeof tail, "%s%s", failures, rate);

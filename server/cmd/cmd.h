@@ -15,6 +15,8 @@
 
 #include "sslmem/score.h"
 
+#define SM_COST_SAID_MS 600000 /* work over it is announced; sslmem/cost.h */
+
 enum { SM_EXIT_OK = 0, SM_EXIT_FAILED = 1, SM_EXIT_USAGE = 2 };
 
 struct sm_option {

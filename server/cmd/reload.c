@@ -32,6 +32,7 @@ static void reload_config(const struct sm_reload *r)
         struct sm_http_limits limits = sm_http_limits_of(r->config);
         sm_http_set_limits(r->http, &limits);
         sm_jobs_set_queue_max(r->jobs, r->config->queue_max);
+        sm_jobs_set_costs(r->jobs, r->config->queue_cost_ms_max, r->config->item_cost_ms_max);
         sm_log("info", "reloaded", "{s:O, s:O}", "changed", changed, "need_restart", restart);
     } else {
         sm_log("error", "reload_failed", "{s:s}", "text", err.text);

@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "server/cmd/cmd.h"
 #include "server/jobs/team.h"
+#include "sslmem/cost.h"
 
 #define IDLE_MS 1000
 
@@ -32,6 +33,18 @@ struct hand {
     pthread_t thread;
 };
 
+/* Nothing limits work on one's own machine; that an image takes long is said before it begins. */
+static void say_cost(const struct batch *b, const char *path, const struct sm_file *file)
+{
+    int32_t width_px, height_px;
+    sm_image_declared_size(&width_px, &height_px, file->bytes, file->bytes_count);
+    int64_t cost_ms = sm_cost_ms(sm_generation_pair(b->generation), b->recipe, width_px, height_px);
+    if (cost_ms >= SM_COST_SAID_MS)
+        fprintf(stderr,
+                "sslmem score: %s costs about %lld minutes of a reference core with this recipe\n",
+                path, (long long)(cost_ms / 60000));
+}
+
 /* An image that fails is a line too, and the others go on. */
 static json_t *score_line(int *result, struct hand *hand, const char *path)
 {
@@ -42,8 +55,13 @@ static json_t *score_line(int *result, struct hand *hand, const char *path)
     json_t *line = json_pack("{s:o}", "file", sm_path_json(path));
     enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, &err);
     if (code == SM_OK)
-        code = sm_mate_score(&score, hand->mate, b->generation, b->recipe,
-                             (struct sm_bytes){file.bytes, file.bytes_count}, &err);
+        say_cost(b, path, &file);
+    if (code == SM_OK)
+        code = sm_mate_score(&score, hand->mate,
+                             &(struct sm_mate_order){.generation = b->generation,
+                                                     .recipe = b->recipe,
+                                                     .bytes = {file.bytes, file.bytes_count}},
+                             &err);
     sm_file_release(&file);
     *result = SM_EXIT_OK;
     if (code == SM_OK) {

@@ -254,6 +254,8 @@ static struct sm_jobs_params jobs_params(const struct sm_api *api)
         .workers = sm_config_workers(config),
         .queue_max = config->queue_max,
         .queue_bytes_max = config->queue_bytes_max,
+        .queue_cost_ms_max = config->queue_cost_ms_max,
+        .item_cost_ms_max = config->item_cost_ms_max,
         .retention_days = {[SM_EXPIRE_THUMBNAILS] = config->retention_thumbnails_days,
                            [SM_EXPIRE_AUDITS] = config->retention_audits_days,
                            [SM_EXPIRE_JOBS] = config->retention_jobs_days,

@@ -72,6 +72,7 @@
     X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
+    X(RECIPE_TOO_COSTLY, 422, "recipe_too_costly", "The recipe asks for too much work")            \
     X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
     X(BUDGET_SPENT, 429, "budget_spent", "The key's scores of the day are spent")                  \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "core/base/sha256.h"
-#include "sslmem/image.h"
+#include "sslmem/cost.h"
 
 enum sm_code sm_ingest_new(struct sm_ingest **out, const struct sm_ingest_params *params,
                            struct sm_err *err)
@@ -87,13 +87,42 @@ static void describe(struct sm_audit_image_in *image, struct sm_ingest_held *hel
                                         .group = held->group};
 }
 
+/* What scoring the image costs, by its header; 0 when that is not known. */
+static enum sm_code weigh(int64_t *cost_ms, const struct sm_ingest *ingest, const void *bytes,
+                          size_t bytes_count, struct sm_err *err)
+{
+    const struct sm_ingest_params *p = &ingest->params;
+    int32_t width_px, height_px;
+
+    *cost_ms = 0;
+    if (p->pair == NULL)
+        return SM_OK;
+    sm_image_declared_size(&width_px, &height_px, bytes, bytes_count);
+    *cost_ms = sm_cost_ms(p->pair, p->recipe, width_px, height_px);
+    if (p->item_cost_ms_max == 0 || *cost_ms <= p->item_cost_ms_max)
+        return SM_OK;
+    return sm_err_set(err, SM_LIMIT,
+                      "the image of %dx%d pixels costs %lld ms with the audit's recipe, "
+                      "item_cost_ms_max is %lld: make it smaller, or the audit with fewer views, "
+                      "smaller sizes or fewer ops",
+                      (int)width_px, (int)height_px, (long long)*cost_ms,
+                      (long long)p->item_cost_ms_max);
+}
+
 enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                            void *bytes, size_t bytes_count, const char *path, struct sm_err *err)
 {
     struct sm_audit_image_in *image = &ingest->images[ingest->batch_count];
     struct sm_ingest_held *held = &ingest->held[ingest->batch_count];
+    struct sm_err why = {0};
+    int64_t cost_ms;
 
+    if (weigh(&cost_ms, ingest, bytes, bytes_count, &why) != SM_OK) {
+        free(bytes);
+        return sm_ingest_fail(ingest, labels, &why, err);
+    }
     describe(image, held, labels);
+    image->cost_ms = cost_ms;
     sm_sha256_hex(image->image_digest, bytes, bytes_count);
     held->path = NULL;
     held->bytes = NULL;

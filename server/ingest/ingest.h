@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 
 #include "server/store/audits.h"
+#include "sslmem/score.h"
 
 #define SM_INGEST_BATCH_IMAGES       64
 #define SM_INGEST_BATCH_BYTES        (4u << 20)
@@ -43,7 +44,11 @@ struct sm_ingest_params {
     const char *audit;          /* its id */
     int64_t items_max;          /* images of the audit in all */
     int64_t unpacked_bytes_max; /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
-    const atomic_bool *stop;    /* NULL, or set by another thread to end the work soon */
+    /* What the images are scored with, for their cost; NULL: not known. */
+    const struct sm_pair *pair;
+    const struct sm_recipe *recipe;
+    int64_t item_cost_ms_max; /* an image over it becomes a failed item; 0: no limit */
+    const atomic_bool *stop;  /* NULL, or set by another thread to end the work soon */
 };
 
 /* Of what follows; NULL is "". */

@@ -35,20 +35,29 @@ static enum sm_code draw(struct sm_decoded *out, int32_t input_px, struct sm_err
     return SM_OK;
 }
 
+/* Along a forward, which may take a minute. */
+static bool go_on(void *arg)
+{
+    const struct sm_canary_turn *turn = arg;
+    sm_pulse_beat("canary");
+    return !turn || !turn->give_up(turn->arg);
+}
+
 static enum sm_code run_rounds(struct sm_task *task, struct sm_scorer *scorer,
                                const struct sm_canary_turn *turn, struct sm_err *err)
 {
+    const struct sm_watch watch = {go_on, (void *)(uintptr_t)turn};
     size_t units_count = 0;
-    enum sm_code code;
-    while ((code = sm_task_round(&units_count, task, err)) == SM_OK && units_count > 0)
+    enum sm_code code = SM_OK;
+    sm_scorer_watch(scorer, &watch);
+    while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
+           units_count > 0)
         for (size_t unit = 0; unit < units_count && code == SM_OK; unit++) {
-            if (turn && turn->give_up(turn->arg))
-                return sm_err_set(err, SM_CANCELLED, "given up");
-            sm_pulse_beat("canary");
-            code = sm_task_run(task, unit, scorer, err);
-            if (code != SM_OK)
-                return code;
+            code = sm_watch_ask(&watch, err);
+            if (code == SM_OK)
+                code = sm_task_run(task, unit, scorer, err);
         }
+    sm_scorer_watch(scorer, NULL);
     return code;
 }
 

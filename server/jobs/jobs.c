@@ -22,6 +22,7 @@
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
 #define TICKER_STACK_BYTES ((size_t)1 << 20)
 
+#define RATE_WINDOW_MS 60000
 #define EXPIRE_PASS_MS 600000
 #define EXPIRE_STEP_MS 1000
 
@@ -84,14 +85,16 @@ static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
 
 struct demand {
     int items_count;
-    int64_t bytes_count;
+    int64_t bytes_count, cost_ms;
 };
 
 static struct demand demand_of(const struct sm_job_in *job)
 {
     struct demand d = {.items_count = job->items_count};
-    for (int i = 0; i < job->items_count; i++)
+    for (int i = 0; i < job->items_count; i++) {
         d.bytes_count += (int64_t)job->items[i].bytes_count;
+        d.cost_ms += job->items[i].cost_ms;
+    }
     return d;
 }
 
@@ -101,6 +104,8 @@ static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *
 {
     int64_t items = sm_store_queued_count(jobs->store) + jobs->reserved_count;
     int64_t bytes = sm_store_queued_bytes(jobs->store) + jobs->reserved_bytes;
+    int64_t cost_ms = sm_store_queued_cost_ms(jobs->store) + jobs->reserved_cost_ms;
+    int64_t cost_ms_max = jobs->queue_cost_ms_max;
     if (jobs->stopping)
         return sm_err_set(err, SM_BUSY, "the service is stopping");
     if (items + d->items_count > jobs->queue_max)
@@ -111,6 +116,10 @@ static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *
         return sm_err_set(
             err, SM_BUSY, "the queue holds %lld bytes of at most %lld, no room for %lld",
             (long long)bytes, (long long)jobs->queue_bytes_max, (long long)d->bytes_count);
+    if (cost_ms > 0 && cost_ms_max > 0 && cost_ms + d->cost_ms > cost_ms_max)
+        return sm_err_set(err, SM_BUSY,
+                          "the queue holds work of %lld ms of at most %lld, no room for %lld",
+                          (long long)cost_ms, (long long)cost_ms_max, (long long)d->cost_ms);
     return SM_OK;
 }
 
@@ -122,6 +131,7 @@ static enum sm_code reserve(struct sm_jobs *jobs, const struct demand *d, struct
     if (code == SM_OK) {
         jobs->reserved_count += d->items_count;
         jobs->reserved_bytes += d->bytes_count;
+        jobs->reserved_cost_ms += d->cost_ms;
         jobs->admitting_count++;
     }
     pthread_mutex_unlock(&jobs->mutex);
@@ -133,6 +143,7 @@ static void unreserve(struct sm_jobs *jobs, const struct demand *d, bool posted)
     pthread_mutex_lock(&jobs->mutex);
     jobs->reserved_count -= d->items_count;
     jobs->reserved_bytes -= d->bytes_count;
+    jobs->reserved_cost_ms -= d->cost_ms;
     if (!posted)
         jobs->admitting_count--;
     pthread_cond_broadcast(&jobs->changed);
@@ -240,6 +251,49 @@ enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_
     return code;
 }
 
+/* --- the rate --- */
+
+/* Time counts while there is work, and older time counts less. */
+static void count_busy(struct sm_jobs *jobs)
+{
+    int64_t now_ms = sm_clock_monotonic_ms();
+    if (jobs->hands_count > 0)
+        jobs->busy_ms += now_ms - jobs->busy_since_ms;
+    jobs->busy_since_ms = now_ms;
+}
+
+void sm_jobs_begin_item(struct sm_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    count_busy(jobs);
+    jobs->hands_count++;
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+void sm_jobs_end_item(struct sm_jobs *jobs, int64_t cost_ms)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    count_busy(jobs);
+    jobs->hands_count--;
+    jobs->done_cost_ms += cost_ms;
+    if (jobs->busy_ms > RATE_WINDOW_MS) {
+        jobs->busy_ms /= 2;
+        jobs->done_cost_ms /= 2;
+    }
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+int64_t sm_jobs_wait_s(struct sm_jobs *jobs, int64_t cost_ms)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    double rate = jobs->workers_count > 0 ? jobs->workers_count : 1;
+    if (jobs->done_cost_ms > 0)
+        rate = (double)jobs->done_cost_ms / (double)(jobs->busy_ms > 0 ? jobs->busy_ms : 1);
+    pthread_mutex_unlock(&jobs->mutex);
+    double s = (double)cost_ms / rate / 1000;
+    return s < 1 ? 1 : s < SM_JOBS_WAIT_MAX_S ? (int64_t)s : SM_JOBS_WAIT_MAX_S;
+}
+
 /* --- threads --- */
 
 bool sm_jobs_stopping(struct sm_jobs *jobs)
@@ -335,6 +389,8 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
     jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
     jobs->queue_bytes_max = params->queue_bytes_max;
+    jobs->queue_cost_ms_max = params->queue_cost_ms_max;
+    jobs->item_cost_ms_max = params->item_cost_ms_max;
     memcpy(jobs->expiry.days, params->retention_days, sizeof jobs->expiry.days);
     sm_id_new(jobs->owner);
     pthread_mutex_init(&jobs->mutex, NULL);
@@ -358,6 +414,12 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
 void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max)
 {
     jobs->queue_max = queue_max;
+}
+
+void sm_jobs_set_costs(struct sm_jobs *jobs, int64_t queue_cost_ms_max, int64_t item_cost_ms_max)
+{
+    jobs->item_cost_ms_max = item_cost_ms_max;
+    jobs->queue_cost_ms_max = queue_cost_ms_max;
 }
 
 void sm_jobs_stop(struct sm_jobs *jobs)

@@ -7,7 +7,8 @@
  *
  * Workers: one thread each; each claims one item, decodes, draws views, runs the encoders, commits.
  * While nothing is queued, workers without an item run encoders for those that have one (team.h):
- * a single request uses all of them. The bits of a score depend on the item alone, never on the
+ * a single request uses all of them. A worker that is at a dear item scores cheap ones in between
+ * (worker.c): an item of a plain job waits for no item of SM_LEND_RATIO times its cost. The bits of a score depend on the item alone, never on the
  * number of workers, their order or their help. */
 #ifndef SERVER_JOBS_JOBS_H
 #define SERVER_JOBS_JOBS_H
@@ -21,6 +22,8 @@
 struct sm_jobs;
 struct sm_ticket;
 
+#define SM_LEND_RATIO 8
+
 struct sm_jobs_params {
     struct sm_store *store;
     struct sm_pairs *pairs;
@@ -28,6 +31,8 @@ struct sm_jobs_params {
     int workers;                        /* 0: nothing is computed, only admitted */
     int64_t queue_max;                  /* items queued or running; over it submit says SM_BUSY */
     int64_t queue_bytes_max;            /* of their images; one job always fits */
+    int64_t queue_cost_ms_max;          /* of them all; one job always fits. 0: no limit */
+    int64_t item_cost_ms_max;           /* of one whose header lied; 0: no limit */
     int64_t retention_days[SM_EXPIRES]; /* see sm_expiry; 0: for ever */
 };
 
@@ -41,6 +46,12 @@ void sm_jobs_stop(struct sm_jobs *jobs);
 void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms);
 /* From any thread; what is queued over it stays. */
 void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
+void sm_jobs_set_costs(struct sm_jobs *jobs, int64_t queue_cost_ms_max, int64_t item_cost_ms_max);
+
+/* Seconds, 1 to SM_JOBS_WAIT_MAX_S, in which so much cost is worked off at the rate that was
+ * measured while there was work; a nominal core per worker before the first item has ended. */
+#define SM_JOBS_WAIT_MAX_S 600
+int64_t sm_jobs_wait_s(struct sm_jobs *jobs, int64_t cost_ms);
 
 /* sm_store_erase of one image; tells those who wait for a job that comes to its end by it. */
 enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,

@@ -11,7 +11,7 @@ struct sm_jobs {
     struct sm_store *store;
     struct sm_pairs *pairs;
     struct sm_decoders *decoders;
-    _Atomic int64_t queue_max;
+    _Atomic int64_t queue_max, queue_cost_ms_max, item_cost_ms_max;
     int64_t queue_bytes_max;
     char owner[SM_ID_BYTES]; /* of every lease of this process */
     struct sm_team *team;    /* of the workers; its news: an admission, the stop */
@@ -21,8 +21,12 @@ struct sm_jobs {
     bool stopping;
     int64_t reserved_count; /* items that passed the limit and are not in the store's count yet */
     int64_t reserved_bytes; /* of their images */
-    int admitting_count;    /* admissions whose callback has not run */
-    struct sm_ticket *waiting; /* admitted, not finished */
+    int64_t reserved_cost_ms;
+    int hands_count;                /* items that workers have */
+    int64_t busy_since_ms, busy_ms; /* while there were any */
+    int64_t done_cost_ms;           /* of items that ended in that time */
+    int admitting_count;            /* admissions whose callback has not run */
+    struct sm_ticket *waiting;      /* admitted, not finished */
 
     struct sm_expiry expiry; /* the ticker's */
     int64_t expire_next_ms;
@@ -39,6 +43,9 @@ void *sm_jobs_ticker(void *arg);
 bool sm_jobs_stopping(struct sm_jobs *jobs);
 /* Sleeps, but not beyond the stop; true when stopping. */
 bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
+/* Around each item that a worker has: what the measured rate comes from. */
+void sm_jobs_begin_item(struct sm_jobs *jobs);
+void sm_jobs_end_item(struct sm_jobs *jobs, int64_t cost_ms);
 /* Tells the tickets of a job how long an image took up to its commit, which begins now. */
 void sm_jobs_computed(struct sm_jobs *jobs, const char *job_id, const struct sm_timing *timing);
 /* Tells the tickets of a job that it has finished. */

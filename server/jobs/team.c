@@ -11,10 +11,14 @@
  * order also is what sm_task_round asks for. Nobody spins: owners and the idle wait on one
  * condition.
  *
- * A unit that fails (out of memory) ends its round: the rest is not begun. */
+ * A unit that fails (out of memory) ends its round: the rest is not begun.
+ *
+ * A look may score another image on the same stack. Only a thread with nothing else on its stack
+ * helps, and one that waits for its helpers does not, so no two threads wait for each other. */
 #include "server/jobs/team.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,12 +26,22 @@
 #include "server/base/id.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
+#include "sslmem/cost.h"
 #include "sslmem/task.h"
+
+/* A score under way, on its owner's stack. */
+struct run {
+    const struct sm_mate_order *order;
+    int64_t cost_ms;
+    atomic_llong cpu_us; /* of all threads, up to their last looks */
+    atomic_bool ended;
+    struct sm_err why; /* of the end; with the mutex */
+};
 
 struct round {
     struct sm_task *task;
-    struct sm_generation *generation; /* of who has the round */
-    size_t first, end;                /* units that nobody has taken */
+    struct run *run;   /* of who has the round */
+    size_t first, end; /* units that nobody has taken */
     int running;
     enum sm_code code; /* of the first unit that failed */
     struct sm_err err;
@@ -39,12 +53,18 @@ struct sm_team {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* news, or a round whose last unit has run */
     uint64_t news;
-    int64_t give_up_ms;
+    atomic_llong give_up_ms;
     struct round *rounds; /* the open ones, newest first */
 };
 
 struct sm_mate {
     struct sm_team *team;
+    struct sm_watch watch; /* its own, for everything that its thread runs */
+    struct sm_host host;
+    struct run *run;              /* what its thread is at */
+    const char *step;             /* of the pulse */
+    int64_t look_ms;              /* when the next look is due */
+    int64_t cpu_us;               /* of its thread, at the last look */
     int64_t decode_us, encode_us; /* of the last image */
 };
 
@@ -57,7 +77,7 @@ enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, str
     if (!team)
         return sm_err_set(err, SM_NOMEM, "team: out of memory");
     team->decoders = decoders;
-    team->give_up_ms = INT64_MAX;
+    atomic_init(&team->give_up_ms, INT64_MAX);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -109,9 +129,88 @@ void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms)
 
 void sm_team_give_up_at(struct sm_team *team, int64_t ms)
 {
+    atomic_store(&team->give_up_ms, ms);
+}
+
+/* --- looks --- */
+
+static int64_t thread_cpu_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Puts the thread on a run, or off it with NULL; returns what it was at. */
+static struct run *turn_to(struct sm_mate *mate, struct run *run, const char *step)
+{
+    struct run *before = mate->run;
+    int64_t now_us = thread_cpu_us();
+    if (before)
+        atomic_fetch_add(&before->cpu_us, now_us - mate->cpu_us);
+    mate->cpu_us = now_us;
+    mate->run = run;
+    mate->step = step;
+    return before;
+}
+
+/* The first that ends a run says why. */
+static void end_run(struct sm_team *team, struct run *run, const struct sm_err *why)
+{
     pthread_mutex_lock(&team->mutex);
-    team->give_up_ms = ms;
+    if (!atomic_load(&run->ended))
+        run->why = *why;
+    atomic_store(&run->ended, true);
     pthread_mutex_unlock(&team->mutex);
+}
+
+static enum sm_code check_time(const struct sm_mate *mate, const struct run *run, int64_t now_ms,
+                               struct sm_err *err)
+{
+    const struct sm_mate_order *order = run->order;
+    int64_t cpu_ms = atomic_load(&run->cpu_us) / 1000;
+    int64_t cpu_ms_max = order->cpu_factor * run->cost_ms + order->cpu_ms;
+    if (now_ms >= atomic_load(&mate->team->give_up_ms))
+        return sm_err_set(err, SM_CANCELLED, "the service is stopping");
+    if (cpu_ms_max > 0 && cpu_ms > cpu_ms_max)
+        return sm_err_set(err, SM_LIMIT,
+                          "the image took %lld ms of processor time, the limit is %lld at a cost "
+                          "of %lld ms",
+                          (long long)cpu_ms, (long long)cpu_ms_max, (long long)run->cost_ms);
+    return SM_OK;
+}
+
+static bool look(struct sm_mate *mate, int64_t now_ms)
+{
+    struct run *run = mate->run;
+    struct sm_err why = {0};
+    const char *step = mate->step;
+    sm_pulse_beat(step);
+    turn_to(mate, run, step);
+    enum sm_code code = check_time(mate, run, now_ms, &why);
+    if (code == SM_OK && mate->host.look) {
+        turn_to(mate, NULL, step);
+        if (!mate->host.look(mate->host.arg, run->order, run->cost_ms, &why))
+            code = why.code;
+        turn_to(mate, run, step);
+        sm_pulse_beat(step);
+    }
+    if (code != SM_OK)
+        end_run(mate->team, run, &why);
+    return code == SM_OK;
+}
+
+static bool go_on(void *arg)
+{
+    struct sm_mate *mate = arg;
+    int64_t now_ms = sm_clock_monotonic_ms();
+    if (atomic_load(&mate->run->ended))
+        return false;
+    if (now_ms < mate->look_ms)
+        return true;
+    bool goes = look(mate, now_ms);
+    mate->look_ms = sm_clock_monotonic_ms() + SM_LOOK_MS;
+    return goes && !atomic_load(&mate->run->ended);
 }
 
 /* --- mates --- */
@@ -123,7 +222,13 @@ enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_e
     if (!mate)
         return sm_err_set(err, SM_NOMEM, "mate: out of memory");
     mate->team = team;
+    mate->watch = (struct sm_watch){go_on, mate};
     return SM_OK;
+}
+
+void sm_mate_set_host(struct sm_mate *mate, const struct sm_host *host)
+{
+    mate->host = *host;
 }
 
 void sm_mate_free(struct sm_mate *mate)
@@ -155,17 +260,23 @@ static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
     struct sm_team *team = mate->team;
     struct sm_seat *seat;
     struct sm_err err = {0};
-    bool give_up = sm_clock_monotonic_ms() >= team->give_up_ms;
+    struct sm_generation *generation = round->run->order->generation;
     round->running++;
     pthread_mutex_unlock(&team->mutex);
+    struct run *before = turn_to(mate, round->run, "encode");
+    const char *step_before = before ? "views" : "wait";
     sm_pulse_beat("encode");
-    enum sm_code code = give_up ? sm_err_set(&err, SM_CANCELLED, "the service is stopping")
-                                : sm_seat_take(&seat, round->generation, mate, &err);
+    enum sm_code code = sm_watch_ask(&mate->watch, &err);
+    if (code == SM_OK)
+        code = sm_seat_take(&seat, generation, mate, &err);
     int64_t began_us = sm_clock_monotonic_us();
     if (code == SM_OK) {
+        sm_scorer_watch(seat->scorer, &mate->watch);
         code = sm_task_run(round->task, unit, seat->scorer, &err);
-        sm_seat_give(round->generation, seat);
+        sm_scorer_watch(seat->scorer, NULL);
+        sm_seat_give(generation, seat);
     }
+    turn_to(mate, before, step_before);
     sm_metric_observe(SM_METRIC_ENCODE, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     pthread_mutex_lock(&team->mutex);
     if (code != SM_OK && round->code == SM_OK) {
@@ -194,42 +305,71 @@ static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct 
     return round->code;
 }
 
-static enum sm_code open_task(struct sm_task **out, struct sm_mate *mate,
-                              const struct sm_pair *pair, const struct sm_recipe *recipe,
-                              struct sm_bytes bytes, struct sm_err *err)
+/* What the image costs was admitted by its header; now it is known. */
+static enum sm_code weigh(struct run *run, const struct sm_image_info *info, struct sm_err *err)
 {
+    const struct sm_mate_order *order = run->order;
+    run->cost_ms = sm_cost_ms(sm_generation_pair(order->generation), order->recipe, info->width_px,
+                              info->height_px);
+    if (order->cost_ms_max > 0 && run->cost_ms > order->cost_ms_max)
+        return sm_err_set(err, SM_LIMIT,
+                          "the image of %dx%d pixels costs %lld ms with this recipe, the limit is "
+                          "%lld",
+                          (int)info->width_px, (int)info->height_px, (long long)run->cost_ms,
+                          (long long)order->cost_ms_max);
+    return SM_OK;
+}
+
+static enum sm_code open_task(struct sm_task **out, int64_t *decode_us, struct sm_mate *mate,
+                              struct run *run, struct sm_err *err)
+{
+    const struct sm_mate_order *order = run->order;
+    const struct sm_bytes *bytes = &order->bytes;
     struct sm_decoded decoded;
     int64_t began_us = sm_clock_monotonic_us();
     *out = NULL;
     sm_pulse_beat("decode");
-    enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes.data, bytes.count,
-                                  recipe->apply_orientation, &decoded.info, err);
-    mate->decode_us = sm_clock_monotonic_us() - began_us;
-    sm_metric_observe(SM_METRIC_DECODE, mate->decode_us, NULL, NULL, NULL);
+    enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes->data, bytes->count,
+                                  order->recipe->apply_orientation, &decoded.info, err);
+    *decode_us = sm_clock_monotonic_us() - began_us;
+    sm_metric_observe(SM_METRIC_DECODE, *decode_us, NULL, NULL, NULL);
     sm_pulse_beat("views");
+    if (code == SM_OK && (code = weigh(run, &decoded.info, err)) != SM_OK)
+        sm_image_release(&decoded.image);
     if (code != SM_OK)
         return code;
-    sm_sha256(decoded.digest, bytes.data, bytes.count);
-    return sm_task_open_decoded(out, pair, recipe, &decoded, err);
+    sm_sha256(decoded.digest, bytes->data, bytes->count);
+    code = sm_task_open_decoded(out, sm_generation_pair(order->generation), order->recipe, &decoded,
+                                err);
+    if (code == SM_OK)
+        sm_task_watch(*out, &mate->watch);
+    return code;
 }
 
 enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
-                           struct sm_generation *generation, const struct sm_recipe *recipe,
-                           struct sm_bytes bytes, struct sm_err *err)
+                           const struct sm_mate_order *order, struct sm_err *err)
 {
     struct sm_task *task;
+    struct run run = {.order = order};
     size_t units_count;
+    int64_t decode_us, began_us = sm_clock_monotonic_us();
     *out = (struct sm_score){0};
-    int64_t began_us = sm_clock_monotonic_us();
-    enum sm_code code = open_task(&task, mate, sm_generation_pair(generation), recipe, bytes, err);
+    struct run *before = turn_to(mate, &run, "views");
+    enum sm_code code = open_task(&task, &decode_us, mate, &run, err);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
-        struct round round = {.task = task, .generation = generation, .end = units_count};
+        struct round round = {.task = task, .run = &run, .end = units_count};
         code = run_round(mate, &round, err);
     }
-    mate->encode_us = sm_clock_monotonic_us() - began_us - mate->decode_us;
+    turn_to(mate, before, "wait");
+    mate->decode_us = decode_us;
+    mate->encode_us = sm_clock_monotonic_us() - began_us - decode_us;
     if (code == SM_OK)
         sm_task_finish(out, task);
+    if (code == SM_CANCELLED && atomic_load(&run.ended)) {
+        *err = run.why;
+        code = run.why.code;
+    }
     sm_task_free(task);
     return code;
 }

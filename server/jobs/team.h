@@ -5,7 +5,7 @@
  *     for (;;) {
  *         uint64_t seen = sm_team_news(team);
  *         if (there is an image)
- *             sm_mate_score(&score, mate, generation, &recipe, bytes, &err);
+ *             sm_mate_score(&score, mate, &(struct sm_mate_order){generation, &recipe, bytes}, &err);
  *         else if (!sm_mate_help(mate))
  *             sm_team_wait(team, seen, 200);
  *     }
@@ -13,6 +13,10 @@
  * So a single image gets every thread, and a queue of images gets one thread each, with its views
  * and weights in that core's caches. Which of the two happens does not show in the bits of a score
  * (sslmem/task.h).
+ *
+ * All along a score, about every SM_LOOK_MS, its threads beat their pulse, see to the end of the
+ * service and to the processor time that the score may take, and ask the host of their mate, who
+ * may end the score or have the same thread score another image in between.
  *
  * Owner:   mates are freed before their team. Threads: a mate belongs to one thread; the sm_team_
  *          functions are for all. Errors: of a score, as sm_score_image. */
@@ -37,7 +41,7 @@ void sm_team_tell(struct sm_team *team);
 /* Until news or for `ms`. */
 void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms);
 
-/* From this time on (monotonic) units are not begun any more: scores end with SM_CANCELLED. */
+/* From this time on (monotonic) scores end with SM_CANCELLED at their next look. */
 void sm_team_give_up_at(struct sm_team *team, int64_t ms);
 
 enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err);
@@ -48,10 +52,29 @@ struct sm_bytes {
     const void *data;
     size_t count;
 };
-/* Scores an image with whoever helps; the generation is used until it returns. */
+/* A score that is wanted; the generation is used until it is there. */
+struct sm_mate_order {
+    struct sm_generation *generation;
+    const struct sm_recipe *recipe;
+    struct sm_bytes bytes;
+    int64_t cost_ms_max; /* SM_LIMIT when the decoded image costs more; 0: no limit */
+    /* Processor time of all threads together, over which it ends with SM_LIMIT: so many times its
+     * cost, and so much besides. Both 0: no bound. */
+    int64_t cpu_factor, cpu_ms;
+    const void *tag; /* for the host */
+};
+/* Scores an image with whoever helps. */
 enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
-                           struct sm_generation *generation, const struct sm_recipe *recipe,
-                           struct sm_bytes bytes, struct sm_err *err);
+                           const struct sm_mate_order *order, struct sm_err *err);
+
+#define SM_LOOK_MS 20
+/* Asked on the mate's thread along each score that it works on, its own or a helped one. `cost_ms`
+ * is the score's. False, with an error, ends the score. It may call sm_mate_score. */
+struct sm_host {
+    bool (*look)(void *arg, const struct sm_mate_order *order, int64_t cost_ms, struct sm_err *err);
+    void *arg;
+};
+void sm_mate_set_host(struct sm_mate *mate, const struct sm_host *host);
 /* Of the last image that it scored: decoding; views and encoders, waits for helpers too. */
 void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us);
 /* Runs one unit of somebody's image; false when nobody has one to give. */

@@ -10,7 +10,17 @@
  * and offered again until the store takes it; when the service stops first, the item is queued
  * again at the next start. An audit is paused besides. While no decoder can be started (SM_IO of
  * sm_decode), the worker keeps the image and tries again. An item that the end of the service does
- * not leave time for is queued again, and the try does not count. */
+ * not leave time for is queued again, and the try does not count.
+ *
+ * A worker lends itself: along an item, at its looks (team.h), it takes a cheap item of a plain job
+ * that waits and scores that in between. The lent one costs at most 1/SM_LEND_RATIO of the one that
+ * waits for it, which then goes on for as long as that took before it lends again: so it keeps half
+ * of its worker, and a cheap item waits for a look and for others like it, with one worker as with
+ * many. Lent items lend in turn, LEND_DEPTH_MAX deep: each holds an image and its views in memory.
+ *
+ * The time of an item is bounded by its cost (CPU_FACTOR, CPU_MS: wide enough for the slowest
+ * kernels), and every WANTED_MS it is seen to that it still is wanted: an audit that was cancelled,
+ * an image that was erased. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +35,10 @@
 #define RETRY_MIN_MS      100
 #define RETRY_MAX_MS      5000
 #define THUMBNAIL_SIDE_PX 64
+#define LEND_DEPTH_MAX    2
+#define WANTED_MS         1000
+#define CPU_FACTOR        100
+#define CPU_MS            60000
 
 /* Of an audit's item, when the audit keeps them. */
 struct thumbnail {
@@ -35,7 +49,10 @@ struct thumbnail {
 struct worker {
     struct sm_jobs *jobs;
     struct sm_mate *mate;
-    uint64_t seen; /* news of the team at the last look for work */
+    uint64_t seen;     /* news of the team at the last look for work */
+    int depth;         /* items under the one that it is at */
+    int64_t lend_ms;   /* when it may lend itself again */
+    int64_t wanted_ms; /* when to look whether the item is wanted again */
 };
 
 /* The recipe of an item, which stands in it whole, checked against the pair as it is now. */
@@ -188,9 +205,17 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
                             struct sm_generation *generation, const struct sm_recipe *recipe,
                             const struct sm_claim *claim, struct sm_err *err)
 {
-    struct sm_bytes bytes = {claim->bytes, claim->bytes_count};
+    int64_t limit_ms = w->jobs->item_cost_ms_max;
+    struct sm_mate_order order = {.generation = generation,
+                                  .recipe = recipe,
+                                  .bytes = {claim->bytes, claim->bytes_count},
+                                  .cpu_factor = CPU_FACTOR,
+                                  .cpu_ms = CPU_MS,
+                                  .tag = claim};
+    if (limit_ms > 0) /* what was admitted under another limit stays admitted */
+        order.cost_ms_max = claim->cost_ms > limit_ms ? claim->cost_ms : limit_ms;
     *document = NULL;
-    enum sm_code code = sm_mate_score(score, w->mate, generation, recipe, bytes, err);
+    enum sm_code code = sm_mate_score(score, w->mate, &order, err);
     if (code != SM_OK)
         return code;
     *document = sm_score_json(score, sm_generation_pair(generation));
@@ -255,7 +280,10 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
 static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
 {
     struct sm_err err = {0};
-    bool given = sm_store_release(jobs->store, claim, jobs->owner, &err) == SM_OK;
+    enum sm_code code = sm_store_release(jobs->store, claim, jobs->owner, &err);
+    if (code == SM_CONFLICT) /* its end has come already */
+        return;
+    bool given = code == SM_OK;
     sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
            "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index, "detail",
            err.text, ORIGIN_OF(claim)); /* else its lease runs out */
@@ -329,6 +357,50 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
         commit_failure(w->jobs, claim, &err);
 }
 
+/* An item from its claim to its end, with the rate that it tells. */
+static void take_claim(struct worker *w, struct sm_claim *claim)
+{
+    sm_jobs_begin_item(w->jobs);
+    if (!claim->audit) /* an audit is made long before it is started */
+        sm_metric_observe(SM_METRIC_WAIT, waited_us(claim), NULL, NULL, NULL);
+    take_item(w, claim);
+    sm_jobs_end_item(w->jobs, claim->cost_ms);
+    sm_claim_release(claim);
+}
+
+static void lend(struct worker *w, int64_t cost_ms)
+{
+    struct sm_jobs *jobs = w->jobs;
+    struct sm_claim claim;
+    struct sm_err err = {0};
+    int64_t from_ms = sm_clock_monotonic_ms();
+    if (cost_ms < SM_LEND_RATIO || w->depth == LEND_DEPTH_MAX || from_ms < w->lend_ms ||
+        sm_jobs_stopping(jobs) ||
+        sm_store_claim_cheap(&claim, jobs->store, jobs->owner, cost_ms / SM_LEND_RATIO, &err) !=
+            SM_OK)
+        return;
+    w->depth++;
+    take_claim(w, &claim);
+    w->depth--;
+    int64_t now_ms = sm_clock_monotonic_ms();
+    w->lend_ms = now_ms + (now_ms - from_ms);
+}
+
+static bool look(void *arg, const struct sm_mate_order *order, int64_t cost_ms, struct sm_err *err)
+{
+    struct worker *w = arg;
+    int64_t now_ms = sm_clock_monotonic_ms();
+    if (now_ms >= w->wanted_ms) {
+        w->wanted_ms = now_ms + WANTED_MS;
+        if (!sm_store_claim_wanted(w->jobs->store, order->tag, w->jobs->owner)) {
+            sm_err_set(err, SM_CANCELLED, "the score is not wanted any more");
+            return false;
+        }
+    }
+    lend(w, cost_ms);
+    return true;
+}
+
 static bool has_work(void *arg)
 {
     const struct worker *w = arg;
@@ -355,6 +427,7 @@ void *sm_jobs_worker(void *arg)
     while (sm_mate_new(&w.mate, jobs->team, &err) != SM_OK)
         if (sm_jobs_pause(jobs, RETRY_MAX_MS))
             goto out;
+    sm_mate_set_host(w.mate, &(struct sm_host){look, &w});
     for (;;) {
         struct sm_claim claim;
         w.seen = sm_team_news(jobs->team);
@@ -363,10 +436,7 @@ void *sm_jobs_worker(void *arg)
         sm_pulse_beat("claim");
         enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
         if (code == SM_OK) {
-            if (!claim.audit) /* an audit is made long before it is started */
-                sm_metric_observe(SM_METRIC_WAIT, waited_us(&claim), NULL, NULL, NULL);
-            take_item(&w, &claim);
-            sm_claim_release(&claim);
+            take_claim(&w, &claim);
             watch_canary(&w, true);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);

@@ -49,8 +49,8 @@ static enum sm_code insert_job(struct sm_db *db, const struct sm_audit_in *in, s
     enum sm_code code = sm_db_query(
         &q, db,
         "INSERT INTO job (id, tenant_id, kind, state, pair, recipe_digest, created_ms, "
-        "items_count, queued_count, request, trace) VALUES ($id, $tenant, 'audit', 'open', $pair, "
-        "$recipe, $now, 0, 0, $request, $trace)",
+        "items_count, queued_count, request, trace, turn_ms) VALUES ($id, $tenant, 'audit', "
+        "'open', $pair, $recipe, $now, 0, 0, $request, $trace, $now)",
         err);
     if (code != SM_OK)
         return code;
@@ -232,7 +232,7 @@ static enum sm_code run_cancel(struct sm_write *write, struct sm_db *db, struct 
     enum sm_code code =
         chunk_end(&last, db,
                   "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id AND "
-                  "state = 'queued' ORDER BY idx LIMIT $limit) AS chunk",
+                  "state = 'queued' ORDER BY attempt, idx LIMIT $limit) AS chunk",
                   c->id, err);
     c->more = code == SM_OK && last >= 0;
     if (!c->more)

@@ -40,6 +40,7 @@ struct sm_audit_image_in {
     const void *bytes; /* NULL: `path` */
     size_t bytes_count;
     const char *path; /* absolute, as the importer opened it */
+    int64_t cost_ms;  /* sm_cost_ms; 0 counts as 1 */
     /* Other than SM_OK: it could not be taken (not readable, not an image), and is a failed item
      * from the start. */
     enum sm_code failed;
@@ -53,6 +54,13 @@ struct sm_audit_added {
 enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
                                 const struct sm_audit_image_in *images, size_t images_count,
                                 int64_t items_max, struct sm_err *err);
+/* Pair and recipe that its images are scored with. */
+struct sm_audit_scoring {
+    char pair[64];
+    json_t *recipe; /* the canonical document; a new reference */
+};
+enum sm_code sm_store_audit_scoring(struct sm_audit_scoring *out, struct sm_store *store,
+                                    const char *id, struct sm_err *err);
 enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_CANCEL };
 /* Starting an audit that runs, pausing a paused one and so on: SM_CONFLICT. Pausing lets the images
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */
@@ -74,7 +82,7 @@ enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const 
 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count",
- *  "failed_count","erased_count",
+ *  "failed_count","erased_count","cost_ms","done_cost_ms" (of all images, of those that ended),
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
  *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,

@@ -12,7 +12,8 @@ struct adding {
     size_t images_count;
     int64_t items_max;
     struct sm_audit_added added;
-    int64_t failed_count; /* of what was added */
+    int64_t failed_count;          /* of what was added */
+    int64_t cost_ms, item_cost_ms; /* of what was added, of the dearest of it */
 };
 
 static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const char *id,
@@ -51,6 +52,11 @@ static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
     return code;
 }
 
+static int64_t cost_of(const struct sm_audit_image_in *image)
+{
+    return image->cost_ms > 0 ? image->cost_ms : 1;
+}
+
 static enum sm_code insert_item(struct sm_db *db, const char *id,
                                 const struct sm_audit_image_in *image, int64_t index,
                                 struct sm_err *err)
@@ -60,8 +66,8 @@ static enum sm_code insert_item(struct sm_db *db, const char *id,
     enum sm_code code = sm_db_query(
         &q, db,
         "INSERT INTO item (job_id, idx, state, name, image_digest, cohort, class_label, "
-        "group_label, error_code, error_detail) VALUES ($job, $idx, $state, $name, $digest, "
-        "$cohort, $class, $group, $code, $detail)",
+        "group_label, error_code, error_detail, cost_ms) VALUES ($job, $idx, $state, $name, "
+        "$digest, $cohort, $class, $group, $code, $detail, $cost)",
         err);
     if (code != SM_OK)
         return code;
@@ -75,6 +81,7 @@ static enum sm_code insert_item(struct sm_db *db, const char *id,
     sm_stmt_text(q, "$group", image->group);
     sm_stmt_text(q, "$code", failed ? sm_code_name(image->failed) : NULL);
     sm_stmt_text(q, "$detail", image->failed_text);
+    sm_stmt_int(q, "$cost", cost_of(image));
     return sm_stmt_run(q, NULL, err);
 }
 
@@ -123,6 +130,8 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
         code = sm_store_count_failure(db, a->id, sm_code_name(image->failed), err);
     a->added.added_count++;
     a->failed_count += failed;
+    a->cost_ms += failed ? 0 : cost_of(image);
+    a->item_cost_ms = cost_of(image) > a->item_cost_ms ? cost_of(image) : a->item_cost_ms;
     cohorts[image->cohort].items++;
     cohorts[image->cohort].failed += failed;
     return code;
@@ -143,7 +152,9 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
         return code;
     struct sm_job_change change = {.items = a->added.added_count,
                                    .queued = a->added.added_count - a->failed_count,
-                                   .failed = a->failed_count};
+                                   .failed = a->failed_count,
+                                   .cost_ms = a->cost_ms,
+                                   .item_cost_ms = a->item_cost_ms};
     return sm_store_change_job(&job, db, a->id, &change, err);
 }
 

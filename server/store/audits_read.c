@@ -76,7 +76,8 @@ static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
-    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM "
+    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, ''), "
+    "job.cost_ms, job.done_cost_ms FROM "
     "audit JOIN job ON "
     "job.id = audit.job_id WHERE audit.job_id = $id";
 
@@ -89,19 +90,20 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     if (!spec)
         return sm_err_set(err, SM_CORRUPT, "audit %s: stored specification: %s", id, why.text);
     sm_stmt_get_digest(recipe, q, 3);
-    *out = json_pack("{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
-                     "s:I, s:{}, s:[], "
-                     "s:s*, s:s*}",
-                     "id", id, "name", json_object_get(spec, "name"), "state",
-                     sm_stmt_get_text(q, 0), "reason", sm_stmt_get_text(q, 5), "revision",
-                     (json_int_t)sm_stmt_get_int(q, 1), "pair", sm_stmt_get_text(q, 2), "recipe",
-                     recipe, "spec", spec, "created", time_json(q, 6), "started", time_json(q, 7),
-                     "finished", time_json(q, 8), "items_count", (json_int_t)sm_stmt_get_int(q, 9),
-                     "waiting_count", (json_int_t)sm_stmt_get_int(q, 12), "succeeded_count",
-                     (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
-                     (json_int_t)sm_stmt_get_int(q, 11), "erased_count",
-                     (json_int_t)sm_stmt_get_int(q, 13), "cohorts", "failures", "request_id",
-                     sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
+    *out = json_pack(
+        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
+        "s:I, s:I, s:I, s:{}, s:[], "
+        "s:s*, s:s*}",
+        "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
+        sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
+        sm_stmt_get_text(q, 2), "recipe", recipe, "spec", spec, "created", time_json(q, 6),
+        "started", time_json(q, 7), "finished", time_json(q, 8), "items_count",
+        (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
+        "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
+        (json_int_t)sm_stmt_get_int(q, 11), "erased_count", (json_int_t)sm_stmt_get_int(q, 13),
+        "cost_ms", (json_int_t)sm_stmt_get_int(q, 16), "done_cost_ms",
+        (json_int_t)sm_stmt_get_int(q, 17), "cohorts", "failures", "request_id",
+        sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
 }
@@ -199,6 +201,39 @@ int64_t sm_store_audit_revision(struct sm_store *store, const char *id)
 {
     int64_t revision = -1;
     return sm_store_snapshot(&revision, store, read_revision, id, NULL) == SM_OK ? revision : -1;
+}
+
+static enum sm_code read_scoring(void *out, struct sm_db *db, const void *id, struct sm_err *err)
+{
+    struct sm_audit_scoring *s = out;
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT job.pair, recipe.body FROM job JOIN recipe ON "
+                                    "recipe.digest = job.recipe_digest WHERE job.id = $id",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", (const char *)id);
+    if (code == SM_OK) {
+        snprintf(s->pair, sizeof s->pair, "%s", sm_stmt_get_text(q, 0));
+        s->recipe = json_loads(sm_stmt_get_text(q, 1), 0, NULL);
+        if (!s->recipe)
+            code = sm_err_set(err, SM_CORRUPT, "recipe of audit %s: stored document",
+                              (const char *)id);
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_audit_scoring(struct sm_audit_scoring *out, struct sm_store *store,
+                                    const char *id, struct sm_err *err)
+{
+    *out = (struct sm_audit_scoring){0};
+    return sm_store_snapshot(out, store, read_scoring, id, err);
 }
 
 /* --- all audits --- */

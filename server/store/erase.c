@@ -28,7 +28,7 @@ struct erasing {
     struct sm_erasure *images;
     size_t images_count;
     struct sm_erased erased;
-    int64_t waiting, active, active_bytes; /* to come out of the store's counts */
+    int64_t waiting, active, active_bytes, active_cost_ms; /* to come out of the store's counts */
 };
 
 /* An item that has the image. */
@@ -37,12 +37,13 @@ struct found {
     int index, cohort; /* -1: none, or its audit is being deleted */
     enum sm_state state, job_state;
     bool audit;
+    int64_t cost_ms;
 };
 
 #define FOUND                                                                                      \
     "SELECT item.job_id, item.idx, item.state, job.state, job.kind = 'audit', "                    \
     "CASE WHEN EXISTS (SELECT 1 FROM audit WHERE audit.job_id = item.job_id) THEN item.cohort "    \
-    "END FROM "
+    "END, item.cost_ms FROM "
 
 static const char *const items_of[] = {
     FOUND "score JOIN item ON item.score_id = score.id JOIN job ON job.id = item.job_id "
@@ -67,6 +68,7 @@ static enum sm_code next_item(bool *row, struct found *out, struct sm_db *db, co
         out->job_state = sm_state_parse(sm_stmt_get_text(q, 3));
         out->audit = sm_stmt_get_int(q, 4) != 0;
         out->cohort = sm_stmt_is_null(q, 5) ? -1 : (int)sm_stmt_get_int(q, 5);
+        out->cost_ms = sm_stmt_get_int(q, 6);
     }
     sm_stmt_reset(q);
     return code;
@@ -137,6 +139,7 @@ static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct
                               .to = SM_STATE_FAILED,
                               .was_queued = f->state == SM_STATE_QUEUED,
                               .cohort = f->cohort,
+                              .cost_ms = f->cost_ms,
                               .error_code = SM_ERASED};
     int64_t audits_count = 0;
     bool finished = false;
@@ -176,6 +179,7 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
     image->items_count++;
     image->images_count += is_unfinished(f); /* only those have their image still */
     e->active_bytes += is_unfinished(f) && !f->audit ? bytes : 0;
+    e->active_cost_ms += is_unfinished(f) && !f->audit ? f->cost_ms : 0;
     return code;
 }
 
@@ -321,7 +325,7 @@ enum sm_code sm_store_erase(struct sm_erased *out, struct sm_store *store,
         return code;
     }
     sm_store_count(store, -e.waiting, -e.active);
-    sm_store_count_bytes(store, -e.active_bytes);
+    sm_store_count_load(store, -e.active_bytes, -e.active_cost_ms);
     code = clean(&e, store, err);
     for (size_t i = 0; i < images_count; i++)
         sm_log("info", "image_erased", "{s:I, s:I, s:I, s:I, s:b}", "scores",

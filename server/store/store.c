@@ -99,7 +99,9 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
                     "SELECT COALESCE(SUM(queued_count), 0), "
                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
-                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0) "
+                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0), "
+                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN cost_ms - done_cost_ms "
+                    "ELSE 0 END), 0) "
                     "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
                     err);
     if (code != SM_OK)
@@ -109,6 +111,7 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
         store->waiting_count = sm_stmt_get_int(q, 0);
         store->active_count = sm_stmt_get_int(q, 1);
         store->active_bytes = sm_stmt_get_int(q, 2);
+        store->active_cost_ms = sm_stmt_get_int(q, 3);
     }
     sm_stmt_reset(q);
     return code;
@@ -123,7 +126,7 @@ static enum sm_code recover(struct sm_store *store, struct sm_err *err)
     if (code == SM_OK)
         code = make_secret(db, err);
     if (code == SM_OK)
-        code = sm_store_requeue(&requeued, db, INT64_MAX, err);
+        code = sm_store_requeue(&requeued, db, SM_LEASES_ALL, err);
     if (code == SM_OK)
         code = count_items(store, db, err);
     if (code == SM_OK)
@@ -245,11 +248,20 @@ void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active)
     pthread_mutex_unlock(&store->mutex);
 }
 
-void sm_store_count_bytes(struct sm_store *store, int64_t bytes)
+void sm_store_count_load(struct sm_store *store, int64_t bytes, int64_t cost_ms)
 {
     pthread_mutex_lock(&store->mutex);
     store->active_bytes += bytes;
+    store->active_cost_ms += cost_ms;
     pthread_mutex_unlock(&store->mutex);
+}
+
+int64_t sm_store_queued_cost_ms(struct sm_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    int64_t cost_ms = store->active_cost_ms;
+    pthread_mutex_unlock(&store->mutex);
+    return cost_ms;
 }
 
 int64_t sm_store_queued_bytes(struct sm_store *store)

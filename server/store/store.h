@@ -86,6 +86,7 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, 
  * behind all others. */
 int64_t sm_store_queued_count(struct sm_store *store);
 int64_t sm_store_queued_bytes(struct sm_store *store);     /* of the images of these items */
+int64_t sm_store_queued_cost_ms(struct sm_store *store);   /* of these items */
 int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
 bool sm_store_healthy(struct sm_store *store);             /* the writer's last commit succeeded */
@@ -111,6 +112,7 @@ struct sm_item_in {
     char image_digest[65];
     const void *bytes; /* copied before the function returns */
     size_t bytes_count;
+    int64_t cost_ms; /* sm_cost_ms; 0 counts as 1 */
 };
 
 struct sm_job_in {
@@ -136,6 +138,7 @@ struct sm_claim {
     int64_t tenant;
     int index;
     int attempt;
+    int64_t cost_ms;
     char pair[64];
     char recipe_digest[65];
     json_t *recipe;
@@ -148,10 +151,18 @@ struct sm_claim {
      * There are no bytes then; the item is to be finished with this error. */
     struct sm_err unreadable;
 };
-/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits,
- * the oldest first. SM_NOT_FOUND when none came. */
+/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits, in
+ * the order of their turns: when a job came, plus what its dearest item costs. So a cheap item
+ * passes dear ones, and none waits for ever. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
+/* The same without waiting, for an item of the plain job with the cheapest items, which cost at most
+ * that much. A look at an index comes first, so that asking in vain costs no write. */
+enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
+                                  int64_t cost_ms_max, struct sm_err *err);
+/* Whether the claim still is the owner's and its job is not cancelled; true when that cannot be
+ * read. */
+bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner);
 void sm_claim_release(struct sm_claim *claim);
 /* Queues a claimed item again, for anybody, without counting the try. SM_CONFLICT when the lease is
  * no longer the owner's. */
@@ -184,9 +195,15 @@ enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *fin
 
 /* High enough that a service killed again and again fails no innocent item (measured: 20 kills
  * within 0.6 s each took two of 1,000 items three times), low enough that an image which ends the
- * service does not do so for long. */
-#define SM_ATTEMPTS_MAX 10
-#define SM_LEASE_MS     60000
+ * service does not do so for long.
+ *
+ * A process that dies with several items in hand tells of none of them. One that dies with a single
+ * item points at it: that counts as SM_ATTEMPTS_ALONE tries, so the third such end fails it. What
+ * was lost is claimed after everything that waits, so that an innocent item is not in hand once
+ * more at the next end. */
+#define SM_ATTEMPTS_MAX   10
+#define SM_ATTEMPTS_ALONE 4
+#define SM_LEASE_MS       60000
 
 /* Extends every lease of `owner`; expired leases of anybody go back to the queue (or fail after
  * SM_ATTEMPTS_MAX). */

@@ -1,8 +1,10 @@
 /* Claims.
  *
- * A claim takes the first queued item of the first job that has one: plain jobs before audits, so
- * that a short request never waits behind a long one, and the oldest first: ids are UUIDv7, so
- * their order is the order of admission. Two partial indexes hold nothing but the candidates:
+ * A claim takes the first queued item of the first job that has one: plain jobs before audits, and
+ * then by turn: the time of admission plus what the job's dearest item costs. A short request never
+ * waits behind a long one, equal ones keep their order, and whatever waits comes to its turn: what
+ * is admitted later than its cost from now is behind it. Within a job items that were lost come
+ * last. Two partial indexes hold nothing but the candidates:
  * `job_queued` the jobs, `item_queued` their items. It waits in memory, on the count of what may be
  * claimed, and goes to the database only for an item that is there.
  *
@@ -27,26 +29,33 @@ struct claiming {
     struct sm_write write;
     struct sm_claim *claim;
     const char *owner;
-    char *path; /* of a file to be read, or NULL */
+    int64_t cost_ms_max; /* INT64_MAX: audits too */
+    char *path;          /* of a file to be read, or NULL */
 };
 
+static const char any_sql[] =
+    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') "
+    "ORDER BY kind DESC, turn_ms, id LIMIT 1";
+static const char cheap_sql[] =
+    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') AND "
+    "kind = 'score' AND item_cost_ms <= $max ORDER BY item_cost_ms, id LIMIT 1";
+
 /* SM_NOT_FOUND when nothing is queued. */
-static enum sm_code pick_job(struct sm_claim *claim, struct sm_db *db, struct sm_err *err)
+static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct sm_db *db,
+                             struct sm_err *err)
 {
     struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') "
-                    "ORDER BY kind DESC, id LIMIT 1",
-                    err);
+    bool row, cheap = cost_ms_max < INT64_MAX;
+    enum sm_code code = sm_db_query(&q, db, cheap ? cheap_sql : any_sql, err);
     if (code != SM_OK)
         return code;
+    if (cheap)
+        sm_stmt_int(q, "$max", cost_ms_max);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
     if (code == SM_OK)
-        sm_stmt_get_id(claim->job_id, q, 0);
+        sm_stmt_get_id(id, q, 0);
     sm_stmt_reset(q);
     return code;
 }
@@ -61,8 +70,8 @@ static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const c
         &q, db,
         "UPDATE item SET state = 'running', attempt = attempt + 1, lease_owner = $owner, "
         "lease_until_ms = $until WHERE job_id = $job AND idx = (SELECT idx FROM item WHERE "
-        "job_id = $job AND state = 'queued' ORDER BY idx LIMIT 1) "
-        "RETURNING idx, attempt, image_digest",
+        "job_id = $job AND state = 'queued' ORDER BY attempt, idx LIMIT 1) "
+        "RETURNING idx, attempt, image_digest, cost_ms",
         err);
     if (code != SM_OK)
         return code;
@@ -77,6 +86,7 @@ static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const c
         claim->index = (int)sm_stmt_get_int(q, 0);
         claim->attempt = (int)sm_stmt_get_int(q, 1);
         sm_stmt_get_digest(claim->image_digest, q, 2);
+        claim->cost_ms = sm_stmt_get_int(q, 3);
     }
     sm_stmt_reset(q);
     return code;
@@ -159,7 +169,7 @@ static enum sm_code run_claim(struct sm_write *write, struct sm_db *db, struct s
     const char *job_id = c->claim->job_id;
     struct sm_job_row job;
     bool moved;
-    enum sm_code code = pick_job(c->claim, db, err);
+    enum sm_code code = pick_job(c->claim->job_id, c->cost_ms_max, db, err);
     if (code == SM_OK)
         code = lease_item(c->claim, db, c->owner, err);
     if (code == SM_OK)
@@ -229,16 +239,17 @@ static bool await_item(struct sm_store *store, int64_t until_ms)
 }
 
 /* A claim that found nothing lost a race with the pause or the end of an audit, which took all of
- * its items out of the count, ours too: ours goes back. */
-enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
-                            int timeout_ms, struct sm_err *err)
+ * its items out of the count, ours too: ours goes back. One for a cheap item may find dear ones. */
+static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const char *owner,
+                             int64_t until_ms, int64_t cost_ms_max, struct sm_err *err)
 {
-    int64_t until_ms = sm_clock_monotonic_ms() + timeout_ms;
+    bool any = cost_ms_max == INT64_MAX;
     *out = (struct sm_claim){0};
-    while (await_item(store, until_ms)) {
+    for (int tries = 0; (any || tries == 0) && await_item(store, until_ms); tries++) {
         struct sm_claim claim = {0};
         struct sm_err why = {0};
-        struct claiming c = {.write.run = run_claim, .claim = &claim, .owner = owner};
+        struct claiming c = {
+            .write.run = run_claim, .claim = &claim, .owner = owner, .cost_ms_max = cost_ms_max};
         enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
         if (code == SM_OK) {
             if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {
@@ -257,6 +268,59 @@ enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const 
             return sm_err_set(err, code, "%s", why.text);
     }
     return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+}
+
+enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
+                            int timeout_ms, struct sm_err *err)
+{
+    return claim_by(out, store, owner, sm_clock_monotonic_ms() + timeout_ms, INT64_MAX, err);
+}
+
+static bool has_cheap(struct sm_store *store, int64_t cost_ms_max)
+{
+    char id[SM_ID_BYTES];
+    struct sm_db *db;
+    pthread_mutex_lock(&store->mutex);
+    bool waits = store->waiting_count > 0;
+    pthread_mutex_unlock(&store->mutex);
+    if (!waits || sm_store_reader_take(&db, store, NULL) != SM_OK)
+        return false;
+    waits = pick_job(id, cost_ms_max, db, NULL) == SM_OK;
+    sm_store_reader_give(store, db);
+    return waits;
+}
+
+enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
+                                  int64_t cost_ms_max, struct sm_err *err)
+{
+    *out = (struct sm_claim){0};
+    if (!has_cheap(store, cost_ms_max))
+        return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+    return claim_by(out, store, owner, sm_clock_monotonic_ms(), cost_ms_max, err);
+}
+
+bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner)
+{
+    struct sm_db *db;
+    struct sm_stmt *q;
+    bool row = true;
+    if (sm_store_reader_take(&db, store, NULL) != SM_OK)
+        return true;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
+                    "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
+                    "item.job_id) <> 'cancelled'",
+                    NULL);
+    if (code == SM_OK) {
+        sm_stmt_hex(q, "$job", claim->job_id);
+        sm_stmt_int(q, "$idx", claim->index);
+        sm_stmt_text(q, "$owner", owner);
+        code = sm_stmt_step(q, &row, NULL);
+        sm_stmt_reset(q);
+    }
+    sm_store_reader_give(store, db);
+    return code != SM_OK || row;
 }
 
 void sm_claim_release(struct sm_claim *claim)

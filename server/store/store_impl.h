@@ -27,6 +27,7 @@ struct sm_store {
     int64_t access_waiting_count; /* ids of reads whose rows are not committed */
     int64_t active_count; /* items of plain jobs queued or running, those not committed included */
     int64_t active_bytes; /* of their images */
+    int64_t active_cost_ms;
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
 
@@ -48,17 +49,21 @@ void sm_store_reader_give(struct sm_store *store, struct sm_db *db);
 
 /* Adds to the counters and wakes that many claims. */
 void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active);
-void sm_store_count_bytes(struct sm_store *store, int64_t bytes); /* of the active items */
+void sm_store_count_load(struct sm_store *store, int64_t bytes,
+                         int64_t cost_ms); /* of the active items */
 
 /* --- inside a transaction, all below --- */
 
-/* Queues the running items whose lease ended before `now_ms` again, or fails those that were tried
- * often enough, with their jobs. */
+/* Queues the running items whose lease ended before `now_ms` again, behind all that waits, or fails
+ * those that were tried often enough, with their jobs. SM_LEASES_ALL: the process that had them has
+ * ended; an item that it had alone counts SM_ATTEMPTS_ALONE tries. */
+#define SM_LEASES_ALL INT64_MAX
 struct sm_requeued {
     int64_t queued_count, failed_count;
     int64_t claimable_count;   /* of those queued */
     int64_t plain_ended_count; /* of those failed */
     int64_t plain_ended_bytes; /* of their images */
+    int64_t plain_ended_cost_ms;
 };
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err);
@@ -95,6 +100,8 @@ enum sm_code sm_store_read_job_row(struct sm_job_row *out, struct sm_db *db, con
 /* Adds to the counts of a job as its items change, raises its revision, and reads the row. */
 struct sm_job_change {
     int64_t items, queued, succeeded, failed, cancelled;
+    int64_t cost_ms, done_cost_ms; /* of added items, of ended ones */
+    int64_t item_cost_ms;          /* of the dearest added one */
 };
 enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const char *id,
                                  const struct sm_job_change *change, struct sm_err *err);
@@ -115,6 +122,7 @@ struct sm_item_end {
     bool was_queued;        /* else it was running */
     int cohort;             /* -1: none */
     const char *error_code; /* of a failed one */
+    int64_t cost_ms;
 };
 enum sm_code sm_store_end_item(struct sm_job_row *row, bool *job_finished, struct sm_db *db,
                                const struct sm_item_end *end, struct sm_err *err);

@@ -62,7 +62,9 @@ enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const
         &q, db,
         "UPDATE job SET revision = revision + 1, items_count = items_count + $items, "
         "queued_count = queued_count + $queued, succeeded_count = succeeded_count + $succeeded, "
-        "failed_count = failed_count + $failed, cancelled_count = cancelled_count + $cancelled "
+        "failed_count = failed_count + $failed, cancelled_count = cancelled_count + $cancelled, "
+        "cost_ms = cost_ms + $cost, done_cost_ms = done_cost_ms + $done, item_cost_ms = "
+        "CASE WHEN item_cost_ms < $dearest THEN $dearest ELSE item_cost_ms END "
         "WHERE id = $id RETURNING " JOB_ROW,
         err);
     if (code != SM_OK)
@@ -73,6 +75,9 @@ enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const
     sm_stmt_int(q, "$succeeded", change->succeeded);
     sm_stmt_int(q, "$failed", change->failed);
     sm_stmt_int(q, "$cancelled", change->cancelled);
+    sm_stmt_int(q, "$cost", change->cost_ms);
+    sm_stmt_int(q, "$done", change->done_cost_ms);
+    sm_stmt_int(q, "$dearest", change->item_cost_ms);
     return step_row(out, q, id, err);
 }
 
@@ -212,7 +217,8 @@ enum sm_code sm_store_end_item(struct sm_job_row *row, bool *job_finished, struc
     struct sm_job_change change = {.queued = -(int64_t)end->was_queued,
                                    .succeeded = end->to == SM_STATE_SUCCEEDED,
                                    .failed = end->to == SM_STATE_FAILED,
-                                   .cancelled = end->to == SM_STATE_CANCELLED};
+                                   .cancelled = end->to == SM_STATE_CANCELLED,
+                                   .done_cost_ms = end->cost_ms};
     enum sm_code code = SM_OK;
     if (end->cohort >= 0)
         code = sm_store_count_cohort(

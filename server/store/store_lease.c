@@ -1,7 +1,12 @@
 /* Leases: who holds an item, and what becomes of it when its holder is gone.
  *
  * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
- * queued once more, so that one bad image cannot stop the service for good. */
+ * queued once more, so that one bad image cannot stop the service for good.
+ *
+ * Who ended a process is not known: an image, or somebody's kill -9. Two rules tell them apart in a
+ * few rounds. What was lost goes behind everything that waits, so that the next end finds other
+ * items in hand, unless it is the image's work. And an item that was in hand alone counts several
+ * tries, which only one that ends every process it is in collects. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,21 +17,39 @@
 /* An item whose lease has ended. */
 struct lost {
     char job_id[SM_ID_BYTES];
-    int index, cohort;
+    int index, cohort, attempt;
+    int64_t cost_ms;
     bool too_often, job_cancelled;
 };
+
+/* Whether exactly one item is running. */
+static enum sm_code one_runs(bool *out, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT COUNT(*) FROM item WHERE state = 'running' AND "
+                                    "lease_until_ms IS NOT NULL",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    code = sm_stmt_step(q, &row, err);
+    *out = code == SM_OK && row && sm_stmt_get_int(q, 0) == 1;
+    sm_stmt_reset(q);
+    return code;
+}
 
 /* `found` is false when there is none. */
 static enum sm_code next_lost(bool *found, struct lost *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err)
 {
     struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT item.job_id, item.idx, COALESCE(item.cohort, -1), item.attempt, "
-                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled' FROM item "
-                    "WHERE item.state = 'running' AND item.lease_until_ms < $now LIMIT 1",
-                    err);
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "SELECT item.job_id, item.idx, COALESCE(item.cohort, -1), item.attempt, "
+        "item.cost_ms, (SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled' FROM item "
+        "WHERE item.state = 'running' AND item.lease_until_ms < $now LIMIT 1",
+        err);
     if (code != SM_OK)
         return code;
     sm_stmt_int(q, "$now", now_ms);
@@ -35,8 +58,9 @@ static enum sm_code next_lost(bool *found, struct lost *out, struct sm_db *db, i
         sm_stmt_get_id(out->job_id, q, 0);
         out->index = (int)sm_stmt_get_int(q, 1);
         out->cohort = (int)sm_stmt_get_int(q, 2);
-        out->too_often = sm_stmt_get_int(q, 3) >= SM_ATTEMPTS_MAX;
-        out->job_cancelled = sm_stmt_get_int(q, 4) != 0;
+        out->attempt = (int)sm_stmt_get_int(q, 3);
+        out->cost_ms = sm_stmt_get_int(q, 4);
+        out->job_cancelled = sm_stmt_get_int(q, 5) != 0;
     }
     sm_stmt_reset(q);
     return code;
@@ -46,21 +70,24 @@ static enum sm_code unlease(struct sm_db *db, const struct lost *lost, enum sm_s
                             struct sm_err *err)
 {
     struct sm_stmt *q;
-    char detail[120];
+    char detail[160];
     bool failed = to == SM_STATE_FAILED;
     snprintf(detail, sizeof detail,
-             "lost %d times: each time the service ended or stalled while scoring it",
-             SM_ATTEMPTS_MAX);
+             "the service ended or stalled each time it was scored: %d tries of at most %d, an end "
+             "with nothing else in hand counts %d",
+             lost->attempt, SM_ATTEMPTS_MAX, SM_ATTEMPTS_ALONE);
     enum sm_code code =
         sm_db_query(&q, db,
                     "UPDATE item SET state = $to, error_code = $code, error_detail = $detail, "
-                    "lease_owner = NULL, lease_until_ms = NULL WHERE job_id = $job AND idx = $idx",
+                    "attempt = $attempt, lease_owner = NULL, lease_until_ms = NULL "
+                    "WHERE job_id = $job AND idx = $idx",
                     err);
     if (code != SM_OK)
         return code;
     sm_stmt_text(q, "$to", sm_state_name(to));
     sm_stmt_text(q, "$code", failed ? sm_code_name(SM_INTERNAL) : NULL);
     sm_stmt_text(q, "$detail", failed ? detail : NULL);
+    sm_stmt_int(q, "$attempt", lost->attempt);
     sm_stmt_hex(q, "$job", lost->job_id);
     sm_stmt_int(q, "$idx", lost->index);
     return sm_stmt_run(q, NULL, err);
@@ -81,12 +108,27 @@ static enum sm_code queue_again(struct sm_requeued *out, struct sm_db *db, const
     return SM_OK;
 }
 
+/* Behind the jobs that wait; within its job the number of tries does the same. */
+static enum sm_code put_behind(struct sm_db *db, const struct lost *lost, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db, "UPDATE job SET turn_ms = $now + item_cost_ms WHERE id = $job AND kind = 'score'",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", lost->job_id);
+    sm_stmt_int(q, "$now", sm_clock_unix_ms());
+    return sm_stmt_run(q, NULL, err);
+}
+
 static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const struct lost *lost,
                             struct sm_err *err)
 {
     struct sm_item_end end = {.job_id = lost->job_id,
                               .to = lost->too_often ? SM_STATE_FAILED : SM_STATE_CANCELLED,
                               .cohort = lost->cohort,
+                              .cost_ms = lost->cost_ms,
                               .error_code = sm_code_name(SM_INTERNAL)};
     struct sm_job_row job;
     bool finished;
@@ -101,6 +143,7 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
     out->failed_count += lost->too_often;
     out->plain_ended_count += !job.audit;
     out->plain_ended_bytes += job.audit ? 0 : bytes;
+    out->plain_ended_cost_ms += job.audit ? 0 : lost->cost_ms;
     return SM_OK;
 }
 
@@ -108,13 +151,18 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
 enum sm_code sm_store_requeue(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err)
 {
-    bool found = true;
-    enum sm_code code = SM_OK;
+    bool found = true, alone = false;
     *out = (struct sm_requeued){0};
+    enum sm_code code = now_ms == SM_LEASES_ALL ? one_runs(&alone, db, err) : SM_OK;
     while (code == SM_OK) {
         struct lost lost;
         code = next_lost(&found, &lost, db, now_ms, err);
         if (code != SM_OK || !found)
+            break;
+        lost.attempt += alone ? SM_ATTEMPTS_ALONE - 1 : 0;
+        lost.too_often = lost.attempt >= SM_ATTEMPTS_MAX;
+        code = put_behind(db, &lost, err);
+        if (code != SM_OK)
             break;
         code = lost.too_often || lost.job_cancelled ? give_up(out, db, &lost, err)
                                                     : queue_again(out, db, &lost, err);
@@ -157,7 +205,7 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
     if (code == SM_OK && b.requeued.claimable_count + b.requeued.plain_ended_count > 0)
         sm_store_count(store, b.requeued.claimable_count, -b.requeued.plain_ended_count);
     if (code == SM_OK)
-        sm_store_count_bytes(store, -b.requeued.plain_ended_bytes);
+        sm_store_count_load(store, -b.requeued.plain_ended_bytes, -b.requeued.plain_ended_cost_ms);
     return code;
 }
 
@@ -180,7 +228,8 @@ static enum sm_code forget_try(struct lost *out, struct sm_db *db, const struct 
         sm_db_query(&q, db,
                     "UPDATE item SET attempt = attempt - 1 WHERE job_id = $job AND idx = $idx AND "
                     "state = 'running' AND lease_owner = $owner RETURNING COALESCE(cohort, -1), "
-                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled'",
+                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled', attempt, "
+                    "cost_ms",
                     err);
     if (code != SM_OK)
         return code;
@@ -195,6 +244,8 @@ static enum sm_code forget_try(struct lost *out, struct sm_db *db, const struct 
         *out = (struct lost){.index = r->claim->index, .cohort = (int)sm_stmt_get_int(q, 0)};
         memcpy(out->job_id, r->claim->job_id, sizeof out->job_id);
         out->job_cancelled = sm_stmt_get_int(q, 1) != 0;
+        out->attempt = (int)sm_stmt_get_int(q, 2);
+        out->cost_ms = sm_stmt_get_int(q, 3);
     }
     sm_stmt_reset(q);
     return code;
@@ -218,5 +269,7 @@ enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *cla
     enum sm_code code = sm_writer_call(store->writer, &r.write, err);
     if (code == SM_OK)
         sm_store_count(store, r.requeued.claimable_count, -r.requeued.plain_ended_count);
+    if (code == SM_OK)
+        sm_store_count_load(store, -r.requeued.plain_ended_bytes, -r.requeued.plain_ended_cost_ms);
     return code;
 }

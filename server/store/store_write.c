@@ -19,6 +19,7 @@ struct item_copy {
     char *name;
     void *bytes;
     size_t bytes_count;
+    int64_t cost_ms;
     char image_digest[65];
 };
 
@@ -33,7 +34,9 @@ struct admission {
     struct sm_once once;
     struct sm_origin origin;
     int items_count;
-    int64_t bytes_count; /* of all images */
+    int64_t bytes_count;  /* of all images */
+    int64_t cost_ms;      /* of all */
+    int64_t item_cost_ms; /* of the dearest */
     struct item_copy items[];
 };
 
@@ -71,6 +74,9 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         item->name = strdup(in->name);
         item->bytes = malloc(in->bytes_count + 1);
         item->bytes_count = in->bytes_count;
+        item->cost_ms = in->cost_ms > 0 ? in->cost_ms : 1;
+        a->cost_ms += item->cost_ms;
+        a->item_cost_ms = item->cost_ms > a->item_cost_ms ? item->cost_ms : a->item_cost_ms;
         a->bytes_count += (int64_t)in->bytes_count;
         whole = item->name && item->bytes;
         if (whole && in->bytes_count > 0)
@@ -88,8 +94,10 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
     enum sm_code code = sm_db_query(&q, db,
                                     "INSERT INTO job (id, tenant_id, kind, state, pair, "
                                     "recipe_digest, created_ms, items_count, queued_count, "
-                                    "request, trace) VALUES ($id, $tenant, 'score', 'queued', "
-                                    "$pair, $recipe, $now, $items, $items, $request, $trace)",
+                                    "request, trace, cost_ms, item_cost_ms, turn_ms) VALUES "
+                                    "($id, $tenant, 'score', 'queued', $pair, $recipe, $now, "
+                                    "$items, $items, $request, $trace, $cost, $dearest, $now + "
+                                    "$dearest)",
                                     err);
     if (code != SM_OK)
         return code;
@@ -100,6 +108,8 @@ static enum sm_code insert_job(struct sm_db *db, const struct admission *a, stru
     sm_stmt_int(q, "$items", a->items_count);
     sm_stmt_text(q, "$request", a->origin.request);
     sm_stmt_text(q, "$trace", a->origin.trace);
+    sm_stmt_int(q, "$cost", a->cost_ms);
+    sm_stmt_int(q, "$dearest", a->item_cost_ms);
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
     return sm_stmt_run(q, NULL, err);
 }
@@ -110,8 +120,8 @@ static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int
     const struct item_copy *item = &a->items[index];
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO item (job_id, idx, state, name, image_digest) "
-                                    "VALUES ($job, $idx, 'queued', $name, $digest)",
+                                    "INSERT INTO item (job_id, idx, state, name, image_digest, "
+                                    "cost_ms) VALUES ($job, $idx, 'queued', $name, $digest, $cost)",
                                     err);
     if (code != SM_OK)
         return code;
@@ -119,6 +129,7 @@ static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int
     sm_stmt_int(q, "$idx", index);
     sm_stmt_text(q, "$name", item->name);
     sm_stmt_hex(q, "$digest", item->image_digest);
+    sm_stmt_int(q, "$cost", item->cost_ms);
     code = sm_stmt_run(q, NULL, err);
     if (code == SM_OK)
         code = sm_db_query(
@@ -149,7 +160,7 @@ static void admitted(struct sm_write *write, enum sm_code code, const struct sm_
         sm_store_count(a->store, a->items_count, 0);
     } else {
         sm_store_count(a->store, 0, -a->items_count);
-        sm_store_count_bytes(a->store, -a->bytes_count);
+        sm_store_count_load(a->store, -a->bytes_count, -a->cost_ms);
     }
     a->done(a->arg, code, err);
     admission_free(a);
@@ -167,7 +178,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     a->done = done;
     a->arg = arg;
     sm_store_count(store, 0, a->items_count);
-    sm_store_count_bytes(store, a->bytes_count);
+    sm_store_count_load(store, a->bytes_count, a->cost_ms);
     sm_writer_post(store->writer, &a->write);
     return SM_OK;
 }
@@ -181,20 +192,20 @@ struct finishing {
     char shape_digest[SM_SHA256_HEX];
     char score_id[SM_ID_BYTES];
     bool from_history, job_finished, plain;
-    int64_t dropped_bytes;
+    int64_t dropped_bytes, cost_ms;
 };
 
-/* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1. */
-static enum sm_code check_lease(int *cohort, struct sm_db *db, const struct sm_finish *in,
-                                struct sm_err *err)
+/* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1, and cost. */
+static enum sm_code check_lease(struct sm_item_end *end, struct sm_db *db,
+                                const struct sm_finish *in, struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT COALESCE(cohort, -1) FROM item WHERE job_id = $job AND idx = $idx "
-                    "AND state = 'running' AND lease_owner = $owner",
-                    err);
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "SELECT COALESCE(cohort, -1), cost_ms FROM item WHERE job_id = $job AND idx = $idx "
+        "AND state = 'running' AND lease_owner = $owner",
+        err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$job", in->job_id);
@@ -204,8 +215,10 @@ static enum sm_code check_lease(int *cohort, struct sm_db *db, const struct sm_f
     if (code == SM_OK && !row)
         code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not leased to %s any more",
                           in->index, in->job_id, in->owner);
-    if (code == SM_OK)
-        *cohort = (int)sm_stmt_get_int(q, 0);
+    if (code == SM_OK) {
+        end->cohort = (int)sm_stmt_get_int(q, 0);
+        end->cost_ms = sm_stmt_get_int(q, 1);
+    }
     sm_stmt_reset(q);
     return code;
 }
@@ -350,7 +363,7 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
                               .to = failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED,
                               .error_code = sm_code_name(in->error_code)};
     struct sm_job_row job;
-    enum sm_code code = check_lease(&end.cohort, db, in, err);
+    enum sm_code code = check_lease(&end, db, in, err);
     if (code == SM_OK && !failed)
         code = settle_score(f, db, err);
     if (code == SM_OK)
@@ -362,6 +375,7 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
     if (code == SM_OK)
         code = sm_store_end_item(&job, &f->job_finished, db, &end, err);
     f->plain = code == SM_OK && !job.audit;
+    f->cost_ms = end.cost_ms;
     return code;
 }
 
@@ -384,7 +398,8 @@ enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *fin
         memcpy(score_id, f.score_id, sizeof f.score_id);
         *job_finished = f.job_finished;
         sm_store_count(store, 0, -f.plain);
-        sm_store_count_bytes(store, f.plain ? -f.dropped_bytes : 0);
+        if (f.plain)
+            sm_store_count_load(store, -f.dropped_bytes, -f.cost_ms);
     }
     sm_document_release(&f.document);
     return code;

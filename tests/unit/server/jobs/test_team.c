@@ -117,7 +117,8 @@ static void check_score(struct sm_mate *mate, struct sm_generation *generation,
     struct sm_score score;
     struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
     char *expected = score_alone(pair, recipe);
-    assert_code(SM_OK, sm_mate_score(&score, mate, generation, recipe, bytes, &err));
+    assert_code(SM_OK, sm_mate_score(&score, mate,
+                                     &(struct sm_mate_order){generation, recipe, bytes}, &err));
     char *text = text_of(&score, pair);
     assert_string_equal(text, expected);
     free(text);
@@ -202,8 +203,9 @@ static void what_is_wrong_with_an_image_is_told(void **state)
     struct sm_score score;
     start(2);
     assert_code(SM_OK, sm_mate_new(&mate, team, &err));
-    assert_code(SM_UNSUPPORTED,
-                sm_mate_score(&score, mate, pair, recipe, (struct sm_bytes){"no image", 8}, &err));
+    assert_code(
+        SM_UNSUPPORTED,
+        sm_mate_score(&score, mate, &(struct sm_mate_order){pair, recipe, {"no image", 8}}, &err));
     assert_string_equal(score.key, "");
     check_score(mate, pair, recipe);
     assert_false(sm_mate_help(mate)); /* nothing stays open */

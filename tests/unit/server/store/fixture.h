@@ -74,7 +74,8 @@ static inline void digest_of(char out[65], int k)
 }
 
 /* Admits a job of `count` items whose digests begin at `first` and waits for the commit. */
-static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int first, int count)
+static inline enum sm_code admit_costing(char id[SM_ID_BYTES], const char *pair, int first,
+                                         int count, int64_t cost_ms)
 {
     struct sm_item_in items[8];
     char bytes[8][16];
@@ -86,8 +87,10 @@ static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int fir
     memset(job.recipe_digest, 'a', 64);
     for (int i = 0; i < count; i++) {
         int length = snprintf(bytes[i], sizeof bytes[i], "image %d", first + i);
-        items[i] = (struct sm_item_in){
-            .name = i ? "" : "first.png", .bytes = bytes[i], .bytes_count = (size_t)length};
+        items[i] = (struct sm_item_in){.name = i ? "" : "first.png",
+                                       .bytes = bytes[i],
+                                       .bytes_count = (size_t)length,
+                                       .cost_ms = cost_ms};
         digest_of(items[i].image_digest, first + i);
     }
     json_t *recipe = json_pack("{s:i}", "views", 10);
@@ -100,6 +103,11 @@ static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int fir
         ;
     usleep(2000); /* ids of the next millisecond sort behind */
     return outcome.code;
+}
+
+static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int first, int count)
+{
+    return admit_costing(id, pair, first, count, 0);
 }
 
 /* Keys are digests; tests name theirs. */

@@ -214,7 +214,8 @@ static void a_restart_queues_again_and_gives_up(void **state)
     struct sm_claim claim;
     json_t *job;
     assert_code(SM_OK, admit(id, "alpha", 1, 1));
-    for (int attempt = 1; attempt <= SM_ATTEMPTS_MAX; attempt++) {
+    /* Nothing else is in hand at any of these ends: three of them are enough. */
+    for (int attempt = 1; attempt <= SM_ATTEMPTS_MAX; attempt += SM_ATTEMPTS_ALONE) {
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
         assert_int_equal(claim.attempt, attempt);
         assert_int_equal(claim.bytes_count, 7);
@@ -236,6 +237,98 @@ static void a_restart_queues_again_and_gives_up(void **state)
     assert_int_equal(sm_store_queued_count(store), 2);
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_string_equal(claim.job_id, other);
+    sm_claim_release(&claim);
+}
+
+/* Several items were in hand: each counts one try, and goes behind what was not. */
+static void what_was_lost_goes_behind(void **state)
+{
+    (void)state;
+    char id[SM_ID_BYTES], other[SM_ID_BYTES];
+    struct sm_claim claim;
+    static const int order[] = {2, 0, 1};
+    assert_code(SM_OK, admit(id, "alpha", 1, 3));
+    assert_code(SM_OK, admit(other, "alpha", 11, 1));
+    for (int i = 0; i < 2; i++) {
+        assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+        sm_claim_release(&claim);
+    }
+    reopen();
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_string_equal(claim.job_id, other);
+    sm_claim_release(&claim);
+    for (int i = 0; i < 3; i++) {
+        assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+        assert_string_equal(claim.job_id, id);
+        assert_int_equal(claim.index, order[i]);
+        assert_int_equal(claim.attempt, i == 0 ? 1 : 2);
+        sm_claim_release(&claim);
+    }
+}
+
+/* --- cost ---------------------------------------------------------------------------------- */
+
+static void a_cheap_item_passes_dear_ones(void **state)
+{
+    (void)state;
+    char dear[SM_ID_BYTES], cheap[SM_ID_BYTES], late[SM_ID_BYTES], score_id[SM_ID_BYTES];
+    struct sm_claim claim;
+    bool finished;
+    assert_code(SM_OK, admit_costing(dear, "alpha", 1, 2, 600000));
+    assert_code(SM_OK, admit_costing(cheap, "alpha", 11, 1, 50));
+    assert_int_equal(sm_store_queued_cost_ms(store), 1200050);
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_string_equal(claim.job_id, cheap);
+    assert_int_equal(claim.cost_ms, 50);
+    assert_code(SM_OK, finish(&claim, "w", "k", .1, score_id, &finished));
+    sm_claim_release(&claim);
+    assert_int_equal(sm_store_queued_cost_ms(store), 1200000);
+
+    /* Only dear ones wait: none for a worker that asks for a cheap one in the middle of another. */
+    assert_code(SM_NOT_FOUND, sm_store_claim_cheap(&claim, store, "w", 599999, &err));
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_string_equal(claim.job_id, dear);
+    sm_claim_release(&claim);
+    assert_code(SM_OK, admit_costing(late, "alpha", 21, 1, 70));
+    assert_code(SM_OK, sm_store_claim_cheap(&claim, store, "w", 70, &err));
+    assert_string_equal(claim.job_id, late);
+    sm_claim_release(&claim);
+    /* The wait for its turn is bounded: a dear job that came longer ago than a cheap one saves. */
+    struct sm_db *db;
+    assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
+    assert_code(SM_OK, sm_db_exec(db, "UPDATE job SET turn_ms = turn_ms - 600000", &err));
+    sm_db_close(db);
+    assert_code(SM_OK, admit_costing(late, "alpha", 31, 1, 70));
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_string_equal(claim.job_id, dear);
+    sm_claim_release(&claim);
+}
+
+static void cost_is_counted_again_at_the_start(void **state)
+{
+    (void)state;
+    char id[SM_ID_BYTES];
+    struct sm_claim claim;
+    bool finished;
+    char none[SM_ID_BYTES];
+    assert_code(SM_OK, admit_costing(id, "alpha", 1, 3, 100));
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_true(sm_store_claim_wanted(store, &claim, "w"));
+    assert_false(sm_store_claim_wanted(store, &claim, "another"));
+    struct sm_finish failure = {.job_id = id,
+                                .index = claim.index,
+                                .owner = "w",
+                                .error_code = SM_CORRUPT,
+                                .error_text = "ends early"};
+    assert_code(SM_OK, sm_store_finish(store, &failure, none, &finished, &err));
+    assert_false(sm_store_claim_wanted(store, &claim, "w"));
+    sm_claim_release(&claim);
+    assert_int_equal(sm_store_queued_cost_ms(store), 200);
+    reopen();
+    assert_int_equal(sm_store_queued_cost_ms(store), 200);
+    assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
+    assert_code(SM_OK, sm_store_release(store, &claim, "w", &err));
+    assert_int_equal(sm_store_queued_cost_ms(store), 200);
     sm_claim_release(&claim);
 }
 
@@ -384,6 +477,9 @@ int main(void)
         TEST(history_keeps_one_score_per_key),
         TEST(only_the_lease_holder_finishes),
         TEST(a_restart_queues_again_and_gives_up),
+        TEST(what_was_lost_goes_behind),
+        TEST(a_cheap_item_passes_dear_ones),
+        TEST(cost_is_counted_again_at_the_start),
         TEST(an_expired_lease_goes_back),
         TEST(one_daemon_per_database),
         TEST(images_leave_no_bytes_behind),
