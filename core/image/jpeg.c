@@ -11,8 +11,8 @@
  * whose encoder left coefficients out is valid (T.81 does not ask for all of them).
  *
  * Costs. The size is checked when the frame header is read, before pixels or coefficients have
- * memory. A progressive scan costs a pass over the picture and may have no data, so scans are
- * counted. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever the environment
+ * memory. A scan costs a pass over the picture and may have no data, so scans are counted,
+ * and so are pixels times scans. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever the environment
  * (JPEGMEM) says, and has no temporary files beyond that.
  *
  * The library prints nothing: its messages go into the error. It leaves a call only through longjmp
@@ -29,8 +29,9 @@
 #include "core/image/container.h"
 #include "core/image/exif.h"
 
-#define SCANS_MAX    100 /* no encoder writes more; cjpeg takes no longer script */
-#define ROWS_AT_ONCE 16
+#define SCANS_MAX          100 /* no encoder writes more; cjpeg takes no longer script */
+#define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans are usual */
+#define ROWS_AT_ONCE       16
 #define MEMORY_MAX_BYTES                                                                           \
     (512L << 20) /* coefficients of 40 million pixels in 4 components: 320 MB */
 #define EXIF_MARKER     (JPEG_APP0 + 1)
@@ -136,6 +137,13 @@ static void on_progress(j_common_ptr jpeg)
     struct decoder *d = jpeg->client_data;
     if (d->jpeg.input_scan_number > SCANS_MAX)
         leave(d, sm_err_set(d->err, SM_LIMIT, "JPEG has more than %d scans", SCANS_MAX));
+    int64_t pixels = (int64_t)d->jpeg.image_width * d->jpeg.image_height;
+    if (d->jpeg.input_scan_number * pixels > SCANNED_PIXELS_MAX)
+        leave(d, sm_err_set(d->err, SM_LIMIT,
+                            "JPEG has %d scans or more of %lld pixels, the limit is %lld pixels in "
+                            "all scans",
+                            d->jpeg.input_scan_number, (long long)pixels,
+                            (long long)SCANNED_PIXELS_MAX));
 }
 
 /* --- header --- */
