@@ -11,9 +11,9 @@
  * whose encoder left coefficients out is valid (T.81 does not ask for all of them).
  *
  * Costs. The size is checked when the frame header is read, before pixels or coefficients have
- * memory. A scan costs a pass over the picture and may have no data, so scans are counted,
- * and so are pixels times scans. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever the environment
- * (JPEGMEM) says, and has no temporary files beyond that.
+ * memory. A scan costs a pass over the picture and may have no data, so scans are counted, and so
+ * are pixels times scans. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever
+ * the environment (JPEGMEM) says, and has no temporary files beyond that.
  *
  * The library prints nothing: its messages go into the error. It leaves a call only through longjmp
  * to run, and everything that a decoder owns is in one struct. */
@@ -32,10 +32,9 @@
 #define SCANS_MAX          100 /* no encoder writes more; cjpeg takes no longer script */
 #define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans are usual */
 #define ROWS_AT_ONCE       16
-#define MEMORY_MAX_BYTES                                                                           \
-    (512L << 20) /* coefficients of 40 million pixels in 4 components: 320 MB */
-#define EXIF_MARKER     (JPEG_APP0 + 1)
-#define EXIF_HEAD_BYTES 6 /* "Exif", 0, padding */
+#define MEMORY_MAX_BYTES   (512L << 20) /* 40 million pixels have 320 MB of coefficients */
+#define EXIF_MARKER        (JPEG_APP0 + 1)
+#define EXIF_HEAD_BYTES    6 /* "Exif", 0, padding */
 
 struct decoder {
     struct jpeg_decompress_struct jpeg;
@@ -110,9 +109,6 @@ static void on_error(j_common_ptr jpeg)
     int message = d->errors.msg_code;
     if (message == JERR_IMAGE_TOO_BIG)
         leave(d, sm_image_check_size(d->jpeg.image_width, d->jpeg.image_height, d->err));
-    if (message == JWRN_JPEG_EOF)
-        leave(d, sm_err_set(d->err, SM_CORRUPT, "JPEG ends at byte %zu without an end marker",
-                            d->bytes_count));
     d->errors.format_message(jpeg, text);
     leave(d, sm_err_set(d->err, code_of(message), "libjpeg: %s", text));
 }
@@ -122,8 +118,12 @@ static void on_message(j_common_ptr jpeg, int level)
     struct decoder *d = jpeg->client_data;
     if (level >= 0 || is_harmless(d))
         return;
-    if (d->errors.msg_code == JWRN_JPEG_EOF || is_cut(d))
-        on_error(jpeg);
+    if (d->errors.msg_code == JWRN_JPEG_EOF)
+        leave(d, sm_err_set(d->err, SM_CORRUPT, "JPEG ends at byte %zu without an end marker",
+                            d->bytes_count));
+    if (is_cut(d))
+        leave(d, sm_err_set(d->err, SM_CORRUPT, "JPEG scan %d ends before its last row",
+                            d->jpeg.input_scan_number));
     d->warnings++;
 }
 
@@ -235,6 +235,7 @@ static void check_coded(struct decoder *d)
 static void decode(struct decoder *d, struct sm_found *found, const uint8_t *bytes)
 {
     read_header(d, bytes);
+    read_exif(&found->exif, d); /* jpeg_finish_decompress drops the markers */
     jpeg_start_decompress(&d->jpeg);
     check_coded(d);
     if (d->jpeg.out_color_space == JCS_CMYK)
@@ -242,7 +243,6 @@ static void decode(struct decoder *d, struct sm_found *found, const uint8_t *byt
     else
         read_rows(d);
     jpeg_finish_decompress(&d->jpeg);
-    read_exif(&found->exif, d);
     found->decoder_warnings = d->warnings;
 }
 
