@@ -41,10 +41,10 @@ const char *sm_image_sniff(const void *bytes, size_t bytes_count)
 
 const char *sm_image_decoder(const char *media_type)
 {
-    for (size_t i = 0; i < FORMATS_COUNT; i++)
+    for (size_t i = 0; media_type != NULL && i < FORMATS_COUNT; i++)
         if (strcmp(formats[i].media_type, media_type) == 0)
             return formats[i].decoder();
-    return NULL;
+    return "none";
 }
 
 enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size_t bytes_count,

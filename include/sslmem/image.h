@@ -61,8 +61,8 @@ void sm_image_release(struct sm_image *image);
 enum sm_code sm_image_thumbnail(void **out, size_t *bytes_count, const struct sm_image *image,
                                 int32_t side_max_px, struct sm_err *err);
 
-/* Name and version of the decoder of a media type, for a score's provenance: "stb_image-2.27"; NULL
- * when there is none. */
+/* Name and version of the decoder of a media type, for a score's provenance: "stb_image-2.27";
+ * "none" for another one, or NULL: pixels that were drawn. */
 const char *sm_image_decoder(const char *media_type);
 /* The decoder that takes these bytes. Refuses what their first ones refuse, as sm_image_decode does;
  * needs no decoding, so a score's key can be known before. */

@@ -286,7 +286,8 @@ static void test_decoders(void **state)
         }
         sm_file_release(&file);
     }
-    assert_null(sm_image_decoder("image/gif"));
+    assert_string_equal(sm_image_decoder("image/gif"), "none");
+    assert_string_equal(sm_image_decoder(NULL), "none");
 }
 
 static void test_no_prefix_passes(void **state)
