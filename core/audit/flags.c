@@ -204,6 +204,26 @@ static void flag_erased(json_t *list, const struct sm_audit *audit)
              audit->erased_count == 1 ? "is" : "are", audit->items_count);
 }
 
+static void flag_damaged(json_t *list, const struct sm_audit *audit)
+{
+    char spelled[160] = "";
+    size_t count = 0;
+    for (size_t i = 0; i < audit->items_count; i++) {
+        size_t used = strlen(spelled);
+        if (!audit->items[i].is_damaged)
+            continue;
+        if (count++ < SPELLED_MAX)
+            snprintf(spelled + used, sizeof spelled - used, "%s%lld", used ? ", " : "",
+                     (long long)audit->items[i].index);
+    }
+    if (count > 0)
+        flag(list, "images_damaged",
+             "The data of %zu of %zu images is broken, and the decoder made up some of their "
+             "pixels: items %s%s. Pillow and torchvision show the same pixels; training saw them "
+             "if it read these files.",
+             count, audit->items_count, spelled, count > SPELLED_MAX ? " …" : "");
+}
+
 static void flag_scores(json_t *list, const struct sm_samples *samples,
                         const struct sm_audit_spec *spec)
 {
@@ -247,6 +267,7 @@ json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audi
     }
     flag_failed(list, samples, audit->items_count);
     flag_erased(list, audit);
+    flag_damaged(list, audit);
     flag_scores(list, samples, audit->spec);
     flag_views(list, audit->recipe);
     return list;

@@ -1,10 +1,10 @@
-/* JPEG and PNG containers, walked from the first byte to the end marker before a decoder sees them.
+/* Image files to pixels, a file per format. Each decoder proves a step before it takes the next: the
+ * size is checked before pixels have memory, and nothing reaches a library that could lead it out
+ * of its tables.
  *
- * A walk proves that the file is whole, of a kind that we decode, inside the limits, and that no
- * segment of it can lead stb_image out of its tables. It decodes nothing and allocates nothing.
- *
- * Owner: pointers in the result point into `bytes`. Threads: no shared state.
- * Errors: SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT; the text names the part and both numbers. */
+ * Owner: the caller releases `out`, which is written on success only; `bytes` are not kept.
+ * Threads: no shared state.
+ * Errors: SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM; the text names the part and both numbers. */
 #ifndef CORE_IMAGE_CONTAINER_H
 #define CORE_IMAGE_CONTAINER_H
 
@@ -12,28 +12,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/image/exif.h"
 #include "sslmem/err.h"
 
-struct sm_container {
-    int32_t width_px, height_px;
-    const uint8_t *exif; /* TIFF block of the EXIF data, NULL when absent */
-    size_t exif_count;
-    size_t inflated_bytes; /* PNG: size of the filtered rows; 0 for JPEG */
-    /* PNG palette shorter than the pixels can index: where its chunk begins, and its entries. */
-    size_t palette_offset;
-    int palette_entries, palette_reachable;
+#define SM_JPEG_MAGIC "\xff\xd8\xff"
+#define SM_PNG_MAGIC  "\x89PNG\r\n\x1a\n"
+
+/* What a file says besides its pixels. */
+struct sm_found {
+    struct sm_exif exif;
+    int decoder_warnings; /* of broken data, for which the decoder made up pixels */
 };
 
-enum sm_code sm_jpeg_walk(struct sm_container *out, const uint8_t *bytes, size_t bytes_count,
-                          struct sm_err *err);
+/* Files that begin with the magic. */
+enum sm_code sm_jpeg_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
+                            size_t bytes_count, struct sm_err *err);
+enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
+                           size_t bytes_count, struct sm_err *err);
 
-enum sm_code sm_png_walk(struct sm_container *out, const uint8_t *bytes, size_t bytes_count,
-                         struct sm_err *err);
+/* "libjpeg-turbo-2.1.5": the headers' version; the soname keeps the library to its pixels. */
+const char *sm_jpeg_decoder(void);
+const char *sm_png_decoder(void);
 
-/* A copy of the PNG whose palette has every reachable entry, the missing ones black, as libpng has
- * it. Allocated with malloc, NULL when out of memory. */
-uint8_t *sm_png_pad_palette(size_t *padded_count, const struct sm_container *png,
-                            const uint8_t *bytes, size_t bytes_count);
+/* SM_UNSUPPORTED when the first bytes already say that the file is of a kind that is refused. */
+enum sm_code sm_png_check_kind(const uint8_t *bytes, size_t bytes_count, struct sm_err *err);
 
 /* Sides and pixels against the limits of sslmem/image.h; zero sizes are SM_CORRUPT. */
 enum sm_code sm_image_check_size(int64_t width_px, int64_t height_px, struct sm_err *err);

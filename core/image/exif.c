@@ -26,31 +26,33 @@ static uint32_t tiff_u32(const struct tiff *t, size_t at)
     return t->little ? second << 16 | first : first << 16 | second;
 }
 
-int sm_exif_orientation(const uint8_t *tiff, size_t tiff_count)
+struct sm_exif sm_exif_read(const uint8_t *tiff, size_t tiff_count)
 {
+    static const struct sm_exif none = {1, false}, unreadable = {1, true};
     struct tiff t = {tiff, tiff_count, false};
-    if (tiff == NULL || tiff_count < 8)
-        return 1;
+    if (tiff == NULL)
+        return none;
+    if (tiff_count < 8)
+        return unreadable;
     if (memcmp(tiff, "II", 2) == 0)
         t.little = true;
     else if (memcmp(tiff, "MM", 2) != 0)
-        return 1;
+        return unreadable;
     size_t directory = tiff_u32(&t, 4);
     if (tiff_u16(&t, 2) != 42 || directory > tiff_count - 2)
-        return 1;
+        return unreadable;
     size_t entries = tiff_u16(&t, directory);
     size_t entries_inside = (tiff_count - directory - 2) / ENTRY_BYTES;
-    if (entries > entries_inside)
-        entries = entries_inside;
-    for (size_t i = 0; i < entries; i++) {
+    for (size_t i = 0; i < entries && i < entries_inside; i++) {
         size_t at = directory + 2 + i * ENTRY_BYTES;
         if (tiff_u16(&t, at) != TAG_ORIENTATION)
             continue;
         uint32_t value = tiff_u16(&t, at + 8);
         bool readable = tiff_u16(&t, at + 2) == TYPE_SHORT && tiff_u32(&t, at + 4) == 1;
-        return readable && value >= 1 && value <= 8 ? (int)value : 1;
+        return readable && value >= 1 && value <= 8 ? (struct sm_exif){(int)value, false}
+                                                    : unreadable;
     }
-    return 1;
+    return entries > entries_inside ? unreadable : none;
 }
 
 /* How the upright pixel (x, y) finds its source: swap the coordinates, then mirror each. */

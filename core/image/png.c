@@ -1,19 +1,32 @@
-/* PNG (ISO/IEC 15948), chunk by chunk: signature, IHDR first, critical chunks with a good CRC, one
- * IEND.
+/* PNG (ISO/IEC 15948) by stb_image, after a walk over its chunks: signature, IHDR first, critical
+ * chunks with a good CRC, image data, one IEND. The walk decodes and allocates nothing.
  *
- * Beyond wholeness, three things are settled here because stb_image leaves them open: colour type
- * and bit depth must be a pair that the standard knows; an unknown critical chunk is refused before
- * stb_image writes its name into a static buffer shared by all threads; and a palette that is
- * shorter than its pixels can index is reported, so that the decoder can be given a padded copy
- * instead of reading uninitialised entries. Ancillary chunks are skipped unread (eXIf apart) and
- * their CRC is not checked. Cost: one pass over the bytes of critical chunks. */
+ * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, of 16-bit
+ * samples the high byte is taken, palettes are expanded, alpha and tRNS are dropped (never blended),
+ * gamma and colour profiles are not applied.
+ *
+ * 16-bit grey is refused, because readers disagree: Pillow clips it at 255, which leaves most such
+ * images white, torchvision and OpenCV keep or scale it. So is a pixel beyond the palette, which one
+ * reader shows black and another grey.
+ *
+ * stb_image leaves these open, so they are settled here: colour type and bit depth must be a pair
+ * that the standard knows; an unknown critical chunk is refused before stb_image writes its name
+ * into a static buffer shared by all threads; of a file whose palette is shorter than its pixels can
+ * index, or that has IDAT chunks without bytes (legal, but stb_image then copies to a null pointer),
+ * stb_image gets a copy without these. Ancillary chunks are skipped unread (eXIf apart) and their
+ * CRC is not checked.
+ *
+ * Cost: one pass over the bytes of critical chunks. Memory: stb_image's own buffers (for 16-bit RGBA
+ * up to some 24 bytes per pixel) are freed before this returns. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/image/container.h"
+#include "core/image/stb.h"
 #include "sslmem/image.h"
 
 #define SIGNATURE_BYTES 8
+#define DEPTH_OFFSET    24 /* of the first chunk, IHDR; the colour type follows */
 #define CHUNK_BYTES     12 /* length, type, CRC */
 
 /* Half-byte table of the CRC of ISO 3309, reflected polynomial 0xedb88320. */
@@ -44,7 +57,7 @@ static const struct {
     [6] = {4, 8 | 16},
 };
 
-enum { COLOUR_PALETTE = 3 };
+enum { COLOUR_GREY = 0, COLOUR_PALETTE = 3 };
 
 struct chunk {
     const uint8_t *data;
@@ -56,7 +69,16 @@ struct walk {
     const uint8_t *bytes;
     size_t count, at;
     int depth, colour;
-    bool has_header, has_palette, has_data;
+    bool has_header;
+    int data_chunks;
+    size_t data_bytes;
+    /* Found. */
+    int32_t width_px, height_px;
+    const uint8_t *exif; /* TIFF block, NULL when absent */
+    size_t exif_count;
+    size_t inflated_bytes;                  /* size of the filtered rows */
+    int palette_entries, palette_reachable; /* in the file, and by the pixels' bits */
+    bool has_empty_data;                    /* an IDAT chunk without bytes */
 };
 
 /* Reads the chunk at `at` and steps over it. */
@@ -96,8 +118,7 @@ static size_t inflated_size(int64_t width, int64_t height, int bits, bool interl
     return (size_t)(interlaced ? 2 * row * height + 1024 : row * height);
 }
 
-static enum sm_code read_ihdr(struct sm_container *out, struct walk *w, const struct chunk *c,
-                              struct sm_err *err)
+static enum sm_code read_ihdr(struct walk *w, const struct chunk *c, struct sm_err *err)
 {
     if (w->has_header || c->count != 13)
         return sm_err_set(err, SM_CORRUPT, "PNG has %s",
@@ -117,64 +138,55 @@ static enum sm_code read_ihdr(struct sm_container *out, struct walk *w, const st
     if (code != SM_OK)
         return code;
     w->has_header = true;
-    out->width_px = (int32_t)width;
-    out->height_px = (int32_t)height;
-    out->inflated_bytes =
+    w->width_px = (int32_t)width;
+    w->height_px = (int32_t)height;
+    w->inflated_bytes =
         inflated_size(width, height, colour_types[w->colour].channels * w->depth, c->data[12] == 1);
     return SM_OK;
 }
 
-static enum sm_code read_plte(struct sm_container *out, struct walk *w, const struct chunk *c,
-                              struct sm_err *err)
+static enum sm_code read_plte(struct walk *w, const struct chunk *c, struct sm_err *err)
 {
-    if (w->has_palette || w->has_data || c->count == 0 || c->count % 3 != 0 || c->count > 768)
+    bool misplaced = w->palette_entries > 0 || w->data_chunks > 0;
+    if (misplaced || c->count == 0 || c->count % 3 != 0 || c->count > 768)
         return sm_err_set(err, SM_CORRUPT, "PNG palette of %u bytes is %s", c->count,
-                          w->has_palette || w->has_data ? "out of place" : "not 1 to 256 colours");
-    w->has_palette = true;
-    if (w->colour != COLOUR_PALETTE)
-        return SM_OK;
-    out->palette_offset = (size_t)(c->data - w->bytes) - 8;
-    out->palette_entries = (int)(c->count / 3);
-    out->palette_reachable = 1 << w->depth;
+                          misplaced ? "out of place" : "not 1 to 256 colours");
+    w->palette_entries = (int)(c->count / 3);
+    w->palette_reachable = w->colour == COLOUR_PALETTE ? 1 << w->depth : 0;
     return SM_OK;
 }
 
-static enum sm_code read_idat(struct sm_container *out, struct walk *w, const struct chunk *c,
-                              struct sm_err *err)
+static enum sm_code read_idat(struct walk *w, const struct chunk *c, struct sm_err *err)
 {
-    (void)out, (void)c;
-    if (w->colour == COLOUR_PALETTE && !w->has_palette)
+    if (w->colour == COLOUR_PALETTE && w->palette_entries == 0)
         return sm_err_set(err, SM_CORRUPT, "PNG pixels refer to a palette, file has none");
-    w->has_data = true;
+    w->data_chunks++;
+    w->data_bytes += c->count;
+    w->has_empty_data |= c->count == 0;
     return SM_OK;
 }
 
-static enum sm_code read_exif(struct sm_container *out, struct walk *w, const struct chunk *c,
-                              struct sm_err *err)
+static enum sm_code read_exif(struct walk *w, const struct chunk *c, struct sm_err *err)
 {
-    (void)w, (void)err;
-    out->exif = c->data;
-    out->exif_count = c->count;
+    (void)err;
+    w->exif = c->data;
+    w->exif_count = c->count;
     return SM_OK;
 }
 
 static const struct {
     char name[5];
-    enum sm_code (*read)(struct sm_container *, struct walk *, const struct chunk *,
-                         struct sm_err *);
+    enum sm_code (*read)(struct walk *, const struct chunk *, struct sm_err *);
 } chunks[] = {{"IHDR", read_ihdr}, {"PLTE", read_plte}, {"IDAT", read_idat}, {"eXIf", read_exif}};
 
-enum sm_code sm_png_walk(struct sm_container *out, const uint8_t *bytes, size_t bytes_count,
-                         struct sm_err *err)
+static enum sm_code walk_chunks(struct walk *w, struct sm_err *err)
 {
-    struct walk w = {.bytes = bytes, .count = bytes_count, .at = SIGNATURE_BYTES};
     struct chunk chunk;
-    *out = (struct sm_container){0};
     for (;;) {
-        enum sm_code code = chunk_next(&chunk, &w, err);
+        enum sm_code code = chunk_next(&chunk, w, err);
         if (code != SM_OK)
             return code;
-        if (!w.has_header && strcmp(chunk.name, "IHDR") != 0)
+        if (!w->has_header && strcmp(chunk.name, "IHDR") != 0)
             return sm_err_set(err, SM_CORRUPT, "PNG begins with a %s chunk, not IHDR", chunk.name);
         if (strcmp(chunk.name, "IEND") == 0)
             break;
@@ -184,26 +196,117 @@ enum sm_code sm_png_walk(struct sm_container *out, const uint8_t *bytes, size_t 
         if (i == known && (chunk.name[0] & 0x20) == 0)
             return sm_err_set(err, SM_UNSUPPORTED, "PNG critical chunk %s is not known",
                               chunk.name);
-        if (i < known && (code = chunks[i].read(out, &w, &chunk, err)) != SM_OK)
+        if (i < known && (code = chunks[i].read(w, &chunk, err)) != SM_OK)
             return code;
     }
-    if (!w.has_data)
-        return sm_err_set(err, SM_CORRUPT, "PNG has no IDAT chunk");
+    if (w->data_bytes == 0)
+        return sm_err_set(err, SM_CORRUPT, "PNG has no image data: %d IDAT chunks of 0 bytes",
+                          w->data_chunks);
     return SM_OK;
 }
 
-uint8_t *sm_png_pad_palette(size_t *padded_count, const struct sm_container *png,
-                            const uint8_t *bytes, size_t bytes_count)
+enum sm_code sm_png_check_kind(const uint8_t *bytes, size_t bytes_count, struct sm_err *err)
 {
-    size_t had = (size_t)png->palette_entries * 3, has = (size_t)png->palette_reachable * 3;
-    size_t head = png->palette_offset + 8 + had;
-    uint8_t *padded = calloc(1, bytes_count + has - had);
-    if (padded == NULL)
+    if (bytes_count > DEPTH_OFFSET + 1 && memcmp(bytes + SIGNATURE_BYTES + 4, "IHDR", 4) == 0 &&
+        bytes[DEPTH_OFFSET] == 16 && bytes[DEPTH_OFFSET + 1] == COLOUR_GREY)
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "PNG is 16-bit grey, which readers clip or scale: save it with 8 bits, "
+                          "as your training read it");
+    return SM_OK;
+}
+
+/* --- what stb_image gets --- */
+
+static uint8_t *put_chunk(uint8_t *to, const char *name, const uint8_t *data, size_t count,
+                          size_t padded_count)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (uint8_t)(padded_count >> (24 - 8 * i));
+    memcpy(to + 4, name, 4);
+    memcpy(to + 8, data, count);
+    return to + padded_count + CHUNK_BYTES; /* stb_image reads no CRC */
+}
+
+static bool needs_copy(const struct walk *w)
+{
+    return w->palette_entries < w->palette_reachable || w->has_empty_data;
+}
+
+/* A copy without IDAT chunks that have no bytes. A short palette is padded, and its tRNS chunk says
+ * which entries are in the file: alpha 0 is beyond. NULL when out of memory. */
+static uint8_t *copy_chunks(size_t *copy_count, const struct walk *walked)
+{
+    struct walk w = {.bytes = walked->bytes, .count = walked->count, .at = SIGNATURE_BYTES};
+    struct chunk c = {0};
+    size_t reachable = (size_t)walked->palette_reachable, entries = (size_t)walked->palette_entries;
+    bool is_short = entries < reachable;
+    uint8_t opaque[256], *copy = calloc(1, w.count + 4 * reachable + CHUNK_BYTES), *to = copy;
+    if (copy == NULL)
         return NULL;
-    memcpy(padded, bytes, head);
-    padded[png->palette_offset + 2] = (uint8_t)(has >> 8);
-    padded[png->palette_offset + 3] = (uint8_t)has;
-    memcpy(padded + head + has - had, bytes + head, bytes_count - head);
-    *padded_count = bytes_count + has - had;
-    return padded;
+    memset(opaque, 255, sizeof opaque);
+    memcpy(to, w.bytes, SIGNATURE_BYTES);
+    to += SIGNATURE_BYTES;
+    while (strcmp(c.name, "IEND") != 0 && chunk_next(&c, &w, NULL) == SM_OK) {
+        bool is_palette = strcmp(c.name, "PLTE") == 0;
+        if ((strcmp(c.name, "IDAT") == 0 && c.count == 0) ||
+            (is_short && strcmp(c.name, "tRNS") == 0))
+            continue;
+        to = put_chunk(to, c.name, c.data, c.count,
+                       is_short && is_palette ? 3 * reachable : c.count);
+        if (is_short && is_palette)
+            to = put_chunk(to, "tRNS", opaque, entries, reachable);
+    }
+    *copy_count = (size_t)(to - copy);
+    return copy;
+}
+
+/* RGBA to RGB. */
+static enum sm_code take_rgb(struct sm_image *out, const struct sm_stb_pixels *pixels,
+                             const struct walk *walked, struct sm_err *err)
+{
+    bool is_short = walked->palette_entries < walked->palette_reachable;
+    size_t count = (size_t)pixels->width_px * (size_t)pixels->height_px;
+    if (pixels->width_px != walked->width_px || pixels->height_px != walked->height_px)
+        return sm_err_set(err, SM_CORRUPT, "PNG of %dx%d pixels was decoded to %dx%d",
+                          walked->width_px, walked->height_px, pixels->width_px, pixels->height_px);
+    for (size_t i = 0; is_short && i < count; i++)
+        if (pixels->rgba[4 * i + 3] == 0)
+            return sm_err_set(err, SM_CORRUPT,
+                              "PNG pixel %zu has a colour beyond the palette, which has %d", i,
+                              walked->palette_entries);
+    enum sm_code code = sm_image_alloc(out, pixels->width_px, pixels->height_px, err);
+    if (code != SM_OK)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        memcpy(out->rgb + 3 * i, pixels->rgba + 4 * i, 3);
+    return SM_OK;
+}
+
+/* Twice the filtered rows is room for the inflate buffer's doubling, twice the file for the
+ * collected IDAT chunks'. */
+enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
+                           size_t bytes_count, struct sm_err *err)
+{
+    struct walk w = {.bytes = bytes, .count = bytes_count, .at = SIGNATURE_BYTES};
+    struct sm_stb_pixels pixels = {0};
+    uint8_t *copy = NULL;
+    enum sm_code code = walk_chunks(&w, err);
+    if (code != SM_OK)
+        return code;
+    if (needs_copy(&w)) {
+        copy = copy_chunks(&bytes_count, &w);
+        if (copy == NULL)
+            return sm_err_set(err, SM_NOMEM, "out of memory for a copy of %zu bytes", bytes_count);
+        bytes = copy;
+    }
+    size_t file_room = 2 * bytes_count + 8192, rows_room = 2 * w.inflated_bytes + 65536;
+    code = sm_stb_decode(&pixels, bytes, bytes_count, file_room > rows_room ? file_room : rows_room,
+                         err);
+    if (code == SM_OK)
+        code = take_rgb(out, &pixels, &w, err);
+    sm_stb_free(&pixels);
+    free(copy);
+    if (code == SM_OK)
+        found->exif = sm_exif_read(w.exif, w.exif_count);
+    return code;
 }

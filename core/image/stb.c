@@ -1,22 +1,21 @@
-/* stb_image, compiled for JPEG and PNG only, with its allocator replaced.
+/* stb_image, compiled for PNG only, with its allocator replaced.
  *
- * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (a scan that stops at
- * a missing restart marker, deflate distance codes 30 and 31), and the same file must give the same
- * pixels: every byte starts as zero. (2) Its inflate buffer doubles for as long as the stream goes
+ * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (deflate distance
+ * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2) Its inflate buffer doubles for as long as the stream goes
  * on, so 16 MB of PNG could ask for gigabytes: growth stops at a bound that the caller knows from
  * the header. The bound travels in a thread-local because stb_image hands no context to its
  * allocator; it is set and cleared by the same call.
  *
  * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers.
  *
- * Asserts are off: a Huffman table with 256 symbols, which is legal, trips one of them. */
+ * Asserts are off: input is hostile, and a failed one would end the process. */
 #include "core/image/stb.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sslmem/image.h"
+#include "core/image/container.h"
 
 static _Thread_local size_t grow_max;
 static _Thread_local bool grow_refused;
@@ -54,7 +53,6 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
-#define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
@@ -67,18 +65,6 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 #define STBI_FREE(p)                  free(p)
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
-
-enum sm_code sm_stb_info(int *width_px, int *height_px, const uint8_t *bytes, size_t bytes_count,
-                         struct sm_err *err)
-{
-    int channels;
-    out_of_memory = false;
-    if (stbi_info_from_memory(bytes, (int)bytes_count, width_px, height_px, &channels))
-        return SM_OK;
-    if (out_of_memory)
-        return sm_err_set(err, SM_NOMEM, "out of memory for the header of an image");
-    return sm_err_set(err, SM_CORRUPT, "image header is broken: %s", stbi_failure_reason());
-}
 
 enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size_t bytes_count,
                            size_t grow_max_bytes, struct sm_err *err)
@@ -107,4 +93,9 @@ void sm_stb_free(struct sm_stb_pixels *pixels)
 {
     free(pixels->rgba);
     *pixels = (struct sm_stb_pixels){0};
+}
+
+const char *sm_png_decoder(void)
+{
+    return "stb_image-2.27";
 }

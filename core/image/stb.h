@@ -1,4 +1,4 @@
-/* The one door to stb_image. Everything it is given has passed the checks of jpeg.c or png.c.
+/* The one door to stb_image. Everything it is given has passed the checks of png.c.
  * Owner: pixels are freed with sm_stb_free. Threads: no shared state. */
 #ifndef CORE_IMAGE_STB_H
 #define CORE_IMAGE_STB_H
@@ -12,10 +12,6 @@ struct sm_stb_pixels {
     uint8_t *rgba; /* [height, width, 4] */
     int width_px, height_px;
 };
-
-/* Size as stb_image reads it from the header; SM_CORRUPT when it finds none. */
-enum sm_code sm_stb_info(int *width_px, int *height_px, const uint8_t *bytes, size_t bytes_count,
-                         struct sm_err *err);
 
 /* Decodes to RGBA. A buffer of stb_image may grow to `grow_max_bytes` and no further: a stream that
  * inflates past it is SM_CORRUPT. */

@@ -73,9 +73,12 @@ static json_t *alignment_json(const struct sm_alignment *a)
 static json_t *image_json(const struct sm_score *score)
 {
     const struct sm_image_info *i = &score->image;
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:b}", "digest", score->image_digest, "media_type",
-                     i->media_type, "width_px", (int)i->width_px, "height_px", (int)i->height_px,
-                     "orientation", i->orientation, "oriented", (int)i->oriented);
+    json_t *unreadable = i->exif_unreadable ? json_true() : NULL;
+    json_t *warnings = i->decoder_warnings > 0 ? json_integer(i->decoder_warnings) : NULL;
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:b, s:o*, s:o*}", "digest", score->image_digest,
+                     "media_type", i->media_type, "width_px", (int)i->width_px, "height_px",
+                     (int)i->height_px, "orientation", i->orientation, "oriented", (int)i->oriented,
+                     "exif_unreadable", unreadable, "decoder_warnings", warnings);
 }
 
 /* {"reference": …}, or null with the reason beside it. */
@@ -103,8 +106,9 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
     sm_pair_kernels(kernels, pair);
     return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "key", score->key, "pair_digest",
                      score->pair_digest, "recipe_digest", score->recipe_digest, "encoders",
-                     sides_json(pair, member_name_json), "decoder", sm_image_decoder(), "kernels",
-                     kernels, "blas", sm_blas_version(), "library", SM_VERSION);
+                     sides_json(pair, member_name_json), "decoder",
+                     sm_image_decoder(score->image.media_type), "kernels", kernels, "blas",
+                     sm_blas_version(), "library", SM_VERSION);
 }
 
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)

@@ -99,13 +99,13 @@ void sm_pair_kernels(char out[32], const struct sm_pair *pair)
 }
 
 enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *recipe_digest,
-                          const char *image_digest, struct sm_err *err)
+                          const char *image_digest, const char *decoder, struct sm_err *err)
 {
     char kernels[32];
     sm_pair_kernels(kernels, pair);
     json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "method", SM_METHOD, "pair",
                             pair->digest, "recipe", recipe_digest, "image", image_digest, "decoder",
-                            sm_image_decoder(), "kernels", kernels, "blas", sm_blas_version());
+                            decoder, "kernels", kernels, "blas", sm_blas_version());
     return sm_json_digest(key, doc, err);
 }
 

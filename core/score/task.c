@@ -99,7 +99,8 @@ static enum sm_code take_image(struct sm_task *task, struct sm_decoded *decoded,
     memcpy(score->pair_digest, task->pair->digest, sizeof score->pair_digest);
     enum sm_code code = sm_recipe_digest(score->recipe_digest, &score->recipe, err);
     if (code == SM_OK)
-        code = sm_score_key(score->key, task->pair, score->recipe_digest, score->image_digest, err);
+        code = sm_score_key(score->key, task->pair, score->recipe_digest, score->image_digest,
+                            sm_image_decoder(score->image.media_type), err);
     return code;
 }
 

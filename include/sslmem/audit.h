@@ -76,6 +76,7 @@ struct sm_audit_item {
     char image_digest[65];
     double m, m_se, ratio;
     double f, f_se, g, g_se;               /* alignments */
+    bool is_damaged;                       /* the decoder made up pixels for broken data */
     const char *error_code, *error_detail; /* NULL when scored */
 };
 
@@ -86,7 +87,7 @@ struct sm_audit {
     const json_t *pair;   /* sm_pair_json */
     const json_t *recipe; /* sm_recipe_json */
     const json_t
-        *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoder, library */
+        *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoders, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
     int64_t erased_count;      /* images that were there once and are not among the items */

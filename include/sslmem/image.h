@@ -35,6 +35,9 @@ struct sm_image_info {
     int32_t width_px, height_px; /* as stored in the file, before any orientation */
     int orientation;             /* EXIF 1..8; 1 when absent or unreadable */
     bool oriented;               /* the orientation was applied to the pixels */
+    bool exif_unreadable;        /* there is EXIF data, but no orientation can be read from it */
+    int decoder_warnings; /* of broken JPEG data, for which the decoder made up pixels; Pillow
+                                    shows the same ones */
 };
 
 /* "image/jpeg", "image/png" or NULL, from the first bytes. */
@@ -45,8 +48,9 @@ const char *sm_image_sniff(const void *bytes, size_t bytes_count);
 bool sm_image_declared_size(int32_t *width_px, int32_t *height_px, const void *bytes,
                             size_t bytes_count);
 
-/* Decodes one image. Alpha is dropped (never blended), palettes are expanded, 16 bit is reduced to
- * 8, grey becomes RGB. `info` may be NULL. */
+/* Decodes one image to the pixels of Pillow's convert("RGB"), bit for bit: alpha is dropped (never
+ * blended), palettes are expanded, 16 bit is reduced to 8, grey becomes RGB. What Pillow refuses is
+ * refused, and so are files that are cut or that readers disagree about. `info` may be NULL. */
 enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t bytes_count,
                              bool apply_orientation, struct sm_image_info *info,
                              struct sm_err *err);
@@ -62,7 +66,12 @@ void sm_image_release(struct sm_image *image);
 enum sm_code sm_image_thumbnail(void **out, size_t *bytes_count, const struct sm_image *image,
                                 int32_t side_max_px, struct sm_err *err);
 
-/* Decoder name and version for a score's provenance, e.g. "stb_image-2.27". */
-const char *sm_image_decoder(void);
+/* Name and version of the decoder of a media type, for a score's provenance: "stb_image-2.27";
+ * "none" for another one, or NULL: pixels that were drawn. */
+const char *sm_image_decoder(const char *media_type);
+/* The decoder that takes these bytes. Refuses what their first ones refuse, as sm_image_decode does;
+ * needs no decoding, so a score's key can be known before. */
+enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size_t bytes_count,
+                                   struct sm_err *err);
 
 #endif

@@ -96,10 +96,11 @@ struct sm_score {
     struct sm_recipe recipe;
 };
 
-/* The identity of a score: SHA-256 over method, pair, recipe and image digests, decoder, kernels
- * and BLAS. Needs no computing, so history can be asked first. */
+/* The identity of a score: SHA-256 over method, pair, recipe and image digests, decoder (of this
+ * image: sm_image_find_decoder), kernels and BLAS. Needs no computing, so history can be asked
+ * first. */
 enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *recipe_digest,
-                          const char *image_digest, struct sm_err *err);
+                          const char *image_digest, const char *decoder, struct sm_err *err);
 
 enum sm_code sm_scorer_new(struct sm_scorer **out, const struct sm_pair *pair, struct sm_err *err);
 void sm_scorer_free(struct sm_scorer *scorer);

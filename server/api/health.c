@@ -29,8 +29,10 @@ void sm_api_livez(struct sm_request *request)
 void sm_api_version(struct sm_request *request)
 {
     sm_reply_json(request, 200,
-                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "sslmem", SM_VERSION,
-                            "method", SM_METHOD, "decoder", sm_image_decoder(), "kernels",
+                  json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s}", "sslmem",
+                            SM_VERSION, "method", SM_METHOD, "decoders", "image/jpeg",
+                            sm_image_decoder("image/jpeg"), "image/png",
+                            sm_image_decoder("image/png"), "kernels",
                             sm_kernels_find(sm_api_of(request)->config->kernels), "blas",
                             sm_blas_version(), "microhttpd", sm_http_version(), "sqlite",
                             sm_db_version(), "jansson", jansson_version_str()));

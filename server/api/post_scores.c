@@ -290,16 +290,21 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     json_decref(job);
 }
 
-/* Answers from history when the very same score is there; false when it is not. */
+/* Answers from history when the very same score is there; false when it is not, or when no decoder
+ * takes the image any more. */
 static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
                         const struct sm_upload *upload)
 {
+    const struct sm_item_in *item = &upload->items[0];
     char key[65];
+    const char *decoder;
     json_t *score = NULL;
     struct sm_err err = {0};
 
-    enum sm_code code =
-        sm_score_key(key, pair, upload->recipe_digest, upload->items[0].image_digest, &err);
+    enum sm_code code = sm_image_find_decoder(&decoder, item->bytes, item->bytes_count, &err);
+    if (code != SM_OK)
+        return false;
+    code = sm_score_key(key, pair, upload->recipe_digest, item->image_digest, decoder, &err);
     if (code == SM_OK)
         code = sm_store_score_by_key(&score, sm_api_of(request)->store, request->caller.tenant, key,
                                      &err);

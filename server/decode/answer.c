@@ -35,7 +35,8 @@ bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_coun
     int64_t width = answer->width_px, height = answer->height_px;
     return width >= 1 && width <= SM_IMAGE_SIDE_MAX_PX && height >= 1 &&
            height <= SM_IMAGE_SIDE_MAX_PX && width * height <= SM_IMAGE_PIXELS_MAX &&
-           answer->orientation >= 1 && answer->orientation <= 8;
+           answer->orientation >= 1 && answer->orientation <= 8 && answer->exif_unreadable <= 1 &&
+           answer->decoder_warnings >= 0;
 }
 
 enum sm_code sm_answer_take(struct sm_image *out, const struct sm_decode_answer *answer,
@@ -57,6 +58,8 @@ enum sm_code sm_answer_take(struct sm_image *out, const struct sm_decode_answer 
         *info = (struct sm_image_info){.width_px = answer->width_px,
                                        .height_px = answer->height_px,
                                        .orientation = answer->orientation,
-                                       .oriented = oriented};
+                                       .oriented = oriented,
+                                       .exif_unreadable = answer->exif_unreadable,
+                                       .decoder_warnings = answer->decoder_warnings};
     return SM_OK;
 }

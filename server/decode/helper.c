@@ -1,7 +1,8 @@
 /* A decoder: map the memory, lock itself in, then one image after the other.
  *
- * It decodes a built-in image before it locks itself in, so that what a first time needs (symbols
- * that are bound late, the allocator's random key) has happened. After that it makes no system call
+ * It decodes a built-in image of each format before it locks itself in, so that what a first time
+ * needs (symbols that are bound late, the allocator's random key, the look at the processor) has
+ * happened. After that it makes no system call
  * but for memory and its socket.
  *
  * It trusts its parent: the file's length is checked by an assert only. The parent does not trust
@@ -39,19 +40,34 @@ static enum sm_code map_memory(struct memory *out, struct sm_err *err)
     return SM_OK;
 }
 
-/* A grey PNG of one pixel. */
+static enum sm_code decode_once(const void *bytes, size_t bytes_count, struct sm_err *err)
+{
+    struct sm_image image;
+    enum sm_code code = sm_image_decode(&image, bytes, bytes_count, false, NULL, err);
+    sm_image_release(&image);
+    return code;
+}
+
+/* A grey image of one pixel in each format. The JPEG has no Huffman tables: libjpeg has the usual
+ * ones. */
 static enum sm_code warm_up(struct sm_err *err)
 {
+    static const uint8_t jpeg_head[] = {0xff, 0xd8, 0xff, 0xdb, 0x00, 0x43, 0x00},
+                         jpeg_tail[] = {0xff, 0xc0, 0x00, 0x0b, 0x08, 0x00, 0x01, 0x00, 0x01,
+                                        0x01, 0x01, 0x11, 0x00, 0xff, 0xda, 0x00, 0x08, 0x01,
+                                        0x01, 0x00, 0x00, 0x3f, 0x00, 0x2b, 0xff, 0xd9};
     static const uint8_t png[] = {
         0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48,
         0x44, 0x52, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x00, 0x00,
         0x00, 0x3a, 0x7e, 0x9b, 0x55, 0x00, 0x00, 0x00, 0x0a, 0x49, 0x44, 0x41, 0x54, 0x78,
         0x9c, 0x63, 0xa8, 0x07, 0x00, 0x00, 0x81, 0x00, 0x80, 0xd3, 0x94, 0x53, 0x4a, 0x00,
         0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
-    struct sm_image image;
-    enum sm_code code = sm_image_decode(&image, png, sizeof png, false, NULL, err);
-    sm_image_release(&image);
-    return code;
+    uint8_t jpeg[sizeof jpeg_head + 64 + sizeof jpeg_tail];
+    memset(jpeg, 1, sizeof jpeg); /* the 64 entries of the quantisation table */
+    memcpy(jpeg, jpeg_head, sizeof jpeg_head);
+    memcpy(jpeg + sizeof jpeg - sizeof jpeg_tail, jpeg_tail, sizeof jpeg_tail);
+    enum sm_code code = decode_once(png, sizeof png, err);
+    return code == SM_OK ? decode_once(jpeg, sizeof jpeg, err) : code;
 }
 
 static void answer_request(struct sm_decode_answer *answer, const struct sm_decode_request *request,
@@ -70,6 +86,8 @@ static void answer_request(struct sm_decode_answer *answer, const struct sm_deco
     answer->width_px = info.width_px;
     answer->height_px = info.height_px;
     answer->orientation = info.orientation;
+    answer->exif_unreadable = info.exif_unreadable;
+    answer->decoder_warnings = info.decoder_warnings;
     memcpy(memory->pixels, image.rgb, (size_t)image.width_px * (size_t)image.height_px * 3);
     sm_image_release(&image);
 }

@@ -39,6 +39,8 @@ struct sm_decode_answer {
     uint64_t id;
     int32_t code;                             /* enum sm_code of sm_image_decode */
     int32_t width_px, height_px, orientation; /* struct sm_image_info */
+    uint32_t exif_unreadable;                 /* 0 or 1 */
+    int32_t decoder_warnings;
     char text[sizeof((struct sm_err *)0)->text];
 };
 

@@ -258,11 +258,14 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
     struct sm_recipe recipe;
     struct sm_score score;
     char key[65];
+    const char *decoder;
     json_t *document;
     struct sm_timing timing = {.queue_us = waited_us(claim)};
     enum sm_code code = prepare(&recipe, pair, claim, err);
     if (code == SM_OK)
-        code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, err);
+        code = sm_image_find_decoder(&decoder, claim->bytes, claim->bytes_count, err);
+    if (code == SM_OK)
+        code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, decoder, err);
     if (code == SM_OK && commit_history(w->jobs, claim, key, thumbnail))
         return SM_OK;
     if (code == SM_OK)

@@ -93,6 +93,7 @@ static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shap
     item->f_se = values[SM_NUMBER_F_SE];
     item->g = values[SM_NUMBER_G];
     item->g_se = values[SM_NUMBER_G_SE];
+    item->is_damaged = values[SM_NUMBER_DECODER_WARNINGS] > 0;
 }
 
 static enum sm_code read_item(struct memory *m, struct sm_shapes *shapes, struct sm_db *db,
@@ -151,30 +152,65 @@ static enum sm_code parse(json_t **out, const char *text, const char *what, stru
     return *out ? SM_OK : sm_err_set(err, SM_CORRUPT, "stored %s: %s", what, why.text);
 }
 
-/* Of the scores, without what is each one's own. An audit that went on with another version of the
- * program has several: the first stands in the fields, all of them in "variants". */
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(json_string_value(*(json_t *const *)a), json_string_value(*(json_t *const *)b));
+}
+
+static bool has(const json_t *list, const json_t *node)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(node, json_array_get(list, i)))
+            return true;
+    return false;
+}
+
+/* A copy of the list of texts in their order, so that the order of images does not show. */
+static json_t *sorted(const json_t *list)
+{
+    size_t count = json_array_size(list);
+    json_t *out = json_array(), **texts = calloc(count + 1, sizeof *texts);
+    for (size_t i = 0; texts && i < count; i++)
+        texts[i] = json_array_get(list, i);
+    if (texts)
+        qsort(texts, count, sizeof *texts, by_text);
+    for (size_t i = 0; texts && i < count; i++)
+        json_array_append(out, texts[i]);
+    free(texts);
+    if (json_array_size(out) == count)
+        return out;
+    json_decref(out);
+    return NULL;
+}
+
+/* Of the scores, without what is each one's own; "decoders" are those of all images. An audit that
+ * went on with another version of the program has several: the first stands in the fields, all of
+ * them in "variants". */
 static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
                                     const char *recipe_digest, struct sm_err *err)
 {
-    json_t *variants = json_array(), *first = NULL;
-    bool whole = variants != NULL;
+    json_t *variants = json_array(), *decoders = json_array(), *first = NULL;
+    bool whole = variants && decoders;
     for (size_t i = 0; i < shapes->count && whole; i++) {
         json_t *one = json_deep_copy(json_object_get(shapes->rows[i].common, "provenance"));
-        bool known = false;
+        json_t *decoder = json_object_get(one, "decoder");
+        if (json_is_string(decoder) && !has(decoders, decoder))
+            whole = json_array_append(decoders, decoder) == 0;
+        json_object_del(one, "decoder");
         json_object_del(one, "key");
-        for (size_t k = 0; k < json_array_size(variants); k++)
-            known = known || json_equal(one, json_array_get(variants, k));
-        if (one && !known)
-            whole = json_array_append(variants, one) == 0;
+        if (one && !has(variants, one))
+            whole = whole && json_array_append(variants, one) == 0;
         json_decref(one);
     }
     first = json_array_get(variants, 0);
     m->provenance = first ? json_deep_copy(first) : json_object();
     whole = whole &&
             json_object_set_new(m->provenance, "recipe_digest", json_string(recipe_digest)) == 0;
+    whole = whole && json_object_set_new(m->provenance, "decoders", sorted(decoders)) == 0;
     if (whole && json_array_size(variants) > 1)
         whole = json_object_set(m->provenance, "variants", variants) == 0;
     json_decref(variants);
+    json_decref(decoders);
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "provenance of an audit: out of memory");
 }
 

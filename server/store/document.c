@@ -33,9 +33,10 @@ static const char *const own_fields[] = {
 };
 
 static const char *const numbers[SM_NUMBERS] = {
-    [SM_NUMBER_M] = "/m",           [SM_NUMBER_M_SE] = "/m_se", [SM_NUMBER_RATIO] = "/ratio",
-    [SM_NUMBER_F] = "/f/alignment", [SM_NUMBER_F_SE] = "/f/se", [SM_NUMBER_G] = "/g/alignment",
-    [SM_NUMBER_G_SE] = "/g/se",
+    [SM_NUMBER_M] = "/m",         [SM_NUMBER_M_SE] = "/m_se",
+    [SM_NUMBER_RATIO] = "/ratio", [SM_NUMBER_F] = "/f/alignment",
+    [SM_NUMBER_F_SE] = "/f/se",   [SM_NUMBER_G] = "/g/alignment",
+    [SM_NUMBER_G_SE] = "/g/se",   [SM_NUMBER_DECODER_WARNINGS] = "/image/decoder_warnings",
 };
 
 /* --- split --- */

@@ -41,6 +41,7 @@ enum sm_document_number {
     SM_NUMBER_F_SE,
     SM_NUMBER_G,
     SM_NUMBER_G_SE,
+    SM_NUMBER_DECODER_WARNINGS,
     SM_NUMBERS
 };
 struct sm_document_numbers {

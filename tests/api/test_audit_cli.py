@@ -139,6 +139,18 @@ def test_progress_on_a_terminal(binary, cohorts, tmp_path):
     assert text.endswith(b"\r\n")
 
 
+def test_decoders_of_both_formats(audit, cohorts, tmp_path):
+    options = cohorts(3)
+    shutil.copy("tests/golden/image/files/damaged_segment.jpg", options[1] / "0003.jpg")
+    audit(*here(tmp_path / "out", *options))
+    record = report(tmp_path / "out")
+    assert record["provenance"]["decoders"] == ["libjpeg-turbo-2.1.5", "stb_image-2.27"]
+    assert not {"decoder", "variants"} & set(record["provenance"])
+    flags = {flag["code"]: flag["text"] for flag in record["summary"]["flags"]}
+    assert flags["images_damaged"].startswith("The data of 1 of 7 images is broken"), flags
+    assert "libjpeg-turbo-2.1.5" in (tmp_path / "out/report.html").read_text()
+
+
 def test_same_bits_as_score(binary, audit, cohorts, tmp_path):
     options = cohorts(3)
     audit(*here(tmp_path / "out", *options, "--names", pair="vit"))

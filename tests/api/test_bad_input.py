@@ -25,8 +25,11 @@ LIMIT = 100000  # of the module's server, with 4 images
     ("huge.jpg", 422, "image_limit"),
     ("huge.png", 422, "image_limit"),
     ("pixels.png", 422, "image_limit"),
-    ("cmyk_no_marker.jpg", 422, "image_unsupported"),
-    ("arithmetic.jpg", 422, "image_unsupported"),
+    ("scanned_pixels.jpg", 422, "image_limit"),
+    ("cut_rows.jpg", 422, "image_corrupt"),
+    ("empty_idat.png", 422, "image_corrupt"),
+    ("grey16.png", 422, "image_unsupported"),
+    ("two_components.jpg", 422, "image_unsupported"),
     ("bits12.jpg", 422, "image_unsupported"),
 ])
 def test_bad_images(server, name, status, code):

@@ -1,6 +1,7 @@
 """POST /v1/scores and everything that reads what it made."""
 
 import concurrent.futures
+import hashlib
 import json
 import shutil
 import subprocess
@@ -11,8 +12,9 @@ from conftest import PAIRS, image, multipart, png
 
 pytestmark = [pytest.mark.threads, pytest.mark.memory]  # several workers share one image
 
-GOOD = ["baseline.jpg", "progressive.jpg", "grey.jpg", "pixel.jpg", "rgb.png", "rgba.png", "grey16.png",
-        "rgb16.png", "palette.png", "bilevel.png", "interlaced.png", "pixel.png"]
+GOOD = ["baseline.jpg", "progressive.jpg", "grey.jpg", "pixel.jpg", "rgb.png", "rgba.png", "rgb16.png",
+        "s2x2_arith.jpg", "ycck_420.jpg", "no_tables.jpg", "rst_before_eoi.jpg", "empty_idat_first.png",
+        "palette.png", "bilevel.png", "interlaced.png", "pixel.png"]
 
 
 def type_of(name):
@@ -32,6 +34,33 @@ def test_one_image(server, name):
     assert answer.json["from_history"] is False
     job = server.get("/v1/jobs/" + answer.json["job"]).json
     assert (job["state"], job["succeeded_count"]) == ("succeeded", 1)
+
+
+def test_a_score_names_its_decoder(server):
+    """And its key holds that name alone, so scores of PNG outlive a change of the JPEG decoder."""
+    decoders = server.get("/version").json["decoders"]
+    assert decoders == {"image/jpeg": "libjpeg-turbo-2.1.5", "image/png": "stb_image-2.27"}
+    for name in ("baseline.jpg", "rgb.png"):
+        score = server.post(image(name), type_of(name)).json
+        provenance = score["provenance"]
+        assert provenance["decoder"] == decoders[type_of(name)]
+        named = {k: provenance[k] for k in ("decoder", "kernels", "blas")}
+        named |= {"method": score["method"], "pair": provenance["pair_digest"], "recipe": provenance["recipe_digest"],
+                  "image": score["image"]["digest"]}
+        text = json.dumps(named, sort_keys=True, separators=(",", ":"))
+        assert provenance["key"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name,said", [
+    ("damaged_segment.jpg", {"decoder_warnings": 1}), ("exif_cut.jpg", {"exif_unreadable": True, "orientation": 1}),
+    ("baseline.jpg", {})])
+def test_what_the_decoder_guessed_is_said(server, name, said):
+    found = server.post(image(name), "image/jpeg").json["image"]
+    kept = server.post(image(name), "image/jpeg").json["image"]
+    assert found == kept
+    assert {k: found[k] for k in found if k in ("decoder_warnings", "exif_unreadable")} \
+        == {k: v for k, v in said.items() if k != "orientation"}
+    assert found["orientation"] == 1
 
 
 def test_repeated_request_is_answered_from_history(server):

@@ -89,6 +89,14 @@ static void check_refusal(enum sm_code code, const struct sm_image *image,
     assert(image->rgb == NULL && info->media_type == NULL);
 }
 
+/* What decodes has the decoder that its key was made with. */
+static void check_key(const uint8_t *bytes, size_t bytes_count, const char *media_type)
+{
+    const char *decoder = NULL;
+    assert(sm_image_find_decoder(&decoder, bytes, bytes_count, NULL) == SM_OK);
+    assert(decoder != NULL && strcmp(decoder, sm_image_decoder(media_type)) == 0);
+}
+
 static void decode(const uint8_t *bytes, size_t bytes_count)
 {
     struct sm_image image;
@@ -102,7 +110,8 @@ static void decode(const uint8_t *bytes, size_t bytes_count)
     assert(info.media_type == sm_image_sniff(bytes, bytes_count) && !info.oriented);
     assert(sm_image_check_size(info.width_px, info.height_px, NULL) == SM_OK);
     assert(image.width_px == info.width_px && image.height_px == info.height_px);
-    assert(info.orientation >= 1 && info.orientation <= 8);
+    assert(info.orientation >= 1 && info.orientation <= 8 && info.decoder_warnings >= 0);
+    check_key(bytes, bytes_count, info.media_type);
     if ((int64_t)image.width_px * image.height_px <= SMALL_PIXELS_MAX) {
         check_upright(&image, &info, bytes, bytes_count);
         check_thumbnail(&image);
@@ -132,8 +141,8 @@ static bool mend(uint8_t *png, size_t count)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
 {
     const char *type = sm_image_sniff(bytes, bytes_count);
-    int orientation = sm_exif_orientation(bytes, bytes_count);
-    assert(orientation >= 1 && orientation <= 8);
+    struct sm_exif exif = sm_exif_read(bytes, bytes_count);
+    assert(exif.orientation >= 1 && exif.orientation <= (exif.unreadable ? 1 : 8));
     decode(bytes, bytes_count);
     if (type == NULL || strcmp(type, "image/png") != 0)
         return 0;

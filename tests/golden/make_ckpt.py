@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Checkpoint vectors: tests/golden/ckpt (read bit for bit) and tests/fuzz/corpus (hostile files).
 
-    python3 tests/golden/make_ckpt.py [SHARED]
+    python3 tests/golden/make_ckpt.py
 
-With the folder of published files, SHARED, also tests/golden/ckpt/shared.json: what PyTorch reads in them.
+Also tests/golden/ckpt/shared.json: what PyTorch reads in the files of others in tests/golden/ckpt/published.
 
 Made with PyTorch 1.13.1, NumPy 1.24.2 and Python 3.11.2. The expected values are PyTorch's own: manifest.json lists,
 for each file, every tensor in order with its type, shape and the bits of .float().
@@ -14,7 +14,6 @@ import json
 import pathlib
 import pickle
 import struct
-import sys
 import tarfile
 import warnings
 import zipfile
@@ -628,10 +627,10 @@ def write_corpus():
     write_index()
 
 
-def write_shared(shared):
-    """What PyTorch reads in the files of data/checkpoints: floats by their SHA-256. null: it does not open."""
+def write_published():
+    """What PyTorch reads in the files of ckpt/published: floats by their SHA-256. null: it does not open."""
     files = {}
-    folder = shared / "data" / "checkpoints"
+    folder = GOLDEN / "published"
     for path in sorted([*folder.glob("pt/*.pt"), *folder.glob("*.th")]):
         name = str(path.relative_to(folder))
         try:
@@ -648,5 +647,4 @@ def write_shared(shared):
 if __name__ == "__main__":
     write_golden()
     write_corpus()
-    if len(sys.argv) > 1:
-        write_shared(pathlib.Path(sys.argv[1]))
+    write_published()

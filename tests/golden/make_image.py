@@ -8,7 +8,8 @@ Made with Pillow 9.4.0, torchvision 0.14.1a0, torch 1.13.0a0 and numpy 1.24.2 (D
 writes tests/golden/image/: ops.json and ops.bin (input pixels, tensors), draws.bin and draws.json
 (5,000 draws of torchvision's get_params), drawn.json (one view's
 parameters by a second implementation), files/ (small JPEG and PNG files) with files.json and
-files.bin.
+files.bin, and pixels.json: SHA-256 of Pillow's convert("RGB") of every file in files/ and pngsuite/
+that is to be decoded; shared.json: the same of JPEG folders beside the project. pngsuite/ is Willem van Schaik's, see its LICENSE.
 """
 import hashlib
 import io
@@ -17,13 +18,15 @@ import math
 import os
 import random
 import struct
+import subprocess
+import tempfile
 import zlib
 
 import numpy as np
 import PIL
 import torch
 import torchvision
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, features
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 from torchvision.transforms import InterpolationMode as M
@@ -367,7 +370,6 @@ def make_files():
         "zero.png": png(0, 4, 8, 2, b"\0"),
         "no_height.jpg": patched(jpeg, sof + 5, b"\0\0"),
         "bits12.jpg": patched(jpeg, sof + 4, b"\x0c"),
-        "arithmetic.jpg": patched(jpeg, sof + 1, b"\xc9"),
         "lossless.jpg": patched(jpeg, sof + 1, b"\xc3"),
         "no_eoi.jpg": jpeg[:-2], "cut_scan.jpg": jpeg[:sos + 14 + 1] + b"\xff\xd9",
         "cut_header.jpg": jpeg[:sof + 7],
@@ -397,7 +399,7 @@ def make_files():
 
     def add(name, size, pixels, upright=False):
         rows.append({"file": name, "upright": upright, "offset": len(blob), "width": size[0],
-                     "height": size[1], "exact": name.endswith("png")})
+                     "height": size[1]})
         blob.extend(pixels)
 
     for name, data in files.items():
@@ -415,16 +417,222 @@ def make_files():
         if name == "grey_alpha.png":
             img = grey.convert("RGB")
         add(name, img.size, img.tobytes(), upright)
-    for name, raw, channels in (("rgb16.png", rows16, 3), ("grey16.png", grey16, 1)):
-        a = np.frombuffer(raw, np.uint8).reshape(5, -1)[:, 1::2].reshape(5, 7, channels)
-        a = np.repeat(a, 3, 2) if channels == 1 else a
-        add(name, (7, 5), a.tobytes())
-    entries = np.zeros((256, 3), np.uint8)
-    entries[:3] = np.frombuffer(palette3, np.uint8).reshape(3, 3)
-    add("short_palette.png", (4, 2), entries[[0, 1, 2, 3, 255, 2, 1, 0]].tobytes())
+    a = np.frombuffer(rows16, np.uint8).reshape(5, -1)[:, 1::2]
+    add("rgb16.png", (7, 5), a.tobytes())
     with open(os.path.join(OUT, "files.bin"), "wb") as f:
         f.write(blob)
     write_json("files.json", {"versions": VERSIONS}, ("files", rows))
+
+
+# --- pixels of every kind of file ---
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NARROW = [(w, 7) for w in range(1, 6)]
+SAMPLINGS = ["1x1", "2x1", "1x2", "2x2", "4x1", "1x4", "4x2"]
+
+
+def jpeg_encoder(folder):
+    """A function that encodes pixels with jpeg.c, which knows more kinds than Pillow's encoder."""
+    program = os.path.join(folder, "jpeg")
+    subprocess.run(["cc", "-o", program, os.path.join(HERE, "jpeg.c"), "-ljpeg"], check=True)
+
+    def encode(pixels, colours, *options):
+        size = [str(pixels.shape[1]), str(pixels.shape[0])]
+        return subprocess.run([program, *size, colours, *options], input=pixels.tobytes(), check=True,
+                              stdout=subprocess.PIPE).stdout
+
+    return encode
+
+
+def jpeg_parts(data):
+    """(marker, offset, offset of the next one) of segments, and of entropy-coded data as (0, …)."""
+    at = 2
+    while True:
+        if data[at] == 0xFF and data[at + 1] != 0:
+            marker = data[at + 1]
+            end = at + 2 if marker == 0xD9 else at + 2 + struct.unpack(">H", data[at + 2:at + 4])[0]
+        else:
+            marker = 0
+            end = next(i for i in range(at, len(data))
+                       if data[i] == 0xFF and data[i + 1] != 0 and not 0xD0 <= data[i + 1] <= 0xD7)
+        yield marker, at, end
+        if marker == 0xD9:
+            return
+        at = end
+
+
+def segment(marker, data):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def inserted(data, before, new):
+    """New bytes in front of the first such part."""
+    at = next(begin for marker, begin, _ in jpeg_parts(data) if marker == before)
+    return data[:at] + new + data[at:]
+
+
+def bare_scans(sof, size, components, scans):
+    """A file of scans without data, which arithmetic coding reads as zeros."""
+    data = b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64)
+    data += segment(sof, struct.pack(">BHHB", 8, size[1], size[0], components)
+                    + b"".join(bytes([i, 0x11, 0]) for i in range(components)))
+    for which, first, last, low in scans:
+        data += segment(0xDA, bytes([len(which)]) + b"".join(bytes([i, 0]) for i in which)
+                        + bytes([first, last, low]))
+    return data + b"\xff\xd9"
+
+
+def jpeg_kinds(encode):
+    """{name: bytes} of files that decode."""
+    rgb = photo(37, 29)
+    grey = np.ascontiguousarray(rgb[:, :, 1])
+    inks = np.concatenate([rgb, grey[:, :, None] // 2 + 100], 2)
+    noisy = noise(61, 43)
+    files = {}
+    for sampling in SAMPLINGS:
+        for name, options in (("", []), ("_prog", ["progressive"]), ("_arith", ["arithmetic"])):
+            files[f"s{sampling}{name}.jpg"] = encode(rgb, "ycc", f"sampling={sampling},1x1,1x1", *options)
+        files[f"noise_{sampling}.jpg"] = encode(noisy, "ycc", f"sampling={sampling},1x1,1x1", "quality=95")
+    for size in NARROW:
+        for sampling in ("2x2", "2x1"):
+            files[f"narrow{size[0]}_{sampling}.jpg"] = encode(noise(*size), "ycc",
+                                                              f"sampling={sampling},1x1,1x1")
+    files |= {
+        "sampling_odd.jpg": encode(rgb, "ycc", "sampling=2x2,2x1,1x2"),
+        "sampling_chroma.jpg": encode(rgb, "ycc", "sampling=1x1,2x2,1x1"),
+        "sampling_3x1.jpg": encode(rgb, "ycc", "sampling=3x1,1x1,1x1"),
+        "grey_sampling.jpg": encode(grey, "grey", "sampling=2x2"),
+        "grey_prog.jpg": encode(grey, "grey", "progressive"),
+        "grey_arith_prog.jpg": encode(grey, "grey", "progressive", "arithmetic"),
+        "arith_prog.jpg": encode(rgb, "ycc", "progressive", "arithmetic"),
+        "arith_restart.jpg": encode(rgb, "ycc", "restart=2", "arithmetic"),
+        "prog_restart.jpg": encode(rgb, "ycc", "restart=1", "progressive"),
+        "scan_each.jpg": encode(rgb, "ycc", "scans=0/0/63/0/0:1/0/63/0/0:2/0/63/0/0"),
+        "prog_dc_only.jpg": encode(rgb, "ycc", "scans=012/0/0/0/1:012/0/0/1/0"),
+        "optimized.jpg": encode(rgb, "ycc", "optimize"),
+        "quant16.jpg": encode(rgb, "ycc", "dct16"),
+        "restart_block.jpg": encode(rgb, "ycc", "restart=1"),
+        "no_tables.jpg": encode(rgb, "ycc", "notables"),
+        "no_tables_grey.jpg": encode(grey, "grey", "notables"),
+        "rgb_adobe.jpg": encode(rgb, "rgb"), "rgb_ids.jpg": encode(rgb, "rgb", "noadobe"),
+        "ycc_no_jfif.jpg": encode(rgb, "ycc", "nojfif"),
+        "cmyk.jpg": encode(inks, "cmyk"), "cmyk_plain.jpg": encode(inks, "cmyk", "noadobe"),
+        "cmyk_prog.jpg": encode(inks, "cmyk", "progressive"),
+        "ycck_444.jpg": encode(inks, "ycck"),
+        "ycck_420.jpg": encode(inks, "ycck", "sampling=2x2,1x1,1x1,2x2"),
+    }
+    plain, restart = files["s2x1.jpg"], files["restart_block.jpg"]
+    begin, end = next((b, e) for marker, b, e in jpeg_parts(restart) if marker == 0)
+    rst = [i for i in range(begin, end) if restart[i] == 0xFF and 0xD0 <= restart[i + 1] <= 0xD7]
+    adobe1 = segment(0xEE, b"Adobe\0\x64\0\0\0\0\x01")
+    exif_of = lambda data: inserted(plain, 0xDB, segment(0xE1, b"Exif\0\0" + data))
+    files |= {
+        "ycc_adobe.jpg": inserted(files["ycc_no_jfif.jpg"], 0xDB, adobe1),
+        "rst_before_eoi.jpg": inserted(restart, 0xD9, b"\xff" + bytes([0xD0 + len(rst) % 8])),
+        "padded_end.jpg": inserted(plain, 0xD9, b"\0" * 7),
+        "fill_bytes.jpg": inserted(plain[:-2], 0xC0, b"\xff" * 3) + b"\xff" * 5 + plain[-2:],
+        "jfif_9.jpg": plain.replace(b"JFIF\0\1", b"JFIF\0\x09"),
+        "odd_scan.jpg": plain.replace(b"\0\x3f\0", b"\0\0\0"),
+        "two_exif.jpg": inserted(exif_of(exif(3)), 0xDB, segment(0xE1, b"Exif\0\0" + exif(6))),
+        # EXIF that cannot be read
+        "exif_empty.jpg": exif_of(b""), "exif_order.jpg": exif_of(b"XX" + exif(6)[2:]),
+        "exif_offset.jpg": exif_of(exif(6)[:4] + b"\xff" * 4 + exif(6)[8:]),
+        "exif_cut.jpg": exif_of(exif(6)[:12]),
+        # broken data that Pillow shows
+        "damaged_data.jpg": plain[:end_of_data(plain) - 90] + b"\xff\0" * 30 + plain[end_of_data(plain) - 30:],
+        "damaged_segment.jpg": restart[:rst[1] + 3] + restart[rst[2]:],
+        "damaged_extra.jpg": restart[:rst[1]] + b"\x12\x34\x56" * 3 + restart[rst[1]:],
+        "damaged_lost.jpg": restart[:rst[1]] + restart[rst[2]:],
+        "adobe_9.jpg": inserted(files["ycc_no_jfif.jpg"], 0xDB, adobe1[:-1] + b"\x09"),
+    }
+    return files
+
+
+def end_of_data(data):
+    return next(end for marker, _, end in jpeg_parts(data) if marker == 0)
+
+
+def refused_kinds(encode):
+    rgb = photo(64, 48)
+    plain = encode(rgb, "ycc", "sampling=1x1")
+    restart, prog = encode(rgb, "ycc", "restart=2"), encode(rgb, "ycc", "progressive")
+    begin, end = next((b, e) for marker, b, e in jpeg_parts(restart) if marker == 0)
+    rst = [i for i in range(begin, end) if restart[i] == 0xFF and 0xD0 <= restart[i + 1] <= 0xD7]
+    scan_each = encode(rgb, "ycc", "scans=0/0/63/0/0:1/0/63/0/0:2/0/63/0/0")
+    last_scan = [b for marker, b, _ in jpeg_parts(scan_each) if marker == 0xDA][-1]
+    eoi = b"\xff\xd9"
+    ac = [((i % 3,), 1 + i // 3, 1 + i // 3, 0) for i in range(99)]
+    four = [((i % 4,), 1 + i // 4, 1 + i // 4, 0) for i in range(99)]
+    return {
+        "cut_rows.jpg": plain[:end_of_data(plain) // 2] + eoi,
+        "cut_restart.jpg": restart[:rst[1]] + eoi, "cut_restart_after.jpg": restart[:rst[1] + 2] + eoi,
+        "cut_progressive.jpg": prog[:len(prog) * 3 // 4] + eoi,
+        "cut_progressive_first.jpg": prog[:end_of_data(prog) - 9] + eoi,
+        "no_last_scan.jpg": scan_each[:last_scan] + eoi,
+        "two_components.jpg": bare_scans(0xC9, (8, 8), 2, [((0, 1), 0, 63, 0)]),
+        "scans.jpg": bare_scans(0xCA, (16, 16), 3, [((0, 1, 2), 0, 0, 0)] + ac + ac[:2]),
+        "scanned_pixels.jpg": bare_scans(0xCA, (8192, 4882), 4, [((0, 1, 2, 3), 0, 0, 0)] + four),
+        "tall.jpg": patched(plain, next(b for m, b, _ in jpeg_parts(plain) if m == 0xC0) + 5,
+                            struct.pack(">HH", 65535, 8)),
+        "exif_overrun.jpg": inserted(plain, 0xDB, b"\xff\xe1\xff\xff" + b"Exif\0\0"),
+    }
+
+
+def png_kinds():
+    rgb = Image.fromarray(photo(9, 6))
+    plain = saved(rgb, "PNG")
+    begin = plain.index(b"IDAT") - 4
+    kinds = {
+        "empty_idat_first.png": plain[:begin] + chunk(b"IDAT", b"") + plain[begin:],
+        "empty_idat_last.png": plain[:-12] + chunk(b"IDAT", b"") + plain[-12:],
+        "trns_rgb.png": plain[:begin] + chunk(b"tRNS", b"\0\1\0\2\0\3") + plain[begin:],
+        "palette_trns.png": png(4, 2, 8, 3, b"\0\0\1\2\1\0\2\2\1\0", chunk(b"PLTE", bytes(range(90, 99)))
+                                + chunk(b"tRNS", b"\0\x80")),
+    }
+    refused = {
+        "empty_idat.png": plain[:33] + chunk(b"IDAT", b"") * 2 + chunk(b"IEND", b""),
+    }
+    return kinds, refused
+
+
+def digest_of(path):
+    img = Image.open(path)
+    mode, img = img.mode, img.convert("RGB")
+    return {"mode": mode, "width": img.width, "height": img.height,
+            "sha256": hashlib.sha256(img.tobytes()).hexdigest()}
+
+
+def make_pixels():
+    with tempfile.TemporaryDirectory() as folder:
+        encode = jpeg_encoder(folder)
+        good, refused = jpeg_kinds(encode), refused_kinds(encode)
+    png_good, png_refused = png_kinds()
+    for name, data in (good | refused | png_good | png_refused).items():
+        with open(os.path.join(OUT, "files", name), "wb") as f:
+            f.write(data)
+    with open(os.path.join(OUT, "files.json")) as f:
+        names = {f"files/{row['file']}" for row in json.load(f)["files"]}
+    names |= {f"files/{name}" for name in good | png_good}
+    names |= {f"files/{name}" for name in ("ycck.jpg", "dc_overflow.jpg", "cmyk_no_marker.jpg", "no_huffman.jpg",
+                                           "orientation_bad.jpg", "grey.png", "pixel.png",
+                                           "trailing.png")}
+    suite = os.path.join(OUT, "pngsuite")
+    names |= {f"pngsuite/{name}" for name in os.listdir(suite) if name.endswith(".png") and name[0] != "x"
+              and not name.endswith("0g16.png")}  # 16-bit grey
+    write_json("pixels.json", {"versions": VERSIONS | {"libjpeg-turbo": features.version_feature("libjpeg_turbo")}},
+               ("files", [{"file": name} | digest_of(os.path.join(OUT, name)) for name in sorted(names)]))
+
+
+def make_shared():
+    """Digests of whole folders of ../shared/data, where it is: SHA-256 over the digests of their files, by name."""
+    root = os.path.join(HERE, "../../../shared/data")
+    rows = []
+    for folder in ("clothing/images", "photos", "exif", "faults"):
+        path = os.path.join(root, folder)
+        names = sorted(name for name in os.listdir(path) if name.endswith(".jpg"))
+        digests = "".join(digest_of(os.path.join(path, name))["sha256"] for name in names)
+        rows.append({"folder": folder, "count": len(names), "sha256": hashlib.sha256(digests.encode()).hexdigest()})
+    write_json("shared.json", {"versions": VERSIONS}, ("folders", rows))
 
 
 if __name__ == "__main__":
@@ -433,3 +641,6 @@ if __name__ == "__main__":
     make_draws()
     make_drawn()
     make_files()
+    make_pixels()
+    if os.path.isdir(os.path.join(HERE, "../../../shared/data")):
+        make_shared()

@@ -45,8 +45,8 @@ void *__wrap_realloc(void *old, size_t size)
 /* The result tells a success under failure from a wrong one. */
 typedef enum sm_code allocating(double *result, void *context, struct sm_err *err);
 
-/* Returns how many allocations were refused with effect. A library that copes with a refusal (as
- * stb_image, whose JPEG reader is asked about a PNG too) may still give the same result. */
+/* Returns how many allocations were refused with effect. A library that copes with a refusal
+ * may still give the same result. */
 static long every_allocation_may_fail(allocating *run, void *context, const char *what)
 {
     struct sm_err err = {0};

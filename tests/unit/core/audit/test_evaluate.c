@@ -191,6 +191,25 @@ static void scores_that_are_no_numbers_are_failures(void **state)
     let_go(&h);
 }
 
+static void damaged_images_are_flagged(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 40, 0, 40}, 0, "{\"name\": \"a\"}");
+    struct sm_audit_result *r = evaluate(&h);
+    assert_false(has_flag(r, "images_damaged"));
+    sm_audit_result_free(r);
+    for (int i = 3; i < 30; i += 3)
+        h.items[i].is_damaged = true;
+    r = evaluate(&h);
+    assert_string_equal(flag_text(r, "images_damaged"),
+                        "The data of 9 of 80 images is broken, and the decoder made up some of "
+                        "their pixels: items 3, 6, 9, 12, 15, 18, 21, 24 …. Pillow and torchvision "
+                        "show the same pixels; training saw them if it read these files.");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 static void images_in_two_cohorts_are_flagged(void **state)
 {
     (void)state;
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test(one_image_a_cohort),
         cmocka_unit_test(all_scores_equal),
         cmocka_unit_test(scores_that_are_no_numbers_are_failures),
+        cmocka_unit_test(damaged_images_are_flagged),
         cmocka_unit_test(images_in_two_cohorts_are_flagged),
         cmocka_unit_test(small_references_say_what_they_cannot),
         cmocka_unit_test(lists_begin_where_the_reference_allows),

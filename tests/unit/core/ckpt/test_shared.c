@@ -1,6 +1,6 @@
-/* Checkpoints that others published, where they are at hand: the folder named by SSLMEM_SHARED, or
- * ../shared. Of data/checkpoints every value is compared with what PyTorch 1.13.1 reads
- * (tests/golden/ckpt/shared.json); of golden, every case's file opens and is read. */
+/* Checkpoints that others published. Of tests/golden/ckpt/published every value is compared with what
+ * PyTorch 1.13.1 reads (tests/golden/ckpt/shared.json); of tests/golden/encoders, every case's file
+ * opens and is read. */
 #include <dirent.h>
 #include <jansson.h>
 #include <math.h>
@@ -18,6 +18,8 @@
 #include "core/base/sha256.h"
 #include "sslmem/ckpt.h"
 
+#define PUBLISHED    "tests/golden/ckpt/published"
+#define ENCODERS     "tests/golden/encoders"
 #define GOLDEN_CASES 68
 #define PATH_BYTES   2048
 
@@ -28,24 +30,6 @@ static const char *join(char out[PATH_BYTES], const char *folder, const char *na
 
     assert_in_range(count, 1, PATH_BYTES - 1);
     return out;
-}
-
-static const char *shared_folder(void)
-{
-    const char *folder = getenv("SSLMEM_SHARED");
-
-    return folder != NULL ? folder : "../shared";
-}
-
-/* Skips the test when the folder is not there. */
-static void need(const char *folder)
-{
-    struct stat status;
-
-    if (stat(folder, &status) != 0) {
-        print_message("%s: not there, nothing compared\n", folder);
-        skip();
-    }
 }
 
 /* All tensors: name, type, shape, and SHA-256 of the floats. */
@@ -78,10 +62,9 @@ static void what_others_wrote_is_what_pytorch_reads(void **state)
 {
     json_t *files, *expected;
     const char *name;
-    char folder[PATH_BYTES], path[PATH_BYTES];
+    char path[PATH_BYTES];
 
     (void)state;
-    need(join(folder, shared_folder(), "data/checkpoints"));
     files = json_load_file("tests/golden/ckpt/shared.json", 0, NULL);
     assert_non_null(files);
     assert_int_equal(json_object_size(files), 31);
@@ -91,7 +74,7 @@ static void what_others_wrote_is_what_pytorch_reads(void **state)
         struct sm_err err = {0};
         enum sm_code code;
 
-        code = sm_ckpt_open(&ckpt, join(path, folder, name), &err);
+        code = sm_ckpt_open(&ckpt, join(path, PUBLISHED, name), &err);
         if (json_is_null(expected)) { /* broken */
             assert_int_equal(code, SM_UNSUPPORTED);
             continue;
@@ -115,7 +98,7 @@ static void read_case(const char *folder)
     struct sm_ckpt *ckpt;
     struct sm_err err = {0};
 
-    config = json_load_file(join(path, folder, "config.json"), 0, NULL);
+    config = json_load_file(join(path, folder, "case.json"), 0, NULL);
     file = json_string_value(json_object_get(json_object_get(config, "checkpoint"), "file"));
     assert_non_null(file);
     if (sm_ckpt_open(&ckpt, join(path, folder, file), &err) != SM_OK)
@@ -138,19 +121,18 @@ static void read_case(const char *folder)
 
 static void every_golden_case_opens(void **state)
 {
-    char folder[PATH_BYTES], path[PATH_BYTES];
+    char path[PATH_BYTES];
     const struct dirent *entry;
     int cases = 0;
     DIR *dir;
 
     (void)state;
-    need(join(folder, shared_folder(), "golden"));
-    dir = opendir(folder);
+    dir = opendir(ENCODERS);
     assert_non_null(dir);
     while ((entry = readdir(dir)) != NULL) {
         struct stat status;
 
-        if (entry->d_name[0] == '.' || stat(join(path, folder, entry->d_name), &status) != 0 ||
+        if (entry->d_name[0] == '.' || stat(join(path, ENCODERS, entry->d_name), &status) != 0 ||
             !S_ISDIR(status.st_mode))
             continue;
         read_case(path);
@@ -164,12 +146,10 @@ static void every_golden_case_opens(void **state)
 static void a_torchscript_archive_has_its_scalars(void **state)
 {
     static const char *const names[] = {"input_resolution", "context_length", "vocab_size"};
-    char path[PATH_BYTES];
     struct sm_ckpt *ckpt;
 
     (void)state;
-    need(join(path, shared_folder(), "golden/clip-vit-jit/model.pt"));
-    assert_int_equal(sm_ckpt_open(&ckpt, path, NULL), SM_OK);
+    assert_int_equal(sm_ckpt_open(&ckpt, ENCODERS "/clip-vit-jit/model.pt", NULL), SM_OK);
     assert_string_equal(sm_ckpt_format(ckpt), "torchscript");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct sm_tensor *tensor = sm_ckpt_find(ckpt, names[i]);

@@ -67,6 +67,13 @@ static void codes_texts_orientations(void **state)
         a.orientation = orientation;
         assert_int_equal(sound(&a), orientation >= 1 && orientation <= 8);
     }
+    struct sm_decode_answer odd = good;
+    odd.exif_unreadable = 2;
+    assert_false(sound(&odd));
+    odd.exif_unreadable = 1;
+    assert_true(sound(&odd));
+    odd.decoder_warnings = -1;
+    assert_false(sound(&odd));
     struct sm_decode_answer endless = {.id = 7, .code = SM_CORRUPT};
     memset(endless.text, 'x', sizeof endless.text);
     assert_false(sound(&endless));
@@ -101,6 +108,8 @@ static void every_orientation_has_its_size(void **state)
             struct sm_image image;
             struct sm_image_info info;
             a.orientation = orientation;
+            a.exif_unreadable = 1;
+            a.decoder_warnings = 5;
             assert_ok(sm_answer_take(&image, &a, &asked, pixels, &info, &err));
             bool turned = apply && orientation >= 5;
             assert_int_equal(image.width_px, turned ? 2 : 3);
@@ -110,6 +119,7 @@ static void every_orientation_has_its_size(void **state)
             assert_int_equal(info.height_px, 2);
             assert_int_equal(info.orientation, orientation);
             assert_int_equal(info.oriented, apply && orientation != 1);
+            assert_true(info.exif_unreadable && info.decoder_warnings == 5);
             sm_image_release(&image);
         }
     }

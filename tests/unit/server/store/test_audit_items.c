@@ -195,16 +195,22 @@ static void the_record_has_every_number(void **state)
     struct sm_claim claim;
     struct sm_audit_record record;
     bool finished;
-    start_audit(id, 2, 2);
-    for (int i = 0; i < 2; i++) {
+    /* The decoder is of an image, not of a run: two of them are no variants. */
+    static const char *const decoders[] = {"stb", "libjpeg", "stb"}, *const kernels[] = {
+                                                                         "blas", "blas", "ref"};
+    start_audit(id, 2, 3);
+    for (int i = 0; i < 3; i++) {
         char key[65];
         claim_one(&claim);
         digest_of(key, 1000 + i);
         json_t *score = json_pack(
-            "{s:{s:s}, s:f, s:f, s:f, s:{s:f, s:f}, s:{s:f, s:f}, s:{s:s, s:s, s:s}}", "image",
+            "{s:{s:s}, s:f, s:f, s:f, s:{s:f, s:f}, s:{s:f, s:f}, s:{s:s, s:s, s:s, s:s}}", "image",
             "digest", claim.image_digest, "m", 1.5 + i, "m_se", .25, "ratio", .125, "f",
             "alignment", 2.0, "se", .0625, "g", "alignment", 3.5 + i, "se", .03125, "provenance",
-            "key", key, "kernels", i ? "ref" : "blas", "recipe_digest", "r");
+            "key", key, "decoder", decoders[i], "kernels", kernels[i], "recipe_digest", "r");
+        if (i == 1)
+            json_object_set_new(json_object_get(score, "image"), "decoder_warnings",
+                                json_integer(3));
         assert_code(SM_OK, sm_store_finish(store,
                                            &(struct sm_finish){.job_id = id,
                                                                .index = claim.index,
@@ -221,7 +227,7 @@ static void the_record_has_every_number(void **state)
     assert_code(SM_OK, fail_item(&claim, SM_CORRUPT, "ends early"));
     sm_claim_release(&claim);
     assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
-    assert_int_equal(record.audit.items_count, 3); /* the fourth waits */
+    assert_int_equal(record.audit.items_count, 4); /* the fifth waits */
     const struct sm_audit_item *item = &record.audit.items[1];
     assert_int_equal(item->index, 1);
     assert_int_equal(item->cohort, SM_COHORT_SHARED);
@@ -231,9 +237,9 @@ static void the_record_has_every_number(void **state)
     assert_true(item->m == 2.5 && item->m_se == .25 && item->ratio == .125 && item->f == 2 &&
                 item->f_se == .0625 && item->g == 4.5 && item->g_se == .03125);
     assert_null(item->error_code);
-    assert_int_equal(record.audit.items[2].cohort, SM_COHORT_CANDIDATE);
-    assert_string_equal(record.audit.items[2].error_code, "corrupt");
-    assert_string_equal(record.audit.items[2].error_detail, "ends early");
+    assert_true(item->is_damaged && !record.audit.items[0].is_damaged);
+    assert_string_equal(record.audit.items[3].error_code, "corrupt");
+    assert_string_equal(record.audit.items[3].error_detail, "ends early");
     assert_string_equal(record.audit.spec->name, "trial");
     assert_string_equal(text_at(record.audit.pair, "name"), "alpha");
     assert_int_equal(count_at(record.audit.recipe, "views"), 10);
@@ -241,6 +247,11 @@ static void the_record_has_every_number(void **state)
     assert_string_equal(text_at(record.audit.provenance, "kernels"), "blas");
     assert_null(json_object_get(record.audit.provenance, "key"));
     assert_int_equal(json_array_size(json_object_get(record.audit.provenance, "variants")), 2);
+    assert_null(json_object_get(record.audit.provenance, "decoder"));
+    const json_t *named = json_object_get(record.audit.provenance, "decoders");
+    assert_int_equal(json_array_size(named), 2);
+    assert_string_equal(json_string_value(json_array_get(named, 0)), "libjpeg");
+    assert_string_equal(json_string_value(json_array_get(named, 1)), "stb");
     sm_audit_record_release(&record);
     sm_audit_record_release(&record);
 }
