@@ -228,6 +228,26 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
 
 /* --- the whole --- */
 
+const char *sm_ingest_sniff(const void *bytes, size_t bytes_count)
+{
+    static const struct {
+        const char *name, *magic;
+        size_t at;
+    } rows[] = {{"zip", "PK\3\4", 0},
+                {"zip", "PK\5\6", 0},
+                {"gzip", "\x1f\x8b", 0},
+                {"zstd", "\x28\xb5\x2f\xfd", 0},
+                {"tar", "ustar", 257}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].magic);
+        if (bytes_count >= rows[i].at + n &&
+            memcmp((const char *)bytes + rows[i].at, rows[i].magic, n) == 0)
+            return rows[i].name;
+    }
+    return NULL;
+}
+
 static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
 {
     struct stat status;
