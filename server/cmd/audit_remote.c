@@ -359,7 +359,7 @@ enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_a
     if (code == SM_OK)
         code = sm_audit_state_read(r.id, NULL, plan->out, SM_AUDIT_STATE, r.inputs, err);
     if (code == SM_OK)
-        code = sm_client_open(&r.client, plan->server, plan->key_file, err);
+        code = sm_client_open(&r.client, plan->server, plan->key_file, plan->ca_file, err);
     if (code == SM_OK && r.id[0] == '\0')
         code = begin(&r, err);
     if (code == SM_OK)
