@@ -214,7 +214,7 @@ const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry)
 
 int64_t sm_zip_find(const struct sm_zip *zip, const char *name)
 {
-    return zip_name_locate(zip->archive, name, 0);
+    return zip_name_locate(zip->archive, name, ZIP_FL_ENC_RAW);
 }
 
 static enum sm_code broken(struct sm_zip *zip, uint64_t entry, zip_error_t *error,

@@ -3,11 +3,13 @@
  *     headers    audit there and open, cohort, data root         400 403 404 409, before the body
  *     body       one image and multipart in memory, archives and manifests in a file
  *     call       server/ingest on a thread of the crew `uploads`
- *     answer     what was taken, and what was skipped and why    200 after the commits */
+ *     answer     what was taken, and what was skipped and why    200 after the commits, 422 of nothing */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
@@ -49,6 +51,26 @@ static void intake_free(struct sm_call *call)
 static enum sm_code take_image(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
 {
     return sm_ingest_image(ingest, &x->labels, x->body->bytes, x->body->bytes_count, err);
+}
+
+/* Of one over the limit, one byte more is enough to say so. */
+static enum sm_code take_spooled_image(struct intake *x, struct sm_ingest *ingest,
+                                       struct sm_err *err)
+{
+    size_t count = x->body->bytes_count;
+    size_t wanted = count > SM_IMAGE_BYTES_MAX ? (size_t)SM_IMAGE_BYTES_MAX + 1 : count;
+    uint8_t *bytes = malloc(wanted);
+    enum sm_code code = SM_OK;
+
+    if (bytes == NULL)
+        return sm_err_set(err, SM_NOMEM, "no memory for an image of %zu bytes", wanted);
+    if (lseek(x->body->fd, 0, SEEK_SET) != 0 ||
+        sm_file_read(x->body->fd, bytes, wanted) != (ssize_t)wanted)
+        code = sm_err_set(err, SM_IO, "the body cannot be read from its start");
+    if (code == SM_OK)
+        code = sm_ingest_image(ingest, &x->labels, bytes, wanted, err);
+    free(bytes);
+    return code;
 }
 
 static enum sm_code take_parts(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
@@ -175,6 +197,21 @@ static void log_added(const struct sm_request *request, const struct intake *x)
            json_integer_value(json_object_get(x->report, "skipped_count")));
 }
 
+/* An upload of which nothing is in the audit is a mistake of the client's. Sent again, one that was
+ * taken is all duplicates, and good. */
+static void reply_report(struct sm_request *request, json_t *report)
+{
+    char detail[SM_INGEST_NOTHING_BYTES];
+
+    if (sm_ingest_took(report)) {
+        sm_reply_json(request, 200, json_incref(report));
+        return;
+    }
+    sm_ingest_say_nothing(detail, report);
+    sm_make_ascii(detail);
+    sm_reply_problem_with(request, SM_PROBLEM_NOTHING_ADDED, "report", json_incref(report), detail);
+}
+
 static void reply(struct sm_request *request, struct sm_call *call)
 {
     struct intake *x = (struct intake *)call;
@@ -184,7 +221,7 @@ static void reply(struct sm_request *request, struct sm_call *call)
 
     switch (call->code) {
     case SM_OK:
-        sm_reply_json(request, 200, json_incref(x->report));
+        reply_report(request, x->report);
         break;
     case SM_CORRUPT:
     case SM_INVALID:
@@ -219,9 +256,16 @@ static bool check_open(struct sm_request *request)
     return open;
 }
 
-static bool is_archive(const struct sm_request *request)
+/* An archive or manifest; or bytes of any kind, which tell when they are there. */
+static bool is_spooled(const struct sm_request *request)
 {
-    return sm_word_in(request->route->spools, request->media_type, strlen(request->media_type));
+    return sm_media_type_in(request->route->spools, request->media_type);
+}
+
+static void reply_no_cohort(struct sm_request *request)
+{
+    sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID,
+                     "say which cohort: ?cohort=shared, candidate, independent or external");
 }
 
 /* -1 for an archive without one; false after a reply. */
@@ -232,11 +276,10 @@ static bool read_cohort(int *out, struct sm_request *request)
     struct sm_err err;
 
     *out = -1;
-    if (name == NULL && is_archive(request))
+    if (name == NULL && is_spooled(request))
         return true;
     if (name == NULL) {
-        sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID,
-                         "say which cohort: ?cohort=shared, candidate, independent or external");
+        reply_no_cohort(request);
         return false;
     }
     if (sm_cohort_parse(&cohort, name, &err) != SM_OK) {
@@ -290,16 +333,25 @@ static bool check_image(struct sm_request *request)
     const char *sniffed = sm_image_sniff(body->bytes, body->bytes_count);
 
     if (sniffed == NULL)
-        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
-                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
-                         body->bytes_count);
-    else if (strcmp(sniffed, request->media_type) != 0)
-        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_MISMATCH,
-                         "the image is labelled %s and its first bytes are those of %s",
-                         request->media_type, sniffed);
-    else
+        sm_api_reply_no_image(request, body->bytes, body->bytes_count);
+    return sniffed != NULL;
+}
+
+/* An archive, or one image whose type was not told; false after a reply. */
+static bool check_spooled(struct intake *x, struct sm_request *request)
+{
+    uint8_t head[SM_INGEST_SNIFF_BYTES];
+    ssize_t n = pread(x->body->fd, head, sizeof head, 0);
+
+    x->take = take_archive;
+    x->invalid = SM_PROBLEM_ARCHIVE_INVALID;
+    x->limit = SM_PROBLEM_ARCHIVE_LIMIT;
+    if (n <= 0 || sm_image_sniff(head, (size_t)n) == NULL)
         return true;
-    return false;
+    x->take = take_spooled_image;
+    if (x->labels.cohort < 0)
+        reply_no_cohort(request);
+    return x->labels.cohort >= 0;
 }
 
 /* Every part is an image; false after a reply. */
@@ -337,10 +389,8 @@ void sm_api_post_images(struct sm_request *request)
                                           .class_label = sm_request_query(request, "class"),
                                           .group = sm_request_query(request, "group")};
     good = read_cohort(&x->labels.cohort, request);
-    if (is_archive(request)) {
-        x->take = take_archive;
-        x->invalid = SM_PROBLEM_ARCHIVE_INVALID;
-        x->limit = SM_PROBLEM_ARCHIVE_LIMIT;
+    if (is_spooled(request)) {
+        good = good && check_spooled(x, request);
     } else if (strcmp(request->media_type, MULTIPART) == 0) {
         x->take = take_parts;
         good = good && read_parts(x, request);
@@ -413,7 +463,7 @@ void sm_api_post_manifest(struct sm_request *request)
     if (x == NULL)
         return;
     x->invalid = SM_PROBLEM_MANIFEST_INVALID;
-    x->take = is_archive(request) ? take_manifest : take_folders;
+    x->take = is_spooled(request) ? take_manifest : take_folders;
     if (x->take == take_folders)
         good = read_folders(x, request);
     if (good)

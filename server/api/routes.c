@@ -1,10 +1,12 @@
 /* The route table. openapi.yaml describes the same rows; tests/api compares them both ways. */
 #include "server/api/handlers.h"
 
+/* Labels only choose how a body is read: its bytes say what image it is. */
+#define IMAGE_TYPES "image/jpeg, image/png, image/*, application/octet-stream, multipart/form-data"
+
 const struct sm_route sm_api_routes[] = {
-    {"POST", "/v1/scores", "createScores", .scope = "score",
-     .accepts = "image/jpeg, image/png, multipart/form-data", .query = "pair",
-     .admit = sm_api_post_scores_admit, .handler = sm_api_post_scores},
+    {"POST", "/v1/scores", "createScores", .scope = "score", .accepts = IMAGE_TYPES,
+     .query = "pair", .admit = sm_api_post_scores_admit, .handler = sm_api_post_scores},
     {"GET", "/v1/scores", "listScores", .scope = "read",
      .query = "pair image since until min max order limit cursor", .handler = sm_api_list_scores},
     {"GET", "/v1/scores/{id}", "getScore", .scope = "read", .handler = sm_api_get_score},
@@ -23,9 +25,12 @@ const struct sm_route sm_api_routes[] = {
     {"DELETE", "/v1/audits/{id}", "deleteAudit", .scope = "audit", .guard = sm_api_own_audit,
      .handler = sm_api_delete_audit},
     {"POST", "/v1/audits/{id}/images", "addImages", .scope = "audit", .guard = sm_api_own_audit,
-     .accepts = "image/jpeg, image/png, multipart/form-data, application/x-tar, application/zip",
-     .spools = "application/x-tar, application/zip", .query = "cohort class group name",
-     .admit = sm_api_post_images_admit, .handler = sm_api_post_images},
+     .accepts =
+         IMAGE_TYPES ", application/x-tar, application/zip, application/gzip, application/zstd",
+     .spools = "application/x-tar, application/zip, application/gzip, application/zstd, "
+               "application/octet-stream",
+     .query = "cohort class group name", .admit = sm_api_post_images_admit,
+     .handler = sm_api_post_images},
     {"POST", "/v1/audits/{id}/manifest", "addFiles", .scope = "audit", .guard = sm_api_own_audit,
      .accepts = "application/json, application/jsonl, application/x-ndjson",
      .spools = "application/jsonl, application/x-ndjson", .admit = sm_api_post_manifest_admit,

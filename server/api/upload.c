@@ -1,8 +1,8 @@
 /* Uploads: every check on what was sent that needs no decoding.
  *
  * One image that is no image refuses the request; one among several becomes a failed item of the
- * job, so that it does not cost the others. A wrong label refuses either way: it is the client's
- * own contradiction. */
+ * job, so that it does not cost the others. Labels are not looked at: many name files that they were
+ * not taken from, the bytes tell. */
 #include "server/api/upload.h"
 
 #include <stdio.h>
@@ -12,46 +12,26 @@
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/http/reply.h"
+#include "server/ingest/ingest.h"
 
-#define IMAGE_TYPES "image/jpeg, image/png"
-
-/* What a part with no type of its own, or with curl's guess for an unknown ending, counts as. */
-static bool is_unlabelled(const char *media_type)
+static void add_image(struct sm_upload *upload, const char *name, const void *bytes,
+                      size_t bytes_count)
 {
-    return media_type[0] == '\0' || strcmp(media_type, "application/octet-stream") == 0;
-}
-
-/* Adds an image; `declared` is its media type or "". */
-static bool add_image(struct sm_upload *upload, struct sm_request *request, const char *name,
-                      const char *declared, const void *bytes, size_t bytes_count)
-{
-    int index = upload->items_count;
-    const char *sniffed = sm_image_sniff(bytes, bytes_count);
-    const char *type = is_unlabelled(declared) ? sniffed : declared;
-
-    if (bytes_count == 0) {
-        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "image %d has 0 bytes", index);
-        return false;
-    }
-    if (type != NULL && !sm_word_in(IMAGE_TYPES, type, strlen(type))) {
-        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_UNSUPPORTED,
-                         "image %d is labelled %s, which is not one of: %s", index, type,
-                         IMAGE_TYPES);
-        sm_reply_header(request, "Accept-Post", "%s", request->route->accepts);
-        return false;
-    }
-    if (type != NULL && sniffed != NULL && strcmp(sniffed, type) != 0) {
-        sm_reply_problem(request, SM_PROBLEM_MEDIA_TYPE_MISMATCH,
-                         "image %d is labelled %s and its first bytes are those of %s", index, type,
-                         sniffed);
-        return false;
-    }
     struct sm_item_in *item = &upload->items[upload->items_count++];
     item->name = name;
     item->bytes = bytes;
     item->bytes_count = bytes_count;
     sm_sha256_hex(item->image_digest, bytes, bytes_count);
-    return true;
+}
+
+/* The only image of a request must be one; false after a reply. */
+static bool check_single(struct sm_request *request, const void *bytes, size_t bytes_count)
+{
+    if (bytes_count == 0)
+        sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the image has 0 bytes");
+    else if (sm_image_sniff(bytes, bytes_count) == NULL)
+        sm_api_reply_no_image(request, bytes, bytes_count);
+    return bytes_count > 0 && sm_image_sniff(bytes, bytes_count) != NULL;
 }
 
 static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
@@ -88,6 +68,22 @@ static void make_utf8(char *text)
     json_decref(node);
 }
 
+void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t bytes_count)
+{
+    const char *archive = sm_ingest_sniff(bytes, bytes_count);
+
+    if (archive == NULL)
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
+                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
+                         bytes_count);
+    else
+        sm_reply_problem(
+            request, SM_PROBLEM_IMAGE_UNRECOGNISED,
+            "the first of %zu bytes are those of a %s archive: archives go to "
+            "/v1/audits/{id}/images, as application/octet-stream or under their own type",
+            bytes_count, archive);
+}
+
 bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
                      struct sm_request *request, const char *allowed)
 {
@@ -117,8 +113,8 @@ static bool take_part(struct sm_upload *upload, bool *has_recipe, struct sm_part
 {
     if (strcmp(part->name, "image") == 0 && upload->items_count < images_max) {
         make_utf8(part->filename);
-        return add_image(upload, request, part->filename, part->media_type, part->bytes,
-                         part->bytes_count);
+        add_image(upload, part->filename, part->bytes, part->bytes_count);
+        return true;
     }
     if (strcmp(part->name, "recipe") == 0 && !*has_recipe) {
         *has_recipe = true;
@@ -173,17 +169,13 @@ bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const str
         sm_reply_failure(request, &err);
         goto fail;
     }
-    if (multipart
-            ? !read_multipart(out, request, pair, images_max)
-            : !add_image(out, request, "", request->media_type, body->bytes, body->bytes_count))
+    if (!multipart)
+        add_image(out, "", body->bytes, body->bytes_count);
+    else if (!read_multipart(out, request, pair, images_max))
         goto fail;
     if (out->items_count == 1 &&
-        sm_image_sniff(out->items[0].bytes, out->items[0].bytes_count) == NULL) {
-        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
-                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
-                         out->items[0].bytes_count);
+        !check_single(request, out->items[0].bytes, out->items[0].bytes_count))
         goto fail;
-    }
     if (sm_recipe_digest(out->recipe_digest, &out->recipe, &err) == SM_OK)
         return true;
     sm_reply_failure(request, &err);

@@ -29,4 +29,7 @@ void sm_upload_release(struct sm_upload *upload);
 bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
                      struct sm_request *request, const char *allowed);
 
+/* Replies that these bytes are no image, and says where they belong if they are an archive. */
+void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t bytes_count);
+
 #endif

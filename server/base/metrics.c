@@ -47,7 +47,8 @@ static const char *const methods[] = {"GET",    "HEAD",  "POST",    "PUT",
                                       "DELETE", "PATCH", "OPTIONS", NULL};
 static const char *const statuses[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const states[] = {"computed", "history", "failed", NULL};
-static const char *const causes[] = {"client_limit", "head_deadline", "body_deadline", NULL};
+static const char *const causes[] = {"client_limit", "head_deadline", "body_deadline", "parameters",
+                                     NULL};
 static const char *const failures[] = {"missing", "unknown", "wrong",   "revoked",
                                        "expired", "scope",   "limited", NULL};
 static const char *const outcomes[] = {"queued", "failed", NULL};

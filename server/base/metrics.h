@@ -30,7 +30,8 @@
     X(HTTP_NOW, GAUGE, "sslmem_http_requests_in_progress", "", "", "Requests under way")           \
     X(CONNECTIONS, GAUGE, "sslmem_http_connections", "", "", "Connections that are open")          \
     X(CUTS, COUNTER, "sslmem_http_connections_cut_total", "", "cause",                             \
-      "Connections closed because their client has too many, or sends its request too slowly")     \
+      "Connections closed because their client has too many, sends its request too slowly, or "    \
+      "sends too many query parameters")                                                           \
     X(CERTIFICATE, GAUGE, "sslmem_tls_certificate_expiry_seconds", "seconds", "",                  \
       "When the certificate expires, Unix time; 0 without TLS")                                    \
     X(PROBLEMS, COUNTER, "sslmem_http_problems_total", "", "code",                                 \

@@ -63,6 +63,8 @@ static int check_plan(const struct sm_audit_plan *plan)
         return wrong("--manifest and --root go together");
     if (here && plan->key_file)
         return wrong("--key-file is for --server");
+    if (here && plan->ca_file)
+        return wrong("--ca-file is for --server");
     if (!here && plan->root)
         return wrong("--root is for audits without --server: a server has a data root of its own");
     if (!here && (plan->kernels || plan->digest_key_path))
@@ -125,6 +127,7 @@ int sm_cmd_audit(int argc, char **argv)
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},
         {"server", "URL", "let that server do it", &plan.server},
         {"key-file", "FILE", "its key; default: the variable SSLMEM_KEY, or none", &plan.key_file},
+        SM_CA_OPTION(plan.ca_file),
         {"quiet", NULL, "no progress, of the result only gates", &given.quiet},
         {0},
     };

@@ -29,6 +29,7 @@ struct sm_audit_plan {
     const char *kernels;
     const char *server;   /* URL; NULL: here */
     const char *key_file; /* of its key; NULL: SSLMEM_KEY, or none */
+    const char *ca_file;  /* of who vouches for it; NULL: SSL_CERT_FILE, or the system's */
     const char *out;
     const char *digest_key_path; /* NULL: the database's own */
     size_t workers;
@@ -42,6 +43,14 @@ enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_au
                             struct sm_err *err);
 enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
                              struct sm_err *err);
+
+#define SM_CA_OPTION(target)                                                                       \
+    {                                                                                              \
+        "ca-file", "FILE",                                                                         \
+            "PEM file of who may vouch for an https server; default: SSL_CERT_FILE, or the "       \
+            "system's",                                                                            \
+            &target                                                                                \
+    }
 
 /* `sslmem audit select` and `compare`; argv[0] is that word. */
 int sm_cmd_audit_select(int argc, char **argv);

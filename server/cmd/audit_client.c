@@ -8,8 +8,10 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/json.h"
 #include "server/base/id.h"
@@ -28,6 +30,7 @@
 struct sm_client {
     CURL *curl;
     char *url;                  /* without the slash at its end */
+    const char *ca_file;        /* NULL: the system's certificates */
     char token[SM_TOKEN_BYTES]; /* or "" */
     char why[CURL_ERROR_SIZE];
 };
@@ -75,8 +78,34 @@ static enum sm_code read_token(struct sm_client *client, const char *key_file, s
     return code;
 }
 
+/* The file must hold a certificate: libcurl says of none only that it trusts nobody. */
+static enum sm_code read_ca(struct sm_client *client, const char *ca_file, struct sm_err *err)
+{
+    const char *variable = sm_settings_variable("SSL_CERT_FILE");
+    const char *source = ca_file ? "--ca-file" : "SSL_CERT_FILE";
+    gnutls_x509_trust_list_t list;
+
+    client->ca_file = ca_file ? ca_file : variable && *variable ? variable : NULL;
+    bool https = strncasecmp(client->url, "https://", 8) == 0;
+    if (ca_file && !https)
+        return sm_err_set(err, SM_INVALID, "--ca-file: %.160s is not https", client->url);
+    if (!client->ca_file || !https)
+        return SM_OK;
+    if (access(client->ca_file, R_OK) != 0)
+        return sm_err_set(err, SM_IO, "%s: %.160s: %s", source, client->ca_file, strerror(errno));
+    if (gnutls_x509_trust_list_init(&list, 0) != 0)
+        return sm_err_set(err, SM_NOMEM, "client: out of memory");
+    int count = gnutls_x509_trust_list_add_trust_file(list, client->ca_file, NULL,
+                                                      GNUTLS_X509_FMT_PEM, 0, 0);
+    gnutls_x509_trust_list_deinit(list, 1);
+    if (count > 0)
+        return SM_OK;
+    return sm_err_set(err, SM_INVALID, "%s: %.160s has no certificate in PEM", source,
+                      client->ca_file);
+}
+
 enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
-                            struct sm_err *err)
+                            const char *ca_file, struct sm_err *err)
 {
     struct sm_client *client = calloc(1, sizeof *client);
     size_t length = strlen(url);
@@ -97,6 +126,8 @@ enum sm_code sm_client_open(struct sm_client **out, const char *url, const char 
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     }
     enum sm_code code = read_token(client, key_file, err);
+    if (code == SM_OK)
+        code = read_ca(client, ca_file, err);
     if (code == SM_OK)
         *out = client;
     else
@@ -194,6 +225,10 @@ static CURLcode try_once(struct exchange *x, const char *url)
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    if (x->client->ca_file) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, x->client->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
@@ -256,6 +291,25 @@ static enum sm_code refusal(const struct exchange *x, struct sm_err *err)
     return code;
 }
 
+/* What is wrong with the server's certificate, in GnuTLS's words; libcurl tells all cases alike. */
+static enum sm_code mistrust(const struct exchange *x, struct sm_err *err)
+{
+    long status = 0;
+    gnutls_datum_t text = {0};
+    bool unknown;
+
+    curl_easy_getinfo(x->client->curl, CURLINFO_SSL_VERIFYRESULT, &status);
+    unknown = (status & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0;
+    if (status == 0 || gnutls_certificate_verification_status_print((unsigned)status,
+                                                                    GNUTLS_CRT_X509, &text, 0) != 0)
+        return sm_err_set(err, SM_IO, "%.80s: %.150s", x->client->url, x->client->why);
+    enum sm_code code =
+        sm_err_set(err, SM_IO, "%.80s: %.110s%s", x->client->url, (const char *)text.data,
+                   unknown ? "--ca-file names a private authority" : "");
+    gnutls_free(text.data);
+    return code;
+}
+
 static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_err *err)
 {
     const char *why = x->client->why[0] ? x->client->why : curl_easy_strerror(done);
@@ -267,6 +321,8 @@ static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_e
     if (x->too_long)
         return sm_err_set(err, SM_LIMIT, "%.80s: an answer of over %zu bytes", x->client->url,
                           x->text_count);
+    if (done == CURLE_PEER_FAILED_VERIFICATION)
+        return mistrust(x, err);
     return sm_err_set(err, done == CURLE_COULDNT_CONNECT ? SM_BUSY : SM_IO, "%.80s: %.150s",
                       x->client->url, why);
 }

@@ -1,6 +1,6 @@
 /* HTTP for `sslmem audit --server`, over libcurl.
  *
- *     sm_client_open(&client, "http://127.0.0.1:8080", NULL, &err);
+ *     sm_client_open(&client, "http://127.0.0.1:8080", NULL, NULL, &err);
  *     sm_client_json(&audit, client, &(struct sm_client_call){.path = "/v1/audits/…"}, &err);
  *     sm_client_close(client);
  *
@@ -17,9 +17,11 @@
 
 struct sm_client;
 /* With the key in `key_file` (NULL: in the variable SSLMEM_KEY, or none), which is sent with each
- * request and stands in no error: a command line is for all to see. */
+ * request and stands in no error: a command line is for all to see. Of the certificates in `ca_file`
+ * (NULL: of the file that SSL_CERT_FILE names, or the system's) one must vouch for an https server;
+ * no other is trusted beside them. */
 enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
-                            struct sm_err *err);
+                            const char *ca_file, struct sm_err *err);
 void sm_client_close(struct sm_client *client);
 
 struct sm_client_call {

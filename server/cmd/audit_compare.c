@@ -98,14 +98,15 @@ static enum sm_code compare_here(json_t **out, char **folders, size_t count, str
 }
 
 static enum sm_code compare_there(json_t **out, const char *server, const char *key_file,
-                                  char (*ids)[SM_ID_BYTES], size_t count, struct sm_err *err)
+                                  const char *ca_file, char (*ids)[SM_ID_BYTES], size_t count,
+                                  struct sm_err *err)
 {
     char path[64 + SM_AUDIT_COMPARED_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
     struct sm_client *client = NULL;
 
     for (size_t i = 0; i < count; i++)
         snprintf(path + strlen(path), sizeof path - strlen(path), "%s%s", i ? "," : "", ids[i]);
-    enum sm_code code = sm_client_open(&client, server, key_file, err);
+    enum sm_code code = sm_client_open(&client, server, key_file, ca_file, err);
     if (code == SM_OK)
         code = sm_client_json(out, client, &(struct sm_client_call){.path = path}, err);
     sm_client_close(client);
@@ -114,10 +115,11 @@ static enum sm_code compare_there(json_t **out, const char *server, const char *
 
 int sm_cmd_audit_compare(int argc, char **argv)
 {
-    const char *key_file = NULL;
+    const char *key_file = NULL, *ca_file = NULL;
     const struct sm_option options[] = {
         {"key-file", "FILE", "key for their server; default: the variable SSLMEM_KEY, or none",
          &key_file},
+        SM_CA_OPTION(ca_file),
         {0},
     };
     const struct sm_usage usage = {"audit compare",
@@ -146,8 +148,9 @@ int sm_cmd_audit_compare(int argc, char **argv)
     }
     sm_stop_watch();
     if (code == SM_OK)
-        code = servers[0][0] ? compare_there(&document, servers[0], key_file, ids, count, &err)
-                             : compare_here(&document, folders, count, &err);
+        code = servers[0][0]
+                   ? compare_there(&document, servers[0], key_file, ca_file, ids, count, &err)
+                   : compare_here(&document, folders, count, &err);
     for (size_t i = 0; i < count; i++)
         free(servers[i]);
     if (code != SM_OK)

@@ -124,6 +124,8 @@ static void add_report(json_t *total, const json_t *report)
                                 json_integer(json_integer_value(sum) + json_integer_value(value)));
         else if (json_is_array(value) && sum)
             json_array_extend(sum, value);
+        else if (json_is_object(value) && sum)
+            add_report(sum, value);
         else
             json_object_set(total, key, value);
     }
@@ -151,8 +153,9 @@ static enum sm_code send_file(void *arg, FILE *file, struct sm_err *err)
 static void pass(void *arg, const char *name, const char *why)
 {
     struct sending *s = arg;
-    json_t *report = json_pack("{s:i, s:[{s:s, s:s, s:s}]}", "skipped_count", 1, "skipped", "name",
-                               name, "reason", "unreadable", "detail", why);
+    json_t *report =
+        json_pack("{s:i, s:{s:i}, s:[{s:s, s:s, s:s}]}", "skipped_count", 1, "skipped_by_reason",
+                  "unreadable", 1, "skipped", "name", name, "reason", "unreadable", "detail", why);
 
     add_report(s->total, report);
     json_decref(report);
@@ -356,7 +359,7 @@ enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_a
     if (code == SM_OK)
         code = sm_audit_state_read(r.id, NULL, plan->out, SM_AUDIT_STATE, r.inputs, err);
     if (code == SM_OK)
-        code = sm_client_open(&r.client, plan->server, plan->key_file, err);
+        code = sm_client_open(&r.client, plan->server, plan->key_file, plan->ca_file, err);
     if (code == SM_OK && r.id[0] == '\0')
         code = begin(&r, err);
     if (code == SM_OK)

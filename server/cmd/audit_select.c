@@ -13,7 +13,7 @@
 /* As given; NULL: not. */
 struct given {
     const char *measures[4]; /* by enum sm_selection_kind */
-    const char *seed, *format, *names, *digest_key, *key_file;
+    const char *seed, *format, *names, *digest_key, *key_file, *ca_file;
     FILE *out; /* where the list goes */
 };
 
@@ -113,7 +113,7 @@ static enum sm_code select_there(const char *server, const char *id, const struc
              kind->name, kind->query, given->measures[selection->kind], formats[format],
              given->names ? "&names=true" : "", given->seed ? "&seed=" : "",
              given->seed ? given->seed : "");
-    enum sm_code code = sm_client_open(&client, server, given->key_file, err);
+    enum sm_code code = sm_client_open(&client, server, given->key_file, given->ca_file, err);
     if (code == SM_OK)
         code = sm_client_send(NULL, client,
                               &(struct sm_client_call){.path = path, .into = given->out}, err);
@@ -188,6 +188,7 @@ int sm_cmd_audit_select(int argc, char **argv)
         {"digest-key", "FILE", "64 hex digits: as in the audit", &given.digest_key},
         {"key-file", "FILE", "key for its server; default: the variable SSLMEM_KEY, or none",
          &given.key_file},
+        SM_CA_OPTION(given.ca_file),
         {0},
     };
     const struct sm_usage usage = {"audit select",

@@ -12,6 +12,7 @@
 #include "core/base/escape.h"
 #include "server/base/id.h"
 #include "server/cmd/audit.h"
+#include "server/ingest/ingest.h"
 
 #define SAY_TERMINAL_MS 200
 #define SAY_LINES_MS    10000
@@ -147,13 +148,12 @@ void sm_progress_end(struct sm_progress *p)
 
 enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err)
 {
-    int64_t taken = count_of(report, "added_count") + count_of(report, "duplicate_count") +
-                    count_of(report, "failed_count");
+    char nothing[SM_INGEST_NOTHING_BYTES];
 
-    if (taken > 0)
+    if (sm_ingest_took(report))
         return SM_OK;
-    return sm_err_set(err, SM_INVALID, "%.160s: 0 images (JPEG, PNG), %lld other files", what,
-                      (long long)count_of(report, "skipped_count"));
+    sm_ingest_say_nothing(nothing, report);
+    return sm_err_set(err, SM_INVALID, "%.100s: %.140s", what, nothing);
 }
 
 static void say_skipped(const json_t *report)

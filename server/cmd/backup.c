@@ -33,7 +33,10 @@ int sm_cmd_backup(int argc, char **argv)
 
     struct sm_err err = {0};
     struct sm_copied made;
-    return report("backup", sm_backup(&made, out, db, &err), out, &made, &err);
+    enum sm_code code = sm_check_database(db, &err);
+    if (code == SM_OK)
+        code = sm_backup(&made, out, db, &err);
+    return report("backup", code, out, &made, &err);
 }
 
 int sm_cmd_restore(int argc, char **argv)
@@ -53,5 +56,8 @@ int sm_cmd_restore(int argc, char **argv)
 
     struct sm_err err = {0};
     struct sm_copied made;
-    return report("restore", sm_restore(&made, db, from, &err), db, &made, &err);
+    enum sm_code code = sm_check_database(from, &err);
+    if (code == SM_OK)
+        code = sm_restore(&made, db, from, &err);
+    return report("restore", code, db, &made, &err);
 }

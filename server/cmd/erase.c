@@ -1,10 +1,7 @@
 /* `sslmem erase`: takes images out of a database that no service has open. DELETE
  * /v1/images/{digest} does the same while one runs. */
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "server/cmd/cmd.h"
 #include "server/store/erase.h"
@@ -23,9 +20,9 @@ static enum sm_code erase(const char *db, struct sm_erasure *images, size_t coun
 {
     struct sm_store *store = NULL;
     struct sm_erased erased = {0};
-    if (access(db, F_OK) != 0) /* opening would make one */
-        return sm_err_set(err, SM_NOT_FOUND, "database %.160s: %s", db, strerror(errno));
-    enum sm_code code = sm_store_open(&store, db, err);
+    enum sm_code code = sm_check_database(db, err);
+    if (code == SM_OK)
+        code = sm_store_open(&store, db, err);
     if (code == SM_OK)
         code = sm_store_erase(&erased, store, images, count, err);
     sm_erased_release(&erased);

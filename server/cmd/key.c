@@ -78,10 +78,22 @@ static int finish(const char *command, enum sm_code code, const struct sm_err *e
     return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED;
 }
 
+/* `create`: makes the database where there is none. */
+static enum sm_code open_keys(struct sm_keys **out, const char *db, bool create, struct sm_err *err)
+{
+    struct sm_err why = {0};
+    enum sm_code code = sm_check_database(db, &why);
+
+    if (code == SM_OK || (code == SM_NOT_FOUND && create))
+        return sm_keys_open(out, db, err);
+    return sm_err_set(err, code, "%s%s", why.text,
+                      code == SM_NOT_FOUND ? "; key create --create makes one" : "");
+}
+
 /* --- create --- */
 
 struct create {
-    const char *db, *tenant, *scopes, *expires, *budget, *round;
+    const char *db, *create, *tenant, *scopes, *expires, *budget, *round;
 };
 
 static enum sm_code read_create(struct sm_key_in *in, const struct create *given,
@@ -106,8 +118,8 @@ static int create(int argc, char **argv)
 {
     struct create given = {0};
     const struct sm_option options[] = {
-        {"db", "FILE", "database of the service, created when missing", &given.db,
-         .required = true},
+        {"db", "FILE", "database of the service", &given.db, .required = true},
+        {"create", NULL, "make the database where there is none", &given.create},
         {"scopes", "LIST", "of score, read, audit, admin, metrics; commas between", &given.scopes,
          .required = true},
         {"tenant", "NAME", "whose scores and audits it sees; default: default", &given.tenant},
@@ -130,7 +142,7 @@ static int create(int argc, char **argv)
         return done;
     enum sm_code code = read_create(&in, &given, &err);
     if (code == SM_OK)
-        code = sm_keys_open(&keys, given.db, &err);
+        code = open_keys(&keys, given.db, given.create != NULL, &err);
     if (code == SM_OK)
         code = sm_keys_create(id, &token, keys, &in, &err);
     sm_keys_close(keys);
@@ -163,7 +175,7 @@ static int list(int argc, char **argv)
 
     if (done >= 0)
         return done;
-    enum sm_code code = sm_keys_open(&keys, db, &err);
+    enum sm_code code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
         code = sm_keys_list(&all, keys, &err);
     sm_keys_close(keys);
@@ -190,7 +202,7 @@ static int revoke(int argc, char **argv)
 
     if (done >= 0)
         return done;
-    enum sm_code code = sm_keys_open(&keys, db, &err);
+    enum sm_code code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
         code = sm_keys_revoke(keys, operands[0], &err);
     sm_keys_close(keys);
@@ -230,7 +242,7 @@ static int rotate(int argc, char **argv)
     if (code == SM_OK && expires)
         code = read_expiry(&expires_ms, expires, &err);
     if (code == SM_OK)
-        code = sm_keys_open(&keys, db, &err);
+        code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
         code = sm_keys_rotate(&token, keys, operands[0], sm_clock_unix_ms() + overlap_ms,
                               expires_ms, &err);

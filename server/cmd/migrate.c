@@ -10,7 +10,7 @@ int sm_cmd_migrate(int argc, char **argv)
 {
     const char *db = NULL;
     const struct sm_option options[] = {
-        {"db", "FILE", "SQLite file, created when missing", &db, .required = true},
+        {"db", "FILE", "SQLite file of a service that does not run", &db, .required = true},
         {0},
     };
     const struct sm_usage usage = {"migrate", "", "Applies missing migrations to a database.",
@@ -22,7 +22,7 @@ int sm_cmd_migrate(int argc, char **argv)
 
     struct sm_err err = {0};
     int applied = 0;
-    if (sm_store_migrate(db, &applied, &err) != SM_OK)
+    if (sm_check_database(db, &err) != SM_OK || sm_store_migrate(db, &applied, &err) != SM_OK)
         return sm_fail("migrate", &err);
     printf("%s: %d migration%s applied\n", sm_shown(db), applied, applied == 1 ? "" : "s");
     return SM_EXIT_OK;

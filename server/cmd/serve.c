@@ -215,8 +215,8 @@ static enum sm_code check_keys(struct sm_store *store, const struct sm_config *c
         return code;
     if (!local)
         return sm_err_set(err, SM_CONFLICT,
-                          "listen is %.60s, which others can reach, and database %.60s has no key: "
-                          "make one with sslmem key create, or listen on 127.0.0.1",
+                          "listen is %.60s, which others can reach, and there is no key: make one "
+                          "with sslmem key create --db %.100s, or listen on 127.0.0.1",
                           config->listen, config->db);
     sm_log("warning", "no_keys", "{s:s}", "detail",
            "there is no key: whoever reaches this address may do everything");
@@ -370,8 +370,8 @@ int sm_cmd_serve(int argc, char **argv)
     if (code == SM_OK && action == SM_SETTINGS_PRINT)
         return print_config(&config);
     if (code == SM_OK && action == SM_SETTINGS_CHECK)
-        puts("the configuration is good");
-    else if (code == SM_OK)
+        return sm_check_config(&config);
+    if (code == SM_OK)
         code = run(&config, argc - 1, argv + 1, &err);
     if (code == SM_OK)
         return SM_EXIT_OK;

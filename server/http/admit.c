@@ -45,7 +45,38 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
 
 static bool spools(const struct sm_request *r)
 {
-    return sm_word_in(r->route->spools, r->media_type, strlen(r->media_type));
+    return sm_media_type_in(r->route->spools, r->media_type);
+}
+
+/* Every coding of every line must be "identity": a body is taken as it is. */
+static enum MHD_Result check_coding(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct sm_request *r = arg;
+
+    (void)kind;
+    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_ENCODING) != 0)
+        return MHD_YES;
+    for (const char *p = value == NULL ? "" : value; *p != '\0';) {
+        size_t n = strcspn(p, " \t,");
+        if (n > 0 && (n != strlen("identity") || strncasecmp(p, "identity", n) != 0)) {
+            sm_reply_problem(r, SM_PROBLEM_CONTENT_ENCODING_UNSUPPORTED,
+                             "Content-Encoding is '%.64s'; send the body as it is, without one",
+                             value);
+            sm_reply_header(r, MHD_HTTP_HEADER_ACCEPT_ENCODING, "identity");
+            return MHD_NO;
+        }
+        p += n + strspn(p + n, " \t,");
+    }
+    return MHD_YES;
+}
+
+/* A body without a type is bytes of any kind (RFC 9110 section 8.3). */
+static void read_media_type(struct sm_request *r)
+{
+    const char *type = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE);
+
+    sm_media_type(r->media_type, type == NULL || *type == '\0' ? SM_MEDIA_TYPE_ANY : type);
 }
 
 /* What the headers say about the body against what the route takes. */
@@ -56,7 +87,7 @@ static void check_body(struct sm_request *r, int64_t *length)
     const struct sm_http_limits *limits = &r->http->limits;
 
     *length = 0;
-    sm_media_type(r->media_type, sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE));
+    read_media_type(r);
     int64_t limit = spools(r) ? limits->spool_bytes_max : limits->body_bytes_max;
     bool known = declared != NULL && sm_digits(length, declared) && !chunked;
     if (r->route->accepts == NULL) {
@@ -76,11 +107,13 @@ static void check_body(struct sm_request *r, int64_t *length)
                          (long long)limit);
         return;
     }
-    if (!sm_word_in(r->route->accepts, r->media_type, strlen(r->media_type))) {
+    if (!sm_media_type_in(r->route->accepts, r->media_type)) {
         sm_reply_problem(r, SM_PROBLEM_MEDIA_TYPE_UNSUPPORTED,
                          "Content-Type '%s' is not one of: %s", r->media_type, r->route->accepts);
         sm_reply_header(r, "Accept-Post", "%s", r->route->accepts);
+        return;
     }
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_coding, r);
 }
 
 /* Finds the row; replies when there is none to run. */

@@ -96,14 +96,22 @@ struct sm_connection *sm_client_link(struct MHD_Connection *connection)
     return info == NULL ? NULL : info->socket_context;
 }
 
-/* Called with the request line, before there is a request. */
+/* Called with the request line, before there is a request and before its query is parsed. The
+ * parser takes memory for each parameter. When that is out, libmicrohttpd 0.9.75 neither answers nor
+ * closes: what has too many of them must end here. */
 void *sm_client_url(void *cls, const char *url, struct MHD_Connection *connection)
 {
     struct sm_connection *link = sm_client_link(connection);
+    int parameters = 0;
 
-    (void)cls;
-    if (link != NULL)
+    if (link != NULL) {
         link->url_bytes = strlen(url);
+        link->origin_bytes = sm_target_origin(url);
+    }
+    for (const char *p = strchr(url, '?'); p != NULL; p = strchr(p + 1, '&'))
+        parameters++;
+    if (parameters > SM_HTTP_PARAMETERS_MAX)
+        sm_cut_head(cls, connection, parameters);
     return NULL;
 }
 

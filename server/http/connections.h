@@ -20,8 +20,11 @@
 
 struct sm_connection {
     struct sm_peer peer;
-    bool counted;     /* among its client's connections; not those of trusted proxies */
-    size_t url_bytes; /* of the last request, as it was sent; of its HTTP thread alone */
+    bool counted; /* among its client's connections; not those of trusted proxies */
+    /* Of the last request's target, as it was sent; of its HTTP thread alone. */
+    size_t url_bytes;
+    size_t origin_bytes; /* see sm_target_origin */
+    bool cut;            /* its request was answered before it was read, see sm_cut_head */
 
     /* Of this module. */
     int fd;

@@ -1,6 +1,6 @@
-/* An answer while the body is still coming.
+/* An answer while the head or the body is still coming.
  *
- * libmicrohttpd queues none at that point, and closing without one leaves the client to guess. What
+ * libmicrohttpd queues none at these points, and closing without one leaves the client to guess. What
  * it would have sent is written to the socket here, on its own thread and between two of its reads,
  * before it is told to close. It is one small write, and the socket has room: no other answer is on
  * its way. */
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "server/base/id.h"
 #include "server/base/metrics.h"
 #include "server/http/http_impl.h"
 
@@ -30,8 +31,8 @@ static char *print_reply(const struct sm_request *r, size_t *bytes_count)
 
     if (out == NULL)
         return NULL;
-    fprintf(out, "HTTP/1.1 %u Request Timeout\r\nContent-Length: %zu\r\nConnection: close\r\n",
-            r->status, (size_t)r->reply_bytes);
+    fprintf(out, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\nConnection: close\r\n", r->status,
+            MHD_get_reason_phrase_for(r->status), (size_t)r->reply_bytes);
     MHD_get_response_headers(r->response, put_header, out);
     fprintf(out, "\r\n%.*s", (int)r->reply_bytes, (const char *)r->reply_body);
     bool whole = ferror(out) == 0;
@@ -58,15 +59,51 @@ static void send_now(struct sm_request *r, const char *text, size_t bytes_count)
         send(info->connect_fd, text, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void sm_cut_body(struct sm_request *r, const char *detail)
+/* Sends the problem that is set. */
+static void send_problem(struct sm_request *r)
 {
     size_t bytes_count;
 
-    sm_metric_add(SM_METRIC_CUTS, 1, "body_deadline");
-    sm_reply_problem(r, SM_PROBLEM_BODY_TIMEOUT, "%s", detail);
     sm_reply_complete(r);
     char *text = r->response == NULL ? NULL : print_reply(r, &bytes_count);
     if (text != NULL)
         send_now(r, text, bytes_count);
     free(text);
+}
+
+void sm_cut_body(struct sm_request *r, const char *detail)
+{
+    sm_metric_add(SM_METRIC_CUTS, 1, "body_deadline");
+    sm_reply_problem(r, SM_PROBLEM_BODY_TIMEOUT, "%s", detail);
+    send_problem(r);
+}
+
+void sm_cut_head(struct sm_http *http, struct MHD_Connection *connection, int parameters)
+{
+    struct sm_request *r = calloc(1, sizeof *r);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct sm_connection *link = sm_client_link(connection);
+
+    sm_metric_add(SM_METRIC_CUTS, 1, "parameters");
+    if (link != NULL)
+        link->cut = true;
+    if (r != NULL) {
+        r->http = http;
+        r->connection = connection;
+        r->started_ms = sm_clock_monotonic_ms();
+        if (link != NULL)
+            r->client = link->peer;
+        sm_id_new(r->id);
+        sm_reply_problem(r, SM_PROBLEM_URL_TOO_LONG,
+                         "the URL has %d query parameters, the limit is %d", parameters,
+                         SM_HTTP_PARAMETERS_MAX);
+        send_problem(r);
+        sm_log_access(r, true);
+        if (r->response != NULL)
+            MHD_destroy_response(r->response);
+        free(r);
+    }
+    if (info != NULL)
+        shutdown(info->connect_fd, SHUT_RDWR);
 }

@@ -67,6 +67,19 @@ static const char *skip_to(const char *p, const char *stops)
     return p;
 }
 
+size_t sm_target_origin(const char *target)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t n = strlen(schemes[i]);
+        size_t authority = strncasecmp(target, schemes[i], n) == 0 ? strcspn(target + n, "/?") : 0;
+        if (authority > 0 && strcspn(target + n, "#%@") >= authority)
+            return n + authority;
+    }
+    return 0;
+}
+
 bool sm_header_name(const char *name)
 {
     const char *p = name;

@@ -20,6 +20,7 @@ struct sm_prefer {
 void sm_prefer_parse(struct sm_prefer *prefer, const char *value);
 
 #define SM_MEDIA_TYPE_BYTES 64
+#define SM_MEDIA_TYPE_ANY   "application/octet-stream" /* the bytes say what it is */
 /* "Image/PNG; x=y" to "image/png"; "" when there is none or it is too long. */
 void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value);
 
@@ -41,6 +42,10 @@ bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value);
 /* The trace-id of a traceparent (W3C Trace Context, version 00 or what a later one keeps of it): 32
  * hexadecimal digits; "" when there is none or it is ill formed. */
 void sm_trace_id(char out[SM_TRACE_BYTES], const char *value);
+
+/* Bytes of "scheme://authority" at the start of a request target in absolute form (RFC 9112 section
+ * 3.2.2): http or https, an authority without user and without percent encoding. 0: it has none. */
+size_t sm_target_origin(const char *target);
 
 /* A token; text without control characters but tabs. */
 bool sm_header_name(const char *name);

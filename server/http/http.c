@@ -86,10 +86,23 @@ static bool has_body(const struct sm_request *r)
            (length != NULL && strcmp(length, "0") != 0);
 }
 
+/* The path of a decoded target. One in absolute form has none, or one behind its origin, which was
+ * sent undecoded; without one it asks for the whole service (RFC 9112 section 3.2.4) or its root. */
+static const char *target_path(const struct sm_request *r, const char *target)
+{
+    const char *path = target + (r->link == NULL ? 0 : r->link->origin_bytes);
+
+    if (*path != '\0')
+        return path;
+    return strcmp(r->method, MHD_HTTP_METHOD_OPTIONS) == 0 ? "*" : "/";
+}
+
 static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connection,
                              const char *path, const char *method, void **closure)
 {
-    struct sm_request *r = calloc(1, sizeof *r);
+    struct sm_connection *link = sm_client_link(connection);
+    bool cut = link != NULL && link->cut;
+    struct sm_request *r = cut ? NULL : calloc(1, sizeof *r);
 
     if (r == NULL)
         return MHD_NO;
@@ -99,7 +112,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
-    if ((r->link = sm_client_link(connection)) != NULL)
+    if ((r->link = link) != NULL)
         sm_connections_set_busy(&http->connections, r->link, true);
     r->context = http->params.context;
     r->started_us = sm_clock_monotonic_us();
@@ -109,7 +122,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     sm_trace_id(r->trace, sm_request_header(r, "traceparent"));
     bool certain = sm_head_check(r);
     if (certain)
-        sm_admit(r, path);
+        sm_admit(r, target_path(r, path));
     if (!sm_replied(r)) {
         r->again = enter;
         return MHD_YES;
@@ -188,7 +201,7 @@ static size_t put_id(char *out, size_t out_bytes, const char *name, const char *
 
 /* Nothing that the client chose but its ids: a template in place of the path, no query. So there is
  * nothing that JSON would escape, and all has a length that fits. */
-static void log_access(const struct sm_request *r, bool whole)
+void sm_log_access(const struct sm_request *r, bool whole)
 {
     bool sent = strcmp(r->method, "HEAD") != 0;
     char client[SM_PEER_BYTES], fields[640];
@@ -224,7 +237,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
         r->state_free(r->state);
     if (r->keyed != NULL)
         http->params.keyed->forget(r);
-    log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    sm_log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     count(r);
     if (r->response != NULL)
         MHD_destroy_response(r->response);
@@ -275,7 +288,7 @@ static struct MHD_Daemon *start_threads(struct sm_http *http)
             (p->tls == NULL ? 0 : MHD_USE_TLS),
         0, sm_client_accept, http, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
+        sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, http,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 

@@ -68,5 +68,12 @@ void sm_cors_complete(struct sm_request *request);
 
 /* Answers in the middle of an upload: the connection must be closed after it. */
 void sm_cut_body(struct sm_request *request, const char *detail);
+/* Answers a request line with too many query parameters, and shuts the connection. */
+void sm_cut_head(struct sm_http *http, struct MHD_Connection *connection, int parameters);
+
+/* --- http.c --- */
+
+/* Writes the log line of an answer. `whole`: all of it was sent. */
+void sm_log_access(const struct sm_request *request, bool whole);
 
 #endif

@@ -54,8 +54,9 @@
     X(LENGTH_REQUIRED, 411, "length_required", "Content-Length is required")                       \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource is of another version")       \
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
+    X(CONTENT_ENCODING_UNSUPPORTED, 415, "content_encoding_unsupported",                           \
+      "Unsupported content encoding")                                                              \
     X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are neither JPEG nor PNG")         \
-    X(MEDIA_TYPE_MISMATCH, 415, "media_type_mismatch", "The bytes are not of the declared type")   \
     X(MEDIA_TYPE_UNSUPPORTED, 415, "media_type_unsupported", "Unsupported media type")             \
     X(ARCHIVE_INVALID, 422, "archive_invalid", "The archive cannot be read")                       \
     X(ARCHIVE_LIMIT, 422, "archive_limit", "The archive is over a limit")                          \
@@ -69,6 +70,7 @@
     X(IMAGE_LIMIT, 422, "image_limit", "The image is over a limit")                                \
     X(IMAGE_UNSUPPORTED, 422, "image_unsupported", "An image of a kind that is not read")          \
     X(MANIFEST_INVALID, 422, "manifest_invalid", "The manifest is not valid")                      \
+    X(NOTHING_ADDED, 422, "nothing_added", "Nothing of the upload is in the audit")                \
     X(PAIR_INVALID, 422, "pair_invalid", "The pair cannot be loaded")                              \
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \

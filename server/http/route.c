@@ -3,7 +3,10 @@
  * The whole table is walked even after a match, because Allow needs every method of the path. */
 #include "server/http/route.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "server/http/header.h"
 
 bool sm_word_in(const char *list, const char *word, size_t word_bytes)
 {
@@ -15,6 +18,19 @@ bool sm_word_in(const char *list, const char *word, size_t word_bytes)
         list += n;
     }
     return false;
+}
+
+bool sm_media_type_in(const char *list, const char *media_type)
+{
+    char kind[SM_MEDIA_TYPE_BYTES];
+    const char *slash = strchr(media_type, '/');
+
+    if (sm_word_in(list, media_type, strlen(media_type)))
+        return true;
+    if (slash == NULL || slash[1] == '\0')
+        return false;
+    int n = snprintf(kind, sizeof kind, "%.*s/*", (int)(slash - media_type), media_type);
+    return sm_word_in(list, kind, (size_t)n);
 }
 
 /* Whether `path` fits the template; the segment at the placeholder goes to `capture`. */
@@ -39,6 +55,8 @@ static bool path_fits(const char *template, const char *path, char capture[SM_CA
 
 static void allow_add(char allow[SM_ALLOW_BYTES], const char *method)
 {
+    if (sm_word_in(allow, method, strlen(method)))
+        return;
     if (allow[0] != '\0')
         strncat(allow, ", ", SM_ALLOW_BYTES - 1 - strlen(allow));
     strncat(allow, method, SM_ALLOW_BYTES - 1 - strlen(allow));
@@ -49,12 +67,13 @@ enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *
                             char allow[SM_ALLOW_BYTES])
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    bool all = strcmp(method, "OPTIONS") == 0 && strcmp(path, "*") == 0;
 
     *out = NULL;
     capture[0] = '\0';
     allow[0] = '\0';
     for (const struct sm_route *row = routes; row->method != NULL; row++) {
-        if (!path_fits(row->path, path, capture))
+        if (!all && !path_fits(row->path, path, capture))
             continue;
         if (strcmp(row->method, wanted) == 0)
             *out = row;

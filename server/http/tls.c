@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -121,8 +122,8 @@ static enum sm_code read_key(struct pair *pair, const char *path, struct sm_err 
 }
 
 /* Whether the key is that of the certificate: both know the digest of the public key. */
-static enum sm_code check_match(const struct pair *pair, const struct sm_tls *tls,
-                                struct sm_err *err)
+static enum sm_code check_match(const struct pair *pair, const char *cert_path,
+                                const char *key_path, struct sm_err *err)
 {
     unsigned char of_cert[64], of_key[64];
     size_t cert_bytes = sizeof of_cert, key_bytes = sizeof of_key;
@@ -131,10 +132,10 @@ static enum sm_code check_match(const struct pair *pair, const struct sm_tls *tl
     if (rc == 0)
         rc = gnutls_x509_privkey_get_key_id(pair->key, GNUTLS_KEYID_USE_SHA256, of_key, &key_bytes);
     if (rc < 0)
-        return sm_err_set(err, SM_INVALID, "%.120s: %s", tls->cert_path, gnutls_strerror(rc));
+        return sm_err_set(err, SM_INVALID, "%.120s: %s", cert_path, gnutls_strerror(rc));
     if (cert_bytes != key_bytes || memcmp(of_cert, of_key, cert_bytes) != 0)
         return sm_err_set(err, SM_INVALID, "%.100s is not the key of the certificate in %.100s",
-                          tls->key_path, tls->cert_path);
+                          key_path, cert_path);
     return SM_OK;
 }
 
@@ -159,14 +160,32 @@ static void swap(struct sm_tls *tls, struct pair *pair)
     *pair = old;
 }
 
+/* `pair` is to be released in any case. */
+static enum sm_code read_pair(struct pair *pair, const char *cert_path, const char *key_path,
+                              struct sm_err *err)
+{
+    enum sm_code code = read_chain(pair, cert_path, err);
+    if (code == SM_OK)
+        code = read_key(pair, key_path, err);
+    if (code == SM_OK)
+        code = check_match(pair, cert_path, key_path, err);
+    return code;
+}
+
+enum sm_code sm_tls_check(const char *cert_path, const char *key_path, struct sm_err *err)
+{
+    struct pair pair = {0};
+    enum sm_code code = read_pair(&pair, cert_path, key_path, err);
+    if (code == SM_OK && expires_s(&pair) < (int64_t)time(NULL))
+        code = sm_err_set(err, SM_INVALID, "the certificate in %.120s has expired", cert_path);
+    release(&pair);
+    return code;
+}
+
 enum sm_code sm_tls_load(struct sm_tls *tls, struct sm_err *err)
 {
     struct pair next = {0};
-    enum sm_code code = read_chain(&next, tls->cert_path, err);
-    if (code == SM_OK)
-        code = read_key(&next, tls->key_path, err);
-    if (code == SM_OK)
-        code = check_match(&next, tls, err);
+    enum sm_code code = read_pair(&next, tls->cert_path, tls->key_path, err);
     if (code == SM_OK)
         swap(tls, &next);
     release(&next);

@@ -35,6 +35,8 @@ struct MHD_Connection;
 enum sm_code sm_tls_new(struct sm_tls **out, const char *cert_path, const char *key_path,
                         struct sm_err *err);
 enum sm_code sm_tls_load(struct sm_tls *tls, struct sm_err *err);
+/* Whether they can be loaded: as sm_tls_new, without one. */
+enum sm_code sm_tls_check(const char *cert_path, const char *key_path, struct sm_err *err);
 void sm_tls_free(struct sm_tls *tls);
 
 /* Of the daemon: makes a new connection use `tls`; the function for it to ask. */

@@ -7,7 +7,10 @@
  * Every byte of every entry is drawn through `read_entry`, also of those that are of no use:
  * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked
  * is the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
- * headers). A hole of a sparse entry is filled, within the limit of an image. */
+ * headers). A hole of a sparse entry is filled, within the limit of an image.
+ *
+ * Names are bytes. The process stays in the C locale, in which libarchive hands on the bytes of every
+ * name but those that a zip marks as UTF-8: zip_name.h reads these. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 #include <unistd.h>
 
 #include "server/ingest/ingest_impl.h"
+#include "server/ingest/zip_name.h"
 #include "sslmem/image.h"
 
 #define BLOCK_BYTES       65536
@@ -26,6 +30,7 @@ struct reading {
     struct sm_ingest *ingest;
     const struct sm_ingest_labels *labels;
     struct archive *archive;
+    int fd;
     int64_t archive_bytes, data_bytes, bytes_max, entries_count;
 };
 
@@ -179,10 +184,25 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
     return SM_OK;
 }
 
+/* The entry's name, from `raw` where libarchive has none; NULL when it cannot be read. */
+static const char *name_of(const struct reading *r, struct archive_entry *header,
+                           char raw[SM_ZIP_NAME_BYTES])
+{
+    const char *name = archive_entry_pathname(header);
+    bool plain_zip =
+        (archive_format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP &&
+        archive_filter_count(r->archive) == 1;
+
+    if (name == NULL && plain_zip &&
+        sm_ingest_zip_name(raw, r->fd, archive_read_header_position(r->archive)))
+        name = raw;
+    return name;
+}
+
 static enum sm_code take_entry(struct reading *r, struct archive_entry *header, struct sm_err *err)
 {
-    const char *utf8 = archive_entry_pathname_utf8(header);
-    const char *name = utf8 == NULL ? archive_entry_pathname(header) : utf8;
+    char raw[SM_ZIP_NAME_BYTES];
+    const char *name = name_of(r, header, raw);
     struct entry e = {.name = name == NULL ? "" : name};
     bool link = archive_entry_hardlink(header) != NULL || archive_entry_symlink(header) != NULL ||
                 archive_entry_filetype(header) == AE_IFLNK;
@@ -196,6 +216,10 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_LINK, "links are not followed");
     else if (code == SM_OK && e.useless && !folder && e.bytes_count == 0)
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_NOT_A_FILE, "not a regular file");
+    else if (code == SM_OK && name == NULL)
+        sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_UNREADABLE,
+                       "the name of entry %lld cannot be read; send a zip as it is, without gzip",
+                       (long long)r->entries_count);
     else if (code == SM_OK && !folder)
         code = sort_entry(&e, r, err);
     free(e.bytes);
@@ -204,12 +228,33 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
 
 /* --- the whole --- */
 
+const char *sm_ingest_sniff(const void *bytes, size_t bytes_count)
+{
+    static const struct {
+        const char *name, *magic;
+        size_t at;
+    } rows[] = {{"zip", "PK\3\4", 0},
+                {"zip", "PK\5\6", 0},
+                {"gzip", "\x1f\x8b", 0},
+                {"zstd", "\x28\xb5\x2f\xfd", 0},
+                {"tar", "ustar", 257}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].magic);
+        if (bytes_count >= rows[i].at + n &&
+            memcmp((const char *)bytes + rows[i].at, rows[i].magic, n) == 0)
+            return rows[i].name;
+    }
+    return NULL;
+}
+
 static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
 {
     struct stat status;
 
     if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
         return sm_err_set(err, SM_IO, "the archive cannot be read from its start");
+    r->fd = fd;
     r->archive_bytes = status.st_size;
     r->archive = archive_read_new();
     if (r->archive == NULL)

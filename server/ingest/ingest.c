@@ -235,6 +235,33 @@ static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
     return counts;
 }
 
+bool sm_ingest_took(const json_t *report)
+{
+    static const char *const counts[] = {"added_count", "duplicate_count", "failed_count"};
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (json_integer_value(json_object_get(report, counts[i])) > 0)
+            return true;
+    return false;
+}
+
+void sm_ingest_say_nothing(char out[SM_INGEST_NOTHING_BYTES], const json_t *report)
+{
+    json_t *rows = json_object_get(report, "skipped_by_reason"), *count;
+    const char *reason, *separator = ": ";
+    size_t n =
+        (size_t)snprintf(out, SM_INGEST_NOTHING_BYTES, "0 images (JPEG, PNG), %lld skipped",
+                         (long long)json_integer_value(json_object_get(report, "skipped_count")));
+
+    json_object_foreach(rows, reason, count)
+    {
+        if (n < SM_INGEST_NOTHING_BYTES)
+            n += (size_t)snprintf(out + n, SM_INGEST_NOTHING_BYTES - n, "%s%lld %s", separator,
+                                  (long long)json_integer_value(count), reason);
+        separator = ", ";
+    }
+}
+
 enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_err *err)
 {
     struct sm_err flushed = {0};

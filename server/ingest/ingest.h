@@ -65,6 +65,10 @@ void sm_ingest_free(struct sm_ingest *ingest);
 enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                              const void *bytes, size_t bytes_count, struct sm_err *err);
 
+/* "tar", "zip", "gzip", "zstd" or NULL, from the first bytes; SM_INGEST_SNIFF_BYTES tell all. */
+#define SM_INGEST_SNIFF_BYTES 265
+const char *sm_ingest_sniff(const void *bytes, size_t bytes_count);
+
 /* A tar (ustar, pax, GNU; plain, gzip or zstd) or zip archive, from the start of the regular file
  * `fd`. An image is called by its entry's name. */
 enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
@@ -88,6 +92,13 @@ enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, c
  *      "skipped": [{"line" (of a manifest), "name", "reason", "detail"} …]}
  * New reference. */
 enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_err *err);
+
+/* Whether anything that a report is about is in the audit: added, there already, or a failed item. */
+bool sm_ingest_took(const json_t *report);
+
+/* When nothing is: "0 images (JPEG, PNG), 3 skipped: 2 not_an_image, 1 empty". */
+#define SM_INGEST_NOTHING_BYTES 400
+void sm_ingest_say_nothing(char out[SM_INGEST_NOTHING_BYTES], const json_t *report);
 
 /* X(NAME, "reason"): why something was skipped. openapi.yaml lists the same. */
 #define SM_INGEST_SKIPS(X)                                                                         \

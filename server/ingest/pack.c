@@ -62,8 +62,7 @@ static enum sm_code put(struct packing *p, const char *name, const struct sm_fil
 
     if (!entry)
         return sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
-    if (archive_entry_update_pathname_utf8(entry, name) == 0)
-        archive_entry_copy_pathname(entry, name); /* not UTF-8: as it is */
+    archive_entry_copy_pathname(entry, name);
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, 0600);
     archive_entry_set_size(entry, (la_int64_t)file->bytes_count);

@@ -392,8 +392,8 @@ def test_wrong_inputs(audit, cohorts, tmp_path):
     other.mkdir()
     (other / "notes.txt").write_text("x")
     file = candidate / "0000.png"
-    for folder, text in ((empty, f"{empty}: 0 images (JPEG, PNG), 0 other files"),
-                         (other, f"{other}: 0 images (JPEG, PNG), 1 other files"),
+    for folder, text in ((empty, f"{empty}: 0 images (JPEG, PNG), 0 skipped"),
+                         (other, f"{other}: 0 images (JPEG, PNG), 1 skipped: 1 not_an_image"),
                          (tmp_path / "none", f"--external {tmp_path}/none: No such file or directory"),
                          (file, f"--external {file}: not a folder")):
         done = audit(*here(out, "--candidate", candidate, "--external", folder), code=1)

@@ -581,8 +581,11 @@ def test_bad_images(server):
     add(server, audit, png(1), "image/png", f"?cohort=shared&name={'x' * 256}").problem(400, "query_invalid")
     add(server, audit, b"", "image/png", "?cohort=shared").problem(400, "body_empty")
     add(server, audit, b"text", "image/png", "?cohort=shared").problem(415, "image_unrecognised")
-    add(server, audit, png(1), "image/jpeg", "?cohort=shared").problem(415, "media_type_mismatch")
-    add(server, audit, b"x", "image/gif", "?cohort=shared").problem(415, "media_type_unsupported")
+    add(server, audit, b"x", "image/gif", "?cohort=shared").problem(415, "image_unrecognised")
+    detail = add(server, audit, tar_of([("candidate/a.png", png(1))]), "image/png", "?cohort=shared").problem(
+        415, "image_unrecognised")
+    assert "a tar archive" in detail and "application/octet-stream" in detail
+    add(server, audit, b"x", "text/plain", "?cohort=shared").problem(415, "media_type_unsupported")
     add(server, audit, b"x", "multipart/form-data", "?cohort=shared").problem(400, "multipart_invalid")
     media_type, body = multipart([("file", png(1), None, "a.png")])
     add(server, audit, body, media_type, "?cohort=shared").problem(422, "part_unknown")
@@ -596,6 +599,69 @@ def test_bad_images(server):
     assert report["skipped_by_reason"] == {"not_an_image": 1, "empty": 1}
     assert report["skipped"][0] == {"name": "b.png", "reason": "not_an_image",
                                     "detail": "the first of 4 bytes are neither those of a JPEG nor of a PNG"}
+
+
+SOME = [("candidate/a.png", png(1)), ("external/b.png", png(2))]
+ARCHIVES = {"tar": tar_of(SOME), "tar.gz": tar_of(SOME, "w:gz"), "zip": zip_of(SOME)}
+
+
+@pytest.mark.parametrize("media_type", [None, "application/octet-stream", "application/x-tar", "application/zip",
+                                        "application/gzip", "application/zstd"])
+def test_bytes_say_what_is_sent(server, media_type):
+    """curl --data-binary @x with any label of bytes, or none."""
+    headers = {} if media_type is None else {"Content-Type": media_type}
+
+    def send(audit, body, query=""):
+        return server.ask("POST", f"{audit}/images{query}", body, headers)
+
+    for body in ARCHIVES.values():
+        audit = create(server)
+        assert counts(send(audit, body).json) == (2, 0, 0, 0)
+        assert [item["cohort"] for item in server.get(f"{audit}/items").json["items"]] == ["candidate", "external"]
+    audit = create(server)
+    send(audit, png(1)).problem(400, "cohort_invalid")
+    assert counts(send(audit, png(1), "?cohort=shared&name=x").json) == (1, 0, 0, 0)
+    assert counts(send(audit, png(1) + bytes(17 << 20), "?cohort=shared&name=large").json) == (0, 0, 1, 0)
+    assert [(item["name"], item["state"]) for item in server.get(f"{audit}/items").json["items"]] == [
+        ("x", "queued"), ("large", "failed")]
+    send(audit, b"no archive and no image" * 99, "?cohort=shared").problem(422, "archive_invalid")
+
+
+@pytest.mark.parametrize("label", ["image/jpeg", "image/jpg", "image/x-png", "image/webp"])
+def test_labels_of_images_are_not_looked_at(server, label):
+    audit = create(server)
+    assert counts(add(server, audit, png(1), label, "?cohort=shared").json) == (1, 0, 0, 0)
+    media_type, body = multipart([("image", png(2), label, "a.JPEG"), ("image", b"text", label, "b.JPEG")])
+    assert counts(add(server, audit, body, media_type, "?cohort=shared").json) == (1, 0, 0, 1)
+
+
+def test_nothing_added(server):
+    """Of an upload nothing is in the audit: no green light. Sent again, what was taken is there already."""
+    audit, junk = create(server), [("candidate/a.txt", b"text"), ("elsewhere/b.png", png(1)), ("candidate/c.png", b"")]
+    reasons = {"not_an_image": 1, "cohort_invalid": 1, "empty": 1}
+    media_type, parts = multipart([("image", b"text", None, "a.png"), ("image", b"", None, "b.png")])
+    lines = '{"cohort": "candidate", "path": "none.png"}\nno line\n'
+    for body, kind, query, wanted in (
+            (tar_of(junk), "application/x-tar", "", reasons), (zip_of(junk), "application/zip", "", reasons),
+            (tar_of([]), "application/x-tar", "", {}), (parts, media_type, "?cohort=shared", {"not_an_image": 1, "empty": 1})):
+        answer = add(server, audit, body, kind, query)
+        detail = answer.problem(422, "nothing_added")
+        assert detail.startswith(f"0 images (JPEG, PNG), {sum(wanted.values())} skipped")
+        assert all(f"{count} {reason}" in detail for reason, count in wanted.items())
+        report = answer.json["report"]
+        assert counts(report) == (0, 0, 0, sum(wanted.values())) and report["skipped_by_reason"] == wanted
+    for body, kind, wanted in ((lines, "application/jsonl", {"file_missing": 1, "line_invalid": 1}),
+                               ("\n\n", "application/x-ndjson", {})):
+        answer = server.ask("POST", f"{audit}/manifest", body, {"Content-Type": kind})
+        answer.problem(422, "nothing_added")
+        assert answer.json["report"]["skipped_by_reason"] == wanted
+    assert server.get(audit).json["items_count"] == 0
+    body = tar_of(junk + [("candidate/d.png", png(4))])
+    assert counts(add(server, audit, body, "application/x-tar").json) == (1, 0, 0, 3)
+    assert counts(add(server, audit, body, "application/x-tar").json) == (0, 1, 0, 3)
+    broken = png(5)[:8] + bytes(17 << 20)
+    assert counts(add(server, audit, tar_of([("candidate/e.png", broken)]), "application/x-tar").json) == (0, 0, 1, 0)
+    assert counts(add(server, audit, tar_of([("candidate/e.png", broken)]), "application/x-tar").json) == (0, 1, 0, 0)
 
 
 def test_one_bad_image_is_one_failed_item(server):
@@ -656,7 +722,9 @@ def test_a_hundred_thousand_empty_entries(server):
     audit = create(server)
     entry = tarfile.TarInfo("candidate/empty.png").tobuf()
     began = time.monotonic()
-    report = add(server, audit, entry * 100000 + bytes(1024), "application/x-tar").json
+    answer = add(server, audit, entry * 100000 + bytes(1024), "application/x-tar")
+    answer.problem(422, "nothing_added")
+    report = answer.json["report"]
     assert counts(report) == (0, 0, 0, 100000) and report["skipped_by_reason"] == {"empty": 100000}
     assert len(report["skipped"]) == 100
     assert time.monotonic() - began < PATIENCE_S
@@ -680,7 +748,7 @@ def test_manifests(server):
     assert {row["line"]: row["reason"] for row in report["skipped"]} == {
         2: "cohort_invalid", 3: "line_invalid", 5: "file_missing", 6: "file_outside", 7: "file_outside",
         8: "link", 9: "link", 10: "not_a_file", 11: "not_a_file", 12: "line_invalid", 13: "line_too_long"}
-    many = add_lines(server, audit, *["no JSON"] * 500).json
+    many = add_lines(server, audit, *["no JSON"] * 500).json["report"]
     assert many["skipped_by_reason"] == {"line_invalid": 500} and len(many["skipped"]) == 100
 
 

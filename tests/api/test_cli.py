@@ -4,6 +4,7 @@ import array
 import json
 import math
 import shutil
+import sqlite3
 import struct
 import subprocess
 
@@ -45,6 +46,45 @@ def test_help(run):
         text = run(command, "--help").stdout
         assert text.startswith(f"usage: sslmem {command}") and "exit codes: 0 " in text
     assert run("--version").stdout == "sslmem 0.1.0\n"
+
+
+DATABASE = [["key", "create", "--scopes", "read"], ["key", "list"], ["key", "revoke", "ID"], ["key", "rotate", "ID"],
+            ["erase", "0" * 64], ["migrate"], ["backup", "--out", "copy.db"]]
+
+
+@pytest.mark.parametrize("command", DATABASE, ids=lambda command: "-".join(command[:2]))
+def test_no_database_is_made_by_the_way(run, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    words = 2 if command[0] == "key" else 1
+    for name, content, text in (("none.db", None, "none.db: No such file or directory"),
+                                ("none/a.db", None, "none/a.db: No such file or directory"),
+                                ("empty.db", b"", "empty.db is an empty file"), (".", None, ". is not a file"),
+                                ("text.db", b"text" * 99, "text.db is no SQLite database")):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        before = sorted(tmp_path.iterdir())
+        done = run(*command[:words], "--db", name, *command[words:], code=1)
+        assert done.stdout == "" and done.stderr.startswith(f"sslmem {' '.join(command[:words])}: ") and text in done.stderr
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_restore_of_no_database(run, tmp_path):
+    done = run("restore", "--from", tmp_path / "none.db", "--db", tmp_path / "a.db", code=1)
+    assert f"{tmp_path}/none.db: No such file" in done.stderr
+    run("key", "create", "--db", tmp_path / "b.db", "--scopes", "read", "--create")
+    done = run("restore", "--from", tmp_path / "b.db", "--db", tmp_path / "none/a.db", code=1)
+    assert f"{tmp_path}/none/a.db" in done.stderr
+    assert not (tmp_path / "a.db").exists()
+
+
+def test_key_create_makes_a_database_when_told(run, tmp_path):
+    db = tmp_path / "a.db"
+    done = run("key", "create", "--db", db, "--scopes", "read", code=1)
+    assert done.stderr == f"sslmem key create: database {db}: No such file or directory; key create --create makes one\n"
+    run("key", "create", "--db", db, "--scopes", "read", "--create")
+    run("key", "create", "--db", db, "--scopes", "read", "--create")  # as it is
+    run("key", "create", "--db", db, "--scopes", "read")
+    assert len(run("key", "list", "--db", db).stdout.splitlines()) == 3
 
 
 def test_wrong_usage(run):
@@ -216,6 +256,8 @@ def test_compare(run, tmp_path):
 
 def test_migrate_twice(run, tmp_path):
     db = tmp_path / "new.db"
+    with sqlite3.connect(db) as empty:  # as one whose first start was cut short
+        empty.execute("PRAGMA application_id = 1397967949")
     count = len(list((ROOT / "migrations").glob("*.sql")))
     assert run("migrate", "--db", db).stdout == f"{db}: {count} migrations applied\n"
     assert run("migrate", "--db", db).stdout == f"{db}: 0 migrations applied\n"

@@ -1,5 +1,6 @@
 """The configuration of the real binary: what it prints reads back, what it refuses and how it says so."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ def test_example_is_what_the_binary_prints(binary):
 
 
 def test_example_is_good(binary):
-    done = serve(binary, "--check-config", "--config", ROOT / "deploy/sslmem.json")
+    done = serve(binary, "--check-config", "--config", ROOT / "deploy/sslmem.json", "--pairs", ROOT / "deploy/demo/pairs")
     assert (done.returncode, done.stdout, done.stderr) == (0, "the configuration is good\n", "")
 
 
@@ -51,10 +52,82 @@ def test_refusals(binary, tmp_path, option):
     assert str(tmp_path / "none.json") in done.stderr
 
 
-def test_check_starts_nothing(binary, tmp_path):
-    done = serve(binary, "--check-config", "--db", tmp_path / "a.db", "--pairs", tmp_path / "none")
-    assert done.returncode == 0
-    assert os.listdir(tmp_path) == []
+@pytest.fixture
+def good(tmp_path):
+    """Everything that a configuration can name, and the options that name it."""
+    for folder in ("pairs", "data", "run", "db"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "digest.key").write_text("0" * 64 + "\n")
+    (tmp_path / "digest.key").chmod(0o600)
+    certificate(tmp_path / "tls")
+    return {"--db": tmp_path / "db/a.db", "--pairs": tmp_path / "pairs", "--data-root": tmp_path / "data",
+            "--admin-listen": f"unix:{tmp_path}/run/admin", "--digest-key": tmp_path / "digest.key",
+            "--tls-cert": tmp_path / "tls.pem", "--tls-key": tmp_path / "tls.key"}
+
+
+def certificate(path, days=30):
+    for command in (["req", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", f"{path}.key",
+                     "-out", f"{path}.csr", "-subj", "/CN=x"],
+                    ["x509", "-req", "-in", f"{path}.csr", "-signkey", f"{path}.key", "-days", str(days), "-out", f"{path}.pem"]):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    os.chmod(f"{path}.key", 0o600)
+
+
+def check(binary, options):
+    return serve(binary, "--check-config", *itertools.chain(*options.items()))
+
+
+def test_check_starts_nothing(binary, good, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    done = check(binary, good)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the configuration is good\n", "")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def bad_files(tmp_path):
+    """(option, value or None, how it is made bad, what is said)"""
+    none, text, other = tmp_path / "none", tmp_path / "text", tmp_path / "other"
+    missing = "No such file or directory"
+    return [
+        ("--pairs", none, None, f"pairs: {none}: {missing}"), ("--pairs", text, None, f"pairs: {text} is not a folder"),
+        ("--db", none / "a.db", None, f"db: {none}: {missing}"), ("--db", text, None, f"{text} is no SQLite database"),
+        ("--db", tmp_path / "db", None, f"database {tmp_path}/db is not a file"),
+        ("--data-root", none, None, f"data-root: {none}: {missing}"),
+        ("--admin-listen", f"unix:{none}/admin", None, f"admin-listen: {none}: {missing}"),
+        ("--admin-listen", f"unix:{text}", None, f"admin-listen: {text} is there and is no socket"),
+        ("--digest-key", none, None, f"{none}: {missing}"),
+        ("--digest-key", None, lambda: (tmp_path / "digest.key").chmod(0o640), "has mode 640"),
+        ("--digest-key", None, lambda: (tmp_path / "digest.key").write_text("0" * 63), "63 characters, must be 64"),
+        ("--tls-cert", none, None, f"{none}: {missing}"), ("--tls-key", none, None, f"{none}: {missing}"),
+        ("--tls-cert", text, None, f"{text} is no certificate"), ("--tls-key", text, lambda: text.chmod(0o600), f"{text} is no key"),
+        ("--tls-key", None, lambda: (tmp_path / "tls.key").chmod(0o644), "tls.key has mode 644"),
+        ("--tls-key", tmp_path / "other.key", lambda: certificate(other), "other.key is not the key of the certificate"),
+        ("--tls-cert", None, lambda: certificate(tmp_path / "tls", days=-1), "tls.pem has expired"),
+    ]
+
+
+@pytest.mark.parametrize("i", range(18))
+def test_check_looks_at_what_is_named(binary, good, tmp_path, i):
+    (tmp_path / "text").write_text("no database, no key, and no folder")
+    option, value, spoil, text = bad_files(tmp_path)[i]
+    if spoil is not None:
+        spoil()
+    done = check(binary, good | ({option: value} if value else {}))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1 and text in done.stderr, done.stderr
+
+
+def test_check_says_all_that_is_wrong(binary, good, tmp_path):
+    none = tmp_path / "none"
+    done = check(binary, good | {"--pairs": none, "--data-root": none, "--digest-key": none})
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_of_a_folder_that_is_not_writable(binary, good, tmp_path):
+    (tmp_path / "db").chmod(0o500)
+    done = check(binary, good)
+    assert done.returncode == 1 and f"db: {tmp_path}/db: Permission denied" in done.stderr
 
 
 def test_help_has_every_setting(binary):

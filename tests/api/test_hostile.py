@@ -169,6 +169,76 @@ def test_many_floods_at_once(server):
         assert time.monotonic() - began < PATIENCE_S / 10
 
 
+def get(target, *lines, method="GET"):
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def query(count, pair="a=1"):
+    return "/v1/scores?" + "&".join([pair] * count)
+
+
+def distinct(count):
+    return "/v1/scores?" + "&".join(f"a{i}=1" for i in range(count))
+
+
+# Each takes the memory that libmicrohttpd has for a head, at another place of its reading.
+HEADS = (
+    [get(query(n)) for n in (17, 400, 430, 440, 500, 1000, 2000, 4000, 8000)]
+    + [get(query(n, pair)) for pair in ("", "a", "=", "%41=%42", "a=b=c") for n in (100, 500, 1600, 5000)]
+    + [get("/livez?" + "a" * n) for n in (4000, 8000, 16000, 30000)] + [get("/livez?" + "&a" * 16000), get("/" + "?" * 16000)]
+    + [get(query(600), method=method) for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")]
+    + [get(distinct(count), "X: " + "y" * n) for count in (1, 16, 300) for n in (15000, 20000, 28000, 30000, 31500, 32300, 32600)]
+    + [get("/livez?a=" + "b" * n, "X: " + "y" * m) for n in (8000, 16000) for m in (8000, 16000, 23000, 24500, 30000)]
+    + [get("/livez", "Cookie: " + "; ".join(["a=1"] * n)) for n in (100, 300, 400, 430, 450, 500, 1000, 5000)]
+    + [get("/livez", *["Cookie: a=1"] * n) for n in (300, 400, 500, 1000)]
+    + [get("/livez", "Cookie: a=" + "x" * n) for n in (8000, 15000, 16500, 20000, 30000, 32300, 60000)]
+    + [get(distinct(16), "Cookie: " + "; ".join(["a=1"] * n), "X: " + "y" * m) for n in (100, 300) for m in (5000, 20000, 30000)]
+    + [get("/livez", *[f"X{i}: 1" for i in range(n)]) for n in (200, 400, 430, 450, 500, 1000, 3000)]
+    + [get("/livez", "X: " + "y" * n) for n in (16000, 31000, 32300, 32500, 32700, 33000, 100000)]
+    + [get("/livez", *[f"X{i}" for i in range(1000)]), get("/livez", *[f"X: y\r\n {'z' * 20}"] * 800)])
+
+
+def comes_to_an_end(server, data, piece, within_s=2):
+    """Sends in pieces; whether the service then answers or closes."""
+    with connect(server) as sock, contextlib.suppress(ConnectionError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), piece):
+            sock.sendall(data[at:at + piece])
+            if piece < len(data):
+                time.sleep(0.0005)
+        sock.settimeout(within_s)
+        try:
+            sock.recv(1)
+        except TimeoutError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("piece", [10**6, 1400, 487])
+def test_heads_that_take_all_memory_come_to_an_end(serve, piece):
+    server = serve("--idle-timeout-s", "60")
+    late = [(data[:60], len(data)) for data in HEADS if not comes_to_an_end(server, data, piece)]
+    assert late == []
+
+
+def test_too_many_parameters(serve):
+    server = serve("--metrics", "on")
+    limit = server.get("/v1/limits").json["query_parameters_max"]
+    assert server.get("/livez?" + "&".join(["a=1"] * limit)).status == 400
+    detail = server.get("/livez?" + "&".join(["a=1"] * (limit + 1))).problem(414, "url_too_long")
+    assert detail == f"the URL has {limit + 1} query parameters, the limit is {limit}"
+    for _ in range(20):
+        server.get(query(1000)).problem(414, "url_too_long")
+    def number(name):
+        return float(re.search(rf"^{re.escape(name)} (\S+)$", server.get("/metrics").body.decode(), re.M)[1])
+
+    assert number('sslmem_http_connections_cut_total{cause="parameters"}') == 21
+    until = time.monotonic() + PATIENCE_S
+    while number("sslmem_http_connections") > 1:  # they are gone, not only silent
+        assert time.monotonic() < until
+    assert (server.folder / "stderr").read_text().count('"status":414') == 21
+
+
 def test_a_body_that_stops_coming(server):
     """Its connection is closed after the idle timeout, and nothing of it is kept."""
     with connect(server) as sock:

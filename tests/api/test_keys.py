@@ -19,7 +19,8 @@ pytestmark = pytest.mark.threads  # keys change and budgets are spent while requ
 def key(binary, tmp_path):
     """`key("create", "--scopes", "read")` on the database of the test's servers."""
     def run(verb, *operands, **variables):
-        return subprocess.run([binary, "key", verb, "--db", tmp_path / "test.db", *operands],
+        create = ["--create"] if verb == "create" else []
+        return subprocess.run([binary, "key", verb, "--db", tmp_path / "test.db", *create, *operands],
                               env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
     return run
 
@@ -156,8 +157,8 @@ def test_without_keys_only_this_machine(binary, key, tmp_path, pairs_folder, add
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        f"sslmem serve: listen is {address}, which others can reach, and database {str(db)[:60]} has no key: make one "
-        "with sslmem key create, or listen on 127.0.0.1")
+        f"sslmem serve: listen is {address}, which others can reach, and there is no key: make one with sslmem key "
+        f"create --db {str(db)[:100]}, or listen on 127.0.0.1")
     assert key("create", "--scopes", "read").returncode == 0
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("listening on http://")

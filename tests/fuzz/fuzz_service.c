@@ -340,7 +340,7 @@ static void start_server(void)
         MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_access, &server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
         unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_over, &server, MHD_OPTION_NOTIFY_CONNECTION,
-        sm_client_connection, &server, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, NULL,
+        sm_client_connection, &server, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, &server,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_END);
     if (server.daemon == NULL)

@@ -39,6 +39,8 @@ static void test_find(void **state)
         {"GET", "/ab", SM_MATCH_NONE, NULL, "", ""},
         {"OPTIONS", "/b", SM_MATCH_NONE, NULL, "", ""},
         {"GET", "", SM_MATCH_NONE, NULL, "", ""},
+        {"OPTIONS", "*", SM_MATCH_OPTIONS, NULL, "", "GET, HEAD, POST, OPTIONS"},
+        {"GET", "*", SM_MATCH_NONE, NULL, "", ""},
     };
 
     (void)state;
