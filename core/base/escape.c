@@ -77,7 +77,7 @@ bool sm_is_unsafe(uint32_t point)
     return false;
 }
 
-/* The character or byte at `text` as it is shown; returns how many bytes of the text it stands for. */
+/* The character or byte at `text` as it is shown; returns how many bytes of `text` it is. */
 static size_t show_one(char out[ESCAPE_BYTES], const char *text)
 {
     uint32_t point;

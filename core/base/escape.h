@@ -34,7 +34,7 @@ char *sm_escape_json(const char *json);
 /* Whether a character is unsafe to show. */
 bool sm_is_unsafe(uint32_t point);
 
-/* The character that `text` of `count` bytes begins with: its length, 0 when it begins with none. */
+/* The character that `text` of `count` bytes begins with: its length, 0 when none does. */
 size_t sm_utf8_decode(uint32_t *point, const char *text, size_t count);
 /* Whether all of it is UTF-8, without NUL: what JSON and C strings both can hold. */
 bool sm_utf8_is_text(const char *text, size_t count);

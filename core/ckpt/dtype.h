@@ -17,7 +17,7 @@ void sm_dtype_convert(float *out, const uint8_t *in, enum sm_dtype dtype, size_t
 bool sm_dtype_of_safetensors(enum sm_dtype *out, const char *name);
 /* The type held by PyTorch's storage class `name` ("BFloat16Storage"), which is not terminated. */
 bool sm_dtype_of_storage(enum sm_dtype *out, const char *name, size_t name_count);
-/* Bytes of an element of a storage class that sm_dtype_of_storage does not know; 0: nobody knows. */
+/* Bytes of an element of a storage class that is not read; 0: unknown. */
 size_t sm_dtype_storage_bytes(const char *name, size_t name_count);
 /* The type of NumPy's `name` ("<f4", "|b1"; "|V2" is bf16), which is not terminated. */
 bool sm_dtype_of_npy(enum sm_dtype *out, const char *name, size_t name_count);

@@ -39,8 +39,8 @@ void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source so
 void sm_settle(struct sm_encoder_info *info, const struct sm_encoder_config *config,
                enum sm_config_field field, void *value, enum sm_source usual, const char *why);
 
-/* Who decides a usual value that nobody said: the preset, which stands for its whole network, or the
- * file of another program that said `mark`; else it is a guess. */
+/* Who decides a usual value that nobody said: the preset, which stands for its whole network, or
+ * the file of another program that said `mark`; else it is a guess. */
 enum sm_source sm_usual(const struct sm_encoder_config *config, enum sm_config_field mark);
 
 /* SM_INVALID when the configuration or encoder.json says something that no encoder of the family

@@ -81,8 +81,8 @@ static void reverse_channels(struct sm_graph *graph)
     }
 }
 
-/* What all families have in front: the order of channels, and the normalisation, which whoever makes
- * the views applies. */
+/* What all families have in front: the order of channels, and the normalisation, which whoever
+ * makes the views applies. */
 static void settle_pixels(struct sm_encoder *encoder, const struct sm_encoder_config *config)
 {
     static const char unsaid[] = "said nowhere; the training's own is needed";

@@ -1,8 +1,8 @@
 /* Finding the encoder: the index of a file's names, the places where a dialect's anchors stand, and
  * the choice between them.
  *
- * Components that wrappers put into names ("_orig_mod", "_fsdp_wrapped_module", …) are left out of
- * the index, and of `key`.
+ * Components that wrappers put into names ("_orig_mod", "_fsdp_wrapped_module", …) are left out
+ * of the index, and of `key`.
  *
  * A file with several encoders (student and teacher, encoder and momentum encoder) is never guessed
  * about: `key` must choose. It may be the whole prefix or some consecutive components of it; a
@@ -239,9 +239,9 @@ static bool is_wrapper(const char *at, size_t length)
     return false;
 }
 
-/* Whether `module`, the wrapper of DataParallel, stands inside of an encoder: behind a number or the
- * name of one of an encoder's own parts. Before an encoder it is a name on the way to it, as behind
- * "encoder", which is a whole one in more files than it is a part. */
+/* Whether `module`, the wrapper of DataParallel, stands inside of an encoder: behind a number or
+ * the name of one of an encoder's own parts. Before an encoder it is a name on the way to it, as
+ * behind "encoder", which is a whole one in more files than it is a part. */
 static bool is_inside(const char *before, size_t length)
 {
     if (length && strspn(before, "0123456789") >= length)

@@ -4,10 +4,10 @@
  * is a family in one size, with what the file must then look like. Only what the source says is
  * stated, all else stays unset: that and what the file itself tells decides. The normalisation is
  * the one of the training; the input size the one the family's own evaluation feeds (DINOv2 and
- * DINOv3: 224, though the table of DINOv2 is for 518). What is unset because no preset differs in it
- * (eps of BatchNorm, stem pooling, strides, order of norms) is the builder's usual value, and the
- * preset is who decided it (sm_usual). `width` is the channels of the tokens or of
- * the last map, `blocks` counts residual blocks over all stages.
+ * DINOv3: 224, though the table of DINOv2 is for 518). What is unset because no preset differs in
+ * it (eps of BatchNorm, stem pooling, strides, order of norms) is the builder's usual value, and
+ * the preset is who decided it (sm_usual). `width` is the channels of the tokens or of the last
+ * map, `blocks` counts residual blocks over all stages.
  *
  * A name that is not here costs one pass of edit distances, each of at most 31 x 31 steps. */
 #include <stdio.h>

@@ -129,21 +129,23 @@ _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / si
                "an activation for every name");
 
 #define HF_IMAGE_SIZE 224 /* of every class without position table */
+#define HF_ROPE_THETA 100 /* DINOv3's, and the builder's: not said again */
 
 static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_family *family,
                             const json_t *doc, struct sm_err *err)
 {
     struct hf {
         int32_t heads;
-        double norm_eps;
+        double norm_eps, rope_theta;
         int act;
         bool swiglu, gated, map_head;
-    } hf = {family->heads, family->norm_eps, -1, false, false, true};
+    } hf = {family->heads, family->norm_eps, HF_ROPE_THETA, -1, false, false, true};
 #define AT(member) offsetof(struct hf, member)
     static const struct sm_field fields[] = {
         {"num_attention_heads", SM_FIELD_INT, AT(heads), 1, SM_HEADS_MAX, NULL, false},
         {"layer_norm_eps", SM_FIELD_DOUBLE, AT(norm_eps), SM_NORM_EPS_MIN, SM_NORM_EPS_MAX, NULL,
          false},
+        {"rope_theta", SM_FIELD_DOUBLE, AT(rope_theta), 1, SM_ROPE_BASE_MAX, NULL, false},
         {"hidden_act", SM_FIELD_ENUM, AT(act), 0, 0, hf_act_names, false},
         {"use_swiglu_ffn", SM_FIELD_BOOL, AT(swiglu), 0, 0, NULL, false},
         {"use_gated_mlp", SM_FIELD_BOOL, AT(gated), 0, 0, NULL, false},
@@ -156,14 +158,15 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
     enum sm_code code = node ? read_known(&hf, node, fields, pointer, err) : SM_OK;
     if (code != SM_OK)
         return code;
-    *out =
-        (struct sm_encoder_config){.heads = hf.heads,
-                                   .norm_eps = hf.norm_eps,
-                                   .activation = hf.act < 0 ? family->activation : hf_acts[hf.act],
-                                   .pool = hf.map_head ? family->pool : SM_POOL_UNSET,
-                                   .pos_resize = family->pos_resize,
-                                   .input_h_px = family->has_table ? 0 : HF_IMAGE_SIZE,
-                                   .input_w_px = family->has_table ? 0 : HF_IMAGE_SIZE};
+    *out = (struct sm_encoder_config){
+        .heads = hf.heads,
+        .norm_eps = hf.norm_eps,
+        .activation = hf.act < 0 ? family->activation : hf_acts[hf.act],
+        .pool = hf.map_head ? family->pool : SM_POOL_UNSET,
+        .pos_resize = family->pos_resize,
+        .rope_base = family->has_table || hf.rope_theta == HF_ROPE_THETA ? 0 : hf.rope_theta,
+        .input_h_px = family->has_table ? 0 : HF_IMAGE_SIZE,
+        .input_w_px = family->has_table ? 0 : HF_IMAGE_SIZE};
     if (!out->activation && !hf.swiglu && !hf.gated) {
         snprintf(at, sizeof at, "%s/hidden_act", pointer);
         return sm_err_field(err, at, "hidden_act is \"%s\" in an MLP that is not gated",

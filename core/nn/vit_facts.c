@@ -91,8 +91,10 @@ static enum sm_code measure_tokens(struct sm_vit *v)
                               (long long)shape[0], REGISTERS_MAX);
         v->registers = (int32_t)shape[0];
     }
-    if (!has(v, "pos_embed") && (has(v, "rope.periods") || v->registers))
-        return SM_OK; /* DINOv3: RoPE */
+    if (!has(v, "pos_embed") && (has(v, "rope.periods") || v->registers)) {
+        sm_choose(v->info, "rope", SM_SOURCE_TENSORS, "no position table", "dinov3");
+        return SM_OK;
+    }
     enum sm_code code =
         sm_names_shape(shape, v->names, "pos_embed", 2, (int64_t[]){-1, v->dim}, v->err);
     if (code != SM_OK)
@@ -105,6 +107,25 @@ static enum sm_code measure_tokens(struct sm_vit *v)
         return sm_err_set(v->err, SM_UNSUPPORTED,
                           "the position table has %lld patches, expected a square number",
                           (long long)shape[0] - v->cls);
+    return SM_OK;
+}
+
+/* RoPE beside a position table leaves no tensor. EVA-02's files are known by q, k and v apart under
+ * timm's names. */
+static enum sm_code refuse_eva(struct sm_vit *v)
+{
+    char name[SM_NAME_BYTES];
+    snprintf(name, sizeof name, "%sblocks.0.attn.q_proj.weight", v->names->prefix);
+    if (!v->table_side)
+        return SM_OK;
+    if (!strcmp(v->names->dialect->name, "timm") && sm_names_entry(v->names, name))
+        return sm_err_set(
+            v->err, SM_UNSUPPORTED,
+            "tensor %.120s beside a position table is EVA-02's, whose rotary positions "
+            "are in no tensor and not supported",
+            name);
+    sm_choose(v->info, "rope", usual_source(v),
+              "position table; EVA-02 and Perception Encoder rotate, too", "none");
     return SM_OK;
 }
 
@@ -355,7 +376,7 @@ enum sm_code sm_vit_facts(struct sm_vit *v)
 {
     enum sm_code code = sm_check_said(v->config, SM_OF_VIT, "ViT", v->names->prefix, v->err);
     static enum sm_code (*const steps[])(struct sm_vit *) = {
-        measure_patch, measure_tokens, measure_input, measure_blocks, choose_heads};
+        measure_patch, measure_tokens, refuse_eva, measure_input, measure_blocks, choose_heads};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && code == SM_OK; i++)
         code = steps[i](v);
     if (code != SM_OK)

@@ -85,6 +85,12 @@ static void files_of_every_kind_are_read(void **state)
         {"config.json", "{\"model_type\":\"dinov2_with_registers\",\"hidden_act\":\"gelu_new\"}",
          "{\"heads\":12,\"norm_eps\":1e-6,\"activation\":\"gelu_tanh\",\"pool\":\"cls\","
          "\"pos_resize\":\"antialias\"}"},
+        {"config.json", "{\"model_type\":\"dinov3_vit\",\"rope_theta\":10.0}",
+         "{\"input_px\":224,\"heads\":6,\"norm_eps\":1e-5,\"activation\":\"gelu\","
+         "\"pool\":\"cls\",\"rope_base\":10.0}"},
+        {"config.json", "{\"model_type\":\"dinov3_vit\",\"rope_theta\":100.0}",
+         "{\"input_px\":224,\"heads\":6,\"norm_eps\":1e-5,\"activation\":\"gelu\","
+         "\"pool\":\"cls\"}"},
         {"config.json", "{\"model_type\":\"dinov3_vit\"}",
          "{\"heads\":6,\"norm_eps\":1e-5,\"activation\":\"gelu\",\"pool\":\"cls\","
          "\"input_px\":224}"},
