@@ -257,7 +257,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
     vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
     sm_make_ascii(text);
-    sm_log("warn", "http", "{s:s}", "text", text);
+    sm_log("warning", "http", "{s:s}", "text", text);
 }
 
 /* Percent decoding that leaves %00 alone: a decoded NUL would cut the text short of what was sent.
