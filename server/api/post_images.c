@@ -3,7 +3,7 @@
  *     headers    audit there and open, cohort, data root         400 403 404 409, before the body
  *     body       one image and multipart in memory, archives and manifests in a file
  *     call       server/ingest on a thread of the crew `uploads`
- *     answer     what was taken, and what was skipped and why    200 after the commits, 422 of nothing */
+ *     answer     what was taken, and what was skipped and why    200 after the commits; 422 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Uploads: every check on what was sent that needs no decoding.
  *
  * One image that is no image refuses the request; one among several becomes a failed item of the
- * job, so that it does not cost the others. Labels are not looked at: many name files that they were
- * not taken from, the bytes tell. */
+ * job, so that it does not cost the others. Labels are not looked at: clients guess them from file
+ * names. The bytes tell. */
 #include "server/api/upload.h"
 
 #include <stdio.h>

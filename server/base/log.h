@@ -1,5 +1,5 @@
-/* Log: one JSON object per line on standard error: time, level, event, fields in jansson's pack
- * format under other names than these. No image content, no full digests.
+/* Log: one JSON object per line on standard error: time, level (info, warning, error), event,
+ * fields in jansson's pack format under other names than these. No image content, no full digests.
  *
  *     sm_log("info", "listening", "{s:s, s:i}", "address", a, "port", p);
  *

@@ -88,7 +88,7 @@ int sm_pulses_check(int *late_count, struct sm_pulse_late *late)
         if (age <= bound)
             continue;
         ++*late_count;
-        if (!late)
+        if (!late || (*late_count > 1 && age < late->age_ms))
             continue;
         *late =
             (struct sm_pulse_late){.step = atomic_load(&p->step), .age_ms = age, .bound_ms = bound};

@@ -34,7 +34,8 @@ struct sm_pulse_late {
     const char *step;
     int64_t age_ms, bound_ms;
 };
-/* How many loops there are and how many are late; `late` is one of these (may be NULL). */
+/* How many loops there are and how many are late; `late` is the one that has not
+ * turned for longest (may be NULL). */
 int sm_pulses_check(int *late_count, struct sm_pulse_late *late);
 
 /* The oldest beat among the loops of each name. */

@@ -26,7 +26,8 @@ static const struct {
 } actions[] = {
     {"--help", "this text", SM_SETTINGS_HELP},
     {"-h", NULL, SM_SETTINGS_HELP},
-    {"--check-config", "check the settings, and every file and folder that they name, and end", SM_SETTINGS_CHECK},
+    {"--check-config", "check the settings, and every file and folder that they name, and end",
+     SM_SETTINGS_CHECK},
     {"--print-config", "print them as a configuration file, and end", SM_SETTINGS_PRINT},
 };
 enum { ACTIONS_COUNT = sizeof actions / sizeof *actions };

@@ -8,15 +8,14 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/json.h"
 #include "server/base/id.h"
 #include "server/base/settings.h"
 #include "server/base/token.h"
+#include "server/http/tls.h"
 
 #define TRIES_MAX         10
 #define WAIT_MIN_MS       250
@@ -82,8 +81,7 @@ static enum sm_code read_token(struct sm_client *client, const char *key_file, s
 static enum sm_code read_ca(struct sm_client *client, const char *ca_file, struct sm_err *err)
 {
     const char *variable = sm_settings_variable("SSL_CERT_FILE");
-    const char *source = ca_file ? "--ca-file" : "SSL_CERT_FILE";
-    gnutls_x509_trust_list_t list;
+    struct sm_err why = {0};
 
     client->ca_file = ca_file ? ca_file : variable && *variable ? variable : NULL;
     bool https = strncasecmp(client->url, "https://", 8) == 0;
@@ -91,17 +89,10 @@ static enum sm_code read_ca(struct sm_client *client, const char *ca_file, struc
         return sm_err_set(err, SM_INVALID, "--ca-file: %.160s is not https", client->url);
     if (!client->ca_file || !https)
         return SM_OK;
-    if (access(client->ca_file, R_OK) != 0)
-        return sm_err_set(err, SM_IO, "%s: %.160s: %s", source, client->ca_file, strerror(errno));
-    if (gnutls_x509_trust_list_init(&list, 0) != 0)
-        return sm_err_set(err, SM_NOMEM, "client: out of memory");
-    int count = gnutls_x509_trust_list_add_trust_file(list, client->ca_file, NULL,
-                                                      GNUTLS_X509_FMT_PEM, 0, 0);
-    gnutls_x509_trust_list_deinit(list, 1);
-    if (count > 0)
-        return SM_OK;
-    return sm_err_set(err, SM_INVALID, "%s: %.160s has no certificate in PEM", source,
-                      client->ca_file);
+    enum sm_code code = sm_tls_check_authorities(client->ca_file, &why);
+    if (code != SM_OK)
+        sm_err_set(err, code, "%s: %s", ca_file ? "--ca-file" : "SSL_CERT_FILE", why.text);
+    return code;
 }
 
 enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
@@ -295,19 +286,14 @@ static enum sm_code refusal(const struct exchange *x, struct sm_err *err)
 static enum sm_code mistrust(const struct exchange *x, struct sm_err *err)
 {
     long status = 0;
-    gnutls_datum_t text = {0};
-    bool unknown;
+    char text[111];
 
     curl_easy_getinfo(x->client->curl, CURLINFO_SSL_VERIFYRESULT, &status);
-    unknown = (status & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0;
-    if (status == 0 || gnutls_certificate_verification_status_print((unsigned)status,
-                                                                    GNUTLS_CRT_X509, &text, 0) != 0)
+    if (status == 0) /* it is trusted, and another host's */
         return sm_err_set(err, SM_IO, "%.80s: %.150s", x->client->url, x->client->why);
-    enum sm_code code =
-        sm_err_set(err, SM_IO, "%.80s: %.110s%s", x->client->url, (const char *)text.data,
-                   unknown ? "--ca-file names a private authority" : "");
-    gnutls_free(text.data);
-    return code;
+    bool unknown = sm_tls_say_distrust(text, sizeof text, (unsigned)status);
+    return sm_err_set(err, SM_IO, "%.80s: %s%s", x->client->url, text,
+                      unknown ? "--ca-file names a private authority" : "");
 }
 
 static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_err *err)

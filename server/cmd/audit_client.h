@@ -17,9 +17,9 @@
 
 struct sm_client;
 /* With the key in `key_file` (NULL: in the variable SSLMEM_KEY, or none), which is sent with each
- * request and stands in no error: a command line is for all to see. Of the certificates in `ca_file`
- * (NULL: of the file that SSL_CERT_FILE names, or the system's) one must vouch for an https server;
- * no other is trusted beside them. */
+ * request and stands in no error: a command line is for all to see. A certificate in `ca_file`
+ * (NULL: in the file that SSL_CERT_FILE names, or the system's) must vouch for an https server; no
+ * other is trusted beside them. */
 enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
                             const char *ca_file, struct sm_err *err);
 void sm_client_close(struct sm_client *client);

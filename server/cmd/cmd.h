@@ -67,12 +67,13 @@ enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *c
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err);
 
-/* Whether `path` is an SQLite database that is there: opening another would make one. The text names
- * the path. SM_NOT_FOUND, SM_CORRUPT, SM_IO. */
+/* Whether `path` is an SQLite database that is there: opening another would make one. The text
+ * names the path. SM_NOT_FOUND, SM_CORRUPT, SM_IO. */
 enum sm_code sm_check_database(const char *path, struct sm_err *err);
 
 /* `sslmem serve --check-config`: looks at every file and folder that the configuration names, and
- * says on standard error what is wrong with each; starts and makes nothing. Returns the exit code. */
+ * says on standard error what is wrong with each. Starts and makes nothing; returns the exit code.
+ */
 int sm_check_config(const struct sm_config *config);
 
 int sm_cmd_serve(int argc, char **argv);

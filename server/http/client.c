@@ -97,8 +97,8 @@ struct sm_connection *sm_client_link(struct MHD_Connection *connection)
 }
 
 /* Called with the request line, before there is a request and before its query is parsed. The
- * parser takes memory for each parameter. When that is out, libmicrohttpd 0.9.75 neither answers nor
- * closes: what has too many of them must end here. */
+ * parser takes memory for each parameter. When that is out, libmicrohttpd 0.9.75 neither answers
+ * nor closes: a line with too many of them must end here. */
 void *sm_client_url(void *cls, const char *url, struct MHD_Connection *connection)
 {
     struct sm_connection *link = sm_client_link(connection);

@@ -86,8 +86,9 @@ static bool has_body(const struct sm_request *r)
            (length != NULL && strcmp(length, "0") != 0);
 }
 
-/* The path of a decoded target. One in absolute form has none, or one behind its origin, which was
- * sent undecoded; without one it asks for the whole service (RFC 9112 section 3.2.4) or its root. */
+/* The path of a decoded target. In absolute form it stands behind the origin, which decoding has
+ * left as it was. Without a path OPTIONS asks about the whole service (RFC 9112 section 3.2.4),
+ * others for its root. */
 static const char *target_path(const struct sm_request *r, const char *target)
 {
     const char *path = target + (r->link == NULL ? 0 : r->link->origin_bytes);
@@ -257,7 +258,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
     vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
     sm_make_ascii(text);
-    sm_log("warn", "http", "{s:s}", "text", text);
+    sm_log("warning", "http", "{s:s}", "text", text);
 }
 
 /* Percent decoding that leaves %00 alone: a decoded NUL would cut the text short of what was sent.

@@ -12,6 +12,7 @@
 #include <gnutls/x509.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -222,6 +223,33 @@ void sm_tls_free(struct sm_tls *tls)
     free(tls->cert_path);
     free(tls->key_path);
     free(tls);
+}
+
+/* --- of clients --- */
+
+enum sm_code sm_tls_check_authorities(const char *path, struct sm_err *err)
+{
+    gnutls_x509_trust_list_t list;
+
+    if (access(path, R_OK) != 0)
+        return sm_err_set(err, SM_IO, "%.160s: %s", path, strerror(errno));
+    if (gnutls_x509_trust_list_init(&list, 0) != 0)
+        return sm_err_set(err, SM_NOMEM, "no memory for %.120s", path);
+    int count = gnutls_x509_trust_list_add_trust_file(list, path, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+    gnutls_x509_trust_list_deinit(list, 1);
+    return count > 0 ? SM_OK
+                     : sm_err_set(err, SM_INVALID, "%.160s has no certificate in PEM", path);
+}
+
+bool sm_tls_say_distrust(char *out, size_t out_bytes, unsigned status)
+{
+    gnutls_datum_t text = {0};
+
+    out[0] = '\0';
+    if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) == 0)
+        snprintf(out, out_bytes, "%s", (const char *)text.data);
+    gnutls_free(text.data);
+    return (status & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0;
 }
 
 /* --- handshakes --- */

@@ -19,6 +19,9 @@
 #ifndef SERVER_HTTP_TLS_H
 #define SERVER_HTTP_TLS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "sslmem/err.h"
 
 #define SM_TLS_FILE_BYTES_MAX (64 << 10)
@@ -38,6 +41,12 @@ enum sm_code sm_tls_load(struct sm_tls *tls, struct sm_err *err);
 /* Whether they can be loaded: as sm_tls_new, without one. */
 enum sm_code sm_tls_check(const char *cert_path, const char *key_path, struct sm_err *err);
 void sm_tls_free(struct sm_tls *tls);
+
+/* Of clients: whether a PEM file has a certificate of an authority, without a limit; */
+enum sm_code sm_tls_check_authorities(const char *path, struct sm_err *err);
+/* and what is wrong with a server's certificate, in words. `status`: GnuTLS's, not 0. Whether
+ * nobody who is trusted vouches for it. */
+bool sm_tls_say_distrust(char *out, size_t out_bytes, unsigned status);
 
 /* Of the daemon: makes a new connection use `tls`; the function for it to ask. */
 void sm_tls_attach(struct sm_tls *tls, struct MHD_Connection *connection);

@@ -9,8 +9,8 @@
  * is the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
  * headers). A hole of a sparse entry is filled, within the limit of an image.
  *
- * Names are bytes. The process stays in the C locale, in which libarchive hands on the bytes of every
- * name but those that a zip marks as UTF-8: zip_name.h reads these. */
+ * Names are bytes. The process stays in the C locale, in which libarchive hands on the bytes of
+ * every name but those that a zip marks as UTF-8: zip_name.h reads these. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdlib.h>

@@ -93,7 +93,7 @@ enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, c
  * New reference. */
 enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_err *err);
 
-/* Whether anything that a report is about is in the audit: added, there already, or a failed item. */
+/* Whether anything of a report is in the audit: added, there already, or a failed item. */
 bool sm_ingest_took(const json_t *report);
 
 /* When nothing is: "0 images (JPEG, PNG), 3 skipped: 2 not_an_image, 1 empty". */

@@ -1,6 +1,6 @@
-/* A local header: signature, fixed fields, the name, then extra fields of {id, length, value}. Info-ZIP's
- * 0x7075 holds {version 1, CRC-32 of the header's own name, the name as UTF-8}; it counts while the
- * CRC agrees, else another program has renamed the entry since. */
+/* A local header: signature, fixed fields, the name, then extra fields of {id, length, value}.
+ * Info-ZIP's 0x7075 holds {version 1, CRC-32 of the header's own name, the name as UTF-8}. It
+ * counts while the CRC agrees, else another program has renamed the entry since. */
 #include "server/ingest/zip_name.h"
 
 #include <string.h>

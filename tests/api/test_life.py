@@ -15,7 +15,7 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, images_and_recipe, png
-from test_sandbox import decoders_of, log_of
+from test_sandbox import decoders_held, decoders_of, log_of
 
 pytestmark = pytest.mark.threads  # start, drain, reload and end touch every thread
 
@@ -107,7 +107,9 @@ def test_signal_ends_waits_with_202(serve, number):
     first = serve("--workers", "1", "--wait-max-ms", "60000")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(first.post_many, [png(i) for i in range(40)], SLOW)
+        until = time.monotonic() + PATIENCE_S
         while first.get("/readyz").json["queued"] == 0:
+            assert time.monotonic() < until
             time.sleep(0.005)
         began = time.monotonic()
         assert first.stop(number) == 0
@@ -210,18 +212,19 @@ def test_a_loop_that_stands_still_is_named(serve):
     """Stopped decoders hold their workers up; on its way again, the service is live again."""
     server = serve("--workers", "2", "--heartbeat-max-s", "1")
     time.sleep(2.5)
-    live = server.get("/livez").json  # idle loops turn
+    live = await_answer(server, "/livez", 200).json  # idle loops turn
     assert live == {"status": "live", "loops": live["loops"]} and live["loops"] >= 13
-    for pid in decoders_of(server):
-        os.kill(pid, signal.SIGSTOP)
-    answer = server.post_many([png(1), png(2)], prefer="respond-async")
-    detail = await_answer(server, "/livez", 503).problem(503, "not_live")
-    assert re.fullmatch(r"[12] of \d+ loops stand still: worker/[01] has been at 'decode' for \d+ ms, "
-                        "its bound is 1000 ms", detail)
-    for pid in decoders_of(server):
-        os.kill(pid, signal.SIGCONT)
+    until, step = time.monotonic() + PATIENCE_S, ""
+    with decoders_held(server):
+        answer = server.post_many([png(1), png(2)], prefer="respond-async")
+        while step != "decode":  # on a busy machine other loops are late now and then, and named
+            detail = await_answer(server, "/livez", 503).problem(503, "not_live")
+            loop, step = re.fullmatch(r"\d+ of \d+ loops stand still: (\w+)/\d+ has been at '(\w+)' for \d+ ms, "
+                                      r"its bound is \d+ ms", detail).groups()
+            assert time.monotonic() < until, detail
+        assert loop == "worker"
     assert server.await_job(answer.headers["Location"])["succeeded_count"] == 2
-    assert server.get("/livez").status == 200
+    await_answer(server, "/livez", 200)
 
 
 def not_ready(answer, check):
@@ -267,14 +270,11 @@ def test_not_ready_without_room(serve):
 
 def test_not_ready_with_a_full_queue(serve):
     server = serve("--workers", "1", "--queue-max", "10")
-    for pid in decoders_of(server):
-        os.kill(pid, signal.SIGSTOP)
-    answer = server.post_many([png(i) for i in range(8)], prefer="respond-async")
-    assert server.get("/readyz").json["queued"] == 8
-    other = server.post(png(8), prefer="respond-async")
-    assert not_ready(server.get("/readyz"), "queue") == "9 images are queued, the mark is 90% of 10"
-    for pid in decoders_of(server):
-        os.kill(pid, signal.SIGCONT)
+    with decoders_held(server):
+        answer = server.post_many([png(i) for i in range(8)], prefer="respond-async")
+        assert server.get("/readyz").json["queued"] == 8
+        other = server.post(png(8), prefer="respond-async")
+        assert not_ready(server.get("/readyz"), "queue") == "9 images are queued, the mark is 90% of 10"
     server.await_job(answer.headers["Location"])
     server.await_job(other.headers["Location"])
     assert server.get("/readyz").status == 200
@@ -307,18 +307,18 @@ def events_of(server, *names):
 
 def test_drain_order(serve):
     """SIGTERM: readiness off, for a while nothing else, then no more requests, and the end."""
-    server = serve("--drain-delay-ms", "2000", "--drain-limit-ms", "30000")
+    server = serve("--drain-delay-ms", "5000", "--drain-limit-ms", "50000")
     assert server.get("/readyz").status == 200
     server.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert not_ready(await_answer(server, "/readyz", 503), "draining") == "the service is stopping"
     assert server.post(png(1)).status == 200
     assert server.get("/livez").status == 200
-    assert time.monotonic() - began < 2, "too slow a machine to tell"
+    assert time.monotonic() - began < 5, "too slow a machine to tell"
     assert server.process.wait(PATIENCE_S) == 0
-    assert 2 <= time.monotonic() - began < 12
+    assert 5 <= time.monotonic() - began < 30
     line, = (line for line in log_of(server) if line["event"] == "draining")
-    assert (line["delay_ms"], line["limit_ms"]) == (2000, 30000)
+    assert (line["delay_ms"], line["limit_ms"]) == (5000, 50000)
 
 
 def test_no_delay_at_a_terminal(serve):
@@ -359,7 +359,7 @@ def test_second_signal_forces(serve, tmp_path):
     began = time.monotonic()
     first.process.send_signal(signal.SIGTERM)
     assert first.process.wait(PATIENCE_S) == -signal.SIGTERM
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25  # it would have stayed for 50
     second = serve("--workers", "2")
     assert second.await_job(answer.headers["Location"])["succeeded_count"] == 30
     assert second.stop() == 0
@@ -370,14 +370,15 @@ def test_second_signal_forces(serve, tmp_path):
 def test_the_bound_forces(serve):
     """A worker that waits for a stopped decoder does not come back in time."""
     first = serve("--workers", "1", "--drain-limit-ms", "2000")
-    for pid in decoders_of(first):
-        os.kill(pid, signal.SIGSTOP)
-    answer = first.post(png(1), prefer="respond-async")
-    while first.get(answer.headers["Location"]).json["state"] != "running":
-        time.sleep(0.01)
-    began = time.monotonic()
-    assert first.stop() == 1
-    assert 1.9 < time.monotonic() - began < 10
+    with decoders_held(first):
+        answer = first.post(png(1), prefer="respond-async")
+        until = time.monotonic() + PATIENCE_S
+        while first.get(answer.headers["Location"]).json["state"] != "running":
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert first.stop() == 1
+        assert 1.9 < time.monotonic() - began < 30  # without the option it would be 60
     assert events_of(first, "drain_forced") == ["drain_forced"]
     second = serve("--workers", "1")
     assert second.await_job(answer.headers["Location"])["state"] == "succeeded"

@@ -1,11 +1,12 @@
 """The log: a line per request and per job, tied together by ids, without what the client sent."""
 
 import json
+import re
 import time
 
 import pytest
 
-from conftest import PATIENCE_S, image, images_and_recipe, png
+from conftest import PATIENCE_S, ROOT, image, images_and_recipe, png
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -20,6 +21,15 @@ def lines(server, event, **fields):
         if found or time.monotonic() > until:
             return found
         time.sleep(0.01)
+
+
+def test_levels_are_three_words():
+    """The same three in every line that the source writes."""
+    calls = [call for path in (ROOT / "server").rglob("*.c")
+             for call in re.findall(r"\bsm_log(?:_json)?\(([^,;]*),", path.read_text())]
+    levels = [re.findall(r'"([^"]*)"', call) for call in calls if not re.match(r"(const char \*)?level$", call)]
+    assert len(levels) > 30 and all(levels)
+    assert {word for found in levels for word in found} == {"info", "warning", "error"}
 
 
 def test_a_line_for_each_request(server):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import Answer, PATIENCE_S, PRODUCERS, ROOT, Server, name_of, png
+from conftest import Answer, PATIENCE_S, PRODUCERS, ROOT, Server, asserted, name_of, png
 
 pytestmark = pytest.mark.memory  # every refusal has its own path through the code
 
@@ -36,11 +36,14 @@ def test_draining(serve):
     server = serve("--metrics", "on")
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as slow:
         slow.sendall(b"POST /v1/scores?pair=resnet HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1234")
+        until = time.monotonic() + PATIENCE_S
         while not re.search(rb"^sslmem_http_requests_in_progress 2$", server.get("/metrics").body, re.MULTILINE):
+            assert time.monotonic() < until
             time.sleep(0.005)
         server.process.send_signal(signal.SIGTERM)
         answer = server.get("/v1/pairs")
         while answer.status == 200:
+            assert time.monotonic() < until
             answer = server.get("/v1/pairs")
         answer.problem(503, "draining")
         assert int(answer.headers["Retry-After"]) > 0
@@ -65,14 +68,20 @@ def test_a_store_that_another_holds(serve, tmp_path):
 
 def test_a_disk_that_is_full(serve, binary, pairs_folder, tmp_path):
     """An archive whose place cannot be reserved, on a file system of 4 MB that only this service sees."""
+    alone = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    small, wrapper = tmp_path / "small", tmp_path / "wrapper"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size=4m tmpfs {small}"
+    probe = subprocess.run([*alone, "sh", "-c", mount], capture_output=True, text=True)
+    if probe.returncode != 0:  # a container or chroot, most likely
+        asserted.add("disk_full")  # what is skipped owes nothing to the table
+        pytest.skip(f"this process may mount nothing of its own: {probe.stderr.strip()}")
     first = serve()
     audit = first.ask("POST", "/v1/audits", '{"name": "n", "pair": "resnet"}', {"Content-Type": "application/json"}).headers["Location"]
     assert first.stop() == 0
-    small, wrapper = tmp_path / "small", tmp_path / "wrapper"
-    small.mkdir()
     wrapper.write_text(f"""#!/bin/sh
-exec unshare {"--mount" if os.geteuid() == 0 else "--map-root-user --mount"} sh -c \
-    'mount -t tmpfs -o size=4m tmpfs {small} && cp {tmp_path}/test.db {small} && exec {binary} "$@"' sh "$@"
+exec {" ".join(alone)} sh -c \
+    '{mount} && cp {tmp_path}/test.db {small} && exec {binary} "$@"' sh "$@"
 """)
     wrapper.chmod(0o755)
     server = Server(wrapper, small, pairs_folder)

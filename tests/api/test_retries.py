@@ -303,11 +303,11 @@ def test_a_client_that_left(serve):
 
 
 def test_forgotten_by_age(serve):
-    server = serve("--idempotency-keep-s", "1")
+    server = serve("--idempotency-keep-s", "4")
     k = key()
     first = post(server, k, png(1), prefer="respond-async")
     post(server, k, png(2)).problem(422, "idempotency_key_reused")
-    time.sleep(1.2)
+    time.sleep(4.2)
     second = post(server, k, png(2), prefer="respond-async")
     assert second.status == 202 and second.json["id"] != first.json["id"]
     same(post(server, k, png(2), prefer="respond-async"), second)

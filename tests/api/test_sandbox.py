@@ -1,5 +1,6 @@
 """Decoders of the running service: locked in, replaced when they end, and never the service's own end."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -27,6 +28,20 @@ def decoders_of(server):
         except (OSError, ValueError, IndexError):
             continue
     return found
+
+
+@contextlib.contextmanager
+def decoders_held(server):
+    """They stand still, and go on however the test ends: a stop would wait for them to its bound."""
+    pids = decoders_of(server)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def log_of(server):
@@ -65,14 +80,17 @@ def test_a_crashing_image_is_422_and_the_next_is_scored(serve):
     """Decoders are stopped, so that the image waits in one when they are killed."""
     server = serve("--workers", "2")
     for i in range(10):
-        for pid in decoders_of(server):
-            os.kill(pid, signal.SIGSTOP)
-        answers = []
-        client = threading.Thread(target=lambda: answers.append(server.post(png(2 * i))))
-        client.start()
-        time.sleep(0.3)
-        for pid in decoders_of(server):
-            os.kill(pid, signal.SIGKILL)
+        with decoders_held(server):
+            answers = []
+            client = threading.Thread(target=lambda: answers.append(server.post(png(2 * i))))
+            client.start()
+            until = time.monotonic() + PATIENCE_S
+            while sum(line["event"] == "job_submitted" for line in log_of(server)) < 1 + 3 * i:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            time.sleep(0.3)  # from there into a decoder
+            for pid in decoders_of(server):
+                os.kill(pid, signal.SIGKILL)
         client.join(PATIENCE_S)
         detail = answers[0].problem(422, "image_corrupt")
         assert detail == "the decoder ended on this image, by signal 9"

@@ -103,7 +103,7 @@ static void numbers_are_used_again(void **state)
     sem_t ends[3];
     int late_count;
     sem_init(&begun, 0, 0);
-    sm_pulses_set_bound(-1); /* all are late at once; the last of the list is told, the oldest */
+    sm_pulses_set_bound(-1); /* all are late at once; the oldest is told */
     for (int i = 0; i < 3; i++) {
         sem_init(&ends[i], 0, 0);
         pthread_create(&threads[i], NULL, stand_by, &ends[i]);

@@ -282,6 +282,36 @@ static void test_names_and_values(void **state)
     }
 }
 
+static void test_target_origin(void **state)
+{
+    static const struct {
+        const char *target;
+        size_t bytes;
+    } rows[] = {
+        {"http://h/livez", 8},
+        {"http://h", 8},
+        {"http://h?a=1", 8},
+        {"HTTPS://[::1]:8443/", 18},
+        {"http://h:80/@/%2F", 11},
+        {"/livez", 0},
+        {"*", 0},
+        {"", 0},
+        {"http://", 0},
+        {"http:///livez", 0},
+        {"http://user@h/", 0},
+        {"http://h%2f/", 0},
+        {"http://h#f", 0},
+        {"http:/h/", 0},
+        {"ftp://h/", 0},
+        {"/http://h/", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (sm_target_origin(rows[i].target) != rows[i].bytes)
+            fail_msg("%s: %zu", rows[i].target, sm_target_origin(rows[i].target));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_trace),
         cmocka_unit_test(test_names_and_values),
+        cmocka_unit_test(test_target_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,12 +84,30 @@ static void test_words(void **state)
     assert_false(sm_word_in(NULL, "x", 1));
 }
 
+static void test_media_types(void **state)
+{
+    static const char list[] = "image/png, image/*, application/json";
+
+    (void)state;
+    assert_true(sm_media_type_in(list, "image/png"));
+    assert_true(sm_media_type_in(list, "image/pjpeg"));
+    assert_true(sm_media_type_in(list, "application/json"));
+    assert_false(sm_media_type_in(list, "application/xml"));
+    assert_false(sm_media_type_in(list, "images/png"));
+    assert_false(sm_media_type_in(list, "image/"));
+    assert_false(sm_media_type_in(list, "image"));
+    assert_false(sm_media_type_in(list, "/"));
+    assert_false(sm_media_type_in(list, ""));
+    assert_false(sm_media_type_in(NULL, "image/png"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_long_capture),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_media_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
