@@ -44,6 +44,7 @@ double sm_resize_support(enum sm_interpolation interpolation)
 struct taps {
     int32_t *first, *width, *k;
     int stride;
+    int64_t sum; /* of all widths */
 };
 
 static void taps_release(struct taps *t)
@@ -78,6 +79,7 @@ static void taps_compute(struct taps *t, int i, int in, double scale, const stru
         t->k[(size_t)i * t->stride + j] = to_fixed(sum != 0.0 ? w[j] / sum : w[j]);
     t->first[i] = first;
     t->width[i] = end - first;
+    t->sum += end - first;
 }
 
 static enum sm_code taps_init(struct taps *t, int in, int out, const struct filter *filter,
@@ -124,7 +126,7 @@ static enum sm_code horizontal(uint8_t *out, int out_width, const uint8_t *in, i
                                int height, const struct taps *t, const struct sm_watch *watch,
                                struct sm_err *err)
 {
-    int64_t rows = sm_watch_rows((int64_t)out_width * t->stride);
+    int64_t rows = sm_watch_rows(t->sum);
     for (int y = 0; y < height; y++) {
         if (y % rows == 0 && sm_watch_ask(watch, err) != SM_OK)
             return SM_CANCELLED;
@@ -140,7 +142,7 @@ static enum sm_code vertical(uint8_t *out, int out_height, const uint8_t *in, in
                              const struct taps *t, const struct sm_watch *watch, struct sm_err *err)
 {
     size_t row_bytes = (size_t)width * 3;
-    int64_t rows = sm_watch_rows((int64_t)width * t->stride);
+    int64_t rows = sm_watch_rows(width * t->sum / out_height);
     for (int y = 0; y < out_height; y++) {
         if (y % rows == 0 && sm_watch_ask(watch, err) != SM_OK)
             return SM_CANCELLED;

@@ -214,9 +214,122 @@ static void what_is_wrong_with_an_image_is_told(void **state)
     sm_generation_give(pair);
 }
 
+/* --- looks ---------------------------------------------------------------------------------- */
+
+/* A host that scores the same image in the middle of another, or ends the score. */
+struct host {
+    struct sm_mate *mate;
+    struct sm_generation *pair;
+    const struct sm_recipe *recipe;
+    int looks, nested;
+    bool busy, ends;
+};
+
+static bool look(void *arg, const struct sm_mate_order *order, int64_t cost_ms, struct sm_err *why)
+{
+    struct host *h = arg;
+    assert_true(cost_ms >= 1);
+    if (h->ends) {
+        sm_err_set(why, SM_CONFLICT, "ended by its host");
+        return false;
+    }
+    h->looks++;
+    if (h->busy)
+        return true;
+    h->busy = true; /* the one in between is not left for another */
+    check_score(h->mate, h->pair, h->recipe);
+    assert_ptr_equal(order->tag, h);
+    h->nested++;
+    h->busy = false;
+    return true;
+}
+
+static struct sm_mate_order long_order(struct sm_generation *pair, const struct sm_recipe *recipe)
+{
+    return (struct sm_mate_order){pair, recipe, {wide.bytes, wide.bytes_count}};
+}
+
+/* 64 views of much blur: some seconds of a sanitizer build, some tenths of one of a release. */
+static struct sm_recipe long_recipe(const struct sm_pair *pair)
+{
+    struct sm_recipe recipe = recipe_of(pair, 64, SM_COMPARE_PAIRS);
+    struct sm_augment *a = &recipe.augment;
+    a->count = 0;
+    a->ops[a->count++] = (struct sm_op){.kind = SM_OP_RESIZE, .p = 1, .size_px = 200};
+    a->ops[a->count++] = (struct sm_op){.kind = SM_OP_GAUSSIAN_BLUR, .p = 1, .sigma = {2, 2}};
+    a->ops[a->count++] = (struct sm_op){.kind = SM_OP_RANDOM_RESIZED_CROP,
+                                        .p = 1,
+                                        .size_px = sm_pair_input_px(pair),
+                                        .scale = {.5, 1},
+                                        .ratio = {1, 1}};
+    return recipe;
+}
+
+static void an_image_in_between_changes_no_bit(void **state)
+{
+    (void)state;
+    for (int helpers_wanted = 0; helpers_wanted < 3; helpers_wanted += 2) {
+        struct sm_generation *pair = open_pair(GOLDEN "/vit");
+        const struct sm_pair *of = sm_generation_pair(pair);
+        struct sm_recipe slow = long_recipe(of);
+        struct host host = {.pair = pair, .recipe = sm_pair_recipe(of)};
+        struct sm_score score;
+        start(helpers_wanted);
+        assert_code(SM_OK, sm_mate_new(&host.mate, team, &err));
+        sm_mate_set_host(host.mate, &(struct sm_host){look, &host});
+        struct sm_mate_order order = long_order(pair, &slow);
+        order.tag = &host;
+        assert_code(SM_OK, sm_mate_score(&score, host.mate, &order, &err));
+        char *expected = score_alone(of, &slow), *text = text_of(&score, of);
+        assert_string_equal(text, expected);
+        assert_true(host.nested > 0);
+        free(expected);
+        free(text);
+        sm_mate_free(host.mate);
+        stop();
+        sm_generation_give(pair);
+    }
+}
+
+static void a_score_ends_at_its_bounds(void **state)
+{
+    (void)state;
+    struct sm_generation *pair = open_pair(GOLDEN "/vit");
+    struct sm_recipe slow = long_recipe(sm_generation_pair(pair));
+    struct host host = {.ends = true};
+    struct sm_mate *mate;
+    struct sm_score score;
+    start(1);
+    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+    /* The image is weighed when it is decoded, whatever its header said. */
+    struct sm_mate_order order = long_order(pair, &slow);
+    order.cost_ms_max = 1;
+    assert_code(SM_LIMIT, sm_mate_score(&score, mate, &order, &err));
+    assert_non_null(strstr(err.text, "ms with this recipe, the limit is 1"));
+    order.cost_ms_max = 0;
+    order.cpu_ms = 5;
+    assert_code(SM_LIMIT, sm_mate_score(&score, mate, &order, &err));
+    assert_non_null(strstr(err.text, "ms of processor time, the limit is 5"));
+    order.cpu_ms = 0;
+    sm_mate_set_host(mate, &(struct sm_host){look, &host});
+    assert_code(SM_CONFLICT, sm_mate_score(&score, mate, &order, &err));
+    assert_string_equal(err.text, "ended by its host");
+    sm_mate_set_host(mate, &(struct sm_host){0});
+    sm_team_give_up_at(team, 0);
+    assert_code(SM_CANCELLED, sm_mate_score(&score, mate, &order, &err));
+    assert_string_equal(err.text, "the service is stopping");
+    sm_team_give_up_at(team, INT64_MAX);
+    check_score(mate, pair, sm_pair_recipe(sm_generation_pair(pair)));
+    sm_mate_free(mate);
+    stop();
+    sm_generation_give(pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_image_in_between_changes_no_bit),
+        cmocka_unit_test(a_score_ends_at_its_bounds),
         cmocka_unit_test(help_changes_no_bit),
         cmocka_unit_test(owners_and_helpers_run_together),
         cmocka_unit_test(what_is_wrong_with_an_image_is_told),
