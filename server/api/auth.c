@@ -73,19 +73,27 @@ static bool has_scope(const struct sm_request *request)
     return false;
 }
 
-bool sm_api_spend(struct sm_request *request, int64_t count)
+bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err)
 {
-    struct sm_err err = {0};
-    enum sm_code code = sm_store_spend(sm_api_of(request)->store, &request->caller, count, &err);
+    int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
 
-    if (code == SM_LIMIT) {
-        int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
-        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err.text);
+    if (err->code == SM_CANCELLED) {
+        refuse(request, request->caller.key_id[0] == '\0' ? SM_KEY_MISSING : SM_KEY_REVOKED);
+    } else if (err->code == SM_LIMIT) {
+        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err->text);
         sm_reply_header(request, "Retry-After", "%lld",
                         (long long)(SM_DAY_MS - of_day_ms) / 1000 + 1);
-    } else if (code != SM_OK) {
-        sm_reply_failure(request, &err);
     }
+    return err->code == SM_CANCELLED || err->code == SM_LIMIT;
+}
+
+bool sm_api_has_budget(struct sm_request *request)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_has_budget(sm_api_of(request)->store, &request->caller, &err);
+
+    if (code != SM_OK && !sm_api_reply_refusal(request, &err))
+        sm_reply_failure(request, &err);
     return code == SM_OK;
 }
 

@@ -30,9 +30,12 @@ sm_handler sm_api_livez, sm_api_version, sm_api_openapi; /* health.c */
 void sm_api_log_reads(struct sm_request *request, char (*ids)[SM_ID_BYTES], size_t count);
 void sm_api_log_read(struct sm_request *request, const char *id);
 
-/* Takes so many scores from the caller's budget (0: looks whether there is one left); false after
- * a reply. */
-bool sm_api_spend(struct sm_request *request, int64_t count);
+/* Looks whether the caller's budget has a score left; false after a reply. What takes it checks
+ * again, in the transaction that lets it out. */
+bool sm_api_has_budget(struct sm_request *request);
+/* Replies when the store refused a write because of who asks for it, and returns true: SM_LIMIT of
+ * a budget, SM_CANCELLED of a key that has ended. */
+bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err);
 /* Whether the key of a reply that goes on is still good. */
 bool sm_api_still_authorized(struct sm_request *request);
 

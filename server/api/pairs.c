@@ -143,13 +143,10 @@ void sm_api_put_pair(struct sm_request *request)
 static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-    enum sm_code code = SM_OK;
 
-    if (!c->force)
-        code = sm_store_pair_waiting(&c->waiting_count, c->api->store, c->name, err);
-    if (code == SM_OK && c->waiting_count == 0)
-        code = sm_pairs_remove(c->api->pairs, c->name, err);
-    return code;
+    return c->force
+               ? sm_pairs_remove(c->api->pairs, c->name, err)
+               : sm_pairs_unload(&c->waiting_count, c->api->pairs, c->api->store, c->name, err);
 }
 
 static void reply_delete(struct sm_request *request, struct sm_call *call)

@@ -21,6 +21,7 @@ struct intake {
     struct sm_call call;
     struct sm_api *api;
     const struct sm_body *body;
+    struct sm_caller caller;
     char audit[SM_ID_BYTES];
     struct sm_ingest_labels labels;
     enum sm_code (*take)(struct intake *intake, struct sm_ingest *ingest, struct sm_err *err);
@@ -93,6 +94,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     struct sm_ingest_params params = {.store = x->api->store,
                                       .audit = x->audit,
                                       .items_max = x->api->config->audit_images_max,
+                                      .caller = &x->caller,
                                       .stop = &call->stop};
     enum sm_code code = sm_ingest_new(&ingest, &params, err);
 
@@ -144,6 +146,9 @@ static void reply(struct sm_request *request, struct sm_call *call)
     case SM_FULL:
         reply_broken(request, x, SM_PROBLEM_DISK_FULL);
         sm_reply_header(request, "Retry-After", "5");
+        break;
+    case SM_CANCELLED:
+        sm_api_reply_refusal(request, &call->err);
         break;
     default:
         sm_api_reply_audit_failure(request, &call->err);
@@ -226,6 +231,7 @@ static struct intake *intake_new(struct sm_request *request)
     x->call = (struct sm_call){.work = work, .reply = reply, .release = intake_free};
     x->api = sm_api_of(request);
     x->body = &request->body;
+    x->caller = request->caller;
     x->limit = SM_PROBLEM_IMAGES_LIMIT;
     snprintf(x->audit, sizeof x->audit, "%.36s", request->capture);
     return x;

@@ -72,7 +72,7 @@ void sm_api_post_scores_admit(struct sm_request *request)
 
     struct sm_generation *generation = find_pair(request);
     sm_generation_give(generation);
-    if (generation == NULL || !sm_api_spend(request, 0))
+    if (generation == NULL || !sm_api_has_budget(request))
         return;
     sm_digits(&length, sm_request_header(request, "Content-Length"));
     if (queued >= max)
@@ -190,15 +190,16 @@ static void reply_single(struct sm_request *request, const struct submission *s)
     json_decref(job);
 }
 
-/* Nothing was asked for, after all: without a ticket the queue had no room, with one the store
- * failed. */
+/* Nothing was admitted or charged: without a ticket the queue had no room, with one the store
+ * refused or failed. */
 static void reply_admission_failure(struct sm_request *request, const struct submission *s,
                                     const struct sm_err *err)
 {
-    sm_store_charge(sm_api_of(request)->store, &request->caller, -s->images_count);
     if (s->ticket == NULL && err->code == SM_BUSY)
         reply_queue_full(request, err);
-    else
+    else if (err->code == SM_INVALID)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", err->text);
+    else if (!sm_api_reply_refusal(request, err))
         sm_reply_failure(request, err);
 }
 
@@ -280,6 +281,60 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     json_decref(job);
 }
 
+/* An answer from history that a budget pays for: it waits for the commit of the charge. */
+struct recall {
+    struct sm_call call;
+    struct sm_store *store;
+    struct sm_charge charge;
+    struct submission submission;
+    json_t *score;
+};
+
+static void recall_free(struct sm_call *call)
+{
+    struct recall *r = (struct recall *)call;
+
+    json_decref(r->score);
+    free(r);
+}
+
+static enum sm_code recall_work(struct sm_call *call, struct sm_err *err)
+{
+    const struct recall *r = (const struct recall *)call;
+
+    return sm_store_spend(r->store, &r->charge, err);
+}
+
+static void recall_reply(struct sm_request *request, struct sm_call *call)
+{
+    const struct recall *r = (const struct recall *)call;
+
+    if (call->code == SM_OK)
+        reply_score(request, json_incref(r->score), true, NULL);
+    else
+        reply_admission_failure(request, &r->submission, &call->err);
+    add_preference(request, &r->submission, false);
+}
+
+/* Takes the reference, and the place of what the request kept. */
+static void pay_and_reply(struct sm_request *request, json_t *score)
+{
+    struct recall *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        json_decref(score);
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    r->call = (struct sm_call){.work = recall_work, .reply = recall_reply, .release = recall_free};
+    r->store = sm_api_of(request)->store;
+    r->charge = (struct sm_charge){.caller = request->caller, .amount.scores = 1};
+    r->submission = *(const struct submission *)request->state;
+    r->score = score;
+    submission_free(request->state);
+    sm_call_begin(&r->call, request, sm_api_of(request)->writes);
+}
+
 /* Answers from history when the very same score is there; false when it is not. */
 static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
                         const struct sm_upload *upload)
@@ -295,9 +350,15 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
                                      &err);
     if (code == SM_OK) {
         sm_api_once_about(request, json_string_value(json_object_get(score, "id")));
+        if (request->caller.scores_per_day > 0) {
+            pay_and_reply(request, score);
+            return true;
+        }
         reply_score(request, score, true, NULL);
     } else if (code != SM_NOT_FOUND)
         sm_reply_failure(request, &err);
+    if (code != SM_NOT_FOUND)
+        add_preference(request, request->state, false);
     return code != SM_NOT_FOUND;
 }
 
@@ -312,12 +373,14 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
+    const struct sm_charge charge = {.caller = request->caller, .amount.scores = s->images_count};
     struct sm_job_in job = {.tenant = request->caller.tenant,
                             .pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
                             .items_count = upload->items_count,
                             .once = sm_api_once(request),
+                            .charge = &charge,
                             .origin = sm_api_origin(request)};
     struct sm_err err = {0};
 
@@ -351,13 +414,7 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
-    if (!sm_api_spend(request, s->images_count)) {
-        sm_upload_release(&upload);
-        return;
-    }
-    if (!at_once(s) && upload.items_count == 1 && reply_known(request, pair, &upload))
-        add_preference(request, s, false);
-    else
+    if (at_once(s) || upload.items_count > 1 || !reply_known(request, pair, &upload))
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);
 }

@@ -332,6 +332,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
         return sm_err_set(err, SM_NOMEM, "jobs: out of memory");
     jobs->store = params->store;
     jobs->pairs = params->pairs;
+    sm_store_set_pairs(jobs->store, sm_pairs_there, jobs->pairs);
     jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
     jobs->queue_bytes_max = params->queue_bytes_max;

@@ -153,7 +153,6 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&store->came, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sm_store_budget_init(store);
 
     enum sm_code code = SM_OK;
     store->path = strdup(path);
@@ -189,7 +188,6 @@ void sm_store_close(struct sm_store *store)
     sm_db_close(store->write_db);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
-    sm_store_budget_release(store);
     pthread_cond_destroy(&store->came);
     pthread_mutex_destroy(&store->mutex);
     free(store->path);

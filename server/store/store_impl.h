@@ -20,6 +20,8 @@ struct sm_store {
     bool has_digest_key; /* sm_store_set_digest_key */
     uint8_t digest_key[32];
     int64_t idempotency_keep_ms, idempotency_keys_max;
+    sm_store_pair_there *pair_there; /* sm_store_set_pairs */
+    void *pairs;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
@@ -29,18 +31,10 @@ struct sm_store {
     int64_t active_bytes; /* of their images */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
-
-    pthread_mutex_t budget_mutex; /* guards what keys have spent */
-    struct sm_spent *spent;
-    size_t spent_count;
 };
 
 /* The daemon lock of the database at `path`, to be closed. */
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
-
-/* Of budget.c, with the store. */
-void sm_store_budget_init(struct sm_store *store);
-void sm_store_budget_release(struct sm_store *store);
 
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);
@@ -76,6 +70,10 @@ enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
 /* Ends what a cancellation or deletion of an audit left when the process died in it. Outside of a
  * transaction; before the writer runs. */
 enum sm_code sm_store_audits_recover(struct sm_db *db, struct sm_err *err);
+
+/* SM_INVALID when no such pair is loaded: what is admitted for it could only fail. */
+enum sm_code sm_store_check_pair(const struct sm_store *store, const char *pair,
+                                 struct sm_err *err);
 
 enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
                                  struct sm_err *err);

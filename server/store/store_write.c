@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/base/id.h"
+#include "server/store/budget.h"
 #include "server/store/document.h"
 #include "server/store/idempotency.h"
 #include "server/store/store_impl.h"
@@ -31,6 +32,7 @@ struct admission {
     int64_t tenant;
     char *pair, *recipe;
     struct sm_once once;
+    struct sm_charge charge;
     struct sm_origin origin;
     int items_count;
     int64_t bytes_count; /* of all images */
@@ -60,6 +62,8 @@ static struct admission *admission_copy(const struct sm_job_in *job)
     memcpy(a->recipe_digest, job->recipe_digest, sizeof a->recipe_digest);
     if (job->once)
         a->once = *job->once;
+    if (job->charge)
+        a->charge = *job->charge;
     a->origin = job->origin;
     a->pair = strdup(job->pair);
     a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
@@ -134,7 +138,11 @@ static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int
 static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct admission *a = (const struct admission *)write;
-    enum sm_code code = sm_store_put_recipe(db, a->recipe_digest, a->recipe, err);
+    enum sm_code code = sm_store_check_pair(a->store, a->pair, err);
+    if (code == SM_OK)
+        code = sm_store_charge(db, &a->charge, err);
+    if (code == SM_OK)
+        code = sm_store_put_recipe(db, a->recipe_digest, a->recipe, err);
     if (code == SM_OK)
         code = insert_job(db, a, err);
     for (int i = 0; i < a->items_count && code == SM_OK; i++)
