@@ -8,6 +8,7 @@
  *                or half of the connections wait already
  *
  * `proceed` is the only place that answers for a job; it is called again on every wake. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,58 +282,89 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     json_decref(job);
 }
 
-/* An answer from history that a budget pays for: it waits for the commit of the charge. */
+/* An answer from history that a budget pays for: it waits for the commit of the charge, and so does
+ * the end of its request. */
 struct recall {
-    struct sm_call call;
-    struct sm_store *store;
-    struct sm_charge charge;
     struct submission submission;
+    struct sm_request *request;
     json_t *score;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t paid;
+    bool done;
+    struct sm_err err;
 };
 
-static void recall_free(struct sm_call *call)
+/* On the writer thread. */
+static void recall_paid(void *arg, enum sm_code code, const struct sm_err *err)
 {
-    struct recall *r = (struct recall *)call;
+    struct recall *r = arg;
 
+    pthread_mutex_lock(&r->lock);
+    r->done = true;
+    if (code != SM_OK)
+        r->err = *err;
+    pthread_cond_signal(&r->paid);
+    sm_request_wake(r->request);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void recall_free(void *state)
+{
+    struct recall *r = state;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->done)
+        pthread_cond_wait(&r->paid, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    pthread_cond_destroy(&r->paid);
+    pthread_mutex_destroy(&r->lock);
     json_decref(r->score);
     free(r);
 }
 
-static enum sm_code recall_work(struct sm_call *call, struct sm_err *err)
+static void recall_proceed(struct sm_request *request)
 {
-    const struct recall *r = (const struct recall *)call;
+    struct recall *r = request->state;
 
-    return sm_store_spend(r->store, &r->charge, err);
-}
-
-static void recall_reply(struct sm_request *request, struct sm_call *call)
-{
-    const struct recall *r = (const struct recall *)call;
-
-    if (call->code == SM_OK)
+    pthread_mutex_lock(&r->lock);
+    bool done = r->done;
+    pthread_mutex_unlock(&r->lock);
+    if (!done && !sm_request_ending(request)) {
+        sm_request_wait(request, SM_NO_DEADLINE, recall_proceed);
+        return;
+    }
+    if (!done)
+        sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+    else if (r->err.code == SM_OK)
         reply_score(request, json_incref(r->score), true, NULL);
     else
-        reply_admission_failure(request, &r->submission, &call->err);
+        reply_admission_failure(request, &r->submission, &r->err);
     add_preference(request, &r->submission, false);
 }
 
 /* Takes the reference, and the place of what the request kept. */
 static void pay_and_reply(struct sm_request *request, json_t *score)
 {
+    const struct sm_charge charge = {.caller = request->caller, .amount.scores = 1};
     struct recall *r = calloc(1, sizeof *r);
+    struct sm_err err = {0};
 
     if (r == NULL) {
         json_decref(score);
         sm_reply_json(request, 200, NULL);
         return;
     }
-    r->call = (struct sm_call){.work = recall_work, .reply = recall_reply, .release = recall_free};
-    r->store = sm_api_of(request)->store;
-    r->charge = (struct sm_charge){.caller = request->caller, .amount.scores = 1};
     r->submission = *(const struct submission *)request->state;
+    r->request = request;
     r->score = score;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->paid, NULL);
     submission_free(request->state);
-    sm_call_begin(&r->call, request, sm_api_of(request)->writes);
+    request->state = r;
+    request->state_free = recall_free;
+    if (sm_store_spend(sm_api_of(request)->store, &charge, recall_paid, r, &err) != SM_OK)
+        recall_paid(r, err.code, &err);
+    recall_proceed(request);
 }
 
 /* Answers from history when the very same score is there; false when it is not. */

@@ -3,6 +3,7 @@
 #include "server/store/budget.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "server/base/id.h"
 #include "server/store/store_impl.h"
@@ -138,19 +139,33 @@ enum sm_code sm_store_charge(struct sm_db *db, const struct sm_charge *charge, s
 
 struct spending {
     struct sm_write write;
-    const struct sm_charge *charge;
+    struct sm_charge charge;
+    sm_store_done *done;
+    void *arg;
 };
 
 static enum sm_code run_spend(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
-    return sm_store_charge(db, ((struct spending *)write)->charge, err);
+    return sm_store_charge(db, &((struct spending *)write)->charge, err);
+}
+
+static void spent(struct sm_write *write, enum sm_code code, const struct sm_err *err)
+{
+    struct spending *s = (struct spending *)write;
+    s->done(s->arg, code, err);
+    free(s);
 }
 
 enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *charge,
-                            struct sm_err *err)
+                            sm_store_done *done, void *arg, struct sm_err *err)
 {
-    struct spending s = {.write.run = run_spend, .charge = charge};
-    return sm_writer_call(store->writer, &s.write, err);
+    struct spending *s = calloc(1, sizeof *s);
+    if (!s)
+        return sm_err_set(err, SM_NOMEM, "charge of a key: out of memory");
+    *s = (struct spending){
+        .write = {.run = run_spend, .done = spent}, .charge = *charge, .done = done, .arg = arg};
+    sm_writer_post(store->writer, &s->write);
+    return SM_OK;
 }
 
 /* --- a look --- */

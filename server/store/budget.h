@@ -34,9 +34,10 @@ enum sm_code sm_store_charge(struct sm_db *db, const struct sm_charge *charge, s
 /* Only the first half: the caller's key is still good. NULL is the service itself. */
 enum sm_code sm_store_check_caller(struct sm_db *db, const struct sm_caller *caller,
                                    struct sm_err *err);
-/* sm_store_charge as a write of its own, for answers that make nothing. Waits for the commit. */
+/* sm_store_charge as a write of its own, for answers that make nothing. `done` runs on the writer
+ * thread after the commit, unless an error is returned here. */
 enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *charge,
-                            struct sm_err *err);
+                            sm_store_done *done, void *arg, struct sm_err *err);
 /* SM_LIMIT when nothing is left now. A look that decides nothing: it refuses a request before its
  * body is sent. */
 enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller *caller,

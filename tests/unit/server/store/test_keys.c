@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "server/store/access.h"
-#include "server/store/budget.h"
 #include "server/store/keys.h"
 
 static struct sm_keys *keys;
@@ -440,7 +439,7 @@ static struct sm_caller with_budget(int64_t scores_per_day)
 static enum sm_code spend(const struct sm_caller *caller, int64_t count, struct sm_err *why)
 {
     const struct sm_charge charge = {.caller = *caller, .amount.scores = count};
-    return sm_store_spend(store, &charge, why);
+    return spend_now(&charge, why);
 }
 
 static void refuses(const struct sm_caller *caller, int64_t count, const char *text)

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/store/budget.h"
 #include "server/store/keys.h"
 
 #define ROUNDS 60
@@ -185,14 +184,14 @@ static void every_way_draws_from_one_budget(void **state)
     assert_code(SM_OK, add_images(id, SM_COHORT_EXTERNAL, 0, 7));
     pthread_barrier_wait(&together);
     out += start_by(&caller, id, NULL) == SM_OK ? 7 : 0;
-    while (sm_store_spend(store, &one, NULL) == SM_OK)
+    while (spend_now(&one, NULL) == SM_OK)
         out++;
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
         out += parties[i].first;
     }
     pthread_barrier_destroy(&together);
-    while (sm_store_spend(store, &one, NULL) == SM_OK)
+    while (spend_now(&one, NULL) == SM_OK)
         out++;
     assert_int_equal(out, 50);
     assert_int_equal(spent(), 50);
