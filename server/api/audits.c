@@ -26,6 +26,8 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
                          request->capture);
     else if (err->code == SM_CONFLICT)
         sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE, "%s", err->text);
+    else if (err->code == SM_FULL)
+        sm_api_reply_full(request, err);
     else
         sm_reply_failure(request, err);
 }
@@ -217,7 +219,8 @@ static void move(struct sm_request *request, enum sm_audit_move move)
     bool runs = move == SM_AUDIT_START || move == SM_AUDIT_RESUME;
     struct change *c;
     json_t *audit = sm_api_audit(request);
-    bool goes = audit != NULL && (!runs || pair_ready(request, audit));
+    bool goes =
+        audit != NULL && (!runs || (pair_ready(request, audit) && sm_api_store_takes(request)));
 
     json_decref(audit);
     if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)

@@ -97,6 +97,30 @@ bool sm_api_has_budget(struct sm_request *request)
     return code == SM_OK;
 }
 
+/* With the reason: whoever asks can do nothing about it but tell the operator. */
+static void reply_unavailable(struct sm_request *request, enum sm_problem problem,
+                              const struct sm_err *err)
+{
+    sm_reply_problem(request, problem, "%s", err->text);
+    sm_reply_header(request, "Retry-After", "5");
+}
+
+void sm_api_reply_full(struct sm_request *request, const struct sm_err *err)
+{
+    reply_unavailable(request, SM_PROBLEM_DISK_FULL, err);
+}
+
+bool sm_api_store_takes(struct sm_request *request)
+{
+    struct sm_err err;
+
+    if (sm_jobs_check_store(sm_api_of(request)->jobs, &err) == SM_OK)
+        return true;
+    reply_unavailable(
+        request, err.code == SM_FULL ? SM_PROBLEM_DISK_FULL : SM_PROBLEM_STORE_UNAVAILABLE, &err);
+    return false;
+}
+
 /* What a good key may not do now. */
 static void check_caller(struct sm_request *request)
 {
@@ -131,7 +155,8 @@ void sm_api_authorize(struct sm_request *request)
 
     if (sm_store_key_check(&request->caller, &verdict, sm_api_of(request)->store, bearer(request),
                            &err) != SM_OK) {
-        sm_reply_failure(request, &err);
+        if (sm_api_store_takes(request)) /* else it has replied with the reason */
+            sm_reply_failure(request, &err);
     } else if (verdict != SM_KEY_GOOD) {
         refuse(request, verdict);
     } else if (!has_scope(request)) {

@@ -36,6 +36,10 @@ bool sm_api_has_budget(struct sm_request *request);
 /* Replies when the store refused a write because of who asks for it, and returns true: SM_LIMIT of
  * a budget, SM_CANCELLED of a key that has ended. */
 bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err);
+/* Whether the store takes what is admitted now; false after a reply that says why not. */
+bool sm_api_store_takes(struct sm_request *request);
+/* 507 with the store's words about its room. */
+void sm_api_reply_full(struct sm_request *request, const struct sm_err *err);
 /* Whether the key of a reply that goes on is still good. */
 bool sm_api_still_authorized(struct sm_request *request);
 

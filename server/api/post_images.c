@@ -213,8 +213,8 @@ void sm_api_post_images_admit(struct sm_request *request)
                          labels[i], strlen(text), SM_INGEST_LABEL_BYTES_MAX);
         return;
     }
-    if (read_cohort(&cohort, request))
-        check_open(request);
+    if (read_cohort(&cohort, request) && check_open(request))
+        sm_api_store_takes(request);
 }
 
 /* NULL after a reply, which may be that the body is empty. */
@@ -315,8 +315,8 @@ void sm_api_post_manifest_admit(struct sm_request *request)
     if (sm_api_of(request)->config->data_root[0] == '\0')
         sm_reply_problem(request, SM_PROBLEM_DATA_ROOT_MISSING,
                          "files are taken below the folder of --data-root, which is not set");
-    else
-        check_open(request);
+    else if (check_open(request))
+        sm_api_store_takes(request);
 }
 
 /* One cohort's folder. */

@@ -73,7 +73,7 @@ void sm_api_post_scores_admit(struct sm_request *request)
 
     struct sm_generation *generation = find_pair(request);
     sm_generation_give(generation);
-    if (generation == NULL || !sm_api_has_budget(request))
+    if (generation == NULL || !sm_api_store_takes(request) || !sm_api_has_budget(request))
         return;
     sm_digits(&length, sm_request_header(request, "Content-Length"));
     if (queued >= max)
@@ -198,6 +198,8 @@ static void reply_admission_failure(struct sm_request *request, const struct sub
 {
     if (s->ticket == NULL && err->code == SM_BUSY)
         reply_queue_full(request, err);
+    else if (err->code == SM_FULL)
+        sm_api_reply_full(request, err);
     else if (err->code == SM_INVALID)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", err->text);
     else if (!sm_api_reply_refusal(request, err))

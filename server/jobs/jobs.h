@@ -46,6 +46,10 @@ void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
 enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
                            struct sm_err *err);
 
+/* Whether results can be stored: SM_OK, or what is wrong with the store, or why it did not take a
+ * result that a worker still offers. Nothing is admitted meanwhile. */
+enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err);
+
 enum sm_ticket_state {
     SM_TICKET_PENDING,  /* not committed yet */
     SM_TICKET_ADMITTED, /* committed: a 202 is true */

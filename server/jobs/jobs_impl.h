@@ -23,6 +23,8 @@ struct sm_jobs {
     int64_t reserved_bytes; /* of their images */
     int admitting_count;    /* admissions whose callback has not run */
     struct sm_ticket *waiting; /* admitted, not finished */
+    int owed_count;            /* results that the store did not take yet */
+    struct sm_err owed_err;    /* why it did not take the last one */
 
     struct sm_expiry expiry; /* the ticker's */
     int64_t expire_next_ms;
@@ -39,6 +41,9 @@ void *sm_jobs_ticker(void *arg);
 bool sm_jobs_stopping(struct sm_jobs *jobs);
 /* Sleeps, but not beyond the stop; true when stopping. */
 bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
+/* Counts a result that the store did not take, and one that was settled after that. */
+void sm_jobs_owe(struct sm_jobs *jobs, const struct sm_err *why);
+void sm_jobs_settle(struct sm_jobs *jobs);
 /* Tells the tickets of a job how long an image took up to its commit, which begins now. */
 void sm_jobs_computed(struct sm_jobs *jobs, const char *job_id, const struct sm_timing *timing);
 /* Tells the tickets of a job that it has finished. */

@@ -168,7 +168,7 @@ static enum sm_code read_pair(char out[64], struct sm_db *db, const char *id, st
     return code;
 }
 
-/* Whether the images may be scored: the pair is there, and a start is paid for. */
+/* Whether the images may be scored: the pair is there, results have room, a start is paid for. */
 static enum sm_code check_run(struct sm_db *db, const struct moving *m,
                               const struct sm_job_row *job, struct sm_err *err)
 {
@@ -179,6 +179,8 @@ static enum sm_code check_run(struct sm_db *db, const struct moving *m,
         code = read_pair(pair, db, m->id, err);
         if (code == SM_OK)
             code = sm_store_check_pair(m->store, pair, err);
+        if (code == SM_OK)
+            code = sm_store_check_room(m->store, db, err);
     }
     if (m->caller)
         charge.caller = *m->caller;

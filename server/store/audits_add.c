@@ -152,6 +152,10 @@ enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *sto
                                 const struct sm_audit_intake *in, struct sm_err *err)
 {
     struct adding a = {.write.run = run_add, .id = id, .in = in};
+    int64_t bytes_count = 0;
+    for (size_t i = 0; i < in->images_count; i++)
+        bytes_count += (int64_t)in->images[i].bytes_count;
+    a.write.growth_bytes = sm_store_growth((int64_t)in->images_count, bytes_count);
     enum sm_code code = sm_writer_call(store->writer, &a.write, err);
     *out = code == SM_OK ? a.added : (struct sm_audit_added){0};
     return code;

@@ -51,7 +51,7 @@ static void touch_key(struct sm_store *store, const char *key_id, int64_t day)
     struct touch *touch = calloc(1, sizeof *touch);
     if (!touch)
         return;
-    touch->write = (struct sm_write){.run = run_touch, .done = touched};
+    touch->write = (struct sm_write){.run = run_touch, .done = touched, .room = SM_ROOM_LOG};
     memcpy(touch->key_id, key_id, SM_ID_BYTES);
     touch->day = day;
     sm_writer_post(store->writer, &touch->write);

@@ -30,8 +30,10 @@ struct sm_store;
  * starts the writer. Items that an earlier process left running are queued again. */
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err);
 void sm_store_close(struct sm_store *store); /* drains the writer's queue first */
-/* How large the database may become; over it writes that need room fail with SM_FULL. */
-enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err);
+/* How large the database may become, and what it leaves of the disk. Writes that need more fail with
+ * SM_FULL; so do those that would take the room for the results of images that wait (room.c). */
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, int64_t disk_reserve_bytes,
+                            struct sm_err *err);
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
 
@@ -88,7 +90,8 @@ int64_t sm_store_queued_count(struct sm_store *store);
 int64_t sm_store_queued_bytes(struct sm_store *store);     /* of the images of these items */
 int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
-bool sm_store_healthy(struct sm_store *store);             /* the writer's last commit succeeded */
+/* Whether it can be written: the files are those that were opened, and the last commit succeeded. */
+enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err);
 
 /* Says which pairs are loaded: `there` is asked inside transactions, on the writer thread. What is
  * admitted or started for a pair that is not there is refused with SM_INVALID. To be called before

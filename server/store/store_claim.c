@@ -238,7 +238,8 @@ enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const 
     while (await_item(store, until_ms)) {
         struct sm_claim claim = {0};
         struct sm_err why = {0};
-        struct claiming c = {.write.run = run_claim, .claim = &claim, .owner = owner};
+        struct claiming c = {
+            .write = {.run = run_claim, .room = SM_ROOM_USE}, .claim = &claim, .owner = owner};
         enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
         if (code == SM_OK) {
             if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {
