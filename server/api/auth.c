@@ -114,7 +114,7 @@ bool sm_api_store_takes(struct sm_request *request)
 {
     struct sm_err err;
 
-    if (sm_jobs_check_store(sm_api_of(request)->jobs, &err) == SM_OK)
+    if (sm_jobs_check_results(sm_api_of(request)->jobs, &err) == SM_OK)
         return true;
     reply_unavailable(
         request, err.code == SM_FULL ? SM_PROBLEM_DISK_FULL : SM_PROBLEM_STORE_UNAVAILABLE, &err);
@@ -155,7 +155,10 @@ void sm_api_authorize(struct sm_request *request)
 
     if (sm_store_key_check(&request->caller, &verdict, sm_api_of(request)->store, bearer(request),
                            &err) != SM_OK) {
-        if (sm_api_store_takes(request)) /* else it has replied with the reason */
+        struct sm_err why;
+        if (sm_store_check_files(sm_api_of(request)->store, &why) != SM_OK)
+            reply_unavailable(request, SM_PROBLEM_STORE_UNAVAILABLE, &why);
+        else
             sm_reply_failure(request, &err);
     } else if (verdict != SM_KEY_GOOD) {
         refuse(request, verdict);

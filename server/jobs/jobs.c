@@ -120,15 +120,21 @@ static enum sm_code check_owed(const struct sm_jobs *jobs, struct sm_err *err)
                       jobs->owed_err.text);
 }
 
-enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err)
+enum sm_code sm_jobs_check_results(struct sm_jobs *jobs, struct sm_err *err)
 {
-    enum sm_code code = sm_store_check(jobs->store, err);
+    enum sm_code code = sm_store_check_files(jobs->store, err);
     if (code != SM_OK)
         return code;
     pthread_mutex_lock(&jobs->mutex);
     code = check_owed(jobs, err);
     pthread_mutex_unlock(&jobs->mutex);
     return code;
+}
+
+enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err)
+{
+    enum sm_code code = sm_jobs_check_results(jobs, err);
+    return code == SM_OK ? sm_store_check(jobs->store, err) : code;
 }
 
 /* Whether it fits; with the mutex. */

@@ -46,8 +46,10 @@ void sm_jobs_set_queue_max(struct sm_jobs *jobs, int64_t queue_max);
 enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_jobs *jobs,
                            struct sm_err *err);
 
-/* Whether results can be stored: SM_OK, or what is wrong with the store, or why it did not take a
- * result that a worker still offers. Nothing is admitted meanwhile. */
+/* Whether more may be admitted: the store's files are there, and it took every result that a worker
+ * offered. Both heal by themselves. */
+enum sm_code sm_jobs_check_results(struct sm_jobs *jobs, struct sm_err *err);
+/* The same for readiness, with the last commit: that heals by the next one, which must be let in. */
 enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err);
 
 enum sm_ticket_state {

@@ -90,6 +90,8 @@ int64_t sm_store_queued_count(struct sm_store *store);
 int64_t sm_store_queued_bytes(struct sm_store *store);     /* of the images of these items */
 int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
+/* Whether the files are still those that were opened; looks anew. */
+enum sm_code sm_store_check_files(struct sm_store *store, struct sm_err *err);
 /* Whether it can be written: the files are those that were opened, and the last commit succeeded. */
 enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err);
 

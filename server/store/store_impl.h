@@ -61,10 +61,8 @@ struct sm_store {
 /* The daemon lock of the database at `path`, to be closed. */
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
 
-/* Of watch.c: notes the files that are open; SM_IO when one of them is no longer that of its name.
- */
+/* Of watch.c: notes the files that are open. */
 void sm_store_watch_files(struct sm_store *store);
-enum sm_code sm_store_check_files(struct sm_store *store, struct sm_err *err);
 
 /* Of room.c, on the writer thread: before a group, and before and after each of its writes. SM_FULL
  * when the write takes room that is kept. */
