@@ -395,7 +395,8 @@ void sm_api_post_audit(struct sm_request *request)
     c->in.tenant = request->caller.tenant;
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
-                read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));
+                read_recipe(&c->in, request, pair, json_object_get(body, "recipe")) &&
+                sm_api_may_score(request, pair, c->in.recipe_digest);
     json_decref(body);
     if (good && (c->in.pair_document = sm_pair_json(pair)) == NULL) {
         sm_reply_json(request, 500, NULL);

@@ -126,9 +126,8 @@ static void check_caller(struct sm_request *request)
 {
     if (request->caller.rounds && request->route->exact) {
         sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
-                         "this key sees %d decimals: reports, selections and comparisons are not "
-                         "for it",
-                         request->caller.decimals);
+                         "the figures of this key are rounded: reports, selections and comparisons "
+                         "are not for it");
     } else if (request->caller.key_id[0] != '\0' &&
                sm_store_access_full(sm_api_of(request)->store)) {
         sm_reply_problem(request, SM_PROBLEM_BUSY, "the log of reads does not keep up");

@@ -66,6 +66,12 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id);
 /* A pair that is ready, to be given back; NULL after a reply. */
 struct sm_generation *sm_api_pair(struct sm_request *request, const char *name);
 
+/* Whether the caller may have figures of the pair under a recipe (NULL: not known yet): a key whose
+ * figures are rounded has them under the pair's own one, to the spread of its reference. False
+ * after a reply. */
+bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
+                      const char *recipe_digest);
+
 /* The document of the audit at the placeholder, a new reference; NULL after a reply. */
 json_t *sm_api_audit(struct sm_request *request);
 bool sm_api_audit_ended(const json_t *audit);

@@ -72,8 +72,10 @@ void sm_api_post_scores_admit(struct sm_request *request)
     struct sm_err err = {0};
 
     struct sm_generation *generation = find_pair(request);
+    bool may =
+        generation != NULL && sm_api_may_score(request, sm_generation_pair(generation), NULL);
     sm_generation_give(generation);
-    if (generation == NULL || !sm_api_store_takes(request) || !sm_api_has_budget(request))
+    if (!may || !sm_api_store_takes(request) || !sm_api_has_budget(request))
         return;
     sm_digits(&length, sm_request_header(request, "Content-Length"));
     if (queued >= max)
@@ -186,7 +188,7 @@ static void reply_single(struct sm_request *request, const struct submission *s)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_ERASED, "the image was erased");
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
-    if (s->ticket != NULL)
+    if (s->ticket != NULL && !request->caller.rounds) /* times tell how many views it took */
         add_timing(request, s);
     json_decref(job);
 }
@@ -437,6 +439,10 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
 
     if (!sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
         return;
+    if (!sm_api_may_score(request, pair, upload.recipe_digest)) {
+        sm_upload_release(&upload);
+        return;
+    }
     struct submission *s = calloc(1, sizeof *s);
     if (s == NULL) {
         sm_reply_json(request, 202, NULL);

@@ -100,6 +100,10 @@ int64_t sm_store_audit_revision(struct sm_store *store,
 enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
                              const char *after, int limit, struct sm_err *err);
 
+/* sd of the reference that its scores have, 0 without one: what was the pair's when it was made. */
+enum sm_code sm_store_audit_spread(double *out, struct sm_store *store, const char *id,
+                                   struct sm_err *err);
+
 struct sm_audit_items_filter {
     int cohort;        /* enum sm_cohort, or -1: any */
     const char *state; /* NULL: any */
