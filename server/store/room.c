@@ -22,7 +22,8 @@
  * with eight, 13 KiB with a thumbnail of noise. */
 #define RESULT_BYTES    4096
 #define THUMBNAIL_BYTES 16384
-#define ACCESS_BYTES    1024 /* of one image: the first reads of its result */
+#define ACCESS_BYTES    1024               /* of one image: the first reads of its result */
+#define LOG_BYTES_MIN   ((int64_t)8 << 20) /* of SQLite's log, twice what it checkpoints at */
 
 static enum sm_code query_int(int64_t *out, struct sm_db *db, const char *sql, struct sm_err *err)
 {
@@ -113,7 +114,9 @@ static enum sm_code read_margin(int64_t *out, struct sm_store *store, struct sm_
     if (!room->began) {
         room->began = true;
         room->file_began = file;
-        room->disk_began = disk_free(store->path) - room->disk_reserve_bytes;
+        room->disk_began =
+            disk_free(store->path) -
+            (room->disk_reserve_bytes > LOG_BYTES_MIN ? room->disk_reserve_bytes : LOG_BYTES_MIN);
     }
     int64_t written = room->file_began > file ? room->file_began - file : 0;
     int64_t disk = room->disk_began - 2 * written;
