@@ -6,6 +6,7 @@
  * reference belongs to them. */
 #include "core/score/pair.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,6 +385,13 @@ const char *sm_pair_digest(const struct sm_pair *pair)
 const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair)
 {
     return &pair->recipe;
+}
+
+double sm_pair_reference_sd(const struct sm_pair *pair)
+{
+    const struct sm_reference *r = &pair->reference;
+    bool own = r->count > 1 && strcmp(r->recipe_digest, pair->recipe_digest) == 0;
+    return own && isfinite(r->sd) ? r->sd : 0;
 }
 
 int32_t sm_pair_input_px(const struct sm_pair *pair)

@@ -52,6 +52,8 @@ const char *sm_pair_name(const struct sm_pair *pair); /* the folder's last compo
 const char *sm_pair_digest(const struct sm_pair *pair);
 const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair);
 int32_t sm_pair_input_px(const struct sm_pair *pair);
+/* sd of the reference scores under the pair's own recipe; 0: there are none, or fewer than two. */
+double sm_pair_reference_sd(const struct sm_pair *pair);
 /* Name, digest, description, encoders (file, digest, info), mean, std, recipe, recipe digest,
  * reference (cohort, n, mean, sd, recipe digest) or null. New reference. */
 json_t *sm_pair_json(const struct sm_pair *pair);

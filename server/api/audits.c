@@ -12,7 +12,6 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/http/condition.h"
-#include "server/store/budget.h"
 #include "sslmem/score.h"
 
 #define LIST_LIMIT     50
@@ -27,6 +26,8 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
                          request->capture);
     else if (err->code == SM_CONFLICT)
         sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE, "%s", err->text);
+    else if (err->code == SM_FULL)
+        sm_api_reply_full(request, err);
     else
         sm_reply_failure(request, err);
 }
@@ -136,9 +137,9 @@ struct change {
     char id[SM_ID_BYTES];
     enum sm_audit_move move;
     int64_t revision;      /* that a deletion is for, or -1 */
-    int64_t spent_count;   /* of the budget, for a start */
     struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
     struct sm_generation *generation; /* of its pair, whose name is in it */
+    struct sm_caller caller;
 };
 
 static void change_free(struct sm_call *call)
@@ -165,7 +166,9 @@ static struct change *change_new(struct sm_request *request,
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
     c->store = sm_api_of(request)->store;
+    c->caller = request->caller;
     c->in.once = sm_api_once(request);
+    c->in.caller = &c->caller;
     snprintf(c->id, sizeof c->id, "%.36s", request->capture);
     return c;
 }
@@ -181,40 +184,24 @@ static void reply_changed(struct sm_request *request, struct sm_call *call)
 {
     json_t *audit = NULL;
 
-    if (call->code != SM_OK) {
+    if (call->code == SM_INVALID)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
+    else if (call->code != SM_OK && !sm_api_reply_refusal(request, &call->err))
         sm_api_reply_audit_failure(request, &call->err);
+    if (call->code != SM_OK)
         return;
-    }
     log_change(request, "audit_moved", request->capture);
     if ((audit = sm_api_audit(request)) != NULL)
         sm_api_reply_audit(request, 200, audit);
-}
-
-static int64_t items_of(const json_t *audit)
-{
-    return json_integer_value(json_object_get(audit, "items_count"));
-}
-
-/* A start that failed is given back; images that came in before it are paid for. */
-static void reply_started(struct sm_request *request, struct sm_call *call)
-{
-    const struct change *c = (const struct change *)call;
-    json_t *audit = NULL;
-    int64_t count = 0;
-
-    if (call->code == SM_OK && sm_store_audit(&audit, c->store, c->id, NULL) == SM_OK)
-        count = items_of(audit);
-    if (call->code != SM_OK || audit != NULL)
-        sm_store_charge(c->store, &request->caller, count - c->spent_count);
-    json_decref(audit);
-    reply_changed(request, call);
 }
 
 static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
 
-    return sm_store_audit_move_once(c->store, c->id, c->move, c->in.once, err);
+    return sm_store_audit_order(
+        c->store, c->id,
+        &(struct sm_audit_order){.move = c->move, .once = c->in.once, .caller = &c->caller}, err);
 }
 
 /* An audit whose pair is not there would only fail its images. */
@@ -229,21 +216,16 @@ static bool pair_ready(struct sm_request *request, const json_t *audit)
 
 static void move(struct sm_request *request, enum sm_audit_move move)
 {
-    bool starts = move == SM_AUDIT_START;
+    bool runs = move == SM_AUDIT_START || move == SM_AUDIT_RESUME;
     struct change *c;
     json_t *audit = sm_api_audit(request);
-    const char *state = json_string_value(json_object_get(audit, "state"));
-    bool pays = starts && audit != NULL && strcmp(state, "open") == 0;
-    int64_t count = pays ? items_of(audit) : 0;
-    bool goes = audit != NULL &&
-                ((!starts && move != SM_AUDIT_RESUME) || pair_ready(request, audit)) &&
-                (!pays || sm_api_spend(request, count));
+    bool goes =
+        audit != NULL && (!runs || (pair_ready(request, audit) && sm_api_store_takes(request)));
 
     json_decref(audit);
-    if (!goes || (c = change_new(request, work_move, pays ? reply_started : reply_changed)) == NULL)
+    if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)
         return;
     c->move = move;
-    c->spent_count = count;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 
@@ -323,7 +305,8 @@ static void reply_created(struct sm_request *request, struct sm_call *call)
     json_t *audit = NULL;
 
     if (call->code != SM_OK || sm_store_audit(&audit, c->store, c->in.id, &call->err) != SM_OK) {
-        sm_api_reply_audit_failure(request, &call->err);
+        if (!sm_api_reply_refusal(request, &call->err))
+            sm_api_reply_audit_failure(request, &call->err);
         return;
     }
     log_change(request, "audit_created", c->in.id);
@@ -412,7 +395,8 @@ void sm_api_post_audit(struct sm_request *request)
     c->in.tenant = request->caller.tenant;
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
-                read_recipe(&c->in, request, pair, json_object_get(body, "recipe"));
+                read_recipe(&c->in, request, pair, json_object_get(body, "recipe")) &&
+                sm_api_may_score(request, pair, c->in.recipe_digest);
     json_decref(body);
     if (good && (c->in.pair_document = sm_pair_json(pair)) == NULL) {
         sm_reply_json(request, 500, NULL);

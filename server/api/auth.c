@@ -73,20 +73,52 @@ static bool has_scope(const struct sm_request *request)
     return false;
 }
 
-bool sm_api_spend(struct sm_request *request, int64_t count)
+bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err)
 {
-    struct sm_err err = {0};
-    enum sm_code code = sm_store_spend(sm_api_of(request)->store, &request->caller, count, &err);
+    int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
 
-    if (code == SM_LIMIT) {
-        int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
-        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err.text);
+    if (err->code == SM_CANCELLED) {
+        refuse(request, request->caller.key_id[0] == '\0' ? SM_KEY_MISSING : SM_KEY_REVOKED);
+    } else if (err->code == SM_LIMIT) {
+        sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err->text);
         sm_reply_header(request, "Retry-After", "%lld",
                         (long long)(SM_DAY_MS - of_day_ms) / 1000 + 1);
-    } else if (code != SM_OK) {
-        sm_reply_failure(request, &err);
     }
+    return err->code == SM_CANCELLED || err->code == SM_LIMIT;
+}
+
+bool sm_api_has_budget(struct sm_request *request)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_store_has_budget(sm_api_of(request)->store, &request->caller, &err);
+
+    if (code != SM_OK && !sm_api_reply_refusal(request, &err))
+        sm_reply_failure(request, &err);
     return code == SM_OK;
+}
+
+/* With the reason: whoever asks can do nothing about it but tell the operator. */
+static void reply_unavailable(struct sm_request *request, enum sm_problem problem,
+                              const struct sm_err *err)
+{
+    sm_reply_problem(request, problem, "%s", err->text);
+    sm_reply_header(request, "Retry-After", "5");
+}
+
+void sm_api_reply_full(struct sm_request *request, const struct sm_err *err)
+{
+    reply_unavailable(request, SM_PROBLEM_DISK_FULL, err);
+}
+
+bool sm_api_store_takes(struct sm_request *request)
+{
+    struct sm_err err;
+
+    if (sm_jobs_check_results(sm_api_of(request)->jobs, &err) == SM_OK)
+        return true;
+    reply_unavailable(
+        request, err.code == SM_FULL ? SM_PROBLEM_DISK_FULL : SM_PROBLEM_STORE_UNAVAILABLE, &err);
+    return false;
 }
 
 /* What a good key may not do now. */
@@ -94,9 +126,8 @@ static void check_caller(struct sm_request *request)
 {
     if (request->caller.rounds && request->route->exact) {
         sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
-                         "this key sees %d decimals: reports, selections and comparisons are not "
-                         "for it",
-                         request->caller.decimals);
+                         "the figures of this key are rounded: reports, selections and comparisons "
+                         "are not for it");
     } else if (request->caller.key_id[0] != '\0' &&
                sm_store_access_full(sm_api_of(request)->store)) {
         sm_reply_problem(request, SM_PROBLEM_BUSY, "the log of reads does not keep up");
@@ -123,7 +154,11 @@ void sm_api_authorize(struct sm_request *request)
 
     if (sm_store_key_check(&request->caller, &verdict, sm_api_of(request)->store, bearer(request),
                            &err) != SM_OK) {
-        sm_reply_failure(request, &err);
+        struct sm_err why;
+        if (sm_store_check_files(sm_api_of(request)->store, &why) != SM_OK)
+            reply_unavailable(request, SM_PROBLEM_STORE_UNAVAILABLE, &why);
+        else
+            sm_reply_failure(request, &err);
     } else if (verdict != SM_KEY_GOOD) {
         refuse(request, verdict);
     } else if (!has_scope(request)) {

@@ -11,6 +11,7 @@
 
 #include "server/api/handlers.h"
 #include "server/base/id.h"
+#include "server/http/round.h"
 
 #define POLL_MS      500
 #define HEARTBEAT_MS 15000
@@ -25,6 +26,7 @@ struct sample {
 struct feed {
     struct sm_api *api;
     char id[SM_ID_BYTES];
+    struct sm_caller caller;
     int64_t revision;                   /* that the client has; -1: none */
     int64_t polled_ms, spoke_ms;        /* monotonic */
     struct sample samples[SAMPLES_MAX]; /* a ring; the oldest at `first` */
@@ -121,6 +123,8 @@ static bool say_audit(struct feed *f, int64_t now_ms)
     f->ended = sm_api_audit_ended(audit);
     if (add_rate(f, audit, now_ms))
         data = json_dumps(audit, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (f->caller.rounds && (data = sm_round_json(data, f->caller.digits, 0)) != NULL)
+        data[strcspn(data, "\n")] = '\0';
     json_decref(audit);
     bool good = data != NULL && say(f, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)f->revision,
                                     f->ended ? "end" : "progress", data);
@@ -193,6 +197,7 @@ void sm_api_audit_events(struct sm_request *request)
         return;
     }
     *f = (struct feed){.api = api,
+                       .caller = request->caller,
                        .revision = last_id,
                        .polled_ms = INT64_MIN / 2,
                        .spoke_ms = sm_clock_monotonic_ms()};

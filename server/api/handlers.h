@@ -30,9 +30,16 @@ sm_handler sm_api_livez, sm_api_version, sm_api_openapi; /* health.c */
 void sm_api_log_reads(struct sm_request *request, char (*ids)[SM_ID_BYTES], size_t count);
 void sm_api_log_read(struct sm_request *request, const char *id);
 
-/* Takes so many scores from the caller's budget (0: looks whether there is one left); false after
- * a reply. */
-bool sm_api_spend(struct sm_request *request, int64_t count);
+/* Looks whether the caller's budget has a score left; false after a reply. What takes it checks
+ * again, in the transaction that lets it out. */
+bool sm_api_has_budget(struct sm_request *request);
+/* Replies when the store refused a write because of who asks for it, and returns true: SM_LIMIT of
+ * a budget, SM_CANCELLED of a key that has ended. */
+bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err);
+/* Whether the store takes what is admitted now; false after a reply that says why not. */
+bool sm_api_store_takes(struct sm_request *request);
+/* 507 with the store's words about its room. */
+void sm_api_reply_full(struct sm_request *request, const struct sm_err *err);
 /* Whether the key of a reply that goes on is still good. */
 bool sm_api_still_authorized(struct sm_request *request);
 
@@ -58,6 +65,12 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id);
 
 /* A pair that is ready, to be given back; NULL after a reply. */
 struct sm_generation *sm_api_pair(struct sm_request *request, const char *name);
+
+/* Whether the caller may have figures of the pair under a recipe (NULL: not known yet): a key whose
+ * figures are rounded has them under the pair's own one, to the spread of its reference. False
+ * after a reply. */
+bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
+                      const char *recipe_digest);
 
 /* The document of the audit at the placeholder, a new reference; NULL after a reply. */
 json_t *sm_api_audit(struct sm_request *request);

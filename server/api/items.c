@@ -78,6 +78,12 @@ void sm_api_list_items(struct sm_request *request)
         !read_cursor(&filter, request))
         return;
     filter.limit = (int)limit;
+    if (request->caller.rounds && sm_id_valid(request->capture) &&
+        sm_store_audit_spread(&request->figures_sd, sm_api_of(request)->store, request->capture,
+                              &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return;
+    }
     if (!sm_id_valid(request->capture) ||
         sm_store_audit_items(&page, sm_api_of(request)->store, request->capture, &filter, &err) !=
             SM_OK) {

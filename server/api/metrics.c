@@ -152,7 +152,7 @@ static char *render(struct sm_request *request, enum sm_metrics_format format)
         put(&samples, SM_METRIC_QUEUE_BYTES_MAX, (double)api->config->queue_bytes_max);
         put(&samples, SM_METRIC_QUEUE_COST, (double)sm_store_queued_cost_ms(api->store) / 1000);
         put(&samples, SM_METRIC_QUEUE_COST_MAX, (double)api->config->queue_cost_ms_max / 1000);
-        put(&samples, SM_METRIC_STORE, sm_store_healthy(api->store));
+        put(&samples, SM_METRIC_STORE, sm_jobs_check_store(api->jobs, NULL) == SM_OK);
         put(&samples, SM_METRIC_WAL, (double)sm_store_wal_bytes(api->store));
         put(&samples, SM_METRIC_DB_FILE, (double)sm_store_file_bytes(api->store));
         put(&samples, SM_METRIC_DISK_FREE, (double)sm_spool_free(api->spool));

@@ -24,6 +24,34 @@ struct sm_generation *sm_api_pair(struct sm_request *request, const char *name)
     return generation;
 }
 
+bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
+                      const char *recipe_digest)
+{
+    char own[65];
+    struct sm_err err = {0};
+
+    if (!request->caller.rounds)
+        return true;
+    if (sm_pair_reference_sd(pair) <= 0) {
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "the figures of this key are rounded to the spread of a reference, and "
+                         "pair '%s' has none for its own recipe",
+                         sm_pair_name(pair));
+        return false;
+    }
+    if (recipe_digest == NULL)
+        return true;
+    if (sm_recipe_digest(own, sm_pair_recipe(pair), &err) != SM_OK) {
+        sm_reply_failure(request, &err);
+        return false;
+    }
+    if (strcmp(own, recipe_digest) != 0)
+        sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
+                         "the figures of this key are rounded: it asks with the pair's own recipe "
+                         "only, leave yours out");
+    return strcmp(own, recipe_digest) == 0;
+}
+
 void sm_api_list_pairs(struct sm_request *request)
 {
     struct sm_pair_state *states;
@@ -143,13 +171,10 @@ void sm_api_put_pair(struct sm_request *request)
 static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-    enum sm_code code = SM_OK;
 
-    if (!c->force)
-        code = sm_store_pair_waiting(&c->waiting_count, c->api->store, c->name, err);
-    if (code == SM_OK && c->waiting_count == 0)
-        code = sm_pairs_remove(c->api->pairs, c->name, err);
-    return code;
+    return c->force
+               ? sm_pairs_remove(c->api->pairs, c->name, err)
+               : sm_pairs_unload(&c->waiting_count, c->api->pairs, c->api->store, c->name, err);
 }
 
 static void reply_delete(struct sm_request *request, struct sm_call *call)

@@ -23,6 +23,7 @@ struct intake {
     struct sm_call call;
     struct sm_api *api;
     const struct sm_body *body;
+    struct sm_caller caller;
     char audit[SM_ID_BYTES];
     struct sm_ingest_labels labels;
     enum sm_code (*take)(struct intake *intake, struct sm_ingest *ingest, struct sm_err *err);
@@ -161,6 +162,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
                                       .audit = x->audit,
                                       .items_max = x->api->config->audit_images_max,
                                       .item_cost_ms_max = x->api->config->item_cost_ms_max,
+                                      .caller = &x->caller,
                                       .stop = &call->stop};
     enum sm_code code = read_scoring(x, err);
 
@@ -234,6 +236,9 @@ static void reply(struct sm_request *request, struct sm_call *call)
         reply_broken(request, x, SM_PROBLEM_DISK_FULL);
         sm_reply_header(request, "Retry-After", "5");
         break;
+    case SM_CANCELLED:
+        sm_api_reply_refusal(request, &call->err);
+        break;
     default:
         sm_api_reply_audit_failure(request, &call->err);
     }
@@ -303,8 +308,8 @@ void sm_api_post_images_admit(struct sm_request *request)
                          labels[i], strlen(text), SM_INGEST_LABEL_BYTES_MAX);
         return;
     }
-    if (read_cohort(&cohort, request))
-        check_open(request);
+    if (read_cohort(&cohort, request) && check_open(request))
+        sm_api_store_takes(request);
 }
 
 /* NULL after a reply, which may be that the body is empty. */
@@ -321,6 +326,7 @@ static struct intake *intake_new(struct sm_request *request)
     x->call = (struct sm_call){.work = work, .reply = reply, .release = intake_free};
     x->api = sm_api_of(request);
     x->body = &request->body;
+    x->caller = request->caller;
     x->limit = SM_PROBLEM_IMAGES_LIMIT;
     snprintf(x->audit, sizeof x->audit, "%.36s", request->capture);
     return x;
@@ -411,8 +417,8 @@ void sm_api_post_manifest_admit(struct sm_request *request)
     if (sm_api_of(request)->config->data_root[0] == '\0')
         sm_reply_problem(request, SM_PROBLEM_DATA_ROOT_MISSING,
                          "files are taken below the folder of --data-root, which is not set");
-    else
-        check_open(request);
+    else if (check_open(request))
+        sm_api_store_takes(request);
 }
 
 /* One cohort's folder. */

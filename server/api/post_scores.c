@@ -9,6 +9,7 @@
  *                or half of the connections wait already
  *
  * `proceed` is the only place that answers for a job; it is called again on every wake. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,10 @@ void sm_api_post_scores_admit(struct sm_request *request)
     struct sm_err err = {0};
 
     struct sm_generation *generation = find_pair(request);
+    bool may =
+        generation != NULL && sm_api_may_score(request, sm_generation_pair(generation), NULL);
     sm_generation_give(generation);
-    if (generation == NULL || !sm_api_spend(request, 0))
+    if (!may || !sm_api_store_takes(request) || !sm_api_has_budget(request))
         return;
     sm_digits(&length, sm_request_header(request, "Content-Length"));
     if (queued >= max)
@@ -195,20 +198,23 @@ static void reply_single(struct sm_request *request, const struct submission *s)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_ERASED, "the image was erased");
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
-    if (s->ticket != NULL)
+    if (s->ticket != NULL && !request->caller.rounds) /* times tell how many views it took */
         add_timing(request, s);
     json_decref(job);
 }
 
-/* Nothing was asked for, after all: without a ticket the queue had no room, with one the store
- * failed. */
+/* Nothing was admitted or charged: without a ticket the queue had no room, with one the store
+ * refused or failed. */
 static void reply_admission_failure(struct sm_request *request, const struct submission *s,
                                     const struct sm_err *err)
 {
-    sm_store_charge(sm_api_of(request)->store, &request->caller, -s->images_count);
     if (s->ticket == NULL && err->code == SM_BUSY)
         reply_queue_full(request, err);
-    else
+    else if (err->code == SM_FULL)
+        sm_api_reply_full(request, err);
+    else if (err->code == SM_INVALID)
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", err->text);
+    else if (!sm_api_reply_refusal(request, err))
         sm_reply_failure(request, err);
 }
 
@@ -290,6 +296,91 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     json_decref(job);
 }
 
+/* An answer from history that a budget pays for: it waits for the commit of the charge, and so does
+ * the end of its request. */
+struct recall {
+    struct submission submission;
+    struct sm_request *request;
+    json_t *score;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t paid;
+    bool done;
+    struct sm_err err;
+};
+
+/* On the writer thread. */
+static void recall_paid(void *arg, enum sm_code code, const struct sm_err *err)
+{
+    struct recall *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    r->done = true;
+    if (code != SM_OK)
+        r->err = *err;
+    pthread_cond_signal(&r->paid);
+    sm_request_wake(r->request);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void recall_free(void *state)
+{
+    struct recall *r = state;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->done)
+        pthread_cond_wait(&r->paid, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    pthread_cond_destroy(&r->paid);
+    pthread_mutex_destroy(&r->lock);
+    json_decref(r->score);
+    free(r);
+}
+
+static void recall_proceed(struct sm_request *request)
+{
+    struct recall *r = request->state;
+
+    pthread_mutex_lock(&r->lock);
+    bool done = r->done;
+    pthread_mutex_unlock(&r->lock);
+    if (!done && !sm_request_ending(request)) {
+        sm_request_wait(request, SM_NO_DEADLINE, recall_proceed);
+        return;
+    }
+    if (!done)
+        sm_reply_problem(request, SM_PROBLEM_DRAINING, "the service is stopping");
+    else if (r->err.code == SM_OK)
+        reply_score(request, json_incref(r->score), true, NULL);
+    else
+        reply_admission_failure(request, &r->submission, &r->err);
+    add_preference(request, &r->submission, false);
+}
+
+/* Takes the reference, and the place of what the request kept. */
+static void pay_and_reply(struct sm_request *request, json_t *score)
+{
+    const struct sm_charge charge = {.caller = request->caller, .amount.scores = 1};
+    struct recall *r = calloc(1, sizeof *r);
+    struct sm_err err = {0};
+
+    if (r == NULL) {
+        json_decref(score);
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    r->submission = *(const struct submission *)request->state;
+    r->request = request;
+    r->score = score;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->paid, NULL);
+    submission_free(request->state);
+    request->state = r;
+    request->state_free = recall_free;
+    if (sm_store_spend(sm_api_of(request)->store, &charge, recall_paid, r, &err) != SM_OK)
+        recall_paid(r, err.code, &err);
+    recall_proceed(request);
+}
+
 /* Answers from history when the very same score is there; false when it is not, or when no decoder
  * takes the image any more. */
 static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
@@ -310,9 +401,15 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
                                      &err);
     if (code == SM_OK) {
         sm_api_once_about(request, json_string_value(json_object_get(score, "id")));
+        if (request->caller.scores_per_day > 0) {
+            pay_and_reply(request, score);
+            return true;
+        }
         reply_score(request, score, true, NULL);
     } else if (code != SM_NOT_FOUND)
         sm_reply_failure(request, &err);
+    if (code != SM_NOT_FOUND)
+        add_preference(request, request->state, false);
     return code != SM_NOT_FOUND;
 }
 
@@ -327,12 +424,14 @@ static void log_submitted(const struct sm_request *request, const struct sm_job_
 static void submit(struct sm_request *request, struct submission *s, const struct sm_pair *pair,
                    const struct sm_upload *upload)
 {
+    const struct sm_charge charge = {.caller = request->caller, .amount.scores = s->images_count};
     struct sm_job_in job = {.tenant = request->caller.tenant,
                             .pair = sm_pair_name(pair),
                             .recipe = sm_recipe_json(&upload->recipe),
                             .items = upload->items,
                             .items_count = upload->items_count,
                             .once = sm_api_once(request),
+                            .charge = &charge,
                             .origin = sm_api_origin(request)};
     struct sm_err err = {0};
 
@@ -355,6 +454,10 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
 
     if (!sm_upload_read(&upload, request, pair, sm_api_of(request)->config->images_max))
         return;
+    if (!sm_api_may_score(request, pair, upload.recipe_digest)) {
+        sm_upload_release(&upload);
+        return;
+    }
     struct submission *s = calloc(1, sizeof *s);
     if (s == NULL) {
         sm_reply_json(request, 202, NULL);
@@ -366,14 +469,8 @@ static void post(struct sm_request *request, const struct sm_pair *pair)
     s->images_count = upload.items_count;
     sm_id_new(s->job_id);
     read_preference(s, request);
-    if (!sm_api_weigh(request, upload.items, upload.items_count, pair, &upload.recipe) ||
-        !sm_api_spend(request, s->images_count)) {
-        sm_upload_release(&upload);
-        return;
-    }
-    if (!at_once(s) && upload.items_count == 1 && reply_known(request, pair, &upload))
-        add_preference(request, s, false);
-    else
+    if (sm_api_weigh(request, upload.items, upload.items_count, pair, &upload.recipe) &&
+        (at_once(s) || upload.items_count > 1 || !reply_known(request, pair, &upload)))
         submit(request, s, pair, &upload);
     sm_upload_release(&upload);
 }

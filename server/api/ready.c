@@ -15,7 +15,7 @@ struct view {
 
 struct verdict {
     bool ok;
-    char reason[200];
+    char reason[sizeof((struct sm_err *)0)->text];
 };
 
 #define SAY(verdict, ...) snprintf((verdict)->reason, sizeof(verdict)->reason, __VA_ARGS__)
@@ -57,8 +57,10 @@ static void check_canary(struct verdict *v, const struct view *view)
 
 static void check_store(struct verdict *v, const struct view *view)
 {
-    v->ok = sm_store_healthy(view->api->store);
-    SAY(v, "the store's last commit %s", v->ok ? "succeeded" : "failed");
+    struct sm_err err;
+
+    v->ok = sm_jobs_check_store(view->api->jobs, &err) == SM_OK;
+    SAY(v, "%s", v->ok ? "the store's last commit succeeded" : err.text);
 }
 
 static void check_queue(struct verdict *v, const struct view *view)

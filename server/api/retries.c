@@ -145,7 +145,7 @@ static void replay(struct sm_request *request, const struct sm_answer *answer)
     const char *name;
     json_t *value;
 
-    sm_reply_text(request, (unsigned)answer->status, type, strdup(answer->body));
+    sm_reply_stored(request, (unsigned)answer->status, type, strdup(answer->body));
     json_object_foreach(answer->headers, name, value) if (strcmp(name, "Content-Type") != 0)
         sm_reply_header(request, name, "%s", json_string_value(value));
     sm_reply_header(request, "Idempotent-Replayed", "true");

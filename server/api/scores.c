@@ -122,14 +122,13 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
                          parameters[i].name, text, parameters[i].expected);
         return false;
     }
-    /* Bounds and orders of m would tell the decimals that the key does not see, one by one. */
+    /* Bounds and orders of m would tell the digits that the key does not see, one by one. */
     if (request->caller.rounds &&
         (filter->has_min || filter->has_max || filter->order == SM_ORDER_HIGHEST ||
          filter->order == SM_ORDER_LOWEST)) {
         sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
-                         "this key sees %d decimals: min, max and the orders highest and lowest "
-                         "are not for it",
-                         request->caller.decimals);
+                         "the figures of this key are rounded: min, max and the orders highest and "
+                         "lowest are not for it");
         return false;
     }
     const char *cursor = sm_request_query(request, "cursor");

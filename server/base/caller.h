@@ -17,8 +17,8 @@ struct sm_caller {
     int64_t tenant;
     char scopes[SM_SCOPES_BYTES];
     int64_t scores_per_day; /* 0: as many as it likes */
-    bool rounds;            /* figures are shown with so many decimals */
-    int decimals;
+    bool rounds;            /* figures are shown to so many digits of their spread */
+    int digits;
 };
 
 #endif

@@ -69,7 +69,8 @@
       "Images whose worker was lost: queued again, or failed after too many tries")                \
     X(EXPIRED, COUNTER, "sslmem_expired_rows_total", "", "table",                                  \
       "What was older than its retention period and was deleted")                                  \
-    X(STORE, SAMPLE, "sslmem_store_healthy", "", "", "1 when the last commit succeeded, else 0")   \
+    X(STORE, SAMPLE, "sslmem_store_healthy", "", "",                                               \
+      "1 when the last commit succeeded, no result waits and the files are in place, else 0")      \
     X(WAL, SAMPLE, "sslmem_db_wal_bytes", "bytes", "", "Size of SQLite's write-ahead log")         \
     X(HEARTBEAT, SAMPLE, "sslmem_heartbeat_age_seconds", "seconds", "loop",                        \
       "Since the last turn of the slowest loop of each kind")                                      \

@@ -217,7 +217,7 @@ static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, stru
 {
     int64_t now_ms = sm_clock_monotonic_ms();
 
-    if (sm_store_healthy(l->store))
+    if (sm_store_check(l->store, NULL) == SM_OK)
         *healthy_ms = now_ms;
     if (now_ms - *healthy_ms < UNHEALTHY_MS)
         return SM_OK;

@@ -126,7 +126,8 @@ static int create(int argc, char **argv)
         {"expires", "TIME", "90d (default), 12h, never", &given.expires},
         {"budget-per-day", "N", "scores that it may ask for in a day (UTC); default: any",
          &given.budget},
-        {"round", "DIGITS", "decimals of the figures that it is shown; default: all", &given.round},
+        {"round", "DIGITS", "digits of the reference's spread that its figures have; default: all",
+         &given.round},
         {0},
     };
     const struct sm_usage usage = {

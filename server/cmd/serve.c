@@ -230,7 +230,9 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
     uint8_t key[32];
     enum sm_code code = sm_store_open(out, config->db, err);
 
-    if (code != SM_OK || (code = sm_store_limit(*out, config->database_bytes_max, err)) != SM_OK)
+    if (code == SM_OK)
+        code = sm_store_limit(*out, config->database_bytes_max, config->disk_reserve_bytes, err);
+    if (code != SM_OK)
         return code;
     if ((code = check_keys(*out, config, err)) != SM_OK)
         return code;

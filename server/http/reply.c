@@ -182,16 +182,16 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
 }
 
 /* One place for all figures of all answers: whatever is JSON goes out through here. */
-static char *round_for(const struct sm_request *request, const char *media_type, char *text)
-{
-    bool rounds = request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0;
-
-    return rounds ? sm_round_json(text, request->caller.decimals) : text;
-}
-
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
-    text = round_for(request, media_type, text);
+    if (request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0)
+        text = sm_round_json(text, request->caller.digits, request->figures_sd);
+    sm_reply_stored(request, status, media_type, text);
+}
+
+void sm_reply_stored(struct sm_request *request, unsigned status, const char *media_type,
+                     char *text)
+{
     struct MHD_Response *response =
         text == NULL ? NULL
                      : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);

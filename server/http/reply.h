@@ -95,6 +95,9 @@ enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
 /* Steals `text`, which malloc gave; NULL: out of memory. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
+/* The same for an answer that was kept as it was sent to this key: rounded, if the key rounds. */
+void sm_reply_stored(struct sm_request *request, unsigned status, const char *media_type,
+                     char *text);
 /* Bytes that outlive the request. */
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count);

@@ -48,8 +48,9 @@ struct sm_request {
     char id[SM_REQUEST_ID_BYTES];         /* X-Request-Id: the client's, or ours */
     char trace[SM_TRACE_BYTES];           /* of traceparent, or "" */
     struct sm_caller caller;              /* whose key it has */
-    struct sm_peer client;                /* whom it is for, see forwarded.h */
-    bool https;                           /* so says the proxy that the client speaks to */
+    double figures_sd;     /* spread of figures that are given without their reference; 0: none */
+    struct sm_peer client; /* whom it is for, see forwarded.h */
+    bool https;            /* so says the proxy that the client speaks to */
     struct sm_body body;
     struct sm_digest digest; /* of the body, while it comes */
     char key[SM_KEY_BYTES];  /* Idempotency-Key of a POST, or "" */

@@ -1,15 +1,21 @@
-/* Figures for who may not see all of them: numbers of a JSON text with fewer decimals.
+/* Figures for a key that may not see all of them.
  *
- * Every number that is not written as a whole one is rounded, whatever its name, so that a new
- * figure is covered by itself; but for what is inside an object named "recipe", which says what was
- * computed and not what came out. The whole of "percentile": 83.0 becomes "percentile": 83.00.
+ * A client chooses the recipe, and with it the scale of a score: so figures are not cut after some
+ * decimal, but to a step that belongs to the pair. With D digits the step is the power of ten at or
+ * above 10^-D times the sd of the reference scores (same pair, same recipe). Percentiles, p-values
+ * and ratios, whose scale is fixed, are cut to D digits of it: steps of 10^(2-D) percent and 10^-D.
+ *
+ * What can be computed from other figures is computed from the rounded ones (the side f, the ratio,
+ * the distance to the mean, the ends of an interval), or two roundings of one number would tell more
+ * than one does; single encoders of several have a digit less. A score without a reference has no
+ * step: its figures are null. So is every number that no table of round.c knows.
  *
  * Owner: the text is the caller's. Threads: no state. */
 #ifndef SERVER_HTTP_ROUND_H
 #define SERVER_HTTP_ROUND_H
 
-/* Takes `text`, valid JSON of malloc, and returns another such; NULL when out of memory, or for
- * NULL. Rounding again changes nothing. */
-char *sm_round_json(char *text, int decimals);
+/* Takes `text`, valid JSON of malloc, and returns another such; NULL when out of memory, for no
+ * JSON, or for NULL. `sd` is the spread for figures that have no reference beside them; 0: none. */
+char *sm_round_json(char *text, int digits, double sd);
 
 #endif

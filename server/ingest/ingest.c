@@ -58,6 +58,17 @@ enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err)
 
 /* --- the batch --- */
 
+static enum sm_code add(struct sm_audit_added *added, const struct sm_ingest *ingest,
+                        const struct sm_audit_image_in *images, size_t count, struct sm_err *err)
+{
+    return sm_store_audit_add(added, ingest->params.store, ingest->audit,
+                              &(struct sm_audit_intake){.images = images,
+                                                        .images_count = count,
+                                                        .items_max = ingest->params.items_max,
+                                                        .caller = ingest->params.caller},
+                              err);
+}
+
 /* What could not be committed is gone: the error that is returned says so. */
 static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
 {
@@ -65,8 +76,7 @@ static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
     enum sm_code code = SM_OK;
 
     if (ingest->batch_count > 0)
-        code = sm_store_audit_add(&added, ingest->params.store, ingest->audit, ingest->images,
-                                  ingest->batch_count, ingest->params.items_max, err);
+        code = add(&added, ingest, ingest->images, ingest->batch_count, err);
     if (ingest->batch_count > 0 && code == SM_OK) {
         ingest->added_count += added.added_count;
         ingest->duplicate_count += added.duplicate_count;
@@ -159,8 +169,7 @@ enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_lab
     sm_label(text, why->text);
     image.failed = why->code;
     image.failed_text = text;
-    code = sm_store_audit_add(&added, ingest->params.store, ingest->audit, &image, 1,
-                              ingest->params.items_max, err);
+    code = add(&added, ingest, &image, 1, err);
     ingest->failed_count += added.added_count;
     ingest->duplicate_count += added.duplicate_count;
     return code;

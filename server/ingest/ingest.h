@@ -16,7 +16,8 @@
  * Threads: one at a time; calls wait for commits and must not run on an HTTP thread.
  * Errors:  an error ends the call; what came before it stays. SM_CORRUPT (the archive breaks its
  *          format or has none that is read), SM_LIMIT (over a limit; the text has both numbers),
- *          SM_UNSUPPORTED (no data root), SM_INVALID (the folder), SM_CANCELLED (`stop`),
+ *          SM_UNSUPPORTED (no data root), SM_INVALID (the folder), SM_CANCELLED (`stop`, or
+ *          the caller's key has ended),
  *          SM_NOT_FOUND, SM_CONFLICT (no such audit, or not open), SM_IO, SM_NOMEM.
  * Limits:  below. */
 #ifndef SERVER_INGEST_INGEST_H
@@ -41,9 +42,10 @@ struct sm_ingest;
 
 struct sm_ingest_params {
     struct sm_store *store;
-    const char *audit;          /* its id */
-    int64_t items_max;          /* images of the audit in all */
-    int64_t unpacked_bytes_max; /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
+    const char *audit;              /* its id */
+    int64_t items_max;              /* images of the audit in all */
+    const struct sm_caller *caller; /* on whose behalf; NULL: nobody's key is looked at */
+    int64_t unpacked_bytes_max;     /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
     /* What the images are scored with, for their cost; NULL: not known. */
     const struct sm_pair *pair;
     const struct sm_recipe *recipe;

@@ -98,6 +98,48 @@ static struct demand demand_of(const struct sm_job_in *job)
     return d;
 }
 
+void sm_jobs_owe(struct sm_jobs *jobs, const struct sm_err *why)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    jobs->owed_count++;
+    jobs->owed_err = *why;
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+void sm_jobs_settle(struct sm_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->mutex);
+    jobs->owed_count--;
+    pthread_mutex_unlock(&jobs->mutex);
+}
+
+/* With the mutex. */
+static enum sm_code check_owed(const struct sm_jobs *jobs, struct sm_err *err)
+{
+    if (jobs->owed_count == 0)
+        return SM_OK;
+    return sm_err_set(err, jobs->owed_err.code == SM_FULL ? SM_FULL : SM_IO,
+                      "%d results wait for the store: %.150s", jobs->owed_count,
+                      jobs->owed_err.text);
+}
+
+enum sm_code sm_jobs_check_results(struct sm_jobs *jobs, struct sm_err *err)
+{
+    enum sm_code code = sm_store_check_files(jobs->store, err);
+    if (code != SM_OK)
+        return code;
+    pthread_mutex_lock(&jobs->mutex);
+    code = check_owed(jobs, err);
+    pthread_mutex_unlock(&jobs->mutex);
+    return code;
+}
+
+enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err)
+{
+    enum sm_code code = sm_jobs_check_results(jobs, err);
+    return code == SM_OK ? sm_store_check(jobs->store, err) : code;
+}
+
 /* Whether it fits; with the mutex. */
 static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *d,
                                struct sm_err *err)
@@ -108,6 +150,8 @@ static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *
     int64_t cost_ms_max = jobs->queue_cost_ms_max;
     if (jobs->stopping)
         return sm_err_set(err, SM_BUSY, "the service is stopping");
+    if (jobs->owed_count > 0)
+        return check_owed(jobs, err);
     if (items + d->items_count > jobs->queue_max)
         return sm_err_set(err, SM_BUSY,
                           "the queue holds %lld images of at most %lld, no room for %d",
@@ -386,6 +430,7 @@ enum sm_code sm_jobs_start(struct sm_jobs **out, const struct sm_jobs_params *pa
         return sm_err_set(err, SM_NOMEM, "jobs: out of memory");
     jobs->store = params->store;
     jobs->pairs = params->pairs;
+    sm_store_set_pairs(jobs->store, sm_pairs_there, jobs->pairs);
     jobs->decoders = params->decoders;
     jobs->queue_max = params->queue_max;
     jobs->queue_bytes_max = params->queue_bytes_max;

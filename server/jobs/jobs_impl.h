@@ -27,6 +27,8 @@ struct sm_jobs {
     int64_t done_cost_ms;           /* of items that ended in that time */
     int admitting_count;            /* admissions whose callback has not run */
     struct sm_ticket *waiting;      /* admitted, not finished */
+    int owed_count;                 /* results that the store did not take yet */
+    struct sm_err owed_err;         /* why it did not take the last one */
 
     struct sm_expiry expiry; /* the ticker's */
     int64_t expire_next_ms;
@@ -46,6 +48,9 @@ bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
 /* Around each item that a worker has: what the measured rate comes from. */
 void sm_jobs_begin_item(struct sm_jobs *jobs);
 void sm_jobs_end_item(struct sm_jobs *jobs, int64_t cost_ms);
+/* Counts a result that the store did not take, and one that was settled after that. */
+void sm_jobs_owe(struct sm_jobs *jobs, const struct sm_err *why);
+void sm_jobs_settle(struct sm_jobs *jobs);
 /* Tells the tickets of a job how long an image took up to its commit, which begins now. */
 void sm_jobs_computed(struct sm_jobs *jobs, const char *job_id, const struct sm_timing *timing);
 /* Tells the tickets of a job that it has finished. */

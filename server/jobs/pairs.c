@@ -313,24 +313,66 @@ enum sm_code sm_pairs_put(struct sm_pairs *pairs, const char *name, bool *create
     return load(pairs, name, created, err);
 }
 
-enum sm_code sm_pairs_remove(struct sm_pairs *pairs, const char *name, struct sm_err *err)
+bool sm_pairs_there(void *arg, const char *name)
 {
-    struct sm_generation *old = NULL;
-    pthread_mutex_lock(&pairs->loading);
+    struct sm_pairs *pairs = arg;
     pthread_mutex_lock(&pairs->mutex);
-    struct sm_pair_state *entry = find(pairs, name);
+    const struct sm_pair_state *entry = find(pairs, name);
+    bool there = entry && entry->generation;
+    pthread_mutex_unlock(&pairs->mutex);
+    return there;
+}
+
+struct removal {
+    struct sm_pairs *pairs;
+    const char *name;
+    struct sm_generation *old; /* to be given back */
+    bool removed;
+};
+
+/* Takes the entry out; on the writer thread too, so it frees nothing large. */
+static enum sm_code remove_entry(void *arg, struct sm_err *err)
+{
+    struct removal *r = arg;
+    struct sm_pairs *pairs = r->pairs;
+    pthread_mutex_lock(&pairs->mutex);
+    struct sm_pair_state *entry = find(pairs, r->name);
     if (entry) {
-        old = entry->generation;
+        r->old = entry->generation;
+        r->removed = true;
         pairs->count--;
         memmove(entry, entry + 1, (size_t)(pairs->entries + pairs->count - entry) * sizeof *entry);
     }
     pthread_mutex_unlock(&pairs->mutex);
+    return r->removed ? SM_OK : sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", r->name);
+}
+
+static void end_removal(struct removal *r)
+{
+    sm_generation_give(r->old);
+    if (r->removed)
+        sm_log("info", "pair_unloaded", "{s:s}", "pair", r->name);
+}
+
+enum sm_code sm_pairs_remove(struct sm_pairs *pairs, const char *name, struct sm_err *err)
+{
+    struct removal r = {.pairs = pairs, .name = name};
+    pthread_mutex_lock(&pairs->loading);
+    enum sm_code code = remove_entry(&r, err);
     pthread_mutex_unlock(&pairs->loading);
-    sm_generation_give(old);
-    if (!entry)
-        return sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", name);
-    sm_log("info", "pair_unloaded", "{s:s}", "pair", name);
-    return SM_OK;
+    end_removal(&r);
+    return code;
+}
+
+enum sm_code sm_pairs_unload(int64_t *waiting, struct sm_pairs *pairs, struct sm_store *store,
+                             const char *name, struct sm_err *err)
+{
+    struct removal r = {.pairs = pairs, .name = name};
+    pthread_mutex_lock(&pairs->loading);
+    enum sm_code code = sm_store_unless_waiting(waiting, store, name, remove_entry, &r, err);
+    pthread_mutex_unlock(&pairs->loading);
+    end_removal(&r);
+    return code;
 }
 
 /* --- as they stand --- */

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "server/jobs/generation.h"
+#include "server/store/store.h"
 
 #define SM_PAIR_NAME_BYTES   256 /* of a folder */
 #define SM_PAIR_REASON_BYTES 240
@@ -43,6 +44,11 @@ enum sm_code sm_pairs_put(struct sm_pairs *pairs, const char *name, bool *create
                           struct sm_err *err);
 /* Forgets a pair: who uses it goes on. SM_NOT_FOUND. */
 enum sm_code sm_pairs_remove(struct sm_pairs *pairs, const char *name, struct sm_err *err);
+/* The same unless images wait for it, which *waiting counts; none is admitted in between. */
+enum sm_code sm_pairs_unload(int64_t *waiting, struct sm_pairs *pairs, struct sm_store *store,
+                             const char *name, struct sm_err *err);
+/* Whether the pair can be taken; `pairs` is the struct sm_pairs: for sm_store_set_pairs. */
+bool sm_pairs_there(void *pairs, const char *name);
 
 /* A pair as it stands. */
 struct sm_pair_state {

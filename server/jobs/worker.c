@@ -114,6 +114,13 @@ static int64_t longer(int64_t wait_ms)
     return 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
 }
 
+static void log_finish(const char *level, const char *event, const struct sm_claim *claim,
+                       const char *detail)
+{
+    sm_log(level, event, "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index,
+           "detail", detail, ORIGIN_OF(claim));
+}
+
 /* Hands a result to the store, until it is taken or refused for good, or the service stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_finish *finish, struct sm_err *err)
@@ -134,17 +141,23 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
             sm_log("info", "job_finished", "{s:s, " ORIGIN "}", "job", finish->job_id,
                    ORIGIN_OF(claim));
         }
-        if (code == SM_OK || code == SM_NOT_FOUND)
-            return code;
-        sm_log("error", "finish_failed", "{s:s, s:i, s:s, " ORIGIN "}", "job", finish->job_id,
-               "item", finish->index, "detail", err->text, ORIGIN_OF(claim));
-        if (claim->audit && (code == SM_IO || code == SM_FULL) && first.code == SM_OK) {
+        bool again = may_pass(code);
+        if (again && first.code == SM_OK) {
             first = *err;
-            to_pause = true;
+            to_pause = claim->audit && (code == SM_IO || code == SM_FULL);
+            sm_jobs_owe(jobs, &first);
         }
-        if (!may_pass(code) || sm_jobs_pause(jobs, wait_ms))
-            return code;
-        wait_ms = longer(wait_ms);
+        if (code != SM_OK && code != SM_NOT_FOUND && (wait_ms == RETRY_MIN_MS || !again))
+            log_finish("error", "finish_failed", claim, err->text);
+        if (again && !sm_jobs_pause(jobs, wait_ms)) {
+            wait_ms = longer(wait_ms);
+            continue;
+        }
+        if (first.code != SM_OK)
+            sm_jobs_settle(jobs);
+        if (first.code != SM_OK && code == SM_OK)
+            log_finish("info", "finish_recovered", claim, first.text);
+        return code;
     }
 }
 

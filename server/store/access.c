@@ -111,7 +111,7 @@ void sm_store_log_access(struct sm_store *store, const struct sm_access *access)
         say(access, "out of memory");
         return;
     }
-    e->write = (struct sm_write){.run = run_log, .done = logged};
+    e->write = (struct sm_write){.run = run_log, .done = logged, .room = SM_ROOM_LOG};
     e->store = store;
     e->at_ms = sm_clock_unix_ms();
     snprintf(e->key_id, sizeof e->key_id, "%s", access->key_id);

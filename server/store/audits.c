@@ -9,12 +9,14 @@
  * state visible: cancelled, or not there any more (its row of `audit` is gone while that of `job`
  * still stands). What a crash leaves of the chunks is done at the next start. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/json.h"
 #include "server/base/id.h"
 #include "server/store/audits_impl.h"
+#include "server/store/budget.h"
 
 #define CHUNK_ITEMS 500
 
@@ -84,7 +86,9 @@ static enum sm_code insert_audit(struct sm_db *db, const struct creating *c, str
 static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct creating *c = (const struct creating *)write;
-    enum sm_code code = sm_store_put_recipe(db, c->in->recipe_digest, c->recipe, err);
+    enum sm_code code = sm_store_check_caller(db, c->in->caller, err);
+    if (code == SM_OK)
+        code = sm_store_put_recipe(db, c->in->recipe_digest, c->recipe, err);
     if (code == SM_OK)
         code = insert_job(db, c->in, err);
     if (code == SM_OK)
@@ -132,6 +136,7 @@ struct moving {
     struct sm_store *store;
     const char *id, *reason;
     const struct sm_once *once;
+    const struct sm_caller *caller;
     enum sm_audit_move move;
     int64_t withheld_count; /* taken out of the count of what waits, for good if this commits */
     int64_t freed_count;    /* to be added to it after the commit */
@@ -147,6 +152,40 @@ static enum sm_code keep_reason(struct sm_db *db, const struct moving *m, struct
     sm_stmt_hex(q, "$id", m->id);
     sm_stmt_text(q, "$reason", m->move == SM_AUDIT_PAUSE ? m->reason : NULL);
     return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code read_pair(char out[64], struct sm_db *db, const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, "SELECT pair FROM job WHERE id = $id", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    snprintf(out, 64, "%s", code == SM_OK && row ? sm_stmt_get_text(q, 0) : "");
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* Whether the images may be scored: the pair is there, results have room, a start is paid for. */
+static enum sm_code check_run(struct sm_db *db, const struct moving *m,
+                              const struct sm_job_row *job, struct sm_err *err)
+{
+    char pair[64];
+    struct sm_charge charge = {0};
+    enum sm_code code = SM_OK;
+    if (moves[m->move].to == SM_STATE_RUNNING) {
+        code = read_pair(pair, db, m->id, err);
+        if (code == SM_OK)
+            code = sm_store_check_pair(m->store, pair, err);
+        if (code == SM_OK)
+            code = sm_store_check_room(m->store, db, err);
+    }
+    if (m->caller)
+        charge.caller = *m->caller;
+    charge.amount.scores = m->move == SM_AUDIT_START ? job->items_count : 0;
+    return code == SM_OK ? sm_store_charge(db, &charge, err) : code;
 }
 
 static void count_move(struct moving *m, const struct sm_job_row *job)
@@ -174,6 +213,8 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
     if (m->move == SM_AUDIT_START && job.items_count == 0)
         return sm_err_set(err, SM_CONFLICT,
                           "audit %s has 0 images, it must have at least 1 to be started", m->id);
+    if ((code = check_run(db, m, &job, err)) != SM_OK)
+        return code;
     count_move(m, &job);
     code = sm_store_move_job(&done, db, m->id, job.state, moves[m->move].to, err);
     if (code == SM_OK)
@@ -398,11 +439,14 @@ enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm
     return call_move(store, &(struct moving){.id = id, .move = move, .reason = reason}, err);
 }
 
-enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
-                                      enum sm_audit_move move, const struct sm_once *once,
-                                      struct sm_err *err)
+enum sm_code sm_store_audit_order(struct sm_store *store, const char *id,
+                                  const struct sm_audit_order *order, struct sm_err *err)
 {
-    return call_move(store, &(struct moving){.id = id, .move = move, .once = once}, err);
+    return call_move(
+        store,
+        &(struct moving){
+            .id = id, .move = order->move, .once = order->once, .caller = order->caller},
+        err);
 }
 
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)

@@ -24,9 +24,10 @@ struct sm_audit_in {
     const char *pair;
     const json_t *recipe; /* canonical document */
     char recipe_digest[65];
-    const json_t *pair_document; /* sm_pair_json: what the report says of the pair */
-    const json_t *spec;          /* sm_audit_spec_json */
-    const struct sm_once *once;  /* the key of its request, or NULL */
+    const json_t *pair_document;    /* sm_pair_json: what the report says of the pair */
+    const json_t *spec;             /* sm_audit_spec_json */
+    const struct sm_once *once;     /* the key of its request, or NULL */
+    const struct sm_caller *caller; /* on whose behalf; NULL: the service's own */
     struct sm_origin origin;
 };
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
@@ -47,13 +48,19 @@ struct sm_audit_image_in {
     const char *failed_text;
 };
 /* Adds images in one transaction, in order. An image that its cohort has already is left alone and
- * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` in all. */
+ * counted, so that an upload cut short can be sent again. SM_LIMIT past `items_max` in all;
+ * SM_CANCELLED: the caller's key has ended. */
+struct sm_audit_intake {
+    const struct sm_audit_image_in *images;
+    size_t images_count;
+    int64_t items_max;
+    const struct sm_caller *caller; /* on whose behalf; NULL: the service's own */
+};
 struct sm_audit_added {
     int64_t added_count, duplicate_count;
 };
 enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
-                                const struct sm_audit_image_in *images, size_t images_count,
-                                int64_t items_max, struct sm_err *err);
+                                const struct sm_audit_intake *in, struct sm_err *err);
 /* Pair and recipe that its images are scored with. */
 struct sm_audit_scoring {
     char pair[64];
@@ -66,10 +73,16 @@ enum sm_audit_move { SM_AUDIT_START, SM_AUDIT_PAUSE, SM_AUDIT_RESUME, SM_AUDIT_C
  * that are being scored finish. `reason` (may be NULL) is kept while paused. */
 enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
                                  const char *reason, struct sm_err *err);
-/* The same for a request with a key. */
-enum sm_code sm_store_audit_move_once(struct sm_store *store, const char *id,
-                                      enum sm_audit_move move, const struct sm_once *once,
-                                      struct sm_err *err);
+/* The same for a request. A start takes a score for each image from the caller's budget, in the
+ * transaction after which no image can join. SM_LIMIT: too few are left; SM_CANCELLED: the key has
+ * ended; SM_INVALID: the pair of a start or resumption is not loaded. */
+struct sm_audit_order {
+    enum sm_audit_move move;
+    const struct sm_once *once;     /* the key of the request, or NULL */
+    const struct sm_caller *caller; /* NULL: the service's own */
+};
+enum sm_code sm_store_audit_order(struct sm_store *store, const char *id,
+                                  const struct sm_audit_order *order, struct sm_err *err);
 /* Everything of it, its scores too where no other item has them. SM_CONFLICT while it runs. */
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err);
 /* The same of the audit at this revision, -1 being any; SM_CONFLICT when it is at another. */
@@ -94,6 +107,10 @@ int64_t sm_store_audit_revision(struct sm_store *store,
  * {"audits": […], "more"} */
 enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
                              const char *after, int limit, struct sm_err *err);
+
+/* sd of the reference that its scores have, 0 without one: what was the pair's when it was made. */
+enum sm_code sm_store_audit_spread(double *out, struct sm_store *store, const char *id,
+                                   struct sm_err *err);
 
 struct sm_audit_items_filter {
     int cohort;        /* enum sm_cohort, or -1: any */

@@ -4,13 +4,12 @@
 #include <string.h>
 
 #include "server/store/audits_impl.h"
+#include "server/store/budget.h"
 
 struct adding {
     struct sm_write write;
     const char *id;
-    const struct sm_audit_image_in *images;
-    size_t images_count;
-    int64_t items_max;
+    const struct sm_audit_intake *in;
     struct sm_audit_added added;
     int64_t failed_count;          /* of what was added */
     int64_t cost_ms, item_cost_ms; /* of what was added, of the dearest of it */
@@ -120,9 +119,9 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
         a->added.duplicate_count++;
         return SM_OK;
     }
-    if (index >= a->items_max)
+    if (index >= a->in->items_max)
         return sm_err_set(err, SM_LIMIT, "audit %s has %lld images of at most %lld, no room for %s",
-                          a->id, (long long)index, (long long)a->items_max, image->name);
+                          a->id, (long long)index, (long long)a->in->items_max, image->name);
     code = insert_item(db, a->id, image, index, err);
     if (code == SM_OK && !failed)
         code = insert_image(db, a->id, image, index, err);
@@ -142,9 +141,11 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
     struct adding *a = (struct adding *)write;
     struct sm_cohort_change cohorts[SM_COHORTS] = {0};
     struct sm_job_row job;
-    enum sm_code code = read_open(&job, db, a->id, err);
-    for (size_t i = 0; i < a->images_count && code == SM_OK; i++)
-        code = add_one(a, cohorts, db, &a->images[i], job.items_count, err);
+    enum sm_code code = sm_store_check_caller(db, a->in->caller, err);
+    if (code == SM_OK)
+        code = read_open(&job, db, a->id, err);
+    for (size_t i = 0; i < a->in->images_count && code == SM_OK; i++)
+        code = add_one(a, cohorts, db, &a->in->images[i], job.items_count, err);
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
         if (cohorts[i].items > 0)
             code = sm_store_count_cohort(db, a->id, i, &cohorts[i], err);
@@ -159,14 +160,13 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
 }
 
 enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
-                                const struct sm_audit_image_in *images, size_t images_count,
-                                int64_t items_max, struct sm_err *err)
+                                const struct sm_audit_intake *in, struct sm_err *err)
 {
-    struct adding a = {.write.run = run_add,
-                       .id = id,
-                       .images = images,
-                       .images_count = images_count,
-                       .items_max = items_max};
+    struct adding a = {.write.run = run_add, .id = id, .in = in};
+    int64_t bytes_count = 0;
+    for (size_t i = 0; i < in->images_count; i++)
+        bytes_count += (int64_t)in->images[i].bytes_count;
+    a.write.growth_bytes = sm_store_growth((int64_t)in->images_count, bytes_count);
     enum sm_code code = sm_writer_call(store->writer, &a.write, err);
     *out = code == SM_OK ? a.added : (struct sm_audit_added){0};
     return code;

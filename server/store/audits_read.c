@@ -305,6 +305,39 @@ enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenan
     return code;
 }
 
+static enum sm_code read_spread(void *out, struct sm_db *db, const void *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    char recipe[65];
+    enum sm_code code = sm_db_query(&q, db,
+                                    "SELECT audit.pair_document, job.recipe_digest FROM audit JOIN "
+                                    "job ON job.id = audit.job_id WHERE audit.job_id = $id",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row) {
+        json_t *pair = json_loads(sm_stmt_get_text(q, 0), 0, NULL);
+        const json_t *reference = json_object_get(pair, "reference");
+        const char *own = json_string_value(json_object_get(reference, "recipe_digest"));
+        sm_stmt_get_digest(recipe, q, 1);
+        if (own && strcmp(own, recipe) == 0)
+            *(double *)out = json_number_value(json_object_get(reference, "sd"));
+        json_decref(pair);
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_audit_spread(double *out, struct sm_store *store, const char *id,
+                                   struct sm_err *err)
+{
+    *out = 0;
+    return sm_store_snapshot(out, store, read_spread, id, err);
+}
+
 /* --- items --- */
 
 struct items {

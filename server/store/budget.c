@@ -1,169 +1,187 @@
-/* What keys have asked for today.
- *
- * Counts are kept in memory, so that asking waits for no commit and two requests cannot take the
- * same score; the first request of a key and day reads what earlier processes counted. Each change
- * is posted to the writer, ahead of the job that it pays for, so what was admitted is counted also
- * after a crash; answers from history of the last milliseconds may be forgotten by it. */
+/* One row for each key and day, read and written inside the transaction that it pays for: SQLite has
+ * one writer, so nothing comes between the two. */
 #include "server/store/budget.h"
 
+#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "server/base/id.h"
-#include "server/base/log.h"
 #include "server/store/store_impl.h"
 
-struct sm_spent {
-    char key_id[SM_ID_BYTES];
-    int64_t day, count;
-};
+/* What a budget counts. A quantity more is a row here, a member of struct sm_amount and a column. */
+static const struct {
+    const char *name;
+    size_t at;
+} quantities[] = {{"scores", offsetof(struct sm_amount, scores)}};
 
-void sm_store_budget_init(struct sm_store *store)
+static int64_t of(const struct sm_amount *amount, size_t quantity)
 {
-    pthread_mutex_init(&store->budget_mutex, NULL);
+    return *(const int64_t *)(const void *)((const char *)amount + quantities[quantity].at);
 }
 
-void sm_store_budget_release(struct sm_store *store)
+/* 0: no limit. */
+static struct sm_amount per_day(const struct sm_caller *caller)
 {
-    pthread_mutex_destroy(&store->budget_mutex);
-    free(store->spent);
+    return (struct sm_amount){.scores = caller->scores_per_day};
 }
 
-/* --- in the database --- */
-
-struct spending {
-    struct sm_write write;
-    char key_id[SM_ID_BYTES];
-    int64_t day, count;
-};
-
-static enum sm_code run_spend(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+static bool is_limited(const struct sm_amount *max)
 {
-    const struct spending *s = (const struct spending *)write;
+    for (size_t i = 0; i < sizeof quantities / sizeof *quantities; i++)
+        if (of(max, i) > 0)
+            return true;
+    return false;
+}
+
+static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const char *key_id,
+                               int64_t day, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    *out = (struct sm_amount){0};
+    enum sm_code code = sm_db_query(
+        &q, db, "SELECT scores_count FROM key_day WHERE key_id = $key AND day = $day", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$key", key_id);
+    sm_stmt_int(q, "$day", day);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row)
+        out->scores = sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code add_spent(struct sm_db *db, const struct sm_charge *charge, int64_t day,
+                              struct sm_err *err)
+{
     struct sm_stmt *q;
     enum sm_code code =
         sm_db_query(&q, db,
-                    "INSERT INTO key_day (key_id, day, scores_count) VALUES ($key, $day, $count) "
+                    "INSERT INTO key_day (key_id, day, scores_count) VALUES ($key, $day, $scores) "
                     "ON CONFLICT (key_id, day) DO UPDATE SET "
                     "scores_count = key_day.scores_count + excluded.scores_count",
                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_hex(q, "$key", s->key_id);
-    sm_stmt_int(q, "$day", s->day);
-    sm_stmt_int(q, "$count", s->count);
+    sm_stmt_hex(q, "$key", charge->caller.key_id);
+    sm_stmt_int(q, "$day", day);
+    sm_stmt_int(q, "$scores", charge->amount.scores);
     return sm_stmt_run(q, NULL, err);
+}
+
+static enum sm_code check_left(const struct sm_amount *asked, const struct sm_amount *spent,
+                               const struct sm_amount *max, struct sm_err *err)
+{
+    for (size_t i = 0; i < sizeof quantities / sizeof *quantities; i++) {
+        int64_t left = of(max, i) > of(spent, i) ? of(max, i) - of(spent, i) : 0;
+        if (of(max, i) > 0 && left < of(asked, i))
+            return sm_err_set(err, SM_LIMIT,
+                              "%lld %s are asked for, of the %lld that this key has for a day "
+                              "%lld are left",
+                              (long long)of(asked, i), quantities[i].name, (long long)of(max, i),
+                              (long long)left);
+    }
+    return SM_OK;
+}
+
+/* Whether `sql` finds a row; it may have $key and $now. */
+static enum sm_code find(bool *found, struct sm_db *db, const char *sql, const char *key_id,
+                         struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db, sql, err);
+    if (code != SM_OK)
+        return code;
+    if (key_id[0]) {
+        sm_stmt_hex(q, "$key", key_id);
+        sm_stmt_int(q, "$now", sm_clock_unix_ms());
+    }
+    code = sm_stmt_step(q, found, err);
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* A caller without a key was let in while there was none: with the first key that ends. */
+enum sm_code sm_store_check_caller(struct sm_db *db, const struct sm_caller *caller,
+                                   struct sm_err *err)
+{
+    bool keyed = caller && caller->key_id[0] != '\0', found;
+    if (!keyed && (!caller || caller->scopes[0] == '\0'))
+        return SM_OK;
+    enum sm_code code = find(&found, db,
+                             keyed ? "SELECT 1 FROM api_key WHERE id = $key AND revoked_ms IS NULL "
+                                     "AND (expires_ms IS NULL OR expires_ms > $now)"
+                                   : "SELECT 1 FROM api_key LIMIT 1",
+                             caller->key_id, err);
+    if (code == SM_OK && found != keyed)
+        code = sm_err_set(err, SM_CANCELLED,
+                          keyed ? "the key was revoked or expired while its request ran"
+                                : "a key is needed since the first one was made");
+    return code;
+}
+
+enum sm_code sm_store_charge(struct sm_db *db, const struct sm_charge *charge, struct sm_err *err)
+{
+    const struct sm_amount max = per_day(&charge->caller);
+    int64_t day = sm_clock_unix_ms() / SM_DAY_MS;
+    struct sm_amount spent;
+    enum sm_code code = sm_store_check_caller(db, &charge->caller, err);
+    if (code != SM_OK || !is_limited(&max) || !is_limited(&charge->amount))
+        return code;
+    code = read_spent(&spent, db, charge->caller.key_id, day, err);
+    if (code == SM_OK)
+        code = check_left(&charge->amount, &spent, &max, err);
+    return code == SM_OK ? add_spent(db, charge, day, err) : code;
+}
+
+/* --- a write of its own --- */
+
+struct spending {
+    struct sm_write write;
+    struct sm_charge charge;
+    sm_store_done *done;
+    void *arg;
+};
+
+static enum sm_code run_spend(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    return sm_store_charge(db, &((struct spending *)write)->charge, err);
 }
 
 static void spent(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
-    const struct spending *s = (const struct spending *)write;
-    if (code != SM_OK) /* counted in memory all the same */
-        sm_log("warning", "budget_not_stored", "{s:s, s:I, s:s}", "key", s->key_id, "scores",
-               (json_int_t)s->count, "detail", err->text);
-    free(write);
+    struct spending *s = (struct spending *)write;
+    s->done(s->arg, code, err);
+    free(s);
 }
 
-static enum sm_code read_spent(int64_t *count, struct sm_store *store, const char *key_id,
-                               int64_t day, struct sm_err *err)
+enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *charge,
+                            sm_store_done *done, void *arg, struct sm_err *err)
 {
+    struct spending *s = calloc(1, sizeof *s);
+    if (!s)
+        return sm_err_set(err, SM_NOMEM, "charge of a key: out of memory");
+    *s = (struct spending){
+        .write = {.run = run_spend, .done = spent}, .charge = *charge, .done = done, .arg = arg};
+    sm_writer_post(store->writer, &s->write);
+    return SM_OK;
+}
+
+/* --- a look --- */
+
+enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller *caller,
+                                 struct sm_err *err)
+{
+    const struct sm_amount max = per_day(caller), one = {.scores = 1};
+    struct sm_amount spent;
     struct sm_db *db;
-    struct sm_stmt *q;
-    bool row;
-    *count = 0;
+    if (!is_limited(&max))
+        return SM_OK;
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
-    code = sm_db_query(&q, db,
-                       "SELECT scores_count FROM key_day WHERE key_id = $key AND day = $day", err);
-    if (code == SM_OK) {
-        sm_stmt_hex(q, "$key", key_id);
-        sm_stmt_int(q, "$day", day);
-        code = sm_stmt_step(q, &row, err);
-        if (code == SM_OK && row)
-            *count = sm_stmt_get_int(q, 0);
-        sm_stmt_reset(q);
-    }
+    code = read_spent(&spent, db, caller->key_id, sm_clock_unix_ms() / SM_DAY_MS, err);
     sm_store_reader_give(store, db);
-    return code;
-}
-
-/* --- in memory, under the mutex --- */
-
-static struct sm_spent *find(struct sm_store *store, const char *key_id, struct sm_err *err)
-{
-    size_t i = 0;
-    while (i < store->spent_count && strcmp(store->spent[i].key_id, key_id) != 0)
-        i++;
-    if (i < store->spent_count)
-        return &store->spent[i];
-    struct sm_spent *grown = realloc(store->spent, (i + 1) * sizeof *grown);
-    if (!grown) {
-        sm_err_set(err, SM_NOMEM, "budget of a key: out of memory");
-        return NULL;
-    }
-    store->spent = grown;
-    store->spent_count++;
-    grown[i] = (struct sm_spent){.day = -1};
-    memcpy(grown[i].key_id, key_id, SM_ID_BYTES);
-    return &grown[i];
-}
-
-/* The count of the key and day, read where this process has none. */
-static enum sm_code load(struct sm_spent **out, struct sm_store *store, const char *key_id,
-                         int64_t day, struct sm_err *err)
-{
-    int64_t count;
-    struct sm_spent *s = *out = find(store, key_id, err);
-    if (!s)
-        return SM_NOMEM;
-    if (s->day == day)
-        return SM_OK;
-    enum sm_code code = read_spent(&count, store, key_id, day, err);
-    if (code == SM_OK) {
-        s->day = day;
-        s->count = count;
-    }
-    return code;
-}
-
-static enum sm_code spend(struct sm_store *store, const struct sm_caller *caller, int64_t count,
-                          bool anyway, struct sm_err *err)
-{
-    int64_t day = sm_clock_unix_ms() / SM_DAY_MS, max = caller->scores_per_day;
-    struct sm_spent *s;
-    struct spending *write = calloc(1, sizeof *write);
-    if (!write)
-        return sm_err_set(err, SM_NOMEM, "budget of a key: out of memory");
-    *write = (struct spending){.write = {.run = run_spend, .done = spent}, .day = day};
-    memcpy(write->key_id, caller->key_id, SM_ID_BYTES);
-    write->count = count;
-    pthread_mutex_lock(&store->budget_mutex);
-    enum sm_code code = load(&s, store, caller->key_id, day, err);
-    int64_t left = code == SM_OK && s->count < max ? max - s->count : 0;
-    if (code == SM_OK && !anyway && left < (count > 0 ? count : 1))
-        code = sm_err_set(err, SM_LIMIT,
-                          "%lld scores are asked for, of the %lld that this key has for a day "
-                          "%lld are left",
-                          (long long)(count > 0 ? count : 1), (long long)max, (long long)left);
-    if (code == SM_OK)
-        s->count += count;
-    pthread_mutex_unlock(&store->budget_mutex);
-    if (code == SM_OK && count != 0)
-        sm_writer_post(store->writer, &write->write);
-    else
-        free(write);
-    return code;
-}
-
-enum sm_code sm_store_spend(struct sm_store *store, const struct sm_caller *caller, int64_t count,
-                            struct sm_err *err)
-{
-    return caller->scores_per_day == 0 ? SM_OK : spend(store, caller, count, false, err);
-}
-
-void sm_store_charge(struct sm_store *store, const struct sm_caller *caller, int64_t count)
-{
-    if (caller->scores_per_day != 0 && count != 0)
-        spend(store, caller, count, true, NULL);
+    return code == SM_OK ? check_left(&one, &spent, &max, err) : code;
 }

@@ -273,6 +273,7 @@ enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_answer
         keeping_free(k);
         return sm_err_set(err, SM_NOMEM, "answer: out of memory");
     }
+    k->write.growth_bytes = (int64_t)(answer->body_bytes + strlen(k->headers));
     sm_writer_post(store->writer, &k->write);
     return SM_OK;
 }

@@ -51,7 +51,7 @@ static void touch_key(struct sm_store *store, const char *key_id, int64_t day)
     struct touch *touch = calloc(1, sizeof *touch);
     if (!touch)
         return;
-    touch->write = (struct sm_write){.run = run_touch, .done = touched};
+    touch->write = (struct sm_write){.run = run_touch, .done = touched, .room = SM_ROOM_LOG};
     memcpy(touch->key_id, key_id, SM_ID_BYTES);
     touch->day = day;
     sm_writer_post(store->writer, &touch->write);
@@ -125,7 +125,7 @@ static void read_caller(struct sm_caller *out, const struct sm_stmt *q)
     snprintf(out->scopes, sizeof out->scopes, "%s", sm_stmt_get_text(q, SCOPES));
     out->scores_per_day = sm_stmt_get_int(q, BUDGET);
     out->rounds = !sm_stmt_is_null(q, DECIMALS);
-    out->decimals = (int)sm_stmt_get_int(q, DECIMALS);
+    out->digits = (int)sm_stmt_get_int(q, DECIMALS);
 }
 
 static enum sm_code look_up(struct sm_caller *out, enum sm_key_verdict *verdict, int64_t *last_used,

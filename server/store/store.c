@@ -141,6 +141,31 @@ static enum sm_code recover(struct sm_store *store, struct sm_err *err)
     return sm_store_audits_recover(db, err);
 }
 
+static enum sm_code check(void *arg, struct sm_err *err)
+{
+    sm_store_room_begin(arg);
+    return sm_store_check_files(arg, err);
+}
+
+static enum sm_code before(void *arg, struct sm_db *db, const struct sm_write *write,
+                           struct sm_err *err)
+{
+    return sm_store_room_before(arg, db, write, err);
+}
+
+static enum sm_code after(void *arg, struct sm_db *db, const struct sm_write *write,
+                          struct sm_err *err)
+{
+    return sm_store_room_after(arg, db, write, err);
+}
+
+static enum sm_code start_writer(struct sm_store *store, struct sm_err *err)
+{
+    const struct sm_writer_rules rules = {store, check, before, after};
+    sm_store_watch_files(store);
+    return sm_writer_start(&store->writer, store->write_db, &rules, err);
+}
+
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err)
 {
     int applied = 0;
@@ -156,7 +181,6 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&store->came, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sm_store_budget_init(store);
 
     enum sm_code code = SM_OK;
     store->path = strdup(path);
@@ -171,7 +195,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (code == SM_OK)
         code = recover(store, err);
     if (code == SM_OK)
-        code = sm_writer_start(&store->writer, store->write_db, err);
+        code = start_writer(store, err);
     if (code != SM_OK) {
         sm_store_close(store);
         return code;
@@ -192,37 +216,33 @@ void sm_store_close(struct sm_store *store)
     sm_db_close(store->write_db);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
-    sm_store_budget_release(store);
     pthread_cond_destroy(&store->came);
     pthread_mutex_destroy(&store->mutex);
     free(store->path);
     free(store);
 }
 
-struct limiting {
-    struct sm_write write;
-    int64_t bytes_max;
-};
-
-static enum sm_code run_limit(struct sm_write *write, struct sm_db *db, struct sm_err *err)
-{
-    return sm_db_limit(db, ((struct limiting *)write)->bytes_max, err);
-}
-
-enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err)
-{
-    struct limiting l = {.write.run = run_limit, .bytes_max = bytes_max};
-    return sm_writer_call(store->writer, &l.write, err);
-}
-
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
 {
     *out = NULL;
+    /* Before: SQLite deletes the log beside an empty database that it opens. */
+    enum sm_code code = sm_store_check_files(store, err);
+    if (code != SM_OK)
+        return code;
     pthread_mutex_lock(&store->mutex);
     if (store->readers_count > 0)
         *out = store->readers[--store->readers_count];
     pthread_mutex_unlock(&store->mutex);
-    return *out ? SM_OK : sm_db_open(out, store->path, SM_DB_READ, err);
+    if (*out)
+        return SM_OK;
+    code = sm_db_open(out, store->path, SM_DB_READ, err);
+    if (code == SM_OK) /* and after: what was opened may be another file */
+        code = sm_store_check_files(store, err);
+    if (code != SM_OK) {
+        sm_db_close(*out);
+        *out = NULL;
+    }
+    return code;
 }
 
 void sm_store_reader_give(struct sm_store *store, struct sm_db *db)
@@ -298,7 +318,10 @@ int64_t sm_store_file_bytes(const struct sm_store *store)
     return file_bytes(store->path, "");
 }
 
-bool sm_store_healthy(struct sm_store *store)
+enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err)
 {
-    return sm_writer_healthy(store->writer);
+    enum sm_code code = sm_store_check_files(store, err);
+    if (code == SM_OK && !sm_writer_healthy(store->writer))
+        code = sm_err_set(err, SM_IO, "the store's last commit failed");
+    return code;
 }

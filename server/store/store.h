@@ -30,8 +30,10 @@ struct sm_store;
  * starts the writer. Items that an earlier process left running are queued again. */
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err);
 void sm_store_close(struct sm_store *store); /* drains the writer's queue first */
-/* How large the database may become; over it writes that need room fail with SM_FULL. */
-enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, struct sm_err *err);
+/* How large the database may become, and what it leaves of the disk. Writes that need more fail with
+ * SM_FULL; so do those that would take the room for the results of images that wait (room.c). */
+enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, int64_t disk_reserve_bytes,
+                            struct sm_err *err);
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
 enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err);
 
@@ -89,17 +91,29 @@ int64_t sm_store_queued_bytes(struct sm_store *store);     /* of the images of t
 int64_t sm_store_queued_cost_ms(struct sm_store *store);   /* of these items */
 int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on disk */
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
-bool sm_store_healthy(struct sm_store *store);             /* the writer's last commit succeeded */
+/* Whether the files are still those that were opened; looks anew. */
+enum sm_code sm_store_check_files(struct sm_store *store, struct sm_err *err);
+/* Whether it can be written: the files are those that were opened, and the last commit succeeded. */
+enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err);
 
-/* Images that wait for a pair: those of paused audits do not. */
-enum sm_code sm_store_pair_waiting(int64_t *out, struct sm_store *store, const char *pair,
-                                   struct sm_err *err);
+/* Says which pairs are loaded: `there` is asked inside transactions, on the writer thread. What is
+ * admitted or started for a pair that is not there is refused with SM_INVALID. To be called before
+ * there are other threads; without it every pair is there. */
+typedef bool sm_store_pair_there(void *pairs, const char *name);
+void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs);
+
+/* Runs `act` on the writer thread unless images wait for the pair (those of paused audits do not):
+ * in the transaction that counts them, so that none is admitted in between. */
+enum sm_code sm_store_unless_waiting(int64_t *waiting, struct sm_store *store, const char *pair,
+                                     enum sm_code (*act)(void *arg, struct sm_err *err), void *arg,
+                                     struct sm_err *err);
 
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
 
-struct sm_once; /* idempotency.h */
+struct sm_once;   /* idempotency.h */
+struct sm_charge; /* budget.h */
 
 /* Who asked for a job: for its document and its lines in the log. */
 struct sm_origin {
@@ -123,11 +137,13 @@ struct sm_job_in {
     char recipe_digest[65];
     const struct sm_item_in *items;
     int items_count;
-    const struct sm_once *once; /* the key of its request, or NULL */
+    const struct sm_once *once;     /* the key of its request, or NULL */
+    const struct sm_charge *charge; /* whose it is and what it takes; NULL: the service's own */
     struct sm_origin origin;
 };
 
-/* Admits a job: one row and its items with their bytes. */
+/* Admits a job: one row and its items with their bytes. Nothing is admitted, and SM_LIMIT or
+ * SM_CANCELLED said, when the charge is refused; SM_INVALID: the pair is not loaded. */
 enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
                             sm_store_done *done, void *arg, struct sm_err *err);
 

@@ -248,8 +248,10 @@ static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const
     for (int tries = 0; (any || tries == 0) && await_item(store, until_ms); tries++) {
         struct sm_claim claim = {0};
         struct sm_err why = {0};
-        struct claiming c = {
-            .write.run = run_claim, .claim = &claim, .owner = owner, .cost_ms_max = cost_ms_max};
+        struct claiming c = {.write = {.run = run_claim, .room = SM_ROOM_USE},
+                             .claim = &claim,
+                             .owner = owner,
+                             .cost_ms_max = cost_ms_max};
         enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
         if (code == SM_OK) {
             if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {

@@ -4,6 +4,7 @@
 #define SERVER_STORE_STORE_IMPL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "server/store/state.h"
 #include "server/store/store.h"
@@ -11,15 +12,39 @@
 
 #define SM_READERS_MAX 8 /* connections kept open while nobody reads */
 
+#define SM_STORE_FILES 4 /* the database, its log, its index, its lock */
+
+/* Which file a name stood for when it was opened; inode 0: none. */
+struct sm_store_file {
+    dev_t device;
+    ino_t inode;
+};
+
+/* How much may still be written (room.c); the writer thread's alone. */
+struct sm_room {
+    int64_t bytes_max, disk_reserve_bytes; /* 0: no limit, nothing is looked at */
+    int64_t page_bytes;
+    bool began;                     /* the two below are of this group of writes */
+    int64_t file_began, disk_began; /* room before it */
+    int64_t bytes;                  /* room at the last look */
+    int64_t items_count;            /* that wait for their results, at the last look */
+    int64_t thumbnails_count;       /* of them */
+    int64_t margin;                 /* before the write that runs */
+};
+
 struct sm_store {
     char *path;
     int lock_fd;
     struct sm_db *write_db; /* the writer thread's once it runs */
     struct sm_writer *writer;
+    struct sm_room room;
+    struct sm_store_file files[SM_STORE_FILES];
     bool to_rewrite;     /* the writer thread's: the file may hold copies of what was erased */
     bool has_digest_key; /* sm_store_set_digest_key */
     uint8_t digest_key[32];
     int64_t idempotency_keep_ms, idempotency_keys_max;
+    sm_store_pair_there *pair_there; /* sm_store_set_pairs */
+    void *pairs;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t came;   /* `waiting_count` grew */
@@ -28,20 +53,29 @@ struct sm_store {
     int64_t active_count; /* items of plain jobs queued or running, those not committed included */
     int64_t active_bytes; /* of their images */
     int64_t active_cost_ms;
+    int64_t posted_count; /* of the active items, those whose admission has not run yet */
+    char lost[sizeof((struct sm_err *)0)->text]; /* what is wrong with the files, "" */
     struct sm_db *readers[SM_READERS_MAX];
     int readers_count;
-
-    pthread_mutex_t budget_mutex; /* guards what keys have spent */
-    struct sm_spent *spent;
-    size_t spent_count;
 };
 
 /* The daemon lock of the database at `path`, to be closed. */
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err);
 
-/* Of budget.c, with the store. */
-void sm_store_budget_init(struct sm_store *store);
-void sm_store_budget_release(struct sm_store *store);
+/* Of watch.c: notes the files that are open. */
+void sm_store_watch_files(struct sm_store *store);
+
+/* Of room.c, on the writer thread: before a group, and before and after each of its writes. SM_FULL
+ * when the write takes room that is kept. */
+void sm_store_room_begin(struct sm_store *store);
+enum sm_code sm_store_room_before(struct sm_store *store, struct sm_db *db,
+                                  const struct sm_write *write, struct sm_err *err);
+enum sm_code sm_store_room_after(struct sm_store *store, struct sm_db *db,
+                                 const struct sm_write *write, struct sm_err *err);
+/* SM_FULL when what was promised already has no room. Inside a transaction. */
+enum sm_code sm_store_check_room(struct sm_store *store, struct sm_db *db, struct sm_err *err);
+/* What images of so many bytes take until they are finished. */
+int64_t sm_store_growth(int64_t items_count, int64_t bytes_count);
 
 /* A reader's connection, to be given back. */
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err);
@@ -81,6 +115,10 @@ enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
 /* Ends what a cancellation or deletion of an audit left when the process died in it. Outside of a
  * transaction; before the writer runs. */
 enum sm_code sm_store_audits_recover(struct sm_db *db, struct sm_err *err);
+
+/* SM_INVALID when no such pair is loaded: what is admitted for it could only fail. */
+enum sm_code sm_store_check_pair(const struct sm_store *store, const char *pair,
+                                 struct sm_err *err);
 
 enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
                                  struct sm_err *err);

@@ -198,7 +198,8 @@ static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, stru
 
 enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err)
 {
-    struct beating b = {.write.run = run_heartbeat, .store = store, .owner = owner};
+    struct beating b = {
+        .write = {.run = run_heartbeat, .room = SM_ROOM_USE}, .store = store, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &b.write, err);
     sm_metric_add(SM_METRIC_LEASES, b.requeued.queued_count, "queued");
     sm_metric_add(SM_METRIC_LEASES, b.requeued.failed_count, "failed");
@@ -265,7 +266,8 @@ static enum sm_code run_release(struct sm_write *write, struct sm_db *db, struct
 enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *claim,
                               const char *owner, struct sm_err *err)
 {
-    struct releasing r = {.write.run = run_release, .claim = claim, .owner = owner};
+    struct releasing r = {
+        .write = {.run = run_release, .room = SM_ROOM_USE}, .claim = claim, .owner = owner};
     enum sm_code code = sm_writer_call(store->writer, &r.write, err);
     if (code == SM_OK)
         sm_store_count(store, r.requeued.claimable_count, -r.requeued.plain_ended_count);

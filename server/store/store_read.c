@@ -378,28 +378,3 @@ enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, 
         json_decref(job);
     return code;
 }
-
-enum sm_code sm_store_pair_waiting(int64_t *out, struct sm_store *store, const char *pair,
-                                   struct sm_err *err)
-{
-    struct sm_db *db;
-    struct sm_stmt *q;
-    bool row;
-    *out = 0;
-    enum sm_code code = sm_store_reader_take(&db, store, err);
-    if (code != SM_OK)
-        return code;
-    code = sm_db_query(&q, db,
-                       "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
-                       "state IN ('queued', 'running') AND pair = $pair",
-                       err);
-    if (code == SM_OK) {
-        sm_stmt_text(q, "$pair", pair);
-        code = sm_stmt_step(q, &row, err);
-    }
-    if (code == SM_OK)
-        *out = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
-    sm_store_reader_give(store, db);
-    return code;
-}

@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/base/id.h"
+#include "server/store/budget.h"
 #include "server/store/document.h"
 #include "server/store/idempotency.h"
 #include "server/store/store_impl.h"
@@ -32,11 +33,13 @@ struct admission {
     int64_t tenant;
     char *pair, *recipe;
     struct sm_once once;
+    struct sm_charge charge;
     struct sm_origin origin;
     int items_count;
     int64_t bytes_count;  /* of all images */
     int64_t cost_ms;      /* of all */
     int64_t item_cost_ms; /* of the dearest */
+    bool posted;          /* in the store's posted_count */
     struct item_copy items[];
 };
 
@@ -63,6 +66,8 @@ static struct admission *admission_copy(const struct sm_job_in *job)
     memcpy(a->recipe_digest, job->recipe_digest, sizeof a->recipe_digest);
     if (job->once)
         a->once = *job->once;
+    if (job->charge)
+        a->charge = *job->charge;
     a->origin = job->origin;
     a->pair = strdup(job->pair);
     a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
@@ -142,10 +147,24 @@ static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int
     return sm_stmt_run(q, NULL, err);
 }
 
+/* From now on its images are among those that wait for a result. */
+static void count_posted(struct admission *a)
+{
+    pthread_mutex_lock(&a->store->mutex);
+    a->store->posted_count -= a->posted ? a->items_count : 0;
+    pthread_mutex_unlock(&a->store->mutex);
+    a->posted = false;
+}
+
 static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
-    const struct admission *a = (const struct admission *)write;
-    enum sm_code code = sm_store_put_recipe(db, a->recipe_digest, a->recipe, err);
+    struct admission *a = (struct admission *)write;
+    count_posted(a);
+    enum sm_code code = sm_store_check_pair(a->store, a->pair, err);
+    if (code == SM_OK)
+        code = sm_store_charge(db, &a->charge, err);
+    if (code == SM_OK)
+        code = sm_store_put_recipe(db, a->recipe_digest, a->recipe, err);
     if (code == SM_OK)
         code = insert_job(db, a, err);
     for (int i = 0; i < a->items_count && code == SM_OK; i++)
@@ -156,6 +175,7 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
     struct admission *a = (struct admission *)write;
+    count_posted(a); /* it may not have run */
     if (code == SM_OK) {
         sm_store_count(a->store, a->items_count, 0);
     } else {
@@ -173,11 +193,17 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     struct admission *a = admission_copy(job);
     if (!a)
         return sm_err_set(err, SM_NOMEM, "job %s: out of memory", job->id);
-    a->write = (struct sm_write){.run = run_admission, .done = admitted};
+    a->write = (struct sm_write){.run = run_admission,
+                                 .done = admitted,
+                                 .growth_bytes = sm_store_growth(a->items_count, a->bytes_count)};
     a->store = store;
     a->done = done;
     a->arg = arg;
-    sm_store_count(store, 0, a->items_count);
+    pthread_mutex_lock(&store->mutex);
+    store->active_count += a->items_count;
+    store->posted_count += a->items_count;
+    pthread_mutex_unlock(&store->mutex);
+    a->posted = true;
     sm_store_count_load(store, a->bytes_count, a->cost_ms);
     sm_writer_post(store->writer, &a->write);
     return SM_OK;
@@ -382,7 +408,7 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
 enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
                              char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err)
 {
-    struct finishing f = {.write.run = run_finish, .in = finish};
+    struct finishing f = {.write = {.run = run_finish, .room = SM_ROOM_USE}, .in = finish};
     enum sm_code code = SM_OK;
     score_id[0] = 0;
     *job_finished = false;

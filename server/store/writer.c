@@ -27,6 +27,7 @@
 
 struct sm_writer {
     struct sm_db *db;
+    struct sm_writer_rules rules;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t posted;
@@ -38,14 +39,32 @@ struct sm_writer {
     bool shrinking; /* free pages are left: no need to wait */
 };
 
+static enum sm_code no_check(void *arg, struct sm_err *err)
+{
+    (void)arg, (void)err;
+    return SM_OK;
+}
+
+static enum sm_code no_rule(void *arg, struct sm_db *db, const struct sm_write *write,
+                            struct sm_err *err)
+{
+    (void)arg, (void)db, (void)write, (void)err;
+    return SM_OK;
+}
+
 static void run_one(struct sm_writer *writer, struct sm_write *write)
 {
     struct sm_db *db = writer->db;
+    const struct sm_writer_rules *rules = &writer->rules;
     write->err = (struct sm_err){0};
     write->code = sm_db_exec(db, "SAVEPOINT one_write", &write->err);
     if (write->code != SM_OK)
         return;
-    write->code = write->run(write, db, &write->err);
+    write->code = rules->before(rules->arg, db, write, &write->err);
+    if (write->code == SM_OK)
+        write->code = write->run(write, db, &write->err);
+    if (write->code == SM_OK)
+        write->code = rules->after(rules->arg, db, write, &write->err);
     if (write->code == SM_OK)
         write->code = sm_db_exec(db, "RELEASE one_write", &write->err);
     if (write->code != SM_OK && sm_db_in_transaction(db))
@@ -57,7 +76,10 @@ static void run_one(struct sm_writer *writer, struct sm_write *write)
 static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, struct sm_err *err)
 {
     int64_t began_us = sm_clock_monotonic_us();
-    enum sm_code code = sm_db_begin(writer->db, err);
+    const struct sm_writer_rules *rules = &writer->rules;
+    enum sm_code code = rules->check(rules->arg, err);
+    if (code == SM_OK)
+        code = sm_db_begin(writer->db, err);
     for (struct sm_write *w = group; w && code == SM_OK; w = w->next) {
         run_one(writer, w);
         sm_metric_add(SM_METRIC_WRITES, 1, NULL);
@@ -70,6 +92,8 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
         code = sm_db_commit(writer->db, err);
     else
         sm_db_rollback(writer->db);
+    if (code == SM_OK)
+        code = rules->check(rules->arg, err);
     sm_metric_observe(SM_METRIC_COMMIT, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     return code;
 }
@@ -193,13 +217,17 @@ static void *writer_thread(void *arg)
     return NULL;
 }
 
-enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db, struct sm_err *err)
+enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db,
+                             const struct sm_writer_rules *rules, struct sm_err *err)
 {
     *out = NULL;
     struct sm_writer *writer = calloc(1, sizeof *writer);
     if (!writer)
         return sm_err_set(err, SM_NOMEM, "database writer: out of memory");
     writer->db = db;
+    writer->rules =
+        rules ? *rules
+              : (struct sm_writer_rules){.check = no_check, .before = no_rule, .after = no_rule};
     writer->last = &writer->first;
     writer->healthy = true;
     writer->dirty = true;

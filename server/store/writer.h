@@ -14,6 +14,9 @@
  * lost with it. It may take a little more room than the limit of the database allows. Or a write
  * wants no transaction, for what none can do.
  *
+ * Rules are asked around groups and writes: whether the file is still the right one, and whether a
+ * write leaves the room that was promised to others.
+ *
  * Owner:   the poster owns the write until `done` was called, which may free it.
  * Threads: post and call from any thread but the writer's own (post also from `done`). */
 #ifndef SERVER_STORE_WRITER_H
@@ -31,10 +34,19 @@ enum sm_write_mode {
     SM_WRITE_OUTSIDE /* none: the next group begins when `run` has returned */
 };
 
+/* What a grouped write may do with the room that is kept for results (room.c). */
+enum sm_write_room {
+    SM_ROOM_LEAVE, /* must leave it */
+    SM_ROOM_LOG,   /* may take the part that is for the access log */
+    SM_ROOM_USE    /* may take it: it is what the room is kept for */
+};
+
 struct sm_write {
     sm_write_run *run;
     sm_write_done *done;
     enum sm_write_mode mode;
+    enum sm_write_room room;
+    int64_t growth_bytes; /* that it will take, where that is known before */
     /* the writer's own */
     struct sm_write *next;
     enum sm_code code;
@@ -45,8 +57,20 @@ struct sm_write {
 
 struct sm_writer;
 
-/* The connection is the writer's until stop; it stays the caller's to close. */
-enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db, struct sm_err *err);
+/* On the writer thread, all of them. */
+struct sm_writer_rules {
+    void *arg;
+    enum sm_code (*check)(void *arg, struct sm_err *err); /* before a group and after its commit */
+    enum sm_code (*before)(void *arg, struct sm_db *db, const struct sm_write *write,
+                           struct sm_err *err);
+    enum sm_code (*after)(void *arg, struct sm_db *db, const struct sm_write *write,
+                          struct sm_err *err);
+};
+
+/* The connection is the writer's until stop; it stays the caller's to close. `rules` may be NULL
+ * and are copied. */
+enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db,
+                             const struct sm_writer_rules *rules, struct sm_err *err);
 void sm_writer_stop(struct sm_writer *writer); /* commits what is queued, then ends the thread */
 void sm_writer_post(struct sm_writer *writer, struct sm_write *write);
 /* Posts and waits for the commit; `done` is the writer's to set. */

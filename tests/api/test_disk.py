@@ -3,6 +3,7 @@ of it goes on once there is room."""
 
 import json
 import os
+import re
 import resource
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.threads  # workers and the writer meet a full disk at o
 JSON = {"Content-Type": "application/json"}
 PNG = {"Content-Type": "image/png"}
 MANY = 1 << 50
+NO_ROOM = r"the database may grow by \d+ bytes and keeps \d+ for the results of \d+ images that wait, no room for \d+ more"
 
 
 def create(server, **spec):
@@ -106,6 +108,12 @@ def test_a_full_queue_says_so_at_once(serve, limit):
     assert server.post(png(99)).status == 200
 
 
+def lines_of(folder, event):
+    """What the log says of an event."""
+    lines = map(json.loads, (folder / "stderr").read_text().splitlines())
+    return [line for line in lines if line["event"] == event]
+
+
 def fill(server, audit, most):
     """Puts images into the audit until it is told that there is no room: how many went in, and the words."""
     for i in range(most):
@@ -122,10 +130,10 @@ def test_accepting_into_a_full_database(serve):
     audit = create(server)
     count, detail = fill(server, audit, 20)
     assert 3 <= count <= 10
-    assert detail == "database: database or disk is full (SQLite code 13); 0 images were added before"
+    assert re.fullmatch(NO_ROOM + "; 0 images were added before", detail)
     assert server.get(audit).json["items_count"] == count
     big = server.post(heavy(99, 400_000))
-    assert "see the log of the service" in big.problem(507, "disk_full") and big.headers["Retry-After"] == "5"
+    assert re.fullmatch(NO_ROOM, big.problem(507, "disk_full")) and big.headers["Retry-After"] == "5"
     assert server.ask("DELETE", audit).status == 204
     assert server.post(png(1)).status == 200
     answer = server.ask("POST", create(server) + "/images?cohort=external", heavy(1), PNG)
@@ -158,14 +166,28 @@ def test_scoring_pauses(serve, tmp_path):
     answer = server.ask("POST", audit + "/manifest", json.dumps({"folders": {"candidate": "."}}), JSON)
     assert answer.json["added_count"] == 200
     server.stop()
-    room = os.path.getsize(tmp_path / "test.db") + 100_000
+    server = serve("--data-root", root, "--database-bytes-max", str(os.path.getsize(tmp_path / "test.db") + 100_000))
+    full = server.ask("POST", audit + "/start").problem(507, "disk_full")
+    assert re.fullmatch(r"the database may grow by \d+ bytes and keeps \d+ for the results of 200 images that wait", full)
+    server.stop()
 
-    server = serve("--data-root", root, "--database-bytes-max", str(room), "--workers", "2")
+    server = serve("--data-root", root, "--workers", "1")
     assert server.ask("POST", audit + "/start").status == 200
+    server.stop()
+    room = os.path.getsize(tmp_path / "test.db") + 100_000
+    server = serve("--data-root", root, "--database-bytes-max", str(room), "--workers", "2")
     paused = await_state(server, audit, "paused")
     assert paused["reason"].startswith("database: database or disk is full (SQLite code 13")
     assert 0 < paused["succeeded_count"] < 200 and paused["failed_count"] == 0
+    unready = server.get("/readyz")
+    reason = unready.problem(503, "not_ready")
+    assert re.match(r"[12] results wait for the store: database: database or disk is full", reason)
+    assert unready.json["checks"]["store"] == {"ok": False, "reason": reason}
+    assert "results wait for the store" in server.post(png(1)).problem(507, "disk_full")
+    server.ask("POST", audit + "/resume").problem(507, "disk_full")
     server.stop()
+    failed = lines_of(tmp_path, "finish_failed")
+    assert 1 <= len(failed) == len({line["item"] for line in failed})  # each once, however often it was tried
 
     server = serve("--data-root", root)
     assert server.get(audit).json["reason"] == paused["reason"]
@@ -176,3 +198,63 @@ def test_scoring_pauses(serve, tmp_path):
     db = sqlite3.connect(tmp_path / "test.db")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert db.execute("SELECT COUNT(*), COUNT(DISTINCT score_id) FROM item WHERE state = 'succeeded'").fetchone() == (200, 200)
+
+
+def test_every_202_is_finished(serve, tmp_path):
+    """Small images until there is no room: what was admitted is finished, and the service stays ready."""
+    server = serve("--database-bytes-max", "1300000", "--workers", "1")
+    accepted = []
+    while True:
+        answer = server.post(png(len(accepted), 32), prefer="respond-async")
+        if answer.status != 202:
+            break
+        accepted.append(answer.headers["Location"])
+    assert re.fullmatch(NO_ROOM, answer.problem(507, "disk_full"))
+    assert len(accepted) > 20
+    for location in accepted:
+        assert server.await_job(location)["succeeded_count"] == 1
+    assert server.get("/readyz").status == 200
+    assert lines_of(tmp_path, "finish_failed") == lines_of(tmp_path, "commit_failed") == []
+    assert os.path.getsize(tmp_path / "test.db") <= 1300000
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", ".lock"])
+def test_a_database_that_is_moved_away(serve, tmp_path, ending):
+    """Nothing is read or written until it is back; each change is told once."""
+    server = serve()
+    score = server.post(png(1)).json["id"]
+    path, aside = tmp_path / f"test.db{ending}", tmp_path / "aside"
+
+    def lost(word):
+        unready = server.get("/readyz")
+        reason = unready.problem(503, "not_ready")
+        assert re.fullmatch(rf"the file of (the database|its (log|index|lock)) was {word} while it was open: "
+                            "put it back, or restart the service", reason)
+        assert unready.json["checks"]["store"] == {"ok": False, "reason": reason}
+        for answer in (server.post(png(2)), server.get(f"/v1/scores/{score}"),
+                       server.ask("POST", "/v1/audits", json.dumps({"name": "a", "pair": "resnet"}), JSON)):
+            assert answer.problem(503, "store_unavailable") == reason
+            assert answer.headers["Retry-After"] == "5"
+        assert server.get("/livez").status == 200
+
+    path.rename(aside)
+    lost("deleted or moved")
+    path.write_bytes(b"")
+    lost("replaced")
+    aside.rename(path)
+    assert server.get("/readyz").status == 200
+    assert server.post(png(2)).status == server.get(f"/v1/scores/{score}").status == 200
+    assert server.stop() == 0
+    assert [line["detail"].split(" was ")[1].split()[0] for line in lines_of(tmp_path, "database_file_lost")] == ["deleted", "replaced"]
+    assert len(lines_of(tmp_path, "database_file_back")) == 1
+
+
+def test_a_database_that_is_deleted(serve, tmp_path):
+    server = serve()
+    assert server.post(png(1)).status == 200
+    for path in tmp_path.glob("test.db*"):
+        path.unlink()
+    server.post(png(2)).problem(503, "store_unavailable")
+    server.get("/readyz").problem(503, "not_ready")
+    assert server.stop() == 0
+    assert not (tmp_path / "test.db").exists()

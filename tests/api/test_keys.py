@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -47,8 +49,8 @@ class Client:
         return self.ask("POST", "/v1/scores?pair=resnet", data, Content_Type="image/png",
                         Prefer=f"wait={PATIENCE_S}", **headers)
 
-    def post_many(self, images, **headers):
-        media_type, body = images_and_recipe(images)
+    def post_many(self, images, recipe=None, **headers):
+        media_type, body = images_and_recipe(images, recipe)
         return self.ask("POST", "/v1/scores?pair=resnet", body, Content_Type=media_type,
                         Prefer=f"wait={PATIENCE_S}", **headers)
 
@@ -436,61 +438,143 @@ def test_budget_of_an_audit(clients):
 # --- rounding ---------------------------------------------------------------------------------------
 
 
-def figures(node, path=""):
-    """Every number that is not whole, as it is written, but those of recipes."""
-    if isinstance(node, dict):
-        return [f for name, child in node.items() if name != "recipe" or not isinstance(child, dict)
-                for f in figures(child, f"{path}/{name}")]
-    if isinstance(node, list):
-        return [f for child in node for f in figures(child, path)]
-    return [node] if isinstance(node, str) and node.startswith("figure ") else []
+@pytest.fixture
+def rounding(serve, key, binary, tmp_path, pairs_folder):
+    """Clients of a server whose pair `resnet` has a reference of its own recipe; `vit` has none."""
+    folder, images = tmp_path / "pairs", tmp_path / "reference"
+    images.mkdir()
+    for i in range(40):
+        (images / f"{i}.png").write_bytes(png(1000 + i))
+    for name in ("resnet", "vit"):
+        shutil.copytree(pairs_folder / name, folder / name)
+    subprocess.run([binary, "reference", "--pair", folder / "resnet", *sorted(images.iterdir())], check=True, timeout=120)
+    document = json.loads((folder / "resnet/pair.json").read_text())
+    (folder / "resnet/pair.json").write_text(json.dumps(document | {"reference": "reference.json"}))
+
+    def make(*options):
+        made = [Client(key, *each) for each in options]
+        running = serve(pairs=folder)
+        for client in made:
+            client.server = running
+        return made
+    return make
 
 
-def check_rounded(answer, decimals):
-    document = json.loads(answer.body, parse_float=lambda text: "figure " + text)
-    found = figures(document)
-    assert all(re.fullmatch(rf"figure -?\d+\.\d{{{decimals}}}", f) for f in found), found
-    return found
+def step_of(sd, digits):
+    """The rule of README, in other words: the first power of ten that is no less than the wanted share of sd."""
+    return Decimal(10) ** (next(e for e in range(-30, 30) if 10.0 ** e >= sd) - digits)
 
 
-def test_rounded_figures(clients):
-    a, exact = clients((*ALL, "--round", "2"), ALL)
+GRID = {"m", "m_se", "m_low", "m_high", "alignment", "se", "sd_encoders", "encoders", "mean", "sd", "centered"}
+FIXED = {"percentile": 100, "p_value": 1, "q_value": 1, "ratio": 1}
+SETTINGS = {"recipe", "spec", "std"}
+
+
+def check_rounded(answer, step, digits):
+    """Every number that is not whole is a known figure on its grid; returns how many there are."""
+    found = []
+
+    def look(node, name):
+        if isinstance(node, dict):
+            for child in node:
+                if not (child in SETTINGS or (child == "encoders" and isinstance(node[child], dict))
+                        or (child == "mean" and isinstance(node[child], list))):
+                    look(node[child], child)
+        elif isinstance(node, list):
+            for child in node:
+                look(child, name)
+        elif isinstance(node, Decimal):
+            unit = step if name in GRID else FIXED[name] * Decimal(10) ** -digits
+            assert node % unit == 0, (name, node)
+            found.append(name)
+
+    look(json.loads(answer.body, parse_float=Decimal), "")
+    return len(found)
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2, 3])
+def test_rounded_figures(rounding, digits):
+    a, exact = rounding((*ALL, "--round", str(digits)), ALL)
     full = exact.post(png(1)).json
+    step = step_of(full["reference"]["sd"], digits)
     one = a.post(png(1))  # of the same tenant: from history
-    assert len(check_rounded(one, 2)) > 5
-    assert one.json["m"] == round(full["m"], 2) != full["m"]
-    assert one.json["f"]["alignment"] == round(full["f"]["alignment"], 2)
+    assert check_rounded(one, step, digits) > 10
+    assert abs(one.json["m"] - full["m"]) <= float(step) / 2 * 1.0001
+    assert one.json["m"] != full["m"]
     assert one.json["recipe"] == full["recipe"]
     assert one.json["provenance"] == full["provenance"]
     many = a.post_many([png(i) for i in (1, 2)])
     path = a.audit()
     a.finish(path)
     for answer in (many, a.get("/v1/scores"), a.get(f"/v1/jobs/{many.json['id']}"), a.get(f"{path}/items")):
-        assert len(check_rounded(answer, 2)) >= 4
-    check_rounded(a.get(path), 2)
-    check_rounded(a.get("/v1/pairs"), 2)
+        assert check_rounded(answer, step, digits) >= 8
+    items = a.get(f"{path}/items").json["items"]
+    for item, whole in zip(items, exact.get(f"{path}/items").json["items"]):
+        assert abs(item["m"] - whole["m"]) <= float(step) / 2 * 1.0001
+    assert check_rounded(a.get(path), step, digits) == 0
+    assert check_rounded(a.get("/v1/pairs"), step, digits) == 2
+    assert a.get("/v1/limits").json == exact.get("/v1/limits").json
     got = a.get(f"/v1/scores/{full['id']}")
-    check_rounded(got, 2)
+    assert check_rounded(got, step, digits) > 10
     # The validator is that of what was sent.
     assert got.headers["ETag"] != exact.get(f"/v1/scores/{full['id']}").headers["ETag"]
     assert a.get(f"/v1/scores/{full['id']}", If_None_Match=got.headers["ETag"]).status == 304
+    assert "Server-Timing" not in a.post(png(77)).headers and "Server-Timing" in exact.post(png(78)).headers
     page = a.get("/v1/scores?limit=1").json
     assert a.get(page["next"]).status == 200
 
 
-def test_what_would_tell_more_than_rounded_figures(clients):
-    a, exact = clients((*ALL, "--round", "3"), ALL)
+def test_a_kept_answer_is_rounded_once(rounding):
+    a, = rounding((*ALL, "--round", "0"))
+    first = a.post(png(1), Idempotency_Key='"k"')
+    again = a.post(png(1), Idempotency_Key='"k"')
+    assert again.headers["Idempotent-Replayed"] == "true" and again.body == first.body
+
+
+def test_a_key_that_rounds_asks_with_the_pairs_own_recipe(rounding, tmp_path):
+    """Any other recipe would choose the scale of the figures; without a reference there is none."""
+    a, exact = rounding((*ALL, "--round", "2"), ALL)
+    media_type, body = images_and_recipe([png(1)], {"views": 3, "normalize": "none"})
+    own = "the figures of this key are rounded: it asks with the pair's own recipe only, leave yours out"
+    bare = ("the figures of this key are rounded to the spread of a reference, and pair 'vit' has none for its own recipe")
+    ask = lambda client, pair: client.ask("POST", f"/v1/scores?pair={pair}", body, Content_Type=media_type,
+                                          Prefer=f"wait={PATIENCE_S}")
+    assert ask(a, "resnet").problem(403, "figures_rounded") == own
+    assert ask(a, "vit").problem(403, "figures_rounded") == bare
+    audit = lambda client, **more: client.ask("POST", "/v1/audits", json.dumps({"name": "a", "pair": "resnet"} | more),
+                                              Content_Type="application/json")
+    assert audit(a, recipe={"views": 3}).problem(403, "figures_rounded") == own
+    assert audit(a, pair="vit").problem(403, "figures_rounded") == bare
+    assert audit(a).status == 201
+    # What others of the tenant have asked for is there, without its figures.
+    whole = ask(exact, "resnet").json
+    assert whole["reference"] is None and whole["m"] is not None
+    shown = a.get(f"/v1/scores/{whole['id']}").json
+    assert (shown["m"], shown["m_se"], shown["ratio"], shown["f"]["alignment"], shown["g"]["encoders"]) == (
+        None, None, None, None, [None])
+    adaptive = exact.post_many([png(5)], recipe={"target_se": 0.5}).json["id"]
+    assert "views_used" in exact.get(f"/v1/scores/{adaptive}").json
+    assert "views_used" not in a.get(f"/v1/scores/{adaptive}").json
+    made = audit(exact, recipe={"views": 3}).headers["Location"]
+    assert exact.ask("POST", f"{made}/images?cohort=external", png(3), Content_Type="image/png").status == 200
+    exact.finish(made)
+    item, = a.get(f"{made}/items").json["items"]
+    assert (item["m"], item["m_se"]) == (None, None)
+
+
+def test_what_would_tell_more_than_rounded_figures(rounding):
+    a, exact = rounding((*ALL, "--round", "3"), ALL)
     path = a.audit()
     a.finish(path)
     audit = path.rsplit("/", 1)[1]
     for target in ("report.json", "report.csv", "report.html", "selection?kind=top&n=1"):
         assert a.get(f"{path}/{target}").problem(403, "figures_rounded") == (
-            "this key sees 3 decimals: reports, selections and comparisons are not for it")
+            "the figures of this key are rounded: reports, selections and comparisons are not for it")
         assert exact.get(f"{path}/{target}").status == 200
     a.get(f"/v1/comparisons?audits={audit},{audit}").problem(403, "figures_rounded")
     for query in ("min=0", "max=0", "order=highest", "order=lowest"):
         assert a.get(f"/v1/scores?{query}").problem(403, "figures_rounded") == (
-            "this key sees 3 decimals: min, max and the orders highest and lowest are not for it")
+            "the figures of this key are rounded: min, max and the orders highest and lowest are not for it")
         assert exact.get(f"/v1/scores?{query}").status == 200
     assert a.get("/v1/scores?order=oldest").status == 200
 

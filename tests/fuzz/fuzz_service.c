@@ -203,7 +203,11 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
                                           .bytes = bytes,
                                           .bytes_count = picture.bytes_count + (i > 0)};
         sm_sha256_hex(image.image_digest, bytes, image.bytes_count);
-        must(sm_store_audit_add(&added, api.store, id, &image, 1, 100, &err), &err);
+        must(sm_store_audit_add(
+                 &added, api.store, id,
+                 &(struct sm_audit_intake){.images = &image, .images_count = 1, .items_max = 100},
+                 &err),
+             &err);
     }
     json_decref(recipe);
     json_decref(document);

@@ -54,7 +54,10 @@ static void make_audit(char id[SM_ID_BYTES])
                                                .bytes_count = wide.bytes_count};
     for (int i = 0; i < 2; i++)
         sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 2, &err));
+    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+                                          &(struct sm_audit_intake){
+                                              .images = images, .images_count = 2, .items_max = 2},
+                                          &err));
     sm_generation_give(generation);
     json_decref(recipe);
     json_decref(document);
@@ -156,14 +159,11 @@ static void an_unloaded_pair_fails_what_waits_for_it(void **state)
     (void)state;
     struct client client;
     const struct sm_file four[4] = {wide, tall, wide, tall};
-    int64_t waiting;
     hold_commits();
     start(1, 10);
     assert_code(SM_OK, submit(&client, "resnet", 77, four, 4));
     sem_post(&gate);
     await(&client, SM_TICKET_ADMITTED);
-    assert_code(SM_OK, sm_store_pair_waiting(&waiting, store, "vit", &err));
-    assert_int_equal(waiting, 0);
     assert_code(SM_OK, sm_pairs_remove(pairs, "resnet", &err));
     json_t *job = complete(&client);
     const char *detail = text_at(json_object_get(item_of(job, 3), "error"), "detail");

@@ -44,7 +44,11 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
                                                .bytes_count = strlen(names[i])};
         digest_of(images[i].image_digest, first + i);
     }
-    enum sm_code code = sm_store_audit_add(&added, store, id, images, (size_t)count, MANY, &err);
+    enum sm_code code =
+        sm_store_audit_add(&added, store, id,
+                           &(struct sm_audit_intake){
+                               .images = images, .images_count = (size_t)count, .items_max = MANY},
+                           &err);
     if (code == SM_OK)
         assert_int_equal(added.added_count + added.duplicate_count, count);
     free(images);
@@ -59,7 +63,9 @@ static inline enum sm_code add_failed(const char *id, struct sm_audit_image_in i
     struct sm_audit_added added;
     image.failed = why;
     image.failed_text = text;
-    return sm_store_audit_add(&added, store, id, &image, 1, MANY, &err);
+    return sm_store_audit_add(
+        &added, store, id,
+        &(struct sm_audit_intake){.images = &image, .images_count = 1, .items_max = MANY}, &err);
 }
 
 static inline enum sm_code move(const char *id, enum sm_audit_move how)

@@ -9,6 +9,7 @@
 
 #include "core/base/sha256.h"
 #include "server/base/id.h"
+#include "server/store/budget.h"
 #include "server/store/store_impl.h"
 
 static struct scratch scratch;
@@ -57,14 +58,28 @@ static inline int64_t read_int(const char *sql)
 struct outcome {
     sem_t done;
     enum sm_code code;
+    struct sm_err err;
 };
 
 static inline void admitted(void *arg, enum sm_code code, const struct sm_err *why)
 {
-    (void)why;
     struct outcome *outcome = arg;
     outcome->code = code;
+    outcome->err = *why;
     sem_post(&outcome->done);
+}
+
+/* Charges by itself and waits for the commit. */
+static inline enum sm_code spend_now(const struct sm_charge *charge, struct sm_err *why)
+{
+    struct outcome outcome;
+    sem_init(&outcome.done, 0, 0);
+    assert_code(SM_OK, sm_store_spend(store, charge, admitted, &outcome, NULL));
+    while (sem_wait(&outcome.done) != 0)
+        ;
+    if (why)
+        *why = outcome.err;
+    return outcome.code;
 }
 
 /* The digest of item `k`: 64 digits that end in it. */

@@ -20,17 +20,31 @@ static void a_cohort_has_an_image_once(void **state)
                                           {SM_COHORT_EXTERNAL, "b.png", "", "", "", "B", 1, NULL}};
     digest_of(images[0].image_digest, 100);
     digest_of(images[1].image_digest, 101);
-    assert_code(SM_LIMIT, sm_store_audit_add(&added, store, id, images, 2, 9, &err));
+    assert_code(SM_LIMIT,
+                sm_store_audit_add(
+                    &added, store, id,
+                    &(struct sm_audit_intake){.images = images, .images_count = 2, .items_max = 9},
+                    &err));
     check_refusal(id, "has 9 images of at most 9, no room for b.png");
     assert_int_equal(added.added_count, 0);
     check_audit(id, "open", 8, 0, 0); /* nothing of the call */
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 10, &err));
+    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+                                          &(struct sm_audit_intake){
+                                              .images = images, .images_count = 2, .items_max = 10},
+                                          &err));
     assert_int_equal(added.added_count, 2);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, 2, 10, &err));
+    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+                                          &(struct sm_audit_intake){
+                                              .images = images, .images_count = 2, .items_max = 10},
+                                          &err));
     assert_int_equal(added.duplicate_count, 2);
 
     assert_code(SM_OK, move(id, SM_AUDIT_START));
-    assert_code(SM_CONFLICT, sm_store_audit_add(&added, store, id, images, 2, 10, &err));
+    assert_code(SM_CONFLICT,
+                sm_store_audit_add(
+                    &added, store, id,
+                    &(struct sm_audit_intake){.images = images, .images_count = 2, .items_max = 10},
+                    &err));
     check_refusal(id, "is running, it must be open to take images");
     check_audit(id, "running", 10, 0, 0);
 }
@@ -76,7 +90,11 @@ static void a_file_is_read_when_its_turn_comes(void **state)
         sm_sha256_hex(images[i].image_digest, rows[i].name, strlen(rows[i].name));
         write_file(paths[i], rows[i].name);
     }
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, ROWS, 100, &err));
+    assert_code(SM_OK,
+                sm_store_audit_add(&added, store, id,
+                                   &(struct sm_audit_intake){
+                                       .images = images, .images_count = ROWS, .items_max = 100},
+                                   &err));
     assert_int_equal(added.added_count, ROWS);
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     for (int i = 1; i < 6; i++)

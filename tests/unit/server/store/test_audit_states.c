@@ -165,7 +165,11 @@ static void what_is_not_there_cannot_be_moved(void **state)
                     sm_store_audit_items(&document, store, ids[i],
                                          &(struct sm_audit_items_filter){-1, NULL, -1, 5}, &err));
         assert_null(document);
-        assert_code(SM_NOT_FOUND, sm_store_audit_add(&added, store, ids[i], NULL, 0, 9, &err));
+        assert_code(SM_NOT_FOUND,
+                    sm_store_audit_add(&added, store, ids[i],
+                                       &(struct sm_audit_intake){
+                                           .images = NULL, .images_count = 0, .items_max = 9},
+                                       &err));
         assert_code(SM_NOT_FOUND, sm_store_audit_record(&record, store, ids[i], &err));
         assert_int_equal(sm_store_audit_revision(store, ids[i]), -1);
         assert_null(sm_store_audit_thumbnail(store, ids[i], 0, &bytes_count));

@@ -35,7 +35,10 @@ static void put_image(const char *audit, enum sm_cohort cohort, const struct ima
                                    .bytes = image->bytes,
                                    .bytes_count = sizeof image->bytes};
     memcpy(in.image_digest, image->digest, sizeof in.image_digest);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, audit, &in, 1, MANY, &err));
+    assert_code(SM_OK, sm_store_audit_add(&added, store, audit,
+                                          &(struct sm_audit_intake){
+                                              .images = &in, .images_count = 1, .items_max = MANY},
+                                          &err));
 }
 
 /* Scores what is claimed next, with the thumbnail of `image` where the audit keeps them. */

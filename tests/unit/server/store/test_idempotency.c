@@ -120,11 +120,19 @@ static void an_audit_and_its_moves(void **state)
     struct sm_once start = once_of("", "start", 1), again = once_of("", "again", 1);
     create_audit(id, false);
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 2));
-    assert_code(SM_OK, sm_store_audit_move_once(store, id, SM_AUDIT_START, &start, &err));
+    assert_code(SM_OK, sm_store_audit_order(
+                           store, id,
+                           &(struct sm_audit_order){.move = SM_AUDIT_START, .once = &start}, &err));
     check("", "start", id, "");
-    assert_code(SM_CONFLICT, sm_store_audit_move_once(store, id, SM_AUDIT_START, &again, &err));
+    assert_code(
+        SM_CONFLICT,
+        sm_store_audit_order(
+            store, id, &(struct sm_audit_order){.move = SM_AUDIT_START, .once = &again}, &err));
     check_unknown("", "again");
-    assert_code(SM_OK, sm_store_audit_move_once(store, id, SM_AUDIT_CANCEL, &again, &err));
+    assert_code(
+        SM_OK,
+        sm_store_audit_order(
+            store, id, &(struct sm_audit_order){.move = SM_AUDIT_CANCEL, .once = &again}, &err));
     check("", "again", id, "");
 }
 

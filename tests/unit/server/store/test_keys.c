@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "server/store/access.h"
-#include "server/store/budget.h"
 #include "server/store/keys.h"
 
 static struct sm_keys *keys;
@@ -437,9 +436,15 @@ static struct sm_caller with_budget(int64_t scores_per_day)
     return caller;
 }
 
+static enum sm_code spend(const struct sm_caller *caller, int64_t count, struct sm_err *why)
+{
+    const struct sm_charge charge = {.caller = *caller, .amount.scores = count};
+    return spend_now(&charge, why);
+}
+
 static void refuses(const struct sm_caller *caller, int64_t count, const char *text)
 {
-    assert_code(SM_LIMIT, sm_store_spend(store, caller, count, &err));
+    assert_code(SM_LIMIT, spend(caller, count, &err));
     assert_string_equal(err.text, text);
 }
 
@@ -447,18 +452,17 @@ static void a_budget_is_spent_and_no_more(void **state)
 {
     (void)state;
     struct sm_caller caller = with_budget(10), other = with_budget(1), free_one = with_budget(0);
-    assert_code(SM_OK, sm_store_spend(store, &caller, 0, &err));
-    assert_code(SM_OK, sm_store_spend(store, &caller, 8, &err));
+    assert_code(SM_OK, sm_store_has_budget(store, &caller, &err));
+    assert_code(SM_OK, spend(&caller, 8, &err));
     refuses(&caller, 3, "3 scores are asked for, of the 10 that this key has for a day 2 are left");
-    assert_code(SM_OK, sm_store_spend(store, &caller, 2, &err));
-    refuses(&caller, 0, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
-    sm_store_charge(store, &caller, -1);
-    assert_code(SM_OK, sm_store_spend(store, &caller, 1, &err));
-    sm_store_charge(store, &caller, 5); /* what was done is counted, over the budget too */
-    sm_store_charge(store, &caller, -5);
+    assert_code(SM_OK, sm_store_has_budget(store, &caller, &err));
+    assert_code(SM_OK, spend(&caller, 2, &err));
     refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
-    assert_code(SM_OK, sm_store_spend(store, &other, 1, &err));
-    assert_code(SM_OK, sm_store_spend(store, &free_one, INT64_C(1) << 40, &err));
+    assert_code(SM_LIMIT, sm_store_has_budget(store, &caller, &err));
+    assert_code(SM_OK, spend(&caller, 0, &err));
+    assert_code(SM_OK, spend(&other, 1, &err));
+    assert_code(SM_OK, spend(&free_one, INT64_C(1) << 40, &err));
+    assert_code(SM_OK, sm_store_has_budget(store, &free_one, &err));
     reopen();
     refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
     assert_int_equal(read_int("SELECT SUM(scores_count) FROM key_day"), 11);
@@ -468,22 +472,22 @@ static void yesterday_does_not_count(void **state)
 {
     (void)state;
     struct sm_caller caller = with_budget(10);
-    assert_code(SM_OK, sm_store_spend(store, &caller, 10, &err));
+    assert_code(SM_OK, spend(&caller, 10, &err));
     sm_store_close(store);
     struct sm_db *db;
     assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
     assert_code(SM_OK, sm_db_exec(db, "UPDATE key_day SET day = day - 1", &err));
     sm_db_close(db);
     assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
-    assert_code(SM_OK, sm_store_spend(store, &caller, 10, &err));
+    assert_code(SM_OK, spend(&caller, 10, &err));
 }
 
 static atomic_int taken;
 
 static void *take_all(void *caller)
 {
-    for (int i = 0; i < 1000; i++)
-        if (sm_store_spend(store, caller, 1, NULL) == SM_OK)
+    for (int i = 0; i < 200; i++)
+        if (spend(caller, 1, NULL) == SM_OK)
             atomic_fetch_add(&taken, 1);
     return NULL;
 }
@@ -491,14 +495,14 @@ static void *take_all(void *caller)
 static void two_cannot_take_the_same_score(void **state)
 {
     (void)state;
-    struct sm_caller caller = with_budget(1500);
+    struct sm_caller caller = with_budget(300);
     pthread_t threads[4];
     atomic_store(&taken, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, take_all, &caller), 0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    assert_int_equal(atomic_load(&taken), 1500);
+    assert_int_equal(atomic_load(&taken), 300);
 }
 
 /* --- the log of reads --- */

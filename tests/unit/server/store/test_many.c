@@ -108,8 +108,12 @@ static void add_files(const char *id)
                                                    .bytes_count = strlen(names[i])};
             hex_of(images[i].image_digest, "image", first + i);
         }
-        assert_code(SM_OK, sm_store_audit_add(&added, store, id, images, (size_t)count,
-                                              images_count, &err));
+        assert_code(SM_OK,
+                    sm_store_audit_add(&added, store, id,
+                                       &(struct sm_audit_intake){.images = images,
+                                                                 .images_count = (size_t)count,
+                                                                 .items_max = images_count},
+                                       &err));
         assert_int_equal(added.added_count, count);
     }
 }

@@ -129,7 +129,7 @@ static void a_refused_admission_leaves_nothing(void **state)
     assert_int_equal(outcome.code, SM_INTERNAL);
     assert_int_equal(sm_store_queued_count(store), 1);
     assert_int_equal(read_int("SELECT COUNT(*) FROM recipe"), 1);
-    assert_true(sm_store_healthy(store));
+    assert_code(SM_OK, sm_store_check(store, &err));
 }
 
 static void history_keeps_one_score_per_key(void **state)
@@ -353,7 +353,7 @@ static void an_expired_lease_goes_back(void **state)
     pthread_mutex_init(&bare.mutex, NULL);
     pthread_cond_init(&bare.came, NULL);
     assert_code(SM_OK, sm_db_open(&bare.write_db, scratch.db, SM_DB_WRITE, &err));
-    assert_code(SM_OK, sm_writer_start(&bare.writer, bare.write_db, &err));
+    assert_code(SM_OK, sm_writer_start(&bare.writer, bare.write_db, NULL, &err));
     assert_code(SM_OK,
                 sm_store_heartbeat(&bare, "lost", &err)); /* its owner is not lost after all */
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, &bare, "w", 0, &err));
@@ -362,7 +362,7 @@ static void an_expired_lease_goes_back(void **state)
     sm_store_reader_give(&bare, reader);
     sm_writer_stop(bare.writer);
     assert_code(SM_OK, sm_db_exec(bare.write_db, "UPDATE item SET lease_until_ms = 5", &err));
-    assert_code(SM_OK, sm_writer_start(&bare.writer, bare.write_db, &err));
+    assert_code(SM_OK, sm_writer_start(&bare.writer, bare.write_db, NULL, &err));
     assert_code(SM_OK, sm_store_heartbeat(&bare, "w", &err));
     assert_code(SM_OK, sm_store_claim(&claim, &bare, "w", 0, &err));
     assert_int_equal(claim.attempt, 2);

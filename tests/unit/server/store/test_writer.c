@@ -20,7 +20,7 @@ static int setup(void **state)
     scratch_make(&scratch);
     assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
     assert_code(SM_OK, sm_db_exec(db, "CREATE TABLE t (x INTEGER NOT NULL UNIQUE) STRICT", &err));
-    assert_code(SM_OK, sm_writer_start(&writer, db, &err));
+    assert_code(SM_OK, sm_writer_start(&writer, db, NULL, &err));
     return 0;
 }
 

@@ -1,0 +1,57 @@
+/* Whether a pair is there, and whether images wait for it.
+ *
+ * Pairs are in memory and images in the database. Both are looked at on the writer thread, inside a
+ * transaction: an admission either comes before the count of an unload, which sees it, or after it,
+ * and then finds no pair. */
+#include "server/store/store_impl.h"
+
+void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs)
+{
+    store->pair_there = there;
+    store->pairs = pairs;
+}
+
+enum sm_code sm_store_check_pair(const struct sm_store *store, const char *pair, struct sm_err *err)
+{
+    if (!store->pair_there || store->pair_there(store->pairs, pair))
+        return SM_OK;
+    return sm_err_set(err, SM_INVALID, "pair '%.64s' is not loaded any more", pair);
+}
+
+struct leaving {
+    struct sm_write write;
+    const char *pair;
+    enum sm_code (*act)(void *arg, struct sm_err *err);
+    void *arg;
+    int64_t waiting;
+};
+
+static enum sm_code run_leave(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct leaving *l = (struct leaving *)write;
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
+                    "state IN ('queued', 'running') AND pair = $pair",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_text(q, "$pair", l->pair);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK)
+        l->waiting = sm_stmt_get_int(q, 0);
+    sm_stmt_reset(q);
+    return code == SM_OK && l->waiting == 0 ? l->act(l->arg, err) : code;
+}
+
+enum sm_code sm_store_unless_waiting(int64_t *waiting, struct sm_store *store, const char *pair,
+                                     enum sm_code (*act)(void *arg, struct sm_err *err), void *arg,
+                                     struct sm_err *err)
+{
+    struct leaving l = {.write.run = run_leave, .pair = pair, .act = act, .arg = arg};
+    enum sm_code code = sm_writer_call(store->writer, &l.write, err);
+    *waiting = l.waiting;
+    return code;
+}
