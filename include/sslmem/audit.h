@@ -115,6 +115,10 @@ bool sm_audit_result_passed(const struct sm_audit_result *result);
 enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
                             const struct sm_audit_spec *gates, struct sm_err *err);
 
+/* What exports call an image: HMAC-SHA-256 of the 64 digits of its digest, in hexadecimal; "" where
+ * it has none. */
+void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
+
 /* The whole record: schema deploy/report.schema.json. */
 enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,
                                  const struct sm_audit_result *result, struct sm_err *err);
