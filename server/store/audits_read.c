@@ -76,9 +76,21 @@ static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
-    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, '') FROM "
+    "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, ''), "
+    "audit.pair_document FROM "
     "audit JOIN job ON "
     "job.id = audit.job_id WHERE audit.job_id = $id";
+
+/* Those of the pair; most have none, and are not parsed. */
+static json_t *flags_of_pair(const char *pair_document)
+{
+    if (!strstr(pair_document, "\"flags\":[{"))
+        return json_array();
+    json_t *pair = json_loads(pair_document, 0, NULL);
+    json_t *flags = json_incref(json_object_get(pair, "flags"));
+    json_decref(pair);
+    return flags;
+}
 
 static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
                                  struct sm_err *err)
@@ -89,19 +101,19 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     if (!spec)
         return sm_err_set(err, SM_CORRUPT, "audit %s: stored specification: %s", id, why.text);
     sm_stmt_get_digest(recipe, q, 3);
-    *out = json_pack("{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
-                     "s:I, s:{}, s:[], "
-                     "s:s*, s:s*}",
-                     "id", id, "name", json_object_get(spec, "name"), "state",
-                     sm_stmt_get_text(q, 0), "reason", sm_stmt_get_text(q, 5), "revision",
-                     (json_int_t)sm_stmt_get_int(q, 1), "pair", sm_stmt_get_text(q, 2), "recipe",
-                     recipe, "spec", spec, "created", time_json(q, 6), "started", time_json(q, 7),
-                     "finished", time_json(q, 8), "items_count", (json_int_t)sm_stmt_get_int(q, 9),
-                     "waiting_count", (json_int_t)sm_stmt_get_int(q, 12), "succeeded_count",
-                     (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
-                     (json_int_t)sm_stmt_get_int(q, 11), "erased_count",
-                     (json_int_t)sm_stmt_get_int(q, 13), "cohorts", "failures", "request_id",
-                     sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
+    *out = json_pack(
+        "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
+        "s:I, s:{}, s:[], s:o, "
+        "s:s*, s:s*}",
+        "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
+        sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
+        sm_stmt_get_text(q, 2), "recipe", recipe, "spec", spec, "created", time_json(q, 6),
+        "started", time_json(q, 7), "finished", time_json(q, 8), "items_count",
+        (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
+        "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
+        (json_int_t)sm_stmt_get_int(q, 11), "erased_count", (json_int_t)sm_stmt_get_int(q, 13),
+        "cohorts", "failures", "flags", flags_of_pair(sm_stmt_get_text(q, 16)), "request_id",
+        sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
 }

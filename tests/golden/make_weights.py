@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Copies of one encoder, and numbers rounded to 16 bits, by PyTorch 1.13.1 and NumPy, for
-tests/unit/core/nn/test_weights.c and tests/api/test_earned.py.
+tests/unit/core/nn/test_weights.c and tests/unit/core/score/test_pair.c.
 
     tests/golden/make_weights.py      # reads tests/golden/score/vit/f0.safetensors, writes tests/golden/weights/*
 """
