@@ -142,7 +142,7 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
 
 #define FAILS ", so the gate does not hold"
 
-/* Flags that take the ground from under a number, the worst first. `needs` 0: under every number. */
+/* Flags that take the ground from under a number, the worst first; from under all for `needs` 0. */
 static const struct {
     const char *flag;
     unsigned needs;

@@ -2,7 +2,7 @@
  * file, container, naming or precision the weights came in.
  *
  *     struct sm_weights weights = {0};
- *     sm_weights_add(&weights, "blocks.0.norm1.weight", data, 192, &err); // each tensor that is read
+ *     sm_weights_add(&weights, "blocks.0.norm1.weight", data, 192, &err); // as it is read
  *     if (sm_weights_equal(&weights, &other)) …
  *
  * Owner, threads: a plain value. Errors: SM_NOMEM. */

@@ -47,7 +47,7 @@ static json_t *channels_json(const double v[3])
 
 /* --- flags --- */
 
-/* Pairs of members that are one encoder: [[file, file] …]. Of two sides, or of one with itself. */
+/* Pairs of members that are one encoder: [[file, file] …], of two sides or of one. */
 static json_t *same_json(const struct sm_side *a, const struct sm_side *b)
 {
     json_t *list = json_array();
@@ -59,8 +59,7 @@ static json_t *same_json(const struct sm_side *a, const struct sm_side *b)
     return list;
 }
 
-/* Adds the flag where it has files; the text is about the first two. Takes the reference of `files`.
- */
+/* Adds the flag where it has files; the text is about the first two. Takes the reference. */
 static bool add_flag(json_t *flags, const char *code, json_t *files, const char *text)
 {
     const json_t *first = json_array_get(files, 0);

@@ -28,8 +28,8 @@
  *   "recipe"       the pair's own recipe; "augment" is required
  *   "reference"    file name of the reference cohort, optional (sm_reference_write)
  *   "allow_same"   true: the pair opens although an encoder of f and one of g hold the same weights
- *                  (sm_encoder_same_weights); default false: SM_INVALID at "/g/K", the text names both
- */
+ *                  (sm_encoder_same_weights); default false: SM_INVALID at "/g/K", which names
+ *                  both files */
 #ifndef SSLMEM_SCORE_H
 #define SSLMEM_SCORE_H
 

@@ -1,6 +1,6 @@
-/* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. Evaluated by the
- * crew `reports`, from the stored scores. Nothing is stored: the gates that the audit was started
- * with are those of its reports. */
+/* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
+ * `reports` evaluates the stored scores. Nothing is stored: its reports have the gates that the audit
+ * was started with. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

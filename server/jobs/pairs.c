@@ -118,8 +118,9 @@ static void warn_of_flags(const char *name, const struct sm_pair *pair)
     json_decref(flags);
 }
 
-/* What a user should know before trusting scores: the pair's flags, weights that are no numbers, and
- * what was guessed of an encoder. All encoders of a pair are alike: the guesses of the first are said. */
+/* What a user should know before trusting scores: the pair's flags, weights that are no numbers,
+ * and what was guessed of an encoder. All encoders of a pair are alike: the guesses of the first
+ * are said. */
 static void warn_about(const char *name, const struct sm_pair *pair)
 {
     const struct sm_encoder *encoder;
