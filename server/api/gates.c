@@ -1,6 +1,6 @@
 /* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
- * `reports` evaluates the stored scores. Nothing is stored: its reports have the gates that the audit
- * was started with. */
+ * `reports` evaluates the stored scores. Nothing is stored: the reports of the audit keep the gates
+ * that it was started with. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -390,6 +390,24 @@ static enum sm_code collect_items(json_t *page, struct sm_shapes *shapes, struct
     return code;
 }
 
+/* Scores are not read without the flags of their pair. */
+static enum sm_code add_flags(json_t *page, struct sm_db *db, const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db, "SELECT pair_document FROM audit WHERE job_id = $id", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row &&
+        json_object_set_new(page, "flags", flags_of_pair(sm_stmt_get_text(q, 0))) != 0)
+        code = out_of_memory(id, err);
+    sm_stmt_reset(q);
+    return code;
+}
+
 static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
     const struct items *in = arg;
@@ -399,6 +417,8 @@ static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, str
     enum sm_code code = sm_store_read_audit_row(&job, db, in->id, err);
     if (code == SM_OK)
         code = collect_items(*page, &shapes, db, in, err);
+    if (code == SM_OK)
+        code = add_flags(*page, db, in->id, err);
     sm_store_release_shapes(&shapes);
     return code;
 }

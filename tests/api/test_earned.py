@@ -194,6 +194,14 @@ def test_gates_fail_on_equal_sides(audit, server, equal, tmp_path):
     assert "sides_same" in flags_of(server.get(f"/v1/audits/{run['id']}").json)
     assert "sides_same" in flags_of(server.get("/v1/audits").json["audits"][0])
     assert len([line for line in done.stdout.splitlines() if line.startswith("gate ")]) == len(GATES)
+    items = server.get(f"/v1/audits/{run['id']}/items?limit=1").json
+    assert flags_of(items) == ["sides_same"] and items["items"][0]["m"] == 0
+    out = tmp_path / "good"
+    audit("--pair", "fashion-vit", "--server", f"http://127.0.0.1:{server.port}", *cohorts, "--out", out)
+    good = report(out)["run"]["id"]
+    assert "flags" not in server.get(f"/v1/audits/{good}/items?limit=1").json
+    compared = server.get(f"/v1/comparisons?audits={good},{run['id']}").json["audits"]
+    assert "flags" not in compared[0] and flags_of(compared[1]) == ["sides_same"]
 
 
 # --- candidates in the reference --------------------------------------------------------------------
