@@ -12,11 +12,25 @@
 
 enum sm_gate_sign { SM_GATE_LESS, SM_GATE_AT_MOST, SM_GATE_MORE, SM_GATE_AT_LEAST };
 
+/* What a number needs so that a gate on it can hold; bits. */
+enum {
+    SM_GATE_FILES = 0,    /* of images and files alone: nothing but a pair with two sides */
+    SM_GATE_CONTRAST = 1, /* candidates apart from the reference: none of them in it, scores that
+                             differ, SM_GATE_SCORES_MIN scores in both cohorts */
+    SM_GATE_POWER = 2,    /* no difference is found between few images: a gate that asks for a large
+                             value takes SM_GATE_POWER_MIN scores in both cohorts */
+    SM_GATE_REACH = 4     /* a bound: a gate that asks for a small value takes so many images that
+                             the bound could be above its limit */
+};
+#define SM_GATE_SCORES_MIN 2  /* below there is no spread, so no interval */
+#define SM_GATE_POWER_MIN  30 /* as the flag cohort_small */
+
 /* A number that gates may name. `path` leads through the summary; "*" in it stands for the name of
  * the reference cohort. `enough`, where there is one, leads to the flag that tells whether the
  * cohorts can carry the number. */
 struct sm_gate_number {
     const char *name, *path, *enough;
+    unsigned needs;
     const char *meaning; /* for readers of the report */
 };
 

@@ -49,6 +49,29 @@ static void put_gate(struct sm_page *p, const json_t *gate)
            passed ? "✓ holds" : "✗ does not hold");
 }
 
+static void put_gate_rows(struct sm_page *p, const json_t *gates)
+{
+    const json_t *gate;
+    size_t i;
+    sm_put(&p->out, "<table><thead><tr><th>Gate</th><th>What it limits</th><th class=\"n\">Measured"
+                    "</th><th>Verdict</th></tr></thead><tbody>\n");
+    json_array_foreach(gates, i, gate) put_gate(p, gate);
+    sm_put(&p->out, "</tbody></table>\n");
+}
+
+/* Beside the gates that the audit was started with, never in their place. */
+static void put_judged(struct sm_page *p)
+{
+    const json_t *judged = json_object_get(p->summary, "judged");
+    if (!judged)
+        return;
+    sm_put(&p->out,
+           "<h3>Judged afterwards</h3>\n<p>These gates were set when the scores of this "
+           "audit were known. They do not change the verdict above: a limit that is chosen "
+           "after the fact proves less than one that was set before.</p>\n");
+    put_gate_rows(p, json_object_get(judged, "gates"));
+}
+
 static void put_gates(struct sm_page *p)
 {
     const json_t *gates = json_object_get(p->summary, "gates"), *gate;
@@ -64,10 +87,7 @@ static void put_gates(struct sm_page *p)
            "<div class=\"verdict %s\"><strong>%s</strong><br>%zu of %zu gates hold. The gates were "
            "set by whoever ordered the audit.</div>\n",
            held == count ? "good" : "bad", held == count ? "Passed" : "Not passed", held, count);
-    sm_put(&p->out, "<table><thead><tr><th>Gate</th><th>What it limits</th><th class=\"n\">Measured"
-                    "</th><th>Verdict</th></tr></thead><tbody>\n");
-    json_array_foreach(gates, i, gate) put_gate(p, gate);
-    sm_put(&p->out, "</tbody></table>\n");
+    put_gate_rows(p, gates);
 }
 
 /* --- in short --- */
@@ -160,6 +180,7 @@ static void put_short(struct sm_page *p)
 {
     sm_page_heading(p, "result", "Result in short");
     put_gates(p);
+    put_judged(p);
     put_cards(p);
     sm_put(&p->out, "<ul>\n<li>");
     sm_page_sentence(p, sm_text_at(sm_page_reference_test(p, "comparisons"), "words"));

@@ -6,9 +6,6 @@
 #include "core/audit/out.h"
 #include "core/audit/result.h"
 
-/* HMAC-SHA-256 of the 64 digits of the image's digest, in hexadecimal; "" where it has none. */
-void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
-
 /* Opens an object: {"index", "image", "name" (with names), "cohort", "class", "group". */
 void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
                         const struct sm_audit_item *item);

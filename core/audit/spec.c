@@ -70,9 +70,11 @@ static enum sm_code read_gate(struct sm_audit_gate *out, const json_t *node, siz
     return sm_gate_parse(&parsed, out->text, pointer, err);
 }
 
-static enum sm_code read_gates(struct sm_audit_spec *spec, const json_t *list, struct sm_err *err)
+enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *list,
+                                  struct sm_err *err)
 {
     enum sm_code code = SM_OK;
+    spec->gates_count = 0;
     if (!json_is_array(list))
         return sm_err_field(err, "/gates", "gates must be an array of texts");
     if (json_array_size(list) > SM_AUDIT_GATES_MAX)
@@ -91,7 +93,7 @@ enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, 
     if (code == SM_OK && draft.spec.name[0] == '\0')
         code = sm_err_field(err, "/name", "name is empty");
     if (code == SM_OK && draft.gates)
-        code = read_gates(&draft.spec, draft.gates, err);
+        code = sm_audit_gates_parse(&draft.spec, draft.gates, err);
     if (code != SM_OK)
         return code;
     draft.spec.reference = references[draft.reference];

@@ -48,6 +48,7 @@ struct sm_pair {
     float mean_f32[3], std_f32[3];
     struct sm_recipe recipe;
     struct sm_reference reference;
+    bool allow_same; /* an encoder of f may be one of g */
 };
 
 /* Reads `file` in the pair's folder; the sides must be open. */
@@ -57,6 +58,9 @@ void sm_reference_release(struct sm_reference *reference);
 
 /* As provenance names them: "avx512/1", row and revision. */
 void sm_pair_kernels(char out[32], const struct sm_pair *pair);
+
+/* Whether two members are one encoder: the same file, or the same weights. */
+bool sm_members_same(const struct sm_member *a, const struct sm_member *b);
 
 /* {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
 json_t *sm_pair_digests_json(const struct sm_pair *pair);

@@ -66,6 +66,9 @@ struct sm_audit_spec {
 };
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err);
 json_t *sm_audit_spec_json(const struct sm_audit_spec *spec); /* every field written out */
+/* Puts a list of gates, [text …], in place of those of the spec. Errors point at "/gates". */
+enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *gates,
+                                  struct sm_err *err);
 
 /* One image. Failed: error_code is set and the numbers mean nothing. A score that is not finite
  * counts as failed, under "score_not_finite". */
@@ -89,7 +92,9 @@ struct sm_audit {
         *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoder, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
-    int64_t erased_count;      /* images that were there once and are not among the items */
+    int64_t erased_count; /* images that were there once and are not among the items */
+    const struct sm_audit_spec *judged; /* gates that were set when the scores were known: the
+                                           report has them beside its own; NULL: none */
     const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
     bool with_names;           /* file names, and details of errors, in exports */
 };
@@ -101,9 +106,18 @@ void sm_audit_result_free(struct sm_audit_result *result);
 /* All numbers but those per image, as the report has them; borrowed. Images of the reference cohort
  * have percentile and p-value among the others of their cohort (leave one out). */
 const json_t *sm_audit_result_json(const struct sm_audit_result *result);
-/* True when every gate holds; a gate whose number is undefined, or for whose number the cohorts are
- * too small, does not. */
+/* True when every gate holds. One that rests on nothing does not: its number is undefined, the
+ * cohorts are too small for it or their scores do not differ, candidates stand in the reference, or
+ * the sides of the pair are equal. */
 bool sm_audit_result_passed(const struct sm_audit_result *result);
+/* Other gates on the same numbers: {"gates", "passed", "flags"}, each as in the result. New
+ * reference. SM_INVALID for a spec that was not parsed. */
+enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
+                            const struct sm_audit_spec *gates, struct sm_err *err);
+
+/* What exports call an image: HMAC-SHA-256 of the 64 digits of its digest, in hexadecimal; "" where
+ * it has none. */
+void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
 
 /* The whole record: schema deploy/report.schema.json. */
 enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,

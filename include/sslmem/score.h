@@ -26,7 +26,10 @@
  *   "encoder"      sm_encoder_config_parse; optional; the same for every encoder of the pair
  *   "mean", "std"  three numbers each, input normalisation on [0,1]; default .5
  *   "recipe"       the pair's own recipe; "augment" is required
- *   "reference"    file name of the reference cohort, optional (sm_reference_write) */
+ *   "reference"    file name of the reference cohort, optional (sm_reference_write)
+ *   "allow_same"   true: the pair opens although an encoder of f and one of g hold the same weights
+ *                  (sm_encoder_same_weights); default false: SM_INVALID at "/g/K", which names
+ *                  both files */
 #ifndef SSLMEM_SCORE_H
 #define SSLMEM_SCORE_H
 
@@ -48,13 +51,19 @@ enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *ker
 void sm_pair_close(struct sm_pair *pair);
 const char *sm_pair_name(const struct sm_pair *pair); /* the folder's last component */
 /* SHA-256 over everything that decides a score but recipe and image: encoder digests in order,
- * encoder config, mean, std, reference. */
+ * encoder config, mean, std, reference; and what sm_pair_flags_json says, so that a score that was
+ * stored without its flags is not taken for one that has them. */
 const char *sm_pair_digest(const struct sm_pair *pair);
 const struct sm_recipe *sm_pair_recipe(const struct sm_pair *pair);
 int32_t sm_pair_input_px(const struct sm_pair *pair);
 /* Name, digest, description, encoders (file, digest, info), mean, std, recipe, recipe digest,
- * reference (cohort, n, mean, sd, recipe digest) or null. New reference. */
+ * reference (cohort, n, mean, sd, recipe digest) or null, flags. New reference. */
 json_t *sm_pair_json(const struct sm_pair *pair);
+/* What makes every score of the pair doubtful: [{"code", "text", "files": [[file, file] …]} …].
+ *   "sides_same"         an encoder of f and one of g hold the same weights ("allow_same")
+ *   "encoders_repeated"  two encoders of one side do
+ * New reference, NULL when out of memory. */
+json_t *sm_pair_flags_json(const struct sm_pair *pair);
 /* Checks what depends on the pair: the representation exists on every encoder and the views end at
  * the input size. */
 enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_recipe *recipe,
@@ -111,7 +120,8 @@ enum sm_code sm_score_image(struct sm_score *out, struct sm_scorer *scorer,
                             struct sm_err *err);
 
 /* The score as clients see it, provenance included (everything but id and time, which the store
- * gives). New reference, NULL when out of memory. */
+ * gives). "flags", those of the pair, only where there are some. New reference, NULL when out of
+ * memory. */
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair);
 
 /* Writes <dir>/reference.json from scores that all carry the same recipe digest:

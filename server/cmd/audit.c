@@ -1,5 +1,5 @@
-/* `sslmem audit`: options to a plan, then here or at a server; and its two subcommands, which look
- * at what finished audits left. */
+/* `sslmem audit`: options to a plan, then here or at a server; and its subcommands, which look at
+ * what finished audits left. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +124,7 @@ int sm_cmd_audit(int argc, char **argv)
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},
         {"server", "URL", "let that server do it", &plan.server},
         {"key-file", "FILE", "its key; default: the variable SSLMEM_KEY, or none", &plan.key_file},
-        {"quiet", NULL, "no progress, of the result only gates", &given.quiet},
+        {"quiet", NULL, "no progress, of the result only flags and gates that fail", &given.quiet},
         {0},
     };
     const struct sm_usage usage = {
@@ -134,7 +134,8 @@ int sm_cmd_audit(int argc, char **argv)
         "Ctrl-C stops it; the same command takes it up again.\n"
         "\n"
         "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
-        "    sslmem audit select OUT           lists of images to train without",
+        "    sslmem audit select OUT           lists of images to train without\n"
+        "    sslmem audit judge OUT            other gates on the same scores",
         options,
         0,
         0,
@@ -146,6 +147,8 @@ int sm_cmd_audit(int argc, char **argv)
         return sm_cmd_audit_compare(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "select") == 0)
         return sm_cmd_audit_select(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "judge") == 0)
+        return sm_cmd_audit_judge(argc - 1, argv + 1);
     int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;

@@ -5,7 +5,7 @@
  *     audit_remote.c  a service's API; audit_client.c speaks HTTP
  *     audit_state.c   OUT/audit.json: which audit OUT holds, and of what it was made
  *     audit_watch.c   signals, progress, what is said at the end
- *     audit_select.c, audit_compare.c   of finished audits
+ *     audit_select.c, audit_compare.c, audit_judge.c   of finished audits
  *
  * Threads: all of it runs on the main one. Errors: as everywhere; SM_CANCELLED is a signal. */
 #ifndef SERVER_CMD_AUDIT_H
@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "server/cmd/cmd.h"
+#include "server/store/audits.h"
 #include "server/store/store.h"
 #include "sslmem/audit.h"
 
@@ -43,9 +44,10 @@ enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_au
 enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
                              struct sm_err *err);
 
-/* `sslmem audit select` and `compare`; argv[0] is that word. */
+/* `sslmem audit select`, `compare` and `judge`; argv[0] is that word. */
 int sm_cmd_audit_select(int argc, char **argv);
 int sm_cmd_audit_compare(int argc, char **argv);
+int sm_cmd_audit_judge(int argc, char **argv);
 
 /* --- OUT --- */
 
@@ -73,9 +75,27 @@ typedef enum sm_code sm_audit_writer(FILE *file, void *arg, struct sm_err *err);
 enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
                             struct sm_err *err);
 
-/* --- an audit of OUT/audit.db, evaluated --- */
+/* OUT/report.json; new reference. */
+enum sm_code sm_audit_read_report(json_t **report, const char *out, struct sm_err *err);
 
-struct sm_audit_opened;
+/* OUT/report.json, .csv and .html of an audit in that store. */
+enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, const char *id,
+                                    const struct sm_audit *audit,
+                                    const struct sm_audit_result *result, struct sm_err *err);
+
+/* The server of the audit that OUT holds, to be freed: "" for one of this machine. SM_NOT_FOUND
+ * when no audit was started there. */
+enum sm_code sm_audit_read_server(char **server, char id[SM_ID_BYTES], const char *out,
+                                  struct sm_err *err);
+
+/* --- a finished audit of OUT/audit.db --- */
+
+struct sm_audit_opened {
+    struct sm_store *store;
+    char id[SM_ID_BYTES];
+    json_t *document; /* sm_store_audit */
+    struct sm_audit_record record;
+};
 enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err);
 struct sm_audit *sm_audit_of(struct sm_audit_opened *opened);
 void sm_audit_close(struct sm_audit_opened *opened);
@@ -104,7 +124,8 @@ void sm_progress_end(struct sm_progress *progress); /* a line of its own for wha
 void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report);
 /* A cohort without an image is a mistake. */
 enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err);
-/* The result in words; returns the exit code. */
+/* The result in words: cohorts, gates, flags and where the reports are (plan->out NULL: nowhere);
+ * returns the exit code. */
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
                         const json_t *audit);
 

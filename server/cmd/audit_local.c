@@ -279,57 +279,68 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
 /* --- reports --- */
 
 struct reports {
-    const struct local *local;
-    struct sm_audit_record record;
-    struct sm_audit_result *result;
+    struct sm_store *store;
+    const char *id;
+    const struct sm_audit *audit;
+    const struct sm_audit_result *result;
 };
 
 static enum sm_code write_json(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_json(file, &r->record.audit, r->result, err);
+    return sm_audit_write_json(file, r->audit, r->result, err);
 }
 
 static enum sm_code write_csv(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_csv(file, &r->record.audit, r->result, err);
+    return sm_audit_write_csv(file, r->audit, r->result, err);
 }
 
 static void *read_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count)
 {
     const struct reports *r = arg;
-    return sm_store_audit_thumbnail(r->local->store, r->local->id, item->index, bytes_count);
+    return sm_store_audit_thumbnail(r->store, r->id, item->index, bytes_count);
 }
 
 /* Pictures show as much as names do, and are given with them only. */
 static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_html(file, &r->record.audit, r->result,
-                               r->local->plan->names ? read_thumbnail : NULL, arg, err);
+    return sm_audit_write_html(file, r->audit, r->result,
+                               r->audit->with_names ? read_thumbnail : NULL, arg, err);
 }
 
-static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, const char *id,
+                                    const struct sm_audit *audit,
+                                    const struct sm_audit_result *result, struct sm_err *err)
 {
-    const char *out = l->plan->out;
-    struct reports r = {.local = l};
-    enum sm_code code = sm_store_audit_record(&r.record, l->store, l->id, err);
+    struct reports r = {store, id, audit, result};
+    enum sm_code code = sm_audit_write(out, "report.json", write_json, &r, err);
 
-    if (code != SM_OK)
-        return code;
-    r.record.audit.with_names = l->plan->names;
-    code = sm_audit_evaluate(&r.result, &r.record.audit, err);
-    if (code == SM_OK)
-        code = sm_audit_write(out, "report.json", write_json, &r, err);
     if (code == SM_OK)
         code = sm_audit_write(out, "report.csv", write_csv, &r, err);
     if (code == SM_OK)
         code = sm_audit_write(out, "report.html", write_html, &r, err);
+    return code;
+}
+
+static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+{
+    struct sm_audit_record record;
+    struct sm_audit_result *result = NULL;
+    enum sm_code code = sm_store_audit_record(&record, l->store, l->id, err);
+
+    if (code != SM_OK)
+        return code;
+    record.audit.with_names = l->plan->names;
+    code = sm_audit_evaluate(&result, &record.audit, err);
     if (code == SM_OK)
-        *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(r.result));
-    sm_audit_result_free(r.result);
-    sm_audit_record_release(&r.record);
+        code = sm_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
+    if (code == SM_OK)
+        *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(result));
+    sm_audit_result_free(result);
+    sm_audit_record_release(&record);
     return code;
 }
 

@@ -230,7 +230,8 @@ static void say_fdr(const json_t *summary)
     }
 }
 
-static void say_gates(const json_t *summary)
+/* With `quiet` those that fail. */
+static void say_gates(const json_t *summary, bool quiet)
 {
     const json_t *gates = json_object_get(summary, "gates"), *gate;
     size_t i;
@@ -238,14 +239,26 @@ static void say_gates(const json_t *summary)
     json_array_foreach(gates, i, gate)
     {
         const json_t *value = json_object_get(gate, "value");
-        printf("gate %s %s", text_of(gate, "gate"),
-               json_is_true(json_object_get(gate, "passed")) ? "holds" : "FAILS");
+        bool passed = json_is_true(json_object_get(gate, "passed"));
+        if (quiet && passed)
+            continue;
+        printf("gate %s %s", text_of(gate, "gate"), passed ? "holds" : "FAILS");
         if (json_is_number(value))
             printf(": %g", json_number_value(value));
         if (*text_of(gate, "note"))
             printf(" (%s)", text_of(gate, "note"));
         putchar('\n');
     }
+}
+
+/* What a reader must know before believing the rest; never left out. */
+static void say_flags(const json_t *summary)
+{
+    const json_t *flags = json_object_get(summary, "flags"), *flag;
+    size_t i;
+
+    json_array_foreach(flags, i, flag)
+        printf("flag %s: %s\n", text_of(flag, "code"), text_of(flag, "text"));
 }
 
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
@@ -260,8 +273,9 @@ int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
         say_words(summary, "membership");
         say_fdr(summary);
     }
-    say_gates(summary);
-    if (!plan->quiet)
+    say_gates(summary, plan->quiet);
+    say_flags(summary);
+    if (!plan->quiet && plan->out)
         printf("report: %s/report.html, report.json, report.csv\n", plan->out);
     if (!scored)
         fprintf(stderr, "sslmem audit: no image could be scored; report.csv says why\n");

@@ -72,8 +72,12 @@ int sm_cmd_reference(int argc, char **argv)
     while (paths[count])
         count++;
     result = SM_EXIT_OK;
-    if (sm_pair_open(&pair, dir, kernels ? kernels : "auto", &err) != SM_OK ||
-        measure_all(pair, cohort ? cohort : "external", paths, count, &err) != SM_OK)
+    enum sm_code code = sm_pair_open(&pair, dir, kernels ? kernels : "auto", &err);
+    if (code == SM_OK) {
+        sm_say_pair_flags(pair);
+        code = measure_all(pair, cohort ? cohort : "external", paths, count, &err);
+    }
+    if (code != SM_OK)
         result = sm_fail("reference", &err);
     sm_pair_close(pair);
     return result;

@@ -94,7 +94,8 @@ struct sm_audit_items_filter {
     int limit;
 };
 /* Items by index: {"items": [{"index","cohort","name","class","group","image"
- * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more"}. */
+ * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more",
+ * "flags" (of the pair)}. */
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 

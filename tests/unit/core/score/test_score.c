@@ -188,7 +188,8 @@ static void equal_sides_score_zero(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct sm_score s = score_vit("{\"f\":[\"a\"],\"g\":[\"a\"]," VIT_REST "}", comparisons[i]);
+        struct sm_score s = score_vit(
+            "{\"f\":[\"a\"],\"g\":[\"a\"],\"allow_same\":true," VIT_REST "}", comparisons[i]);
         assert_true(s.m == 0 && s.m_se == 0 && s.ratio == 0);
         assert_true(s.f.mean > 0 && s.f.se > 0);
     }
@@ -222,7 +223,8 @@ static void identical_encoders_count_as_one(void **state)
 static void encoders_that_differ_add_their_spread(void **state)
 {
     (void)state;
-    struct sm_score s = score_vit("{\"f\":[\"a\",\"b\"],\"g\":[\"b\"]," VIT_REST "}", "{}");
+    struct sm_score s =
+        score_vit("{\"f\":[\"a\",\"b\"],\"g\":[\"b\"],\"allow_same\":true," VIT_REST "}", "{}");
     double a = s.f.per_encoder[0], b = s.f.per_encoder[1];
     assert_float_equal(s.f.mean, (a + b) / 2, 1e-15);
     assert_float_equal(s.f.sd_encoders, fabs(a - b) / sqrt(2), 1e-15);
