@@ -131,30 +131,41 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
     return false;
 }
 
+/* A verdict on a part would look like one on the whole. */
+static bool is_complete(const json_t *summary)
+{
+    struct sm_completeness completeness;
+    sm_completeness_read(&completeness, json_object_get(summary, "completeness"));
+    return completeness.state == SM_COMPLETION_COMPLETE;
+}
+
 static json_t *gate_json(const char *text, const struct sm_gate *gate, const char *reference,
                          const json_t *summary)
 {
+    bool judged = is_complete(summary);
     const json_t *value = follow(summary, gate->number->path, reference);
     const char *enough_path = gate->number->enough;
     bool enough = !enough_path || json_is_true(follow(summary, enough_path, reference));
     bool defined = json_is_number(value);
     json_t *note = json_null();
-    if (!defined)
+    if (!judged)
+        note = json_string("the audit is not complete, so the gate is not judged");
+    else if (!defined)
         note = json_string("the number is undefined here, so the gate does not hold");
     else if (!enough)
         note = json_string("the cohorts are too small for this number, so the gate does not hold");
     bool passed = defined && enough && holds(json_number_value(value), gate->sign, gate->limit);
-    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:b, s:o}", "gate", text, "number",
+    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o}", "gate", text, "number",
                      gate->number->name, "meaning", gate->number->meaning, "limit", gate->limit,
                      "value", defined ? json_real(json_number_value(value)) : json_null(), "passed",
-                     (int)passed, "note", note);
+                     judged ? json_boolean(passed) : json_null(), "note", note);
 }
 
 enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
                                const json_t *summary, struct sm_err *err)
 {
     const char *reference = sm_cohort_name(spec->reference);
-    *passed = true;
+    *passed = is_complete(summary);
     *out = json_array();
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;

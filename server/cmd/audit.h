@@ -19,7 +19,7 @@
 #include "server/store/store.h"
 #include "sslmem/audit.h"
 
-enum { SM_EXIT_GATE = 3 };
+enum { SM_EXIT_GATE = 3, SM_EXIT_INCOMPLETE = 4 };
 
 struct sm_audit_plan {
     const char *pair;                /* folder, or a name of the server's */
@@ -104,6 +104,9 @@ void sm_progress_end(struct sm_progress *progress); /* a line of its own for wha
 void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report);
 /* A cohort without an image is a mistake. */
 enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err);
+/* Prints a line about an audit that is not complete and returns false; prints nothing and returns
+ * true of one that is. `node` is sm_completeness_json's. */
+bool sm_audit_say_incomplete(FILE *file, const char *whose, const json_t *node);
 /* The result in words; returns the exit code. */
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
                         const json_t *audit);

@@ -268,8 +268,14 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
         code = sm_jobs_start(&jobs, &params, err);
     if (code == SM_OK)
         code = watch(audit, l, err);
-    if (jobs)
+    if (jobs) {
         sm_jobs_stop(jobs);
+        json_t *last = NULL; /* workers finished their images after the last look */
+        if (sm_store_audit(&last, l->store, l->id, NULL) == SM_OK) {
+            json_decref(*audit);
+            *audit = last;
+        }
+    }
     if (code == SM_OK && is_state(*audit, "paused"))
         code = sm_err_set(err, SM_IO, "results cannot be written: %.160s",
                           json_string_value(json_object_get(*audit, "reason")));

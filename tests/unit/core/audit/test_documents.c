@@ -333,11 +333,11 @@ static void tables_have_a_line_an_image(void **state)
     assert_int_equal(strncmp(text,
                              "index,image,name,cohort,class,group,m,m_se,centered,percentile,"
                              "p_value,q_value,normalized,ratio,f_alignment,f_se,g_alignment,g_se,"
-                             "error_code,error_detail\r\n",
-                             150),
+                             "error_code,error_detail,completeness\r\n",
+                             163),
                      0);
     assert_non_null(strstr(strstr(text, "\r\n1,"), ",,candidate,shoe,,-0.5,"));
-    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,image_corrupt,\r\n"));
+    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,image_corrupt,,complete\r\n"));
     free(text);
     sm_audit_result_free(r);
     let_go(&h);
@@ -521,9 +521,10 @@ static void lists_have_three_formats(void **state)
     char *text = list(&h, r, &both, SM_LIST_TEXT);
     assert_string_equal(text, "1\na \"b\".png\n"); /* an image without a name has its index */
     char *csv = list(&h, r, &both, SM_LIST_CSV);
-    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,centered,p_value,q_value\r\n"
+    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,centered,p_value,q_value,"
+                                "completeness\r\n"
                                 "1,1,"));
-    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.5,0.5\r\n"));
+    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.5,0.5,complete\r\n"));
     char *jsonl = list(&h, r, &both, SM_LIST_JSONL), *second = strchr(jsonl, '\n') + 1;
     json_t *node = parse_json(second);
     assert_int_equal(json_integer_value(at(node, "rank")), 2);
