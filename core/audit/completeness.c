@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/audit/out.h"
 #include "sslmem/audit.h"
 
 static const char *const names[] = {
@@ -55,25 +56,10 @@ void sm_completeness_parse(struct sm_completeness *out, const char *field)
     set(out, whole ? state : "", scored, total);
 }
 
-/* 2,000 */
-static void put_count(char out[32], int64_t count)
-{
-    char digits[24];
-    size_t length = (size_t)snprintf(digits, sizeof digits, "%" PRId64, count), used = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
-            out[used++] = ',';
-        out[used++] = digits[i];
-    }
-    out[used] = '\0';
-}
-
 const char *sm_completeness_words(char out[SM_COMPLETENESS_BYTES],
                                   const struct sm_completeness *completeness)
 {
-    char scored[32], total[32];
-    put_count(scored, completeness->scored);
-    put_count(total, completeness->total);
-    snprintf(out, SM_COMPLETENESS_BYTES, "%s: %s of %s", names[completeness->state], scored, total);
+    snprintf(out, SM_COMPLETENESS_BYTES, "%s: %s of %s", names[completeness->state],
+             SM_COUNT(completeness->scored), SM_COUNT(completeness->total));
     return out;
 }

@@ -117,6 +117,9 @@ struct sm_audit {
     int64_t erased_count;      /* images that were there once and are not among the items */
     const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
     bool with_names;           /* file names, and details of errors, in exports */
+    /* Options of `sslmem audit` that say where pair, images and recipe are, NULL-terminated: the
+     * report prints the command that repeats the audit. NULL: not known. */
+    const char *const *places;
 };
 
 struct sm_audit_result;

@@ -406,7 +406,8 @@ static void labels_have_their_tables(void **state)
         char *text = written(write_html, &h, r);
         assert_int_equal(count_of(text, ">By class</h2>"), labelled);
         assert_int_equal(count_of(text, ">By group</h2>"), labelled);
-        assert_int_equal(count_of(text, "<td>bag &#38; boot</td><td class=\"n\">120</td>"),
+        assert_int_equal(count_of(text, ">bag &#38; boot</td><td class=\"n\" "
+                                        "data-title=\"Candidates\">120</td>"),
                          labelled);
         assert_int_equal(count_of(text, "The 100 labels with most candidates, of 120;"), labelled);
         free(text);
