@@ -1,5 +1,6 @@
-/* Four charts, as wide as a phone is, so that nothing in them is scaled down there. Cohorts keep their colour and order throughout; counts are drawn as shares of their
- * cohort, so that cohorts of different size can be compared by eye. */
+/* Four charts, as wide as a phone is, so that nothing in them is scaled down there. Cohorts keep
+ * their colour and order throughout; counts are drawn as shares of their cohort, so that
+ * cohorts of different size can be compared by eye. */
 #include "core/audit/charts.h"
 
 #include <math.h>

@@ -160,7 +160,8 @@ static void put_verdict(struct sm_page *p, size_t held, size_t count)
     if (!is_complete(p))
         put_incomplete(p);
     else if (count == 0)
-        sm_put(&p->out, "<div class=\"verdict\"><span class=\"sign\">–</span><p><strong>No verdict"
+        sm_put(&p->out, "<div class=\"verdict\"><span class=\"sign\">–</span><p><strong>"
+                        "No verdict"
                         "</strong><br>No gates were set for this audit: it states numbers and "
                         "leaves the judgement to its reader.</p></div>\n");
     else

@@ -136,7 +136,8 @@ void sm_put_shell(struct sm_out *out, const char *text)
 /* "e-09" to " · 10⁻⁹"; returns the bytes that it took. */
 static size_t put_power(struct sm_out *out, const char *text)
 {
-    static const char *const digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    static const char *const digits[] = {"\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074",
+                                         "\u2075", "\u2076", "\u2077", "\u2078", "\u2079"};
     size_t length = 2, n = strspn(text + 2, "0123456789");
     sm_put(out, "\u00a0·\u00a010%s", text[1] == '-' ? "⁻" : ""); /* kept on one line */
     while (n > 1 && text[length] == '0') {

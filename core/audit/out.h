@@ -23,10 +23,10 @@ struct sm_out {
 
 void sm_put(struct sm_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sm_put_html(struct sm_out *out, const char *text); /* also for attributes in double quotes */
-/* Inside the quotes of a CSS string; at most `points_max` code points, "…" in place of the rest. */
+/* Inside the quotes of a CSS string; at most `points_max` code points, an ellipsis for the rest. */
 void sm_put_css(struct sm_out *out, const char *text, size_t points_max);
 /* One word of a POSIX shell command, in HTML. What HTML would not show as it is, such as control
- * characters, is spelled in octal in $'…', which takes bash, zsh or another shell of POSIX 2024. */
+ * characters, is spelled in octal in $'', which takes bash, zsh or another shell of POSIX 2024. */
 void sm_put_shell(struct sm_out *out, const char *text);
 /* Our own words and numbers in HTML: a hyphen before a digit is a minus sign, e-09 a power of
  * ten. */

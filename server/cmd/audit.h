@@ -3,6 +3,7 @@
  *     audit.c         options to a plan; which of the ways to go
  *     audit_local.c   the service without HTTP: store, ingestion and workers on OUT/audit.db
  *     audit_remote.c  a service's API; audit_client.c speaks HTTP
+ *     audit_again.c   what OUT keeps to run the audit again
  *     audit_state.c   OUT/audit.json: which audit OUT holds, and of what it was made
  *     audit_watch.c   signals, progress, what is said at the end
  *     audit_select.c, audit_compare.c   of finished audits
@@ -72,6 +73,26 @@ enum sm_code sm_audit_state_write(const char *out, const char *name, const char 
 typedef enum sm_code sm_audit_writer(FILE *file, void *arg, struct sm_err *err);
 enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
                             struct sm_err *err);
+
+/* --- to run it again --- */
+
+#define SM_AUDIT_RECIPE     "recipe.json"
+#define SM_AUDIT_MANIFEST   "manifest.jsonl"
+#define SM_AUDIT_PLACES_MAX 32
+/* Options and values in turn, ended by NULL, for struct sm_audit; released by the caller. */
+struct sm_audit_places {
+    const char *options[SM_AUDIT_PLACES_MAX];
+    int count;
+};
+enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_audit_plan *plan,
+                                  struct sm_err *err);
+void sm_audit_places_release(struct sm_audit_places *places);
+enum sm_code sm_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err);
+/* OUT/manifest.jsonl: the copy of --manifest, which is then read in its place; or the images that
+ * the folders held. */
+enum sm_code sm_audit_keep_manifest(const struct sm_audit_plan *plan, struct sm_err *err);
+enum sm_code sm_audit_list_images(const struct sm_audit_plan *plan, const struct sm_audit *audit,
+                                  struct sm_err *err);
 
 /* --- an audit of OUT/audit.db, evaluated --- */
 

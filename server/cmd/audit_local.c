@@ -147,12 +147,18 @@ static enum sm_code create(struct local *l, struct sm_err *err)
 static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_audit_plan *plan,
                                   struct sm_err *err)
 {
-    int fd = open(plan->manifest, O_RDONLY | O_CLOEXEC);
+    enum sm_code code = sm_audit_keep_manifest(plan, err);
+    if (code != SM_OK)
+        return code;
+    char *path = sm_audit_path(plan->out, SM_AUDIT_MANIFEST);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
-    if (fd < 0)
-        return sm_err_set(err, SM_IO, "%.160s: %s", plan->manifest, strerror(errno));
-    enum sm_code code = sm_ingest_manifest(ingest, plan->root, fd, err);
-    close(fd);
+    code = fd < 0 ? sm_err_set(err, SM_IO, "%.160s/" SM_AUDIT_MANIFEST ": %s", plan->out,
+                               strerror(errno))
+                  : sm_ingest_manifest(ingest, plan->root, fd, err);
+    if (fd >= 0)
+        close(fd);
+    free(path);
     return code;
 }
 
@@ -288,6 +294,7 @@ struct reports {
     const struct local *local;
     struct sm_audit_record record;
     struct sm_audit_result *result;
+    struct sm_audit_places places;
 };
 
 static enum sm_code write_json(FILE *file, void *arg, struct sm_err *err)
@@ -316,6 +323,20 @@ static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
                                r->local->plan->names ? read_thumbnail : NULL, arg, err);
 }
 
+/* What the reports say of running the audit again, and the files that this takes. */
+static enum sm_code write_again(struct reports *r, struct sm_err *err)
+{
+    const struct sm_audit_plan *plan = r->local->plan;
+    enum sm_code code = sm_audit_places_make(&r->places, plan, err);
+
+    r->record.audit.places = r->places.options;
+    if (code == SM_OK)
+        code = sm_audit_write_recipe(plan->out, r->record.audit.recipe, err);
+    if (code == SM_OK && !plan->manifest)
+        code = sm_audit_list_images(plan, &r->record.audit, err);
+    return code;
+}
+
 static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
 {
     const char *out = l->plan->out;
@@ -327,6 +348,8 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
     r.record.audit.with_names = l->plan->names;
     code = sm_audit_evaluate(&r.result, &r.record.audit, err);
     if (code == SM_OK)
+        code = write_again(&r, err);
+    if (code == SM_OK)
         code = sm_audit_write(out, "report.json", write_json, &r, err);
     if (code == SM_OK)
         code = sm_audit_write(out, "report.csv", write_csv, &r, err);
@@ -334,6 +357,7 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
         code = sm_audit_write(out, "report.html", write_html, &r, err);
     if (code == SM_OK)
         *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(r.result));
+    sm_audit_places_release(&r.places);
     sm_audit_result_free(r.result);
     sm_audit_record_release(&r.record);
     return code;

@@ -301,6 +301,7 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
         &(struct sm_client_call){.path = path_of(path, f->remote, tail), .into = file}, err);
 }
 
+/* And keeps the recipe, as an audit of this machine does. */
 static enum sm_code read_summary(json_t **summary, const char *out, struct sm_err *err)
 {
     char *path = sm_audit_path(out, "report.json");
@@ -312,6 +313,8 @@ static enum sm_code read_summary(json_t **summary, const char *out, struct sm_er
     if (code == SM_OK)
         code =
             sm_json_parse(&report, file.bytes, file.bytes_count, file.bytes_count, DEPTH_MAX, err);
+    if (code == SM_OK)
+        code = sm_audit_write_recipe(out, json_object_get(report, "recipe"), err);
     if (code == SM_OK)
         *summary = json_incref(json_object_get(report, "summary"));
     json_decref(report);
