@@ -79,7 +79,7 @@ static void flag_reference_size(json_t *list, const json_t *fdr)
              "The reference cohort is too small for this claim: with %.0f reference images no "
              "p-value is below %s, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
              "%.0f reference images at least.",
-             n, SM_THREE(1 / (n + 1)), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
+             n, SM_TWO(1 / (n + 1)), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
 }
 
 static void flag_rates(json_t *list, const json_t *membership)

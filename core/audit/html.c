@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/audit/charts.h"
 #include "core/audit/page.h"
 #include "core/audit/prose.h"
 #include "core/audit/record.h"
@@ -376,7 +375,12 @@ static void put_option(struct sm_page *p, const char *option, const char *value)
 /* Where nothing is known of the folders: what has to be given. */
 static void put_wanted_places(struct sm_page *p)
 {
-    char option[32];
+    static const struct {
+        const char *option, *folder;
+    } wanted[SM_COHORTS] = {[SM_COHORT_SHARED] = {"--shared", "SHARED"},
+                            [SM_COHORT_CANDIDATE] = {"--candidate", "CANDIDATE"},
+                            [SM_COHORT_INDEPENDENT] = {"--independent", "INDEPENDENT"},
+                            [SM_COHORT_EXTERNAL] = {"--external", "EXTERNAL"}};
     bool labels = sm_number_at(json_object_get(p->summary, "classes"), "count") > 0 ||
                   sm_number_at(json_object_get(p->summary, "groups"), "count") > 0;
     put_option(p, "--pair", "PAIR");
@@ -385,26 +389,28 @@ static void put_wanted_places(struct sm_page *p)
         put_option(p, "--manifest", "MANIFEST");
         put_option(p, "--root", "ROOT");
     }
-    for (int c = 0; c < SM_COHORTS && !labels; c++) {
-        snprintf(option, sizeof option, "--%s", sm_cohort_name((enum sm_cohort)c));
+    for (int c = 0; c < SM_COHORTS && !labels; c++)
         if (p->result->samples.of[c].count + p->result->samples.of[c].failed > 0)
-            put_option(p, option, sm_cohort_title(sm_cohort_name((enum sm_cohort)c)));
-    }
+            put_option(p, wanted[c].option, wanted[c].folder);
     put_option(p, "--out", "OUT");
 }
 
+/* Those that are not the command's defaults. */
 static void put_settings(struct sm_page *p)
 {
     const struct sm_audit_spec *spec = p->audit->spec;
     char number[32];
     put_option(p, "--name", spec->name);
-    put_option(p, "--reference", sm_cohort_name(spec->reference));
+    if (spec->reference != SM_COHORT_EXTERNAL)
+        put_option(p, "--reference", sm_cohort_name(spec->reference));
     for (int i = 0; i < spec->gates_count; i++)
         put_option(p, "--gate", spec->gates[i].text);
     snprintf(number, sizeof number, "%" PRIu64, spec->seed);
-    put_option(p, "--seed", number);
+    if (spec->seed != 0)
+        put_option(p, "--seed", number);
     snprintf(number, sizeof number, "%" PRId32, spec->resamples);
-    put_option(p, "--resamples", number);
+    if (spec->resamples != SM_AUDIT_RESAMPLES)
+        put_option(p, "--resamples", number);
     if (spec->inserted_at_random)
         put_word(p, "--inserted-at-random");
     if (spec->keep_thumbnails)

@@ -318,8 +318,8 @@ void sm_page_images(struct sm_page *p)
     put_levels(p);
     if (p->result->samples.of[SM_COHORT_CANDIDATE].count == 0)
         return;
-    put_shown(p, "Most memorized", false);
-    put_shown(p, "Least memorized", true);
     sm_put(&p->out, "<p class=\"note\">Numbers behind # are the images' places in this audit; the "
                     "record and the table of images use the same.</p>\n");
+    put_shown(p, "Most memorized", false);
+    put_shown(p, "Least memorized", true);
 }
