@@ -461,7 +461,9 @@ static void shell_words_are_quoted(void **state)
                  {"it's $(x) `y`", "&#39;it&#39;\\&#39;&#39;s $(x) `y`&#39;"},
                  {"\xc3\xbc", "&#39;\xc3\xbc&#39;"},
                  {"a\nb'\\", "$&#39;a\\012b\\047\\134&#39;"},
-                 {"\xff" "1", "$&#39;\\3771&#39;"},
+                 {"\xff"
+                  "1",
+                  "$&#39;\\3771&#39;"},
                  {"\xe2\x80\xae", "$&#39;\\342\\200\\256&#39;"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = put(sm_put_shell, cases[i].word);
