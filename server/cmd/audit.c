@@ -42,7 +42,8 @@ static json_t *number_json(const char *text)
     errno = 0;
     long long value = strtoll(text, &end, 10);
     bool number = *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
-    return number ? json_integer(value) : json_string(text);
+    json_t *node = number ? json_integer(value) : json_string(text);
+    return node ? node : json_null(); /* not UTF-8: no number either */
 }
 
 /* Through the document that the API takes, so that the same texts are right and wrong. */

@@ -267,6 +267,19 @@ def test_the_printed_commands_of_a_service(binary, serve, key, tmp_path):
     assert re.sub(r'\n"run":[^\n]*', "", (tmp_path / "report.json").read_text()) == without_run(tmp_path / "out")
 
 
+def test_seed_and_resamples(audit, binary, cohorts, tmp_path):
+    options = cohorts(2)
+    audit(*here(tmp_path / "out", *options, "--seed", 2**64 - 1, "--resamples", 0))
+    spec = report(tmp_path / "out")["spec"]
+    assert (spec["seed"], spec["resamples"]) == (str(2**64 - 1), 0)
+    for option, value in (("seed", "x"), ("seed", "-1"), ("seed", str(2**64)), ("seed", ""), ("seed", b"\xff"),
+                          ("resamples", "100001"), ("resamples", "1e3"), ("resamples", "-1")):
+        done = subprocess.run([binary, "audit", *map(str, here(tmp_path / "no", *options)), f"--{option}", value],
+                              capture_output=True, text=True)
+        assert done.returncode == 2 and f"/{option}: " in done.stderr, (option, value, done.stderr)
+    assert not (tmp_path / "no").exists()
+
+
 # --- signed -----------------------------------------------------------------------------------------
 
 
