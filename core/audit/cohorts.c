@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -54,9 +55,9 @@ static void zero_words(char *out, size_t out_size, enum sm_cohort cohort, const 
         snprintf(out, out_size, "the mean of %s cannot be tested against 0",
                  sm_cohort_plural(cohort));
     else
-        snprintf(out, out_size, "the mean of %s is %.3g, 95 %% interval %.3g to %.3g; against 0 %s",
-                 sm_cohort_plural(cohort), t->difference, t->low, t->high,
-                 sm_p_words(p, t->p_two_sided));
+        snprintf(out, out_size, "the mean of %s is %s, 95 %% interval %s to %s; against 0 %s",
+                 sm_cohort_plural(cohort), SM_THREE(t->difference), SM_THREE(t->low),
+                 SM_THREE(t->high), sm_p_words(p, t->p_two_sided));
 }
 
 static json_t *against_zero_json(const struct sm_sample *sample, enum sm_cohort cohort)

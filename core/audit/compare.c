@@ -256,9 +256,10 @@ static json_t *audit_json(const struct sm_audit *audit)
     json_t *pair = json_object_get(audit->pair, "name");
     json_t *digest = json_object_get(audit->pair, "digest");
     json_t *flags = json_object_get(audit->pair, "flags");
-    return json_pack("{s:s, s:I, s:O?, s:O?, s:O*}", "name", audit->spec->name, "items",
-                     (json_int_t)audit->items_count, "pair", pair, "pair_digest", digest, "flags",
-                     json_array_size(flags) > 0 ? flags : NULL);
+    return json_pack("{s:s, s:I, s:o, s:O?, s:O?, s:O*}", "name", audit->spec->name, "items",
+                     (json_int_t)audit->items_count, "completeness",
+                     sm_completeness_json(&audit->completeness), "pair", pair, "pair_digest",
+                     digest, "flags", json_array_size(flags) > 0 ? flags : NULL);
 }
 
 enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits, size_t count,

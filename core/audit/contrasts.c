@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -26,7 +27,7 @@ const char *sm_p_words(char out[SM_WORD_BYTES], double p)
     if (p < 1e-300)
         snprintf(out, SM_WORD_BYTES, "p < 1e-300");
     else
-        snprintf(out, SM_WORD_BYTES, "p = %.2g", p);
+        snprintf(out, SM_WORD_BYTES, "p = %s", SM_TWO(p));
     return out;
 }
 
@@ -42,8 +43,9 @@ static void put_words(char *out, size_t out_size, const char *a, const char *b,
     }
     if (welch->p_two_sided >= SIGNIFICANT)
         verdict = "cannot be told by their mean from";
-    snprintf(out, out_size, "%s %s %s; difference %.3g, 95 %% interval %.3g to %.3g; Welch %s", a,
-             verdict, b, difference, welch->low, welch->high, sm_p_words(p, welch->p_two_sided));
+    snprintf(out, out_size, "%s %s %s; difference %s, 95 %% interval %s to %s; Welch %s", a,
+             verdict, b, SM_THREE(difference), SM_THREE(welch->low), SM_THREE(welch->high),
+             sm_p_words(p, welch->p_two_sided));
 }
 
 static json_t *caution_json(size_t a_count, size_t b_count)

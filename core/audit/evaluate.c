@@ -28,7 +28,9 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
     json_t *gates = NULL, *judged = NULL;
     struct sm_err inner = {.code = SM_OK};
     result->summary = json_object();
-    bool complete =
+    bool complete = audit->completeness.state == SM_COMPLETION_COMPLETE;
+    bool whole =
+        add(result, "completeness", sm_completeness_json(&audit->completeness)) &&
         add(result, "images", images_json(samples, audit->items_count)) &&
         add(result, "reference", json_string(sm_cohort_name(audit->spec->reference))) &&
         add(result, "normalization", sm_normalization_json(samples)) &&
@@ -41,11 +43,12 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
         add(result, "groups", sm_labels_json(result, audit, SM_LABEL_GROUP, &inner)) &&
         add(result, "flags", sm_flags_json(result, audit, &inner)) &&
         sm_gates_evaluate(&gates, &result->passed, audit->spec, result->summary, &inner) == SM_OK &&
-        add(result, "gates", gates) && add(result, "passed", json_boolean(result->passed)) &&
+        add(result, "gates", gates) &&
+        add(result, "passed", complete ? json_boolean(result->passed) : json_null()) &&
         (!audit->judged ||
          (sm_audit_judge(&judged, result, audit->judged, &inner) == SM_OK &&
           json_object_del(judged, "flags") == 0 && add(result, "judged", judged)));
-    if (complete)
+    if (whole)
         return SM_OK;
     if (inner.code != SM_OK)
         return sm_err_set(err, inner.code, "%s", inner.text);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "sslmem/stats.h"
 
@@ -83,9 +84,9 @@ static void flag_reference_size(struct flags *list, const json_t *fdr)
     if (n > 0 && levels[0])
         flag(list, "reference_too_small_for_fdr",
              "The reference cohort is too small for this claim: with %.0f reference images no "
-             "p-value is below %.3g, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
+             "p-value is below %s, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
              "%.0f reference images at least.",
-             n, 1 / (n + 1), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
+             n, SM_TWO(1 / (n + 1)), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
 }
 
 static void flag_rates(struct flags *list, const json_t *membership)
@@ -105,9 +106,9 @@ static void flag_rates(struct flags *list, const json_t *membership)
         if (n > 0 && json_number_value(json_object_get(test, "n_members")) > 0 && rates[0])
             flag(list, "others_too_few_for_fpr",
                  "%.0f %s images are too few for a false positive rate of %s: one false alarm "
-                 "among them is already %.3g %%. What is shown there is the rate without any false "
+                 "among them is already %s %%. What is shown there is the rate without any false "
                  "alarm.",
-                 n, json_string_value(json_object_get(test, "others")), rates, 100 / n);
+                 n, json_string_value(json_object_get(test, "others")), rates, SM_THREE(100 / n));
     }
 }
 
@@ -278,11 +279,10 @@ static enum sm_code flag_repeats(struct flags *list, const struct sm_audit *audi
 static void flag_failed(struct flags *list, const struct sm_samples *samples, size_t total)
 {
     if (samples->failed > 0)
-        flag(
-            list, "images_failed",
-            "%zu of %zu images (%.3g %%) could not be scored and are in no statistic. If some kind "
-            "of image fails more often than others, the cohorts are no longer alike.",
-            samples->failed, total, 100 * (double)samples->failed / (double)total);
+        flag(list, "images_failed",
+             "%zu of %zu images (%s %%) could not be scored and are in no statistic. If some kind "
+             "of image fails more often than others, the cohorts are no longer alike.",
+             samples->failed, total, SM_THREE(100 * (double)samples->failed / (double)total));
 }
 
 static void flag_erased(struct flags *list, const struct sm_audit *audit)
@@ -309,9 +309,10 @@ static void flag_scores(struct flags *list, const struct sm_samples *samples,
     if (isfinite(t.low) && (t.low > 0 || t.high < 0))
         flag(list, "raw_offset",
              "The raw scores of this pair are shifted: the %s, which f never saw, have a mean of "
-             "%.3g (95 %% interval %.3g to %.3g) instead of 0. A raw score means nothing without "
+             "%s (95 %% interval %s to %s) instead of 0. A raw score means nothing without "
              "the reference; read the centred one.",
-             sm_cohort_plural(spec->reference), t.difference, t.low, t.high);
+             sm_cohort_plural(spec->reference), SM_THREE(t.difference), SM_THREE(t.low),
+             SM_THREE(t.high));
 }
 
 static void flag_views(struct flags *list, const json_t *recipe)

@@ -138,6 +138,14 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
     return false;
 }
 
+/* A verdict on a part would look like one on the whole. */
+static bool is_complete(const json_t *summary)
+{
+    struct sm_completeness completeness;
+    sm_completeness_read(&completeness, json_object_get(summary, "completeness"));
+    return completeness.state == SM_COMPLETION_COMPLETE;
+}
+
 /* --- what a gate cannot hold on --- */
 
 #define FAILS ", so the gate does not hold"
@@ -223,21 +231,23 @@ static const char *find_reason(const struct sm_gate *gate, bool defined, const c
 static json_t *gate_json(const char *text, const struct sm_gate *gate, const char *reference,
                          const json_t *summary)
 {
+    bool judged = is_complete(summary);
     const json_t *value = follow(summary, gate->number->path, reference);
     bool defined = json_is_number(value);
-    const char *reason = find_reason(gate, defined, reference, summary);
+    const char *reason = judged ? find_reason(gate, defined, reference, summary)
+                                : "the audit is not complete, so the gate is not judged";
     bool passed = !reason && holds(json_number_value(value), gate->sign, gate->limit);
-    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:b, s:s?}", "gate", text, "number",
+    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:s?}", "gate", text, "number",
                      gate->number->name, "meaning", gate->number->meaning, "limit", gate->limit,
                      "value", defined ? json_real(json_number_value(value)) : json_null(), "passed",
-                     (int)passed, "note", reason);
+                     judged ? json_boolean(passed) : json_null(), "note", reason);
 }
 
 enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
                                const json_t *summary, struct sm_err *err)
 {
     const char *reference = json_string_value(json_object_get(summary, "reference"));
-    *passed = true;
+    *passed = is_complete(summary);
     *out = json_array();
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;

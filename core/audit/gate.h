@@ -43,8 +43,9 @@ struct sm_gate {
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err);
 
-/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold. A
- * spec that was not parsed may hold a wrong gate: SM_INVALID. */
+/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold;
+ * "passed" is null of an audit that is not complete. A spec that was not parsed may hold a wrong
+ * gate: SM_INVALID. */
 enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
                                const json_t *summary, struct sm_err *err);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/audit/draw.h"
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -174,14 +175,15 @@ static void put_words(char *out, size_t out_size, enum sm_cohort others, const s
     else if (!isfinite(auc->delong.low))
         snprintf(out, out_size,
                  "a candidate scores higher than one of the %s with probability "
-                 "%.3g; too few images for an interval",
-                 sm_cohort_plural(others), auc->auc);
+                 "%s; too few images for an interval",
+                 sm_cohort_plural(others), SM_THREE(auc->auc));
     else
         snprintf(
             out, out_size,
             "a candidate drawn at random scores higher than one of the %s drawn at random with "
-            "probability %.3g, 95 %% interval %.3g to %.3g; 0.5 is guessing",
-            sm_cohort_plural(others), auc->auc, auc->delong.low, auc->delong.high);
+            "probability %s, 95 %% interval %s to %s; 0.5 is guessing",
+            sm_cohort_plural(others), SM_THREE(auc->auc), SM_THREE(auc->delong.low),
+            SM_THREE(auc->delong.high));
 }
 
 static json_t *test_json(const struct sm_samples *samples, const struct sm_audit_spec *spec,

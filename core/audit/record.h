@@ -13,6 +13,12 @@ void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
 void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
                         const struct sm_image_stats *image);
 
+/* What rows of tables and lists say of their audit, for they have no other place that stays with
+ * them: "complete", or "partial: 100 of 2,000". */
+const char *sm_completeness_cell(char out[SM_COMPLETENESS_BYTES], const struct sm_audit *audit);
+/* The last column, which holds the same, and the end of the row. */
+void sm_put_csv_end(struct sm_out *out, const struct sm_audit *audit);
+
 const char *sm_text_or_none(const char *text); /* "" for NULL */
 
 #endif

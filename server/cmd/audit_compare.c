@@ -116,6 +116,19 @@ static enum sm_code check_different(char **folders, char (*ids)[SM_ID_BYTES], si
     return SM_OK;
 }
 
+static void say_incomplete(char **folders, const json_t *document)
+{
+    const json_t *audits = json_object_get(document, "audits"), *audit;
+    size_t i;
+
+    json_array_foreach(audits, i, audit)
+    {
+        char whose[256];
+        snprintf(whose, sizeof whose, "sslmem audit compare: %.200s: ", folders[i]);
+        sm_audit_say_incomplete(stderr, whose, json_object_get(audit, "completeness"));
+    }
+}
+
 int sm_cmd_audit_compare(int argc, char **argv)
 {
     const char *key_file = NULL;
@@ -158,6 +171,7 @@ int sm_cmd_audit_compare(int argc, char **argv)
         free(servers[i]);
     if (code != SM_OK)
         return sm_fail("audit compare", &err);
+    say_incomplete(folders, document);
     sm_print_line(document);
     return SM_EXIT_OK;
 }

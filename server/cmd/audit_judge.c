@@ -235,7 +235,7 @@ int sm_cmd_audit_judge(int argc, char **argv)
                                    options,
                                    1,
                                    1,
-                                   ", 3 a gate fails"};
+                                   ", 3 a gate fails, 4 partial or cancelled: none is judged"};
     char **folders;
     struct sm_err err = {0};
     int result = sm_usage_read(&folders, &usage, argc, argv);

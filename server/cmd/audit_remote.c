@@ -301,11 +301,14 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
         &(struct sm_client_call){.path = path_of(path, f->remote, tail), .into = file}, err);
 }
 
+/* And keeps the recipe, as an audit of this machine does. */
 static enum sm_code read_summary(json_t **summary, const char *out, struct sm_err *err)
 {
     json_t *report = NULL;
     enum sm_code code = sm_audit_read_report(&report, out, err);
 
+    if (code == SM_OK)
+        code = sm_audit_write_recipe(out, json_object_get(report, "recipe"), err);
     if (code == SM_OK)
         *summary = json_incref(json_object_get(report, "summary"));
     json_decref(report);

@@ -112,7 +112,9 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
     json_object_foreach((json_t *)(uintptr_t)given, key, value)
     {
         const json_t *other = json_object_get(stored, key);
-        if (json_equal(value, other))
+        const char *text = json_string_value(value);
+        bool later = !other && text && *text == '\0'; /* a field that OUT's program did not have */
+        if (json_equal(value, other) || later)
             continue;
         char *was = json_dumps(other, JSON_COMPACT | JSON_ENCODE_ANY);
         char *is = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -75,6 +75,7 @@ enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count",
  *  "failed_count","erased_count",
+ *  "completeness" (sm_completeness_json),
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
  *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,

@@ -72,14 +72,33 @@ static enum sm_code add_failures(json_t *failures, struct sm_db *db, const char 
     return code;
 }
 
+/* The last column is the number of scores that are still there. Erased images took theirs along, but
+ * for those that had failed: of these there are few, so their index is named; by itself the planner
+ * walks all items. */
 static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
     "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, ''), "
-    "audit.pair_document FROM "
-    "audit JOIN job ON "
-    "job.id = audit.job_id WHERE audit.job_id = $id";
+    "CASE WHEN audit.erased_count = 0 THEN job.succeeded_count ELSE job.succeeded_count - "
+    "audit.erased_count + (SELECT count(*) FROM item INDEXED BY item_failed WHERE "
+    "item.job_id = job.id AND item.state = 'failed' AND item.erased_ms IS NOT NULL) END, "
+    "audit.pair_document FROM audit JOIN job ON job.id = audit.job_id WHERE audit.job_id = $id";
+
+/* Of audit_sql. What ended without an image, by a cancellation or by an erasure, is not whole. */
+static json_t *completeness_of_row(const struct sm_stmt *q)
+{
+    enum sm_state state = sm_state_parse(sm_stmt_get_text(q, 0));
+    int64_t total = sm_stmt_get_int(q, 9), tried = sm_stmt_get_int(q, 10) + sm_stmt_get_int(q, 11),
+            erased = sm_stmt_get_int(q, 13);
+    bool ended = state == SM_STATE_SUCCEEDED || state == SM_STATE_FAILED;
+    struct sm_completeness completeness = {SM_COMPLETION_PARTIAL, sm_stmt_get_int(q, 16), total};
+    if (state == SM_STATE_CANCELLED)
+        completeness.state = SM_COMPLETION_CANCELLED;
+    else if (ended && tried == total && erased == 0)
+        completeness.state = SM_COMPLETION_COMPLETE;
+    return sm_completeness_json(&completeness);
+}
 
 /* Those of the pair; most have none, and are not parsed. */
 static json_t *flags_of_pair(const char *pair_document)
@@ -103,7 +122,7 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     sm_stmt_get_digest(recipe, q, 3);
     *out = json_pack(
         "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
-        "s:I, s:{}, s:[], s:o, "
+        "s:I, s:o, s:{}, s:[], s:o, "
         "s:s*, s:s*}",
         "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
         sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
@@ -112,7 +131,8 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
         (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
         "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
         (json_int_t)sm_stmt_get_int(q, 11), "erased_count", (json_int_t)sm_stmt_get_int(q, 13),
-        "cohorts", "failures", "flags", flags_of_pair(sm_stmt_get_text(q, 16)), "request_id",
+        "completeness", completeness_of_row(q), "cohorts", "failures", "flags",
+        flags_of_pair(sm_stmt_get_text(q, 17)), "request_id",
         sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);

@@ -254,6 +254,7 @@ static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, st
     if (code == SM_OK)
         code = sm_store_audit_document(&document, db, id, err);
     record->audit.erased_count = json_integer_value(json_object_get(document, "erased_count"));
+    sm_completeness_read(&record->audit.completeness, json_object_get(document, "completeness"));
     if (code == SM_OK && !(m->run = make_run(document)))
         code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     if (code == SM_OK)
@@ -288,6 +289,7 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
     if (store->has_digest_key)
         memcpy(out->key, store->digest_key, sizeof out->key);
     out->audit = (struct sm_audit){.spec = &out->spec,
+                                   .completeness = out->audit.completeness,
                                    .run = m->run,
                                    .pair = m->pair,
                                    .recipe = m->recipe,

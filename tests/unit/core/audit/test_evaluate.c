@@ -227,7 +227,7 @@ static void small_references_say_what_they_cannot(void **state)
                         "the cohorts are too small for this number, so the gate does not hold");
     assert_string_equal(flag_text(r, "reference_too_small_for_fdr"),
                         "The reference cohort is too small for this claim: with 30 reference "
-                        "images no p-value is below 0.0323, so no candidate can be listed at FDR 1 "
+                        "images no p-value is below 0.032, so no candidate can be listed at FDR 1 "
                         "%. FDR 1 % takes 99 reference images at least.");
     assert_string_equal(flag_text(r, "others_too_few_for_fpr"),
                         "30 external images are too few for a false positive rate of 1 %, 0.1 %: "
