@@ -11,7 +11,7 @@
 
 static const struct sm_gate_number numbers[] = {
     {"auc", "membership/candidate_*/auc/value", NULL, "area under the ROC curve"},
-    {"auc_high", "membership/candidate_*/auc/delong/1", NULL,
+    {"auc_high", "membership/candidate_*/auc/interval/1", "membership/candidate_*/auc/enough",
      "upper end of the 95 % interval of the AUC"},
     {"tpr_at_fpr_10", "membership/candidate_*/tpr_at_fpr/0/tpr",
      "membership/candidate_*/tpr_at_fpr/0/enough",
