@@ -201,7 +201,7 @@ enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t membe
         return code;
     out->auc =
         (double)sm_pooled_twice_u(&pooled) / 2 / ((double)members_count * (double)others_count);
-    out->enough = sm_mann_whitney_p_least(members_count, others_count) <= 0.05;
+    out->enough = members_count >= SM_AUC_SIDE_MIN && others_count >= SM_AUC_SIDE_MIN;
     delong(out, &pooled);
     newcombe(out, &pooled);
     if (resamples > 0 && isfinite(out->se))

@@ -92,13 +92,3 @@ enum sm_code sm_mann_whitney(struct sm_mwu *out, const double *a, size_t a_count
     sm_pooled_release(&pooled);
     return code;
 }
-
-/* C(a + b, k) = (l + 1)/1 * ... * (l + k)/k, k the smaller and l the larger count. */
-double sm_mann_whitney_p_least(size_t a_count, size_t b_count)
-{
-    size_t k = smaller(a_count, b_count);
-    double l = (double)(a_count + b_count - k), p = 2;
-    for (size_t i = 1; i <= k && p > 0; i++)
-        p *= (double)i / (l + (double)i);
-    return fmin(1, p);
-}

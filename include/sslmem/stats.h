@@ -49,9 +49,6 @@ struct sm_mwu {
 };
 enum sm_code sm_mann_whitney(struct sm_mwu *out, const double *a, size_t a_count, const double *b,
                              size_t b_count, struct sm_err *err);
-/* Exact two-sided p-value of one side wholly above the other, 2/C(a + b, a): no data of these sizes
- * has a smaller one. 1 when a side is empty. */
-double sm_mann_whitney_p_least(size_t a_count, size_t b_count);
 
 /* Ascending, in place: what quantiles, ranks and conformal p-values want. */
 void sm_sort(double *x, size_t count);
@@ -94,8 +91,9 @@ struct sm_interval {
  *   interval   the wider of delong and newcombe at each end; newcombe where delong is NaN
  * DeLong's variance and the bootstrap's are 0 when one side lies wholly above the other or all
  * scores are equal, and unknown where a side has one value: se, delong, bootstrap and p are NaN
- * then (sm_mann_whitney has a p). `enough`: sm_mann_whitney_p_least is at most 5 %, so that the
- * sizes allow evidence at all. */
+ * then (sm_mann_whitney has a p). `enough`: both sides have at least SM_AUC_SIDE_MIN values. One value
+ * of n moves the AUC by up to 1/n, with fewer by more than the distance of usual limits from 1/2. */
+#define SM_AUC_SIDE_MIN 10
 struct sm_auc {
     double auc, se;
     struct sm_interval interval, delong, newcombe, bootstrap;

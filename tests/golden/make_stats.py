@@ -400,7 +400,7 @@ def aucs(samples):
             auc = metrics.roc_auc_score(np.r_[np.ones(len(x)), np.zeros(len(y))], np.r_[x, y])
             want["auc"] = number(auc)
             want["newcombe"] = want["interval"] = newcombe(auc, len(x), len(y))
-            want["enough"] = 2 / math.comb(len(x) + len(y), len(x)) <= .05
+            want["enough"] = min(len(x), len(y)) >= 10
         if len(x) > 1 and len(y) > 1 and 0 < auc < 1 and np.ptp(np.r_[x, y]) > 0:
             v10, v01 = placements(x, y)
             se = math.sqrt(np.var(v10, ddof=1) / len(x) + np.var(v01, ddof=1) / len(y))
