@@ -186,7 +186,7 @@ static void put_words(char *out, size_t out_size, enum sm_cohort others, const s
             "a candidate drawn at random scores higher than one of the %s drawn at random with "
             "probability %.3g, 95 %% interval %.3g to %.3g; 0.5 is guessing%s",
             sm_cohort_plural(others), auc->auc, auc->interval.low, auc->interval.high,
-            auc->enough ? "" : "; one image more or less moves this by more than 0.1");
+            auc->enough ? "" : "; one image can move this by more than 0.1");
 }
 
 static json_t *test_json(const struct sm_samples *samples, const struct sm_audit_spec *spec,

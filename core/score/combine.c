@@ -3,8 +3,8 @@
  * An encoder's alignment is the mean of its distances, a side's the mean of the distances averaged
  * over its encoders, the score the mean of the difference of the sides: one jackknife over views
  * serves all three. The spread between a side's encoders is a further part of the error of m, with
- * a degree of freedom fewer than encoders. Everything is a pass over at most SM_DISTANCES_MAX numbers per encoder, in
- * arrays on the stack (64 KiB). */
+ * a degree of freedom fewer than encoders. Everything is a pass over at most SM_DISTANCES_MAX
+ * numbers per encoder, in arrays on the stack (64 KiB). */
 #include "core/score/combine.h"
 
 #include <math.h>

@@ -5,12 +5,12 @@
  * and Clarke-Pearson 1988). Placements of equal values are equal, so the groups of the pooled
  * sample are all that is summed over (Sun and Xu 2014 get there by midranks).
  *
- * Newcombe's interval holds the values A with |auc - A| <= z sqrt(V(A)), V the variance of Hanley and
- * McNeil (1982) with both counts replaced by their mean in the numerator (Newcombe, Statistics in
- * Medicine 25, 2006, method 5). It has width everywhere, but its V knows the data by auc alone: too
- * small where the smaller side has the larger spread. DeLong's is right there for large samples and
- * far too narrow near 0 and 1 and for small ones. So the stated interval takes the wider end of the
- * two; tests/unit/core/stats/test_simulation.c measures what it covers.
+ * Newcombe's interval holds the values A with |auc - A| <= z sqrt(V(A)), V the variance of Hanley
+ * and McNeil (1982) with both counts replaced by their mean in the numerator (Newcombe, Statistics
+ * in Medicine 25, 2006, method 5). It has width everywhere, but its V knows the data by auc alone:
+ * too small where the smaller side has the larger spread. DeLong's is right there for large samples
+ * and far too narrow near 0 and 1 and for small ones. So the stated interval takes the wider end of
+ * the two; tests/unit/core/stats/test_simulation.c measures what it covers.
  *
  * A bootstrap sample counts how often each group is drawn on the side of the others, sums the
  * counts up, and reads off the placements of the members it draws: O(n) without a sort. An index is

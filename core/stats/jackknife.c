@@ -12,8 +12,8 @@
  * parts of variances A and B. The mean over pairs has variance 4 A/K + 2 B/(K (K-1)); the jackknife
  * expects 4 A/K + 4 B/(K (K-2)), too much by 2 B/((K-1)(K-2)). B is estimated without bias by the
  * residuals of the fit, which have K (K-3)/2 degrees of freedom, so the difference estimates the
- * variance without bias. Where it is below what A = 0 leaves, 2 B/(K (K-1)), it is set to that: A is
- * a variance, and the result is 0 for equal distances only.
+ * variance without bias. Where it is below what A = 0 leaves, 2 B/(K (K-1)), it is set to that: A
+ * is a variance, and the result is 0 for equal distances only.
  *
  * The interval is made of the jackknife itself and Student's t with K - 1 degrees of freedom. The
  * corrected variance is a difference, scatters more, and is small where theta happens to be far

@@ -128,10 +128,10 @@ struct sm_reference_image {
     double m;
 };
 /* Writes <dir>/reference.json from scores that all carry the same recipe digest:
- * {"cohort","recipe","encoders","images":[digest …],"scores":[m …]}. `encoders` are the digests it
- * was measured with; open refuses a file of other encoders. `images`, in the order of the scores,
- * keep one of them from being compared with itself; a file without them opens. SM_INVALID for an
- * image that is there twice. */
+ * {"cohort","recipe","encoders","images":[digest …],"scores":[m …]}. `encoders` are the digests
+ * it was measured with; open refuses a file of other encoders. `images`, in the order of the
+ * scores, keep one of them from being compared with itself; a file without them opens. SM_INVALID
+ * for an image that is there twice. */
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
                                 const char *recipe_digest, const struct sm_reference_image *images,
                                 size_t count, struct sm_err *err);

@@ -91,8 +91,8 @@ struct sm_interval {
  *   interval   the wider of delong and newcombe at each end; newcombe where delong is NaN
  * DeLong's variance and the bootstrap's are 0 when one side lies wholly above the other or all
  * scores are equal, and unknown where a side has one value: se, delong, bootstrap and p are NaN
- * then (sm_mann_whitney has a p). `enough`: both sides have at least SM_AUC_SIDE_MIN values. One value
- * of n moves the AUC by up to 1/n, with fewer by more than the distance of usual limits from 1/2. */
+ * then (sm_mann_whitney has a p). `enough`: both sides have at least SM_AUC_SIDE_MIN values. One
+ * value of n can move the AUC by 1/n: with fewer by more than usual limits are from 1/2. */
 #define SM_AUC_SIDE_MIN 10
 struct sm_auc {
     double auc, se;

@@ -364,7 +364,7 @@ static void separated_cohorts_have_an_interval_with_width(void **state)
         bool few = cases[i].candidates < 10;
         assert_true(json_is_false(at(test, "auc/enough")) == few);
         assert_true(few == (strstr(json_string_value(at(test, "words")),
-                                   "one image more or less") != NULL));
+                                   "one image can move this") != NULL));
         if (few)
             assert_string_equal(
                 json_string_value(json_object_get(gate_of(r, 0), "note")),
