@@ -66,10 +66,11 @@ static json_t *against_zero_json(const struct sm_sample *sample, enum sm_cohort 
     char words[200];
     sm_ttest_one(&t, sample->m, sample->count);
     zero_words(words, sizeof words, cohort, &t);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "t", sm_json_number(t.t), "df",
-                     sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "t", sm_json_number(t.t),
+                     "df", sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided),
                      "p_greater", sm_json_number(t.p_greater), "cohen_d", sm_json_number(t.cohen_d),
-                     "low", sm_json_number(t.low), "high", sm_json_number(t.high), "words", words);
+                     "low", sm_json_number(t.low), "high", sm_json_number(t.high),
+                     "interval_method", sm_interval_method(t.low, "student"), "words", words);
 }
 
 static json_t *cohort_json(const struct sm_samples *samples, enum sm_cohort cohort)

@@ -99,9 +99,10 @@ static json_t *paired_json(const struct group *g)
 {
     struct sm_ttest t;
     sm_ttest_one(&t, g->difference, g->count);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "difference",
+    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o}", "difference",
                      sm_json_number(sm_mean(g->difference, g->count)), "low", sm_json_number(t.low),
-                     "high", sm_json_number(t.high), "t", sm_json_number(t.t), "df",
+                     "high", sm_json_number(t.high), "interval_method",
+                     sm_interval_method(t.low, "student"), "t", sm_json_number(t.t), "df",
                      sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided), "cohen_d",
                      sm_json_number(t.cohen_d));
 }

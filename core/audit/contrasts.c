@@ -37,8 +37,10 @@ static void put_words(char *out, size_t out_size, const char *a, const char *b,
     char p[SM_WORD_BYTES];
     const char *verdict = difference > 0 ? "score higher than" : "score lower than";
     if (!isfinite(welch->p_two_sided)) {
-        snprintf(out, out_size, "%s and %s cannot be compared: too few scores, or all are equal", a,
-                 b);
+        snprintf(out, out_size,
+                 "%s and %s cannot be compared: one side has too few scores, or all its scores are "
+                 "equal",
+                 a, b);
         return;
     }
     if (welch->p_two_sided >= SIGNIFICANT)
@@ -90,14 +92,15 @@ static json_t *comparison_json(const struct sm_samples *samples, enum sm_cohort 
         return NULL;
     put_words(words, sizeof words, sm_cohort_plural(a_cohort), sm_cohort_plural(b_cohort), &welch,
               difference);
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "a",
-                     sm_cohort_name(a_cohort), "b", sm_cohort_name(b_cohort), "n_a",
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:s, s:o}",
+                     "a", sm_cohort_name(a_cohort), "b", sm_cohort_name(b_cohort), "n_a",
                      (json_int_t)a->count, "n_b", (json_int_t)b->count, "difference",
                      sm_json_number(difference), "low", sm_json_number(welch.low), "high",
-                     sm_json_number(welch.high), "cohen_d", sm_json_number(student.cohen_d),
-                     "hedges_g", sm_json_number(student.hedges_g), "student", ttest_json(&student),
-                     "welch", ttest_json(&welch), "mann_whitney", mwu_json(&mwu), "words", words,
-                     "caution", caution_json(a->count, b->count));
+                     sm_json_number(welch.high), "interval_method",
+                     sm_interval_method(welch.low, "welch"), "cohen_d",
+                     sm_json_number(student.cohen_d), "hedges_g", sm_json_number(student.hedges_g),
+                     "student", ttest_json(&student), "welch", ttest_json(&welch), "mann_whitney",
+                     mwu_json(&mwu), "words", words, "caution", caution_json(a->count, b->count));
 }
 
 json_t *sm_comparisons_json(const struct sm_samples *samples, struct sm_err *err)

@@ -49,8 +49,8 @@ static void flag_cohorts(struct flags *list, const struct sm_samples *samples,
             flag(list, "cohort_empty", "There are no scores of %s: %s.", name, then);
         else if (n == 1)
             flag(list, "cohort_of_one",
-                 "There is one score among %s: it has a value, but no spread, no interval and no "
-                 "test.",
+                 "There is one score among %s: it has a value, but no spread, and its mean no "
+                 "interval and no test.",
                  name);
         else if (n < SMALL_N)
             flag(list, "cohort_small",

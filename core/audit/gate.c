@@ -16,7 +16,8 @@
 
 static const struct sm_gate_number numbers[] = {
     {"auc", "membership/candidate_*/auc/value", NULL, SM_GATE_CONTRAST, "area under the ROC curve"},
-    {"auc_high", "membership/candidate_*/auc/delong/1", NULL, SM_GATE_CONTRAST,
+    {"auc_high", "membership/candidate_*/auc/interval/1", "membership/candidate_*/auc/enough",
+     SM_GATE_CONTRAST,
      "upper end of the 95 % interval of the AUC"},
     {"tpr_at_fpr_10", "membership/candidate_*/tpr_at_fpr/0/tpr",
      "membership/candidate_*/tpr_at_fpr/0/enough", SM_GATE_CONTRAST,

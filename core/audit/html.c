@@ -260,7 +260,7 @@ static void put_cards(struct sm_page *p)
     put_card(p, sm_number_at(auc, "value"), 1, "");
     sm_put(&p->out, "AUC: how well the score tells members from others (0.5: not at all, 1: "
                     "perfectly); ");
-    sm_page_list_interval(p, json_object_get(auc, "delong"), 1, "");
+    sm_page_list_interval(p, json_object_get(auc, "interval"), 1, "");
     sm_put(&p->out, "</span></div>\n");
     put_card(p, sm_number_at(rate, "tpr"), 100, " %");
     sm_put(&p->out, "of the candidates are found at 1 %% false alarms; ");

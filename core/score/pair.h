@@ -31,7 +31,8 @@ struct sm_reference {
     char cohort[PAIR_COHORT_MAX + 1];
     char digest[SM_SHA256_HEX]; /* of the file */
     char recipe_digest[SM_SHA256_HEX];
-    double *sorted; /* [count], ascending */
+    double *sorted;                    /* [count], ascending */
+    struct sm_reference_image *images; /* [count], by digest; NULL: the file lists none */
     size_t count;
     double mean, sd;
 };
@@ -55,6 +56,9 @@ struct sm_pair {
 enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *pair,
                                const char *file, struct sm_err *err);
 void sm_reference_release(struct sm_reference *reference);
+/* NULL when the cohort does not list the image. */
+const struct sm_reference_image *sm_reference_find(const struct sm_reference *reference,
+                                                   const char *image_digest);
 
 /* As provenance names them: "avx512/1", row and revision. */
 void sm_pair_kernels(char out[32], const struct sm_pair *pair);

@@ -99,9 +99,10 @@ json_t *sm_pair_json(const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
     json_t *reference = r->count
-                            ? json_pack("{s:s, s:I, s:o, s:o, s:s}", "cohort", r->cohort, "n",
+                            ? json_pack("{s:s, s:I, s:o, s:o, s:s, s:b}", "cohort", r->cohort, "n",
                                         (json_int_t)r->count, "mean", sm_json_number(r->mean), "sd",
-                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest)
+                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest,
+                                        "lists_images", r->images != NULL)
                             : json_null();
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "name", pair->name,
                      "digest", pair->digest, "description", pair->description, "encoders",
@@ -129,17 +130,30 @@ static json_t *image_json(const struct sm_score *score)
                      "orientation", i->orientation, "oriented", (int)i->oriented);
 }
 
-/* {"reference": …}, or null with the reason beside it. */
+static json_t *in_reference_json(enum sm_in_reference in_reference)
+{
+    return in_reference == SM_IN_REFERENCE_UNKNOWN
+               ? json_null()
+               : json_boolean(in_reference == SM_IN_REFERENCE_YES);
+}
+
+static const char unlisted_note[] =
+    "the reference lists no images: if this one is among them, it is compared with itself too; "
+    "sslmem reference writes a list";
+
+/* {"reference": …}, with a note on what is missing. */
 static json_t *reference_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
     char note[240];
     if (score->has_reference)
-        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o}}", "reference", "cohort",
-                         r->cohort, "n", (json_int_t)r->count, "mean", sm_json_number(r->mean),
+        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}, s:s*}", "reference",
+                         "cohort", r->cohort, "n", (json_int_t)score->reference_n, "in_reference",
+                         in_reference_json(score->in_reference), "mean", sm_json_number(r->mean),
                          "sd", sm_json_number(r->sd), "centered", sm_json_number(score->centered),
                          "percentile", sm_json_number(score->percentile), "p_value",
-                         sm_json_number(score->p_value));
+                         sm_json_number(score->p_value), "reference_note",
+                         r->images ? NULL : unlisted_note);
     if (r->count == 0)
         snprintf(note, sizeof note, "pair has no reference cohort");
     else
@@ -161,9 +175,10 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     json_t *out =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
                   score->pair, "image", image_json(score), "m", sm_json_number(score->m), "m_se",
-                  sm_json_number(score->m_se), "ratio", sm_json_number(score->ratio), "f",
+                  sm_json_number(score->m_se), "m_low", sm_json_number(score->m_low), "m_high",
+                  sm_json_number(score->m_high), "ratio", sm_json_number(score->ratio), "f",
                   alignment_json(&score->f), "g", alignment_json(&score->g));
     bool complete = score->recipe.target_se == 0 ||
                     json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;

@@ -2,6 +2,8 @@
  */
 #include "fixture.h"
 
+#include "core/base/sha256.h"
+
 static const char *const files[] = {
     "pair.json", "a", "b", "r", "other", "junk", "copy", "a2.npz", "b2.pt", "reference.json", NULL};
 
@@ -154,6 +156,26 @@ static void write_reference(const struct folder *f, const char *of_f, const char
     json_decref(doc);
 }
 
+/* One digest of 64 digits for each letter. */
+static void write_images(struct folder *f, const char *a, const char *b, const char *letters)
+{
+    char images[512] = "[", *at = images + 1;
+    for (const char *c = letters; *c; c++) {
+        at += sprintf(at, "%s\"", c == letters ? "" : ",");
+        memset(at, *c, 64);
+        at += 64;
+        at += sprintf(at, "\"");
+    }
+    strcpy(at, "]");
+    json_t *doc = json_pack("{s:s, s:s, s:{s:[s], s:[s]}, s:o, s:o}", "cohort", "external",
+                            "recipe", "0", "encoders", "f", a, "g", b, "images",
+                            json_loads(images, 0, NULL), "scores", json_loads("[1, 2.5]", 0, NULL));
+    char *text = json_dumps(doc, 0);
+    folder_text(f, "reference.json", text);
+    free(text);
+    json_decref(doc);
+}
+
 static void references_are_checked(void **state)
 {
     (void)state;
@@ -185,6 +207,17 @@ static void references_are_checked(void **state)
     write_reference(&f, a, b, "[]");
     assert_fails(open_with(&f, doc, &err), SM_INVALID,
                  "reference.json: scores must be a list of 1 to 1000000 numbers, has 0", "/scores");
+    write_images(&f, a, b, "ab");
+    assert_int_equal(open_with(&f, doc, &err), SM_OK);
+    write_images(&f, a, b, "aaa");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: images must be a list of 2 digests, has 3", "/images");
+    write_images(&f, a, b, "aa");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: image aaaaaaaaaaaaaaaa is there twice", "/images");
+    write_images(&f, a, b, "ag");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: image 1 of 2 is no SHA-256 of 64 hex digits", "/images/1");
     write_reference(&f, a, a, "[1]");
     snprintf(text, sizeof text, "reference.json: measured with encoder %.16s in place of b (%.16s)",
              a, b);
@@ -200,16 +233,23 @@ static void references_are_written_whole(void **state)
     (void)state;
     struct folder f;
     struct sm_err err = {0};
-    double m[3] = {.25, -.5, .125};
+    struct sm_reference_image m[3] = {{.m = .25}, {.m = -.5}, {.m = .125}};
+    for (int i = 0; i < 3; i++)
+        sm_sha256_hex(m[i].digest, &i, sizeof i);
     setup(&f);
     folder_text(&f, "pair.json", "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}");
     struct sm_pair *pair = open_pair(f.path);
     assert_ok(sm_reference_write(pair, "independent", "abc", m, 3, &err));
-    m[1] = NAN;
+    m[1].m = NAN;
     assert_fails(sm_reference_write(pair, "x", "abc", m, 3, &err), SM_INVALID,
                  "score 1 of 3 is not a finite number", "");
     assert_fails(sm_reference_write(pair, "x", "abc", m, 0, &err), SM_LIMIT,
                  "reference has 0 scores, must be from 1 to 1000000", "");
+    m[1].m = 0;
+    char twice[80];
+    snprintf(twice, sizeof twice, "image %.16s is there twice", m[0].digest);
+    memcpy(m[2].digest, m[0].digest, sizeof m[2].digest);
+    assert_fails(sm_reference_write(pair, "x", "abc", m, 3, &err), SM_INVALID, twice, "/images");
     sm_pair_close(pair);
 
     folder_text(&f, "pair.json",
@@ -217,12 +257,13 @@ static void references_are_written_whole(void **state)
     pair = open_pair(f.path);
     json_t *doc = sm_pair_json(pair);
     const char *cohort, *recipe;
-    int n;
+    int n, lists_images;
     double mean, sd;
-    assert_int_equal(json_unpack(doc, "{s:{s:s, s:i, s:f, s:f, s:s}}", "reference", "cohort",
+    assert_int_equal(json_unpack(doc, "{s:{s:s, s:i, s:f, s:f, s:s, s:b}}", "reference", "cohort",
                                  &cohort, "n", &n, "mean", &mean, "sd", &sd, "recipe_digest",
-                                 &recipe),
+                                 &recipe, "lists_images", &lists_images),
                      0);
+    assert_true(lists_images);
     assert_string_equal(cohort, "independent");
     assert_string_equal(recipe, "abc");
     assert_int_equal(n, 3);
