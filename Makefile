@@ -21,10 +21,11 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wst
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
 # stb_image relies on wrapping arithmetic for broken JPEG data, and shifts a zero by 32 at the end of a scan.
 CFLAGS_core/image/stb := -fwrapv -fno-sanitize=shift
-# Vectorised epilogues; gcc's -O2 leaves loops of unknown length alone.
+# Vectorised epilogues and loops; gcc's -O2 leaves loops of unknown length alone.
 ifeq ($(V),release)
 CFLAGS_core/nn/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
+CFLAGS_core/nn/weights := -O3
 endif
 # Kernels of one instruction set, chosen at run time; their loops over registers must be unrolled.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)

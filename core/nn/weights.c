@@ -20,31 +20,53 @@
 
 static const char *const heads[] = {"head.", "pooler."};
 
-/* Bits of a float to the nearest bfloat16, ties to even; every NaN is the same one. */
-static uint16_t to_bf16(uint32_t bits)
+static uint32_t bits_of(float value)
 {
-    if ((bits & MAGNITUDE) > INFINITE)
-        return 0x7fc0;
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
 }
 
-/* Bits of a float to the nearest float16, ties to even; every NaN is the same one. */
-static uint16_t to_f16(uint32_t bits)
+static float float_of(uint32_t bits)
 {
-    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & MAGNITUDE;
     float value;
-    if (magnitude > INFINITE)
-        return 0x7e00;
-    if (magnitude >= 0x477ff000) /* 65520, halfway from the largest to the next */
-        return (uint16_t)(sign | 0x7c00);
-    if (magnitude < 0x38800000) { /* below 2^-14: a multiple of 2^-24, the last place of 0.5 */
-        memcpy(&value, &magnitude, sizeof value);
-        value += 0.5f;
-        memcpy(&magnitude, &value, sizeof magnitude);
-        return (uint16_t)(sign | (magnitude - 0x3f000000));
-    }
-    magnitude += 0xfff + (magnitude >> 13 & 1);
-    return (uint16_t)(sign | (magnitude - 0x38000000) >> 13);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* To the nearest bfloat16, ties to even; every NaN is the same one. Without branches, as below: the
+ * loops over weights are vectors then. */
+static uint16_t to_bf16(float value)
+{
+    uint32_t bits = bits_of(value);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & MAGNITUDE) > INFINITE ? 0x7fc0 : rounded);
+}
+
+/* To the nearest float16, ties to even; every NaN is the same one. Below 2^-14 a number is a
+ * multiple of 2^-24, which is the last place of 0.5. */
+static uint16_t to_f16(float value)
+{
+    uint32_t sign = bits_of(value) >> 16 & 0x8000, magnitude = bits_of(value) & MAGNITUDE;
+    uint32_t normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13;
+    uint32_t tiny = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000;
+    uint32_t finite = magnitude < 0x38800000 ? tiny : normal;
+    uint32_t large = magnitude > INFINITE ? 0x7e00 : 0x7c00;
+    bool is_finite = magnitude < 0x477ff000; /* 65520, halfway from the largest to the next */
+    sign = magnitude > INFINITE ? 0 : sign;
+    return (uint16_t)(sign | (is_finite ? finite : large));
+}
+
+static void round_f16(uint16_t *restrict out, const float *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = to_f16(in[i]);
+}
+
+static void round_bf16(uint16_t *restrict out, const float *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = to_bf16(in[i]);
 }
 
 /* The digest so far, and of one tensor its digest and name. */
@@ -68,18 +90,10 @@ enum sm_code sm_weights_add(struct sm_weights *weights, const char *canonical, c
     if (!rounded)
         return sm_err_set(err, SM_NOMEM, "no memory for the digest of %zu numbers of %.60s", count,
                           canonical);
-    const struct {
-        uint8_t *digest;
-        uint16_t (*round)(uint32_t bits);
-    } forms[] = {{weights->as_f16, to_f16}, {weights->as_bf16, to_bf16}};
-    for (size_t k = 0; k < sizeof forms / sizeof *forms; k++) {
-        for (size_t i = 0; i < count; i++) {
-            uint32_t bits;
-            memcpy(&bits, data + i, sizeof bits);
-            rounded[i] = forms[k].round(bits);
-        }
-        chain(forms[k].digest, rounded, count, canonical);
-    }
+    round_f16(rounded, data, count);
+    chain(weights->as_f16, rounded, count, canonical);
+    round_bf16(rounded, data, count);
+    chain(weights->as_bf16, rounded, count, canonical);
     free(rounded);
     return SM_OK;
 }
