@@ -72,9 +72,9 @@ static enum sm_code add_failures(json_t *failures, struct sm_db *db, const char 
     return code;
 }
 
-/* The last column is the number of scores that are still there. Erased images took theirs along, but
- * for those that had failed: of these there are few, so their index is named; by itself the planner
- * walks all items. */
+/* The last column is the number of scores that are still there. Erased images took theirs along,
+ * but for those that had failed: of these there are few, so their index is named; by itself the
+ * planner walks all items. */
 static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
