@@ -151,17 +151,19 @@ static enum sm_code parse(json_t **out, const char *text, const char *what, stru
     return *out ? SM_OK : sm_err_set(err, SM_CORRUPT, "stored %s: %s", what, why.text);
 }
 
-/* Of the scores, without what is each one's own. An audit that went on with another version of the
- * program has several: the first stands in the fields, all of them in "variants". */
+/* Of the scores, with their method, without what is each one's own. An audit that went on with
+ * another version of the program has several: the first stands in the fields, all of them in "variants". */
 static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
                                     const char *recipe_digest, struct sm_err *err)
 {
     json_t *variants = json_array(), *first = NULL;
     bool whole = variants != NULL;
     for (size_t i = 0; i < shapes->count && whole; i++) {
-        json_t *one = json_deep_copy(json_object_get(shapes->rows[i].common, "provenance"));
+        const json_t *common = shapes->rows[i].common;
+        json_t *one = json_deep_copy(json_object_get(common, "provenance"));
         bool known = false;
         json_object_del(one, "key");
+        json_object_set(one, "method", json_object_get(common, "method"));
         for (size_t k = 0; k < json_array_size(variants); k++)
             known = known || json_equal(one, json_array_get(variants, k));
         if (one && !known)
