@@ -19,10 +19,11 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wst
         -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers $(if $(CI),-Werror)
 # A number must not depend on the machine that compiled it: no contraction, no fast-math, no -march=native.
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
-# Vectorised epilogues; gcc's -O2 leaves loops of unknown length alone.
+# Vectorised epilogues and loops; gcc's -O2 leaves loops of unknown length alone.
 ifeq ($(V),release)
 CFLAGS_core/nn/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
+CFLAGS_core/nn/weights := -O3
 endif
 # Kernels of one instruction set, chosen at run time; their loops over registers must be unrolled.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
@@ -173,7 +174,7 @@ bench-check:
 
 # What takes minutes and wants a quiet machine, the mixed load half an hour. One alone: make stress STRESS=overload; its
 # parameters: tests/stress/overload.py --help.
-STRESS ?= kills terms decoders overload growth throughput pattern mixed
+STRESS ?= kills terms decoders overload growth throughput pattern coverage mixed
 stress:
 	@sh deploy/install-deps python3-numpy dataset-fashion-mnist
 	$(MAKE) $B/sslmem $B/bench/engine

@@ -1,5 +1,6 @@
-/* Four charts. Cohorts keep their colour and order throughout; counts are drawn as shares of their
- * cohort, so that cohorts of different size can be compared by eye. */
+/* Four charts, as wide as a phone is, so that nothing in them is scaled down there. Cohorts keep
+ * their colour and order throughout; counts are drawn as shares of their cohort, so that
+ * cohorts of different size can be compared by eye. */
 #include "core/audit/charts.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 #include "core/audit/sample.h"
 #include "core/audit/svg.h"
 
-#define WIDTH 720.0
+#define WIDTH 360.0
 
 /* From the highest expected score to the lowest. */
 static const struct {
@@ -46,9 +47,10 @@ static void put_nothing(struct sm_out *out, const char *why)
 
 /* --- histograms of the cohorts --- */
 
-#define ROW_PX   84.0
-#define LEFT_PX  182.0
-#define RIGHT_PX 12.0
+#define ROW_PX   74.0 /* with the line of text above the bins */
+#define TEXT_PX  24.0
+#define LEFT_PX  14.0
+#define RIGHT_PX 14.0
 
 /* The largest share of a cohort in one bin: the height of every row. */
 static double highest_share(const json_t *list)
@@ -85,22 +87,26 @@ static void put_bins(struct sm_out *out, const char *pen, const json_t *cohort, 
 }
 
 static void put_row(struct sm_out *out, int i, const json_t *cohort, const json_t *edges,
-                    const struct sm_axis *x, double base, double highest)
+                    const struct sm_axis *x, double base, double highest, double reference)
 {
     char pen[40];
-    struct sm_axis y = {.low = 0, .high = highest, .from = base, .to = base - ROW_PX + 16};
+    double text = base - ROW_PX + TEXT_PX - 7;
+    struct sm_axis y = {.low = 0, .high = highest, .from = base, .to = base - ROW_PX + TEXT_PX};
     double n = number_of(cohort, "n"), mean = number_of(cohort, "mean");
-    sm_svg_text(out, "row end", LEFT_PX - 14, base - 22, "%s", cohorts[i].title);
+    sm_svg_text(out, "row halo", x->from, text, "%s", cohorts[i].title);
     if (!(n > 0)) {
-        sm_svg_text(out, "tick end", LEFT_PX - 14, base - 6, "none scored");
+        sm_svg_text(out, "tick end halo", x->to, text, "none scored");
         sm_svg_line(out, "axis", x->from, base, x->to, base);
         return;
     }
-    sm_svg_text(out, "tick end", LEFT_PX - 14, base - 6, "n = %.0f, mean %.3g", n, mean);
+    sm_svg_text(out, "tick end halo", x->to, text, "n = %s, mean %s", SM_COUNT(n), SM_THREE(mean));
     snprintf(pen, sizeof pen, "area %s", cohorts[i].name);
     put_bins(out, pen, cohort, edges, x, &y);
     snprintf(pen, sizeof pen, "mean %s", cohorts[i].name);
     sm_svg_line(out, pen, sm_axis_at(x, mean), y.from, sm_axis_at(x, mean), y.to);
+    if (isfinite(reference)) /* in every row, clear of the texts between */
+        sm_svg_line(out, "reference", sm_axis_at(x, reference), y.from, sm_axis_at(x, reference),
+                    y.to);
     sm_svg_line(out, "axis", x->from, base, x->to, base);
 }
 
@@ -124,44 +130,38 @@ void sm_chart_cohorts(struct sm_out *out, const json_t *summary)
     double mean = number_of(json_object_get(list, reference), "mean");
     for (int i = 0; i < SM_COHORTS; i++)
         put_row(out, i, json_object_get(list, cohorts[i].name), edges, &x, ROW_PX * (i + 1) + 8,
-                highest_share(list));
-    if (isfinite(mean))
-        sm_svg_line(out, "reference", sm_axis_at(&x, mean), 8, sm_axis_at(&x, mean), bottom);
+                highest_share(list), mean);
     sm_svg_close(out);
 }
 
 /* --- differences between cohorts --- */
 
-#define DIFF_ROW_PX  34.0
-#define DIFF_LEFT_PX 226.0
-#define DIFF_TEXT_PX 216.0
+#define DIFF_ROW_PX 40.0
 
 static void put_difference(struct sm_out *out, const json_t *c, const struct sm_axis *x, double y)
 {
     const char *a = json_string_value(json_object_get(c, "a"));
     const char *b = json_string_value(json_object_get(c, "b"));
     double low = number_of(c, "low"), high = number_of(c, "high");
-    double difference = number_of(c, "difference"), zero = sm_axis_at(x, 0);
+    double difference = number_of(c, "difference");
     char pen[40];
-    sm_svg_text(out, "row end", DIFF_LEFT_PX - 14, y + 4, "%s − %s", sm_cohort_title(a),
+    sm_svg_text(out, "row halo", x->from, y - 12, "%s − %s", sm_cohort_title(a),
                 sm_cohort_title(b));
-    if (!isfinite(low)) {
-        sm_svg_text(out, "tick", zero + 8, y + 4, "undefined");
+    sm_svg_text(out, "tick end halo", x->to, y - 12, "%s", SM_THREE(difference));
+    sm_svg_line(out, "zero", sm_axis_at(x, 0), y - 8, sm_axis_at(x, 0), y + 8);
+    if (!isfinite(low))
         return;
-    }
     snprintf(pen, sizeof pen, "whisker %s", a);
     sm_svg_line(out, pen, sm_axis_at(x, low), y, sm_axis_at(x, high), y);
     snprintf(pen, sizeof pen, "dot %s", a);
     sm_svg_dot(out, pen, sm_axis_at(x, difference), y);
-    sm_svg_text(out, "tick", x->to + 14, y + 4, "%.3g  (%.3g to %.3g)", difference, low, high);
 }
 
 void sm_chart_differences(struct sm_out *out, const json_t *summary)
 {
     const json_t *list = json_object_get(summary, "comparisons"), *c;
     const char *key;
-    struct sm_axis x = {
-        .low = 0, .high = 0, .from = DIFF_LEFT_PX, .to = WIDTH - DIFF_TEXT_PX, .ticks = 4};
+    struct sm_axis x = {.low = 0, .high = 0, .from = LEFT_PX, .to = WIDTH - RIGHT_PX, .ticks = 5};
     json_object_foreach((json_t *)(uintptr_t)list, key, c)
     {
         x.low = fmin(x.low, number_of(c, "low"));
@@ -172,10 +172,9 @@ void sm_chart_differences(struct sm_out *out, const json_t *summary)
         return;
     }
     sm_axis_round(&x);
-    double bottom = DIFF_ROW_PX * (double)json_object_size(list) + 8, y = 8 + DIFF_ROW_PX / 2;
+    double bottom = DIFF_ROW_PX * (double)json_object_size(list) + 8, y = 2 + DIFF_ROW_PX * 3 / 4;
     sm_svg_open(out, WIDTH, bottom + 44, "Differences of mean scores with 95 % intervals");
-    sm_svg_axis_x(out, &x, 8, bottom, "difference of mean scores, with 95 % interval");
-    sm_svg_line(out, "zero", sm_axis_at(&x, 0), 8, sm_axis_at(&x, 0), bottom);
+    sm_svg_axis_x(out, &x, 8, bottom, "difference of mean scores, 95 % interval");
     json_object_foreach((json_t *)(uintptr_t)list, key, c)
     {
         put_difference(out, c, &x, y);
@@ -233,8 +232,8 @@ static void put_legend(struct sm_out *out, const json_t *list, const struct sm_a
         if (!isfinite(auc))
             continue;
         sm_svg_line(out, pen, x->to - 232, y - 4, x->to - 208, y - 4);
-        sm_svg_text(out, "tick", x->to - 202, y, "against %s: AUC %.3f",
-                    strcmp(others, "external") == 0 ? "externals" : "independents", auc);
+        sm_svg_text(out, "tick", x->to - 202, y, "against %s: AUC %s",
+                    strcmp(others, "external") == 0 ? "externals" : "independents", SM_THREE(auc));
         y += 18;
     }
     sm_svg_line(out, "guess", x->to - 232, y - 4, x->to - 208, y - 4);
@@ -282,9 +281,9 @@ void sm_chart_p_values(struct sm_out *out, const json_t *summary)
         put_nothing(out, "there are no candidates or no reference");
         return;
     }
-    struct sm_axis x = {.low = 0, .high = 1, .from = 62, .to = WIDTH - RIGHT_PX, .ticks = 10};
-    struct sm_axis y = {.low = 0, .high = highest * 1.05, .from = 190, .to = 10, .ticks = 5};
-    sm_svg_open(out, WIDTH, 236, "Histogram of the candidates' p-values");
+    struct sm_axis x = {.low = 0, .high = 1, .from = 58, .to = WIDTH - RIGHT_PX, .ticks = 5};
+    struct sm_axis y = {.low = 0, .high = highest * 1.05, .from = 200, .to = 10, .ticks = 5};
+    sm_svg_open(out, WIDTH, 246, "Histogram of the candidates' p-values");
     sm_svg_axis_x(out, &x, y.to, y.from, "p-value against the reference cohort");
     sm_svg_axis_y(out, &y, x.from, x.to, "candidates");
     for (size_t i = 0; i < count; i++) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -54,9 +55,9 @@ static void zero_words(char *out, size_t out_size, enum sm_cohort cohort, const 
         snprintf(out, out_size, "the mean of %s cannot be tested against 0",
                  sm_cohort_plural(cohort));
     else
-        snprintf(out, out_size, "the mean of %s is %.3g, 95 %% interval %.3g to %.3g; against 0 %s",
-                 sm_cohort_plural(cohort), t->difference, t->low, t->high,
-                 sm_p_words(p, t->p_two_sided));
+        snprintf(out, out_size, "the mean of %s is %s, 95 %% interval %s to %s; against 0 %s",
+                 sm_cohort_plural(cohort), SM_THREE(t->difference), SM_THREE(t->low),
+                 SM_THREE(t->high), sm_p_words(p, t->p_two_sided));
 }
 
 static json_t *against_zero_json(const struct sm_sample *sample, enum sm_cohort cohort)
@@ -65,10 +66,11 @@ static json_t *against_zero_json(const struct sm_sample *sample, enum sm_cohort 
     char words[200];
     sm_ttest_one(&t, sample->m, sample->count);
     zero_words(words, sizeof words, cohort, &t);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "t", sm_json_number(t.t), "df",
-                     sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "t", sm_json_number(t.t),
+                     "df", sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided),
                      "p_greater", sm_json_number(t.p_greater), "cohen_d", sm_json_number(t.cohen_d),
-                     "low", sm_json_number(t.low), "high", sm_json_number(t.high), "words", words);
+                     "low", sm_json_number(t.low), "high", sm_json_number(t.high),
+                     "interval_method", sm_interval_method(t.low, "student"), "words", words);
 }
 
 static json_t *cohort_json(const struct sm_samples *samples, enum sm_cohort cohort)

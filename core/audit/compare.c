@@ -99,9 +99,10 @@ static json_t *paired_json(const struct group *g)
 {
     struct sm_ttest t;
     sm_ttest_one(&t, g->difference, g->count);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "difference",
+    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o}", "difference",
                      sm_json_number(sm_mean(g->difference, g->count)), "low", sm_json_number(t.low),
-                     "high", sm_json_number(t.high), "t", sm_json_number(t.t), "df",
+                     "high", sm_json_number(t.high), "interval_method",
+                     sm_interval_method(t.low, "student"), "t", sm_json_number(t.t), "df",
                      sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided), "cohen_d",
                      sm_json_number(t.cohen_d));
 }
@@ -255,8 +256,11 @@ static json_t *audit_json(const struct sm_audit *audit)
 {
     json_t *pair = json_object_get(audit->pair, "name");
     json_t *digest = json_object_get(audit->pair, "digest");
-    return json_pack("{s:s, s:I, s:O?, s:O?}", "name", audit->spec->name, "items",
-                     (json_int_t)audit->items_count, "pair", pair, "pair_digest", digest);
+    json_t *flags = json_object_get(audit->pair, "flags");
+    return json_pack("{s:s, s:I, s:o, s:O?, s:O?, s:O*}", "name", audit->spec->name, "items",
+                     (json_int_t)audit->items_count, "completeness",
+                     sm_completeness_json(&audit->completeness), "pair", pair, "pair_digest",
+                     digest, "flags", json_array_size(flags) > 0 ? flags : NULL);
 }
 
 enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits, size_t count,

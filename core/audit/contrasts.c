@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -26,7 +27,7 @@ const char *sm_p_words(char out[SM_WORD_BYTES], double p)
     if (p < 1e-300)
         snprintf(out, SM_WORD_BYTES, "p < 1e-300");
     else
-        snprintf(out, SM_WORD_BYTES, "p = %.2g", p);
+        snprintf(out, SM_WORD_BYTES, "p = %s", SM_TWO(p));
     return out;
 }
 
@@ -36,14 +37,17 @@ static void put_words(char *out, size_t out_size, const char *a, const char *b,
     char p[SM_WORD_BYTES];
     const char *verdict = difference > 0 ? "score higher than" : "score lower than";
     if (!isfinite(welch->p_two_sided)) {
-        snprintf(out, out_size, "%s and %s cannot be compared: too few scores, or all are equal", a,
-                 b);
+        snprintf(out, out_size,
+                 "%s and %s cannot be compared: one side has too few scores, or all its scores are "
+                 "equal",
+                 a, b);
         return;
     }
     if (welch->p_two_sided >= SIGNIFICANT)
         verdict = "cannot be told by their mean from";
-    snprintf(out, out_size, "%s %s %s; difference %.3g, 95 %% interval %.3g to %.3g; Welch %s", a,
-             verdict, b, difference, welch->low, welch->high, sm_p_words(p, welch->p_two_sided));
+    snprintf(out, out_size, "%s %s %s; difference %s, 95 %% interval %s to %s; Welch %s", a,
+             verdict, b, SM_THREE(difference), SM_THREE(welch->low), SM_THREE(welch->high),
+             sm_p_words(p, welch->p_two_sided));
 }
 
 static json_t *caution_json(size_t a_count, size_t b_count)
@@ -88,14 +92,15 @@ static json_t *comparison_json(const struct sm_samples *samples, enum sm_cohort 
         return NULL;
     put_words(words, sizeof words, sm_cohort_plural(a_cohort), sm_cohort_plural(b_cohort), &welch,
               difference);
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "a",
-                     sm_cohort_name(a_cohort), "b", sm_cohort_name(b_cohort), "n_a",
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:s, s:o}",
+                     "a", sm_cohort_name(a_cohort), "b", sm_cohort_name(b_cohort), "n_a",
                      (json_int_t)a->count, "n_b", (json_int_t)b->count, "difference",
                      sm_json_number(difference), "low", sm_json_number(welch.low), "high",
-                     sm_json_number(welch.high), "cohen_d", sm_json_number(student.cohen_d),
-                     "hedges_g", sm_json_number(student.hedges_g), "student", ttest_json(&student),
-                     "welch", ttest_json(&welch), "mann_whitney", mwu_json(&mwu), "words", words,
-                     "caution", caution_json(a->count, b->count));
+                     sm_json_number(welch.high), "interval_method",
+                     sm_interval_method(welch.low, "welch"), "cohen_d",
+                     sm_json_number(student.cohen_d), "hedges_g", sm_json_number(student.hedges_g),
+                     "student", ttest_json(&student), "welch", ttest_json(&welch), "mann_whitney",
+                     mwu_json(&mwu), "words", words, "caution", caution_json(a->count, b->count));
 }
 
 json_t *sm_comparisons_json(const struct sm_samples *samples, struct sm_err *err)

@@ -25,10 +25,12 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
                               struct sm_err *err)
 {
     const struct sm_samples *samples = &result->samples;
-    json_t *gates = NULL;
+    json_t *gates = NULL, *judged = NULL;
     struct sm_err inner = {.code = SM_OK};
     result->summary = json_object();
-    bool complete =
+    bool complete = audit->completeness.state == SM_COMPLETION_COMPLETE;
+    bool whole =
+        add(result, "completeness", sm_completeness_json(&audit->completeness)) &&
         add(result, "images", images_json(samples, audit->items_count)) &&
         add(result, "reference", json_string(sm_cohort_name(audit->spec->reference))) &&
         add(result, "normalization", sm_normalization_json(samples)) &&
@@ -41,13 +43,31 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
         add(result, "groups", sm_labels_json(result, audit, SM_LABEL_GROUP, &inner)) &&
         add(result, "flags", sm_flags_json(result, audit, &inner)) &&
         sm_gates_evaluate(&gates, &result->passed, audit->spec, result->summary, &inner) == SM_OK &&
-        add(result, "gates", gates) && add(result, "passed", json_boolean(result->passed));
-    if (complete)
+        add(result, "gates", gates) &&
+        add(result, "passed", complete ? json_boolean(result->passed) : json_null()) &&
+        (!audit->judged ||
+         (sm_audit_judge(&judged, result, audit->judged, &inner) == SM_OK &&
+          json_object_del(judged, "flags") == 0 && add(result, "judged", judged)));
+    if (whole)
         return SM_OK;
     if (inner.code != SM_OK)
         return sm_err_set(err, inner.code, "%s", inner.text);
     return sm_err_set(err, SM_NOMEM, "out of memory for the summary of %zu images",
                       audit->items_count);
+}
+
+enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
+                            const struct sm_audit_spec *gates, struct sm_err *err)
+{
+    json_t *list;
+    bool passed;
+    *out = NULL;
+    enum sm_code code = sm_gates_evaluate(&list, &passed, gates, result->summary, err);
+    if (code != SM_OK)
+        return code;
+    *out = json_pack("{s:o, s:b, s:O}", "gates", list, "passed", (int)passed, "flags",
+                     json_object_get(result->summary, "flags"));
+    return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for gates");
 }
 
 enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "sslmem/stats.h"
 
@@ -12,8 +13,15 @@
 #define FEW_VIEWS   5
 #define LISTED_MAX  100 /* images that a flag lists */
 #define SPELLED_MAX 8   /* of them in its text */
+#define CONSTANT    1e-6
 
-__attribute__((format(printf, 3, 4))) static json_t *flag(json_t *list, const char *code,
+/* A flag that is lost could let a gate hold that must not: without memory there are no flags. */
+struct flags {
+    json_t *list;
+    bool whole;
+};
+
+__attribute__((format(printf, 3, 4))) static json_t *flag(struct flags *list, const char *code,
                                                           const char *format, ...)
 {
     char text[400];
@@ -22,11 +30,11 @@ __attribute__((format(printf, 3, 4))) static json_t *flag(json_t *list, const ch
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     json_t *node = json_pack("{s:s, s:s}", "code", code, "text", text);
-    json_array_append_new(list, node);
+    list->whole = json_array_append_new(list->list, node) == 0 && list->whole;
     return node;
 }
 
-static void flag_cohorts(json_t *list, const struct sm_samples *samples,
+static void flag_cohorts(struct flags *list, const struct sm_samples *samples,
                          const struct sm_audit_spec *spec)
 {
     for (int c = 0; c < SM_COHORTS; c++) {
@@ -41,8 +49,8 @@ static void flag_cohorts(json_t *list, const struct sm_samples *samples,
             flag(list, "cohort_empty", "There are no scores of %s: %s.", name, then);
         else if (n == 1)
             flag(list, "cohort_of_one",
-                 "There is one score among %s: it has a value, but no spread, no interval and no "
-                 "test.",
+                 "There is one score among %s: it has a value, but no spread, and its mean no "
+                 "interval and no test.",
                  name);
         else if (n < SMALL_N)
             flag(list, "cohort_small",
@@ -59,7 +67,7 @@ static void add_percent(char *list, size_t list_size, double share)
     snprintf(list + used, list_size - used, "%s%.3g %%", used ? ", " : "", 100 * share);
 }
 
-static void flag_reference_size(json_t *list, const json_t *fdr)
+static void flag_reference_size(struct flags *list, const json_t *fdr)
 {
     const json_t *level;
     size_t i;
@@ -76,12 +84,12 @@ static void flag_reference_size(json_t *list, const json_t *fdr)
     if (n > 0 && levels[0])
         flag(list, "reference_too_small_for_fdr",
              "The reference cohort is too small for this claim: with %.0f reference images no "
-             "p-value is below %.3g, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
+             "p-value is below %s, so no candidate can be listed at FDR %s. FDR %.3g %% takes "
              "%.0f reference images at least.",
-             n, 1 / (n + 1), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
+             n, SM_TWO(1 / (n + 1)), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
 }
 
-static void flag_rates(json_t *list, const json_t *membership)
+static void flag_rates(struct flags *list, const json_t *membership)
 {
     const char *key;
     const json_t *test, *rate;
@@ -98,9 +106,68 @@ static void flag_rates(json_t *list, const json_t *membership)
         if (n > 0 && json_number_value(json_object_get(test, "n_members")) > 0 && rates[0])
             flag(list, "others_too_few_for_fpr",
                  "%.0f %s images are too few for a false positive rate of %s: one false alarm "
-                 "among them is already %.3g %%. What is shown there is the rate without any false "
+                 "among them is already %s %%. What is shown there is the rate without any false "
                  "alarm.",
-                 n, json_string_value(json_object_get(test, "others")), rates, 100 / n);
+                 n, json_string_value(json_object_get(test, "others")), rates, SM_THREE(100 / n));
+    }
+}
+
+/* --- what no gate survives (gate.c) --- */
+
+/* Whether one encoder file stands on both sides: reports of audits whose pair was recorded before
+ * pairs had flags. */
+static bool shares_file(const json_t *encoders)
+{
+    const json_t *f, *g;
+    size_t i, k;
+    json_array_foreach(json_object_get(encoders, "f"), i, f)
+    {
+        json_array_foreach(json_object_get(encoders, "g"), k, g)
+        {
+            const json_t *digest = json_object_get(f, "digest");
+            if (json_is_string(digest) && json_equal(digest, json_object_get(g, "digest")))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void flag_pair(struct flags *list, const json_t *pair)
+{
+    const json_t *flags = json_object_get(pair, "flags");
+    if (flags)
+        list->whole = json_array_extend(list->list, (json_t *)(uintptr_t)flags) == 0 && list->whole;
+    else if (shares_file(json_object_get(pair, "encoders")))
+        flag(list, "sides_same",
+             "f and g hold the same file: they cancel out, so scores of this pair do not measure "
+             "memorization, and no gate holds.");
+}
+
+/* Whether the scores of a cohort differ by no more than arithmetic does: CONSTANT of its largest
+ * alignment. */
+static bool is_constant(const struct sm_sample *sample, const struct sm_audit_item *items)
+{
+    double largest = 0;
+    if (sample->count < 2)
+        return false;
+    for (size_t i = 0; i < sample->count; i++) {
+        const struct sm_audit_item *item = &items[sample->item[i]];
+        largest = fmax(largest, fmax(fabs(item->f), fabs(item->g)));
+    }
+    return sample->sorted[sample->count - 1] - sample->sorted[0] <= CONSTANT * largest;
+}
+
+static void flag_constant(struct flags *list, const struct sm_samples *samples,
+                          const struct sm_audit *audit)
+{
+    const enum sm_cohort cohorts[] = {SM_COHORT_CANDIDATE, audit->spec->reference};
+    for (size_t i = 0; i < 2; i++) {
+        const struct sm_sample *sample = &samples->of[cohorts[i]];
+        if (is_constant(sample, audit->items))
+            flag(list, "scores_constant",
+                 "The %zu scores of %s do not differ (%.6g): they say nothing about any image, so "
+                 "no gate on them holds.",
+                 sample->count, sm_cohort_plural(cohorts[i]), sample->sorted[0]);
     }
 }
 
@@ -136,34 +203,56 @@ static void add_repeat(struct repeats *r, const struct sm_audit_item **run, size
              (long long)run[0]->index, (long long)run[length - 1]->index);
 }
 
-/* Runs of equal digests: of several cohorts, or of one. */
-static void find_repeats(struct repeats *across, struct repeats *within,
-                         const struct sm_audit_item **items, size_t count)
+/* Runs of equal digests: of several cohorts, among them candidates and the reference, or of one. */
+enum repeats_kind { REPEATS_REFERENCE, REPEATS_ACROSS, REPEATS_WITHIN, REPEATS };
+
+static void find_repeats(struct repeats out[REPEATS], const struct sm_audit_item **items,
+                         size_t count, enum sm_cohort reference)
 {
     for (size_t i = 0, end; i < count; i = end) {
-        bool same_cohort = true;
-        for (end = i + 1;
-             end < count && strcmp(items[end]->image_digest, items[i]->image_digest) == 0; end++)
+        bool in[SM_COHORTS] = {false}, same_cohort = true;
+        for (end = i; end < count && strcmp(items[end]->image_digest, items[i]->image_digest) == 0;
+             end++) {
+            in[items[end]->cohort] = true;
             same_cohort = same_cohort && items[end]->cohort == items[i]->cohort;
+        }
         if (end - i > 1)
-            add_repeat(same_cohort ? within : across, items + i, end - i);
+            add_repeat(&out[same_cohort ? REPEATS_WITHIN : REPEATS_ACROSS], items + i, end - i);
+        if (in[SM_COHORT_CANDIDATE] && in[reference])
+            add_repeat(&out[REPEATS_REFERENCE], items + i, end - i);
     }
 }
 
-static void flag_repeats_of(json_t *list, struct repeats *r, const char *code, const char *where)
+static void flag_repeats_of(struct flags *list, const struct repeats r[REPEATS],
+                            enum sm_cohort reference)
 {
-    const char *more = r->count > SPELLED_MAX ? " …" : "";
-    if (r->count > 0)
-        json_object_set(flag(list, code,
-                             "%zu image%s more than once in %s: items %s%s. They are counted as "
-                             "they were given; tests take images as independent.",
-                             r->count, r->count == 1 ? " occurs" : "s occur", where, r->spelled,
-                             more),
-                        "images", r->images);
-    json_decref(r->images);
+    static const struct {
+        const char *code, *where;
+    } rows[] = {[REPEATS_ACROSS] = {"images_in_two_cohorts", "different cohorts"},
+                [REPEATS_WITHIN] = {"images_repeated", "one cohort"}};
+    const char *const more[] = {"", " …"};
+    const struct repeats *shared = &r[REPEATS_REFERENCE];
+    if (shared->count > 0)
+        json_object_set(
+            flag(list, "candidates_in_reference",
+                 "%zu candidate%s among the %s that candidates are compared with: items "
+                 "%s%s. Such an image cannot stand out, so no gate that compares holds.",
+                 shared->count, shared->count == 1 ? " is also" : "s are also",
+                 sm_cohort_plural(reference), shared->spelled, more[shared->count > SPELLED_MAX]),
+            "images", shared->images);
+    for (int k = REPEATS_ACROSS; k < REPEATS; k++)
+        if (r[k].count > 0)
+            json_object_set(
+                flag(list, rows[k].code,
+                     "%zu image%s more than once in %s: items %s%s. They are counted as "
+                     "they were given; tests take images as independent.",
+                     r[k].count, r[k].count == 1 ? " occurs" : "s occur", rows[k].where,
+                     r[k].spelled, more[r[k].count > SPELLED_MAX]),
+                "images", r[k].images);
 }
 
-static enum sm_code flag_repeats(json_t *list, const struct sm_audit *audit, struct sm_err *err)
+static enum sm_code flag_repeats(struct flags *list, const struct sm_audit *audit,
+                                 struct sm_err *err)
 {
     const struct sm_audit_item **items = calloc(audit->items_count + 1, sizeof *items);
     size_t count = 0;
@@ -174,27 +263,29 @@ static enum sm_code flag_repeats(json_t *list, const struct sm_audit *audit, str
         if (audit->items[i].image_digest[0])
             items[count++] = &audit->items[i];
     qsort(items, count, sizeof *items, by_digest);
-    struct repeats across = {.images = json_array()}, within = {.images = json_array()};
-    find_repeats(&across, &within, items, count);
-    flag_repeats_of(list, &across, "images_in_two_cohorts", "different cohorts");
-    flag_repeats_of(list, &within, "images_repeated", "one cohort");
+    struct repeats repeats[REPEATS] = {0};
+    for (int k = 0; k < REPEATS; k++)
+        repeats[k].images = json_array();
+    find_repeats(repeats, items, count, audit->spec->reference);
+    flag_repeats_of(list, repeats, audit->spec->reference);
+    for (int k = 0; k < REPEATS; k++)
+        json_decref(repeats[k].images);
     free(items);
     return SM_OK;
 }
 
 /* --- scores --- */
 
-static void flag_failed(json_t *list, const struct sm_samples *samples, size_t total)
+static void flag_failed(struct flags *list, const struct sm_samples *samples, size_t total)
 {
     if (samples->failed > 0)
-        flag(
-            list, "images_failed",
-            "%zu of %zu images (%.3g %%) could not be scored and are in no statistic. If some kind "
-            "of image fails more often than others, the cohorts are no longer alike.",
-            samples->failed, total, 100 * (double)samples->failed / (double)total);
+        flag(list, "images_failed",
+             "%zu of %zu images (%s %%) could not be scored and are in no statistic. If some kind "
+             "of image fails more often than others, the cohorts are no longer alike.",
+             samples->failed, total, SM_THREE(100 * (double)samples->failed / (double)total));
 }
 
-static void flag_erased(json_t *list, const struct sm_audit *audit)
+static void flag_erased(struct flags *list, const struct sm_audit *audit)
 {
     if (audit->erased_count > 0)
         flag(list, "images_erased",
@@ -204,7 +295,7 @@ static void flag_erased(json_t *list, const struct sm_audit *audit)
              audit->erased_count == 1 ? "is" : "are", audit->items_count);
 }
 
-static void flag_damaged(json_t *list, const struct sm_audit *audit)
+static void flag_damaged(struct flags *list, const struct sm_audit *audit)
 {
     char spelled[160] = "";
     size_t count = 0;
@@ -224,7 +315,7 @@ static void flag_damaged(json_t *list, const struct sm_audit *audit)
              count, audit->items_count, spelled, count > SPELLED_MAX ? " …" : "");
 }
 
-static void flag_scores(json_t *list, const struct sm_samples *samples,
+static void flag_scores(struct flags *list, const struct sm_samples *samples,
                         const struct sm_audit_spec *spec)
 {
     const struct sm_sample *r = &samples->of[spec->reference];
@@ -238,12 +329,13 @@ static void flag_scores(json_t *list, const struct sm_samples *samples,
     if (isfinite(t.low) && (t.low > 0 || t.high < 0))
         flag(list, "raw_offset",
              "The raw scores of this pair are shifted: the %s, which f never saw, have a mean of "
-             "%.3g (95 %% interval %.3g to %.3g) instead of 0. A raw score means nothing without "
+             "%s (95 %% interval %s to %s) instead of 0. A raw score means nothing without "
              "the reference; read the centred one.",
-             sm_cohort_plural(spec->reference), t.difference, t.low, t.high);
+             sm_cohort_plural(spec->reference), SM_THREE(t.difference), SM_THREE(t.low),
+             SM_THREE(t.high));
 }
 
-static void flag_views(json_t *list, const json_t *recipe)
+static void flag_views(struct flags *list, const json_t *recipe)
 {
     const json_t *views = json_object_get(recipe, "views");
     if (json_is_integer(views) && json_integer_value(views) < FEW_VIEWS)
@@ -257,18 +349,20 @@ json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audi
                       struct sm_err *err)
 {
     const struct sm_samples *samples = &result->samples;
-    json_t *list = json_array();
+    struct flags flags = {json_array(), true}, *list = &flags;
+    flag_pair(list, audit->pair);
+    flag_constant(list, samples, audit);
     flag_cohorts(list, samples, audit->spec);
     flag_reference_size(list, json_object_get(result->summary, "fdr"));
     flag_rates(list, json_object_get(result->summary, "membership"));
-    if (flag_repeats(list, audit, err) != SM_OK) {
-        json_decref(list);
-        return NULL;
-    }
+    enum sm_code code = flag_repeats(list, audit, err);
     flag_failed(list, samples, audit->items_count);
     flag_erased(list, audit);
     flag_damaged(list, audit);
     flag_scores(list, samples, audit->spec);
     flag_views(list, audit->recipe);
-    return list;
+    if (code == SM_OK && flags.whole)
+        return flags.list;
+    json_decref(flags.list);
+    return NULL;
 }

@@ -1,7 +1,10 @@
-/* One table of the numbers that a gate may name, each with its path through the summary.
+/* One table of the numbers that a gate may name, each with its path through the summary and with
+ * what it needs to mean anything.
  *
- * A gate whose number is undefined fails, and so does one whose number the cohorts are too small
- * for: "no image at FDR 1 %" of a reference cohort that cannot give such a q-value is no news. */
+ * A gate holds only where something was measured. It fails when a flag of the summary says that its
+ * number was not (one table), when the number is undefined, and when the cohorts are too small for
+ * it: "no image at FDR 1 %" of a reference cohort that cannot give such a q-value is no news. Flags
+ * decide, so the report that a gate stands in always names the reason and the images. */
 #include "core/audit/gate.h"
 
 #include <math.h>
@@ -9,38 +12,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sslmem/stats.h"
+
 static const struct sm_gate_number numbers[] = {
-    {"auc", "membership/candidate_*/auc/value", NULL, "area under the ROC curve"},
-    {"auc_high", "membership/candidate_*/auc/delong/1", NULL,
-     "upper end of the 95 % interval of the AUC"},
+    {"auc", "membership/candidate_*/auc/value", NULL, SM_GATE_CONTRAST, "area under the ROC curve"},
+    {"auc_high", "membership/candidate_*/auc/interval/1", "membership/candidate_*/auc/enough",
+     SM_GATE_CONTRAST, "upper end of the 95 % interval of the AUC"},
     {"tpr_at_fpr_10", "membership/candidate_*/tpr_at_fpr/0/tpr",
-     "membership/candidate_*/tpr_at_fpr/0/enough",
+     "membership/candidate_*/tpr_at_fpr/0/enough", SM_GATE_CONTRAST,
      "share of candidates found at 10 % false alarms"},
     {"tpr_at_fpr_1", "membership/candidate_*/tpr_at_fpr/1/tpr",
-     "membership/candidate_*/tpr_at_fpr/1/enough", "share of candidates found at 1 % false alarms"},
+     "membership/candidate_*/tpr_at_fpr/1/enough", SM_GATE_CONTRAST,
+     "share of candidates found at 1 % false alarms"},
     {"tpr_at_fpr_01", "membership/candidate_*/tpr_at_fpr/2/tpr",
-     "membership/candidate_*/tpr_at_fpr/2/enough",
+     "membership/candidate_*/tpr_at_fpr/2/enough", SM_GATE_CONTRAST,
      "share of candidates found at 0.1 % false alarms"},
     {"tpr_at_fpr_0", "membership/candidate_*/tpr_at_fpr/3/tpr",
-     "membership/candidate_*/tpr_at_fpr/3/enough",
+     "membership/candidate_*/tpr_at_fpr/3/enough", SM_GATE_CONTRAST,
      "share of candidates found without a false alarm"},
-    {"advantage", "membership/candidate_*/advantage", NULL,
+    {"advantage", "membership/candidate_*/advantage", NULL, SM_GATE_CONTRAST,
      "largest difference of true and false positive rate"},
     {"epsilon_lower", "membership/candidate_*/epsilon/lower", NULL,
-     "lower bound of the privacy loss epsilon"},
-    {"fdr1_share", "fdr/levels/0/share", "fdr/levels/0/enough",
+     SM_GATE_CONTRAST | SM_GATE_REACH, "lower bound of the privacy loss epsilon"},
+    {"fdr1_share", "fdr/levels/0/share", "fdr/levels/0/enough", SM_GATE_CONTRAST,
      "share of candidates memorized at FDR 1 %"},
-    {"fdr5_share", "fdr/levels/1/share", "fdr/levels/1/enough",
+    {"fdr5_share", "fdr/levels/1/share", "fdr/levels/1/enough", SM_GATE_CONTRAST,
      "share of candidates memorized at FDR 5 %"},
-    {"fdr10_share", "fdr/levels/2/share", "fdr/levels/2/enough",
+    {"fdr10_share", "fdr/levels/2/share", "fdr/levels/2/enough", SM_GATE_CONTRAST,
      "share of candidates memorized at FDR 10 %"},
-    {"mean_difference", "comparisons/candidate_*/difference", NULL,
+    {"mean_difference", "comparisons/candidate_*/difference", NULL, SM_GATE_CONTRAST,
      "mean score of candidates minus that of the reference"},
-    {"cohen_d", "comparisons/candidate_*/cohen_d", NULL,
+    {"cohen_d", "comparisons/candidate_*/cohen_d", NULL, SM_GATE_CONTRAST,
      "that difference in standard deviations (Cohen's d)"},
-    {"welch_p", "comparisons/candidate_*/welch/p_two_sided", NULL,
+    {"welch_p", "comparisons/candidate_*/welch/p_two_sided", NULL, SM_GATE_CONTRAST | SM_GATE_POWER,
      "p-value of that difference (Welch)"},
-    {"failed_share", "images/failed_share", NULL, "share of images that could not be scored"},
+    {"failed_share", "images/failed_share", NULL, SM_GATE_FILES,
+     "share of images that could not be scored"},
 };
 #define NUMBERS_COUNT (sizeof numbers / sizeof *numbers)
 
@@ -131,30 +138,116 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
     return false;
 }
 
+/* A verdict on a part would look like one on the whole. */
+static bool is_complete(const json_t *summary)
+{
+    struct sm_completeness completeness;
+    sm_completeness_read(&completeness, json_object_get(summary, "completeness"));
+    return completeness.state == SM_COMPLETION_COMPLETE;
+}
+
+/* --- what a gate cannot hold on --- */
+
+#define FAILS ", so the gate does not hold"
+
+/* Flags that take the ground from under a number, the worst first; from under all for `needs` 0. */
+static const struct {
+    const char *flag;
+    unsigned needs;
+    const char *note;
+} spoilers[] = {
+    {"sides_same", 0, "f and g of this pair hold the same weights" FAILS},
+    {"candidates_in_reference", SM_GATE_CONTRAST,
+     "candidates stand in the reference cohort" FAILS "; the flag names them"},
+    {"scores_constant", SM_GATE_CONTRAST, "the scores do not differ" FAILS},
+};
+
+static const char *find_spoiler(unsigned needs, const json_t *flags)
+{
+    const json_t *flag;
+    size_t i;
+    for (size_t k = 0; k < sizeof spoilers / sizeof *spoilers; k++) {
+        if (spoilers[k].needs && !(spoilers[k].needs & needs))
+            continue;
+        json_array_foreach(flags, i, flag)
+        {
+            const char *code = json_string_value(json_object_get(flag, "code"));
+            if (code && strcmp(code, spoilers[k].flag) == 0)
+                return spoilers[k].note;
+        }
+    }
+    return NULL;
+}
+
+/* The smaller of the two cohorts that the number compares. */
+static double smaller_count(const json_t *summary, const char *reference)
+{
+    const json_t *comparison = follow(summary, "comparisons/candidate_*", reference);
+    return fmin(json_number_value(json_object_get(comparison, "n_a")),
+                json_number_value(json_object_get(comparison, "n_b")));
+}
+
+/* The bound that so many images would give if the score told them apart without a mistake. */
+static double largest_bound(const json_t *summary, const char *reference)
+{
+    const json_t *e = follow(summary, "membership/candidate_*/epsilon", reference);
+    size_t members = (size_t)json_integer_value(json_object_get(e, "members_counted"));
+    size_t others = (size_t)json_integer_value(json_object_get(e, "others_counted"));
+    return sm_epsilon_lower(members, members, 0, others,
+                            json_number_value(json_object_get(e, "delta")),
+                            json_number_value(json_object_get(e, "confidence")));
+}
+
+static bool is_large_enough(const struct sm_gate *gate, const char *reference,
+                            const json_t *summary)
+{
+    const struct sm_gate_number *number = gate->number;
+    bool wants_large = gate->sign == SM_GATE_MORE || gate->sign == SM_GATE_AT_LEAST;
+    double n = smaller_count(summary, reference);
+    if (number->enough && !json_is_true(follow(summary, number->enough, reference)))
+        return false;
+    if ((number->needs & SM_GATE_CONTRAST) && n < SM_GATE_SCORES_MIN)
+        return false;
+    if ((number->needs & SM_GATE_POWER) && wants_large && n < SM_GATE_POWER_MIN)
+        return false;
+    return !(number->needs & SM_GATE_REACH) || wants_large ||
+           largest_bound(summary, reference) > gate->limit;
+}
+
+/* Why the gate cannot hold whatever its number is; NULL: its number decides. */
+static const char *find_reason(const struct sm_gate *gate, bool defined, const char *reference,
+                               const json_t *summary)
+{
+    const char *spoiler = find_spoiler(gate->number->needs, json_object_get(summary, "flags"));
+    if (spoiler)
+        return spoiler;
+    if (!defined)
+        return "the number is undefined here" FAILS;
+    return is_large_enough(gate, reference, summary)
+               ? NULL
+               : "the cohorts are too small for this number" FAILS;
+}
+
 static json_t *gate_json(const char *text, const struct sm_gate *gate, const char *reference,
                          const json_t *summary)
 {
+    bool judged = is_complete(summary);
     const json_t *value = follow(summary, gate->number->path, reference);
-    const char *enough_path = gate->number->enough;
-    bool enough = !enough_path || json_is_true(follow(summary, enough_path, reference));
     bool defined = json_is_number(value);
-    json_t *note = json_null();
-    if (!defined)
-        note = json_string("the number is undefined here, so the gate does not hold");
-    else if (!enough)
-        note = json_string("the cohorts are too small for this number, so the gate does not hold");
-    bool passed = defined && enough && holds(json_number_value(value), gate->sign, gate->limit);
-    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:b, s:o}", "gate", text, "number",
+    const char *reason = judged ? find_reason(gate, defined, reference, summary)
+                                : "the audit is not complete, so the gate is not judged";
+    bool passed = !reason && holds(json_number_value(value), gate->sign, gate->limit);
+    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:s?}", "gate", text, "number",
                      gate->number->name, "meaning", gate->number->meaning, "limit", gate->limit,
                      "value", defined ? json_real(json_number_value(value)) : json_null(), "passed",
-                     (int)passed, "note", note);
+                     judged ? json_boolean(passed) : json_null(), "note", reason);
 }
 
 enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
                                const json_t *summary, struct sm_err *err)
 {
-    const char *reference = sm_cohort_name(spec->reference);
-    *passed = true;
+    const char *reference = json_string_value(json_object_get(summary, "reference"));
+    *passed = is_complete(summary);
     *out = json_array();
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;

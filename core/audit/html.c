@@ -3,8 +3,11 @@
  * Every number is read from the summary, so that page and record cannot differ. What comes from
  * outside (names, labels, descriptions, provenance) goes through sm_put_html and nothing else;
  * beside that, the page's own policy forbids scripts and anything that is not inside it. */
+#include <ctype.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/audit/page.h"
 #include "core/audit/prose.h"
@@ -12,41 +15,183 @@
 
 /* --- head, verdict --- */
 
-static void put_head(struct sm_page *p)
+#define HEADER_POINTS 60 /* of the audit's name in the head of a printed page */
+#define DIGEST_SHOWN  16 /* digits of a digest there */
+
+static bool is_complete(const struct sm_page *p)
+{
+    return p->audit->completeness.state == SM_COMPLETION_COMPLETE;
+}
+
+/* "Partial: 100 of 2,000" */
+static void put_part(struct sm_page *p)
+{
+    char words[SM_COMPLETENESS_BYTES];
+    sm_completeness_words(words, &p->audit->completeness);
+    sm_put(&p->out, "%c%s", toupper((unsigned char)words[0]), words + 1);
+}
+
+/* "2026-11-30 19:57 UTC" of an RFC 3339 time; anything else as it is. */
+static void date_of(char out[64], const struct sm_page *p)
+{
+    const char *time = sm_text_at(p->audit->run, "finished");
+    bool known = strlen(time) > 16 && time[10] == 'T' && time[strlen(time) - 1] == 'Z';
+    if (known)
+        snprintf(out, 64, "%.10s %.5s UTC", time, time + 11);
+    else
+        snprintf(out, 64, "%.63s", time);
+}
+
+/* What every printed page carries: name, date, digests, number. */
+static void open_margin(struct sm_page *p, const char *box)
 {
     sm_put(&p->out,
-           "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-           "style-src 'unsafe-inline'; img-src data:\">\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-           "<meta name=\"referrer\" content=\"no-referrer\">\n"
-           "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Memorization audit: ");
+           "@%s{font:8pt system-ui,'Segoe UI',Roboto,Arial,sans-serif;color:#57606a;"
+           "content:\"",
+           box);
+}
+
+static void put_margins(struct sm_page *p)
+{
+    char date[64];
+    date_of(date, p);
+    sm_put(&p->out, "@page{");
+    open_margin(p, "top-left");
+    if (!is_complete(p)) {
+        put_part(p);
+        sm_put(&p->out, " · ");
+    }
+    sm_put_css(&p->out, p->audit->spec->name, HEADER_POINTS);
+    sm_put(&p->out, "\"}");
+    open_margin(p, "top-right");
+    sm_put_css(&p->out, date, HEADER_POINTS);
+    sm_put(&p->out, "\"}");
+    open_margin(p, "bottom-left");
+    sm_put(&p->out, "pair ");
+    sm_put_css(&p->out, sm_text_at(p->audit->pair, "digest"), DIGEST_SHOWN);
+    sm_put(&p->out, " · recipe ");
+    sm_put_css(&p->out, sm_text_at(p->audit->provenance, "recipe_digest"), DIGEST_SHOWN);
+    sm_put(&p->out, "\"}");
+    open_margin(p, "bottom-right");
+    sm_put(&p->out, "page \" counter(page) \" of \" counter(pages)}}\n");
+}
+
+static void put_head(struct sm_page *p)
+{
+    sm_put(&p->out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                    "style-src 'unsafe-inline'; img-src data:\">\n"
+                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                    "<meta name=\"referrer\" content=\"no-referrer\">\n"
+                    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+    if (!is_complete(p)) {
+        put_part(p);
+        sm_put(&p->out, " · ");
+    }
+    sm_put(&p->out, "Memorization audit: ");
     sm_put_html(&p->out, p->audit->spec->name);
-    sm_put(&p->out, "</title>\n<style>\n%s%s</style>\n</head>\n<body>\n<main>\n<h1>",
-           sm_prose_style, sm_prose_style_charts);
+    sm_put(&p->out, "</title>\n<style>\n%s%s%s", sm_prose_style, sm_prose_style_parts,
+           sm_prose_style_charts);
+    put_margins(p);
+    sm_put(&p->out, "</style>\n</head>\n<body>\n<main>\n");
+}
+
+static void put_title(struct sm_page *p)
+{
+    char date[64];
+    date_of(date, p);
+    sm_put(&p->out, "<p class=\"kind\">Memorization audit</p>\n<h1>");
     sm_put_html(&p->out, p->audit->spec->name);
-    sm_put(&p->out, "</h1>\n<p class=\"lead\">Memorization audit of the encoder pair <b>");
+    sm_put(&p->out, "</h1>\n<p class=\"lead\">Pair of encoders <b>");
     sm_put_html(&p->out, sm_text_at(p->audit->pair, "name"));
-    sm_put(&p->out, "</b>, %zu images", p->audit->items_count);
-    if (sm_text_at(p->audit->run, "finished")[0]) {
-        sm_put(&p->out, ", ");
-        sm_put_html(&p->out, sm_text_at(p->audit->run, "finished"));
+    sm_put(&p->out, "</b> · %s images", SM_COUNT(p->audit->items_count));
+    if (date[0]) {
+        sm_put(&p->out, " · ");
+        sm_put_html(&p->out, date);
+    }
+    if (p->audit->spec->signed_by[0]) {
+        sm_put(&p->out, " · audited by <b>");
+        sm_put_html(&p->out, p->audit->spec->signed_by);
+        sm_put(&p->out, "</b>");
     }
     sm_put(&p->out, "</p>\n");
 }
 
 static void put_gate(struct sm_page *p, const json_t *gate)
 {
-    bool passed = json_is_true(json_object_get(gate, "passed"));
-    sm_put(&p->out, "<tr><td class=\"id\">");
+    static const struct {
+        const char *pen, *words;
+    } verdicts[] = {
+        {"failed", "✗ does not hold"}, {"held", "✓ holds"}, {"unjudged", "– not judged"}};
+    const json_t *passed = json_object_get(gate, "passed");
+    int verdict = !json_is_boolean(passed) ? 2 : json_is_true(passed);
+    sm_page_row(p);
+    sm_page_td(p, "id");
     sm_put_html(&p->out, sm_text_at(gate, "gate"));
-    sm_put(&p->out, "</td><td>%s", sm_text_at(gate, "meaning"));
+    sm_page_td(p, "");
+    sm_put(&p->out, "<span>%s", sm_text_at(gate, "meaning"));
     if (sm_text_at(gate, "note")[0])
         sm_put(&p->out, "<br><span class=\"note\">%s</span>", sm_text_at(gate, "note"));
-    sm_put(&p->out, "</td>");
+    sm_put(&p->out, "</span>");
     sm_page_cell(p, sm_number_at(gate, "value"), 1, "");
-    sm_put(&p->out, "<td class=\"%s\">%s</td></tr>\n", passed ? "held" : "failed",
-           passed ? "✓ holds" : "✗ does not hold");
+    sm_page_td(p, "");
+    sm_put(&p->out, "<span class=\"%s\">%s</span>", verdicts[verdict].pen, verdicts[verdict].words);
+}
+
+/* In place of a verdict. */
+static void put_incomplete(struct sm_page *p)
+{
+    const char *why = "the audit has not come to its end";
+    if (p->audit->completeness.state == SM_COMPLETION_CANCELLED)
+        why = "the audit was cancelled";
+    else if (p->audit->erased_count > 0)
+        why = "images were erased from the audit";
+    sm_put(&p->out, "<div class=\"verdict open\"><span class=\"sign\">!</span><p><strong>");
+    put_part(p);
+    sm_put(&p->out,
+           " images scored</strong><br>This is no final report: %s. All numbers below are those of "
+           "the images scored, and gates are not judged.</p></div>\n",
+           why);
+}
+
+static void put_verdict(struct sm_page *p, size_t held, size_t count)
+{
+    if (!is_complete(p))
+        put_incomplete(p);
+    else if (count == 0)
+        sm_put(&p->out, "<div class=\"verdict\"><span class=\"sign\">–</span><p><strong>"
+                        "No verdict"
+                        "</strong><br>No gates were set for this audit: it states numbers and "
+                        "leaves the judgement to its reader.</p></div>\n");
+    else
+        sm_put(
+            &p->out,
+            "<div class=\"verdict %s\"><span class=\"sign\">%s</span><p><strong>%s</strong><br>"
+            "%zu of %zu gates hold. The gates were set by whoever ordered the audit.</p></div>\n",
+            held == count ? "good" : "bad", held == count ? "✓" : "✗",
+            held == count ? "Passed" : "Not passed", held, count);
+}
+
+static void put_gate_rows(struct sm_page *p, const json_t *gates)
+{
+    const json_t *gate;
+    size_t i;
+    sm_page_table(p, (const char *const[]){"Gate", "What it limits", "#Measured", "Verdict", NULL});
+    json_array_foreach(gates, i, gate) put_gate(p, gate);
+    sm_page_table_end(p);
+}
+
+/* Beside the gates that the audit was started with, never in their place. */
+static void put_judged(struct sm_page *p)
+{
+    const json_t *judged = json_object_get(p->summary, "judged");
+    if (!judged)
+        return;
+    sm_put(&p->out,
+           "<h3>Judged afterwards</h3>\n<p>These gates were set when the scores of this "
+           "audit were known. They do not change the verdict above: a limit that is chosen "
+           "after the fact proves less than one that was set before.</p>\n");
+    put_gate_rows(p, json_object_get(judged, "gates"));
 }
 
 static void put_gates(struct sm_page *p)
@@ -54,20 +199,10 @@ static void put_gates(struct sm_page *p)
     const json_t *gates = json_object_get(p->summary, "gates"), *gate;
     size_t i, count = json_array_size(gates), held = 0;
     json_array_foreach(gates, i, gate) held += json_is_true(json_object_get(gate, "passed"));
-    if (count == 0) {
-        sm_put(&p->out, "<div class=\"verdict\"><strong>No verdict</strong><br>No gates were set "
-                        "for this audit: it states numbers and leaves the judgement to its "
-                        "reader.</div>\n");
+    put_verdict(p, held, count);
+    if (count == 0)
         return;
-    }
-    sm_put(&p->out,
-           "<div class=\"verdict %s\"><strong>%s</strong><br>%zu of %zu gates hold. The gates were "
-           "set by whoever ordered the audit.</div>\n",
-           held == count ? "good" : "bad", held == count ? "Passed" : "Not passed", held, count);
-    sm_put(&p->out, "<table><thead><tr><th>Gate</th><th>What it limits</th><th class=\"n\">Measured"
-                    "</th><th>Verdict</th></tr></thead><tbody>\n");
-    json_array_foreach(gates, i, gate) put_gate(p, gate);
-    sm_put(&p->out, "</tbody></table>\n");
+    put_gate_rows(p, gates);
 }
 
 /* --- in short --- */
@@ -86,21 +221,22 @@ static void put_list_words(struct sm_page *p)
                         "no reference.");
     else if (!json_is_true(json_object_get(level, "enough")))
         sm_put(&p->out,
-               "The reference cohort (%.0f images) is too small to list any candidate at "
+               "The reference cohort (%s images) is too small to list any candidate at "
                "a false discovery rate of 5 %%.",
-               sm_number_at(fdr, "reference_n"));
+               SM_COUNT(sm_number_at(fdr, "reference_n")));
     else if (count == 0)
         sm_put(&p->out,
-               "None of %.0f candidates is listed as memorized at a false discovery rate "
+               "None of %s candidates is listed as memorized at a false discovery rate "
                "of 5 %%: no single image can be named. Whether candidates stand out as a group is "
                "what the lines above say.",
-               n);
+               SM_COUNT(n));
     else
         sm_put(&p->out,
-               "%.0f of %.0f candidates (%.3g %%) are listed as memorized at a false "
-               "discovery rate of 5 %%: some %.2g of them can be expected to be there by "
+               "%s of %s candidates (%s %%) are listed as memorized at a false "
+               "discovery rate of 5 %%: some %s of them can be expected to be there by "
                "chance.",
-               count, n, 100 * count / n, sm_number_at(level, "expected_false"));
+               SM_COUNT(count), SM_COUNT(n), SM_THREE(100 * count / n),
+               SM_THREE(sm_number_at(level, "expected_false")));
 }
 
 static void put_card(struct sm_page *p, double value, double scale, const char *unit)
@@ -124,7 +260,7 @@ static void put_cards(struct sm_page *p)
     put_card(p, sm_number_at(auc, "value"), 1, "");
     sm_put(&p->out, "AUC: how well the score tells members from others (0.5: not at all, 1: "
                     "perfectly); ");
-    sm_page_list_interval(p, json_object_get(auc, "delong"), 1, "");
+    sm_page_list_interval(p, json_object_get(auc, "interval"), 1, "");
     sm_put(&p->out, "</span></div>\n");
     put_card(p, sm_number_at(rate, "tpr"), 100, " %");
     sm_put(&p->out, "of the candidates are found at 1 %% false alarms; ");
@@ -158,8 +294,9 @@ static void put_flags(struct sm_page *p)
 
 static void put_short(struct sm_page *p)
 {
-    sm_page_heading(p, "result", "Result in short");
+    sm_page_heading(p, "result", is_complete(p) ? "Result in short" : "Result so far");
     put_gates(p);
+    put_judged(p);
     put_cards(p);
     sm_put(&p->out, "<ul>\n<li>");
     sm_page_sentence(p, sm_text_at(sm_page_reference_test(p, "comparisons"), "words"));
@@ -177,7 +314,7 @@ static void put_json_html(struct sm_page *p, const json_t *node)
 {
     char *text = json_is_string(node)
                      ? NULL
-                     : json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+                     : json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     sm_put_html(&p->out, text ? text : sm_text_or_none(json_string_value(node)));
     free(text);
 }
@@ -191,6 +328,15 @@ static void put_fact(struct sm_page *p, const char *key, const json_t *value)
     sm_put(&p->out, "</td></tr>\n");
 }
 
+/* What the provenance repeats of the pair's own table. */
+static bool is_of_pair(const struct sm_page *p, const json_t *object, const char *key)
+{
+    const char *digest = sm_text_at(p->audit->pair, "digest");
+    return object == p->audit->provenance &&
+           strcmp(digest, sm_text_at(object, "pair_digest")) == 0 &&
+           (strcmp(key, "encoders") == 0 || strcmp(key, "pair_digest") == 0);
+}
+
 static void put_facts(struct sm_page *p, const char *title, const json_t *object)
 {
     const char *key;
@@ -198,7 +344,11 @@ static void put_facts(struct sm_page *p, const char *title, const json_t *object
     if (json_object_size(object) == 0)
         return;
     sm_put(&p->out, "<h3>%s</h3>\n<table class=\"facts\"><tbody>\n", title);
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) put_fact(p, key, value);
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        if (!is_of_pair(p, object, key))
+            put_fact(p, key, value);
+    }
     sm_put(&p->out, "</tbody></table>\n");
 }
 
@@ -228,26 +378,97 @@ static void put_pair(struct sm_page *p)
     sm_put(&p->out, "</tbody></table>\n");
 }
 
-/* The command, of what can be told without knowing where the images are. Gates hold but letters,
- * digits and signs. */
-static void put_command(struct sm_page *p)
+/* --- run it again --- */
+
+/* Options come on lines of their own. */
+static void put_word(struct sm_page *p, const char *word)
+{
+    sm_put(&p->out, strncmp(word, "--", 2) == 0 ? " \\\n    " : " ");
+    sm_put_shell(&p->out, word);
+}
+
+static void put_option(struct sm_page *p, const char *option, const char *value)
+{
+    put_word(p, option);
+    put_word(p, value);
+}
+
+/* Where nothing is known of the folders: what has to be given. */
+static void put_wanted_places(struct sm_page *p)
+{
+    static const struct {
+        const char *option, *folder;
+    } wanted[SM_COHORTS] = {[SM_COHORT_SHARED] = {"--shared", "SHARED"},
+                            [SM_COHORT_CANDIDATE] = {"--candidate", "CANDIDATE"},
+                            [SM_COHORT_INDEPENDENT] = {"--independent", "INDEPENDENT"},
+                            [SM_COHORT_EXTERNAL] = {"--external", "EXTERNAL"}};
+    bool labels = sm_number_at(json_object_get(p->summary, "classes"), "count") > 0 ||
+                  sm_number_at(json_object_get(p->summary, "groups"), "count") > 0;
+    put_option(p, "--pair", "PAIR");
+    put_option(p, "--recipe", "recipe.json");
+    if (labels) {
+        put_option(p, "--manifest", "MANIFEST");
+        put_option(p, "--root", "ROOT");
+    }
+    for (int c = 0; c < SM_COHORTS && !labels; c++)
+        if (p->result->samples.of[c].count + p->result->samples.of[c].failed > 0)
+            put_option(p, wanted[c].option, wanted[c].folder);
+    put_option(p, "--out", "OUT");
+}
+
+/* Those that are not the command's defaults. */
+static void put_settings(struct sm_page *p)
 {
     const struct sm_audit_spec *spec = p->audit->spec;
-    sm_put(&p->out, "<pre>sslmem audit --pair ");
-    sm_put_html(&p->out, sm_text_at(p->audit->pair, "name"));
-    sm_put(&p->out, " --recipe recipe.json --out DIR");
-    for (int c = 0; c < SM_COHORTS; c++)
-        if (p->result->samples.of[c].count + p->result->samples.of[c].failed > 0)
-            sm_put(&p->out, " \\\n    --%s DIR", sm_cohort_name((enum sm_cohort)c));
-    sm_put(&p->out, " \\\n    --reference %s", sm_cohort_name(spec->reference));
+    char number[32];
+    put_option(p, "--name", spec->name);
+    if (spec->reference != SM_COHORT_EXTERNAL)
+        put_option(p, "--reference", sm_cohort_name(spec->reference));
+    for (int i = 0; i < spec->gates_count; i++)
+        put_option(p, "--gate", spec->gates[i].text);
+    snprintf(number, sizeof number, "%" PRIu64, spec->seed);
+    if (spec->seed != 0)
+        put_option(p, "--seed", number);
+    snprintf(number, sizeof number, "%" PRId32, spec->resamples);
+    if (spec->resamples != SM_AUDIT_RESAMPLES)
+        put_option(p, "--resamples", number);
     if (spec->inserted_at_random)
-        sm_put(&p->out, " --inserted-at-random");
-    for (int i = 0; i < spec->gates_count; i++) {
-        sm_put(&p->out, " --gate '");
-        sm_put_html(&p->out, spec->gates[i].text);
-        sm_put(&p->out, "'");
+        put_word(p, "--inserted-at-random");
+    if (spec->keep_thumbnails)
+        put_word(p, "--thumbnails");
+    if (spec->signed_by[0])
+        put_option(p, "--signed-by", spec->signed_by);
+    if (p->audit->with_names)
+        put_word(p, "--names");
+}
+
+static void put_again(struct sm_page *p)
+{
+    const char *const *places = p->audit->places;
+    sm_put(&p->out, "<h3 id=\"again\">Run it again</h3>\n%s", sm_prose_again);
+    if (places) {
+        sm_put(&p->out, "%s<pre>sslmem audit", sm_prose_again_here);
+        for (; *places; places++)
+            put_word(p, *places);
+    } else {
+        sm_put(&p->out, "%s<pre># GET /v1/audits/", sm_prose_again_service);
+        sm_put_html(&p->out, sm_text_at(p->audit->run, "id"));
+        sm_put(&p->out, "/report.json\npython3 -c &#39;import json; json.dump(json.load(open("
+                        "&#34;report.json&#34;))[&#34;recipe&#34;], open(&#34;recipe.json&#34;, "
+                        "&#34;w&#34;))&#39;\n</pre>\n<pre>sslmem audit");
+        put_wanted_places(p);
     }
+    put_settings(p);
     sm_put(&p->out, "</pre>\n");
+}
+
+static void put_signature(struct sm_page *p)
+{
+    if (p->audit->spec->signed_by[0] == '\0')
+        return;
+    sm_put(&p->out, "<div class=\"signature\"><div><b>");
+    sm_put_html(&p->out, p->audit->spec->signed_by);
+    sm_put(&p->out, "</b>auditor, organisation</div><div>date</div><div>signature</div></div>\n");
 }
 
 static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
@@ -258,13 +479,15 @@ static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
     sm_page_heading(p, "limits", "Limits of the method");
     sm_put(&p->out, "%s", sm_prose_limits);
     sm_page_heading(p, "provenance", "Provenance, and how to run it again");
+    sm_put(&p->out, "<div class=\"columns\">\n");
     put_pair(p);
     put_facts(p, "Recipe: how views are made and compared", p->audit->recipe);
     put_facts(p, "Settings of the audit", spec);
     put_facts(p, "Software and digests", p->audit->provenance);
     put_facts(p, "This run", p->audit->run);
-    sm_put(&p->out, "<h3>Run it again</h3>\n%s", sm_prose_again);
-    put_command(p);
+    sm_put(&p->out, "</div>\n");
+    put_again(p);
+    put_signature(p);
     json_decref(spec);
     return SM_OK;
 }
@@ -273,8 +496,9 @@ enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  const struct sm_audit_result *result,
                                  sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err)
 {
-    struct sm_page p = {{file}, audit, result, result->summary, thumbnail, arg};
+    struct sm_page p = {{file}, audit, result, result->summary, thumbnail, arg, NULL, 0};
     put_head(&p);
+    put_title(&p);
     put_short(&p);
     sm_page_measured(&p);
     sm_page_cohorts(&p);

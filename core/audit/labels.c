@@ -137,15 +137,16 @@ static enum sm_code fill(struct table *t, const struct sm_audit_result *result,
 static json_t *row_json(const struct row *row)
 {
     json_t *label = json_string(row->label);
-    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "label",
+    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:I}", "label",
                      label ? label : json_string("?"), /* not UTF-8 */
                      "n", (json_int_t)row->count, "reference_n", (json_int_t)row->reference_count,
                      "mean", sm_json_number(row->mean), "reference_mean",
                      sm_json_number(row->reference_mean), "difference",
                      sm_json_number(row->mean - row->reference_mean), "low",
                      sm_json_number(row->welch.low), "high", sm_json_number(row->welch.high),
-                     "p_two_sided", sm_json_number(row->welch.p_two_sided), "q_value",
-                     sm_json_number(row->q), "listed", (json_int_t)row->listed);
+                     "interval_method", sm_interval_method(row->welch.low, "welch"), "p_two_sided",
+                     sm_json_number(row->welch.p_two_sided), "q_value", sm_json_number(row->q),
+                     "listed", (json_int_t)row->listed);
 }
 
 json_t *sm_labels_json(const struct sm_audit_result *result, const struct sm_audit *audit,

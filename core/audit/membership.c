@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/audit/draw.h"
+#include "core/audit/out.h"
 #include "core/audit/result.h"
 #include "core/base/json.h"
 #include "sslmem/stats.h"
@@ -48,12 +49,20 @@ static json_t *interval_json(struct sm_interval interval)
     return json_pack("[o, o]", sm_json_number(interval.low), sm_json_number(interval.high));
 }
 
+static const char *auc_method(const struct sm_auc *auc)
+{
+    bool both = isfinite(auc->delong.low);
+    return sm_interval_method(auc->interval.low, both ? "delong_or_newcombe" : "newcombe");
+}
+
 static json_t *auc_json(const struct sm_auc *auc, const struct sm_audit_spec *spec)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:o}", "value", sm_json_number(auc->auc), "se",
-                     sm_json_number(auc->se), "delong", interval_json(auc->delong), "bootstrap",
-                     interval_json(auc->bootstrap), "resamples", (int)spec->resamples,
-                     "p_two_sided", sm_json_number(auc->p_two_sided));
+    return json_pack(
+        "{s:o, s:o, s:o, s:s?, s:b, s:o, s:o, s:o, s:i, s:o}", "value", sm_json_number(auc->auc),
+        "se", sm_json_number(auc->se), "interval", interval_json(auc->interval), "interval_method",
+        auc_method(auc), "enough", (int)auc->enough, "delong", interval_json(auc->delong),
+        "newcombe", interval_json(auc->newcombe), "bootstrap", interval_json(auc->bootstrap),
+        "resamples", (int)spec->resamples, "p_two_sided", sm_json_number(auc->p_two_sided));
 }
 
 static json_t *rates_json(const struct sm_roc *roc, size_t members, size_t others)
@@ -62,11 +71,12 @@ static json_t *rates_json(const struct sm_roc *roc, size_t members, size_t other
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
         struct sm_tpr tpr;
         sm_tpr_at(&tpr, roc, rates[i], members, others);
-        json_array_append_new(out, json_pack("{s:f, s:o, s:o, s:o, s:b}", "fpr", tpr.fpr, "tpr",
-                                             sm_json_number(tpr.tpr), "threshold",
-                                             sm_json_number(tpr.threshold), "interval",
-                                             interval_json(tpr.interval), "enough",
-                                             (int)(tpr.enough && members > 0 && others > 0)));
+        json_array_append_new(
+            out, json_pack("{s:f, s:o, s:o, s:o, s:s?, s:b}", "fpr", tpr.fpr, "tpr",
+                           sm_json_number(tpr.tpr), "threshold", sm_json_number(tpr.threshold),
+                           "interval", interval_json(tpr.interval), "interval_method",
+                           sm_interval_method(tpr.interval.low, "clopper_pearson"), "enough",
+                           (int)(tpr.enough && members > 0 && others > 0)));
     }
     return out;
 }
@@ -171,17 +181,14 @@ static void put_words(char *out, size_t out_size, enum sm_cohort others, const s
     if (!isfinite(auc->auc))
         snprintf(out, out_size, "candidates and %s cannot be told apart: one side is empty",
                  sm_cohort_plural(others));
-    else if (!isfinite(auc->delong.low))
-        snprintf(out, out_size,
-                 "a candidate scores higher than one of the %s with probability "
-                 "%.3g; too few images for an interval",
-                 sm_cohort_plural(others), auc->auc);
     else
         snprintf(
             out, out_size,
             "a candidate drawn at random scores higher than one of the %s drawn at random with "
-            "probability %.3g, 95 %% interval %.3g to %.3g; 0.5 is guessing",
-            sm_cohort_plural(others), auc->auc, auc->delong.low, auc->delong.high);
+            "probability %s, 95 %% interval %s to %s; 0.5 is guessing%s",
+            sm_cohort_plural(others), SM_THREE(auc->auc), SM_THREE(auc->interval.low),
+            SM_THREE(auc->interval.high),
+            auc->enough ? "" : "; one image can move this by more than 0.1");
 }
 
 static json_t *test_json(const struct sm_samples *samples, const struct sm_audit_spec *spec,
@@ -190,7 +197,7 @@ static json_t *test_json(const struct sm_samples *samples, const struct sm_audit
     const struct sm_sample *a = &samples->of[SM_COHORT_CANDIDATE], *b = &samples->of[others];
     struct sm_roc roc;
     struct sm_auc auc;
-    char words[240];
+    char words[280];
     json_t *out = NULL;
     bool defined = a->count > 0 && b->count > 0;
     if (sm_roc_make(&roc, a->m, a->count, b->m, b->count, err) != SM_OK)

@@ -1,10 +1,13 @@
 /* One loop over the code points per kind of document. */
 #include "core/audit/out.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/escape.h"
@@ -45,16 +48,117 @@ void sm_put_html(struct sm_out *out, const char *text)
     }
 }
 
+void sm_put_css(struct sm_out *out, const char *text, size_t points_max)
+{
+    size_t count = 0;
+    for (uint32_t point; (point = sm_utf8_next(&text)) != 0; count++) {
+        if (count == points_max) {
+            sm_put(out, "…");
+            return;
+        }
+        if (point < 0x80 && (isalnum((int)point) || point == ' '))
+            sm_put(out, "%c", (char)point);
+        else
+            sm_put(out, "\\%x ", (unsigned)(sm_is_unsafe(point) ? SM_UTF8_REPLACEMENT : point));
+    }
+}
+
+/* Whether sm_put_html shows all of it as it is. */
+static bool is_shown(const char *text)
+{
+    for (const char *s = text; *s;) {
+        uint32_t point = sm_utf8_next(&s);
+        if (sm_is_unsafe(point) || point == SM_UTF8_REPLACEMENT)
+            return false;
+    }
+    return true;
+}
+
+void sm_put_shell(struct sm_out *out, const char *text)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+    bool shown = is_shown(text);
+    if (*text && strspn(text, plain) == strlen(text)) {
+        sm_put(out, "%s", text);
+        return;
+    }
+    sm_put(out, shown ? "&#39;" : "$&#39;");
+    for (const char *s = text; *s; s++) {
+        char one[5] = {*s};
+        if (shown && *s == '\'')
+            snprintf(one, sizeof one, "'\\''");
+        else if (!shown && (*s < 0x20 || *s == 0x7f || *s == '\'' || *s == '\\'))
+            snprintf(one, sizeof one, "\\%03o", (unsigned)(unsigned char)*s);
+        if (shown && (unsigned char)*s >= 0x80)
+            sm_put(out, "%c", *s); /* a byte of a character that was looked at above */
+        else
+            sm_put_html(out, one);
+    }
+    sm_put(out, "&#39;");
+}
+
+/* "e-09" to " · 10⁻⁹"; returns the bytes that it took. */
+static size_t put_power(struct sm_out *out, const char *text)
+{
+    static const char *const digits[] = {"\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074",
+                                         "\u2075", "\u2076", "\u2077", "\u2078", "\u2079"};
+    size_t length = 2, n = strspn(text + 2, "0123456789");
+    sm_put(out, "\u00a0·\u00a010%s", text[1] == '-' ? "⁻" : ""); /* kept on one line */
+    while (n > 1 && text[length] == '0') {
+        length++;
+        n--;
+    }
+    for (; n > 0; n--)
+        sm_put(out, "%s", digits[text[length++] - '0']);
+    return length;
+}
+
 void sm_put_words(struct sm_out *out, const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '-' && text[1] >= '0' && text[1] <= '9')
+    for (const char *s = text; *s; s++) {
+        bool digit_before = s > text && s[-1] >= '0' && s[-1] <= '9';
+        if (*s == '-' && s[1] >= '0' && s[1] <= '9')
             sm_put(out, "−");
-        else if (*text == '&' || *text == '<' || *text == '>')
-            sm_put(out, "&#%d;", *text);
+        else if (*s == 'e' && digit_before && s[1] && strchr("+-", s[1]) && s[2] >= '0' &&
+                 s[2] <= '9')
+            s += put_power(out, s) - 1;
+        else if (*s == '&' || *s == '<' || *s == '>')
+            sm_put(out, "&#%d;", *s);
         else
-            sm_put(out, "%c", *text);
+            sm_put(out, "%c", *s);
     }
+}
+
+const char *sm_count(char out[SM_FIGURE_BYTES], int64_t count)
+{
+    char digits[24];
+    size_t length = (size_t)snprintf(digits, sizeof digits, "%" PRId64, count), used = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *sm_figure(char out[SM_FIGURE_BYTES], double value, int digits)
+{
+    char text[SM_FIGURE_BYTES]; /* rounded before its size is looked at */
+    snprintf(text, sizeof text, "%.*e", digits - 1, value);
+    const char *e = strchr(text, 'e');
+    long exponent = isfinite(value) && e ? strtol(e + 1, NULL, 10) : 0;
+    int decimals = digits - 1 - (int)exponent;
+    if (!isfinite(value))
+        snprintf(out, SM_FIGURE_BYTES, "undefined");
+    else if (value == 0)
+        snprintf(out, SM_FIGURE_BYTES, "0");
+    else if (exponent < -4 || exponent > 6)
+        snprintf(out, SM_FIGURE_BYTES, "%s", text);
+    else
+        snprintf(out, SM_FIGURE_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);
+    return out;
 }
 
 void sm_put_json_text(struct sm_out *out, const char *text)

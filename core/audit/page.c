@@ -1,8 +1,8 @@
-/* Numbers and sentences as a page has them. */
+/* Tables, numbers and sentences as a page has them. */
 #include "core/audit/page.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <stdbool.h>
 
 #include "core/audit/charts.h"
 
@@ -25,19 +25,59 @@ const json_t *sm_page_reference_test(const struct sm_page *p, const char *part)
     return json_object_get(json_object_get(p->summary, part), key);
 }
 
-/* --- numbers and sentences --- */
+/* --- tables --- */
 
-static void put_three(struct sm_page *p, double value)
+static bool is_number(const char *title)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%.3g", value);
-    sm_put_words(&p->out, text);
+    return title[0] == '#';
 }
+
+void sm_page_table(struct sm_page *p, const char *const *titles)
+{
+    p->titles = titles;
+    p->column = -1;
+    sm_put(&p->out, "<table class=\"rows\"><thead><tr>");
+    for (int i = 0; titles[i]; i++)
+        sm_put(&p->out, "<th%s>%s</th>", is_number(titles[i]) ? " class=\"n\"" : "",
+               titles[i] + is_number(titles[i]));
+    sm_put(&p->out, "</tr></thead><tbody>");
+}
+
+static void end_row(struct sm_page *p)
+{
+    sm_put(&p->out, p->column >= 0 ? "</td></tr>\n" : "\n");
+}
+
+void sm_page_row(struct sm_page *p)
+{
+    end_row(p);
+    sm_put(&p->out, "<tr>");
+    p->column = 0;
+}
+
+void sm_page_td(struct sm_page *p, const char *pen)
+{
+    const char *title = p->titles[p->column];
+    bool number = is_number(title);
+    sm_put(&p->out, "%s<td", p->column > 0 ? "</td>" : "");
+    if (*pen || number)
+        sm_put(&p->out, " class=\"%s\"", *pen ? pen : "n");
+    sm_put(&p->out, " data-title=\"%s\">", title + number);
+    p->column++;
+}
+
+void sm_page_table_end(struct sm_page *p)
+{
+    end_row(p);
+    sm_put(&p->out, "</tbody></table>\n");
+}
+
+/* --- numbers and sentences --- */
 
 void sm_page_value(struct sm_page *p, double value, double scale, const char *unit)
 {
     if (isfinite(value)) {
-        put_three(p, value * scale);
+        sm_put_words(&p->out, SM_THREE(value * scale));
         sm_put(&p->out, "%s", unit);
     } else {
         sm_put(&p->out, "–");
@@ -46,42 +86,52 @@ void sm_page_value(struct sm_page *p, double value, double scale, const char *un
 
 void sm_page_cell(struct sm_page *p, double value, double scale, const char *unit)
 {
-    sm_put(&p->out, "<td class=\"n\">");
+    sm_page_td(p, "");
     sm_page_value(p, value, scale, unit);
-    sm_put(&p->out, "</td>");
+}
+
+void sm_page_count_cell(struct sm_page *p, double value)
+{
+    sm_page_td(p, "");
+    if (isfinite(value))
+        sm_put(&p->out, "%s", SM_COUNT(value));
+    else
+        sm_put(&p->out, "–");
 }
 
 void sm_page_p(struct sm_page *p, double value)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%.1e", value); /* d.de-nn, rounded before it is taken apart */
     if (!isfinite(value))
         sm_put(&p->out, "–");
-    else if (value >= .001)
-        sm_put(&p->out, "%.2g", value);
     else if (value < 1e-300)
-        sm_put(&p->out, "&lt; 10<sup>−300</sup>");
+        sm_put(&p->out, "&lt; 10⁻³⁰⁰");
     else
-        sm_put(&p->out, "%.3s · 10<sup>−%d</sup>", text, (int)strtol(text + 5, NULL, 10));
+        sm_put_words(&p->out, SM_TWO(value));
 }
 
 void sm_page_p_cell(struct sm_page *p, double value)
 {
-    sm_put(&p->out, "<td class=\"n\">");
+    sm_page_td(p, "");
     sm_page_p(p, value);
-    sm_put(&p->out, "</td>");
 }
 
 void sm_page_interval(struct sm_page *p, double low, double high, double scale, const char *unit)
 {
     if (isfinite(low) && isfinite(high)) {
-        put_three(p, low * scale);
+        sm_put_words(&p->out, SM_THREE(low * scale));
         sm_put(&p->out, " to ");
-        put_three(p, high * scale);
+        sm_put_words(&p->out, SM_THREE(high * scale));
         sm_put(&p->out, "%s", unit);
     } else {
         sm_put(&p->out, "–");
     }
+}
+
+void sm_page_interval_cell(struct sm_page *p, double low, double high, double scale,
+                           const char *unit)
+{
+    sm_page_td(p, "");
+    sm_page_interval(p, low, high, scale, unit);
 }
 
 void sm_page_list_interval(struct sm_page *p, const json_t *list, double scale, const char *unit)
@@ -111,4 +161,12 @@ void sm_page_cohort(struct sm_page *p, const char *name)
 {
     sm_put(&p->out, "<span class=\"cohort\"><span class=\"swatch %s\"></span>%s</span>", name,
            sm_cohort_title(name));
+}
+
+void sm_page_explain(struct sm_page *p, const char *prose,
+                     void (*chart)(struct sm_out *out, const json_t *summary))
+{
+    sm_put(&p->out, "<div class=\"side\"><div>%s</div>\n<figure>\n", prose);
+    chart(&p->out, p->summary);
+    sm_put(&p->out, "</figure></div>\n");
 }

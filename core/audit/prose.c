@@ -1,91 +1,6 @@
 /* The fixed words of a report, written for a reader who is no statistician and must rely on it. No
- * number of an audit stands here. Colours are those of Okabe and Ito, which stay apart for
- * colour-blind eyes; dark ground has lighter ones, paper none of the dark. */
+ * number of an audit stands here. */
 #include "core/audit/prose.h"
-
-const char sm_prose_style[] =
-    ":root{--paper:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;--faint:#f4f6f8;"
-    "--candidate:#d55e00;--external:#0072b2;--shared:#009e73;--independent:#b3568b;"
-    "--good:#006b4f;--bad:#a83c00}\n"
-    "@media screen and (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e6e9ed;"
-    "--soft:#a3adb8;--line:#343b44;--faint:#1d2127;--candidate:#ff8f3e;--external:#56b4e9;"
-    "--shared:#35c79b;--independent:#e39cc4;--good:#4fd1a5;--bad:#ff9b5c}}\n"
-    "*{box-sizing:border-box}\n"
-    "b,h1,td,th{unicode-bidi:isolate}\n" /* a name that runs right to left moves no neighbour */
-    "body{margin:0;background:var(--paper);color:var(--ink);"
-    "font:16px/1.55 system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\n"
-    "main{max-width:784px;margin:0 auto;padding:40px 32px 64px}\n"
-    "h1{font-size:30px;line-height:1.2;margin:0 0 6px;overflow-wrap:anywhere}\n"
-    "h2{font-size:20px;line-height:1.3;margin:44px 0 10px;padding-top:14px;"
-    "border-top:1px solid var(--line)}\n"
-    "h3{font-size:16px;margin:22px 0 6px}\n"
-    "p{margin:8px 0 12px}\n"
-    "li{margin:6px 0}sup{line-height:0;font-size:75%}\n"
-    ".lead{color:var(--soft);margin:0 0 24px}\n"
-    ".note,.nothing,figcaption{color:var(--soft);font-size:14px}\n"
-    "figure{margin:16px 0 20px}\n"
-    "svg{display:block;max-width:100%;height:auto;font:12px system-ui,'Segoe UI',Roboto,Arial,"
-    "sans-serif}\n"
-    ".pair{display:flex;flex-wrap:wrap;gap:0}\n"
-    ".pair svg{width:50%;min-width:300px;flex:1}\n"
-    ".verdict{border:1px solid var(--line);border-left:6px solid var(--soft);border-radius:6px;"
-    "padding:14px 20px;margin:20px 0;background:var(--faint)}\n"
-    ".verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}\n"
-    ".verdict strong{font-size:18px}\n"
-    ".good strong,.held{color:var(--good)}.bad strong,.failed{color:var(--bad)}\n"
-    ".held,.failed{font-weight:600;white-space:nowrap}\n"
-    ".cards{display:grid;grid-template-columns:repeat(4,1fr);gap:12px;margin:20px 0}\n"
-    ".card{border:1px solid var(--line);border-radius:6px;padding:12px 14px}\n"
-    ".card b{display:block;font-size:24px;line-height:1.2;font-variant-numeric:tabular-nums}\n"
-    ".card span{display:block;font-size:13px;line-height:1.4;color:var(--soft);margin-top:4px}\n"
-    ".flags li{margin:8px 0}\n"
-    "table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.4;margin:12px 0 18px;"
-    "font-variant-numeric:tabular-nums}\n"
-    "th{text-align:left;font-weight:600;color:var(--soft);border-bottom:1px solid var(--ink);"
-    "padding:5px 10px 5px 0;vertical-align:bottom}\n"
-    "td{border-bottom:1px solid var(--line);padding:6px 10px 6px 0;vertical-align:top}\n"
-    "td.n{white-space:nowrap}.n{text-align:right}td:first-child.id{white-space:nowrap}\n"
-    ".cohort{white-space:nowrap}\n"
-    "th:last-child,td:last-child{padding-right:0}\n"
-    "td.id,code,pre{font:13px/1.5 ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;"
-    "overflow-wrap:anywhere}\n"
-    "pre{background:var(--faint);border:1px solid var(--line);border-radius:6px;padding:12px 14px;"
-    "white-space:pre-wrap}\n"
-    ".facts td:first-child{width:170px;color:var(--soft)}\n"
-    ".swatch{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:7px}\n"
-    ".swatch.candidate{background:var(--candidate)}.swatch.external{background:var(--external)}"
-    ".swatch.shared{background:var(--shared)}.swatch.independent{background:var(--independent)}\n"
-    ".images{display:grid;grid-template-columns:repeat(6,1fr);gap:12px;margin:12px 0}\n"
-    ".image{font-size:12px;line-height:1.4;color:var(--soft);overflow-wrap:anywhere;margin:0}\n"
-    ".image img{display:block;width:100%;aspect-ratio:1;object-fit:contain;background:var(--faint);"
-    "border:1px solid var(--line);border-radius:4px;image-rendering:pixelated;margin-bottom:4px}\n"
-    ".image b{color:var(--ink)}\n";
-
-const char sm_prose_style_charts[] =
-    ".grid{stroke:var(--line);stroke-width:1}.axis{stroke:var(--ink);stroke-width:1}\n"
-    ".zero{stroke:var(--ink);stroke-width:1.2}\n"
-    ".reference{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:5 4}\n"
-    ".guess{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}\n"
-    "text{fill:var(--ink)}text.tick{fill:var(--soft)}text.row{font-weight:600;font-size:13px}\n"
-    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
-    ".middle{text-anchor:middle}.end{text-anchor:end}\n"
-    ".area{stroke-width:1.2;fill-opacity:.3}.curve{fill:none;stroke-width:2}"
-    ".mean{stroke-width:2.4}.whisker{stroke-width:2.4}\n"
-    ".curve.independent{stroke-dasharray:7 3}\n"
-    "svg .candidate{stroke:var(--candidate);fill:var(--candidate)}\n"
-    "svg .external{stroke:var(--external);fill:var(--external)}\n"
-    "svg .shared{stroke:var(--shared);fill:var(--shared)}\n"
-    "svg .independent{stroke:var(--independent);fill:var(--independent)}\n"
-    "svg path.curve{fill:none}\n"
-    "@media(max-width:640px){.cards{grid-template-columns:repeat(2,1fr)}"
-    ".images{grid-template-columns:repeat(3,1fr)}main{padding:24px 16px}}\n"
-    "@page{size:A4;margin:16mm 15mm}\n"
-    "@media print{body{font-size:10.5pt;line-height:1.45}main{max-width:none;padding:0}"
-    "h1{font-size:20pt}h2{font-size:13pt;margin-top:22pt;break-after:avoid}"
-    "h3,.keep{break-after:avoid}figure,tr,.card,.image,.verdict,.images,li,pre{break-inside:avoid}"
-    "thead{display:table-header-group}.note,figcaption,table{font-size:9pt}"
-    "td.id,code,pre{font-size:8pt}p{orphans:3;widows:3}"
-    "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";
 
 const char sm_prose_method[] =
     "<p>An image encoder turns a picture into numbers. While it is trained without labels it "
@@ -141,7 +56,7 @@ const char sm_prose_images[] =
     "\"memorized at a false discovery rate (FDR) of 5 %\".</p>\n";
 
 const char sm_prose_limits[] =
-    "<ul>\n"
+    "<ul class=\"limits\">\n"
     "<li><b>A raw score is not memorization.</b> Two trainings differ in how tightly they hold "
     "views together, whatever they saw. This shifts the scores of all images by an unknown "
     "amount. Only comparison with a cohort that neither encoder favours says something about "
@@ -186,8 +101,19 @@ const char sm_prose_limits[] =
     "</ul>\n";
 
 const char sm_prose_again[] =
-    "<p>The record of this audit (JSON, same name) holds every score and setting; all numbers and "
-    "charts of this page can be computed from it again. To repeat the measurement itself, take the "
-    "pair whose digest is named above, the same images in the same cohorts, and the recipe and "
-    "settings above. The same version on the same kind of processor gives the same record byte for "
-    "byte, but for its line \"run\".</p>\n";
+    "<p>The record of this audit, report.json, holds every score and setting; all numbers and "
+    "charts of this page can be computed from it again. To repeat the measurement itself takes the "
+    "pair whose digest is named above, the same images in the same cohorts, the recipe and the "
+    "settings. The same version on the same kind of processor then gives the same record byte for "
+    "byte, but for its line \"run\" and, unless both audits have the same "
+    "<code>--digest-key</code>, "
+    "the keyed digests of the images.</p>\n";
+
+const char sm_prose_again_here[] =
+    "<p>The recipe and a list of the images are in recipe.json and manifest.jsonl, in the folder "
+    "where this report was written. The command:</p>\n";
+
+const char sm_prose_again_service[] =
+    "<p>The recipe is in the record, which the service hands out at the path below; the first "
+    "command takes it out. In the second one, put your own folders in place of the words in "
+    "capitals.</p>\n";

@@ -1,10 +1,11 @@
-/* What a report says whatever its numbers are: style sheet, explanations, limits of the method.
- * HTML without anything from outside. */
+/* What a report says whatever its numbers are: style sheet (style.c), explanations, limits of the
+ * method. HTML without anything from outside. */
 #ifndef CORE_AUDIT_PROSE_H
 #define CORE_AUDIT_PROSE_H
 
 extern const char sm_prose_style[];
-extern const char sm_prose_style_charts[]; /* of charts, narrow screens and paper */
+extern const char sm_prose_style_parts[];  /* verdict, cards, tables, images, signature */
+extern const char sm_prose_style_charts[]; /* charts, narrow screens, paper */
 extern const char sm_prose_method[];       /* what is measured */
 extern const char sm_prose_cohorts[];      /* how to read the histograms */
 extern const char sm_prose_contrasts[];    /* how to read the differences */
@@ -14,5 +15,7 @@ extern const char sm_prose_groups[];
 extern const char sm_prose_images[]; /* how to read p-values and q-values */
 extern const char sm_prose_limits[];
 extern const char sm_prose_again[]; /* how to run the audit again */
+extern const char sm_prose_again_here[];
+extern const char sm_prose_again_service[];
 
 #endif

@@ -28,6 +28,13 @@ const char *sm_text_or_none(const char *text)
     return text ? text : "";
 }
 
+const char *sm_completeness_cell(char out[SM_COMPLETENESS_BYTES], const struct sm_audit *audit)
+{
+    return audit->completeness.state == SM_COMPLETION_COMPLETE
+               ? sm_completion_name(SM_COMPLETION_COMPLETE)
+               : sm_completeness_words(out, &audit->completeness);
+}
+
 /* ,"key":"text", or null for "". */
 static void put_text(struct sm_out *out, const char *key, const char *text)
 {
@@ -136,9 +143,17 @@ enum sm_code sm_audit_write_json(FILE *file, const struct sm_audit *audit,
 
 /* --- CSV --- */
 
+void sm_put_csv_end(struct sm_out *out, const struct sm_audit *audit)
+{
+    char cell[SM_COMPLETENESS_BYTES];
+    sm_put(out, ",");
+    sm_put_csv(out, sm_completeness_cell(cell, audit));
+    sm_put(out, "\r\n");
+}
+
 static const char csv_header[] =
     "index,image,name,cohort,class,group,m,m_se,centered,percentile,p_value,q_value,normalized,"
-    "ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail\r\n";
+    "ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,completeness\r\n";
 
 static void put_fields(struct sm_out *out, const char *const *texts, size_t count)
 {
@@ -170,7 +185,7 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
         sm_put_csv_number(out, scored ? numbers[k] : NAN);
     }
     put_fields(out, after, sizeof after / sizeof *after);
-    sm_put(out, "\r\n");
+    sm_put_csv_end(out, audit);
 }
 
 enum sm_code sm_audit_write_csv(FILE *file, const struct sm_audit *audit,

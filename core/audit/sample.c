@@ -23,6 +23,11 @@ const char *sm_cohort_plural(enum sm_cohort cohort)
     return names[cohort];
 }
 
+const char *sm_interval_method(double low, const char *method)
+{
+    return isfinite(low) ? method : NULL;
+}
+
 static void count_items(struct sm_samples *out, const struct sm_audit *audit)
 {
     for (size_t i = 0; i < audit->items_count; i++) {

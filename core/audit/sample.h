@@ -29,6 +29,9 @@ enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audi
                              struct sm_err *err);
 void sm_samples_release(struct sm_samples *samples);
 
+/* What a report calls the method of an interval that begins at `low`; NULL without an interval. */
+const char *sm_interval_method(double low, const char *method);
+
 const char *sm_cohort_plural(enum sm_cohort cohort); /* "candidates", … */
 
 #endif

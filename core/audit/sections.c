@@ -27,20 +27,24 @@ void sm_page_measured(struct sm_page *p)
     const char *reference = sm_text_at(p->summary, "reference");
     sm_page_heading(p, "measured", "What was measured, and on what");
     sm_put(&p->out, "%s", sm_prose_method);
-    sm_put(&p->out, "<table><thead><tr><th>Cohort</th><th>Seen by f</th><th>Seen by g</th>"
-                    "<th>What it is for</th><th class=\"n\">Scored</th><th class=\"n\">Failed</th>"
-                    "</tr></thead><tbody>\n");
+    sm_page_table(p, (const char *const[]){"Cohort", "Seen by f", "Seen by g", "What it is for",
+                                           "#Scored", "#Failed", NULL});
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         const json_t *c = json_object_get(json_object_get(p->summary, "cohorts"), seen[i].name);
-        sm_put(&p->out, "<tr><td>");
+        sm_page_row(p);
+        sm_page_td(p, "");
         sm_page_cohort(p, seen[i].name);
-        sm_put(&p->out, "</td><td>%s</td><td>%s</td><td>%s%s</td>", seen[i].f, seen[i].g,
-               seen[i].what,
+        sm_page_td(p, "");
+        sm_put(&p->out, "%s", seen[i].f);
+        sm_page_td(p, "");
+        sm_put(&p->out, "%s", seen[i].g);
+        sm_page_td(p, "");
+        sm_put(&p->out, "<span>%s%s</span>", seen[i].what,
                strcmp(seen[i].name, reference) == 0 ? "; <b>the reference of this audit</b>" : "");
-        sm_put(&p->out, "<td class=\"n\">%.0f</td><td class=\"n\">%.0f</td></tr>\n",
-               sm_number_at(c, "n"), sm_number_at(c, "failed"));
+        sm_page_count_cell(p, sm_number_at(c, "n"));
+        sm_page_count_cell(p, sm_number_at(c, "failed"));
     }
-    sm_put(&p->out, "</tbody></table>\n");
+    sm_page_table_end(p);
 }
 
 /* --- cohorts --- */
@@ -49,36 +53,29 @@ void sm_page_cohorts(struct sm_page *p)
 {
     const json_t *norm = json_object_get(p->summary, "normalization");
     sm_page_heading(p, "cohorts", "Scores of the cohorts");
-    sm_put(&p->out, "%s<figure>\n", sm_prose_cohorts);
-    sm_chart_cohorts(&p->out, p->summary);
-    sm_put(&p->out, "</figure>\n<table><thead><tr><th>Cohort</th><th class=\"n\">Mean m</th><th "
-                    "class=\"n\">95 %% interval</th>"
-                    "<th class=\"n\">SD</th><th class=\"n\">Middle 90 %% of the images</th>"
-                    "<th class=\"n\">Normalised mean</th><th class=\"n\">p against 0</th></tr>"
-                    "</thead><tbody>\n");
+    sm_page_explain(p, sm_prose_cohorts, sm_chart_cohorts);
+    sm_page_table(p, (const char *const[]){"Cohort", "#Mean m", "#95 % interval", "#SD",
+                                           "#Middle 90 % of the images", "#Normalised mean",
+                                           "#p against 0", NULL});
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         const json_t *c = json_object_get(json_object_get(p->summary, "cohorts"), seen[i].name);
         const json_t *zero = json_object_get(c, "against_zero"),
                      *q = json_object_get(c, "quantiles");
-        sm_put(&p->out, "<tr><td>");
+        sm_page_row(p);
+        sm_page_td(p, "");
         sm_page_cohort(p, seen[i].name);
-        sm_put(&p->out, "</td>");
         sm_page_cell(p, sm_number_at(c, "mean"), 1, "");
-        sm_put(&p->out, "<td class=\"n\">");
-        sm_page_interval(p, sm_number_at(zero, "low"), sm_number_at(zero, "high"), 1, "");
-        sm_put(&p->out, "</td>");
+        sm_page_interval_cell(p, sm_number_at(zero, "low"), sm_number_at(zero, "high"), 1, "");
         sm_page_cell(p, sm_number_at(c, "sd"), 1, "");
-        sm_put(&p->out, "<td class=\"n\">");
-        sm_page_interval(p, sm_number_at(json_array_get(q, 2), "value"),
-                         sm_number_at(json_array_get(q, 6), "value"), 1, "");
-        sm_put(&p->out, "</td>");
+        sm_page_interval_cell(p, sm_number_at(json_array_get(q, 2), "value"),
+                              sm_number_at(json_array_get(q, 6), "value"), 1, "");
         sm_page_cell(p, sm_number_at(c, "normalized_mean"), 1, "");
         sm_page_p_cell(p, sm_number_at(zero, "p_two_sided"));
-        sm_put(&p->out, "</tr>\n");
     }
+    sm_page_table_end(p);
     sm_put(&p->out,
-           "</tbody></table>\n<p class=\"note\">Normalised as in the paper: m divided by "
-           "the range of m over %s (divisor ",
+           "<p class=\"note\">Normalised as in the paper: m divided by the range of m over %s "
+           "(divisor ",
            sm_text_at(norm, "population"));
     sm_page_value(p, sm_number_at(norm, "divisor"), 1, "");
     sm_put(&p->out, ").</p>\n");
@@ -89,18 +86,17 @@ void sm_page_cohorts(struct sm_page *p)
 static void put_contrast(struct sm_page *p, const json_t *c)
 {
     const char *caution = sm_text_at(c, "caution");
-    sm_put(&p->out, "<tr><td>");
+    sm_page_row(p);
+    sm_page_td(p, "");
     sm_page_sentence(p, sm_text_at(c, "words"));
     if (caution[0]) {
         sm_put(&p->out, "<br><span class=\"note\">");
         sm_page_sentence(p, caution);
         sm_put(&p->out, "</span>");
     }
-    sm_put(&p->out, "</td>");
     sm_page_cell(p, sm_number_at(c, "cohen_d"), 1, "");
     sm_page_p_cell(p, sm_number_at(json_object_get(c, "student"), "p_two_sided"));
     sm_page_p_cell(p, sm_number_at(json_object_get(c, "mann_whitney"), "p_two_sided"));
-    sm_put(&p->out, "</tr>\n");
 }
 
 void sm_page_contrasts(struct sm_page *p)
@@ -108,14 +104,12 @@ void sm_page_contrasts(struct sm_page *p)
     const char *key;
     const json_t *c;
     sm_page_heading(p, "differences", "Do the cohorts differ?");
-    sm_put(&p->out, "%s<figure>\n", sm_prose_contrasts);
-    sm_chart_differences(&p->out, p->summary);
-    sm_put(&p->out, "</figure>\n<table><thead><tr><th>In words (Welch's test)</th><th class=\"n\">"
-                    "Cohen's d</th><th class=\"n\">p, Student</th><th class=\"n\">p, "
-                    "Mann-Whitney</th></tr></thead><tbody>\n");
+    sm_page_explain(p, sm_prose_contrasts, sm_chart_differences);
+    sm_page_table(p, (const char *const[]){"In words (Welch's test)", "#Cohen's d", "#p, Student",
+                                           "#p, Mann-Whitney", NULL});
     json_object_foreach((json_t *)(uintptr_t)json_object_get(p->summary, "comparisons"), key, c)
         put_contrast(p, c);
-    sm_put(&p->out, "</tbody></table>\n");
+    sm_page_table_end(p);
 }
 
 /* --- membership --- */
@@ -127,14 +121,16 @@ static void put_rates(struct sm_page *p, const json_t *test)
     json_array_foreach(json_object_get(test, "tpr_at_fpr"), i, rate)
     {
         bool enough = json_is_true(json_object_get(rate, "enough"));
-        sm_put(&p->out, "<tr><td>");
+        sm_page_row(p);
+        sm_page_td(p, "");
         sm_page_cohort(p, sm_text_at(test, "others"));
-        sm_put(&p->out, "</td><td class=\"n\">%.3g %%</td>", 100 * sm_number_at(rate, "fpr"));
+        sm_page_td(p, "");
+        sm_put(&p->out, "%g %%", 100 * sm_number_at(rate, "fpr")); /* a level, not measured */
         sm_page_cell(p, sm_number_at(rate, "tpr"), 100, " %");
-        sm_put(&p->out, "<td class=\"n\">");
+        sm_page_td(p, "");
         sm_page_list_interval(p, json_object_get(rate, "interval"), 100, " %");
-        sm_put(&p->out, "</td><td>%s</td></tr>\n",
-               enough ? "" : "<span class=\"note\">too few others for this rate</span>");
+        sm_page_td(p, "");
+        sm_put(&p->out, "%s", enough ? "" : "<span class=\"note\">too few others</span>");
     }
 }
 
@@ -152,13 +148,14 @@ static void put_test(struct sm_page *p, const json_t *test)
     sm_put(&p->out, ".)");
     if (json_is_object(epsilon)) {
         sm_put(&p->out,
-               "<br>Privacy loss: epsilon is at least <b>%.3g</b> (delta %.0e, 95 %% "
-               "confidence; %.0f of %.0f members and %.0f of %.0f others were above the "
+               "<br>Privacy loss: epsilon is at least <b>%s</b> (delta %g, 95 %% "
+               "confidence; %s of %s members and %s of %s others were above the "
                "threshold). <span class=\"note\">%s</span>",
-               sm_number_at(epsilon, "lower"), sm_number_at(epsilon, "delta"),
-               sm_number_at(epsilon, "true_positives"), sm_number_at(epsilon, "members_counted"),
-               sm_number_at(epsilon, "false_positives"), sm_number_at(epsilon, "others_counted"),
-               sm_text_at(epsilon, "note"));
+               SM_THREE(sm_number_at(epsilon, "lower")), sm_number_at(epsilon, "delta"),
+               SM_COUNT(sm_number_at(epsilon, "true_positives")),
+               SM_COUNT(sm_number_at(epsilon, "members_counted")),
+               SM_COUNT(sm_number_at(epsilon, "false_positives")),
+               SM_COUNT(sm_number_at(epsilon, "others_counted")), sm_text_at(epsilon, "note"));
     }
     sm_put(&p->out, "</li>\n");
 }
@@ -168,35 +165,32 @@ void sm_page_membership(struct sm_page *p)
     const char *key;
     const json_t *list = json_object_get(p->summary, "membership"), *test;
     sm_page_heading(p, "membership", "The score as a membership test");
-    sm_put(&p->out, "%s<figure><div class=\"pair\">\n", sm_prose_membership);
+    sm_put(&p->out, "%s<figure class=\"side\">\n", sm_prose_membership);
     sm_chart_roc(&p->out, p->summary, false);
     sm_chart_roc(&p->out, p->summary, true);
-    sm_put(&p->out, "</div></figure>\n<ul>\n");
+    sm_put(&p->out, "</figure>\n<ul>\n");
     json_object_foreach((json_t *)(uintptr_t)list, key, test) put_test(p, test);
-    sm_put(&p->out, "</ul>\n<table><thead><tr><th>Candidates against</th><th class=\"n\">False "
-                    "alarms at most</th><th class=\"n\">Candidates found</th><th class=\"n\">95 %% "
-                    "interval</th><th></th></tr></thead><tbody>\n");
+    sm_put(&p->out, "</ul>\n");
+    sm_page_table(p, (const char *const[]){"Candidates against", "#False alarms at most",
+                                           "#Candidates found", "#95 % interval", "Note", NULL});
     json_object_foreach((json_t *)(uintptr_t)list, key, test) put_rates(p, test);
-    sm_put(&p->out, "</tbody></table>\n");
+    sm_page_table_end(p);
 }
 
 /* --- classes and groups --- */
 
 static void put_label(struct sm_page *p, const json_t *row)
 {
-    sm_put(&p->out, "<tr><td>");
+    sm_page_row(p);
+    sm_page_td(p, "");
     sm_put_html(&p->out, sm_text_at(row, "label"));
-    sm_put(&p->out, "</td>");
-    sm_page_cell(p, sm_number_at(row, "n"), 1, "");
-    sm_page_cell(p, sm_number_at(row, "reference_n"), 1, "");
+    sm_page_count_cell(p, sm_number_at(row, "n"));
+    sm_page_count_cell(p, sm_number_at(row, "reference_n"));
     sm_page_cell(p, sm_number_at(row, "mean"), 1, "");
     sm_page_cell(p, sm_number_at(row, "difference"), 1, "");
-    sm_put(&p->out, "<td class=\"n\">");
-    sm_page_interval(p, sm_number_at(row, "low"), sm_number_at(row, "high"), 1, "");
-    sm_put(&p->out, "</td>");
+    sm_page_interval_cell(p, sm_number_at(row, "low"), sm_number_at(row, "high"), 1, "");
     sm_page_p_cell(p, sm_number_at(row, "q_value"));
-    sm_page_cell(p, sm_number_at(row, "listed"), 1, "");
-    sm_put(&p->out, "</tr>\n");
+    sm_page_count_cell(p, sm_number_at(row, "listed"));
 }
 
 static void put_labels(struct sm_page *p, const char *key, const char *title, const char *prose)
@@ -207,14 +201,12 @@ static void put_labels(struct sm_page *p, const char *key, const char *title, co
     if (json_array_size(rows) == 0)
         return;
     sm_page_heading(p, key, title);
-    sm_put(&p->out,
-           "%s<table><thead><tr><th>Label</th><th class=\"n\">Candidates</th><th class=\"n\">"
-           "Reference</th><th class=\"n\">Mean m</th><th class=\"n\">Difference</th><th "
-           "class=\"n\">95 %% interval</th><th class=\"n\">q</th><th class=\"n\">Listed at FDR 5 "
-           "%%</th></tr></thead><tbody>\n",
-           prose);
+    sm_put(&p->out, "%s", prose);
+    sm_page_table(p, (const char *const[]){"Label", "#Candidates", "#Reference", "#Mean m",
+                                           "#Difference", "#95 % interval", "#q",
+                                           "#Listed at FDR 5 %", NULL});
     json_array_foreach(rows, i, row) put_label(p, row);
-    sm_put(&p->out, "</tbody></table>\n");
+    sm_page_table_end(p);
     if (sm_number_at(table, "count") > (double)json_array_size(rows))
         sm_put(&p->out,
                "<p class=\"note\">The %zu labels with most candidates, of %.0f; the q-values are "
@@ -258,11 +250,14 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "<br>m ");
     sm_page_value(p, item->m, 1, "");
     if (isfinite(item->m_se))
-        sm_put(&p->out, " ±%.1g", item->m_se);
+        sm_put(&p->out, " ± %s", SM_TWO(item->m_se));
     if (isfinite(s->p)) {
         sm_put(&p->out, "<br>centred ");
         sm_page_value(p, s->centered, 1, "");
-        sm_put(&p->out, "<br>p %.2g, q %.2g", s->p, s->q);
+        sm_put(&p->out, "<br>p ");
+        sm_page_p(p, s->p);
+        sm_put(&p->out, ", q ");
+        sm_page_p(p, s->q);
     }
     sm_put(&p->out, "</figure>\n");
 }
@@ -283,49 +278,48 @@ static void put_shown(struct sm_page *p, const char *title, bool least)
 static void put_levels(struct sm_page *p)
 {
     const json_t *fdr = json_object_get(p->summary, "fdr"), *level;
+    double shortest = sm_number_at(json_array_get(json_object_get(fdr, "levels"), 1), "at_least");
     size_t i;
-    sm_put(&p->out, "<table><thead><tr><th>False discovery rate</th><th class=\"n\">Candidates "
-                    "listed</th><th class=\"n\">Share</th><th class=\"n\">By chance among them</th>"
-                    "<th class=\"n\">With p at most this</th><th class=\"n\">Expected by chance"
-                    "</th></tr></thead><tbody>\n");
+    sm_page_table(p, (const char *const[]){"False discovery rate", "#Candidates listed", "#Share",
+                                           "#By chance among them", "#With p at most this",
+                                           "#Expected by chance", NULL});
     json_array_foreach(json_object_get(fdr, "levels"), i, level)
     {
         const json_t *by_p = json_array_get(json_object_get(fdr, "p_levels"), i);
-        sm_put(&p->out, "<tr><td>%.3g %%%s</td>", 100 * sm_number_at(level, "q"),
+        sm_page_row(p);
+        sm_page_td(p, "");
+        sm_put(&p->out, "%g %%%s", 100 * sm_number_at(level, "q"), /* a level, not measured */
                json_is_true(json_object_get(level, "enough"))
                    ? ""
                    : " <span class=\"note\">the reference is too small</span>");
-        sm_page_cell(p, sm_number_at(level, "count"), 1, "");
+        sm_page_count_cell(p, sm_number_at(level, "count"));
         sm_page_cell(p, sm_number_at(level, "share"), 100, " %");
         sm_page_cell(p, sm_number_at(level, "expected_false"), 1, "");
-        sm_page_cell(p, sm_number_at(by_p, "count"), 1, "");
+        sm_page_count_cell(p, sm_number_at(by_p, "count"));
         sm_page_cell(p, sm_number_at(by_p, "expected"), 1, "");
-        sm_put(&p->out, "</tr>\n");
     }
-    sm_put(&p->out,
-           "</tbody></table>\n<p class=\"note\">The reference has %.0f images: no p-value "
-           "can be below ",
-           sm_number_at(fdr, "reference_n"));
-    sm_page_value(p, sm_number_at(fdr, "p_smallest"), 1, "");
-    sm_put(&p->out, ". The shortest list possible at FDR 5 %% has ");
-    sm_page_value(p, sm_number_at(json_array_get(json_object_get(fdr, "levels"), 1), "at_least"), 1,
-                  "");
-    sm_put(
-        &p->out,
-        " candidates: fewer memorized ones cannot be told from chance with this reference.</p>\n");
+    sm_page_table_end(p);
+    sm_put(&p->out, "<p class=\"note\">The reference has %s images: no p-value can be below ",
+           SM_COUNT(sm_number_at(fdr, "reference_n")));
+    sm_page_p(p, sm_number_at(fdr, "p_smallest"));
+    sm_put(&p->out, ".");
+    if (isfinite(shortest))
+        sm_put(&p->out,
+               " The shortest list possible at FDR 5 %% has %.0f candidates: fewer memorized ones "
+               "cannot be told from chance with this reference.",
+               shortest);
+    sm_put(&p->out, "</p>\n");
 }
 
 void sm_page_images(struct sm_page *p)
 {
     sm_page_heading(p, "images", "Which candidates stand out from the reference");
-    sm_put(&p->out, "%s<figure>\n", sm_prose_images);
-    sm_chart_p_values(&p->out, p->summary);
-    sm_put(&p->out, "</figure>\n");
+    sm_page_explain(p, sm_prose_images, sm_chart_p_values);
     put_levels(p);
     if (p->result->samples.of[SM_COHORT_CANDIDATE].count == 0)
         return;
-    put_shown(p, "Most memorized", false);
-    put_shown(p, "Least memorized", true);
     sm_put(&p->out, "<p class=\"note\">Numbers behind # are the images' places in this audit; the "
                     "record and the table of images use the same.</p>\n");
+    put_shown(p, "Most memorized", false);
+    put_shown(p, "Least memorized", true);
 }

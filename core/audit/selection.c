@@ -114,15 +114,18 @@ static void put_csv_row(struct sm_out *out, const struct sm_audit *audit,
         sm_put(out, ",");
         sm_put_csv_number(out, numbers[k]);
     }
-    sm_put(out, "\r\n");
+    sm_put_csv_end(out, audit);
 }
 
 static void put_jsonl_row(struct sm_out *out, const struct sm_audit *audit,
                           const struct sm_audit_result *result, size_t rank, size_t position)
 {
+    char cell[SM_COMPLETENESS_BYTES];
     sm_put_image_names(out, audit, &audit->items[position]);
     sm_put(out, ",\"rank\":%zu", rank);
     sm_put_image_stats(out, &audit->items[position], &result->images[position]);
+    sm_put(out, ",\"completeness\":");
+    sm_put_json_text(out, sm_completeness_cell(cell, audit));
     sm_put(out, "}\n");
 }
 
@@ -137,7 +140,8 @@ enum sm_code sm_audit_write_selection(FILE *file, const struct sm_audit *audit,
     if (code == SM_OK && format == SM_LIST_TEXT)
         code = check_names(audit, &list, err);
     if (code == SM_OK && format == SM_LIST_CSV)
-        sm_put(&out, "rank,index,image,name,class,group,m,centered,p_value,q_value\r\n");
+        sm_put(&out, "rank,index,image,name,class,group,m,centered,p_value,q_value,"
+                     "completeness\r\n");
     for (size_t i = 0; code == SM_OK && i < list.count; i++) {
         if (format == SM_LIST_TEXT)
             put_line(&out, audit, list.positions[i]);

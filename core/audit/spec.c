@@ -44,6 +44,7 @@ struct draft {
 #define AT(member) offsetof(struct draft, member)
 static const struct sm_field fields[] = {
     {"name", SM_FIELD_TEXT, AT(spec.name), 0, SM_AUDIT_NAME_MAX, NULL, true},
+    {"signed_by", SM_FIELD_TEXT, AT(spec.signed_by), 0, SM_AUDIT_SIGNED_MAX, NULL, false},
     {"reference", SM_FIELD_ENUM, AT(reference), 0, 0, reference_names, false},
     {"gates", SM_FIELD_NODE, AT(gates), 0, 0, NULL, false},
     {"resamples", SM_FIELD_INT, AT(spec.resamples), 0, SM_AUDIT_RESAMPLES_MAX, NULL, false},
@@ -70,9 +71,11 @@ static enum sm_code read_gate(struct sm_audit_gate *out, const json_t *node, siz
     return sm_gate_parse(&parsed, out->text, pointer, err);
 }
 
-static enum sm_code read_gates(struct sm_audit_spec *spec, const json_t *list, struct sm_err *err)
+enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *list,
+                                  struct sm_err *err)
 {
     enum sm_code code = SM_OK;
+    spec->gates_count = 0;
     if (!json_is_array(list))
         return sm_err_field(err, "/gates", "gates must be an array of texts");
     if (json_array_size(list) > SM_AUDIT_GATES_MAX)
@@ -91,7 +94,7 @@ enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, 
     if (code == SM_OK && draft.spec.name[0] == '\0')
         code = sm_err_field(err, "/name", "name is empty");
     if (code == SM_OK && draft.gates)
-        code = read_gates(&draft.spec, draft.gates, err);
+        code = sm_audit_gates_parse(&draft.spec, draft.gates, err);
     if (code != SM_OK)
         return code;
     draft.spec.reference = references[draft.reference];
@@ -108,9 +111,9 @@ json_t *sm_audit_spec_json(const struct sm_audit_spec *spec)
         json_decref(gates);
         return NULL;
     }
-    return json_pack("{s:s, s:s, s:o, s:i, s:o, s:b, s:b}", "name", spec->name, "reference",
-                     sm_cohort_name(spec->reference), "gates", gates, "resamples",
-                     (int)spec->resamples, "seed", sm_json_u64(spec->seed), "keep_thumbnails",
-                     (int)spec->keep_thumbnails, "inserted_at_random",
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:b, s:b}", "name", spec->name, "signed_by",
+                     spec->signed_by, "reference", sm_cohort_name(spec->reference), "gates", gates,
+                     "resamples", (int)spec->resamples, "seed", sm_json_u64(spec->seed),
+                     "keep_thumbnails", (int)spec->keep_thumbnails, "inserted_at_random",
                      (int)spec->inserted_at_random);
 }

@@ -20,6 +20,7 @@ struct sm_encoder {
     struct sm_encoder_info info;
     struct sm_graph graph;
     const struct sm_kern *kern;
+    struct sm_weights weights;
     bool *uses; /* [tensors of the checkpoint] */
 };
 
@@ -56,6 +57,7 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
     info->input_h_px = encoder->graph.input_h_px;
     info->input_w_px = encoder->graph.input_w_px;
     info->nonfinite = names->nonfinite;
+    encoder->weights = names->weights;
     info->kernels = encoder->kern->name;
     snprintf(info->dialect, sizeof info->dialect, "%s", names->dialect->name);
     snprintf(info->prefix, sizeof info->prefix, "%s", names->prefix);
@@ -177,6 +179,11 @@ const struct sm_encoder_info *sm_encoder_info(const struct sm_encoder *encoder)
 bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index)
 {
     return encoder->uses[index];
+}
+
+bool sm_encoder_same_weights(const struct sm_encoder *a, const struct sm_encoder *b)
+{
+    return sm_weights_equal(&a->weights, &b->weights);
 }
 
 static json_t *choices_json(const struct sm_encoder_info *info)

@@ -370,6 +370,8 @@ enum sm_code sm_names_read(struct sm_names *names, float **out, const char *cano
         }
         at += entry ? part_count(entry->tensor, source.row) : missing_rows * (count / whole[0]);
     }
+    if (code == SM_OK)
+        code = sm_weights_add(&names->weights, canonical, data, (size_t)count, err);
     if (code != SM_OK) {
         free(data);
         return code;

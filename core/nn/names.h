@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 #include "core/nn/dialect.h"
+#include "core/nn/weights.h"
 #include "sslmem/ckpt.h"
 
 #define SM_PREFIX_MAX 127
@@ -38,7 +39,8 @@ struct sm_names {
     char prefix[SM_PREFIX_MAX + 1];
     struct sm_name_entry *entries; /* all tensors, by key */
     size_t entries_count;
-    int64_t nonfinite; /* NaN and infinite numbers read so far */
+    int64_t nonfinite;         /* NaN and infinite numbers read so far */
+    struct sm_weights weights; /* of all tensors read so far */
 };
 
 /* `key`: names on the way to the wanted encoder, "teacher" or "model.teacher.backbone"; "" is the

@@ -21,7 +21,7 @@ struct sm_distances {
 size_t sm_distances_count(enum sm_compare compare, size_t views);
 #define SM_DISTANCES_MAX (SM_VIEWS_MAX * (SM_VIEWS_MAX - 1) / 2)
 
-/* Fills f, g, m, m_se and ratio. */
+/* Fills f, g, m, m_se, m_low, m_high and ratio. */
 void sm_combine(struct sm_score *out, const struct sm_distances *distances);
 
 /* Sets the score beside the pair's reference cohort, when that is of the same recipe. */

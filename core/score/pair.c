@@ -26,6 +26,7 @@ struct draft {
     const json_t *sides[SM_SIDES];
     const json_t *encoder, *mean, *std, *recipe;
     char reference[PAIR_FILE_MAX + 1];
+    bool allow_same;
 };
 
 #define AT(member) offsetof(struct draft, member)
@@ -38,6 +39,7 @@ static const struct sm_field fields[] = {
     {"std", SM_FIELD_NODE, AT(std), 0, 0, NULL, false},
     {"recipe", SM_FIELD_NODE, AT(recipe), 0, 0, NULL, true},
     {"reference", SM_FIELD_TEXT, AT(reference), 0, PAIR_FILE_MAX, NULL, false},
+    {"allow_same", SM_FIELD_BOOL, AT(allow_same), 0, 0, NULL, false},
     {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
 };
 #undef AT
@@ -250,6 +252,32 @@ static enum sm_code open_members(struct sm_pair *pair, const char *kernels, stru
     return code;
 }
 
+bool sm_members_same(const struct sm_member *a, const struct sm_member *b)
+{
+    return strcmp(a->digest, b->digest) == 0 || sm_encoder_same_weights(a->encoder, b->encoder);
+}
+
+/* An encoder on both sides cancels out: what is left of m says nothing about any image. */
+static enum sm_code check_sides(const struct sm_pair *pair, struct sm_err *err)
+{
+    char at[32];
+    const struct sm_side *f = &pair->sides[SM_SIDE_F], *g = &pair->sides[SM_SIDE_G];
+    for (int i = 0; i < f->count && !pair->allow_same; i++) {
+        for (int k = 0; k < g->count; k++) {
+            if (!sm_members_same(&f->members[i], &g->members[k]))
+                continue;
+            snprintf(at, sizeof at, "/g/%d", k);
+            sm_err_field(err, at,
+                         "%.36s of f and %.36s of g hold the same weights, which cancel out: name "
+                         "in g what was trained without the candidates, or set \"allow_same\": "
+                         "true",
+                         f->members[i].file, g->members[k].file);
+            return sm_err_name_file(err, SM_INVALID, "pair.json");
+        }
+    }
+    return SM_OK;
+}
+
 static enum sm_code read_document(struct sm_pair *pair, struct draft *draft, const json_t *doc,
                                   struct sm_err *err)
 {
@@ -261,6 +289,7 @@ static enum sm_code read_document(struct sm_pair *pair, struct draft *draft, con
     if (code == SM_OK)
         code = sm_encoder_config_parse(&pair->config, draft->encoder, "/encoder", err);
     memcpy(pair->description, draft->description, sizeof pair->description);
+    pair->allow_same = draft->allow_same;
     return sm_err_name_file(err, code, "pair.json");
 }
 
@@ -305,13 +334,30 @@ static enum sm_code read_recipe(struct sm_pair *pair, const json_t *node, struct
     return sm_err_name_file(err, code, "pair.json");
 }
 
+/* Codes and files of the flags, [] for none; NULL when out of memory. */
+static json_t *flags_without_texts(const struct sm_pair *pair)
+{
+    json_t *flags = sm_pair_flags_json(pair), *flag;
+    size_t i;
+    json_array_foreach(flags, i, flag) json_object_del(flag, "text");
+    return flags;
+}
+
 static enum sm_code set_digest(struct sm_pair *pair, struct sm_err *err)
 {
+    json_t *flags = flags_without_texts(pair);
     json_t *doc =
         json_pack("{s:o, s:o, s:[f,f,f], s:[f,f,f], s:s?}", "encoders", sm_pair_digests_json(pair),
                   "encoder", sm_encoder_config_json(&pair->config), "mean", pair->mean[0],
                   pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1], pair->std[2],
                   "reference", pair->reference.count ? pair->reference.digest : NULL);
+    bool whole =
+        doc && flags && (json_array_size(flags) == 0 || json_object_set(doc, "flags", flags) == 0);
+    json_decref(flags);
+    if (!whole) {
+        json_decref(doc);
+        doc = NULL;
+    }
     return sm_json_digest(pair->digest, doc, err);
 }
 
@@ -345,6 +391,7 @@ enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *ker
         (code = read_document(pair, &draft, doc, err)) != SM_OK ||
         (code = complete_config(pair, &draft, err)) != SM_OK ||
         (code = open_members(pair, kernels, err)) != SM_OK ||
+        (code = check_sides(pair, err)) != SM_OK ||
         (code = read_recipe(pair, draft.recipe, err)) != SM_OK)
         goto out;
     if (draft.reference[0])

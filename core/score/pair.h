@@ -31,7 +31,8 @@ struct sm_reference {
     char cohort[PAIR_COHORT_MAX + 1];
     char digest[SM_SHA256_HEX]; /* of the file */
     char recipe_digest[SM_SHA256_HEX];
-    double *sorted; /* [count], ascending */
+    double *sorted;                    /* [count], ascending */
+    struct sm_reference_image *images; /* [count], by digest; NULL: the file lists none */
     size_t count;
     double mean, sd;
 };
@@ -49,15 +50,22 @@ struct sm_pair {
     float mean_f32[3], std_f32[3];
     struct sm_recipe recipe;
     struct sm_reference reference;
+    bool allow_same; /* an encoder of f may be one of g */
 };
 
 /* Reads `file` in the pair's folder; the sides must be open. */
 enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *pair,
                                const char *file, struct sm_err *err);
 void sm_reference_release(struct sm_reference *reference);
+/* NULL when the cohort does not list the image. */
+const struct sm_reference_image *sm_reference_find(const struct sm_reference *reference,
+                                                   const char *image_digest);
 
 /* As provenance names them: "avx512/1", row and revision. */
 void sm_pair_kernels(char out[32], const struct sm_pair *pair);
+
+/* Whether two members are one encoder: the same file, or the same weights. */
+bool sm_members_same(const struct sm_member *a, const struct sm_member *b);
 
 /* {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
 json_t *sm_pair_digests_json(const struct sm_pair *pair);

@@ -1,7 +1,8 @@
 /* Reference cohorts: the scores of images that neither side saw, kept in a file beside the pair.
  *
  * The file carries the digests of the encoders and of the recipe that it was measured with: under
- * other encoders it is refused, under another recipe it is simply not used. */
+ * other encoders it is refused, under another recipe it is simply not used. It also lists the
+ * digests of its images, so that a score of one of them is compared with the others only. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,14 @@
 #include "core/score/pair.h"
 #include "sslmem/stats.h"
 
-#define REFERENCE_BYTES_MAX (64 << 20) /* a million scores of some 20 digits, and room */
+#define REFERENCE_BYTES_MAX (128 << 20) /* a million scores of some 20 digits and digests of 64 */
 #define REFERENCE_DEPTH_MAX 4
 #define REFERENCE_FILE      "reference.json"
 
 struct draft {
     char cohort[PAIR_COHORT_MAX + 1];
     char recipe_digest[SM_SHA256_HEX];
-    const json_t *encoders, *scores;
+    const json_t *encoders, *images, *scores;
 };
 
 #define AT(member) offsetof(struct draft, member)
@@ -26,6 +27,7 @@ static const struct sm_field fields[] = {
     {"cohort", SM_FIELD_TEXT, AT(cohort), 0, PAIR_COHORT_MAX, NULL, true},
     {"recipe", SM_FIELD_TEXT, AT(recipe_digest), 0, SM_SHA256_HEX - 1, NULL, true},
     {"encoders", SM_FIELD_NODE, AT(encoders), 0, 0, NULL, true},
+    {"images", SM_FIELD_NODE, AT(images), 0, 0, NULL, false},
     {"scores", SM_FIELD_NODE, AT(scores), 0, 0, NULL, true},
     {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
 };
@@ -71,10 +73,58 @@ static enum sm_code read_scores(struct sm_reference *out, const json_t *list, st
         out->sorted[i] = json_number_value(node);
     }
     out->count = count;
-    out->mean = sm_mean(out->sorted, count);
-    out->sd = sqrt(sm_variance(out->sorted, count));
-    sm_sort(out->sorted, count);
     return SM_OK;
+}
+
+static int by_digest(const void *a, const void *b)
+{
+    const struct sm_reference_image *x = a, *y = b;
+    return strcmp(x->digest, y->digest);
+}
+
+/* The image would be evidence twice, and compared with itself. */
+static enum sm_code check_once(struct sm_reference_image *images, size_t count, struct sm_err *err)
+{
+    qsort(images, count, sizeof *images, by_digest);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(images[i - 1].digest, images[i].digest) == 0)
+            return sm_err_field(err, "/images", "image %.16s is there twice", images[i].digest);
+    return SM_OK;
+}
+
+/* One for each score, which stand in the order of the file as yet. */
+static enum sm_code read_images(struct sm_reference *out, const json_t *list, struct sm_err *err)
+{
+    char at[40];
+    size_t i;
+    const json_t *node;
+    if (!list)
+        return SM_OK;
+    if (json_array_size(list) != out->count)
+        return sm_err_field(err, "/images", "images must be a list of %zu digests, has %zu",
+                            out->count, json_array_size(list));
+    out->images = calloc(out->count, sizeof *out->images);
+    if (!out->images)
+        return sm_err_set(err, SM_NOMEM, "out of memory for %zu reference images", out->count);
+    json_array_foreach(list, i, node)
+    {
+        const char *digest = json_string_value(node);
+        snprintf(at, sizeof at, "/images/%zu", i);
+        if (!digest || strlen(digest) != SM_SHA256_HEX - 1 ||
+            strspn(digest, "0123456789abcdef") != SM_SHA256_HEX - 1)
+            return sm_err_field(err, at, "image %zu of %zu is no SHA-256 of 64 hex digits", i,
+                                out->count);
+        memcpy(out->images[i].digest, digest, SM_SHA256_HEX);
+        out->images[i].m = out->sorted[i];
+    }
+    return check_once(out->images, out->count, err);
+}
+
+static void describe(struct sm_reference *out)
+{
+    out->mean = sm_mean(out->sorted, out->count);
+    out->sd = sqrt(sm_variance(out->sorted, out->count));
+    sm_sort(out->sorted, out->count);
 }
 
 static enum sm_code read_document(struct sm_reference *out, const struct sm_pair *pair,
@@ -86,6 +136,10 @@ static enum sm_code read_document(struct sm_reference *out, const struct sm_pair
         code = check_encoders(pair, draft.encoders, err);
     if (code == SM_OK)
         code = read_scores(out, draft.scores, err);
+    if (code == SM_OK)
+        code = read_images(out, draft.images, err);
+    if (code == SM_OK)
+        describe(out);
     memcpy(out->cohort, draft.cohort, sizeof out->cohort);
     memcpy(out->recipe_digest, draft.recipe_digest, sizeof out->recipe_digest);
     return code;
@@ -120,22 +174,54 @@ enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *p
 void sm_reference_release(struct sm_reference *reference)
 {
     free(reference->sorted);
+    free(reference->images);
     *reference = (struct sm_reference){0};
 }
 
-static json_t *scores_json(const double *m, size_t m_count)
+const struct sm_reference_image *sm_reference_find(const struct sm_reference *reference,
+                                                   const char *image_digest)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < m_count; i++)
-        json_array_append_new(list, json_real(m[i]));
-    if (json_array_size(list) == m_count)
-        return list;
-    json_decref(list);
+    struct sm_reference_image key;
+    if (!reference->images)
+        return NULL;
+    snprintf(key.digest, sizeof key.digest, "%s", image_digest);
+    return bsearch(&key, reference->images, reference->count, sizeof key, by_digest);
+}
+
+/* {"images","scores"} and what comes with them. */
+static json_t *document_json(const struct sm_pair *pair, const char *cohort,
+                             const char *recipe_digest, const struct sm_reference_image *images,
+                             size_t count)
+{
+    json_t *digests = json_array(), *scores = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(digests, json_string(images[i].digest));
+        json_array_append_new(scores, json_real(images[i].m));
+    }
+    bool whole = json_array_size(digests) == count && json_array_size(scores) == count;
+    json_t *out =
+        json_pack("{s:s, s:s, s:o, s:o, s:o}", "cohort", cohort, "recipe", recipe_digest,
+                  "encoders", sm_pair_digests_json(pair), "images", digests, "scores", scores);
+    if (out && whole)
+        return out;
+    json_decref(out);
     return NULL;
 }
 
-static enum sm_code check_scores(const char *cohort, const double *m, size_t m_count,
+static enum sm_code check_images(const struct sm_reference_image *images, size_t count,
                                  struct sm_err *err)
+{
+    struct sm_reference_image *copy = calloc(count, sizeof *copy);
+    if (!copy)
+        return sm_err_set(err, SM_NOMEM, "out of memory for %zu reference images", count);
+    memcpy(copy, images, count * sizeof *copy);
+    enum sm_code code = check_once(copy, count, err);
+    free(copy);
+    return code;
+}
+
+static enum sm_code check_scores(const char *cohort, const struct sm_reference_image *images,
+                                 size_t m_count, struct sm_err *err)
 {
     if (strlen(cohort) > PAIR_COHORT_MAX)
         return sm_err_set(err, SM_INVALID, "cohort name has %zu bytes, limit is %d", strlen(cohort),
@@ -144,28 +230,26 @@ static enum sm_code check_scores(const char *cohort, const double *m, size_t m_c
         return sm_err_set(err, SM_LIMIT, "reference has %zu scores, must be from 1 to %d", m_count,
                           SM_REFERENCE_MAX);
     for (size_t i = 0; i < m_count; i++)
-        if (!isfinite(m[i]))
+        if (!isfinite(images[i].m))
             return sm_err_set(err, SM_INVALID, "score %zu of %zu is not a finite number", i,
                               m_count);
-    return SM_OK;
+    return check_images(images, m_count, err);
 }
 
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
-                                const char *recipe_digest, const double *m, size_t m_count,
-                                struct sm_err *err)
+                                const char *recipe_digest, const struct sm_reference_image *images,
+                                size_t count, struct sm_err *err)
 {
-    enum sm_code code = check_scores(cohort, m, m_count, err);
+    enum sm_code code = check_scores(cohort, images, count, err);
     if (code != SM_OK)
         return code;
     char *path = sm_pair_path(pair->dir, REFERENCE_FILE);
-    json_t *doc =
-        json_pack("{s:s, s:s, s:o, s:o}", "cohort", cohort, "recipe", recipe_digest, "encoders",
-                  sm_pair_digests_json(pair), "scores", scores_json(m, m_count));
+    json_t *doc = document_json(pair, cohort, recipe_digest, images, count);
     char *text = doc ? sm_json_canonical(doc) : NULL;
     if (path && text)
         code = sm_file_write(path, text, strlen(text), err);
     else
-        code = sm_err_set(err, SM_NOMEM, "out of memory for %zu reference scores", m_count);
+        code = sm_err_set(err, SM_NOMEM, "out of memory for %zu reference scores", count);
     free(text);
     json_decref(doc);
     free(path);

@@ -45,19 +45,71 @@ static json_t *channels_json(const double v[3])
     return json_pack("[f, f, f]", v[0], v[1], v[2]);
 }
 
+/* --- flags --- */
+
+/* Pairs of members that are one encoder: [[file, file] …], of two sides or of one. */
+static json_t *same_json(const struct sm_side *a, const struct sm_side *b)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < a->count; i++)
+        for (int k = a == b ? i + 1 : 0; k < b->count; k++)
+            if (sm_members_same(&a->members[i], &b->members[k]))
+                json_array_append_new(list,
+                                      json_pack("[s, s]", a->members[i].file, b->members[k].file));
+    return list;
+}
+
+/* Adds the flag where it has files; the text is about the first two. Takes the reference. */
+static bool add_flag(json_t *flags, const char *code, json_t *files, const char *text)
+{
+    const json_t *first = json_array_get(files, 0);
+    char named[2 * PAIR_FILE_MAX + 200];
+    bool added = files != NULL;
+    if (first) {
+        snprintf(named, sizeof named, "%s and %s %s", json_string_value(json_array_get(first, 0)),
+                 json_string_value(json_array_get(first, 1)), text);
+        added = json_array_append_new(flags, json_pack("{s:s, s:s, s:O}", "code", code, "text",
+                                                       named, "files", files)) == 0;
+    }
+    json_decref(files);
+    return added;
+}
+
+json_t *sm_pair_flags_json(const struct sm_pair *pair)
+{
+    const struct sm_side *f = &pair->sides[SM_SIDE_F], *g = &pair->sides[SM_SIDE_G];
+    json_t *flags = json_array(), *repeated = same_json(f, f), *of_g = same_json(g, g);
+    bool whole = json_array_extend(repeated, of_g) == 0;
+    json_decref(of_g);
+    whole = add_flag(flags, "sides_same", same_json(f, g),
+                     "hold the same weights, one in f and one in g: they cancel out, so scores of "
+                     "this pair do not measure memorization, and no gate holds.") &&
+            whole;
+    whole = add_flag(flags, "encoders_repeated", repeated,
+                     "hold the same weights, on one side: they count twice in its mean, and the "
+                     "spread between its encoders is too small.") &&
+            whole;
+    if (whole)
+        return flags;
+    json_decref(flags);
+    return NULL;
+}
+
 json_t *sm_pair_json(const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
     json_t *reference = r->count
-                            ? json_pack("{s:s, s:I, s:o, s:o, s:s}", "cohort", r->cohort, "n",
+                            ? json_pack("{s:s, s:I, s:o, s:o, s:s, s:b}", "cohort", r->cohort, "n",
                                         (json_int_t)r->count, "mean", sm_json_number(r->mean), "sd",
-                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest)
+                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest,
+                                        "lists_images", r->images != NULL)
                             : json_null();
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "name", pair->name, "digest",
-                     pair->digest, "description", pair->description, "encoders",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "name", pair->name,
+                     "digest", pair->digest, "description", pair->description, "encoders",
                      sides_json(pair, member_json), "mean", channels_json(pair->mean), "std",
                      channels_json(pair->std), "recipe", sm_recipe_json(&pair->recipe),
-                     "recipe_digest", pair->recipe_digest, "reference", reference);
+                     "recipe_digest", pair->recipe_digest, "reference", reference, "flags",
+                     sm_pair_flags_json(pair));
 }
 
 static json_t *alignment_json(const struct sm_alignment *a)
@@ -81,17 +133,30 @@ static json_t *image_json(const struct sm_score *score)
                      "exif_unreadable", unreadable, "decoder_warnings", warnings);
 }
 
-/* {"reference": …}, or null with the reason beside it. */
+static json_t *in_reference_json(enum sm_in_reference in_reference)
+{
+    return in_reference == SM_IN_REFERENCE_UNKNOWN
+               ? json_null()
+               : json_boolean(in_reference == SM_IN_REFERENCE_YES);
+}
+
+static const char unlisted_note[] =
+    "the reference lists no images: if this one is among them, it is compared with itself too; "
+    "sslmem reference writes a list";
+
+/* {"reference": …}, with a note on what is missing. */
 static json_t *reference_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
     char note[240];
     if (score->has_reference)
-        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o}}", "reference", "cohort",
-                         r->cohort, "n", (json_int_t)r->count, "mean", sm_json_number(r->mean),
+        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}, s:s*}", "reference",
+                         "cohort", r->cohort, "n", (json_int_t)score->reference_n, "in_reference",
+                         in_reference_json(score->in_reference), "mean", sm_json_number(r->mean),
                          "sd", sm_json_number(r->sd), "centered", sm_json_number(score->centered),
                          "percentile", sm_json_number(score->percentile), "p_value",
-                         sm_json_number(score->p_value));
+                         sm_json_number(score->p_value), "reference_note",
+                         r->images ? NULL : unlisted_note);
     if (r->count == 0)
         snprintf(note, sizeof note, "pair has no reference cohort");
     else
@@ -114,15 +179,19 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     json_t *out =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
                   score->pair, "image", image_json(score), "m", sm_json_number(score->m), "m_se",
-                  sm_json_number(score->m_se), "ratio", sm_json_number(score->ratio), "f",
+                  sm_json_number(score->m_se), "m_low", sm_json_number(score->m_low), "m_high",
+                  sm_json_number(score->m_high), "ratio", sm_json_number(score->ratio), "f",
                   alignment_json(&score->f), "g", alignment_json(&score->g));
     bool complete = score->recipe.target_se == 0 ||
                     json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;
     json_t *tail = json_pack("{s:o, s:o}", "recipe", sm_recipe_json(&score->recipe), "provenance",
                              provenance_json(score, pair));
-    json_t *reference = reference_json(score, pair);
+    json_t *reference = reference_json(score, pair), *flags = sm_pair_flags_json(pair);
+    complete = complete && flags &&
+               (json_array_size(flags) == 0 || json_object_set(out, "flags", flags) == 0);
+    json_decref(flags);
     complete = complete && out && tail && json_object_update(out, reference) == 0 &&
                json_object_update(out, tail) == 0;
     json_decref(reference);

@@ -1,9 +1,16 @@
-/* Area under the ROC curve, DeLong's interval and the bootstrap's.
+/* Area under the ROC curve and its intervals: DeLong's, Newcombe's, the bootstrap's.
  *
  * A member's placement is the share of others below it, ties half; the AUC is the mean placement
  * and DeLong's variance that of the placements of both sides, each over its count (DeLong, DeLong
  * and Clarke-Pearson 1988). Placements of equal values are equal, so the groups of the pooled
  * sample are all that is summed over (Sun and Xu 2014 get there by midranks).
+ *
+ * Newcombe's interval holds the values A with |auc - A| <= z sqrt(V(A)), V the variance of Hanley
+ * and McNeil (1982) with both counts replaced by their mean in the numerator (Newcombe, Statistics
+ * in Medicine 25, 2006, method 5). It has width everywhere, but its V knows the data by auc alone:
+ * too small where the smaller side has the larger spread. DeLong's is right there for large samples
+ * and far too narrow near 0 and 1 and for small ones. So the stated interval takes the wider end of
+ * the two; tests/unit/core/stats/test_simulation.c measures what it covers.
  *
  * A bootstrap sample counts how often each group is drawn on the side of the others, sums the
  * counts up, and reads off the placements of the members it draws: O(n) without a sort. An index is
@@ -42,11 +49,42 @@ static void delong(struct sm_auc *out, const struct sm_pooled *pooled)
 {
     double m = (double)pooled->a_count, n = (double)pooled->b_count, squares[2];
     placement_squares(squares, pooled, out->auc);
-    out->se = sqrt(squares[0] / (m - 1) / m + squares[1] / (n - 1) / n);
-    out->delong.low = fmax(0, out->auc - z_95 * out->se);
-    out->delong.high = fmin(1, out->auc + z_95 * out->se);
-    if (out->se > 0)
-        out->p_two_sided = 2 * sm_normal_upper(fabs(out->auc - 0.5) / out->se);
+    double se = sqrt(squares[0] / (m - 1) / m + squares[1] / (n - 1) / n);
+    if (!(se > 0)) /* NaN for a side of one value */
+        return;
+    out->se = se;
+    out->delong.low = fmax(0, out->auc - z_95 * se);
+    out->delong.high = fmin(1, out->auc + z_95 * se);
+    out->p_two_sided = 2 * sm_normal_upper(fabs(out->auc - 0.5) / se);
+}
+
+static bool newcombe_holds(double candidate, double auc, double m, double n)
+{
+    double a = candidate, mean = (m + n) / 2 - 1, off = auc - a;
+    double variance = a * (1 - a) * (1 + mean * (1 - a) / (2 - a) + mean * a / (1 + a)) / (m * n);
+    return off * off <= z_95 * z_95 * variance;
+}
+
+/* The end of the interval between auc, which it holds, and 0 or 1, by halving down to the last
+ * bit. */
+static double newcombe_end(double auc, double outside, double m, double n)
+{
+    double inside = auc;
+    for (;;) {
+        double middle = inside + (outside - inside) / 2;
+        if (middle == inside || middle == outside)
+            return inside;
+        *(newcombe_holds(middle, auc, m, n) ? &inside : &outside) = middle;
+    }
+}
+
+static void newcombe(struct sm_auc *out, const struct sm_pooled *pooled)
+{
+    double m = (double)pooled->a_count, n = (double)pooled->b_count;
+    out->newcombe.low = newcombe_end(out->auc, 0, m, n);
+    out->newcombe.high = newcombe_end(out->auc, 1, m, n);
+    out->interval.low = fmin(out->newcombe.low, out->delong.low); /* drops a NaN */
+    out->interval.high = fmax(out->newcombe.high, out->delong.high);
 }
 
 /* Stream `side` of resample `number`: the words of counters 0, 1, ... */
@@ -153,7 +191,8 @@ enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t membe
                          const double *others, size_t others_count, size_t resamples, uint64_t seed,
                          struct sm_err *err)
 {
-    *out = (struct sm_auc){NAN, NAN, {NAN, NAN}, {NAN, NAN}, NAN};
+    const struct sm_interval none = {NAN, NAN};
+    *out = (struct sm_auc){NAN, NAN, none, none, none, none, NAN, false};
     if (members_count == 0 || others_count == 0)
         return SM_OK;
     struct sm_pooled pooled;
@@ -162,11 +201,11 @@ enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t membe
         return code;
     out->auc =
         (double)sm_pooled_twice_u(&pooled) / 2 / ((double)members_count * (double)others_count);
-    if (members_count > 1 && others_count > 1) {
-        delong(out, &pooled);
-        if (resamples > 0)
-            code = bootstrap(&out->bootstrap, &pooled, resamples, seed, err);
-    }
+    out->enough = members_count >= SM_AUC_SIDE_MIN && others_count >= SM_AUC_SIDE_MIN;
+    delong(out, &pooled);
+    newcombe(out, &pooled);
+    if (resamples > 0 && isfinite(out->se))
+        code = bootstrap(&out->bootstrap, &pooled, resamples, seed, err);
     sm_pooled_release(&pooled);
     return code;
 }

@@ -35,3 +35,20 @@ double sm_percentile_rank(const double *sorted_ref, size_t count, double x)
     size_t at_or_below = count_below(sorted_ref, count, x, true);
     return 50 * ((double)below + (double)at_or_below) / (double)count;
 }
+
+double sm_conformal_p_without(const double *sorted_ref, size_t count, double own, double x)
+{
+    if (isnan(x))
+        return NAN;
+    size_t at_or_above = count - count_below(sorted_ref, count, x, false) - (own >= x);
+    return (1 + (double)at_or_above) / (double)count;
+}
+
+double sm_percentile_rank_without(const double *sorted_ref, size_t count, double own, double x)
+{
+    if (count < 2 || isnan(x))
+        return NAN;
+    size_t below = count_below(sorted_ref, count, x, false) - (own < x);
+    size_t at_or_below = count_below(sorted_ref, count, x, true) - (own <= x);
+    return 50 * ((double)below + (double)at_or_below) / (double)(count - 1);
+}

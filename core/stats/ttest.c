@@ -28,7 +28,7 @@ static bool describe(struct samples *s, struct sm_ttest *out, const double *a, s
     s->var_b = sm_variance(b, b_count);
     s->pooled =
         ((s->a_count - 1) * s->var_a + (s->b_count - 1) * s->var_b) / (s->a_count + s->b_count - 2);
-    return s->pooled > 0;
+    return s->var_a > 0 && s->var_b > 0;
 }
 
 /* The deviation `sd` of single values has `sd_df` degrees of freedom, Welch's test has fewer. */

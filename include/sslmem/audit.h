@@ -29,6 +29,7 @@
 
 #define SM_AUDIT_GATES_MAX     16
 #define SM_AUDIT_NAME_MAX      200 /* bytes of the audit's name */
+#define SM_AUDIT_SIGNED_MAX    200 /* bytes of auditor and organisation */
 #define SM_AUDIT_RESAMPLES     2000
 #define SM_AUDIT_RESAMPLES_MAX 100000
 #define SM_AUDIT_COMPARED_MAX  8    /* audits of a comparison */
@@ -52,10 +53,11 @@ struct sm_audit_gate {
 };
 
 /* {"name", "reference" ("external" or "independent"), "gates": [text …], "resamples", "seed",
- *  "keep_thumbnails", "inserted_at_random"}, all optional but the name; an unknown field is an
- * error. */
+ *  "keep_thumbnails", "inserted_at_random", "signed_by"}, all optional but the name; an unknown
+ *  field is an error. */
 struct sm_audit_spec {
     char name[SM_AUDIT_NAME_MAX + 1];
+    char signed_by[SM_AUDIT_SIGNED_MAX + 1]; /* auditor and organisation, "" for none */
     enum sm_cohort reference; /* of p-values, q-values, centred scores and the membership test */
     struct sm_audit_gate gates[SM_AUDIT_GATES_MAX];
     int gates_count;
@@ -66,6 +68,9 @@ struct sm_audit_spec {
 };
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err);
 json_t *sm_audit_spec_json(const struct sm_audit_spec *spec); /* every field written out */
+/* Puts a list of gates, [text …], in place of those of the spec. Errors point at "/gates". */
+enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *gates,
+                                  struct sm_err *err);
 
 /* One image. Failed: error_code is set and the numbers mean nothing. A score that is not finite
  * counts as failed, under "score_not_finite". */
@@ -80,8 +85,31 @@ struct sm_audit_item {
     const char *error_code, *error_detail; /* NULL when scored */
 };
 
+/* How much of an audit there is. It is complete when every image that it was given has been tried,
+ * failed ones included, and none was erased since. Gates are judged of a complete audit only. */
+enum sm_completion { SM_COMPLETION_PARTIAL, SM_COMPLETION_CANCELLED, SM_COMPLETION_COMPLETE };
+struct sm_completeness {
+    enum sm_completion state;
+    int64_t scored, total; /* images */
+};
+/* {"state", "scored", "total"}, new reference; read back, anything else is partial, 0 of 0. */
+json_t *sm_completeness_json(const struct sm_completeness *completeness);
+void sm_completeness_read(struct sm_completeness *out, const json_t *node);
+#define SM_COMPLETENESS_BYTES 80
+/* "partial: 100 of 2,000" */
+const char *sm_completeness_words(char out[SM_COMPLETENESS_BYTES],
+                                  const struct sm_completeness *completeness);
+/* "partial;scored=100;total=2000", a structured field (RFC 8941), which exports over HTTP carry;
+ * read back, anything else is partial, 0 of 0. */
+#define SM_COMPLETENESS_HEADER "Audit-Completeness"
+const char *sm_completeness_field(char out[SM_COMPLETENESS_BYTES],
+                                  const struct sm_completeness *completeness);
+void sm_completeness_parse(struct sm_completeness *out, const char *field);
+const char *sm_completion_name(enum sm_completion state); /* "partial" */
+
 struct sm_audit {
     const struct sm_audit_spec *spec;
+    struct sm_completeness completeness; /* zero: partial */
     const json_t *run;    /* object: what differs between two runs of the same audit; a text
                              "finished" stands in the head of the report */
     const json_t *pair;   /* sm_pair_json */
@@ -90,9 +118,14 @@ struct sm_audit {
         *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoders, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
-    int64_t erased_count;      /* images that were there once and are not among the items */
+    int64_t erased_count; /* images that were there once and are not among the items */
+    const struct sm_audit_spec *judged; /* gates that were set when the scores were known: the
+                                           report has them beside its own; NULL: none */
     const uint8_t *digest_key; /* [32]: exports name an image by HMAC-SHA-256 of its digest */
     bool with_names;           /* file names, and details of errors, in exports */
+    /* Options of `sslmem audit` that say where pair, images and recipe are, NULL-terminated: the
+     * report prints the command that repeats the audit. NULL: not known. */
+    const char *const *places;
 };
 
 struct sm_audit_result;
@@ -102,9 +135,19 @@ void sm_audit_result_free(struct sm_audit_result *result);
 /* All numbers but those per image, as the report has them; borrowed. Images of the reference cohort
  * have percentile and p-value among the others of their cohort (leave one out). */
 const json_t *sm_audit_result_json(const struct sm_audit_result *result);
-/* True when every gate holds; a gate whose number is undefined, or for whose number the cohorts are
- * too small, does not. */
+/* True when every gate holds. One that rests on nothing does not: its number is undefined, the
+ * cohorts are too small for it or their scores do not differ, candidates stand in the reference, or
+ * the sides of the pair are equal. False, and null in the JSON, when the audit is not complete: its
+ * gates are not judged. */
 bool sm_audit_result_passed(const struct sm_audit_result *result);
+/* Other gates on the same numbers: {"gates", "passed", "flags"}, each as in the result. New
+ * reference. SM_INVALID for a spec that was not parsed. */
+enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
+                            const struct sm_audit_spec *gates, struct sm_err *err);
+
+/* What exports call an image: HMAC-SHA-256 of the 64 digits of its digest, in hexadecimal; "" where
+ * it has none. */
+void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
 
 /* The whole record: schema deploy/report.schema.json. */
 enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,

@@ -29,8 +29,8 @@ struct sm_ttest {
     double low, high; /* 95 % confidence interval of the difference */
 };
 
-/* Two-sample t-tests; NaN throughout when either sample has fewer than two values or both are
- * constant. */
+/* Two-sample t-tests; NaN throughout when either sample has fewer than two values or is constant: a
+ * variance estimated as 0 claims to know that mean exactly. */
 void sm_ttest_student(struct sm_ttest *out, const double *a, size_t a_count, const double *b,
                       size_t b_count); /* pooled variance, as the published script */
 void sm_ttest_welch(struct sm_ttest *out, const double *a, size_t a_count, const double *b,
@@ -83,16 +83,22 @@ void sm_roc_thin(struct sm_roc *roc);
 struct sm_interval {
     double low, high;
 };
-/* AUC (ties half), DeLong's standard error and 95 % interval (DeLong et al. 1988; fast form of Sun
- * and Xu 2014) clipped to [0, 1], the p-value against .5, and the 95 % percentile interval of
- * `resamples` stratified bootstrap samples drawn from `seed` (0 resamples: NaN). NaN where a side
- * is empty, all but auc also where it has one value. When one side lies wholly above the other, or
- * all scores are equal, se is 0 and says nothing: both intervals are the point, p is NaN
- * (sm_mann_whitney has one). */
+/* AUC (ties half) and its 95 % intervals; all NaN where a side is empty.
+ *   delong     Wald interval from the variance of the placements (DeLong et al. 1988; fast form of
+ *              Sun and Xu 2014), clipped to [0, 1], with its se and the p-value against 1/2
+ *   bootstrap  percentiles of `resamples` stratified samples drawn from `seed` (0 resamples: NaN)
+ *   newcombe   score interval from the variance that an AUC implies (Newcombe 2006, method 5)
+ *   interval   the wider of delong and newcombe at each end; newcombe where delong is NaN
+ * DeLong's variance and the bootstrap's are 0 when one side lies wholly above the other or all
+ * scores are equal, and unknown where a side has one value: se, delong, bootstrap and p are NaN
+ * then (sm_mann_whitney has a p). `enough`: both sides have at least SM_AUC_SIDE_MIN values. One
+ * value of n can move the AUC by 1/n: with fewer by more than usual limits are from 1/2. */
+#define SM_AUC_SIDE_MIN 10
 struct sm_auc {
     double auc, se;
-    struct sm_interval delong, bootstrap;
+    struct sm_interval interval, delong, newcombe, bootstrap;
     double p_two_sided; /* of (auc - 1/2)/se, normal */
+    bool enough;
 };
 enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t members_count,
                          const double *others, size_t others_count, size_t resamples, uint64_t seed,
@@ -149,12 +155,26 @@ double sm_beta_inc(double a, double b, double x);
 double sm_conformal_p(const double *sorted_ref, size_t count, double x);
 /* Share of the sorted reference below x, ties half, in percent; NaN for an empty one. */
 double sm_percentile_rank(const double *sorted_ref, size_t count, double x);
+/* The same two among the others of the reference, without its member of value `own`: for x measured
+ * on that member. */
+double sm_conformal_p_without(const double *sorted_ref, size_t count, double own, double x);
+double sm_percentile_rank_without(const double *sorted_ref, size_t count, double own, double x);
 
-/* Jackknife of a statistic of pairwise values: theta = mean of d[i][j], i < j, over K items.
- * d [K, K], the upper triangle is read. se = sqrt((K-1)/K sum_k (theta_(k) - mean theta_(.))^2).
- * NaN below three items for pairs (a deleted pair must remain), below two for anchors. */
-void sm_jackknife_pairs(double *theta, double *se, const double *d, size_t k);
-/* The same for theta = mean of d[i]. */
-void sm_jackknife_mean(double *theta, double *se, const double *d, size_t k);
+/* A mean over K items drawn independently, and what its value may be off. NaN where undefined. */
+struct sm_jackknife {
+    double theta;
+    double se;      /* root of the variance estimate without the jackknife's bias */
+    double wide_se; /* sqrt((K-1)/K sum_k (theta_(k) - mean theta_(.))^2): for the interval */
+    double df;      /* of wide_se: K - 1 */
+};
+/* theta = mean of d[i][j], i < j: a U-statistic of second order. d [K, K], the upper triangle is
+ * read. Undefined but for theta below four items, where the bias cannot be told from the variance;
+ * theta below two. */
+void sm_jackknife_pairs(struct sm_jackknife *out, const double *d, size_t k);
+/* theta = mean of d[i]; both standard errors are that of a mean. Undefined below two items. */
+void sm_jackknife_mean(struct sm_jackknife *out, const double *d, size_t k);
+/* 95 % interval of a value whose error is a sum of independent parts, each with its standard error
+ * and degrees of freedom: Student's t at Satterthwaite's df. NaN when the sum is 0 or NaN. */
+struct sm_interval sm_interval_of(double value, const double *se, const double *df, size_t parts);
 
 #endif

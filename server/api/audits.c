@@ -8,6 +8,8 @@
 
 #include "server/api/cost.h"
 #include "server/api/cursor.h"
+#include "server/api/evaluated.h"
+#include "server/api/handlers.h"
 #include "server/api/retries.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
@@ -79,7 +81,64 @@ static bool read_revision(int64_t *out, char etag[SM_ETAG_BYTES], const struct s
 
 /* --- reads --- */
 
-/* The revision is known without reading the rest. */
+/* An audit that has ended is read with the flags of its report. */
+struct reading {
+    struct sm_call call;
+    struct sm_api *api;
+    char id[SM_ID_BYTES];
+    json_t *audit;
+};
+
+static void reading_free(struct sm_call *call)
+{
+    struct reading *r = (struct reading *)call;
+
+    json_decref(r->audit);
+    free(r);
+}
+
+static enum sm_code work_read(struct sm_call *call, struct sm_err *err)
+{
+    struct reading *r = (struct reading *)call;
+    struct sm_evaluated *e;
+    enum sm_code code = sm_evaluated_get(&e, r->api, r->id, err);
+
+    if (code == SM_OK &&
+        json_object_set(r->audit, "flags",
+                        json_object_get(sm_audit_result_json(e->result), "flags")) != 0)
+        code = sm_err_set(err, SM_NOMEM, "flags: out of memory");
+    return code;
+}
+
+static void reply_read(struct sm_request *request, struct sm_call *call)
+{
+    struct reading *r = (struct reading *)call;
+
+    if (call->code == SM_OK)
+        sm_api_reply_audit(request, 200, json_incref(r->audit));
+    else
+        sm_api_reply_audit_failure(request, &call->err);
+}
+
+/* Takes the reference. */
+static void read_flags(struct sm_request *request, json_t *audit)
+{
+    struct reading *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        json_decref(audit);
+        sm_reply_json(request, 200, NULL);
+        return;
+    }
+    r->call = (struct sm_call){.work = work_read, .reply = reply_read, .release = reading_free};
+    r->api = sm_api_of(request);
+    r->audit = audit;
+    snprintf(r->id, sizeof r->id, "%.36s", request->capture);
+    sm_call_begin(&r->call, request, r->api->reports);
+}
+
+/* The revision is known without reading the rest. Flags quote figures, which a key that rounds may
+ * not see. */
 void sm_api_get_audit(struct sm_request *request)
 {
     char etag[SM_ETAG_BYTES];
@@ -88,7 +147,11 @@ void sm_api_get_audit(struct sm_request *request)
     if (read_revision(&revision, etag, request) && sm_condition_ends(request, etag))
         return;
     json_t *audit = sm_api_audit(request);
-    if (audit != NULL)
+    if (audit == NULL)
+        return;
+    if (sm_api_audit_ended(audit) && !request->caller.rounds)
+        read_flags(request, audit);
+    else
         sm_api_reply_audit(request, 200, audit);
 }
 

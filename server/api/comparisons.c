@@ -54,6 +54,19 @@ static void reply(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
 }
 
+/* Whether the last of the ids stands before; then after a reply. */
+static bool is_repeated(const struct comparison *c, struct sm_request *request)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (strcmp(c->ids[i], c->ids[c->count]) == 0) {
+            sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
+                             "audits names %s twice: an audit is compared with another one",
+                             c->ids[i]);
+            return true;
+        }
+    return false;
+}
+
 /* Ids between commas, no two the same; false after a reply. */
 static bool read_ids(struct comparison *c, struct sm_request *request)
 {
@@ -66,11 +79,10 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
             break;
         memcpy(id, at, n);
         id[n] = '\0';
-        for (size_t i = 0; i < c->count; i++)
-            if (strcmp(c->ids[i], id) == 0)
-                id[0] = '\0';
         if (!sm_id_valid(id))
             break;
+        if (is_repeated(c, request))
+            return false;
         if (at[n] == '\0' && c->count >= 1) {
             c->count++;
             return true;
@@ -78,8 +90,7 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
         at = at[n] == '\0' ? NULL : at + n + 1;
     }
     sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
-                     "audits must be 2 to %d ids of audits between commas, no two the same",
-                     SM_AUDIT_COMPARED_MAX);
+                     "audits must be 2 to %d ids of audits between commas", SM_AUDIT_COMPARED_MAX);
     return false;
 }
 

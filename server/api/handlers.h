@@ -20,6 +20,7 @@ sm_handler sm_api_audit_events; /* events.c */
 sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html,
     sm_api_get_selection;                                /* reports.c */
 sm_handler sm_api_get_comparison;                        /* comparisons.c */
+sm_handler sm_api_post_gates;                            /* gates.c */
 sm_handler sm_api_metrics, sm_api_public_metrics;        /* metrics.c */
 sm_handler sm_api_limits;                                /* limits.c */
 sm_handler sm_api_readyz;                                /* ready.c */

@@ -98,7 +98,10 @@ void sm_api_list_items(struct sm_request *request)
                       request->capture);
         next = sm_request_link(request, "cursor", cursor);
     }
-    sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "items", items, "next", next));
+    json_t *flags = json_object_get(page, "flags");
+    sm_reply_json(request, 200,
+                  json_pack("{s:O, s:s?, s:O*}", "items", items, "next", next, "flags",
+                            json_array_size(flags) > 0 ? flags : NULL));
     if (next != NULL)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
     free(next);

@@ -57,6 +57,8 @@ static const struct {
     {"archive_ratio_max", SM_INGEST_RATIO_MAX},
     {"manifest_line_bytes_max", SM_INGEST_LINE_BYTES_MAX},
     {"label_bytes_max", SM_INGEST_LABEL_BYTES_MAX},
+    {"audit_name_bytes_max", SM_AUDIT_NAME_MAX},
+    {"signed_by_bytes_max", SM_AUDIT_SIGNED_MAX},
     {"gates_max", SM_AUDIT_GATES_MAX},
     {"access_waiting_max", SM_ACCESS_WAITING_MAX},
     {"resamples_max", SM_AUDIT_RESAMPLES_MAX},

@@ -21,6 +21,8 @@ struct export
     char id[SM_ID_BYTES];
     bool names, partial;
     const char *media_type;
+    const char *stem, *suffix; /* of the file's name */
+    struct sm_completeness completeness;
     enum sm_code (*write)(FILE * out, const struct export *export, const struct sm_evaluated *e,
                           struct sm_err *err);
     struct sm_selection selection;
@@ -111,10 +113,27 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
         return sm_err_set(err, SM_IO, "report: %s", strerror(errno));
     }
     e->record.audit.with_names = x->names;
+    x->completeness = e->record.audit.completeness;
     code = x->write(out, x, e, err);
     if (fclose(out) != 0 && code == SM_OK)
         code = sm_err_set(err, SM_IO, "report: %s", strerror(errno));
     return code == SM_OK ? tag(x, err) : code;
+}
+
+/* A file that is saved keeps its name alone, so the name of a part says that it is one. */
+static void name_file(struct sm_request *request, const struct export *x)
+{
+    const struct sm_completeness *c = &x->completeness;
+    char field[SM_COMPLETENESS_BYTES];
+
+    sm_reply_header(request, SM_COMPLETENESS_HEADER, "%s", sm_completeness_field(field, c));
+    if (c->state == SM_COMPLETION_COMPLETE)
+        sm_reply_header(request, "Content-Disposition", "inline; filename=\"%s.%s\"", x->stem,
+                        x->suffix);
+    else
+        sm_reply_header(
+            request, "Content-Disposition", "inline; filename=\"%s-%s-%lld-of-%lld.%s\"", x->stem,
+            sm_completion_name(c->state), (long long)c->scored, (long long)c->total, x->suffix);
 }
 
 static void reply(struct sm_request *request, struct sm_call *call)
@@ -129,6 +148,7 @@ static void reply(struct sm_request *request, struct sm_call *call)
         sm_reply_file(request, 200, x->media_type, x->fd);
         x->fd = -1;
         sm_reply_header(request, "ETag", "%s", x->etag);
+        name_file(request, x);
         if (x->write == write_html) /* styles and thumbnails are in the page; it has no script */
             sm_reply_header(request, "Content-Security-Policy",
                             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -170,7 +190,7 @@ static struct export *export_new(struct sm_request *request)
     return NULL;
 }
 
-static void send_report(struct sm_request *request, const char *media_type,
+static void send_report(struct sm_request *request, const char *media_type, const char *suffix,
                         enum sm_code (*write)(FILE *out, const struct export *x,
                                               const struct sm_evaluated *e, struct sm_err *err))
 {
@@ -179,23 +199,25 @@ static void send_report(struct sm_request *request, const char *media_type,
     if (x == NULL)
         return;
     x->media_type = media_type;
+    x->stem = "report";
+    x->suffix = suffix;
     x->write = write;
     sm_call_begin(&x->call, request, x->api->reports);
 }
 
 void sm_api_get_report_json(struct sm_request *request)
 {
-    send_report(request, "application/json", write_json);
+    send_report(request, "application/json", "json", write_json);
 }
 
 void sm_api_get_report_csv(struct sm_request *request)
 {
-    send_report(request, "text/csv", write_csv);
+    send_report(request, "text/csv", "csv", write_csv);
 }
 
 void sm_api_get_report_html(struct sm_request *request)
 {
-    send_report(request, "text/html; charset=utf-8", write_html);
+    send_report(request, "text/html; charset=utf-8", "html", write_html);
 }
 
 /* --- selections --- */
@@ -260,6 +282,7 @@ static bool read_selection(struct export *x, struct sm_request *request)
     static const char *const media_types[] = {[SM_LIST_TEXT] = "text/plain; charset=utf-8",
                                               [SM_LIST_CSV] = "text/csv",
                                               [SM_LIST_JSONL] = "application/jsonl"};
+    static const char *const suffixes[] = {"txt", "csv", "jsonl"}; /* enum sm_list_format */
     int kind = -1, format = SM_LIST_TEXT;
     int64_t seed = 0;
 
@@ -276,6 +299,8 @@ static bool read_selection(struct export *x, struct sm_request *request)
     x->has_seed = sm_request_query(request, "seed") != NULL;
     x->format = (enum sm_list_format)format;
     x->media_type = media_types[format];
+    x->stem = "selection";
+    x->suffix = suffixes[format];
     x->write = write_selection;
     return true;
 }

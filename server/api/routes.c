@@ -53,6 +53,8 @@ const struct sm_route sm_api_routes[] = {
      .guard = sm_api_own_audit, .query = "names partial", .handler = sm_api_get_report_csv},
     {"GET", "/v1/audits/{id}/report.html", "getReportPage", .scope = "read audit", .exact = true,
      .guard = sm_api_own_audit, .query = "names partial", .handler = sm_api_get_report_html},
+    {"POST", "/v1/audits/{id}/gates", "judgeGates", .scope = "read audit", .exact = true,
+     .guard = sm_api_own_audit, .accepts = "application/json", .handler = sm_api_post_gates},
     {"GET", "/v1/audits/{id}/selection", "getSelection", .scope = "read audit", .exact = true,
      .guard = sm_api_own_audit, .query = "kind n share q seed format names partial",
      .handler = sm_api_get_selection},

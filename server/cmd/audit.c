@@ -1,5 +1,6 @@
-/* `sslmem audit`: options to a plan, then here or at a server; and its two subcommands, which look
- * at what finished audits left. */
+/* `sslmem audit`: options to a plan, then here or at a server; and its subcommands, which look at
+ * what finished audits left. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 
 /* As given; NULL: not. */
 struct given {
-    const char *name, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
+    const char *name, *signed_by, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
+    const char *seed, *resamples;
     const char *gates[SM_AUDIT_GATES_MAX];
 };
 
@@ -30,6 +32,21 @@ static void default_name(char *out, size_t out_size, const char *pair)
     snprintf(out, out_size, "%.*s", (int)(length - begin), pair + begin);
 }
 
+/* As a document has it: digits are a number, what a JSON integer cannot hold stays text, and other
+ * text is refused as text. NULL for NULL. */
+static json_t *number_json(const char *text)
+{
+    char *end;
+
+    if (!text)
+        return NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    bool number = *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
+    json_t *node = number ? json_integer(value) : json_string(text);
+    return node ? node : json_null(); /* not UTF-8: no number either */
+}
+
 /* Through the document that the API takes, so that the same texts are right and wrong. */
 static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *given,
                               const char *pair, struct sm_err *err)
@@ -40,12 +57,14 @@ static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *gi
     default_name(name, sizeof name, pair);
     for (int i = 0; i < SM_AUDIT_GATES_MAX && given->gates[i]; i++)
         json_array_append_new(gates, json_string(given->gates[i]));
-    json_t *node =
-        json_pack("{s:s, s:o, s:b, s:b, s:s*}", "name", given->name ? given->name : name, "gates",
-                  gates, "keep_thumbnails", given->thumbnails != NULL, "inserted_at_random",
-                  given->inserted != NULL, "reference", given->reference);
-    enum sm_code code = node ? sm_audit_spec_parse(spec, node, err)
-                             : sm_err_set(err, SM_INVALID, "a name or a gate is not UTF-8");
+    json_t *node = json_pack(
+        "{s:s, s:o, s:b, s:b, s:s*, s:s*, s:o*, s:o*}", "name", given->name ? given->name : name,
+        "gates", gates, "keep_thumbnails", given->thumbnails != NULL, "inserted_at_random",
+        given->inserted != NULL, "reference", given->reference, "signed_by", given->signed_by,
+        "seed", number_json(given->seed), "resamples", number_json(given->resamples));
+    enum sm_code code =
+        node ? sm_audit_spec_parse(spec, node, err)
+             : sm_err_set(err, SM_INVALID, "a name, a gate or --signed-by is not UTF-8");
     json_decref(node);
     return code;
 }
@@ -84,6 +103,9 @@ static int run(const struct sm_audit_plan *plan)
     if (code == SM_OK) {
         result = sm_audit_say_result(plan, summary, audit);
     } else if (code == SM_CANCELLED && sm_stop_signal() != 0) {
+        if (audit)
+            sm_audit_say_incomplete(stderr,
+                                    "sslmem audit: ", json_object_get(audit, "completeness"));
         fprintf(stderr, "sslmem audit: stopped; the same command goes on from here%s\n",
                 plan->server ? ", and the server does meanwhile" : "");
         result = 128 + sm_stop_signal();
@@ -113,10 +135,14 @@ int sm_cmd_audit(int argc, char **argv)
          &plan.manifest},
         {"root", "DIR", "folder of the manifest's paths", &plan.root},
         {"name", "TEXT", "of the audit; default: the pair's", &given.name},
+        {"signed-by", "TEXT", "\"NAME, ORGANISATION\": the auditor, for the report to carry",
+         &given.signed_by},
         {"recipe", "FILE", "JSON, read over the pair's own recipe", &plan.recipe_path},
         {"reference", "COHORT", "external (default) or independent", &given.reference},
         {"gate", "'auc<=0.6'", "a number of the result and its limit; may be repeated", given.gates,
          .times_max = SM_AUDIT_GATES_MAX},
+        {"seed", "N", "of bootstrap and random control (default 0)", &given.seed},
+        {"resamples", "N", "of the bootstrap (default 2000)", &given.resamples},
         {"inserted-at-random", NULL, "candidates were drawn: bounds epsilon", &given.inserted},
         {"thumbnails", NULL, "keep small pictures", &given.thumbnails},
         {"names", NULL, "file names, and kept pictures, in the reports", &given.names},
@@ -128,7 +154,7 @@ int sm_cmd_audit(int argc, char **argv)
         {"server", "URL", "let that server do it", &plan.server},
         {"key-file", "FILE", "its key; default: the variable SSLMEM_KEY, or none", &plan.key_file},
         SM_CA_OPTION(plan.ca_file),
-        {"quiet", NULL, "no progress, of the result only gates", &given.quiet},
+        {"quiet", NULL, "no progress, of the result only flags and gates that fail", &given.quiet},
         {0},
     };
     const struct sm_usage usage = {
@@ -138,11 +164,13 @@ int sm_cmd_audit(int argc, char **argv)
         "Ctrl-C stops it; the same command takes it up again.\n"
         "\n"
         "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
-        "    sslmem audit select OUT           lists of images to train without",
+        "    sslmem audit select OUT           lists of images to train without\n"
+        "    sslmem audit judge OUT            other gates on the same scores",
         options,
         0,
         0,
-        ", 3 a gate fails,\n            130 or 143 stopped by a signal"};
+        ", 3 a gate fails,\n            4 partial or cancelled: gates are not judged, 130 or 143 "
+        "stopped by a signal"};
     char **operands;
     struct sm_err err = {0};
 
@@ -150,6 +178,8 @@ int sm_cmd_audit(int argc, char **argv)
         return sm_cmd_audit_compare(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "select") == 0)
         return sm_cmd_audit_select(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "judge") == 0)
+        return sm_cmd_audit_judge(argc - 1, argv + 1);
     int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;

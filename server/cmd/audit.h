@@ -3,9 +3,10 @@
  *     audit.c         options to a plan; which of the ways to go
  *     audit_local.c   the service without HTTP: store, ingestion and workers on OUT/audit.db
  *     audit_remote.c  a service's API; audit_client.c speaks HTTP
+ *     audit_again.c   what OUT keeps to run the audit again
  *     audit_state.c   OUT/audit.json: which audit OUT holds, and of what it was made
  *     audit_watch.c   signals, progress, what is said at the end
- *     audit_select.c, audit_compare.c   of finished audits
+ *     audit_select.c, audit_compare.c, audit_judge.c   of finished audits
  *
  * Threads: all of it runs on the main one. Errors: as everywhere; SM_CANCELLED is a signal. */
 #ifndef SERVER_CMD_AUDIT_H
@@ -16,10 +17,11 @@
 #include <stdio.h>
 
 #include "server/cmd/cmd.h"
+#include "server/store/audits.h"
 #include "server/store/store.h"
 #include "sslmem/audit.h"
 
-enum { SM_EXIT_GATE = 3 };
+enum { SM_EXIT_GATE = 3, SM_EXIT_INCOMPLETE = 4 };
 
 struct sm_audit_plan {
     const char *pair;                /* folder, or a name of the server's */
@@ -52,9 +54,10 @@ enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_a
             &target                                                                                \
     }
 
-/* `sslmem audit select` and `compare`; argv[0] is that word. */
+/* `sslmem audit select`, `compare` and `judge`; argv[0] is that word. */
 int sm_cmd_audit_select(int argc, char **argv);
 int sm_cmd_audit_compare(int argc, char **argv);
+int sm_cmd_audit_judge(int argc, char **argv);
 
 /* --- OUT --- */
 
@@ -82,9 +85,47 @@ typedef enum sm_code sm_audit_writer(FILE *file, void *arg, struct sm_err *err);
 enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
                             struct sm_err *err);
 
-/* --- an audit of OUT/audit.db, evaluated --- */
+/* OUT/report.json; new reference. */
+enum sm_code sm_audit_read_report(json_t **report, const char *out, struct sm_err *err);
 
-struct sm_audit_opened;
+/* --- to run it again --- */
+
+#define SM_AUDIT_RECIPE     "recipe.json"
+#define SM_AUDIT_MANIFEST   "manifest.jsonl"
+#define SM_AUDIT_PLACES_MAX 32
+/* Options and values in turn, ended by NULL, for struct sm_audit; released by the caller. */
+struct sm_audit_places {
+    const char *options[SM_AUDIT_PLACES_MAX];
+    int count;
+};
+enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_audit_plan *plan,
+                                  struct sm_err *err);
+void sm_audit_places_release(struct sm_audit_places *places);
+enum sm_code sm_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err);
+/* OUT/manifest.jsonl: the copy of --manifest, which is then read in its place; or the images that
+ * the folders held. */
+enum sm_code sm_audit_keep_manifest(const struct sm_audit_plan *plan, struct sm_err *err);
+enum sm_code sm_audit_list_images(const struct sm_audit_plan *plan, const struct sm_audit *audit,
+                                  struct sm_err *err);
+
+/* OUT/report.json, .csv and .html of an audit in that store. */
+enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, const char *id,
+                                    const struct sm_audit *audit,
+                                    const struct sm_audit_result *result, struct sm_err *err);
+
+/* The server of the audit that OUT holds, to be freed: "" for one of this machine. SM_NOT_FOUND
+ * when no audit was started there. */
+enum sm_code sm_audit_read_server(char **server, char id[SM_ID_BYTES], const char *out,
+                                  struct sm_err *err);
+
+/* --- a finished audit of OUT/audit.db --- */
+
+struct sm_audit_opened {
+    struct sm_store *store;
+    char id[SM_ID_BYTES];
+    json_t *document; /* sm_store_audit */
+    struct sm_audit_record record;
+};
 enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err);
 struct sm_audit *sm_audit_of(struct sm_audit_opened *opened);
 void sm_audit_close(struct sm_audit_opened *opened);
@@ -113,7 +154,11 @@ void sm_progress_end(struct sm_progress *progress); /* a line of its own for wha
 void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report);
 /* A cohort without an image is a mistake. */
 enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err);
-/* The result in words; returns the exit code. */
+/* Prints a line about an audit that is not complete and returns false; prints nothing and returns
+ * true of one that is. `node` is sm_completeness_json's. */
+bool sm_audit_say_incomplete(FILE *file, const char *whose, const json_t *node);
+/* The result in words: cohorts, gates, flags and where the reports are (plan->out NULL: nowhere);
+ * returns the exit code. */
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
                         const json_t *audit);
 

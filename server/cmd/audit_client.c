@@ -171,6 +171,8 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
     snprintf(line, sizeof line, "%.*s", (int)(size * n < 255 ? size * n : 255), bytes);
     if ((value = value_of(line, "ETag")))
         snprintf(x->answer.etag, sizeof x->answer.etag, "%.63s", value);
+    else if ((value = value_of(line, SM_COMPLETENESS_HEADER)))
+        sm_completeness_parse(&x->answer.completeness, value);
     else if ((value = value_of(line, "Retry-After")))
         x->retry_after_s = strtol(value, NULL, 10);
     return size * n;

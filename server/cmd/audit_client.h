@@ -34,9 +34,10 @@ struct sm_client_call {
     FILE *into;       /* where the answer goes; NULL: into the answer's text */
 };
 struct sm_client_answer {
-    long status;   /* 200 to 299, or 304 */
-    char *text;    /* to be freed; not NULL on success */
-    char etag[64]; /* "" without */
+    long status;                         /* 200 to 299, or 304 */
+    char *text;                          /* to be freed; not NULL on success */
+    char etag[64];                       /* "" without */
+    struct sm_completeness completeness; /* of an export; partial, 0 of 0 when it does not say */
 };
 /* `out` may be NULL when `into` is not. */
 enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *client,

@@ -5,24 +5,17 @@
 
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
-#include "server/store/audits.h"
-
-struct sm_audit_opened {
-    struct sm_store *store;
-    struct sm_audit_record record;
-};
 
 enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err)
 {
     struct sm_audit_opened *o = calloc(1, sizeof *o);
-    char id[SM_ID_BYTES], *path = sm_audit_path(folder, "audit.db");
-    json_t *audit = NULL;
+    char *path = sm_audit_path(folder, "audit.db");
     enum sm_code code =
         o && path ? SM_OK : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", folder);
 
     if (code == SM_OK)
-        code = sm_audit_state_read(id, NULL, folder, SM_AUDIT_STATE, NULL, err);
-    if (code == SM_OK && id[0] == '\0')
+        code = sm_audit_state_read(o->id, NULL, folder, SM_AUDIT_STATE, NULL, err);
+    if (code == SM_OK && o->id[0] == '\0')
         code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
                           folder);
     if (code == SM_OK)
@@ -30,13 +23,12 @@ enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, str
     if (code == SM_OK)
         code = sm_store_open(&o->store, path, err);
     if (code == SM_OK)
-        code = sm_store_audit(&audit, o->store, id, err);
-    if (code == SM_OK && json_is_null(json_object_get(audit, "finished")))
+        code = sm_store_audit(&o->document, o->store, o->id, err);
+    if (code == SM_OK && json_is_null(json_object_get(o->document, "finished")))
         code = sm_err_set(err, SM_CONFLICT, "%.160s: its audit is %s, it must have ended", folder,
-                          json_string_value(json_object_get(audit, "state")));
+                          json_string_value(json_object_get(o->document, "state")));
     if (code == SM_OK)
-        code = sm_store_audit_record(&o->record, o->store, id, err);
-    json_decref(audit);
+        code = sm_store_audit_record(&o->record, o->store, o->id, err);
     free(path);
     if (code == SM_OK)
         *out = o;
@@ -55,14 +47,14 @@ void sm_audit_close(struct sm_audit_opened *opened)
     if (!opened)
         return;
     sm_audit_record_release(&opened->record);
+    json_decref(opened->document);
     if (opened->store)
         sm_store_close(opened->store);
     free(opened);
 }
 
-/* "" for an audit of this machine. */
-static enum sm_code read_server(char **server, char id[SM_ID_BYTES], const char *folder,
-                                struct sm_err *err)
+enum sm_code sm_audit_read_server(char **server, char id[SM_ID_BYTES], const char *folder,
+                                  struct sm_err *err)
 {
     json_t *state = NULL;
     enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
@@ -113,6 +105,31 @@ static enum sm_code compare_there(json_t **out, const char *server, const char *
     return code;
 }
 
+/* By id, which a link, another spelling of the path and a copy of the folder share. */
+static enum sm_code check_different(char **folders, char (*ids)[SM_ID_BYTES], size_t last,
+                                    struct sm_err *err)
+{
+    for (size_t i = 0; i < last; i++)
+        if (strcmp(ids[i], ids[last]) == 0)
+            return sm_err_set(err, SM_INVALID,
+                              "%.70s and %.70s are the same audit (%s): give two that differ",
+                              folders[i], folders[last], ids[last]);
+    return SM_OK;
+}
+
+static void say_incomplete(char **folders, const json_t *document)
+{
+    const json_t *audits = json_object_get(document, "audits"), *audit;
+    size_t i;
+
+    json_array_foreach(audits, i, audit)
+    {
+        char whose[256];
+        snprintf(whose, sizeof whose, "sslmem audit compare: %.200s: ", folders[i]);
+        sm_audit_say_incomplete(stderr, whose, json_object_get(audit, "completeness"));
+    }
+}
+
 int sm_cmd_audit_compare(int argc, char **argv)
 {
     const char *key_file = NULL, *ca_file = NULL;
@@ -141,10 +158,12 @@ int sm_cmd_audit_compare(int argc, char **argv)
         return result;
 
     for (; folders[count] && code == SM_OK; count++) {
-        code = read_server(&servers[count], ids[count], folders[count], &err);
+        code = sm_audit_read_server(&servers[count], ids[count], folders[count], &err);
         if (code == SM_OK && strcmp(servers[count], servers[0]) != 0)
             code = sm_err_set(&err, SM_INVALID, "%.80s and %.80s were not made in the same place",
                               folders[0], folders[count]);
+        if (code == SM_OK)
+            code = check_different(folders, ids, count, &err);
     }
     sm_stop_watch();
     if (code == SM_OK)
@@ -155,6 +174,7 @@ int sm_cmd_audit_compare(int argc, char **argv)
         free(servers[i]);
     if (code != SM_OK)
         return sm_fail("audit compare", &err);
+    say_incomplete(folders, document);
     sm_print_line(document);
     return SM_EXIT_OK;
 }

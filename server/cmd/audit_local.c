@@ -147,12 +147,18 @@ static enum sm_code create(struct local *l, struct sm_err *err)
 static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_audit_plan *plan,
                                   struct sm_err *err)
 {
-    int fd = open(plan->manifest, O_RDONLY | O_CLOEXEC);
+    enum sm_code code = sm_audit_keep_manifest(plan, err);
+    if (code != SM_OK)
+        return code;
+    char *path = sm_audit_path(plan->out, SM_AUDIT_MANIFEST);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
-    if (fd < 0)
-        return sm_err_set(err, SM_IO, "%.160s: %s", plan->manifest, strerror(errno));
-    enum sm_code code = sm_ingest_manifest(ingest, plan->root, fd, err);
-    close(fd);
+    code = fd < 0 ? sm_err_set(err, SM_IO, "%.160s/" SM_AUDIT_MANIFEST ": %s", plan->out,
+                               strerror(errno))
+                  : sm_ingest_manifest(ingest, plan->root, fd, err);
+    if (fd >= 0)
+        close(fd);
+    free(path);
     return code;
 }
 
@@ -283,8 +289,14 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
         code = sm_jobs_start(&jobs, &params, err);
     if (code == SM_OK)
         code = watch(audit, l, err);
-    if (jobs)
+    if (jobs) {
         sm_jobs_stop(jobs);
+        json_t *last = NULL; /* workers finished their images after the last look */
+        if (sm_store_audit(&last, l->store, l->id, NULL) == SM_OK) {
+            json_decref(*audit);
+            *audit = last;
+        }
+    }
     if (code == SM_OK && is_state(*audit, "paused"))
         code = sm_err_set(err, SM_IO, "results cannot be written: %.160s",
                           json_string_value(json_object_get(*audit, "reason")));
@@ -294,57 +306,86 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
 /* --- reports --- */
 
 struct reports {
-    const struct local *local;
-    struct sm_audit_record record;
-    struct sm_audit_result *result;
+    struct sm_store *store;
+    const char *id;
+    const struct sm_audit *audit;
+    const struct sm_audit_result *result;
 };
 
 static enum sm_code write_json(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_json(file, &r->record.audit, r->result, err);
+    return sm_audit_write_json(file, r->audit, r->result, err);
 }
 
 static enum sm_code write_csv(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_csv(file, &r->record.audit, r->result, err);
+    return sm_audit_write_csv(file, r->audit, r->result, err);
 }
 
 static void *read_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count)
 {
     const struct reports *r = arg;
-    return sm_store_audit_thumbnail(r->local->store, r->local->id, item->index, bytes_count);
+    return sm_store_audit_thumbnail(r->store, r->id, item->index, bytes_count);
 }
 
 /* Pictures show as much as names do, and are given with them only. */
 static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
-    return sm_audit_write_html(file, &r->record.audit, r->result,
-                               r->local->plan->names ? read_thumbnail : NULL, arg, err);
+    return sm_audit_write_html(file, r->audit, r->result,
+                               r->audit->with_names ? read_thumbnail : NULL, arg, err);
 }
 
-static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, const char *id,
+                                    const struct sm_audit *audit,
+                                    const struct sm_audit_result *result, struct sm_err *err)
 {
-    const char *out = l->plan->out;
-    struct reports r = {.local = l};
-    enum sm_code code = sm_store_audit_record(&r.record, l->store, l->id, err);
+    struct reports r = {store, id, audit, result};
+    enum sm_code code = sm_audit_write(out, "report.json", write_json, &r, err);
 
-    if (code != SM_OK)
-        return code;
-    r.record.audit.with_names = l->plan->names;
-    code = sm_audit_evaluate(&r.result, &r.record.audit, err);
-    if (code == SM_OK)
-        code = sm_audit_write(out, "report.json", write_json, &r, err);
     if (code == SM_OK)
         code = sm_audit_write(out, "report.csv", write_csv, &r, err);
     if (code == SM_OK)
         code = sm_audit_write(out, "report.html", write_html, &r, err);
+    return code;
+}
+
+/* What the reports say of running the audit again, and the files that this takes. */
+static enum sm_code write_again(struct sm_audit_places *places, struct sm_audit *audit,
+                                const struct sm_audit_plan *plan, struct sm_err *err)
+{
+    enum sm_code code = sm_audit_places_make(places, plan, err);
+
+    audit->places = places->options;
     if (code == SM_OK)
-        *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(r.result));
-    sm_audit_result_free(r.result);
-    sm_audit_record_release(&r.record);
+        code = sm_audit_write_recipe(plan->out, audit->recipe, err);
+    if (code == SM_OK && !plan->manifest)
+        code = sm_audit_list_images(plan, audit, err);
+    return code;
+}
+
+static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+{
+    struct sm_audit_record record;
+    struct sm_audit_places places = {0};
+    struct sm_audit_result *result = NULL;
+    enum sm_code code = sm_store_audit_record(&record, l->store, l->id, err);
+
+    if (code != SM_OK)
+        return code;
+    record.audit.with_names = l->plan->names;
+    code = sm_audit_evaluate(&result, &record.audit, err);
+    if (code == SM_OK)
+        code = write_again(&places, &record.audit, l->plan, err);
+    if (code == SM_OK)
+        code = sm_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
+    if (code == SM_OK)
+        *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(result));
+    sm_audit_places_release(&places);
+    sm_audit_result_free(result);
+    sm_audit_record_release(&record);
     return code;
 }
 

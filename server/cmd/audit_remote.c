@@ -304,22 +304,17 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
         &(struct sm_client_call){.path = path_of(path, f->remote, tail), .into = file}, err);
 }
 
+/* And keeps the recipe, as an audit of this machine does. */
 static enum sm_code read_summary(json_t **summary, const char *out, struct sm_err *err)
 {
-    char *path = sm_audit_path(out, "report.json");
-    struct sm_file file = {0};
     json_t *report = NULL;
-    enum sm_code code = path ? sm_file_map(&file, path, INT64_MAX, err)
-                             : sm_err_set(err, SM_NOMEM, "report.json: out of memory");
+    enum sm_code code = sm_audit_read_report(&report, out, err);
 
     if (code == SM_OK)
-        code =
-            sm_json_parse(&report, file.bytes, file.bytes_count, file.bytes_count, DEPTH_MAX, err);
+        code = sm_audit_write_recipe(out, json_object_get(report, "recipe"), err);
     if (code == SM_OK)
         *summary = json_incref(json_object_get(report, "summary"));
     json_decref(report);
-    sm_file_release(&file);
-    free(path);
     return code;
 }
 

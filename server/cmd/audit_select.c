@@ -75,6 +75,17 @@ static int read_selection(struct sm_selection *out, const struct given *given)
     return -1;
 }
 
+/* On standard error, for a list of names has no place for it. */
+static void say_incomplete(const char *folder, const struct sm_completeness *completeness)
+{
+    char whose[256];
+    json_t *node = sm_completeness_json(completeness);
+
+    snprintf(whose, sizeof whose, "sslmem audit select: %.200s: ", folder);
+    sm_audit_say_incomplete(stderr, whose, node);
+    json_decref(node);
+}
+
 static enum sm_code select_here(const char *folder, const struct given *given,
                                 struct sm_selection *selection, enum sm_list_format format,
                                 struct sm_err *err)
@@ -96,17 +107,20 @@ static enum sm_code select_here(const char *folder, const struct given *given,
         code = sm_audit_evaluate(&result, audit, err);
     if (code == SM_OK)
         code = sm_audit_write_selection(given->out, audit, result, selection, format, err);
+    if (code == SM_OK)
+        say_incomplete(folder, &audit->completeness);
     sm_audit_result_free(result);
     sm_audit_close(opened);
     return code;
 }
 
-static enum sm_code select_there(const char *server, const char *id, const struct given *given,
-                                 const struct sm_selection *selection, enum sm_list_format format,
-                                 struct sm_err *err)
+static enum sm_code select_there(const char *folder, const char *server, const char *id,
+                                 const struct given *given, const struct sm_selection *selection,
+                                 enum sm_list_format format, struct sm_err *err)
 {
     const struct kind *kind = &kinds[selection->kind];
     struct sm_client *client = NULL;
+    struct sm_client_answer answer;
     char path[256];
 
     snprintf(path, sizeof path, "/v1/audits/%s/selection?kind=%s&%s=%s&format=%s%s%s%s", id,
@@ -115,8 +129,12 @@ static enum sm_code select_there(const char *server, const char *id, const struc
              given->seed ? given->seed : "");
     enum sm_code code = sm_client_open(&client, server, given->key_file, given->ca_file, err);
     if (code == SM_OK)
-        code = sm_client_send(NULL, client,
+        code = sm_client_send(&answer, client,
                               &(struct sm_client_call){.path = path, .into = given->out}, err);
+    if (code == SM_OK) {
+        say_incomplete(folder, &answer.completeness);
+        free(answer.text);
+    }
     sm_client_close(client);
     return code;
 }
@@ -132,7 +150,7 @@ static enum sm_code select_images(const char *folder, const struct given *given,
         json_string_value(json_object_get(json_object_get(state, "inputs"), "server"));
 
     if (code == SM_OK && server && *server)
-        code = select_there(server, id, given, selection, format, err);
+        code = select_there(folder, server, id, given, selection, format, err);
     else if (code == SM_OK)
         code = select_here(folder, given, selection, format, err);
     if (code == SM_OK && (fflush(given->out) != 0 || ferror(given->out)))

@@ -193,6 +193,19 @@ void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, cons
 
 /* --- the result --- */
 
+bool sm_audit_say_incomplete(FILE *file, const char *whose, const json_t *node)
+{
+    struct sm_completeness completeness;
+    char words[SM_COMPLETENESS_BYTES];
+
+    sm_completeness_read(&completeness, node);
+    if (completeness.state == SM_COMPLETION_COMPLETE)
+        return true;
+    fprintf(file, "%s%s images scored: no final result, gates are not judged\n", whose,
+            sm_completeness_words(words, &completeness));
+    return false;
+}
+
 static void say_cohorts(const json_t *summary)
 {
     json_t *cohorts = json_object_get(summary, "cohorts");
@@ -236,7 +249,8 @@ static void say_fdr(const json_t *summary)
     }
 }
 
-static void say_gates(const json_t *summary)
+/* With `quiet` those that fail. */
+static void say_gates(const json_t *summary, bool quiet)
 {
     const json_t *gates = json_object_get(summary, "gates"), *gate;
     size_t i;
@@ -244,8 +258,13 @@ static void say_gates(const json_t *summary)
     json_array_foreach(gates, i, gate)
     {
         const json_t *value = json_object_get(gate, "value");
+        const json_t *passed = json_object_get(gate, "passed");
+        if (quiet && json_is_true(passed))
+            continue;
         printf("gate %s %s", sm_shown(text_of(gate, "gate")),
-               json_is_true(json_object_get(gate, "passed")) ? "holds" : "FAILS");
+               json_is_true(passed)    ? "holds"
+               : json_is_false(passed) ? "FAILS"
+                                       : "NOT JUDGED");
         if (json_is_number(value))
             printf(": %g", json_number_value(value));
         if (*text_of(gate, "note"))
@@ -254,11 +273,22 @@ static void say_gates(const json_t *summary)
     }
 }
 
+/* What a reader must know before believing the rest; never left out. */
+static void say_flags(const json_t *summary)
+{
+    const json_t *flags = json_object_get(summary, "flags"), *flag;
+    size_t i;
+
+    json_array_foreach(flags, i, flag)
+        printf("flag %s: %s\n", text_of(flag, "code"), text_of(flag, "text"));
+}
+
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
                         const json_t *audit)
 {
     bool passed = json_is_true(json_object_get(summary, "passed"));
     bool scored = count_of(audit, "succeeded_count") > 0;
+    bool complete = sm_audit_say_incomplete(stdout, "", json_object_get(summary, "completeness"));
 
     if (!plan->quiet) {
         say_cohorts(summary);
@@ -266,9 +296,12 @@ int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
         say_words(summary, "membership");
         say_fdr(summary);
     }
-    say_gates(summary);
-    if (!plan->quiet)
+    say_gates(summary, plan->quiet);
+    say_flags(summary);
+    if (!plan->quiet && plan->out)
         printf("report: %s/report.html, report.json, report.csv\n", sm_shown(plan->out));
+    if (!complete)
+        return SM_EXIT_INCOMPLETE;
     if (!scored)
         fprintf(stderr, "sslmem audit: no image could be scored; report.csv says why\n");
     return !scored ? SM_EXIT_FAILED : passed ? SM_EXIT_OK : SM_EXIT_GATE;

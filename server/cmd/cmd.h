@@ -63,7 +63,11 @@ enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *c
                                     const char *key, const char *preset, const char *ckpt_path,
                                     struct sm_err *err);
 
-/* The pair in `dir` and the recipe to use on it: its own, or `recipe_path` read over it. */
+/* The pair's flags on standard error, a line each. */
+void sm_say_pair_flags(const struct sm_pair *pair);
+
+/* The pair in `dir` and the recipe to use on it: its own, or `recipe_path` read over it. Says the
+ * pair's flags. */
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err);
 

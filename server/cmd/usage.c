@@ -174,6 +174,17 @@ enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *c
     return code;
 }
 
+void sm_say_pair_flags(const struct sm_pair *pair)
+{
+    json_t *flags = sm_pair_flags_json(pair), *flag;
+    size_t i;
+    json_array_foreach(flags, i, flag)
+        fprintf(stderr, "sslmem: pair %s: %s: %s\n", sm_pair_name(pair),
+                json_string_value(json_object_get(flag, "code")),
+                json_string_value(json_object_get(flag, "text")));
+    json_decref(flags);
+}
+
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err)
 {
@@ -186,7 +197,9 @@ enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const 
     if (code == SM_OK)
         code = sm_pair_check_recipe(*out, recipe, err);
     json_decref(node);
-    if (code != SM_OK) {
+    if (code == SM_OK) {
+        sm_say_pair_flags(*out);
+    } else {
         sm_pair_close(*out);
         *out = NULL;
     }

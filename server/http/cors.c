@@ -16,8 +16,8 @@
     "Authorization, Content-Digest, Content-Type, Idempotency-Key, If-Match, If-None-Match, "      \
     "Last-Event-ID, Prefer, X-Request-Id, traceparent"
 #define REPLY_HEADERS                                                                              \
-    "Content-Digest, ETag, Link, Location, Preference-Applied, Retry-After, Server-Timing, "       \
-    "X-Request-Id"
+    "Audit-Completeness, Content-Digest, Content-Disposition, ETag, Link, Location, "              \
+    "Preference-Applied, Retry-After, Server-Timing, X-Request-Id"
 
 /* The origin of the page, when it is listed; NULL also when there is none. */
 static const char *listed_origin(const struct sm_request *r)

@@ -109,11 +109,23 @@ static char *join(const char *dir, const char *name)
     return path;
 }
 
-/* What a user should know before trusting scores: weights that are no numbers, and what was guessed
- * of an encoder. All encoders of a pair are alike: the guesses of the first are said. */
+static void warn_of_flags(const char *name, const struct sm_pair *pair)
+{
+    json_t *flags = sm_pair_flags_json(pair), *flag;
+    size_t i;
+    json_array_foreach(flags, i, flag)
+        sm_log("warning", "pair_flag", "{s:s, s:O, s:O}", "pair", name, "flag",
+               json_object_get(flag, "code"), "text", json_object_get(flag, "text"));
+    json_decref(flags);
+}
+
+/* What a user should know before trusting scores: the pair's flags, weights that are no numbers,
+ * and what was guessed of an encoder. All encoders of a pair are alike: the guesses of the first
+ * are said. */
 static void warn_about(const char *name, const struct sm_pair *pair)
 {
     const struct sm_encoder *encoder;
+    warn_of_flags(name, pair);
     for (const char *side = "fg"; *side; side++) {
         for (int k = 0; (encoder = sm_pair_encoder(pair, *side, k)); k++) {
             json_int_t count = (json_int_t)sm_encoder_info(encoder)->nonfinite;

@@ -96,6 +96,7 @@ enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const 
 /* {"id","name","state","reason" (paused) ,"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count",
  *  "failed_count","erased_count","cost_ms","done_cost_ms" (of all images, of those that ended),
+ *  "completeness" (sm_completeness_json),
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
  *  "failures":[{"code","count"} …],"request_id","trace_id" (as of a job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
@@ -119,7 +120,8 @@ struct sm_audit_items_filter {
     int limit;
 };
 /* Items by index: {"items": [{"index","cohort","name","class","group","image"
- * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more"}. */
+ * (digest),"state","score" (id),"m","m_se","error","erased" (when)} …], "more",
+ * "flags" (of the pair)}. */
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
                                   const struct sm_audit_items_filter *filter, struct sm_err *err);
 

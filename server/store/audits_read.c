@@ -72,14 +72,45 @@ static enum sm_code add_failures(json_t *failures, struct sm_db *db, const char 
     return code;
 }
 
+/* The last column is the number of scores that are still there. Erased images took theirs along,
+ * but for those that had failed: of these there are few, so their index is named; by itself the
+ * planner walks all items. */
 static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
     "job.failed_count, job.items_count - job.succeeded_count - job.failed_count - "
     "job.cancelled_count, audit.erased_count, NULLIF(job.request, ''), NULLIF(job.trace, ''), "
-    "job.cost_ms, job.done_cost_ms FROM "
-    "audit JOIN job ON "
-    "job.id = audit.job_id WHERE audit.job_id = $id";
+    "CASE WHEN audit.erased_count = 0 THEN job.succeeded_count ELSE job.succeeded_count - "
+    "audit.erased_count + (SELECT count(*) FROM item INDEXED BY item_failed WHERE "
+    "item.job_id = job.id AND item.state = 'failed' AND item.erased_ms IS NOT NULL) END, "
+    "audit.pair_document, job.cost_ms, job.done_cost_ms FROM audit JOIN job ON job.id = "
+    "audit.job_id WHERE audit.job_id = $id";
+
+/* Of audit_sql. What ended without an image, by a cancellation or by an erasure, is not whole. */
+static json_t *completeness_of_row(const struct sm_stmt *q)
+{
+    enum sm_state state = sm_state_parse(sm_stmt_get_text(q, 0));
+    int64_t total = sm_stmt_get_int(q, 9), tried = sm_stmt_get_int(q, 10) + sm_stmt_get_int(q, 11),
+            erased = sm_stmt_get_int(q, 13);
+    bool ended = state == SM_STATE_SUCCEEDED || state == SM_STATE_FAILED;
+    struct sm_completeness completeness = {SM_COMPLETION_PARTIAL, sm_stmt_get_int(q, 16), total};
+    if (state == SM_STATE_CANCELLED)
+        completeness.state = SM_COMPLETION_CANCELLED;
+    else if (ended && tried == total && erased == 0)
+        completeness.state = SM_COMPLETION_COMPLETE;
+    return sm_completeness_json(&completeness);
+}
+
+/* Those of the pair; most have none, and are not parsed. */
+static json_t *flags_of_pair(const char *pair_document)
+{
+    if (!strstr(pair_document, "\"flags\":[{"))
+        return json_array();
+    json_t *pair = json_loads(pair_document, 0, NULL);
+    json_t *flags = json_incref(json_object_get(pair, "flags"));
+    json_decref(pair);
+    return flags;
+}
 
 static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
                                  struct sm_err *err)
@@ -92,7 +123,7 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
     sm_stmt_get_digest(recipe, q, 3);
     *out = json_pack(
         "{s:s, s:O, s:s, s:s*, s:I, s:s, s:s, s:O, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
-        "s:I, s:I, s:I, s:{}, s:[], "
+        "s:I, s:I, s:I, s:o, s:{}, s:[], s:o, "
         "s:s*, s:s*}",
         "id", id, "name", json_object_get(spec, "name"), "state", sm_stmt_get_text(q, 0), "reason",
         sm_stmt_get_text(q, 5), "revision", (json_int_t)sm_stmt_get_int(q, 1), "pair",
@@ -101,8 +132,9 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
         (json_int_t)sm_stmt_get_int(q, 9), "waiting_count", (json_int_t)sm_stmt_get_int(q, 12),
         "succeeded_count", (json_int_t)sm_stmt_get_int(q, 10), "failed_count",
         (json_int_t)sm_stmt_get_int(q, 11), "erased_count", (json_int_t)sm_stmt_get_int(q, 13),
-        "cost_ms", (json_int_t)sm_stmt_get_int(q, 16), "done_cost_ms",
-        (json_int_t)sm_stmt_get_int(q, 17), "cohorts", "failures", "request_id",
+        "cost_ms", (json_int_t)sm_stmt_get_int(q, 18), "done_cost_ms",
+        (json_int_t)sm_stmt_get_int(q, 19), "completeness", completeness_of_row(q), "cohorts",
+        "failures", "flags", flags_of_pair(sm_stmt_get_text(q, 17)), "request_id",
         sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
     return *out ? SM_OK : out_of_memory(id, err);
@@ -446,6 +478,24 @@ static enum sm_code collect_items(json_t *page, struct sm_shapes *shapes, struct
     return code;
 }
 
+/* Scores are not read without the flags of their pair. */
+static enum sm_code add_flags(json_t *page, struct sm_db *db, const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db, "SELECT pair_document FROM audit WHERE job_id = $id", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && row &&
+        json_object_set_new(page, "flags", flags_of_pair(sm_stmt_get_text(q, 0))) != 0)
+        code = out_of_memory(id, err);
+    sm_stmt_reset(q);
+    return code;
+}
+
 static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
     const struct items *in = arg;
@@ -455,6 +505,8 @@ static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, str
     enum sm_code code = sm_store_read_audit_row(&job, db, in->id, err);
     if (code == SM_OK)
         code = collect_items(*page, &shapes, db, in, err);
+    if (code == SM_OK)
+        code = add_flags(*page, db, in->id, err);
     sm_store_release_shapes(&shapes);
     return code;
 }

@@ -183,21 +183,23 @@ static json_t *sorted(const json_t *list)
     return NULL;
 }
 
-/* Of the scores, without what is each one's own; "decoders" are those of all images. An audit that
- * went on with another version of the program has several: the first stands in the fields, all of
- * them in "variants". */
+/* Of the scores, with their method, without what is each one's own; "decoders" are those of all
+ * images. An audit that went on with another version of the program has several: the first stands
+ * in the fields, all of them in "variants". */
 static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
                                     const char *recipe_digest, struct sm_err *err)
 {
     json_t *variants = json_array(), *decoders = json_array(), *first = NULL;
     bool whole = variants && decoders;
     for (size_t i = 0; i < shapes->count && whole; i++) {
-        json_t *one = json_deep_copy(json_object_get(shapes->rows[i].common, "provenance"));
+        const json_t *common = shapes->rows[i].common;
+        json_t *one = json_deep_copy(json_object_get(common, "provenance"));
         json_t *decoder = json_object_get(one, "decoder");
         if (json_is_string(decoder) && !has(decoders, decoder))
             whole = json_array_append(decoders, decoder) == 0;
         json_object_del(one, "decoder");
         json_object_del(one, "key");
+        json_object_set(one, "method", json_object_get(common, "method"));
         if (one && !has(variants, one))
             whole = whole && json_array_append(variants, one) == 0;
         json_decref(one);
@@ -290,6 +292,7 @@ static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, st
     if (code == SM_OK)
         code = sm_store_audit_document(&document, db, id, err);
     record->audit.erased_count = json_integer_value(json_object_get(document, "erased_count"));
+    sm_completeness_read(&record->audit.completeness, json_object_get(document, "completeness"));
     if (code == SM_OK && !(m->run = make_run(document)))
         code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     if (code == SM_OK)
@@ -324,6 +327,7 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
     if (store->has_digest_key)
         memcpy(out->key, store->digest_key, sizeof out->key);
     out->audit = (struct sm_audit){.spec = &out->spec,
+                                   .completeness = out->audit.completeness,
                                    .run = m->run,
                                    .pair = m->pair,
                                    .recipe = m->recipe,

@@ -1,6 +1,6 @@
 /* Score documents in two parts: a shape, which many scores share, and what is a score's own.
  *
- *     {"method":"sslmem/1", ... "m":\1, ... "digest":"\2", ... "recipe":{...}, ... "key":"\3"}
+ *     {"method":"sslmem/2", ... "m":\1, ... "digest":"\2", ... "recipe":{...}, ... "key":"\3"}
  *     0.0426\n0.0187\n…
  *
  * A shape is the document with holes, bytes that JSON text cannot contain: the next of the own

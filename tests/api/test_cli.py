@@ -227,17 +227,53 @@ def test_reference_and_what_it_gives(run, tmp_path):
         images[-1].write_bytes(png(i))
     score = lambda *paths: [json.loads(line) for line in run("score", "--pair", pair, *paths).stdout.splitlines()]
     assert score(images[0])[0]["reference_note"] == "pair has no reference cohort"
-    run("reference", "--pair", pair, "--cohort", "strangers", *images)
+    twice = tmp_path / "twice.png"
+    twice.write_bytes(images[3].read_bytes())
+    said = run("reference", "--pair", pair, "--cohort", "strangers", *images, twice).stderr
+    assert said == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
     document = json.loads((pair / "pair.json").read_text())
     document["reference"] = "reference.json"
     (pair / "pair.json").write_text(json.dumps(document))
-    scores = score(*images)
+    stranger = tmp_path / "stranger.png"
+    stranger.write_bytes(png(99))
+    *scores, other = score(*images, stranger)
     m = [s["m"] for s in scores]
-    for s in scores:
-        reference = s["reference"]
-        assert (reference["cohort"], reference["n"]) == ("strangers", 9)
+    for i, s in enumerate(scores):
+        reference, others = s["reference"], m[:i] + m[i + 1:]
+        assert (reference["cohort"], reference["n"], reference["in_reference"]) == ("strangers", 8, True)
         assert abs(reference["centered"] - (s["m"] - sum(m) / 9)) < 1e-12
-        assert reference["p_value"] == (1 + sum(other >= s["m"] for other in m)) / 10
+        assert reference["p_value"] == (1 + sum(o >= s["m"] for o in others)) / 9
+        assert abs(reference["percentile"] - 100 * sum(o < s["m"] for o in others) / 8) < 1e-12
+        assert "reference_note" not in s
+    assert (other["reference"]["n"], other["reference"]["in_reference"]) == (9, False)
+    assert other["reference"]["p_value"] == (1 + sum(o >= other["m"] for o in m)) / 10
+
+
+def test_scores_and_audits_place_images_of_the_reference_alike(run, tmp_path):
+    # The audit's externals are the pair's reference, so an image's place among the others is the same in both.
+    pair, folder = tmp_path / "resnet", tmp_path / "external"
+    shutil.copytree(PAIRS / "resnet", pair)
+    candidates = tmp_path / "candidate"
+    folder.mkdir()
+    candidates.mkdir()
+    for i in range(12):
+        (folder / f"{i:02}.png").write_bytes(png(i))
+        (candidates / f"c{i}.png").write_bytes(png(100 + i))
+    images = sorted(folder.iterdir())
+    run("reference", "--pair", pair, *images)
+    document = json.loads((pair / "pair.json").read_text())
+    document["reference"] = "reference.json"
+    (pair / "pair.json").write_text(json.dumps(document))
+    scores = [json.loads(line) for line in run("score", "--pair", pair, *images).stdout.splitlines()]
+    run("audit", "--pair", pair, "--candidate", candidates, "--external", folder, "--out", tmp_path / "audit", "--names")
+    report = json.loads((tmp_path / "audit/report.json").read_text())
+    audited = {item["name"]: item for item in report["items"] if item["cohort"] == "external"}
+    assert len(audited) == 12
+    for path, score in zip(images, scores):
+        item = audited[path.name]
+        assert (item["m"], item["m_se"]) == (score["m"], score["m_se"])
+        assert item["p_value"] == score["reference"]["p_value"]
+        assert abs(item["percentile"] - score["reference"]["percentile"]) < 1e-12
 
 
 def test_compare(run, tmp_path):

@@ -147,7 +147,7 @@ def test_with_and_without_the_same_score(serve, tmp_path):
     for name, score in zip(names, scores):
         again = without.post(image(name), "image/jpeg" if name.endswith("jpg") else "image/png").json
         assert again["from_history"] is False
-        for field in ("image", "m", "m_se", "f", "g", "recipe", "provenance"):
+        for field in ("image", "m", "m_se", "m_low", "m_high", "f", "g", "recipe", "provenance"):
             assert again[field] == score[field]
 
 

@@ -3,7 +3,9 @@
 import concurrent.futures
 import hashlib
 import json
+import os
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -77,6 +79,77 @@ def test_repeated_request_is_answered_from_history(server):
     assert same.json["from_history"] is True and same.json["id"] == first.json["id"]
 
 
+def test_a_score_has_an_interval(server):
+    fixed = server.post_many([png(2)], {"views": 10}).json
+    assert fixed["m_low"] < fixed["m"] < fixed["m_high"]
+    assert abs((fixed["m_low"] + fixed["m_high"]) / 2 - fixed["m"]) < 1e-12
+    # One distance tells nothing of its error, three nothing of the bias of theirs.
+    for views in (2, 3):
+        few = server.post_many([png(2)], {"views": views}).json
+        assert (few["m_se"], few["m_low"], few["m_high"], few["f"]["se"]) == (None,) * 4
+    two = server.post_many([png(2)], {"views": 2, "compare": "anchor"}).json
+    assert abs(two["m_high"] - two["m"] - 12.706204736174698 * two["m_se"]) < 1e-9  # Student's t, one degree of freedom
+
+
+def test_images_of_the_reference_stand_among_the_others(serve, pairs_folder, binary, tmp_path):
+    pair = tmp_path / "pairs/resnet"
+    shutil.copytree(pairs_folder / "resnet", pair)
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    subprocess.run([binary, "reference", "--pair", pair, *(tmp_path / f"{i}.png" for i in range(5))], check=True)
+    document = json.loads((pair / "pair.json").read_text())
+    (pair / "pair.json").write_text(json.dumps(document | {"reference": "reference.json"}))
+    cohort = json.loads((pair / "reference.json").read_text())
+    server = serve(pairs=tmp_path / "pairs")
+    assert server.get("/v1/pairs/resnet").json["reference"]["lists_images"] is True
+    m = cohort["scores"]
+    for i in range(5):
+        place = server.post(png(i)).json["reference"]
+        assert (place["in_reference"], place["n"]) == (True, 4)
+        assert place["p_value"] == sum(other >= m[i] for other in m) / 5  # itself, and the others as high
+    again = server.post(png(0)).json  # from history
+    assert again["from_history"] and again["reference"]["in_reference"] is True
+    assert server.get("/v1/scores/" + again["id"]).json["reference"] == again["reference"]
+    stranger = server.post(png(9)).json["reference"]
+    assert (stranger["in_reference"], stranger["n"]) == (False, 5)
+    assert server.stop() == 0
+    # As an earlier version wrote it.
+    del cohort["images"]
+    (pair / "reference.json").write_text(json.dumps(cohort))
+    server = serve(pairs=tmp_path / "pairs")
+    assert server.get("/v1/pairs/resnet").json["reference"]["lists_images"] is False
+    unknown = server.post(png(0)).json
+    assert unknown["from_history"] is False  # the reference is part of the pair's digest
+    assert (unknown["reference"]["in_reference"], unknown["reference"]["n"]) == (None, 5)
+    assert "lists no images" in unknown["reference_note"]
+
+
+def test_a_score_of_an_earlier_method_stays_readable_and_is_not_given_as_new(serve, tmp_path):
+    server = serve()
+    first = server.post(png(3)).json
+    assert first["method"] == "sslmem/2" and server.stop() == 0
+    db = sqlite3.connect(tmp_path / "test.db")
+    body = db.execute("SELECT body FROM shape").fetchone()[0]
+    own = db.execute("SELECT own FROM score").fetchone()[0].splitlines(True)
+    for name in ("m_low", "m_high"):
+        hole = f'"{name}":\x01,'
+        del own[body[:body.index(hole)].count("\x01")]
+        body = body.replace(hole, "")
+    body = body.replace("sslmem/2", "sslmem/1")
+    db.execute("UPDATE shape SET body = ?, digest = ?", (body, hashlib.sha256(body.encode()).digest()))
+    db.execute("UPDATE score SET own = ?, key = ?", ("".join(own), os.urandom(32)))
+    db.commit()
+    db.close()
+    server = serve()
+    old = server.get("/v1/scores/" + first["id"]).json
+    assert old["method"] == "sslmem/1" and "m_low" not in old
+    assert all(old[name] == first[name] for name in ("m", "m_se", "ratio", "f", "g", "image", "recipe"))
+    new = server.post(png(3)).json
+    assert new["from_history"] is False and new["id"] != first["id"] and new["method"] == "sslmem/2"
+    assert new["m_low"] == first["m_low"]
+    assert {s["method"] for s in server.get("/v1/scores").json["scores"]} == {"sslmem/1", "sslmem/2"}
+
+
 def test_a_target_of_the_standard_error(server, binary, pairs_folder, tmp_path):
     recipe = {"views": 64, "target_se": 0.02}
     first = server.post_many([png(20)], recipe)
@@ -89,7 +162,7 @@ def test_a_target_of_the_standard_error(server, binary, pairs_folder, tmp_path):
     # As many views, fixed: the same numbers, and a recipe and a score of their own.
     fixed = server.post_many([png(20)], {"views": score["views_used"]}).json
     assert fixed["from_history"] is False and "views_used" not in fixed and "target_se" not in fixed["recipe"]
-    assert all(fixed[name] == score[name] for name in ("m", "m_se", "ratio", "f", "g"))
+    assert all(fixed[name] == score[name] for name in ("m", "m_se", "m_low", "m_high", "ratio", "f", "g"))
     assert fixed["provenance"]["recipe_digest"] != score["provenance"]["recipe_digest"]
     off = server.post_many([png(20)], {"views": score["views_used"], "target_se": 0}).json
     assert off["from_history"] is True and off["id"] == fixed["id"]

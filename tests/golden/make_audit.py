@@ -13,7 +13,7 @@ import math
 import pathlib
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 from sklearn import metrics
 
 OUT = pathlib.Path(__file__).parent / "audit"
@@ -58,13 +58,14 @@ def t_975(df):
 
 def one_sample(x):
     if len(x) < 2 or np.ptp(x) == 0:
-        return {k: None for k in ("t", "df", "p_two_sided", "p_greater", "cohen_d", "low", "high")}
+        return {k: None for k in ("t", "df", "p_two_sided", "p_greater", "cohen_d", "low", "high", "interval_method")}
     half = t_975(len(x) - 1) * stats.sem(x)
     low, high = x.mean() - half, x.mean() + half
     return {"t": number(stats.ttest_1samp(x, 0).statistic), "df": len(x) - 1,
             "p_two_sided": number(stats.ttest_1samp(x, 0).pvalue),
             "p_greater": number(stats.ttest_1samp(x, 0, alternative="greater").pvalue),
-            "cohen_d": number(x.mean() / x.std(ddof=1)), "low": number(low), "high": number(high)}
+            "cohen_d": number(x.mean() / x.std(ddof=1)), "low": number(low), "high": number(high),
+            "interval_method": "student"}
 
 
 def cohort(x, failed, low, high):
@@ -80,7 +81,7 @@ def cohort(x, failed, low, high):
 
 def two_sample(a, b, equal_var):
     names = ("t", "df", "p_two_sided", "p_greater", "low", "high")
-    if min(len(a), len(b)) < 2:
+    if min(len(a), len(b)) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return dict.fromkeys(names)
     va, vb, na, nb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b), len(a), len(b)
     t = stats.ttest_ind(a, b, equal_var=equal_var)
@@ -100,6 +101,7 @@ def comparison(a_name, b_name, m):
            "welch": two_sample(a, b, False),
            "difference": number(a.mean() - b.mean()) if min(na, nb) else None}
     out["low"], out["high"] = out["welch"]["low"], out["welch"]["high"]
+    out["interval_method"] = None if out["low"] is None else "welch"
     out["cohen_d"] = out["hedges_g"] = None
     out["mann_whitney"] = dict.fromkeys(("u", "p_two_sided", "p_greater"))
     if min(na, nb) >= 2:
@@ -119,6 +121,16 @@ def delong(a, b):
     wins = (a[:, None] > b).astype(float) + .5 * (a[:, None] == b)
     auc, v10, v01 = wins.mean(), wins.mean(1), wins.mean(0)
     return auc, math.sqrt(v10.var(ddof=1) / len(a) + v01.var(ddof=1) / len(b))
+
+
+def newcombe(auc, m, n):
+    """Method 5: the A with |auc - A| <= z sqrt(V(A)); auc is not 0 or 1 here."""
+    mean = (m + n) / 2 - 1
+
+    def excess(a):
+        v = a * (1 - a) / (m * n) * (1 + mean * (1 - a) / (2 - a) + mean * a / (1 + a))
+        return (auc - a) ** 2 - 1.959963984540054 ** 2 * v
+    return [optimize.brentq(excess, *ends, xtol=1e-16, rtol=1e-14) for ends in [(1e-12, auc), (auc, 1 - 1e-12)]]
 
 
 def clopper_pearson(k, n, confidence=.95):
@@ -156,8 +168,11 @@ def membership(m, other, spec):
         return dict(out, advantage=None, epsilon=None, roc=None)
     auc, se = delong(a, b)
     z = (auc - .5) / se
-    out["auc"] = {"value": auc, "se": se, "delong": [max(0, auc - 1.959963984540054 * se),
-                                                     min(1, auc + 1.959963984540054 * se)],
+    wald = [max(0, auc - 1.959963984540054 * se), min(1, auc + 1.959963984540054 * se)]
+    score = newcombe(auc, len(a), len(b))
+    out["auc"] = {"value": auc, "se": se, "delong": wald, "newcombe": score, "interval_method": "delong_or_newcombe",
+                  "interval": [min(wald[0], score[0]), max(wald[1], score[1])],
+                  "enough": min(len(a), len(b)) >= 10,
                   "resamples": spec["resamples"], "p_two_sided": number(2 * stats.norm.sf(abs(z)))}
     y, s = np.r_[np.ones(len(a)), np.zeros(len(b))], np.r_[a, b]
     assert abs(auc - metrics.roc_auc_score(y, s)) < 1e-12
@@ -168,7 +183,7 @@ def membership(m, other, spec):
         i = i[np.argmax(tpr[i])]
         k = int(round(tpr[i] * len(a)))
         out["tpr_at_fpr"].append({"fpr": rate, "tpr": number(tpr[i]), "threshold": number(threshold[i]) if i else None,
-                                  "interval": list(map(number, clopper_pearson(k, len(a)))),
+                                  "interval": list(map(number, clopper_pearson(k, len(a)))), "interval_method": "clopper_pearson",
                                   "enough": rate == 0 or 1 / len(b) <= rate})
     out["advantage"] = number((tpr - fpr).max())
     fpr, tpr, threshold = metrics.roc_curve(y, s)
@@ -239,7 +254,8 @@ def labels(items, images, spec, key):
         rows.append({"label": label, "n": len(a), "reference_n": len(b), "mean": number(a.mean()),
                      "reference_mean": number(b.mean()) if len(b) else None,
                      "difference": number(a.mean() - b.mean()) if len(b) else None,
-                     "low": welch["low"], "high": welch["high"], "p_two_sided": welch["p_two_sided"], "q_value": None,
+                     "low": welch["low"], "high": welch["high"],
+                     "interval_method": None if welch["low"] is None else "welch", "p_two_sided": welch["p_two_sided"], "q_value": None,
                      "listed": sum((images[i["index"]]["q"] or 1) <= .05 for i in mine)})
     tested = [row for row in rows if row["p_two_sided"] is not None]
     if tested:

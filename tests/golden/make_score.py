@@ -7,7 +7,7 @@ Made with PyTorch 1.13.1, torchvision 0.14.1, NumPy 1.24.2, Pillow 9.4.0. All we
 
 The views are sslmem's own (`sslmem views`): their truth is tested elsewhere. From them on nothing of sslmem is used: the
 encoders below are written in PyTorch and run in double precision, distances and standard errors follow their
-definitions (every pair of views, every view left out in turn).
+definitions (every pair of views, every view left out in turn, a least-squares fit for what is left).
 """
 import argparse
 import copy
@@ -24,6 +24,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from PIL import Image
+from scipy import stats
 from torchvision.models import resnet18
 
 OUT = pathlib.Path(__file__).parent / "score"
@@ -202,20 +203,34 @@ def distances(reps, compare, normalize, kind):
     return {(i, j): distance(views[i], views[j], kind) for i, j in itertools.combinations(range(len(views)), 2)}
 
 
-def jackknife(d, k):
-    left_out = [np.mean([v for key, v in d.items() if out not in key]) for out in range(k)]
-    return np.mean(list(d.values())), math.sqrt((k - 1) / k * sum((x - np.mean(left_out)) ** 2 for x in left_out))
+def errors(d, k):
+    """Mean, standard error without the jackknife's bias, the jackknife's own."""
+    values = np.array(list(d.values()))
+    left_out = np.array([np.mean([v for key, v in d.items() if out not in key]) for out in range(k)])
+    jackknife = (k - 1) / k * np.sum((left_out - left_out.mean()) ** 2)
+    if len(next(iter(d))) == 1:
+        return values.mean(), math.sqrt(jackknife), math.sqrt(jackknife)
+    effects = np.array([[out in key for out in range(k)] for key in d], float)
+    residuals = values - effects @ np.linalg.lstsq(effects, values, rcond=None)[0]
+    b = np.sum(residuals ** 2) / (len(values) - k)
+    return values.mean(), math.sqrt(max(jackknife - 2 * b / ((k - 1) * (k - 2)), b / len(values))), math.sqrt(jackknife)
 
 
 def score(f, g, k):
     """f, g: the distances of each encoder of a side."""
     mean = [{key: np.mean([d[key] for d in side]) for key in side[0]} for side in (f, g)]
-    (a_f, se_f), (a_g, se_g) = (jackknife(d, k) for d in mean)
-    se = jackknife({key: mean[1][key] - mean[0][key] for key in mean[0]}, k)[1]
+    (a_f, se_f, _), (a_g, se_g, _) = (errors(d, k) for d in mean)
+    _, se, wide = errors({key: mean[1][key] - mean[0][key] for key in mean[0]}, k)
+    parts = [(wide ** 2, k - 1)]  # variances and their degrees of freedom
     for side in (f, g):
         each = [np.mean(list(d.values())) for d in side]
-        se = math.hypot(se, math.sqrt(np.var(each, ddof=1) / len(each)) if len(each) > 1 else 0)
-    return {"a_f": a_f, "se_f": se_f, "a_g": a_g, "se_g": se_g, "m": a_g - a_f, "m_se": se, "ratio": (a_g - a_f) / (a_g + a_f)}
+        if len(each) > 1:
+            parts.append((np.var(each, ddof=1) / len(each), len(each) - 1))
+    variance = sum(v for v, _ in parts)
+    df = variance ** 2 / sum(v ** 2 / n for v, n in parts)
+    m, half = a_g - a_f, stats.t.isf(.025, df) * math.sqrt(variance)
+    m_se = math.sqrt(se ** 2 + sum(v for v, _ in parts[1:]))
+    return {"a_f": a_f, "se_f": se_f, "a_g": a_g, "se_g": se_g, "m": m, "m_se": m_se, "half": half, "ratio": m / (a_g + a_f)}
 
 
 def main():

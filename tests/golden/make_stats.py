@@ -17,7 +17,7 @@ import mpmath
 import numpy as np
 import scipy
 import sklearn
-from scipy import stats
+from scipy import optimize, stats
 from sklearn import metrics
 
 OUT = pathlib.Path(__file__).parent / "stats"
@@ -76,7 +76,7 @@ def ttest(a, b, equal_var):
         return None
     va, vb, na, nb = np.var(a, ddof=1), np.var(b, ddof=1), len(a), len(b)
     pooled = ((na - 1) * va + (nb - 1) * vb) / (na + nb - 2)
-    if np.ptp(a) == 0 and np.ptp(b) == 0:  # NumPy's variance of equal values is not always 0
+    if np.ptp(a) == 0 or np.ptp(b) == 0:  # NumPy's variance of equal values is not always 0
         return None
     two = stats.ttest_ind(a, b, equal_var=equal_var)
     df = na + nb - 2 if equal_var else (va / na + vb / nb) ** 2 / ((va / na) ** 2 / (na - 1) + (vb / nb) ** 2 / (nb - 1))
@@ -152,15 +152,45 @@ def ranks():
         xs = [-1e9, 1e9, 0.0, .25, .3] + ref[::max(1, len(ref) // 10)].tolist()
         cases.append({"ref": ref.tolist(), "x": xs,
                       "percentile": [number(stats.percentileofscore(ref, x, "mean")) if len(ref) else None for x in xs],
-                      "p": [(1 + int(np.sum(ref >= x))) / (len(ref) + 1) for x in xs]})
+                      "p": [(1 + int(np.sum(ref >= x))) / (len(ref) + 1) for x in xs], **without(ref, xs)})
     return cases
+
+
+def without(ref, xs):
+    """Every x as if measured on the first, then on the last of the reference: among the others."""
+    out = {"percentile_without": [], "p_without": []}
+    for own in [0, len(ref) - 1] if len(ref) else []:
+        others = np.delete(ref, own)
+        out["percentile_without"].append([number(stats.percentileofscore(others, x, "mean")) if len(others) else None for x in xs])
+        out["p_without"].append([(1 + int(np.sum(others >= x))) / (len(others) + 1) for x in xs])
+    return out
+
+
+def residual_variance(values, upper, k):
+    """Of the least-squares fit by one effect an item, over its degrees of freedom."""
+    effects = np.array([[out in pair for out in range(k)] for pair in upper], float)
+    fit = effects @ np.linalg.lstsq(effects, values, rcond=None)[0]
+    return np.sum((values - fit) ** 2) / (len(upper) - k)
+
+
+def pair_errors(values, upper, k, jackknife):
+    """The jackknife's standard error and the one without its bias, not below what independent values would have."""
+    b = residual_variance(values, upper, k)
+    unbiased = jackknife ** 2 - 2 * b / ((k - 1) * (k - 2))
+    return {"pairs_wide_se": number(jackknife), "pairs_se": number(math.sqrt(max(unbiased, b / len(upper)))),
+            "at_floor": bool(unbiased < b / len(upper))}
 
 
 def jackknife():
     """Straight from the definition: recompute the mean with every item left out."""
     cases = []
-    for k in [1, 2, 3, 4, 10, 64]:
-        d = RNG.gamma(4, .1, (k, k)) if k != 4 else np.full((k, k), .3)
+    more = np.random.RandomState(4)  # apart, so that what is drawn after stays as it was
+    squares = [RNG.gamma(4, .1, (k, k)) if k != 4 else np.full((k, k), .3) for k in [1, 2, 3, 4, 10, 64]]
+    for k in [4, 4, 5, 5, 20]:
+        own = more.gamma(4, .1, k)  # a common part of an item's distances
+        squares += [more.gamma(4, .1, (k, k)), more.gamma(4, .02, (k, k)) + own[:, None] + own]
+    for d in squares:
+        k = len(d)
         upper = [(i, j) for i in range(k) for j in range(i + 1, k)]
 
         def mean_without(out):
@@ -170,9 +200,14 @@ def jackknife():
         def se(parts):
             return math.sqrt((k - 1) / k * np.sum((np.array(parts) - np.mean(parts)) ** 2))
         row = d[0]
+        errors = {"pairs_wide_se": None, "pairs_se": None}
+        if k > 3:
+            values = np.array([d[i, j] for i, j in upper])
+            errors = pair_errors(values, upper, k, se([mean_without(i) for i in range(k)]))
         cases.append({"k": k, "d": np.triu(d, 1).ravel().tolist(), "row": row.tolist(),
-                      "pairs": [number(mean_without(-1)), number(se([mean_without(i) for i in range(k)])) if k > 2 else None],
+                      "pairs": number(mean_without(-1)), **errors,
                       "mean": [number(np.mean(row)), number(se([np.mean(np.delete(row, i)) for i in range(k)])) if k > 1 else None]})
+    assert {case.get("at_floor") for case in cases} == {None, True, False}
     return cases
 
 
@@ -336,21 +371,43 @@ def bootstrap(x, y, resamples, seed):
     return np.quantile(aucs, [.025, .975])
 
 
+def newcombe(auc, m, n):
+    """Method 5 of Newcombe (2006), as published: |auc - a| = z sqrt(V(a)), V by Hanley and McNeil with m* = n* = (m + n)/2 - 1."""
+    z, mean = stats.norm.ppf(.975), (m + n) / 2 - 1
+
+    def excess(a):
+        q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
+        return abs(auc - a) - z * math.sqrt(max(0, a * (1 - a) + mean * (q1 - a * a) + mean * (q2 - a * a)) / (m * n))
+
+    def end(edge):
+        # V is 0 at 0 and 1: an auc of either is a root besides the end of its interval.
+        if auc == edge:
+            return float(edge)
+        inside = auc - 1e-9 if auc == 1 else auc + 1e-9 if auc == 0 else auc
+        return optimize.brentq(excess, abs(edge - 1e-15), inside, xtol=1e-16, rtol=1e-14)
+    return [end(0), end(1)]
+
+
 def aucs(samples):
     cases = []
     for i, (members, others) in enumerate(samples):
         x, y = sample(members), sample(others)
-        want = {"auc": None, "se": None, "delong": [None, None], "p_two_sided": None, "bootstrap": [None, None]}
+        none = [None, None]
+        want = {"auc": None, "se": None, "delong": none, "newcombe": none, "interval": none, "p_two_sided": None,
+                "bootstrap": none, "enough": False}
         seed, resamples = [20240116, 2 ** 40 + 5, 0][i % 3], [200, 101, 1][i % 3] if len(x) < 1000 else 20
         if len(x) and len(y):
             auc = metrics.roc_auc_score(np.r_[np.ones(len(x)), np.zeros(len(y))], np.r_[x, y])
             want["auc"] = number(auc)
-        if len(x) > 1 and len(y) > 1:
+            want["newcombe"] = want["interval"] = newcombe(auc, len(x), len(y))
+            want["enough"] = min(len(x), len(y)) >= 10
+        if len(x) > 1 and len(y) > 1 and 0 < auc < 1 and np.ptp(np.r_[x, y]) > 0:
             v10, v01 = placements(x, y)
             se = math.sqrt(np.var(v10, ddof=1) / len(x) + np.var(v01, ddof=1) / len(y))
             width = stats.norm.ppf(.975) * se
-            want.update(se=se, delong=[max(0, auc - width), min(1, auc + width)],
-                        p_two_sided=number(2 * stats.norm.sf(abs(auc - .5) / se)) if se else None,
+            low, high = max(0, auc - width), min(1, auc + width)
+            want.update(se=se, delong=[low, high], p_two_sided=number(2 * stats.norm.sf(abs(auc - .5) / se)),
+                        interval=[min(low, want["newcombe"][0]), max(high, want["newcombe"][1])],
                         bootstrap=bootstrap(x, y, resamples, seed).tolist())
         cases.append({"a": plain(members), "b": plain(others), "seed": seed, "resamples": resamples, **want})
     return cases

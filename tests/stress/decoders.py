@@ -19,7 +19,7 @@ import client
 import daemon
 
 DETAIL = "the decoder ended on this image, by signal 9"
-SAME = ("image", "m", "m_se", "f", "g", "recipe", "provenance")
+SAME = ("image", "m", "m_se", "m_low", "m_high", "f", "g", "recipe", "provenance")
 HEAD_START_S = 0.1  # for an image on its way to a stopped decoder
 
 

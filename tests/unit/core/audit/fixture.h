@@ -54,6 +54,7 @@ static inline void hold(struct held *h, size_t count)
     h->run = parse_json("{\"id\": \"01\"}");
     h->audit = (struct sm_audit){
         .spec = &h->spec,
+        .completeness = {SM_COMPLETION_COMPLETE, (int64_t)count, (int64_t)count},
         .run = h->run,
         .pair = h->pair,
         .recipe = h->recipe,

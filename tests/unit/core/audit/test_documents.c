@@ -73,6 +73,7 @@ static void arm(struct held *h)
         h->items[i].group = hostile[(i + 2) % HOSTILE_COUNT];
     }
     snprintf(h->spec.name, sizeof h->spec.name, "%s", hostile[19]);
+    snprintf(h->spec.signed_by, sizeof h->spec.signed_by, "%s", hostile[1]);
     h->items[2].error_code = "image_corrupt";
     h->items[2].error_detail = hostile[0];
     json_object_set_new(h->pair, "name", json_string(hostile[1]));
@@ -333,11 +334,11 @@ static void tables_have_a_line_an_image(void **state)
     assert_int_equal(strncmp(text,
                              "index,image,name,cohort,class,group,m,m_se,centered,percentile,"
                              "p_value,q_value,normalized,ratio,f_alignment,f_se,g_alignment,g_se,"
-                             "error_code,error_detail\r\n",
-                             150),
+                             "error_code,error_detail,completeness\r\n",
+                             163),
                      0);
     assert_non_null(strstr(strstr(text, "\r\n1,"), ",,candidate,shoe,,-0.5,"));
-    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,image_corrupt,\r\n"));
+    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,image_corrupt,,complete\r\n"));
     free(text);
     sm_audit_result_free(r);
     let_go(&h);
@@ -368,6 +369,128 @@ static void reports_escape_what_comes_from_outside(void **state)
     assert_int_equal(count_of(text, "http://") + count_of(text, "https://"), 0);
     assert_non_null(strstr(text, "default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
     assert_true(count_of(text, "src=\"data:image/png;base64,YSBwbmc=\"") > 5);
+    free(text);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+/* In the style sheet the name is a string of CSS, and no more. */
+static void printed_heads_hold_hostile_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"</style><script>", "\"} body{display:none} @page{\"",
+                                        "a\\", "one\ntwo"};
+    static const char *const strings[] = {
+        "content:\"\\3c \\2f style\\3e \\3c script\\3e \"}",
+        "content:\"\\22 \\7d  body\\7b display\\3a none\\7d  \\40 page\\7b \\22 \"}",
+        "content:\"a\\5c \"}", "content:\"one\\fffd two\"}"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, 2, 0, 2}, 0, "{\"name\": \"a\"}");
+        snprintf(h.spec.name, sizeof h.spec.name, "%s", names[i]);
+        struct sm_audit_result *r = evaluate(&h);
+        char *text = written(write_html, &h, r);
+        assert_int_equal(count_of(text, strings[i]), 1);
+        assert_int_equal(count_of(text, "</style>"), 1);
+        free(text);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
+static char *put(void (*write)(struct sm_out *out, const char *text), const char *text)
+{
+    static char *out_text;
+    static size_t size;
+    struct sm_err err = {0};
+    struct sm_out out = {open_memstream(&out_text, &size)};
+    write(&out, text);
+    assert_int_equal(sm_out_finish(&out, &err), SM_OK);
+    fclose(out.file);
+    return out_text;
+}
+
+/* One rule for every measured number, so that a figure has the same digits wherever it stands. */
+static void figures_have_their_digits(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        int digits;
+        const char *text;
+    } cases[] = {{.59, 3, "0.590"},        {.6049, 3, "0.605"},      {1, 3, "1.00"},
+                 {.9996, 3, "1.00"},       {-.00287, 3, "-0.00287"}, {0, 3, "0"},
+                 {15.44, 3, "15.4"},       {99.96, 3, "100"},        {1234.5, 3, "1234"},
+                 {.000175, 3, "0.000175"}, {.00001, 3, "1.00e-05"},  {3.6e-9, 2, "3.6e-09"},
+                 {.5, 2, "0.50"},          {1e7, 3, "1.00e+07"},     {.0021, 2, "0.0021"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[SM_FIGURE_BYTES];
+        assert_string_equal(sm_figure(text, cases[i].value, cases[i].digits), cases[i].text);
+    }
+    assert_string_equal(SM_THREE(NAN), "undefined");
+    assert_string_equal(SM_COUNT(2000), "2,000");
+    assert_string_equal(SM_COUNT(999), "999");
+    assert_string_equal(SM_COUNT(-1234567), "-1,234,567");
+}
+
+static void words_show_signs_and_powers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {{"p = 3.6e-09.", "p = 3.6\u00a0·\u00a010\u207b\u2079."},
+                 {"1.0e-120", "1.0\u00a0·\u00a010\u207b\u00b9\u00b2\u2070"},
+                 {"1.00e+07", "1.00\u00a0·\u00a010\u2077"},
+                 {"-0.5 to -e", "−0.5 to -e"},
+                 {"the e-mail of 2 e-shops", "the e-mail of 2 e-shops"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = put(sm_put_words, cases[i].text);
+        assert_string_equal(text, cases[i].shown);
+        free(text);
+    }
+}
+
+static void shell_words_are_quoted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *shown;
+    } cases[] = {{"plain/path-1.json", "plain/path-1.json"},
+                 {"", "&#39;&#39;"},
+                 {"auc<=0.6", "&#39;auc&#60;=0.6&#39;"},
+                 {"it's $(x) `y`", "&#39;it&#39;\\&#39;&#39;s $(x) `y`&#39;"},
+                 {"\xc3\xbc", "&#39;\xc3\xbc&#39;"},
+                 {"a\nb'\\", "$&#39;a\\012b\\047\\134&#39;"},
+                 {"\xff"
+                  "1",
+                  "$&#39;\\3771&#39;"},
+                 {"\xe2\x80\xae", "$&#39;\\342\\200\\256&#39;"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = put(sm_put_shell, cases[i].word);
+        assert_string_equal(text, cases[i].shown);
+        free(text);
+    }
+}
+
+/* Every cell names its column, for screens too narrow for a table. */
+static void cells_carry_their_titles(void **state)
+{
+    (void)state;
+    struct held h;
+    load_audit(&h, "effect");
+    struct sm_audit_result *r = evaluate(&h);
+    char *text = written(write_html, &h, r);
+    const char *rows = strstr(text, "<table class=\"rows\">");
+    int cells = 0;
+    for (; rows; rows = strstr(rows + 1, "<table class=\"rows\">")) {
+        const char *end = strstr(rows, "</table>");
+        for (const char *cell = rows; (cell = strstr(cell, "<td")) != NULL && cell < end; cell++) {
+            const char *close = strchr(cell, '>'), *title = strstr(cell, " data-title=\"");
+            assert_true(title != NULL && title < close && title[13] != '"');
+            cells++;
+        }
+    }
+    assert_true(cells > 100);
     free(text);
     sm_audit_result_free(r);
     let_go(&h);
@@ -406,7 +529,8 @@ static void labels_have_their_tables(void **state)
         char *text = written(write_html, &h, r);
         assert_int_equal(count_of(text, ">By class</h2>"), labelled);
         assert_int_equal(count_of(text, ">By group</h2>"), labelled);
-        assert_int_equal(count_of(text, "<td>bag &#38; boot</td><td class=\"n\">120</td>"),
+        assert_int_equal(count_of(text, ">bag &#38; boot</td><td class=\"n\" "
+                                        "data-title=\"Candidates\">120</td>"),
                          labelled);
         assert_int_equal(count_of(text, "The 100 labels with most candidates, of 120;"), labelled);
         free(text);
@@ -521,9 +645,10 @@ static void lists_have_three_formats(void **state)
     char *text = list(&h, r, &both, SM_LIST_TEXT);
     assert_string_equal(text, "1\na \"b\".png\n"); /* an image without a name has its index */
     char *csv = list(&h, r, &both, SM_LIST_CSV);
-    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,centered,p_value,q_value\r\n"
+    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,centered,p_value,q_value,"
+                                "completeness\r\n"
                                 "1,1,"));
-    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.5,0.5\r\n"));
+    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.5,0.5,complete\r\n"));
     char *jsonl = list(&h, r, &both, SM_LIST_JSONL), *second = strchr(jsonl, '\n') + 1;
     json_t *node = parse_json(second);
     assert_int_equal(json_integer_value(at(node, "rank")), 2);
@@ -610,6 +735,11 @@ int main(void)
         cmocka_unit_test(tables_defuse_formulas),
         cmocka_unit_test(tables_have_a_line_an_image),
         cmocka_unit_test(reports_escape_what_comes_from_outside),
+        cmocka_unit_test(printed_heads_hold_hostile_names),
+        cmocka_unit_test(figures_have_their_digits),
+        cmocka_unit_test(words_show_signs_and_powers),
+        cmocka_unit_test(shell_words_are_quoted),
+        cmocka_unit_test(cells_carry_their_titles),
         cmocka_unit_test(few_candidates_are_shown_once),
         cmocka_unit_test(labels_have_their_tables),
         cmocka_unit_test(reports_of_nothing_have_words),

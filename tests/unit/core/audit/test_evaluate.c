@@ -116,8 +116,8 @@ static void no_image_at_all(void **state)
     assert_true(json_is_null(at(s, "membership/candidate_external/roc")));
     assert_true(json_is_null(at(s, "fdr/levels/0/count")));
     assert_string_equal(json_string_value(at(s, "comparisons/candidate_external/words")),
-                        "candidates and externals cannot be compared: too few scores, or all are "
-                        "equal");
+                        "candidates and externals cannot be compared: one side has too few scores, "
+                        "or all its scores are equal");
     assert_false(sm_audit_result_passed(r));
     for (int i = 0; i < 3; i++)
         assert_string_equal(
@@ -246,7 +246,7 @@ static void small_references_say_what_they_cannot(void **state)
                         "the cohorts are too small for this number, so the gate does not hold");
     assert_string_equal(flag_text(r, "reference_too_small_for_fdr"),
                         "The reference cohort is too small for this claim: with 30 reference "
-                        "images no p-value is below 0.0323, so no candidate can be listed at FDR 1 "
+                        "images no p-value is below 0.032, so no candidate can be listed at FDR 1 "
                         "%. FDR 1 % takes 99 reference images at least.");
     assert_string_equal(flag_text(r, "others_too_few_for_fpr"),
                         "30 external images are too few for a false positive rate of 1 %, 0.1 %: "
@@ -325,6 +325,98 @@ static void an_offset_and_few_views_are_flagged(void **state)
     let_go(&h);
 }
 
+/* Candidates at `candidate`, `candidate` + step …, externals from 0 to 1. */
+static struct sm_audit_result *apart(struct held *h, size_t candidates, size_t externals,
+                                     double candidate, double step, const char *spec)
+{
+    size_t n[SM_COHORTS] = {0};
+    draw_audit(h, (size_t[]){0, candidates, 0, externals}, 0, spec);
+    for (size_t i = 0; i < h->audit.items_count; i++) {
+        struct sm_audit_item *item = &h->items[i];
+        double k = (double)n[item->cohort]++;
+        item->m =
+            item->cohort == SM_COHORT_CANDIDATE ? candidate + step * k : k / (double)externals;
+    }
+    return evaluate(h);
+}
+
+static const json_t *gate_of(const struct sm_audit_result *r, size_t i)
+{
+    return json_array_get(at(sm_audit_result_json(r), "gates"), i);
+}
+
+/* An AUC of 1 or 0 is what a few images gave: its interval has width, and cohorts below ten hold no
+ * gate on it, in either direction. */
+static void separated_cohorts_have_an_interval_with_width(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t candidates, externals;
+        double candidate; /* above or below the externals */
+        const char *spec;
+        double bound; /* the other end: at least, at most */
+        bool passed;
+    } cases[] = {
+        {2, 4, 5, "{\"name\": \"a\", \"gates\": [\"auc_high>=0.5\"]}", .6, false},
+        {2, 4, -5, "{\"name\": \"a\", \"gates\": [\"auc_high<=0.9\"]}", .4, false},
+        {10, 10, -5, "{\"name\": \"a\", \"gates\": [\"auc_high<=0.5\"]}", .1, true},
+        {10, 10, -5, "{\"name\": \"a\", \"gates\": [\"auc_high<=0.05\"]}", .1, false},
+        {4, 10, -5, "{\"name\": \"a\", \"gates\": [\"auc_high<=0.5\"]}", .2, false},
+        {1, 9, -5, "{\"name\": \"a\", \"gates\": [\"auc_high<=0.9\"]}", .4, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct held h;
+        struct sm_audit_result *r = apart(&h, cases[i].candidates, cases[i].externals,
+                                          cases[i].candidate, .1, cases[i].spec);
+        const json_t *test = at(sm_audit_result_json(r), "membership/candidate_external");
+        double low = json_number_value(at(test, "auc/interval/0"));
+        double high = json_number_value(at(test, "auc/interval/1"));
+        bool above = cases[i].candidate > 0;
+        assert_true(above ? high == 1 && low < cases[i].bound : low == 0 && high > cases[i].bound);
+        assert_string_equal(json_string_value(at(test, "auc/interval_method")), "newcombe");
+        assert_true(json_is_null(at(test, "auc/se")) && json_is_null(at(test, "auc/delong/0")) &&
+                    json_is_null(at(test, "auc/bootstrap/1")));
+        char words[80];
+        snprintf(words, sizeof words, "95 %% interval %.3g to %.3g", low, high);
+        assert_non_null(strstr(json_string_value(at(test, "words")), words));
+        assert_int_equal(sm_audit_result_passed(r), cases[i].passed);
+        bool few = cases[i].candidates < 10;
+        assert_true(json_is_false(at(test, "auc/enough")) == few);
+        assert_true(few == (strstr(json_string_value(at(test, "words")),
+                                   "one image can move this") != NULL));
+        if (few)
+            assert_string_equal(
+                json_string_value(json_object_get(gate_of(r, 0), "note")),
+                "the cohorts are too small for this number, so the gate does not hold");
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
+/* A spread of 0 is no knowledge of the mean: nothing is tested, nothing has an interval. */
+static void a_constant_cohort_has_no_test(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r =
+        apart(&h, 3, 40, .5, 0, "{\"name\": \"a\", \"gates\": [\"welch_p<=1\"]}");
+    const json_t *c = at(sm_audit_result_json(r), "comparisons/candidate_external");
+    static const char *const undefined[] = {"low",     "high",         "interval_method",
+                                            "cohen_d", "welch/low",    "welch/p_two_sided",
+                                            "welch/t", "student/high", "student/p_two_sided"};
+    for (size_t i = 0; i < sizeof undefined / sizeof *undefined; i++)
+        assert_true(json_is_null(at(c, undefined[i])));
+    assert_true(json_is_number(at(c, "difference")));
+    assert_string_equal(json_string_value(at(c, "words")),
+                        "candidates and externals cannot be compared: one side has too few scores, "
+                        "or all its scores are equal");
+    assert_true(json_is_null(
+        at(sm_audit_result_json(r), "cohorts/candidate/against_zero/interval_method")));
+    assert_false(sm_audit_result_passed(r));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 /* Each gate reads the number that its name says. */
 static void gates_read_the_summary(void **state)
 {
@@ -333,7 +425,7 @@ static void gates_read_the_summary(void **state)
         const char *gate, *path;
     } cases[] = {
         {"auc>0.5", "membership/candidate_external/auc/value"},
-        {"auc_high>=0.5", "membership/candidate_external/auc/delong/1"},
+        {"auc_high>=0.5", "membership/candidate_external/auc/interval/1"},
         {"tpr_at_fpr_10>0", "membership/candidate_external/tpr_at_fpr/0/tpr"},
         {"tpr_at_fpr_1>0", "membership/candidate_external/tpr_at_fpr/1/tpr"},
         {"tpr_at_fpr_01>=0", "membership/candidate_external/tpr_at_fpr/2/tpr"},
@@ -457,6 +549,8 @@ int main(void)
         cmocka_unit_test(lists_begin_where_the_reference_allows),
         cmocka_unit_test(labels_have_their_rows),
         cmocka_unit_test(an_offset_and_few_views_are_flagged),
+        cmocka_unit_test(separated_cohorts_have_an_interval_with_width),
+        cmocka_unit_test(a_constant_cohort_has_no_test),
         cmocka_unit_test(gates_read_the_summary),
         cmocka_unit_test(comparisons_at_the_limit),
         cmocka_unit_test(gates_follow_the_reference),

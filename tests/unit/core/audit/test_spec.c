@@ -68,7 +68,8 @@ static void defaults_are_written_out(void **state)
     char *text = sm_json_canonical(node);
     assert_string_equal(text, "{\"gates\":[],\"inserted_at_random\":false,"
                               "\"keep_thumbnails\":false,\"name\":\"first\","
-                              "\"reference\":\"external\",\"resamples\":2000,\"seed\":0}");
+                              "\"reference\":\"external\",\"resamples\":2000,\"seed\":0,"
+                              "\"signed_by\":\"\"}");
     free(text);
     json_decref(node);
 }
@@ -79,8 +80,10 @@ static void every_field_is_read_and_written(void **state)
     const char *text =
         "{\"gates\":[\"auc<=0.6\",\"fdr5_share<.01\",\"cohen_d>=-1e-3\",\"failed_share>0\"],"
         "\"inserted_at_random\":true,\"keep_thumbnails\":true,\"name\":\"n\\u00fc\","
-        "\"reference\":\"independent\",\"resamples\":100000,\"seed\":\"18446744073709551615\"}";
+        "\"reference\":\"independent\",\"resamples\":100000,\"seed\":\"18446744073709551615\","
+        "\"signed_by\":\"A. Auditor, Example Org\"}";
     struct sm_audit_spec spec = parse(text);
+    assert_string_equal(spec.signed_by, "A. Auditor, Example Org");
     assert_int_equal(spec.reference, SM_COHORT_INDEPENDENT);
     assert_int_equal(spec.gates_count, 4);
     assert_string_equal(spec.gates[1].text, "fdr5_share<.01");

@@ -2,8 +2,10 @@
  */
 #include "fixture.h"
 
-static const char *const files[] = {"pair.json",      "a", "b", "r", "other", "junk",
-                                    "reference.json", NULL};
+#include "core/base/sha256.h"
+
+static const char *const files[] = {
+    "pair.json", "a", "b", "r", "other", "junk", "copy", "a2.npz", "b2.pt", "reference.json", NULL};
 
 /* a, b: ViT; other: a wider one; r: ResNet; junk: a cut checkpoint; "gone" is missing. */
 static void setup(struct folder *f)
@@ -154,6 +156,26 @@ static void write_reference(const struct folder *f, const char *of_f, const char
     json_decref(doc);
 }
 
+/* One digest of 64 digits for each letter. */
+static void write_images(struct folder *f, const char *a, const char *b, const char *letters)
+{
+    char images[512] = "[", *at = images + 1;
+    for (const char *c = letters; *c; c++) {
+        at += sprintf(at, "%s\"", c == letters ? "" : ",");
+        memset(at, *c, 64);
+        at += 64;
+        at += sprintf(at, "\"");
+    }
+    strcpy(at, "]");
+    json_t *doc = json_pack("{s:s, s:s, s:{s:[s], s:[s]}, s:o, s:o}", "cohort", "external",
+                            "recipe", "0", "encoders", "f", a, "g", b, "images",
+                            json_loads(images, 0, NULL), "scores", json_loads("[1, 2.5]", 0, NULL));
+    char *text = json_dumps(doc, 0);
+    folder_text(f, "reference.json", text);
+    free(text);
+    json_decref(doc);
+}
+
 static void references_are_checked(void **state)
 {
     (void)state;
@@ -185,6 +207,17 @@ static void references_are_checked(void **state)
     write_reference(&f, a, b, "[]");
     assert_fails(open_with(&f, doc, &err), SM_INVALID,
                  "reference.json: scores must be a list of 1 to 1000000 numbers, has 0", "/scores");
+    write_images(&f, a, b, "ab");
+    assert_int_equal(open_with(&f, doc, &err), SM_OK);
+    write_images(&f, a, b, "aaa");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: images must be a list of 2 digests, has 3", "/images");
+    write_images(&f, a, b, "aa");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: image aaaaaaaaaaaaaaaa is there twice", "/images");
+    write_images(&f, a, b, "ag");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: image 1 of 2 is no SHA-256 of 64 hex digits", "/images/1");
     write_reference(&f, a, a, "[1]");
     snprintf(text, sizeof text, "reference.json: measured with encoder %.16s in place of b (%.16s)",
              a, b);
@@ -200,16 +233,23 @@ static void references_are_written_whole(void **state)
     (void)state;
     struct folder f;
     struct sm_err err = {0};
-    double m[3] = {.25, -.5, .125};
+    struct sm_reference_image m[3] = {{.m = .25}, {.m = -.5}, {.m = .125}};
+    for (int i = 0; i < 3; i++)
+        sm_sha256_hex(m[i].digest, &i, sizeof i);
     setup(&f);
     folder_text(&f, "pair.json", "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}");
     struct sm_pair *pair = open_pair(f.path);
     assert_ok(sm_reference_write(pair, "independent", "abc", m, 3, &err));
-    m[1] = NAN;
+    m[1].m = NAN;
     assert_fails(sm_reference_write(pair, "x", "abc", m, 3, &err), SM_INVALID,
                  "score 1 of 3 is not a finite number", "");
     assert_fails(sm_reference_write(pair, "x", "abc", m, 0, &err), SM_LIMIT,
                  "reference has 0 scores, must be from 1 to 1000000", "");
+    m[1].m = 0;
+    char twice[80];
+    snprintf(twice, sizeof twice, "image %.16s is there twice", m[0].digest);
+    memcpy(m[2].digest, m[0].digest, sizeof m[2].digest);
+    assert_fails(sm_reference_write(pair, "x", "abc", m, 3, &err), SM_INVALID, twice, "/images");
     sm_pair_close(pair);
 
     folder_text(&f, "pair.json",
@@ -217,12 +257,13 @@ static void references_are_written_whole(void **state)
     pair = open_pair(f.path);
     json_t *doc = sm_pair_json(pair);
     const char *cohort, *recipe;
-    int n;
+    int n, lists_images;
     double mean, sd;
-    assert_int_equal(json_unpack(doc, "{s:{s:s, s:i, s:f, s:f, s:s}}", "reference", "cohort",
+    assert_int_equal(json_unpack(doc, "{s:{s:s, s:i, s:f, s:f, s:s, s:b}}", "reference", "cohort",
                                  &cohort, "n", &n, "mean", &mean, "sd", &sd, "recipe_digest",
-                                 &recipe),
+                                 &recipe, "lists_images", &lists_images),
                      0);
+    assert_true(lists_images);
     assert_string_equal(cohort, "independent");
     assert_string_equal(recipe, "abc");
     assert_int_equal(n, 3);
@@ -277,14 +318,16 @@ static void digest_follows_what_decides_a_score(void **state)
     static const char *const docs[] = {
         "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}",
         "{\"f\":[\"b\"],\"g\":[\"a\"]," REST "}",
-        "{\"f\":[\"a\",\"b\"],\"g\":[\"b\"]," REST "}",
+        "{\"f\":[\"a\",\"b\"],\"g\":[\"b\"],\"allow_same\":true," REST "}",
         "{\"f\":[\"a\"],\"g\":[\"b\"],\"mean\":[0.5,0.5,0.4]," REST "}",
         "{\"f\":[\"a\"],\"g\":[\"b\"],\"std\":[0.5,0.5,0.4]," REST "}",
         "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"heads\":4},"
         "\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+        "{\"f\":[\"a\",\"a\"],\"g\":[\"b\"]," REST "}",
         /* as the first: neither text, nor recipe, nor spelled-out defaults count */
         "{\"description\":\"x\",\"f\":[\"a\"],\"g\":[\"b\"],\"mean\":[0.5,0.5,0.5],"
-        "\"encoder\":{\"heads\":3},\"recipe\":{\"augment\":\"mae\",\"views\":3}}",
+        "\"encoder\":{\"heads\":3},\"allow_same\":true,"
+        "\"recipe\":{\"augment\":\"mae\",\"views\":3}}",
     };
     enum { COUNT = sizeof docs / sizeof *docs };
     char digests[COUNT][65];
@@ -301,6 +344,123 @@ static void digest_follows_what_decides_a_score(void **state)
     folder_remove(&f, files);
 }
 
+/* --- one encoder on both sides --- */
+
+#define CANCELS(a, b)                                                                              \
+    "pair.json: " a " of f and " b                                                                 \
+    " of g hold the same weights, which cancel out: name in g what "                               \
+    "was trained without the candidates, or set \"allow_same\": true"
+
+/* copy: the bytes of a; a2.npz: its tensors in another container; b2.pt: a again, half precision. */
+static void setup_copies(struct folder *f)
+{
+    struct sm_file file;
+    struct sm_err err = {0};
+    setup(f);
+    assert_ok(sm_file_map(&file, GOLDEN "/vit/f0.safetensors", 1 << 20, &err));
+    folder_write(f, "copy", file.bytes, file.bytes_count);
+    sm_file_release(&file);
+    folder_link(f, "a2.npz", "tests/golden/weights/container.npz");
+    folder_link(f, "b2.pt", "tests/golden/weights/float16.pt");
+}
+
+static void equal_sides_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *f, *g, *pointer, *text;
+    } cases[] = {
+        {"[\"a\"]", "[\"a\"]", "/g/0", CANCELS("a", "a")},
+        {"[\"a\"]", "[\"copy\"]", "/g/0", CANCELS("a", "copy")},
+        {"[\"a2.npz\"]", "[\"a\"]", "/g/0", CANCELS("a2.npz", "a")},
+        {"[\"copy\"]", "[\"b2.pt\"]", "/g/0", CANCELS("copy", "b2.pt")},
+        {"[\"b\",\"a\"]", "[\"b2.pt\"]", "/g/0", CANCELS("a", "b2.pt")},
+        {"[\"a\"]", "[\"b\",\"copy\"]", "/g/1", CANCELS("a", "copy")},
+    };
+    char doc[300];
+    struct folder f;
+    struct sm_err err;
+    setup_copies(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(doc, sizeof doc, "{\"f\":%s,\"g\":%s," REST "}", cases[i].f, cases[i].g);
+        assert_fails(open_with(&f, doc, &err), SM_INVALID, cases[i].text, cases[i].pointer);
+        snprintf(doc, sizeof doc, "{\"f\":%s,\"g\":%s,\"allow_same\":false," REST "}", cases[i].f,
+                 cases[i].g);
+        assert_int_equal(open_with(&f, doc, &err), SM_INVALID);
+        snprintf(doc, sizeof doc, "{\"f\":%s,\"g\":%s,\"allow_same\":true," REST "}", cases[i].f,
+                 cases[i].g);
+        assert_int_equal(open_with(&f, doc, &err), SM_OK);
+    }
+    assert_fails(
+        open_with(&f, "{\"f\":[\"a\"],\"g\":[\"b\"],\"allow_same\":\"yes\"," REST "}", &err),
+        SM_INVALID, "pair.json: allow_same is of type string, must be boolean", "/allow_same");
+    folder_remove(&f, files);
+}
+
+/* The flags of a pair, from the pair and from a score of it, which must agree. */
+static json_t *flags_of(const struct folder *f, const char *doc)
+{
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    folder_text(f, "pair.json", doc);
+    struct sm_pair *pair = open_pair(f->path);
+    assert_ok(sm_scorer_new(&scorer, pair, &err));
+    struct sm_score score = score_with(scorer, sm_pair_recipe(pair), "wide.png");
+    json_t *flags = sm_pair_flags_json(pair), *described = sm_pair_json(pair);
+    json_t *scored = sm_score_json(&score, pair);
+    assert_true(json_equal(json_object_get(described, "flags"), flags));
+    if (json_array_size(flags) > 0)
+        assert_true(json_equal(json_object_get(scored, "flags"), flags));
+    else
+        assert_null(json_object_get(scored, "flags"));
+    json_decref(described);
+    json_decref(scored);
+    sm_scorer_free(scorer);
+    sm_pair_close(pair);
+    return flags;
+}
+
+static void same_encoders_are_flagged(void **state)
+{
+    (void)state;
+    static const char cancel[] =
+        "a and copy hold the same weights, one in f and one in g: they cancel out, so scores of "
+        "this pair do not measure memorization, and no gate holds.";
+    static const char twice[] =
+        "a and copy hold the same weights, on one side: they count twice in its mean, and the "
+        "spread between its encoders is too small.";
+    struct folder f;
+    const char *code, *text, *files_of[2][2];
+    setup_copies(&f);
+
+    json_t *flags = flags_of(&f, "{\"f\":[\"a\"],\"g\":[\"b\"],\"allow_same\":true," REST "}");
+    assert_int_equal(json_array_size(flags), 0);
+    json_decref(flags);
+
+    flags = flags_of(&f, "{\"f\":[\"a\"],\"g\":[\"b\",\"copy\"],\"allow_same\":true," REST "}");
+    assert_int_equal(json_array_size(flags), 1);
+    assert_int_equal(json_unpack(flags, "[{s:s, s:s, s:[[s, s]]}]", "code", &code, "text", &text,
+                                 "files", &files_of[0][0], &files_of[0][1]),
+                     0);
+    assert_string_equal(code, "sides_same");
+    assert_string_equal(text, cancel);
+    assert_string_equal(files_of[0][1], "copy");
+    json_decref(flags);
+
+    flags = flags_of(&f, "{\"f\":[\"a\",\"copy\"],\"g\":[\"b\",\"b\"]," REST "}");
+    assert_int_equal(json_array_size(flags), 1);
+    assert_int_equal(json_unpack(flags, "[{s:s, s:s, s:[[s, s], [s, s]]}]", "code", &code, "text",
+                                 &text, "files", &files_of[0][0], &files_of[0][1], &files_of[1][0],
+                                 &files_of[1][1]),
+                     0);
+    assert_string_equal(code, "encoders_repeated");
+    assert_string_equal(text, twice);
+    assert_string_equal(files_of[0][0], "a");
+    assert_string_equal(files_of[1][1], "b");
+    json_decref(flags);
+    folder_remove(&f, files);
+}
+
 int main(void)
 {
     sm_blas_single_thread();
@@ -313,6 +473,8 @@ int main(void)
         cmocka_unit_test(references_are_written_whole),
         cmocka_unit_test(pairs_describe_themselves),
         cmocka_unit_test(digest_follows_what_decides_a_score),
+        cmocka_unit_test(equal_sides_are_refused),
+        cmocka_unit_test(same_encoders_are_flagged),
     };
     return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
 }

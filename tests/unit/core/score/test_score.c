@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "core/base/sha256.h"
+#include "core/score/pair.h"
 
 #define SCORE_TOLERANCE 1e-5 /* times 1 + |expected|; measured: below 1e-6 */
 
@@ -102,8 +103,15 @@ static double check_score(const json_t *want, struct sm_scorer *scorer, const st
     const struct {
         const char *name;
         double got;
-    } numbers[] = {{"a_f", s.f.mean}, {"se_f", s.f.se}, {"a_g", s.g.mean}, {"se_g", s.g.se},
-                   {"m", s.m},        {"m_se", s.m_se}, {"ratio", s.ratio}};
+    } numbers[] = {{"a_f", s.f.mean},
+                   {"se_f", s.f.se},
+                   {"a_g", s.g.mean},
+                   {"se_g", s.g.se},
+                   {"m", s.m},
+                   {"m_se", s.m_se},
+                   {"ratio", s.ratio},
+                   {"half", s.m - s.m_low},
+                   {"half", s.m_high - s.m}};
     double worst = 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         worst = fmax(worst, check_number(want, numbers[i].name, numbers[i].got));
@@ -188,8 +196,10 @@ static void equal_sides_score_zero(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct sm_score s = score_vit("{\"f\":[\"a\"],\"g\":[\"a\"]," VIT_REST "}", comparisons[i]);
+        struct sm_score s = score_vit(
+            "{\"f\":[\"a\"],\"g\":[\"a\"],\"allow_same\":true," VIT_REST "}", comparisons[i]);
         assert_true(s.m == 0 && s.m_se == 0 && s.ratio == 0);
+        assert_true(isnan(s.m_low) && isnan(s.m_high)); /* nothing varies: no interval of width 0 */
         assert_true(s.f.mean > 0 && s.f.se > 0);
     }
 }
@@ -222,7 +232,8 @@ static void identical_encoders_count_as_one(void **state)
 static void encoders_that_differ_add_their_spread(void **state)
 {
     (void)state;
-    struct sm_score s = score_vit("{\"f\":[\"a\",\"b\"],\"g\":[\"b\"]," VIT_REST "}", "{}");
+    struct sm_score s =
+        score_vit("{\"f\":[\"a\",\"b\"],\"g\":[\"b\"],\"allow_same\":true," VIT_REST "}", "{}");
     double a = s.f.per_encoder[0], b = s.f.per_encoder[1];
     assert_float_equal(s.f.mean, (a + b) / 2, 1e-15);
     assert_float_equal(s.f.sd_encoders, fabs(a - b) / sqrt(2), 1e-15);
@@ -242,14 +253,34 @@ static void equal_views_score_zero(void **state)
     assert_true(s.f.mean < 2e-6 && s.g.mean < 2e-6 && fabs(s.ratio) <= 1);
 }
 
-static void two_views_have_no_error_of_pairs(void **state)
+/* Two and three distances do not tell the bias of their error. */
+static void few_views_have_no_error_of_pairs(void **state)
 {
     (void)state;
     const char *doc = "{\"f\":[\"a\"],\"g\":[\"b\"]," VIT_REST "}";
-    struct sm_score s = score_vit(doc, "{\"views\":2}");
-    assert_true(isfinite(s.m) && isnan(s.m_se) && isnan(s.f.se));
+    for (int views = 2; views < 4; views++) {
+        struct sm_score s = score_vit(doc, views == 2 ? "{\"views\":2}" : "{\"views\":3}");
+        assert_true(isfinite(s.m) && isnan(s.m_se) && isnan(s.f.se));
+        assert_true(isnan(s.m_low) && isnan(s.m_high));
+    }
+    struct sm_score s = score_vit(doc, "{\"views\":4}");
+    assert_true(s.m_se > 0 && s.f.se > 0 && s.m_low < s.m && s.m < s.m_high);
     s = score_vit(doc, "{\"views\":2,\"compare\":\"anchor\"}");
-    assert_true(isfinite(s.m_se));
+    assert_true(s.m_se > 0);
+    /* Student's t with one degree of freedom: 12.7 */
+    assert_float_equal(s.m_high - s.m, 12.706204736174698 * s.m_se, 1e-9);
+    assert_float_equal(s.m - s.m_low, 12.706204736174698 * s.m_se, 1e-9);
+}
+
+/* With two encoders on each side the interval knows that two are few: its degrees of freedom are
+ * near those of the parts that weigh most. */
+static void few_encoders_widen_the_interval(void **state)
+{
+    (void)state;
+    struct sm_score s =
+        score_vit("{\"f\":[\"a\",\"b\"],\"g\":[\"b\"],\"allow_same\":true," VIT_REST "}", "{}");
+    double half = (s.m_high - s.m_low) / 2;
+    assert_true(half > 3 * s.m_se && half < 13 * s.m_se);
 }
 
 static void assert_same_numbers(const struct sm_score *a, const struct sm_score *b)
@@ -413,7 +444,11 @@ static void reference_by_hand(void **state)
     assert_false(s.has_reference);
 
     struct sm_pair *pair = vit_pair(&f, doc, "blas");
-    double m[4] = {s.m + .5, s.m, s.m - 1, s.m - .5};
+    struct sm_reference_image m[4];
+    for (int i = 0; i < 4; i++) {
+        m[i].m = s.m + (double[]){.5, 0, -1, -.5}[i];
+        sm_sha256_hex(m[i].digest, &i, sizeof i);
+    }
     assert_ok(sm_reference_write(pair, "external", s.recipe_digest, m, 4, &err));
     sm_pair_close(pair);
     folder_text(&f, "pair.json", with);
@@ -425,10 +460,12 @@ static void reference_by_hand(void **state)
     assert_float_equal(r.centered, .25, 1e-12);    /* mean of m: s.m - .25 */
     assert_float_equal(r.percentile, 62.5, 1e-12); /* two below and one tie of four */
     assert_float_equal(r.p_value, .6, 1e-12);      /* (1 + 2)/(4 + 1) */
+    assert_true(r.in_reference == SM_IN_REFERENCE_NO && r.reference_n == 4);
 
     json_t *node = sm_score_json(&r, pair), *reference = json_object_get(node, "reference");
     assert_string_equal(json_string_value(json_object_get(reference, "cohort")), "external");
     assert_int_equal(json_integer_value(json_object_get(reference, "n")), 4);
+    assert_true(json_is_false(json_object_get(reference, "in_reference")));
     assert_null(json_object_get(node, "reference_note"));
     json_decref(node);
 
@@ -443,6 +480,76 @@ static void reference_by_hand(void **state)
     assert_string_equal(json_string_value(json_object_get(node, "reference_note")), note);
     json_decref(node);
     sm_scorer_free(scorer);
+    vit_pair_remove(&f, pair);
+}
+
+static struct sm_score score_beside(json_t **document, struct folder *f, const char *reference)
+{
+    const char *doc = "{\"f\":[\"a\"],\"g\":[\"b\"],\"reference\":\"reference.json\"," VIT_REST "}";
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    if (reference)
+        folder_text(f, "reference.json", reference);
+    folder_text(f, "pair.json", doc);
+    struct sm_pair *pair = open_pair(f->path);
+    assert_ok(sm_scorer_new(&scorer, pair, &err));
+    struct sm_score s = score_with(scorer, sm_pair_recipe(pair), "wide.png");
+    *document = sm_score_json(&s, pair);
+    sm_scorer_free(scorer);
+    sm_pair_close(pair);
+    return s;
+}
+
+static void an_image_of_the_reference_is_compared_with_the_others(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct sm_err err = {0};
+    json_t *node;
+    struct sm_pair *pair = vit_pair(&f, "{\"f\":[\"a\"],\"g\":[\"b\"]," VIT_REST "}", "blas");
+    struct sm_score s = score_vit("{\"f\":[\"a\"],\"g\":[\"b\"]," VIT_REST "}", "{}");
+    /* Its own score there may differ in its last bits: other kernels. */
+    struct sm_reference_image m[4];
+    for (int i = 0; i < 4; i++) {
+        m[i].m = s.m + (double[]){.5, 1e-9, -1, -.5}[i];
+        sm_sha256_hex(m[i].digest, &i, sizeof i);
+    }
+    memcpy(m[1].digest, s.image_digest, sizeof m[1].digest);
+    assert_ok(sm_reference_write(pair, "external", s.recipe_digest, m, 4, &err));
+
+    struct sm_score r = score_beside(&node, &f, NULL);
+    json_t *reference = json_object_get(node, "reference");
+    assert_true(r.in_reference == SM_IN_REFERENCE_YES && r.reference_n == 3);
+    assert_float_equal(r.percentile, 200. / 3, 1e-12); /* two of three */
+    assert_float_equal(r.p_value, .5, 1e-12);          /* (1 + 1)/(3 + 1) */
+    assert_float_equal(r.centered, .25 - 2.5e-10, 1e-14);
+    assert_int_equal(json_integer_value(json_object_get(reference, "n")), 3);
+    assert_true(json_is_true(json_object_get(reference, "in_reference")));
+    assert_null(json_object_get(node, "reference_note"));
+    json_decref(node);
+
+    /* Alone in it, there is nothing to compare with. */
+    assert_ok(sm_reference_write(pair, "external", s.recipe_digest, &m[1], 1, &err));
+    r = score_beside(&node, &f, NULL);
+    reference = json_object_get(node, "reference");
+    assert_true(r.reference_n == 0 && isnan(r.percentile) && isnan(r.p_value));
+    assert_true(json_is_null(json_object_get(reference, "p_value")));
+    json_decref(node);
+
+    /* A file of an earlier version lists no images: the answer says that it cannot know. */
+    char text[600];
+    snprintf(
+        text, sizeof text,
+        "{\"cohort\":\"external\",\"recipe\":\"%s\",\"encoders\":{\"f\":[\"%s\"],\"g\":[\"%s\"]},"
+        "\"scores\":[%.17g,0]}",
+        s.recipe_digest, pair->sides[SM_SIDE_F].members[0].digest,
+        pair->sides[SM_SIDE_G].members[0].digest, s.m);
+    r = score_beside(&node, &f, text);
+    assert_true(r.has_reference && r.in_reference == SM_IN_REFERENCE_UNKNOWN && r.reference_n == 2);
+    assert_true(json_is_null(json_object_get(json_object_get(node, "reference"), "in_reference")));
+    assert_non_null(strstr(json_string_value(json_object_get(node, "reference_note")),
+                           "the reference lists no images"));
+    json_decref(node);
     vit_pair_remove(&f, pair);
 }
 
@@ -474,7 +581,9 @@ static void score_document_is_complete(void **state)
     json_decref(want);
     assert_int_equal(json_array_size(f_encoders), 2);
     assert_true(json_is_null(m_se)); /* two views: no standard error */
-    assert_string_equal(method, "sslmem/1");
+    assert_true(json_is_null(json_object_get(doc, "m_low")));
+    assert_true(json_is_null(json_object_get(doc, "m_high")));
+    assert_string_equal(method, "sslmem/2");
     assert_string_equal(name, "vit");
     assert_string_equal(digest, s.image_digest);
     assert_true(width == 40 && height == 30 && !is_oriented);
@@ -498,12 +607,14 @@ int main(void)
         cmocka_unit_test(identical_encoders_count_as_one),
         cmocka_unit_test(encoders_that_differ_add_their_spread),
         cmocka_unit_test(equal_views_score_zero),
-        cmocka_unit_test(two_views_have_no_error_of_pairs),
+        cmocka_unit_test(few_views_have_no_error_of_pairs),
+        cmocka_unit_test(few_encoders_widen_the_interval),
         cmocka_unit_test(same_bits_in_any_order),
         cmocka_unit_test(the_key_is_the_ingredients),
         cmocka_unit_test(bad_images_and_sizes_are_refused),
         cmocka_unit_test(infinite_outputs_name_the_encoder),
         cmocka_unit_test(reference_by_hand),
+        cmocka_unit_test(an_image_of_the_reference_is_compared_with_the_others),
         cmocka_unit_test(score_document_is_complete),
     };
     return cmocka_run_group_tests_name("score", tests, NULL, NULL);

@@ -138,6 +138,49 @@ static void curve_of_nothing_is_one_point(void **state)
     sm_roc_release(&roc);
 }
 
+static void check_interval(const char *name, struct sm_interval got, const json_t *c,
+                           double absolute)
+{
+    const json_t *want = json_object_get(c, name);
+    check(name, got.low, at(want, 0), 1e-10, absolute);
+    check(name, got.high, at(want, 1), 1e-10, absolute);
+}
+
+/* Wald's interval would be the point, however small the sides are. */
+static void auc_at_its_bounds_has_an_interval_with_width(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t members, others;
+        bool enough;
+    } sizes[] = {{1, 1, false},  {2, 4, false},  {4, 10, false},
+                 {10, 9, false}, {10, 10, true}, {30, 40, true}};
+    double low[40], high[40], equal[40] = {0};
+    for (int i = 0; i < 40; i++) {
+        low[i] = i;
+        high[i] = 100 + i;
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t m = sizes[i].members, n = sizes[i].others;
+        struct sm_auc one, zero, tied;
+        assert_ok(sm_auc_make(&one, high, m, low, n, 100, 1, &err));
+        assert_ok(sm_auc_make(&zero, low, m, high, n, 100, 1, &err));
+        assert_ok(sm_auc_make(&tied, equal, m, equal, n, 100, 1, &err));
+        assert_true(one.auc == 1 && one.interval.high == 1 && one.interval.low < .95);
+        assert_true(zero.auc == 0 && zero.interval.low == 0 && zero.interval.high > .05);
+        check("mirrored", zero.interval.high, 1 - one.interval.low, 1e-12, 0);
+        assert_true(tied.auc == .5 && tied.interval.low < .4 && tied.interval.high > .6);
+        assert_true(isnan(one.se) && isnan(one.delong.low) && isnan(one.bootstrap.low));
+        assert_true(isnan(tied.se) && isnan(tied.delong.high) && isnan(tied.bootstrap.high));
+        assert_true(one.enough == sizes[i].enough && zero.enough == sizes[i].enough);
+    }
+    /* (1 - L)^2 = z^2 L (1 - L) at one a side: L = 1/(1 + z^2). */
+    struct sm_auc one;
+    assert_ok(sm_auc_make(&one, high, 1, low, 1, 0, 0, &err));
+    check("one a side", one.interval.low, 1 / (1 + 1.959963984540054 * 1.959963984540054), 1e-12,
+          0);
+}
+
 static void auc_matches_its_definitions(void **state)
 {
     (void)state;
@@ -147,16 +190,17 @@ static void auc_matches_its_definitions(void **state)
     json_array_foreach(cases, i, c)
     {
         struct vector a = values(c, "a"), b = values(c, "b");
-        const json_t *delong = json_object_get(c, "delong"),
-                     *boot = json_object_get(c, "bootstrap");
+        const json_t *boot = json_object_get(c, "bootstrap");
         size_t resamples = (size_t)field(c, "resamples");
         uint64_t seed = (uint64_t)field(c, "seed");
         struct sm_auc got, none;
         assert_ok(sm_auc_make(&got, a.x, a.count, b.x, b.count, resamples, seed, &err));
         check("auc", got.auc, field(c, "auc"), 1e-12, 0);
         check("se", got.se, field(c, "se"), 1e-10, 1e-16);
-        check("delong's low", got.delong.low, at(delong, 0), 1e-10, 1e-16);
-        check("delong's high", got.delong.high, at(delong, 1), 1e-10, 0);
+        check_interval("delong", got.delong, c, 1e-16);
+        check_interval("newcombe", got.newcombe, c, 1e-14);
+        check_interval("interval", got.interval, c, 1e-14);
+        assert_true(got.enough == json_is_true(json_object_get(c, "enough")));
         check("p", got.p_two_sided, field(c, "p_two_sided"), 1e-10, 0);
         check("bootstrap's low", got.bootstrap.low, at(boot, 0), 1e-12, 1e-16);
         check("bootstrap's high", got.bootstrap.high, at(boot, 1), 1e-12, 0);
@@ -183,7 +227,8 @@ static void bootstrap_depends_on_the_whole_seed(void **state)
     assert_ok(sm_auc_make(&one, a, 40, b, 40, 300, 1, &err));
     assert_ok(sm_auc_make(&same, a, 40, b, 40, 300, 1, &err));
     assert_ok(sm_auc_make(&high, a, 40, b, 40, 300, 1 + (UINT64_C(1) << 32), &err));
-    assert_memory_equal(&one, &same, sizeof one);
+    assert_memory_equal(&one.bootstrap, &same.bootstrap, sizeof one.bootstrap);
+    assert_true(one.auc == same.auc && one.se == same.se);
     assert_true(one.bootstrap.low != high.bootstrap.low);
 }
 
@@ -227,6 +272,7 @@ int main(void)
         cmocka_unit_test(curves_match_scikit_learn),
         cmocka_unit_test(curve_of_nothing_is_one_point),
         cmocka_unit_test(auc_matches_its_definitions),
+        cmocka_unit_test(auc_at_its_bounds_has_an_interval_with_width),
         cmocka_unit_test(bootstrap_depends_on_the_whole_seed),
         cmocka_unit_test(clopper_pearson_matches_scipy),
         cmocka_unit_test(epsilon_matches_its_definition),

@@ -156,6 +156,18 @@ static void ranks_match_scipy(void **state)
             check("conformal p", sm_conformal_p(ref, count, x[j]),
                   number(json_array_get(json_object_get(c, "p"), j)), 1e-14, 0);
         }
+        for (size_t k = 0; k < json_array_size(json_object_get(c, "p_without")); k++) {
+            double own = ref[k ? count - 1 : 0];
+            const json_t *percentiles = json_array_get(json_object_get(c, "percentile_without"), k);
+            const json_t *p = json_array_get(json_object_get(c, "p_without"), k);
+            for (size_t j = 0; j < x_count; j++) {
+                check("percentile among the others",
+                      sm_percentile_rank_without(ref, count, own, x[j]), at(percentiles, j), 1e-12,
+                      0);
+                check("conformal p among the others", sm_conformal_p_without(ref, count, own, x[j]),
+                      at(p, j), 1e-14, 0);
+            }
+        }
         free(ref);
         free(x);
     }
@@ -174,14 +186,18 @@ static void jackknife_matches_leaving_each_out(void **state)
         size_t k = (size_t)field(c, "k");
         double *d = numbers(json_object_get(c, "d"), &count);
         double *row = numbers(json_object_get(c, "row"), &count);
-        const json_t *pairs = json_object_get(c, "pairs"), *mean = json_object_get(c, "mean");
-        double theta, se;
-        sm_jackknife_pairs(&theta, &se, d, k);
-        check("theta of pairs", theta, number(json_array_get(pairs, 0)), 1e-13, 0);
-        check("se of pairs", se, number(json_array_get(pairs, 1)), 1e-10, 1e-15);
-        sm_jackknife_mean(&theta, &se, row, k);
-        check("theta of anchor", theta, number(json_array_get(mean, 0)), 1e-13, 0);
-        check("se of anchor", se, number(json_array_get(mean, 1)), 1e-10, 1e-15);
+        const json_t *mean = json_object_get(c, "mean");
+        struct sm_jackknife got;
+        sm_jackknife_pairs(&got, d, k);
+        check("theta of pairs", got.theta, field(c, "pairs"), 1e-13, 0);
+        check("se of pairs", got.se, field(c, "pairs_se"), 1e-10, 1e-15);
+        check("jackknife of pairs", got.wide_se, field(c, "pairs_wide_se"), 1e-10, 1e-15);
+        check("df of pairs", got.df, k > 3 ? (double)k - 1 : NAN, 0, 0);
+        sm_jackknife_mean(&got, row, k);
+        check("theta of anchor", got.theta, number(json_array_get(mean, 0)), 1e-13, 0);
+        check("se of anchor", got.se, number(json_array_get(mean, 1)), 1e-10, 1e-15);
+        assert_true(isnan(got.se) ? isnan(got.wide_se) : got.se == got.wide_se);
+        check("df of anchor", got.df, k > 1 ? (double)k - 1 : NAN, 0, 0);
         free(d);
         free(row);
     }
@@ -191,9 +207,28 @@ static void jackknife_matches_leaving_each_out(void **state)
 static void jackknife_reads_the_upper_triangle_only(void **state)
 {
     (void)state;
-    double d[9] = {NAN, .3, .3, NAN, NAN, .3, NAN, NAN, NAN}, theta, se;
-    sm_jackknife_pairs(&theta, &se, d, 3);
-    assert_true(theta == .3 && se == 0);
+    double d[16] = {NAN, .3, .3, .3, NAN, NAN, .3, .3, NAN, NAN, NAN, .3, NAN, NAN, NAN, NAN};
+    struct sm_jackknife got;
+    sm_jackknife_pairs(&got, d, 4);
+    assert_true(got.theta == .3 && got.se == 0 && got.wide_se == 0);
+}
+
+static void intervals_add_their_parts(void **state)
+{
+    (void)state;
+    double t_9 = 2.2621571627982055, t_4 = 2.7764451051977944;
+    struct sm_interval i = sm_interval_of(1, (double[]){.5}, (double[]){9}, 1);
+    check("low", i.low, 1 - t_9 * .5, 1e-12, 0);
+    check("high", i.high, 1 + t_9 * .5, 1e-12, 0);
+    /* Two equal parts of 2 degrees of freedom have 4; one that is 0 has no say. */
+    i = sm_interval_of(0, (double[]){.3, 0, .3}, (double[]){2, 0, 2}, 3);
+    check("high", i.high, t_4 * .3 * sqrt(2), 1e-12, 0);
+    i = sm_interval_of(0, (double[]){1e-170}, (double[]){4}, 1);
+    assert_true(isnan(i.low) && isnan(i.high)); /* its square is 0 */
+    i = sm_interval_of(0, (double[]){0}, (double[]){4}, 1);
+    assert_true(isnan(i.low) && isnan(i.high));
+    i = sm_interval_of(0, (double[]){NAN, .1}, (double[]){NAN, 2}, 2);
+    assert_true(isnan(i.low) && isnan(i.high));
 }
 
 static void quantiles_match_numpy(void **state)
@@ -257,6 +292,7 @@ int main(void)
         cmocka_unit_test(ranks_match_scipy),
         cmocka_unit_test(jackknife_matches_leaving_each_out),
         cmocka_unit_test(jackknife_reads_the_upper_triangle_only),
+        cmocka_unit_test(intervals_add_their_parts),
         cmocka_unit_test(quantiles_match_numpy),
         cmocka_unit_test(histograms_match_numpy),
         cmocka_unit_test(histogram_of_no_width_has_one_bin),
