@@ -10,7 +10,7 @@
 #include "server/cmd/audit_client.h"
 
 struct judging {
-    const char *folder, *key_file, *digest_key_path;
+    const char *folder, *key_file, *ca_file, *digest_key_path;
     json_t *gates; /* [text …] */
     bool writes_report;
 };
@@ -160,7 +160,7 @@ static enum sm_code judge_there(json_t **summary, json_t **audit, const char *se
             "of this machine",
             j->folder, server);
     snprintf(path, sizeof path, "/v1/audits/%s", id);
-    enum sm_code code = sm_client_open(&client, server, j->key_file, err);
+    enum sm_code code = sm_client_open(&client, server, j->key_file, j->ca_file, err);
     if (code == SM_OK)
         code = sm_client_json(audit, client, &(struct sm_client_call){.path = path}, err);
     if (code == SM_OK)
@@ -224,6 +224,7 @@ int sm_cmd_audit_judge(int argc, char **argv)
         {"digest-key", "FILE", "64 hex digits: as in the audit", &j.digest_key_path},
         {"key-file", "FILE", "key for its server; default: the variable SSLMEM_KEY, or none",
          &j.key_file},
+        SM_CA_OPTION(j.ca_file),
         {"quiet", NULL, "only flags and gates that fail", &quiet},
         {0},
     };
