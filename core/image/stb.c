@@ -1,31 +1,66 @@
 /* stb_image, compiled for PNG only, with its allocator replaced.
  *
  * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (deflate distance
- * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2) Its inflate buffer doubles for as long as the stream goes
- * on, so 16 MB of PNG could ask for gigabytes: growth stops at a bound that the caller knows from
- * the header. The bound travels in a thread-local because stb_image hands no context to its
- * allocator; it is set and cleared by the same call.
+ * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2) Its
+ * inflate buffer doubles for as long as the stream goes on, so 16 MB of PNG could ask for gigabytes:
+ * growth stops at a bound that the caller knows from the header. The bound travels in a thread-local
+ * because stb_image hands no context to its allocator; it is set and cleared by the same call.
  *
- * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers.
+ * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers. (4) Some
+ * of these failures leak: the allocator frees what is left.
  *
  * Asserts are off: input is hostile, and a failed one would end the process. */
 #include "core/image/stb.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/image/container.h"
 
+/* In front of each block. Linked in one list per thread. */
+union head {
+    struct {
+        union head *next, *previous;
+    } of;
+    max_align_t alignment;
+};
+
+static _Thread_local union head *blocks;
 static _Thread_local size_t grow_max;
 static _Thread_local bool grow_refused;
 static _Thread_local bool out_of_memory;
 
+static void link_block(union head *block)
+{
+    block->of.next = blocks;
+    block->of.previous = NULL;
+    if (blocks != NULL)
+        blocks->of.previous = block;
+    blocks = block;
+}
+
+static void unlink_block(const union head *block)
+{
+    if (block->of.next != NULL)
+        block->of.next->of.previous = block->of.previous;
+    if (block->of.previous != NULL)
+        block->of.previous->of.next = block->of.next;
+    else
+        blocks = block->of.next;
+}
+
 static void *zeroed(size_t bytes)
 {
-    void *block = calloc(1, bytes);
-    out_of_memory |= block == NULL;
-    return block;
+    union head *block = bytes < SIZE_MAX - sizeof *block ? calloc(1, sizeof *block + bytes) : NULL;
+    if (block == NULL) {
+        out_of_memory = true;
+        return NULL;
+    }
+    link_block(block);
+    return block + 1;
 }
 
 static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
@@ -34,11 +69,28 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
         grow_refused = true;
         return NULL;
     }
-    uint8_t *grown = realloc(old, new_bytes);
-    out_of_memory |= grown == NULL;
-    if (grown != NULL && new_bytes > old_bytes)
-        memset(grown + old_bytes, 0, new_bytes - old_bytes);
-    return grown;
+    if (old == NULL)
+        return zeroed(new_bytes);
+    union head *block = (union head *)old - 1;
+    unlink_block(block);
+    union head *grown = realloc(block, sizeof *grown + new_bytes);
+    link_block(grown != NULL ? grown : block);
+    if (grown == NULL) {
+        out_of_memory = true;
+        return NULL;
+    }
+    if (new_bytes > old_bytes)
+        memset((uint8_t *)(grown + 1) + old_bytes, 0, new_bytes - old_bytes);
+    return grown + 1;
+}
+
+static void release(void *bytes)
+{
+    if (bytes == NULL)
+        return;
+    union head *block = (union head *)bytes - 1;
+    unlink_block(block);
+    free(block);
 }
 
 /* Outside the push: unused functions are only found at the end of the file. */
@@ -62,7 +114,7 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 #define STBI_MALLOC(n)                zeroed(n)
 #define STBI_REALLOC_SIZED(p, old, n) zeroed_grow(p, old, n)
 #define STBI_REALLOC(p, n)            zeroed_grow(p, n, n)
-#define STBI_FREE(p)                  free(p)
+#define STBI_FREE(p)                  release(p)
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
@@ -78,6 +130,10 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
                                       &channels, 4);
     grow_max = 0;
     if (out->rgba != NULL)
+        unlink_block((union head *)(void *)out->rgba - 1); /* the caller's now */
+    while (blocks != NULL)
+        release(blocks + 1);
+    if (out->rgba != NULL)
         return SM_OK;
     if (grow_refused)
         return sm_err_set(err, SM_CORRUPT, "PNG data inflates past %zu bytes", grow_max_bytes);
@@ -91,7 +147,8 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
 
 void sm_stb_free(struct sm_stb_pixels *pixels)
 {
-    free(pixels->rgba);
+    if (pixels->rgba != NULL)
+        free((union head *)(void *)pixels->rgba - 1);
     *pixels = (struct sm_stb_pixels){0};
 }
 

@@ -519,6 +519,7 @@ def jpeg_kinds(encode):
         "cmyk.jpg": encode(inks, "cmyk"), "cmyk_plain.jpg": encode(inks, "cmyk", "noadobe"),
         "cmyk_prog.jpg": encode(inks, "cmyk", "progressive"),
         "ycck_444.jpg": encode(inks, "ycck"),
+        "largest.jpg": bare_scans(0xCA, (8192, 4882), 4, [((0, 1, 2, 3), 0, 0, 0), ((3,), 1, 63, 0)]),
         "ycck_420.jpg": encode(inks, "ycck", "sampling=2x2,1x1,1x1,2x2"),
     }
     plain, restart = files["s2x1.jpg"], files["restart_block.jpg"]
