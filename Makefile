@@ -153,7 +153,7 @@ run: deps
 # chooses, see tests/bench/bench.py --help.
 bench:
 	@sh deploy/install-deps python3-numpy wrk
-	$(MAKE) $B/sslmem $B/bench/engine
+	$(MAKE) $B/sslmem $B/bench/engine $B/bench/cost
 	/usr/bin/python3 tests/bench/bench.py --binary $B/sslmem --engine $B/bench/engine $(BENCH)
 
 # Side by side with ONNX Runtime, PyTorch and the published script, in turns. ONNX Runtime's CPU library is inside its

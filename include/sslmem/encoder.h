@@ -87,11 +87,8 @@ enum sm_code sm_workspace_new(struct sm_workspace **out, const struct sm_encoder
                               struct sm_err *err);
 void sm_workspace_free(struct sm_workspace *workspace);
 
-/* Asked before each op of every forward from now on; NULL: none. */
 void sm_workspace_watch(struct sm_workspace *workspace, const struct sm_watch *watch);
-
-/* x [n, 3, input_h_px, input_w_px], normalised; 1 <= n <= n_max. False when a watch ended it: there
- * is no output then. Without a watch always true. */
+/* x [n, 3, input_h_px, input_w_px], normalised; 1 <= n <= n_max. False when its watch ended it. */
 bool sm_encoder_forward(const struct sm_encoder *encoder, struct sm_workspace *workspace,
                         const float *x, int n);
 

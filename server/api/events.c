@@ -2,9 +2,9 @@
  *
  * A stream looks at the audit's revision every POLL_MS, which is one row of an index, and sends the
  * audit when it has changed: at most two events a second, however fast images are scored. The rate
- * is that of the images finished within the last WINDOW_MS of this stream; the time left is the cost
- * of what is not finished, at the rate of the cost of what was. A comment every HEARTBEAT_MS keeps connections and proxies awake, and
- * finds clients that are gone. */
+ * is that of the images finished within the last WINDOW_MS of this stream; the time left is the
+ * cost of what is not finished, at the rate of the cost of what was. A comment every HEARTBEAT_MS
+ * keeps connections and proxies awake, and finds clients that are gone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -111,8 +111,8 @@ static enum sm_code take_folders(struct intake *x, struct sm_ingest *ingest, str
 
 /* --- the call --- */
 
-/* Pair and recipe of the audit, for costs. Images of a pair that is not loaded now, or that does not
- * fit the recipe any more, are weighed when they are decoded. */
+/* Pair and recipe of the audit, for costs. Images of a pair that is not loaded now, or that no
+ * longer fits the recipe, are weighed when they are decoded. */
 static enum sm_code read_scoring(struct intake *x, struct sm_err *err)
 {
     struct sm_audit_scoring scoring;

@@ -8,8 +8,8 @@
  * Workers: one thread each; each claims one item, decodes, draws views, runs the encoders, commits.
  * While nothing is queued, workers without an item run encoders for those that have one (team.h):
  * a single request uses all of them. A worker that is at a dear item scores cheap ones in between
- * (worker.c): an item of a plain job waits for no item of SM_LEND_RATIO times its cost. The bits of a score depend on the item alone, never on the
- * number of workers, their order or their help. */
+ * (worker.c): an item of a plain job waits for no item of SM_LEND_RATIO times its cost. The bits of
+ * a score depend on the item alone, never on the number of workers, their order or their help. */
 #ifndef SERVER_JOBS_JOBS_H
 #define SERVER_JOBS_JOBS_H
 

@@ -5,7 +5,7 @@
  *     for (;;) {
  *         uint64_t seen = sm_team_news(team);
  *         if (there is an image)
- *             sm_mate_score(&score, mate, &(struct sm_mate_order){generation, &recipe, bytes}, &err);
+ *             sm_mate_score(&score, mate, &order, &err);
  *         else if (!sm_mate_help(mate))
  *             sm_team_wait(team, seen, 200);
  *     }

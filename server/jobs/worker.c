@@ -30,6 +30,7 @@
 #include "server/base/pulse.h"
 #include "server/jobs/jobs_impl.h"
 #include "server/store/audits.h"
+#include "server/store/claims.h"
 
 #define IDLE_MS           200 /* how late something unannounced may be noticed */
 #define RETRY_MIN_MS      100

@@ -167,18 +167,10 @@ struct sm_claim {
      * There are no bytes then; the item is to be finished with this error. */
     struct sm_err unreadable;
 };
-/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits, in
- * the order of their turns: when a job came, plus what its dearest item costs. So a cheap item
- * passes dear ones, and none waits for ever. SM_NOT_FOUND when none came. */
+/* Waits up to `timeout_ms` for a queued item and leases it to `owner`: plain jobs before audits, by
+ * their turns: when a job came, plus what its dearest item costs. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
-/* The same without waiting, for an item of the plain job with the cheapest items, which cost at most
- * that much. A look at an index comes first, so that asking in vain costs no write. */
-enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
-                                  int64_t cost_ms_max, struct sm_err *err);
-/* Whether the claim still is the owner's and its job is not cancelled; true when that cannot be
- * read. */
-bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner);
 void sm_claim_release(struct sm_claim *claim);
 /* Queues a claimed item again, for anybody, without counting the try. SM_CONFLICT when the lease is
  * no longer the owner's. */
@@ -211,12 +203,8 @@ enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *fin
 
 /* High enough that a service killed again and again fails no innocent item (measured: 20 kills
  * within 0.6 s each took two of 1,000 items three times), low enough that an image which ends the
- * service does not do so for long.
- *
- * A process that dies with several items in hand tells of none of them. One that dies with a single
- * item points at it: that counts as SM_ATTEMPTS_ALONE tries, so the third such end fails it. What
- * was lost is claimed after everything that waits, so that an innocent item is not in hand once
- * more at the next end. */
+ * service does not do so for long. An end of the process with a single item in hand points at it:
+ * that counts as SM_ATTEMPTS_ALONE tries (store_lease.c). */
 #define SM_ATTEMPTS_MAX   10
 #define SM_ATTEMPTS_ALONE 4
 #define SM_LEASE_MS       60000

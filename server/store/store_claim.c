@@ -22,6 +22,7 @@
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "server/base/id.h"
+#include "server/store/claims.h"
 #include "server/store/store_impl.h"
 #include "sslmem/image.h"
 

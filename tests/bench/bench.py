@@ -200,6 +200,24 @@ def bench_history(options):
     return found
 
 
+# --- cost -------------------------------------------------------------------------------------------
+
+
+def bench_cost(options, names):
+    """Each kind of work beside the table of coefficients (core/score/cost.c); a ratio of 1 is a reference core."""
+    program = options.engine.parent / "cost"
+    lines = lambda *arguments: [json.loads(line) for line in subprocess.run(
+        [str(program), *map(str, arguments)], check=True, capture_output=True, text=True).stdout.splitlines()]
+    found = lines()
+    for name in names:
+        found += lines("--kernels", options.kernels[0], networks.make(options.out, name))
+        print(f"{name}: {found[-1]['ratio']:.2f} of the table", flush=True)
+    print()
+    table([("work", "of", "ms", "by the table", "ns a step", "table", "ratio")]
+          + [(f["work"], f["size"], f["ms"], f["table_ms"], f.get("ns", ""), f.get("table_ns", ""), f["ratio"]) for f in found])
+    return found
+
+
 def rows_of(binary):
     """"auto" where the binary knows it."""
     text = subprocess.run([str(binary), "serve", "--help"], check=True, capture_output=True, text=True).stdout
@@ -214,7 +232,7 @@ def main():
     parser.add_argument("--networks", default=",".join(NETWORKS), help="with commas; " + ", ".join(NETWORKS))
     parser.add_argument("--kernels", help="rows, with commas; the service runs the first")
     parser.add_argument("--seconds", type=float, default=2, help="about how long each timing lasts")
-    parser.add_argument("--parts", default="engine,service,history", help="which of these")
+    parser.add_argument("--parts", default="engine,service,history,cost", help="which of these")
     options = parser.parse_args()
     options.kernels = (options.kernels or rows_of(options.binary)).split(",")
     names, parts = options.networks.split(","), options.parts.split(",")
@@ -225,6 +243,8 @@ def main():
         found["service"] = bench_service(options, [name for name in SERVED if name in names])
     if "history" in parts:
         found["history"] = bench_history(options)
+    if "cost" in parts:
+        found["cost"] = bench_cost(options, names)
     path = options.out.parent / "bench.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nwritten to {path}")

@@ -47,22 +47,22 @@ static void print_line(enum sm_work work, const char *size, const double steps[S
 
 static const struct {
     enum sm_work work;
-    const char *ops; /* JSON, %d is the size of a result */
-    int divide;      /* result's short side: the input's over this */
+    const char *begin, *end; /* JSON around the size of a result; `end` NULL: it has none */
+    int divide;              /* result's short side: the input's over this */
 } ops[] = {
-    {SM_WORK_COPY, "[{\"op\":\"pad\",\"padding\":1}]", 1},
-    {SM_WORK_RESIZE, "[{\"op\":\"resize\",\"size\":%d}]", 4},
-    {SM_WORK_RESIZE, "[{\"op\":\"resize\",\"size\":%d,\"interpolation\":\"bicubic\"}]", 2},
-    {SM_WORK_RESIZE, "[{\"op\":\"random_resized_crop\",\"size\":%d,\"scale\":[1,1]}]", 2},
-    {SM_WORK_BLUR, "[{\"op\":\"gaussian_blur\",\"sigma\":[2,2]}]", 1},
-    {SM_WORK_BLUR, "[{\"op\":\"gaussian_blur\",\"sigma\":[64,64]}]", 1},
-    {SM_WORK_FLIP, "[{\"op\":\"flip\",\"p\":1}]", 1},
-    {SM_WORK_BRIGHTNESS, "[{\"op\":\"color_jitter\",\"brightness\":0.8}]", 1},
-    {SM_WORK_CONTRAST, "[{\"op\":\"color_jitter\",\"contrast\":0.8}]", 1},
-    {SM_WORK_SATURATION, "[{\"op\":\"color_jitter\",\"saturation\":0.8}]", 1},
-    {SM_WORK_HUE, "[{\"op\":\"color_jitter\",\"hue\":0.5}]", 1},
-    {SM_WORK_GRAYSCALE, "[{\"op\":\"grayscale\",\"p\":1}]", 1},
-    {SM_WORK_SOLARIZE, "[{\"op\":\"solarize\",\"p\":1}]", 1},
+    {SM_WORK_COPY, "[{\"op\":\"pad\",\"padding\":1}]", NULL, 1},
+    {SM_WORK_RESIZE, "[{\"op\":\"resize\",\"size\":", "}]", 4},
+    {SM_WORK_RESIZE, "[{\"op\":\"resize\",\"size\":", ",\"interpolation\":\"bicubic\"}]", 2},
+    {SM_WORK_RESIZE, "[{\"op\":\"random_resized_crop\",\"size\":", ",\"scale\":[1,1]}]", 2},
+    {SM_WORK_BLUR, "[{\"op\":\"gaussian_blur\",\"sigma\":[2,2]}]", NULL, 1},
+    {SM_WORK_BLUR, "[{\"op\":\"gaussian_blur\",\"sigma\":[64,64]}]", NULL, 1},
+    {SM_WORK_FLIP, "[{\"op\":\"flip\",\"p\":1}]", NULL, 1},
+    {SM_WORK_BRIGHTNESS, "[{\"op\":\"color_jitter\",\"brightness\":0.8}]", NULL, 1},
+    {SM_WORK_CONTRAST, "[{\"op\":\"color_jitter\",\"contrast\":0.8}]", NULL, 1},
+    {SM_WORK_SATURATION, "[{\"op\":\"color_jitter\",\"saturation\":0.8}]", NULL, 1},
+    {SM_WORK_HUE, "[{\"op\":\"color_jitter\",\"hue\":0.5}]", NULL, 1},
+    {SM_WORK_GRAYSCALE, "[{\"op\":\"grayscale\",\"p\":1}]", NULL, 1},
+    {SM_WORK_SOLARIZE, "[{\"op\":\"solarize\",\"p\":1}]", NULL, 1},
 };
 
 static const struct {
@@ -112,7 +112,11 @@ static void time_ops(const struct sm_image *image)
         double steps[SM_WORKS] = {0};
         struct sm_augment augment;
         struct sm_err err;
-        snprintf(text, sizeof text, ops[i].ops, (int)side / ops[i].divide);
+        if (ops[i].end)
+            snprintf(text, sizeof text, "%s%d%s", ops[i].begin, (int)side / ops[i].divide,
+                     ops[i].end);
+        else
+            snprintf(text, sizeof text, "%s", ops[i].begin);
         json_t *node = json_loads(text, 0, NULL);
         if (sm_augment_parse(&augment, node, side, "", &err) != SM_OK)
             die(text, &err);

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/store/claims.h"
+
 /* --- jobs -------------------------------------------------------------------------------- */
 
 static void a_job_goes_its_way(void **state)
