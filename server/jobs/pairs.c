@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "server/base/log.h"
+#include "server/store/pair_use.h"
 
 #define NAME_BYTES_MAX 63 /* as long as stored claims and scores take a pair's name */
 
