@@ -6,9 +6,9 @@
  * and ratios, whose scale is fixed, are cut to D digits of it: steps of 10^(2-D) percent and 10^-D.
  *
  * What can be computed from other figures is computed from the rounded ones (the side f, the ratio,
- * the distance to the mean, the ends of an interval), or two roundings of one number would tell more
- * than one does; single encoders of several have a digit less. A score without a reference has no
- * step: its figures are null. So is every number that no table of round.c knows.
+ * the distance to the mean, the ends of an interval), or two roundings of one number would tell
+ * more than one does; single encoders of several have a digit less. A score without a reference has
+ * no step: its figures are null. So is every number that no table of round.c knows.
  *
  * Owner: the text is the caller's. Threads: no state. */
 #ifndef SERVER_HTTP_ROUND_H

@@ -60,7 +60,7 @@ enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_
 /* Whether more may be admitted: the store's files are there, and it took every result that a worker
  * offered. Both heal by themselves. */
 enum sm_code sm_jobs_check_results(struct sm_jobs *jobs, struct sm_err *err);
-/* The same for readiness, with the last commit: that heals by the next one, which must be let in. */
+/* The same for readiness, with the last commit: it heals by the next one, which must be let in. */
 enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err);
 
 enum sm_ticket_state {

@@ -15,6 +15,7 @@
 
 #include "core/base/escape.h"
 #include "server/base/log.h"
+#include "server/store/pair_use.h"
 
 #define NAME_BYTES_MAX 63 /* as long as stored claims and scores take a pair's name */
 

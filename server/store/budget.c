@@ -1,5 +1,5 @@
-/* One row for each key and day, read and written inside the transaction that it pays for: SQLite has
- * one writer, so nothing comes between the two. */
+/* One row for each key and day, read and written inside the transaction that it pays for: SQLite
+ * has one writer, so nothing comes between the two. */
 #include "server/store/budget.h"
 
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include "server/base/id.h"
 #include "server/store/store_impl.h"
 
-/* What a budget counts. A quantity more is a row here, a member of struct sm_amount and a column. */
+/* What a budget counts. One more is a row here, a member of struct sm_amount and a column. */
 static const struct {
     const char *name;
     size_t at;

@@ -100,7 +100,7 @@ static int64_t kept_bytes(const struct sm_room *room, enum sm_write_room use)
     return room->items_count * item + room->thumbnails_count * THUMBNAIL_BYTES;
 }
 
-/* What is left when all that is kept is taken away; below 0 when more was promised than there is. */
+/* What is left beside all that is kept; below 0 when more was promised than there is. */
 static enum sm_code read_margin(int64_t *out, struct sm_store *store, struct sm_db *db,
                                 enum sm_write_room use, struct sm_err *err)
 {

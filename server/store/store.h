@@ -30,8 +30,8 @@ struct sm_store;
  * starts the writer. Items that an earlier process left running are queued again. */
 enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_err *err);
 void sm_store_close(struct sm_store *store); /* drains the writer's queue first */
-/* How large the database may become, and what it leaves of the disk. Writes that need more fail with
- * SM_FULL; so do those that would take the room for the results of images that wait (room.c). */
+/* How large the database may become, and what it leaves of the disk. Writes that need more fail
+ * with SM_FULL; so do those that would take the room for results to come (room.c). */
 enum sm_code sm_store_limit(struct sm_store *store, int64_t bytes_max, int64_t disk_reserve_bytes,
                             struct sm_err *err);
 /* Applies missing migrations and nothing else; `applied` counts them. For `sslmem migrate`. */
@@ -93,20 +93,8 @@ int64_t sm_store_wal_bytes(const struct sm_store *store);  /* of SQLite's log on
 int64_t sm_store_file_bytes(const struct sm_store *store); /* of the database */
 /* Whether the files are still those that were opened; looks anew. */
 enum sm_code sm_store_check_files(struct sm_store *store, struct sm_err *err);
-/* Whether it can be written: the files are those that were opened, and the last commit succeeded. */
+/* Whether it can be written: the same, and the last commit succeeded. */
 enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err);
-
-/* Says which pairs are loaded: `there` is asked inside transactions, on the writer thread. What is
- * admitted or started for a pair that is not there is refused with SM_INVALID. To be called before
- * there are other threads; without it every pair is there. */
-typedef bool sm_store_pair_there(void *pairs, const char *name);
-void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs);
-
-/* Runs `act` on the writer thread unless images wait for the pair (those of paused audits do not):
- * in the transaction that counts them, so that none is admitted in between. */
-enum sm_code sm_store_unless_waiting(int64_t *waiting, struct sm_store *store, const char *pair,
-                                     enum sm_code (*act)(void *arg, struct sm_err *err), void *arg,
-                                     struct sm_err *err);
 
 /* --- writes: queued; `done` runs on the writer thread after the commit (or the failure) --- */
 

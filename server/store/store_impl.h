@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "server/store/pair_use.h"
 #include "server/store/state.h"
 #include "server/store/store.h"
 #include "server/store/writer.h"

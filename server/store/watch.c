@@ -36,7 +36,7 @@ void sm_store_watch_files(struct sm_store *store)
     }
 }
 
-/* What is wrong with the file; NULL when nothing is. One that was not there at first may be absent. */
+/* What is wrong with the file; NULL when nothing is. One that was not there at first may lack. */
 static const char *compare(const struct sm_store *store, int i)
 {
     const struct sm_store_file *file = &store->files[i];
