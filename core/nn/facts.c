@@ -88,18 +88,3 @@ bool sm_fact_allows(const char *name, enum sm_source source)
             return true;
     return false;
 }
-
-unsigned sm_fact_family(const char *family)
-{
-    static const struct {
-        const char *prefix;
-        unsigned bit;
-    } families[] = {{"clip-resnet", SM_OF_CLIP_RESNET},
-                    {"res", SM_OF_RESNET},
-                    {"vit", SM_OF_VIT},
-                    {"convnext", SM_OF_CONVNEXT}};
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (!strncmp(families[i].prefix, family, strlen(families[i].prefix)))
-            return families[i].bit;
-    return 0;
-}

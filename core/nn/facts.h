@@ -40,7 +40,4 @@ const struct sm_fact *sm_fact_find(const char *name, unsigned families);
 /* Whether `source` may decide the fact of this name. */
 bool sm_fact_allows(const char *name, enum sm_source source);
 
-/* The bits of the family that a prefix of info->family names, for the table above. */
-unsigned sm_fact_family(const char *family);
-
 #endif

@@ -132,7 +132,7 @@ static enum sm_code choose_stem(struct sm_resnet *b)
 
 /* A preset stands for its whole network, if that has the stem that is here; args.json of solo-learn
  * tells a CIFAR stem by its padding. */
-enum sm_source sm_resnet_usual(const struct sm_resnet *b)
+static enum sm_source usual_source(const struct sm_resnet *b)
 {
     struct sm_encoder_config preset;
     bool cifar = b->stem == STEM_CIFAR;
@@ -148,7 +148,7 @@ enum sm_source sm_resnet_usual(const struct sm_resnet *b)
 /* Notes one fact of the network; `why` is of a guess. */
 static void settle(struct sm_resnet *b, enum sm_config_field field, void *value, const char *why)
 {
-    sm_settle(b->info, b->config, field, value, sm_resnet_usual(b), why);
+    sm_settle(b->info, b->config, field, value, usual_source(b), why);
 }
 
 /* What the first convolution does beside its size, and what pools behind it. */

@@ -33,9 +33,6 @@ struct sm_resnet {
     int32_t counts[SM_RESNET_STAGES_MAX];
 };
 
-/* Who decided a usual value that nobody said. */
-enum sm_source sm_resnet_usual(const struct sm_resnet *b);
-
 /* The source of a field of the configuration that is set. */
 static inline enum sm_source sm_resnet_said(const struct sm_resnet *b, enum sm_config_field field)
 {

@@ -187,7 +187,7 @@ static void what_cannot_be_written_is_refused(void **context)
          "tensor __metadata__ may not be called so"},
         {{{"w\xff", 0, {0}, &value}, {"v", 0, {0}, &value}},
          SM_INVALID,
-         "tensor w?: name is not UTF-8, or no memory"},
+         "tensor w\\xff: name is not UTF-8, or no memory"},
         {{{"w", 1, {1LL << 40}, &value}, {"v", 0, {0}, &value}},
          SM_LIMIT,
          "tensor w: file would have more than 34359738368 bytes"},

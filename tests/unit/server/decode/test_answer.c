@@ -131,7 +131,7 @@ static void failures_keep_code_and_text(void **state)
     struct sm_image image = {.width_px = 1};
     struct sm_decode_answer a = {.id = 7, .code = SM_CORRUPT, .text = "two \x1b[2J\n lines %s"};
     assert_fails(sm_answer_take(&image, &a, &request, NULL, NULL, &err), SM_CORRUPT,
-                 "two ?[2J? lines %s", "");
+                 "two \\x1b[2J\\x0a lines %s", "");
     assert_null(image.rgb);
     assert_int_equal(image.width_px, 0);
 }

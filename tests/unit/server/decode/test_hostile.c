@@ -193,7 +193,7 @@ static const struct mode {
     {"negative", say_negative, SM_CORRUPT, "the decoder gave no sound answer on this image"},
     {"code", say_other_code, SM_CORRUPT, "the decoder gave no sound answer on this image"},
     {"endless", say_text_without_end, SM_CORRUPT, "the decoder gave no sound answer on this image"},
-    {"control", say_control_characters, SM_CORRUPT, "a?]b?%n"},
+    {"control", say_control_characters, SM_CORRUPT, "a\\x1b]b\\x0a%n"},
     {"twice", say_twice, SM_OK, ""},
     {"cut", cut_the_memory, SM_OK, ""},
     {"look", look_for_others, SM_OK, ""},
