@@ -2,8 +2,8 @@
  *
  * libmicrohttpd queues none at these points, and closing without one leaves the client to guess.
  * What it would have sent is written to the socket here, on its own thread and between two of its
- * reads, before it is told to close. It is one small write, and the socket has room: no other answer
- * is on its way. */
+ * reads, before it is told to close. It is one small write, and the socket has room: no other
+ * answer is on its way. */
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <stdio.h>

@@ -299,6 +299,22 @@ def test_manifest(audit, cohorts, serve, tmp_path, key):
     assert without_run(tmp_path / "here") == without_run(tmp_path / "there")
 
 
+def test_nothing_of_a_manifest(audit, serve, tmp_path):
+    """Here and at a server a manifest of which every line is skipped is a mistake, told with the reasons."""
+    root, manifest = tmp_path / "root", tmp_path / "manifest.jsonl"
+    root.mkdir()
+    (root / "a.png").write_text("no image")
+    manifest.write_text('{"cohort": "candidate", "path": "a.png"}\n{"cohort": "external", "path": "none.png"}\nno line\n')
+    server = serve("--data-root", root)
+    reasons = {"1 not_an_image", "1 file_missing", "1 line_invalid"}
+    for options in (here(tmp_path / "here", "--root", root),
+                    ["--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}", "--out", tmp_path / "there"]):
+        done = audit(*options, "--manifest", manifest, code=1)
+        told = done.stderr.splitlines()[-1].partition("0 images (JPEG, PNG), 3 skipped: ")[2]
+        assert set(told.split(", ")) == reasons, done.stderr
+    assert server.get("/v1/audits").json["audits"] == []
+
+
 def test_compare(audit, cohorts, tmp_path):
     options = cohorts(8)
     audit(*here(tmp_path / "a", *options))

@@ -115,6 +115,17 @@ def test_weak_tls_is_refused(serve, tmp_path, options):
     client.close()
 
 
+def test_too_many_parameters_over_tls(serve, tmp_path):
+    server, cert, _ = serve_tls(serve, tmp_path)
+    for count in (17, 1000):
+        client = Secure(server, cert)
+        client.ask("GET", "/livez?" + "&".join(["a=1"] * count)).problem(414, "url_too_long")
+        client.close()
+    client = Secure(server, cert)
+    assert client.ask("GET", "/livez").status == 200
+    client.close()
+
+
 def test_plain_http_to_tls(serve, tmp_path):
     server, cert, _ = serve_tls(serve, tmp_path)
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
