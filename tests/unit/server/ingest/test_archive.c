@@ -458,6 +458,36 @@ static void archives_with_wrong_bytes(void **state)
     close(fd);
 }
 
+/* An entry that is stored under the name \xc3\xa9, marked as UTF-8, with a Unicode path beside it. */
+static const char marked[] =
+    "PK\3\4\24\0\0\10\0\0\0\0\0\0\xbb\xde\x76\x39\11\0\0\0\11\0\0\0\14\0\23\0"
+    "candidate/\xc3\xa9"
+    "\x75\x70\17\0\1\0\0\0\0other name" PNG "a";
+
+/* Bytes changed one by one in the header of a zip, and the archive cut there. */
+static void zip_headers_with_wrong_bytes(void **state)
+{
+    (void)state;
+    int fd = memory_file(marked, sizeof marked - 1);
+    for (off_t at = 0; at < (off_t)sizeof marked - 1; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            unsigned char other = (unsigned char)(marked[at] ^ (1 << bit));
+            assert_int_equal(pwrite(fd, &other, 1, at), 1);
+            enum sm_code code = sm_ingest_archive(ingest, fd, &any, &err);
+            assert_true(code == SM_OK || code == SM_CORRUPT || code == SM_LIMIT);
+            assert_int_equal(pwrite(fd, &marked[at], 1, at), 1);
+        }
+    for (off_t cut = sizeof marked - 2; cut >= 0; cut--) {
+        assert_int_equal(ftruncate(fd, cut), 0);
+        enum sm_code code = sm_ingest_archive(ingest, fd, &any, &err);
+        assert_true(code == SM_OK || code == SM_CORRUPT);
+    }
+    close(fd);
+    assert_code(SM_OK, finish_ingest());
+    assert_true(counted("added_count") > 0);
+    assert_item(0, "candidate", "candidate/\xc3\xa9", "queued");
+}
+
 /* --- around it --- */
 
 static void it_stops_when_told(void **state)
@@ -531,6 +561,7 @@ int main(void)
         TEST(other_filters_are_not_run),
         TEST(archives_cut_short),
         TEST(archives_with_wrong_bytes),
+        TEST(zip_headers_with_wrong_bytes),
         TEST(it_stops_when_told),
         TEST(batches_are_commits_of_64),
         TEST(an_audit_that_is_not_open),
