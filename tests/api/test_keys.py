@@ -451,7 +451,10 @@ def rounding(serve, key, binary, tmp_path, pairs_folder):
     document = json.loads((folder / "resnet/pair.json").read_text())
     (folder / "resnet/pair.json").write_text(json.dumps(document | {"reference": "reference.json"}))
 
-    def make(*options):
+    def make(*options, spread=None):
+        if spread is not None:
+            path = folder / "resnet/reference.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": [spread, -spread] * 20}))
         made = [Client(key, *each) for each in options]
         running = serve(pairs=folder)
         for client in made:
@@ -525,8 +528,9 @@ def test_rounded_figures(rounding, digits):
 
 
 def test_a_kept_answer_is_rounded_once(rounding):
-    a, = rounding((*ALL, "--round", "0"))
+    a, = rounding((*ALL, "--round", "0"), spread=0.02)
     first = a.post(png(1), Idempotency_Key='"k"')
+    assert (first.json["reference"]["sd"], first.json["reference"]["mean"]) == (0, 0)  # there is no step for a second time
     again = a.post(png(1), Idempotency_Key='"k"')
     assert again.headers["Idempotent-Replayed"] == "true" and again.body == first.body
 
