@@ -223,7 +223,7 @@ static void the_record_has_every_number(void **state)
         digest_of(key, 1000 + i);
         json_t *score = json_pack(
             "{s:s, s:{s:s}, s:f, s:f, s:f, s:{s:f, s:f}, s:{s:f, s:f}, s:{s:s, s:s, s:s, s:s}}",
-            "method", i ? "sslmem/2" : "sslmem/1", "image", "digest", claim.image_digest, "m",
+            "method", i == 2 ? "sslmem/2" : "sslmem/1", "image", "digest", claim.image_digest, "m",
             1.5 + i, "m_se", .25, "ratio", .125, "f", "alignment", 2.0, "se", .0625, "g",
             "alignment", 3.5 + i, "se", .03125, "provenance", "key", key, "decoder", decoders[i],
             "kernels", kernels[i], "recipe_digest", "r");
