@@ -1,6 +1,6 @@
 /* Image files to pixels, a file per format. Each decoder proves a step before it takes the next:
- * the size is checked before pixels have memory, and nothing reaches a library that could lead it out
- * of its tables.
+ * the size is checked before pixels have memory, and nothing reaches a library that could lead it
+ * out of its tables.
  *
  * Owner: the caller releases `out`, which is written on success only; `bytes` are not kept.
  * Threads: no shared state.
