@@ -1,10 +1,11 @@
-/* Image files to pixels, a file per format. Each decoder proves a step before it takes the next: the
- * size is checked before pixels have memory, and nothing reaches a library that could lead it out
- * of its tables.
+/* Image files to pixels, a file per format. Each decoder proves a step before it takes the next:
+ * the size is checked before pixels have memory, and nothing reaches a library that could lead it
+ * out of its tables.
  *
  * Owner: the caller releases `out`, which is written on success only; `bytes` are not kept.
  * Threads: no shared state.
- * Errors: SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM; the text names the part and both numbers. */
+ * Errors: SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM; the text names the part and both
+ * numbers. */
 #ifndef CORE_IMAGE_CONTAINER_H
 #define CORE_IMAGE_CONTAINER_H
 

@@ -3,20 +3,21 @@
  *
  * What is refused: all that Pillow refuses, that is, what libjpeg calls an error and files without
  * an end marker. Besides what Pillow shows with missing rows in grey: a scan that ends before its
- * last row (a cut file that got an end marker), and a component that no scan codes. An
- * arithmetic-coded scan may leave out zeros at its end, so a cut one cannot be told.
+ * last row (a cut file that got an end marker), and a component that no scan codes. An arithmetic-
+ * coded scan may leave out zeros at its end, so a cut one cannot be told.
  *
- * What is counted: libjpeg's other warnings of broken data. Training saw these pixels, some of which
- * the decoder invented, so the file is decoded and its `decoder_warnings` say so. A progressive file
- * whose encoder left coefficients out is valid (T.81 does not ask for all of them).
+ * What is counted: libjpeg's other warnings of broken data. Training saw these pixels, some of
+ * which the decoder invented, so the file is decoded and its `decoder_warnings` say so. A
+ * progressive file whose encoder left coefficients out is valid (T.81 does not ask for all of
+ * them).
  *
  * Costs. The size is checked when the frame header is read, before pixels or coefficients have
  * memory. A scan costs a pass over the picture and may have no data, so scans are counted, and so
  * are pixels times scans. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever
  * the environment (JPEGMEM) says, and has no temporary files beyond that.
  *
- * The library prints nothing: its messages go into the error. It leaves a call only through longjmp
- * to run, and everything that a decoder owns is in one struct. */
+ * The library prints nothing: its messages go into the error. It leaves a call only through
+ * longjmp to run, and everything that a decoder owns is in one struct. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,23 +1,23 @@
 /* PNG (ISO/IEC 15948) by stb_image, after a walk over its chunks: signature, IHDR first, critical
  * chunks with a good CRC, image data, one IEND. The walk decodes and allocates nothing.
  *
- * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, of 16-bit
- * samples the high byte is taken, palettes are expanded, alpha and tRNS are dropped (never blended),
- * gamma and colour profiles are not applied.
+ * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, of
+ * 16-bit samples the high byte is taken, palettes are expanded, alpha and tRNS are dropped (never
+ * blended), gamma and colour profiles are not applied.
  *
  * 16-bit grey is refused, because readers disagree: Pillow clips it at 255, which leaves most such
- * images white, torchvision and OpenCV keep or scale it. So is a pixel beyond the palette, which one
- * reader shows black and another grey.
+ * images white, torchvision and OpenCV keep or scale it. So is a pixel beyond the palette, which
+ * one reader shows black and another grey.
  *
  * stb_image leaves these open, so they are settled here: colour type and bit depth must be a pair
  * that the standard knows; an unknown critical chunk is refused before stb_image writes its name
- * into a static buffer shared by all threads; of a file whose palette is shorter than its pixels can
- * index, or that has IDAT chunks without bytes (legal, but stb_image then copies to a null pointer),
- * stb_image gets a copy without these. Ancillary chunks are skipped unread (eXIf apart) and their
- * CRC is not checked.
+ * into a static buffer shared by all threads; of a file whose palette is shorter than its pixels
+ * can index, or that has IDAT chunks without bytes (legal, but stb_image then copies to a null
+ * pointer), stb_image gets a copy without these. Ancillary chunks are skipped unread (eXIf apart)
+ * and their CRC is not checked.
  *
- * Cost: one pass over the bytes of critical chunks. Memory: stb_image's own buffers (for 16-bit RGBA
- * up to some 24 bytes per pixel) are freed before this returns. */
+ * Cost: one pass over the bytes of critical chunks. Memory: stb_image's own buffers (for 16-bit
+ * RGBA up to some 24 bytes per pixel) are freed before this returns. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,11 @@
 /* stb_image, compiled for PNG only, with its allocator replaced.
  *
  * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (deflate distance
- * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2) Its
- * inflate buffer doubles for as long as the stream goes on, so 16 MB of PNG could ask for gigabytes:
- * growth stops at a bound that the caller knows from the header. The bound travels in a thread-local
- * because stb_image hands no context to its allocator; it is set and cleared by the same call.
+ * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2)
+ * Its inflate buffer doubles for as long as the stream goes on, so 16 MB of PNG could ask for
+ * gigabytes: growth stops at a bound that the caller knows from the header. The bound travels in a
+ * thread-local because stb_image hands no context to its allocator; it is set and cleared by the
+ * same call.
  *
  * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers. (4) Some
  * of these failures leak: the allocator frees what is left.

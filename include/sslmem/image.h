@@ -69,8 +69,8 @@ enum sm_code sm_image_thumbnail(void **out, size_t *bytes_count, const struct sm
 /* Name and version of the decoder of a media type, for a score's provenance: "stb_image-2.27";
  * "none" for another one, or NULL: pixels that were drawn. */
 const char *sm_image_decoder(const char *media_type);
-/* The decoder that takes these bytes. Refuses what their first ones refuse, as sm_image_decode does;
- * needs no decoding, so a score's key can be known before. */
+/* The decoder that takes these bytes. Refuses what their first ones refuse, as sm_image_decode
+ * does; needs no decoding, so a score's key can be known before. */
 enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size_t bytes_count,
                                    struct sm_err *err);
 
