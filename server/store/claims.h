@@ -6,8 +6,8 @@
 
 #include "server/store/store.h"
 
-/* sm_store_claim without waiting, for an item of the plain job with the cheapest items, if they cost
- * at most that much. A look at an index comes first, so that asking in vain costs no write. */
+/* sm_store_claim without waiting, for an item of the plain job with the cheapest items, if these
+ * cost at most that much. A look at an index comes first, so that asking in vain costs no write. */
 enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
                                   int64_t cost_ms_max, struct sm_err *err);
 /* Whether it is leased still and its job not cancelled; true when that cannot be read. */
