@@ -280,7 +280,7 @@ static void say_flags(const json_t *summary)
     size_t i;
 
     json_array_foreach(flags, i, flag)
-        printf("flag %s: %s\n", text_of(flag, "code"), text_of(flag, "text"));
+        printf("flag %s: %s\n", text_of(flag, "code"), sm_shown(text_of(flag, "text")));
 }
 
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,

@@ -47,7 +47,7 @@ static enum sm_code list_images(struct one *images, size_t *count, char **paths,
     for (size_t i = 0; i < n; i++) {
         if (kept > 0 && strcmp(images[kept - 1].image.digest, images[i].image.digest) == 0)
             fprintf(stderr, "sslmem reference: %s is the image %s again: it counts once\n",
-                    images[i].path, images[kept - 1].path);
+                    sm_shown(images[i].path), sm_shown(images[kept - 1].path));
         else
             images[kept++] = images[i];
     }

@@ -181,7 +181,7 @@ void sm_say_pair_flags(const struct sm_pair *pair)
     json_array_foreach(flags, i, flag)
         fprintf(stderr, "sslmem: pair %s: %s: %s\n", sm_pair_name(pair),
                 json_string_value(json_object_get(flag, "code")),
-                json_string_value(json_object_get(flag, "text")));
+                sm_shown(json_string_value(json_object_get(flag, "text"))));
     json_decref(flags);
 }
 
