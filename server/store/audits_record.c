@@ -152,7 +152,8 @@ static enum sm_code parse(json_t **out, const char *text, const char *what, stru
 }
 
 /* Of the scores, with their method, without what is each one's own. An audit that went on with
- * another version of the program has several: the first stands in the fields, all of them in "variants". */
+ * another version of the program has several: the first stands in the fields, all of them in
+ * "variants". */
 static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
                                     const char *recipe_digest, struct sm_err *err)
 {
