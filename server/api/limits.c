@@ -9,6 +9,7 @@
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
 #include "server/store/access.h"
+#include "server/store/claims.h"
 #include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
@@ -34,7 +35,7 @@ static const struct {
     {"drain_ms", SM_HTTP_DRAIN_MS},
     {"page_scores_max", SM_SCORES_LIMIT_MAX},
     {"attempts_max", SM_ATTEMPTS_MAX},
-    {"attempts_alone", SM_ATTEMPTS_ALONE},
+    {"attempts_alone_count", SM_ATTEMPTS_ALONE},
     {"lease_ms", SM_LEASE_MS},
     {"encoders_max", SM_ENCODERS_MAX},
     {"reference_scores_max", SM_REFERENCE_MAX},

@@ -117,7 +117,7 @@ static int run(const struct sm_audit_plan *plan)
     return result;
 }
 
-int sm_cmd_audit(int argc, char **argv)
+static int audit(int argc, char **argv)
 {
     struct sm_audit_plan plan = {0};
     struct given given = {0};
@@ -174,12 +174,6 @@ int sm_cmd_audit(int argc, char **argv)
     char **operands;
     struct sm_err err = {0};
 
-    if (argc > 1 && strcmp(argv[1], "compare") == 0)
-        return sm_cmd_audit_compare(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "select") == 0)
-        return sm_cmd_audit_select(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "judge") == 0)
-        return sm_cmd_audit_judge(argc - 1, argv + 1);
     int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;
@@ -192,4 +186,18 @@ int sm_cmd_audit(int argc, char **argv)
     plan.quiet = given.quiet != NULL;
     result = check_plan(&plan);
     return result >= 0 ? result : run(&plan);
+}
+
+int sm_cmd_audit(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } subcommands[] = {{"compare", sm_cmd_audit_compare},
+                       {"select", sm_cmd_audit_select},
+                       {"judge", sm_cmd_audit_judge}};
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 1, argv + 1);
+    return audit(argc, argv);
 }

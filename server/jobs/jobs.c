@@ -17,6 +17,7 @@
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/pulse.h"
+#include "server/store/claims.h"
 #include "server/store/pair_use.h"
 
 /* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */

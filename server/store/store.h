@@ -189,16 +189,4 @@ struct sm_finish {
 enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
                              char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err);
 
-/* High enough that a service killed again and again fails no innocent item (measured: 20 kills
- * within 0.6 s each took two of 1,000 items three times), low enough that an image which ends the
- * service does not do so for long. An end of the process with a single item in hand points at it:
- * that counts as SM_ATTEMPTS_ALONE tries (store_lease.c). */
-#define SM_ATTEMPTS_MAX   10
-#define SM_ATTEMPTS_ALONE 4
-#define SM_LEASE_MS       60000
-
-/* Extends every lease of `owner`; expired leases of anybody go back to the queue (or fail after
- * SM_ATTEMPTS_MAX). */
-enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struct sm_err *err);
-
 #endif

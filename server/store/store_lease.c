@@ -12,6 +12,7 @@
 
 #include "server/base/id.h"
 #include "server/base/metrics.h"
+#include "server/store/claims.h"
 #include "server/store/store_impl.h"
 
 /* An item whose lease has ended. */

@@ -1,4 +1,5 @@
 /* Keys with what their requests made, and the answers beside them. */
+#include "server/store/claims.h"
 #include "server/store/erase.h"
 #include "server/store/idempotency.h"
 #include "tests/unit/server/store/audit_fixture.h"

@@ -1,5 +1,6 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
+#include "server/store/claims.h"
 #include "server/store/erase.h"
 #include "server/store/expire.h"
 #include "tests/unit/server/store/audit_fixture.h"

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "server/base/embed.h"
+#include "server/store/claims.h"
 #include "server/store/migrate.h"
 
 #define ID(n)     "0191e5b0-0000-7000-8000-00000000000" n
