@@ -1,5 +1,5 @@
-/* Leases: how long they last, how often an item is tried, and what a worker asks in the middle of an
- * item: is it wanted still, and does a cheap one wait?
+/* Leases: how long they last, how often an item is tried, and what a worker asks in the middle of
+ * one: is it wanted still, and does a cheap one wait?
  *
  * Threads: any. Errors: as sm_store_claim. */
 #ifndef SERVER_STORE_CLAIMS_H

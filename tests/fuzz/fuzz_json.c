@@ -158,6 +158,7 @@ static void evaluate(const struct sm_audit_spec *spec)
                              .provenance = empty,
                              .items = items,
                              .items_count = ITEMS_COUNT,
+                             .completeness = {SM_COMPLETION_COMPLETE, ITEMS_COUNT - 1, ITEMS_COUNT},
                              .digest_key = key};
     struct sm_audit_result *result;
     struct sm_err err;
