@@ -46,8 +46,8 @@ const char *sm_cohort_name(enum sm_cohort cohort);
 /* SM_INVALID: the text lists the four. */
 enum sm_code sm_cohort_parse(enum sm_cohort *out, const char *name, struct sm_err *err);
 
-/* "auc<=0.6": a number of the result, a comparison (<, <=, >, >=), a limit. README lists the
- * numbers. */
+/* "auc<=0.6": a number of the result, a comparison (<, <=, >, >=), a limit. core/audit/README.md
+ * lists the numbers. */
 struct sm_audit_gate {
     char text[64];
 };

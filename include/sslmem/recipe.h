@@ -4,9 +4,9 @@
  *     sm_recipe_parse(&r, node, &pair_default, 32, "", &err);   // node NULL: the default itself
  *     sm_recipe_digest(hex, &r);
  *
- * Fields, meanings and defaults: README, table "Recipe". The digest is the SHA-256 of the canonical
- * JSON (every field written out, but a target_se of 0; keys sorted, no spaces, presets expanded to
- * their ops).
+ * Fields, meanings and defaults: core/README.md, "Recipe". The digest is the SHA-256 of the
+ * canonical JSON (every field written out, but a target_se of 0; keys sorted, no spaces, presets
+ * expanded to their ops).
  *
  * Owner:   a plain value. Threads: no shared state.
  * Errors:  SM_INVALID with the JSON pointer of the field; an unknown field is an error. */

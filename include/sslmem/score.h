@@ -10,7 +10,7 @@
  *     printf("m = %g +- %g\n", score.m, score.m_se);
  *
  * m(x) = A_g(x) - A_f(x), averaged over the encoders of each side, A = mean distance between the
- * representations of views (Wang et al., ICLR 2024, eq. 1-2; ../README "What the numbers mean").
+ * representations of views (Wang et al., ICLR 2024, eq. 1-2; core/README.md, Method).
  * Positive: f, which saw x, aligns it better.
  *
  * Several threads on one image: sslmem/task.h.

@@ -464,7 +464,7 @@ def rounding(serve, key, binary, tmp_path, pairs_folder):
 
 
 def step_of(sd, digits):
-    """The rule of README, in other words: the first power of ten that is no less than the wanted share of sd."""
+    """The rule of openapi.yaml, in other words: the first power of ten that is no less than the wanted share of sd."""
     return Decimal(10) ** (next(e for e in range(-30, 30) if 10.0 ** e >= sd) - digits)
 
 

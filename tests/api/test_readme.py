@@ -1,4 +1,4 @@
-"""The shell examples of README.md do what they say: every line after a "$ " runs, section by section, as it is printed.
+"""The shell examples of the documents do what they say: every line after a "$ " runs, section by section, as it is printed.
 
 A section has a server of its own, started as `make run` starts it. Only ports and /tmp are others. Commands of a section
 share a shell; `sslmem serve` runs to the section's end."""
@@ -11,31 +11,47 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from conftest import PATIENCE_S, ROOT
 
-README = (ROOT / "README.md").read_text()
+SPEC = yaml.safe_load((ROOT / "openapi.yaml").read_text())
 NOT_HERE = {"sslmem inspect --key teacher checkpoint.pth"}  # of the reader's own file
 
 
+def documents():
+    """name -> text; of openapi.yaml its descriptions, each below a heading."""
+    found = {str(path.relative_to(ROOT)): path.read_text() for path in
+             [ROOT / "README.md", *(p for top in ("core", "server", "deploy", "tests") for p in sorted((ROOT / top).glob("**/*.md"))
+                                    if not p.is_relative_to(ROOT / "tests/golden"))]}
+    found["openapi.yaml"] = SPEC["info"]["description"] + "".join(f"\n# {tag['name']}\n{tag['description']}" for tag in SPEC["tags"])
+    return found
+
+
 def is_whole(command):
-    return not command.endswith("\\") and subprocess.run(["bash", "-n", "-c", command], capture_output=True).returncode == 0
+    """Neither a continued line, an open quote nor a here-document that lacks its end."""
+    done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
+    return not command.endswith("\\") and done.returncode == 0 and "here-document" not in done.stderr
 
 
-def sections():
+def sections(text):
     """heading -> [(command, what is printed below it)]"""
-    found, heading, lines = {}, "", iter(README.splitlines())
+    found, heading, lines = {}, "", iter(text.splitlines())
     for line in lines:
-        if re.match("##+ ", line):
+        if re.match("#+ ", line):
             heading = line.lstrip("# ")
         if line.startswith("    $ "):
             command = line[6:]
             while not is_whole(command):
-                command += "\n" + next(lines)
+                command += "\n" + next(lines)[4:]
             found.setdefault(heading, []).append([command, ""])
         elif line.startswith("    ") and heading in found:
             found[heading][-1][1] += line + "\n"
     return found
+
+
+EXAMPLES = {(name, heading): commands for name, text in documents().items() for heading, commands in sections(text).items()}
+OF_THE_SOURCE = [key for key in EXAMPLES if key[0] == "tests/README.md"]  # they build and test: only whether they could
 
 
 class Shell:
@@ -74,18 +90,37 @@ def expected(printed):
 
 def test_make_run_is_what_is_told():
     assert "$B/sslmem serve --pairs deploy/demo/pairs --db $B/sslmem.db" in (ROOT / "Makefile").read_text()
-    assert "with the database `build/release/sslmem.db`" in README
+    assert "with the database `build/release/sslmem.db`" in documents()["README.md"]
 
 
 def test_no_command_is_left_out():
     """A line of code that names the program is an example, and has its "$ "."""
-    left = [line for line in README.splitlines() if re.match("    (sslmem|build/release/sslmem|curl|openssl) ", line)]
-    assert left == []
-    assert len(sections()) >= 6 and NOT_HERE <= {command for commands in sections().values() for command, _ in commands}
+    for name, text in documents().items():
+        left = [line for line in text.splitlines() if re.match("    (sslmem|build/release/|curl|openssl|make|/usr/bin/python3) ", line)]
+        assert [line for line in left if "…" not in line and "# " not in line] == [], name
+    assert {name for name, _ in EXAMPLES} == {"README.md", "core/README.md", "core/audit/README.md", "deploy/README.md",
+                                              "tests/README.md", "openapi.yaml"}
+    assert NOT_HERE <= {command for commands in EXAMPLES.values() for command, _ in commands}
 
 
-@pytest.mark.parametrize("heading", sections())
-def test_examples(binary, tmp_path, heading):
+@pytest.mark.parametrize("name,heading", OF_THE_SOURCE)
+def test_examples_of_the_source(name, heading):
+    """make knows its targets, pytest finds its tests, and what is started was built before."""
+    built = set()
+    for command, _ in EXAMPLES[name, heading]:
+        words = command.split()
+        if words[0] == "make":
+            assert subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, env=os.environ | {"MAKELEVEL": "1"}).returncode == 0, command
+            built |= set(words[1:])
+        elif "pytest" in words:
+            found = subprocess.run([*words, "--collect-only"], cwd=ROOT, capture_output=True, text=True)
+            assert found.returncode == 0, (command, found.stdout)
+        else:
+            assert words[0] in built and all((ROOT / word).exists() for word in words[1:]), command
+
+
+@pytest.mark.parametrize("name,heading", [key for key in EXAMPLES if key not in OF_THE_SOURCE])
+def test_examples(binary, tmp_path, name, heading):
     (tmp_path / "build/release").mkdir(parents=True)
     (tmp_path / "tmp").mkdir()
     (tmp_path / "build/release/sslmem").symlink_to(binary)
@@ -102,7 +137,7 @@ def test_examples(binary, tmp_path, heading):
         shell = Shell(tmp_path)
         stack.callback(shell.close)
         shell.run(f'export PATH="{tmp_path}/build/release:$PATH"')
-        for command, printed in sections()[heading]:
+        for command, printed in EXAMPLES[name, heading]:
             if command in NOT_HERE or (command.startswith("sqlite3 ") and shutil.which("sqlite3") is None):
                 continue
             here = command.replace("/tmp/", f"{tmp_path}/tmp/")
