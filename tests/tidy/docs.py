@@ -58,7 +58,7 @@ def anchors(file):
 
 
 def spans(text):
-    """What is in backticks, and the lines of indented blocks of code (of openapi.yaml, below a "$ ")."""
+    """What is in backticks, and the lines of indented blocks of code; of openapi.yaml every line."""
     found = [match[1] for match in re.finditer(r"`([^`\n]+)`", text)]
     return found + [match[1] for match in re.finditer(r"^ {4,}(?:\$ )?(.*)$", text, re.M)]
 
@@ -96,9 +96,9 @@ def check_links(file, text):
 
 
 def check_paths(file, text):
-    for span in re.findall(r"`([^`\s]+)`", text):
-        if is_path(span):
-            for path in expand(span):
+    for word in (word.strip("(),;:.'\"") for span in spans(text) for word in span.split()):
+        if is_path(word):
+            for path in expand(word):
                 if not exists(path, os.path.dirname(file)):
                     yield f"path {path} does not exist"
 
