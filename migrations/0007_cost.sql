@@ -19,3 +19,7 @@ CREATE INDEX job_queued ON job (kind DESC, turn_ms, id) WHERE queued_count > 0;
 CREATE INDEX job_cheap ON job (item_cost_ms, id) WHERE queued_count > 0 AND kind = 'score';
 DROP INDEX item_queued;
 CREATE INDEX item_queued ON item (job_id, state, attempt, idx) WHERE state = 'queued';
+
+-- A key may have a budget of work beside that of scores.
+ALTER TABLE api_key ADD COLUMN cost_ms_per_day INTEGER; -- NULL: no budget
+ALTER TABLE key_day ADD COLUMN cost_ms INTEGER NOT NULL DEFAULT 0;

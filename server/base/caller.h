@@ -16,8 +16,9 @@ struct sm_caller {
     char key_id[37]; /* "": no key was needed */
     int64_t tenant;
     char scopes[SM_SCOPES_BYTES];
-    int64_t scores_per_day; /* 0: as many as it likes */
-    bool rounds;            /* figures are shown to so many digits of their spread */
+    int64_t scores_per_day;  /* 0: as many as it likes */
+    int64_t cost_ms_per_day; /* of sm_cost_ms; 0: as much as it likes */
+    bool rounds;             /* figures are shown to so many digits of their spread */
     int digits;
 };
 

@@ -93,7 +93,7 @@ static enum sm_code open_keys(struct sm_keys **out, const char *db, bool create,
 /* --- create --- */
 
 struct create {
-    const char *db, *create, *tenant, *scopes, *expires, *budget, *round;
+    const char *db, *create, *tenant, *scopes, *expires, *budget, *cost, *round;
 };
 
 static enum sm_code read_create(struct sm_key_in *in, const struct create *given,
@@ -109,6 +109,11 @@ static enum sm_code read_create(struct sm_key_in *in, const struct create *given
                            INT64_C(1000000000000), err);
     if (code == SM_OK && given->budget && in->scores_per_day == 0)
         code = sm_err_set(err, SM_INVALID, "--budget-per-day is 0: leave the scope 'score' out");
+    if (code == SM_OK && given->cost)
+        code = read_number(&in->cost_ms_per_day, "cost-ms-per-day", given->cost,
+                           INT64_C(1000000000000000), err);
+    if (code == SM_OK && given->cost && in->cost_ms_per_day == 0)
+        code = sm_err_set(err, SM_INVALID, "--cost-ms-per-day is 0: leave the scope 'score' out");
     if (code == SM_OK && given->round)
         code = read_number(&in->decimals, "round", given->round, SM_DECIMALS_MAX, err);
     return code;
@@ -126,6 +131,9 @@ static int create(int argc, char **argv)
         {"expires", "TIME", "90d (default), 12h, never", &given.expires},
         {"budget-per-day", "N", "scores that it may ask for in a day (UTC); default: any",
          &given.budget},
+        {"cost-ms-per-day", "N",
+         "work that it may ask for in a day (UTC), in the unit of --item-cost-ms-max; default: any",
+         &given.cost},
         {"round", "DIGITS", "digits of the reference's spread that its figures have; default: all",
          &given.round},
         {0},

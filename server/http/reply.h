@@ -76,7 +76,7 @@
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
     X(RECIPE_TOO_COSTLY, 422, "recipe_too_costly", "The recipe asks for too much work")            \
     X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
-    X(BUDGET_SPENT, 429, "budget_spent", "The key's scores of the day are spent")                  \
+    X(BUDGET_SPENT, 429, "budget_spent", "The key's budget of the day is spent")                   \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(BUSY, 503, "busy", "Too many uploads at once")                                               \
     X(DRAINING, 503, "draining", "The service is stopping")                                        \

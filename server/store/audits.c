@@ -154,16 +154,18 @@ static enum sm_code keep_reason(struct sm_db *db, const struct moving *m, struct
     return sm_stmt_run(q, NULL, err);
 }
 
-static enum sm_code read_pair(char out[64], struct sm_db *db, const char *id, struct sm_err *err)
+static enum sm_code read_pair(char out[64], int64_t *cost_ms, struct sm_db *db, const char *id,
+                              struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT pair FROM job WHERE id = $id", err);
+    enum sm_code code = sm_db_query(&q, db, "SELECT pair, cost_ms FROM job WHERE id = $id", err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$id", id);
     code = sm_stmt_step(q, &row, err);
     snprintf(out, 64, "%s", code == SM_OK && row ? sm_stmt_get_text(q, 0) : "");
+    *cost_ms = code == SM_OK && row ? sm_stmt_get_int(q, 1) : 0;
     sm_stmt_reset(q);
     return code;
 }
@@ -173,10 +175,11 @@ static enum sm_code check_run(struct sm_db *db, const struct moving *m,
                               const struct sm_job_row *job, struct sm_err *err)
 {
     char pair[64];
+    int64_t cost_ms = 0;
     struct sm_charge charge = {0};
     enum sm_code code = SM_OK;
     if (moves[m->move].to == SM_STATE_RUNNING) {
-        code = read_pair(pair, db, m->id, err);
+        code = read_pair(pair, &cost_ms, db, m->id, err);
         if (code == SM_OK)
             code = sm_store_check_pair(m->store, pair, err);
         if (code == SM_OK)
@@ -184,7 +187,8 @@ static enum sm_code check_run(struct sm_db *db, const struct moving *m,
     }
     if (m->caller)
         charge.caller = *m->caller;
-    charge.amount.scores = m->move == SM_AUDIT_START ? job->items_count : 0;
+    if (m->move == SM_AUDIT_START)
+        charge.amount = (struct sm_amount){.scores = job->items_count, .cost_ms = cost_ms};
     return code == SM_OK ? sm_store_charge(db, &charge, err) : code;
 }
 

@@ -12,7 +12,8 @@
 static const struct {
     const char *name;
     size_t at;
-} quantities[] = {{"scores", offsetof(struct sm_amount, scores)}};
+} quantities[] = {{"scores", offsetof(struct sm_amount, scores)},
+                  {"milliseconds of work", offsetof(struct sm_amount, cost_ms)}};
 
 static int64_t of(const struct sm_amount *amount, size_t quantity)
 {
@@ -22,7 +23,7 @@ static int64_t of(const struct sm_amount *amount, size_t quantity)
 /* 0: no limit. */
 static struct sm_amount per_day(const struct sm_caller *caller)
 {
-    return (struct sm_amount){.scores = caller->scores_per_day};
+    return (struct sm_amount){.scores = caller->scores_per_day, .cost_ms = caller->cost_ms_per_day};
 }
 
 static bool is_limited(const struct sm_amount *max)
@@ -40,14 +41,16 @@ static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const ch
     bool row;
     *out = (struct sm_amount){0};
     enum sm_code code = sm_db_query(
-        &q, db, "SELECT scores_count FROM key_day WHERE key_id = $key AND day = $day", err);
+        &q, db, "SELECT scores_count, cost_ms FROM key_day WHERE key_id = $key AND day = $day",
+        err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$key", key_id);
     sm_stmt_int(q, "$day", day);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && row)
-        out->scores = sm_stmt_get_int(q, 0);
+        *out =
+            (struct sm_amount){.scores = sm_stmt_get_int(q, 0), .cost_ms = sm_stmt_get_int(q, 1)};
     sm_stmt_reset(q);
     return code;
 }
@@ -58,15 +61,17 @@ static enum sm_code add_spent(struct sm_db *db, const struct sm_charge *charge, 
     struct sm_stmt *q;
     enum sm_code code =
         sm_db_query(&q, db,
-                    "INSERT INTO key_day (key_id, day, scores_count) VALUES ($key, $day, $scores) "
-                    "ON CONFLICT (key_id, day) DO UPDATE SET "
-                    "scores_count = key_day.scores_count + excluded.scores_count",
+                    "INSERT INTO key_day (key_id, day, scores_count, cost_ms) VALUES ($key, $day, "
+                    "$scores, $cost) ON CONFLICT (key_id, day) DO UPDATE SET "
+                    "scores_count = key_day.scores_count + excluded.scores_count, "
+                    "cost_ms = key_day.cost_ms + excluded.cost_ms",
                     err);
     if (code != SM_OK)
         return code;
     sm_stmt_hex(q, "$key", charge->caller.key_id);
     sm_stmt_int(q, "$day", day);
     sm_stmt_int(q, "$scores", charge->amount.scores);
+    sm_stmt_int(q, "$cost", charge->amount.cost_ms);
     return sm_stmt_run(q, NULL, err);
 }
 
@@ -173,7 +178,7 @@ enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *char
 enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller *caller,
                                  struct sm_err *err)
 {
-    const struct sm_amount max = per_day(caller), one = {.scores = 1};
+    const struct sm_amount max = per_day(caller), one = {.scores = 1, .cost_ms = 1};
     struct sm_amount spent;
     struct sm_db *db;
     if (!is_limited(&max))

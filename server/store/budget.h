@@ -1,4 +1,4 @@
-/* Scores that a key may ask for in a day (of UTC).
+/* Scores, and work, that a key may ask for in a day (of UTC).
  *
  *     struct sm_charge charge = {.caller = *caller, .amount.scores = 4};
  *     job.charge = &charge;          // sm_store_admit: checked and counted with the job
@@ -21,6 +21,7 @@ struct sm_db;
 /* Of each quantity that a budget counts; the table in budget.c has the same. */
 struct sm_amount {
     int64_t scores;
+    int64_t cost_ms; /* sm_cost_ms; an answer from history costs nothing */
 };
 
 /* On whose behalf a write is made, and what it takes. A zeroed caller is the service itself. */

@@ -92,6 +92,7 @@ enum column {
     REVOKED,
     LAST_USED,
     BUDGET,
+    COST,
     DECIMALS
 };
 
@@ -124,6 +125,7 @@ static void read_caller(struct sm_caller *out, const struct sm_stmt *q)
     out->tenant = sm_stmt_get_int(q, TENANT);
     snprintf(out->scopes, sizeof out->scopes, "%s", sm_stmt_get_text(q, SCOPES));
     out->scores_per_day = sm_stmt_get_int(q, BUDGET);
+    out->cost_ms_per_day = sm_stmt_get_int(q, COST);
     out->rounds = !sm_stmt_is_null(q, DECIMALS);
     out->digits = (int)sm_stmt_get_int(q, DECIMALS);
 }
@@ -134,12 +136,12 @@ static enum sm_code look_up(struct sm_caller *out, enum sm_key_verdict *verdict,
     struct sm_stmt *q;
     struct sm_token token;
     bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT id, tenant_id, scopes, hash, old_hash, old_until_ms, expires_ms, "
-                    "revoked_ms, last_used_day, scores_per_day, decimals FROM api_key "
-                    "WHERE prefix = $prefix",
-                    err);
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "SELECT id, tenant_id, scopes, hash, old_hash, old_until_ms, expires_ms, "
+        "revoked_ms, last_used_day, scores_per_day, cost_ms_per_day, decimals FROM api_key "
+        "WHERE prefix = $prefix",
+        err);
     if (code != SM_OK)
         return code;
     sm_token_read(&token, text);

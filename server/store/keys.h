@@ -24,11 +24,12 @@ void sm_keys_close(struct sm_keys *keys);
 #define SM_TENANT_BYTES_MAX 63
 
 struct sm_key_in {
-    const char *tenant;     /* 1 to SM_TENANT_BYTES_MAX of a-z, 0-9, '-', '_', '.' */
-    const char *scopes;     /* between commas */
-    int64_t expires_ms;     /* 0: never */
-    int64_t scores_per_day; /* 0: no budget */
-    bool rounds;            /* to `decimals`, 0 to SM_DECIMALS_MAX */
+    const char *tenant;      /* 1 to SM_TENANT_BYTES_MAX of a-z, 0-9, '-', '_', '.' */
+    const char *scopes;      /* between commas */
+    int64_t expires_ms;      /* 0: never */
+    int64_t scores_per_day;  /* 0: no budget */
+    int64_t cost_ms_per_day; /* the same, of work */
+    bool rounds;             /* to `decimals`, 0 to SM_DECIMALS_MAX */
     int64_t decimals;
 };
 #define SM_DECIMALS_MAX 15
@@ -37,7 +38,7 @@ enum sm_code sm_keys_create(char id[SM_ID_BYTES], struct sm_token *token, struct
                             const struct sm_key_in *in, struct sm_err *err);
 /* An array in the order of making: {"id","prefix","tenant","scopes":[…],"state" (active, expired
  * or revoked),"created","expires","revoked","old_secret_until" (null without),"last_used" (a day,
- * or null),"budget_per_day","round" (null without)}. */
+ * or null),"budget_per_day","cost_ms_per_day","round" (null without)}. */
 enum sm_code sm_keys_list(json_t **out, struct sm_keys *keys, struct sm_err *err);
 /* From now on; again: nothing happens. */
 enum sm_code sm_keys_revoke(struct sm_keys *keys, const char *id, struct sm_err *err);

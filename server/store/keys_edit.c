@@ -138,8 +138,8 @@ static enum sm_code insert_key(struct sm_db *db, const char *id, const struct sm
     enum sm_code code = sm_db_query(
         &q, db,
         "INSERT INTO api_key (id, prefix, tenant_id, scopes, hash, created_ms, expires_ms, "
-        "scores_per_day, decimals) VALUES ($id, $prefix, $tenant, $scopes, $hash, $now, $expires, "
-        "$budget, $decimals)",
+        "scores_per_day, cost_ms_per_day, decimals) VALUES ($id, $prefix, $tenant, $scopes, $hash, "
+        "$now, $expires, $budget, $cost, $decimals)",
         err);
     if (code != SM_OK)
         return code;
@@ -151,6 +151,7 @@ static enum sm_code insert_key(struct sm_db *db, const char *id, const struct sm
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
     bind_optional(q, "$expires", in->expires_ms != 0, in->expires_ms);
     bind_optional(q, "$budget", in->scores_per_day != 0, in->scores_per_day);
+    bind_optional(q, "$cost", in->cost_ms_per_day != 0, in->cost_ms_per_day);
     bind_optional(q, "$decimals", in->rounds, in->decimals);
     return sm_stmt_run(q, NULL, err);
 }
@@ -228,13 +229,13 @@ static json_t *key_of_row(const struct sm_stmt *q, int64_t now_ms)
         state = "expired";
     bool old = !sm_stmt_is_null(q, 7) && sm_stmt_get_int(q, 7) > now_ms;
     sm_stmt_get_id(id, q, 0);
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", id,
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", id,
                      "prefix", sm_stmt_get_text(q, 1), "tenant", sm_stmt_get_text(q, 2), "scopes",
                      words(sm_stmt_get_text(q, 3)), "state", state, "created", optional_time(q, 4),
                      "expires", optional_time(q, 5), "revoked", optional_time(q, 6),
                      "old_secret_until", old ? optional_time(q, 7) : json_null(), "last_used",
-                     optional_day(q, 8), "budget_per_day", optional_int(q, 9), "round",
-                     optional_int(q, 10));
+                     optional_day(q, 8), "budget_per_day", optional_int(q, 9), "cost_ms_per_day",
+                     optional_int(q, 10), "round", optional_int(q, 11));
 }
 
 enum sm_code sm_keys_list(json_t **out, struct sm_keys *keys, struct sm_err *err)
@@ -247,7 +248,7 @@ enum sm_code sm_keys_list(json_t **out, struct sm_keys *keys, struct sm_err *err
     enum sm_code code = sm_db_query(
         &q, keys->db,
         "SELECT api_key.id, prefix, tenant.name, scopes, created_ms, expires_ms, revoked_ms, "
-        "old_until_ms, last_used_day, scores_per_day, decimals FROM api_key "
+        "old_until_ms, last_used_day, scores_per_day, cost_ms_per_day, decimals FROM api_key "
         "JOIN tenant ON tenant.id = api_key.tenant_id ORDER BY api_key.id",
         err);
     while (code == SM_OK && (code = sm_stmt_step(q, &row, err)) == SM_OK && row)

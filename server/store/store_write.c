@@ -81,6 +81,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         item->bytes_count = in->bytes_count;
         item->cost_ms = in->cost_ms > 0 ? in->cost_ms : 1;
         a->cost_ms += item->cost_ms;
+        a->charge.amount.cost_ms = a->cost_ms;
         a->item_cost_ms = item->cost_ms > a->item_cost_ms ? item->cost_ms : a->item_cost_ms;
         a->bytes_count += (int64_t)in->bytes_count;
         whole = item->name && item->bytes;

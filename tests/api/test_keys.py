@@ -120,6 +120,7 @@ def test_create_and_list(key):
     (("--scopes", "read", "--budget-per-day", "-1"),
      "--budget-per-day is -1, must be a whole number from 0 to 1000000000000"),
     (("--scopes", "read", "--budget-per-day", "0"), "--budget-per-day is 0: leave the scope 'score' out"),
+    (("--scopes", "read", "--cost-ms-per-day", "0"), "--cost-ms-per-day is 0: leave the scope 'score' out"),
     (("--scopes", "read", "--round", "16"), "--round is 16, must be a whole number from 0 to 15"),
     (("--scopes", "read", "--round", ""), "--round is empty, must be a whole number from 0 to 15"),
 ])
@@ -423,6 +424,22 @@ def test_what_was_not_admitted_is_given_back(clients):
     for _ in range(5):
         a.post_many([png(1), png(2)]).problem(503, "queue_full")
     assert a.post(png(1)).status == 200
+
+
+def test_budget_of_work(clients):
+    """Counted as the cost that admission computes; an answer from history costs nothing."""
+    heavy = {"views": 64, "representation": "tokens"}
+    exact, = clients(ALL)
+    priced = exact.get(exact.audit(1, 1)).json["cost_ms"] // 2
+    assert exact.server.stop() == 0
+    a, = clients((*ALL, "--cost-ms-per-day", str(2 * priced)))
+    assert a.post(png(1)).status == 200 and a.post(png(1)).json["from_history"]
+    with_cost = a.post_many([png(2)], heavy).problem(429, "budget_spent")
+    asked, most, left = map(int, re.findall(r"\d+", with_cost))
+    assert asked > left == priced and most == 2 * priced and "milliseconds of work are asked for" in with_cost
+    a.ask("POST", f"{a.audit(1, 1)}/start").problem(429, "budget_spent")
+    assert a.post(png(3)).status == 200
+    a.post(png(4)).problem(429, "budget_spent")
 
 
 def test_budget_of_an_audit(clients):
