@@ -341,6 +341,41 @@ def test_judged_on_the_command_line(audit, tmp_path):
     assert report(out) == before
 
 
+def run_again(out):
+    """The command under "Run it again"."""
+    return (out / "report.html").read_text().split('id="again"', 1)[1].split("</pre>", 1)[0]
+
+
+@pytest.mark.parametrize("by", ["folders", "manifest"])
+def test_judged_reports_still_say_how_to_run_it_again(audit, tmp_path, by):
+    out = tmp_path / "out"
+    rows = [{"cohort": cohort, "path": f"{cohort}/{path.name}"} for cohort in ("candidate", "external")
+            for path in pictures(cohort)]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs = {"folders": ["--candidate", PICTURES / "candidate", "--external", PICTURES / "external"],
+              "manifest": ["--manifest", tmp_path / "list.jsonl", "--root", PICTURES]}[by]
+    audit("--pair", PAIRS / "fashion-simclr", *inputs, "--gate", "auc<=1", "--seed", "3", "--names", "--out", out)
+    before = run_again(out)
+    assert f"--out {out}-again" in before and "/recipe.json" in before
+    for gate in ("auc<=0.999", "auc<=0.998"):
+        audit("judge", out, "--gate", gate, "--report")
+        assert run_again(out) == before
+    # A folder of an earlier version does not know its command; then the report says what has to be given.
+    state = json.loads((out / "audit.json").read_text())
+    del state["again"]
+    (out / "audit.json").write_text(json.dumps(state))
+    audit("judge", out, "--gate", "auc<=0.999", "--report")
+    assert "PAIR" in (out / "report.html").read_text().split('id="again"', 1)[1]
+
+
+def test_without_a_gate_there_is_no_verdict(audit, server, tmp_path):
+    cohorts = ["--candidate", PICTURES / "candidate", "--external", PICTURES / "external"]
+    audit("--pair", PAIRS / "fashion-simclr", *cohorts, "--out", tmp_path / "here")
+    audit("--pair", "fashion-vit", "--server", f"http://127.0.0.1:{server.port}", *cohorts, "--out", tmp_path / "there")
+    for out in (tmp_path / "here", tmp_path / "there"):
+        assert report(out)["summary"]["passed"] is None and "No verdict" in (out / "report.html").read_text()
+
+
 def test_judged_reports_name_images_as_before(audit, tmp_path):
     out, key = tmp_path / "out", tmp_path / "digest.key"  # noqa: F811
     key.write_text("0123456789abcdef" * 4)
