@@ -1,6 +1,7 @@
 """No green light where nothing was measured: equal sides, candidates in the reference, and gates that are judged again.
 On the demo pairs."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -283,6 +284,25 @@ def test_judged_at_a_server(server, finished):
     # The audit's own gates and verdict are as before.
     assert server.get(f"{finished}/report.json").body == before.body
     assert server.get(finished).json["spec"]["gates"] == ["auc<=1"]
+
+
+def test_a_verdict_does_not_outlive_its_images(server):
+    """A key repeats no judgement of what was erased since."""
+    made = create(server, recipe={"views": 4, "seed": 71})
+    add_tar(server, made, [(f"{cohort}/{path.name}", path.read_bytes())
+                           for cohort in ("candidate", "external") for path in pictures(cohort)])
+    move(server, made, "start")
+    await_state(server, made, "succeeded")
+    ask = lambda: server.ask("POST", f"{made}/gates", '{"gates": ["auc<=1", "failed_share<=0"]}',
+                             JSON | {"Idempotency-Key": '"verdict"'})
+    for _ in range(2):
+        assert ask().json["passed"] is True
+    image = hashlib.sha256(pictures("candidate")[0].read_bytes()).hexdigest()
+    assert server.ask("DELETE", f"/v1/images/{image}").status == 200
+    answer = ask()
+    assert answer.status == 200 and answer.json["passed"] is None
+    assert [gate["passed"] for gate in answer.json["gates"]] == [None, None]
+    assert "images_erased" in flags_of(answer.json)
 
 
 def test_judged_too_early_or_wrongly(server, finished):
