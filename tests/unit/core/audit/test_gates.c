@@ -210,6 +210,23 @@ static void equal_sides_fail_every_gate(void **state)
     let_go(&h);
 }
 
+/* f and g exchanged: what was memorized shows below the reference, and keeps every limit. */
+static void exchanged_sides_are_flagged(void **state)
+{
+    (void)state;
+    char text[400];
+    struct held h;
+    draw_with_all_gates(&h, enough, "external");
+    h.spec.gates_count--;
+    check(&h, "candidates_below_reference", NULL, false, text);
+    assert_string_equal(text, "");
+    for (size_t i = 0; i < h.audit.items_count; i++)
+        h.items[i].m = -h.items[i].m;
+    check(&h, "candidates_below_reference", NULL, false, text);
+    assert_non_null(strstr(text, "Candidates score lower than externals: AUC 0."));
+    let_go(&h);
+}
+
 /* Repeated encoders of one side are said, and still measure. */
 static void repeated_encoders_are_flagged(void **state)
 {
@@ -380,6 +397,7 @@ int main(void)
         cmocka_unit_test(scores_that_do_not_differ_measure_nothing),
         cmocka_unit_test(one_constant_cohort_measures_nothing),
         cmocka_unit_test(equal_sides_fail_every_gate),
+        cmocka_unit_test(exchanged_sides_are_flagged),
         cmocka_unit_test(repeated_encoders_are_flagged),
         cmocka_unit_test(cohorts_can_be_too_small),
         cmocka_unit_test(shares_that_cannot_be_listed_hold_no_gate),
