@@ -1,6 +1,6 @@
 /* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
  * `reports` evaluates the stored scores. Nothing is stored: the reports of the audit keep the gates
- * that it was started with, and a request that is sent again is judged again, for a verdict must not
+ * that it was started with, and a request that is sent again is judged again: a verdict must not
  * outlive the images that were erased since. */
 #include <stdio.h>
 #include <stdlib.h>
