@@ -16,6 +16,11 @@ static json_t *images_json(const struct sm_samples *samples, size_t total)
                      "failed_share", total > 0 ? json_real(share) : json_null());
 }
 
+static json_t *verdict_json(enum sm_verdict verdict)
+{
+    return verdict == SM_VERDICT_NONE ? json_null() : json_boolean(verdict == SM_VERDICT_PASSED);
+}
+
 static bool add(struct sm_audit_result *result, const char *key, json_t *part)
 {
     return json_object_set_new(result->summary, key, part) == 0;
@@ -27,8 +32,8 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
     const struct sm_samples *samples = &result->samples;
     json_t *gates = NULL, *judged = NULL;
     struct sm_err inner = {.code = SM_OK};
+    enum sm_verdict verdict = SM_VERDICT_NONE;
     result->summary = json_object();
-    bool complete = audit->completeness.state == SM_COMPLETION_COMPLETE;
     bool whole =
         add(result, "completeness", sm_completeness_json(&audit->completeness)) &&
         add(result, "images", images_json(samples, audit->items_count)) &&
@@ -42,12 +47,12 @@ static enum sm_code summarize(struct sm_audit_result *result, const struct sm_au
         add(result, "classes", sm_labels_json(result, audit, SM_LABEL_CLASS, &inner)) &&
         add(result, "groups", sm_labels_json(result, audit, SM_LABEL_GROUP, &inner)) &&
         add(result, "flags", sm_flags_json(result, audit, &inner)) &&
-        sm_gates_evaluate(&gates, &result->passed, audit->spec, result->summary, &inner) == SM_OK &&
-        add(result, "gates", gates) &&
-        add(result, "passed", complete ? json_boolean(result->passed) : json_null()) &&
+        sm_gates_evaluate(&gates, &verdict, audit->spec, result->summary, &inner) == SM_OK &&
+        add(result, "gates", gates) && add(result, "passed", verdict_json(verdict)) &&
         (!audit->judged ||
          (sm_audit_judge(&judged, result, audit->judged, &inner) == SM_OK &&
           json_object_del(judged, "flags") == 0 && add(result, "judged", judged)));
+    result->passed = verdict == SM_VERDICT_PASSED;
     if (whole)
         return SM_OK;
     if (inner.code != SM_OK)
@@ -60,12 +65,12 @@ enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
                             const struct sm_audit_spec *gates, struct sm_err *err)
 {
     json_t *list;
-    bool passed;
+    enum sm_verdict verdict;
     *out = NULL;
-    enum sm_code code = sm_gates_evaluate(&list, &passed, gates, result->summary, err);
+    enum sm_code code = sm_gates_evaluate(&list, &verdict, gates, result->summary, err);
     if (code != SM_OK)
         return code;
-    *out = json_pack("{s:o, s:b, s:O}", "gates", list, "passed", (int)passed, "flags",
+    *out = json_pack("{s:o, s:o, s:O}", "gates", list, "passed", verdict_json(verdict), "flags",
                      json_object_get(result->summary, "flags"));
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for gates");
 }

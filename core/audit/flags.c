@@ -335,6 +335,23 @@ static void flag_scores(struct flags *list, const struct sm_samples *samples,
              SM_THREE(t.high));
 }
 
+/* The opposite of memorization, and limits from above are kept by it. */
+static void flag_direction(struct flags *list, const json_t *membership, enum sm_cohort reference)
+{
+    char key[64];
+    snprintf(key, sizeof key, "candidate_%s", sm_cohort_name(reference));
+    const json_t *auc = json_object_get(json_object_get(membership, key), "auc");
+    const json_t *high = json_array_get(json_object_get(auc, "interval"), 1);
+    if (json_is_number(high) && json_number_value(high) < .5)
+        flag(list, "candidates_below_reference",
+             "Candidates score lower than %s: AUC %s, 95 %% interval up to %s. Memorization by f "
+             "does not do this. Look whether f and g, or the cohorts, are exchanged: gates that "
+             "limit numbers from above hold then whatever was memorized.",
+             sm_cohort_plural(reference),
+             SM_THREE(json_number_value(json_object_get(auc, "value"))),
+             SM_THREE(json_number_value(high)));
+}
+
 static void flag_views(struct flags *list, const json_t *recipe)
 {
     const json_t *views = json_object_get(recipe, "views");
@@ -360,6 +377,7 @@ json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audi
     flag_erased(list, audit);
     flag_damaged(list, audit);
     flag_scores(list, samples, audit->spec);
+    flag_direction(list, json_object_get(result->summary, "membership"), audit->spec->reference);
     flag_views(list, audit->recipe);
     if (code == SM_OK && flags.whole)
         return flags.list;

@@ -35,11 +35,11 @@ static const struct sm_gate_number numbers[] = {
     {"epsilon_lower", "membership/candidate_*/epsilon/lower", NULL,
      SM_GATE_CONTRAST | SM_GATE_REACH, "lower bound of the privacy loss epsilon"},
     {"fdr1_share", "fdr/levels/0/share", "fdr/levels/0/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 1 %"},
+     "share of candidates memorized at FDR 1 %", "fdr/levels/0/at_least"},
     {"fdr5_share", "fdr/levels/1/share", "fdr/levels/1/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 5 %"},
+     "share of candidates memorized at FDR 5 %", "fdr/levels/1/at_least"},
     {"fdr10_share", "fdr/levels/2/share", "fdr/levels/2/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 10 %"},
+     "share of candidates memorized at FDR 10 %", "fdr/levels/2/at_least"},
     {"mean_difference", "comparisons/candidate_*/difference", NULL, SM_GATE_CONTRAST,
      "mean score of candidates minus that of the reference"},
     {"cohen_d", "comparisons/candidate_*/cohen_d", NULL, SM_GATE_CONTRAST,
@@ -198,6 +198,15 @@ static double largest_bound(const json_t *summary, const char *reference)
                             json_number_value(json_object_get(e, "confidence")));
 }
 
+/* Candidates are listed `least` at once or not at all. Fewer that are memorized go unlisted, so a
+ * gate on small shares takes a reference with which those shares would be allowed. */
+static bool lists_so_few(const struct sm_gate *gate, const json_t *summary, const char *reference)
+{
+    double n = json_number_value(follow(summary, "fdr/candidates", reference));
+    double least = json_number_value(follow(summary, gate->number->least, reference));
+    return least <= 1 || holds((least - 1) / n, gate->sign, gate->limit);
+}
+
 static bool is_large_enough(const struct sm_gate *gate, const char *reference,
                             const json_t *summary)
 {
@@ -209,6 +218,8 @@ static bool is_large_enough(const struct sm_gate *gate, const char *reference,
     if ((number->needs & SM_GATE_CONTRAST) && n < SM_GATE_SCORES_MIN)
         return false;
     if ((number->needs & SM_GATE_POWER) && wants_large && n < SM_GATE_POWER_MIN)
+        return false;
+    if (number->least && !wants_large && !lists_so_few(gate, summary, reference))
         return false;
     return !(number->needs & SM_GATE_REACH) || wants_large ||
            largest_bound(summary, reference) > gate->limit;
@@ -243,18 +254,20 @@ static json_t *gate_json(const char *text, const struct sm_gate *gate, const cha
                      judged ? json_boolean(passed) : json_null(), "note", reason);
 }
 
-enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
-                               const json_t *summary, struct sm_err *err)
+enum sm_code sm_gates_evaluate(json_t **out, enum sm_verdict *verdict,
+                               const struct sm_audit_spec *spec, const json_t *summary,
+                               struct sm_err *err)
 {
     const char *reference = json_string_value(json_object_get(summary, "reference"));
-    *passed = is_complete(summary);
+    *verdict = spec->gates_count > 0 && is_complete(summary) ? SM_VERDICT_PASSED : SM_VERDICT_NONE;
     *out = json_array();
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;
         enum sm_code code = sm_gate_parse(&gate, spec->gates[i].text, "/gates", err);
         json_t *node =
             code == SM_OK ? gate_json(spec->gates[i].text, &gate, reference, summary) : NULL;
-        *passed = *passed && json_is_true(json_object_get(node, "passed"));
+        if (*verdict == SM_VERDICT_PASSED && !json_is_true(json_object_get(node, "passed")))
+            *verdict = SM_VERDICT_FAILED;
         if (code == SM_OK && json_array_append_new(*out, node) != 0)
             code = sm_err_set(err, SM_NOMEM, "out of memory for %d gates", spec->gates_count);
         if (code != SM_OK) {

@@ -32,6 +32,7 @@ struct sm_gate_number {
     const char *name, *path, *enough;
     unsigned needs;
     const char *meaning; /* for readers of the report */
+    const char *least;   /* of a share of candidates: to how many of them are listed if any is */
 };
 
 struct sm_gate {
@@ -43,10 +44,12 @@ struct sm_gate {
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err);
 
-/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold;
- * "passed" is null of an audit that is not complete. A spec that was not parsed may hold a wrong
- * gate: SM_INVALID. */
-enum sm_code sm_gates_evaluate(json_t **out, bool *passed, const struct sm_audit_spec *spec,
-                               const json_t *summary, struct sm_err *err);
+/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold.
+ * There is no verdict without a gate, nor of an audit that is not complete, where each "passed" is
+ * null too. A spec that was not parsed may hold a wrong gate: SM_INVALID. */
+enum sm_verdict { SM_VERDICT_NONE, SM_VERDICT_FAILED, SM_VERDICT_PASSED };
+enum sm_code sm_gates_evaluate(json_t **out, enum sm_verdict *verdict,
+                               const struct sm_audit_spec *spec, const json_t *summary,
+                               struct sm_err *err);
 
 #endif

@@ -5,10 +5,15 @@
  * changes nothing, so a checkpoint and its copy in half precision agree in one of the two digests.
  * Two trainings do not: they would have to agree to three digits in every weight.
  *
+ * A copy in float16 and one in bfloat16 agree in neither, for what float16 rounded may lie on the
+ * other side of a tie of bfloat16. They are compared by some weights of each tensor: two trainings
+ * would have to agree to two digits in all of them.
+ *
  * Heads are left out. A classifier or projection serves only the taps "logits" and "pooler", and
  * one file of a training often has it where another has not. */
 #include "core/nn/weights.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +22,9 @@
 #define MAGNITUDE      0x7fffffffu
 #define INFINITE       0x7f800000u
 #define NAME_BYTES_MAX 127
+#define NOT_F16        0x1fffu /* bits of a float that float16 has no room for, and bfloat16 */
+#define NOT_BF16       0xffffu
+#define OF_TENSOR      8 /* sampled weights */
 
 static const char *const heads[] = {"head.", "pooler."};
 
@@ -80,6 +88,15 @@ static void chain(uint8_t digest[SM_SHA256_BYTES], const uint16_t *values, size_
     sm_sha256(digest, link, sizeof link);
 }
 
+static void sample(struct sm_weights *weights, const float *data, size_t count)
+{
+    size_t wanted = count < OF_TENSOR ? count : OF_TENSOR;
+    for (size_t i = 0; i < count; i++)
+        weights->bits |= bits_of(data[i]);
+    for (size_t i = 0; i < wanted && weights->sample_count < SM_WEIGHTS_SAMPLE_MAX; i++)
+        weights->sample[weights->sample_count++] = data[i * count / wanted];
+}
+
 enum sm_code sm_weights_add(struct sm_weights *weights, const char *canonical, const float *data,
                             size_t count, struct sm_err *err)
 {
@@ -95,11 +112,32 @@ enum sm_code sm_weights_add(struct sm_weights *weights, const char *canonical, c
     round_bf16(rounded, data, count);
     chain(weights->as_bf16, rounded, count, canonical);
     free(rounded);
+    sample(weights, data, count);
     return SM_OK;
+}
+
+/* Half a last place of float16 and of bfloat16 apart at most; below 2^-14 float16 has one last
+ * place, 2^-24. What float16 cannot hold says nothing. */
+static bool both_rounded(float a, float b)
+{
+    float larger = fmaxf(fabsf(a), fabsf(b));
+    return !isfinite(a) || !isfinite(b) || fabsf(a - b) <= larger * 0x1p-8f + 0x1p-24f;
+}
+
+static bool are_halves_of_one(const struct sm_weights *a, const struct sm_weights *b)
+{
+    bool halves = !((a->bits | b->bits) & NOT_F16);
+    bool of_two_kinds = !(a->bits & NOT_BF16) != !(b->bits & NOT_BF16);
+    if (!halves || !of_two_kinds || a->sample_count == 0 || a->sample_count != b->sample_count)
+        return false;
+    for (uint32_t i = 0; i < a->sample_count; i++)
+        if (!both_rounded(a->sample[i], b->sample[i]))
+            return false;
+    return true;
 }
 
 bool sm_weights_equal(const struct sm_weights *a, const struct sm_weights *b)
 {
     return memcmp(a->as_f16, b->as_f16, SM_SHA256_BYTES) == 0 ||
-           memcmp(a->as_bf16, b->as_bf16, SM_SHA256_BYTES) == 0;
+           memcmp(a->as_bf16, b->as_bf16, SM_SHA256_BYTES) == 0 || are_halves_of_one(a, b);
 }

@@ -135,10 +135,11 @@ void sm_audit_result_free(struct sm_audit_result *result);
 /* All numbers but those per image, as the report has them; borrowed. Images of the reference cohort
  * have percentile and p-value among the others of their cohort (leave one out). */
 const json_t *sm_audit_result_json(const struct sm_audit_result *result);
-/* True when every gate holds. One that rests on nothing does not: its number is undefined, the
- * cohorts are too small for it or their scores do not differ, candidates stand in the reference, or
- * the sides of the pair are equal. False, and null in the JSON, when the audit is not complete: its
- * gates are not judged. */
+/* True when there are gates and every one holds. One that rests on nothing does not: its number is
+ * undefined, the cohorts are too small for it or their scores do not differ, candidates stand in
+ * the reference, or the sides of the pair are equal. False, and null in the JSON, where there is no
+ * verdict: of an audit without gates, and of one that is not complete, whose gates are not judged.
+ */
 bool sm_audit_result_passed(const struct sm_audit_result *result);
 /* Other gates on the same numbers: {"gates", "passed", "flags"}, each as in the result. New
  * reference. SM_INVALID for a spec that was not parsed. */

@@ -1,6 +1,7 @@
 /* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
  * `reports` evaluates the stored scores. Nothing is stored: the reports of the audit keep the gates
- * that it was started with. */
+ * that it was started with, and a request that is sent again is judged again: a verdict must not
+ * outlive the images that were erased since. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "core/base/json.h"
 #include "server/api/evaluated.h"
 #include "server/api/handlers.h"
+#include "server/api/retries.h"
 
 struct judging {
     struct sm_call call;
@@ -94,6 +96,7 @@ void sm_api_post_gates(struct sm_request *request)
     j->call = (struct sm_call){.work = work, .reply = reply, .release = judging_free};
     j->api = sm_api_of(request);
     snprintf(j->id, sizeof j->id, "%.36s", request->capture);
+    sm_api_once_never(request);
     if (check_ended(request) && read_gates(&j->gates, request))
         sm_call_begin(&j->call, request, j->api->reports);
     else

@@ -20,8 +20,8 @@ struct entry {
     struct sm_once once;
     char score[SM_ID_BYTES]; /* sm_api_once_about */
     struct sm_retries *retries;
-    struct sm_request *request; /* NULL: over, the write frees the entry */
-    enum { RUNS, KEEPS, KEPT } state;
+    struct sm_request *request;       /* NULL: over, the write frees the entry */
+    enum { RUNS, KEEPS, KEPT } state; /* KEPT: nothing is left to keep */
     struct entry *next, **link;
 };
 
@@ -75,6 +75,17 @@ void sm_api_once_about(struct sm_request *request, const char *score_id)
 
     if (entry != NULL)
         snprintf(entry->score, sizeof entry->score, "%s", score_id);
+}
+
+void sm_api_once_never(struct sm_request *request)
+{
+    struct entry *entry = request->keyed;
+
+    if (entry == NULL)
+        return;
+    pthread_mutex_lock(&entry->retries->lock);
+    entry->state = KEPT;
+    pthread_mutex_unlock(&entry->retries->lock);
 }
 
 /* --- the list --- */

@@ -27,6 +27,9 @@ extern const struct sm_keyed sm_api_keyed;
 /* The answer tells of this score, and the request made nothing. */
 void sm_api_once_about(struct sm_request *request, const char *score_id);
 
+/* The request asks what is so now and makes nothing: sent again it is answered anew. */
+void sm_api_once_never(struct sm_request *request);
+
 /* The key of this request for what it makes; NULL: it has none. Valid until the reply. */
 const struct sm_once *sm_api_once(const struct sm_request *request);
 

@@ -77,8 +77,9 @@ enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, str
 #define SM_AUDIT_UPLOAD "upload.json" /* is being sent to a server */
 enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,
                                  const char *name, const json_t *inputs, struct sm_err *err);
+/* `again` NULL: not known yet. */
 enum sm_code sm_audit_state_write(const char *out, const char *name, const char *id,
-                                  const json_t *inputs, struct sm_err *err);
+                                  const json_t *inputs, const json_t *again, struct sm_err *err);
 
 /* Writes OUT/name whole or not at all. */
 typedef enum sm_code sm_audit_writer(FILE *file, void *arg, struct sm_err *err);
@@ -99,6 +100,11 @@ struct sm_audit_places {
     int count;
 };
 enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_audit_plan *plan,
+                                  struct sm_err *err);
+/* As a list for OUT/audit.json, and out of it again; a path that is no UTF-8 is not kept: NULL, and
+ * none. */
+json_t *sm_audit_places_json(const struct sm_audit_places *places);
+enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folder,
                                   struct sm_err *err);
 void sm_audit_places_release(struct sm_audit_places *places);
 enum sm_code sm_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err);

@@ -33,11 +33,13 @@ static char *absolute(const char *path)
 /* Takes the value. */
 static bool add(struct sm_audit_places *places, const char *option, char *value)
 {
-    if (!value || places->count + 2 >= SM_AUDIT_PLACES_MAX) {
+    char *name = value && places->count + 2 < SM_AUDIT_PLACES_MAX ? strdup(option) : NULL;
+
+    if (!name) {
         free(value);
         return false;
     }
-    places->options[places->count++] = option;
+    places->options[places->count++] = name;
     places->options[places->count++] = value;
     return true;
 }
@@ -94,9 +96,45 @@ enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_a
     return whole ? SM_OK : out_of_memory(err);
 }
 
+json_t *sm_audit_places_json(const struct sm_audit_places *places)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < places->count; i++) {
+        if (json_array_append_new(list, json_string(places->options[i])) == 0)
+            continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folder,
+                                  struct sm_err *err)
+{
+    char id[SM_ID_BYTES];
+    json_t *state = NULL, *word;
+    size_t i;
+    enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
+
+    *out = (struct sm_audit_places){0};
+    json_array_foreach(json_object_get(state, "again"), i, word)
+    {
+        if (out->count + 1 >= SM_AUDIT_PLACES_MAX || !json_is_string(word))
+            break;
+        if (!(out->options[out->count] = strdup(json_string_value(word)))) {
+            code = out_of_memory(err);
+            break;
+        }
+        out->count++;
+    }
+    json_decref(state);
+    return code;
+}
+
 void sm_audit_places_release(struct sm_audit_places *places)
 {
-    for (int i = 1; i < places->count; i += 2)
+    for (int i = 0; i < places->count; i++)
         free((char *)(uintptr_t)places->options[i]);
     *places = (struct sm_audit_places){0};
 }

@@ -65,8 +65,13 @@ static enum sm_code write_report(struct sm_audit_opened *opened, const struct ju
 {
     struct sm_audit *audit = sm_audit_of(opened);
     struct sm_audit_result *result = NULL;
+    struct sm_audit_places places = {0};
     enum sm_code code = keep_names(audit, j->folder, err);
 
+    if (code == SM_OK)
+        code = sm_audit_places_read(&places, j->folder, err);
+    if (places.count > 0) /* else an earlier version made the folder */
+        audit->places = places.options;
     if (code == SM_OK)
         code = note_time(audit, err);
     audit->judged = judged;
@@ -75,7 +80,9 @@ static enum sm_code write_report(struct sm_audit_opened *opened, const struct ju
     if (code == SM_OK)
         code = sm_audit_write_reports(j->folder, opened->store, opened->id, audit, result, err);
     sm_audit_result_free(result);
+    sm_audit_places_release(&places);
     audit->judged = NULL;
+    audit->places = NULL;
     return code;
 }
 

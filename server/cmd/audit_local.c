@@ -207,7 +207,7 @@ static enum sm_code begin(struct local *l, struct sm_err *err)
     if (code == SM_OK && l->plan->manifest)
         code = take(l, -1, err);
     if (code == SM_OK)
-        code = sm_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, err);
+        code = sm_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, NULL, err);
     return code;
 }
 
@@ -354,11 +354,17 @@ enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, con
 
 /* What the reports say of running the audit again, and the files that this takes. */
 static enum sm_code write_again(struct sm_audit_places *places, struct sm_audit *audit,
-                                const struct sm_audit_plan *plan, struct sm_err *err)
+                                const struct local *l, struct sm_err *err)
 {
+    const struct sm_audit_plan *plan = l->plan;
     enum sm_code code = sm_audit_places_make(places, plan, err);
 
     audit->places = places->options;
+    if (code == SM_OK) {
+        json_t *again = sm_audit_places_json(places);
+        code = sm_audit_state_write(plan->out, SM_AUDIT_STATE, l->id, l->inputs, again, err);
+        json_decref(again);
+    }
     if (code == SM_OK)
         code = sm_audit_write_recipe(plan->out, audit->recipe, err);
     if (code == SM_OK && !plan->manifest)
@@ -378,7 +384,7 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
     record.audit.with_names = l->plan->names;
     code = sm_audit_evaluate(&result, &record.audit, err);
     if (code == SM_OK)
-        code = write_again(&places, &record.audit, l->plan, err);
+        code = write_again(&places, &record.audit, l, err);
     if (code == SM_OK)
         code = sm_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
     if (code == SM_OK)

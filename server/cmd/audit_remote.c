@@ -96,7 +96,7 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
             &(struct sm_client_call){.method = "POST", .path = "/v1/audits", .text = text}, err);
     if (code == SM_OK) {
         snprintf(r->id, sizeof r->id, "%s", text_of(audit, "id"));
-        code = sm_audit_state_write(r->plan->out, SM_AUDIT_UPLOAD, r->id, r->inputs, err);
+        code = sm_audit_state_write(r->plan->out, SM_AUDIT_UPLOAD, r->id, r->inputs, NULL, err);
     }
     free(text);
     json_decref(audit);
@@ -211,7 +211,7 @@ static enum sm_code begin(struct remote *r, struct sm_err *err)
     if (code == SM_OK && r->plan->manifest)
         code = send(r, -1, err);
     if (code == SM_OK)
-        code = sm_audit_state_write(r->plan->out, SM_AUDIT_STATE, r->id, r->inputs, err);
+        code = sm_audit_state_write(r->plan->out, SM_AUDIT_STATE, r->id, r->inputs, NULL, err);
     if (code != SM_OK) {
         drop_upload(r, &ignored); /* or the next command does */
         return code;

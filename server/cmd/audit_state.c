@@ -3,7 +3,8 @@
  * audit.json says which audit OUT holds, {"id", "inputs"}. The inputs are one flat object, so that
  * a command with others can be told which one differs. It is written once the audit has all its
  * images: before, nothing is lost by beginning again. upload.json is the same of an audit that a
- * server has not got all images of, for the next command to delete it there. */
+ * server has not got all images of, for the next command to delete it there. "again" in audit.json
+ * keeps the places that the report's command names, for a report that is written later. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -159,9 +160,9 @@ enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const cha
 }
 
 enum sm_code sm_audit_state_write(const char *out, const char *name, const char *id,
-                                  const json_t *inputs, struct sm_err *err)
+                                  const json_t *inputs, const json_t *again, struct sm_err *err)
 {
-    json_t *node = json_pack("{s:s, s:O}", "id", id, "inputs", inputs);
+    json_t *node = json_pack("{s:s, s:O, s:O*}", "id", id, "inputs", inputs, "again", again);
     char *path = sm_audit_path(out, name);
     char *text = json_dumps(node, JSON_INDENT(2));
     enum sm_code code = path && text

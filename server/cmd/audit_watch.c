@@ -286,7 +286,8 @@ static void say_flags(const json_t *summary)
 int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
                         const json_t *audit)
 {
-    bool passed = json_is_true(json_object_get(summary, "passed"));
+    bool passed = json_array_size(json_object_get(summary, "gates")) == 0 ||
+                  json_is_true(json_object_get(summary, "passed"));
     bool scored = count_of(audit, "succeeded_count") > 0;
     bool complete = sm_audit_say_incomplete(stdout, "", json_object_get(summary, "completeness"));
 

@@ -3,13 +3,22 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/cmd/cmd.h"
 #include "sslmem/stats.h"
 
 struct sample {
     double *m;
+    json_t *images; /* {digest: true …} */
     size_t count, room;
+};
+
+/* What scores must have in common to be compared raw; lines may lack it. */
+struct origin {
+    const char *key, *what;
+    char first[65]; /* that a line named */
+    bool differs;
 };
 
 static enum sm_code append(struct sample *s, double m, struct sm_err *err)
@@ -26,9 +35,48 @@ static enum sm_code append(struct sample *s, double m, struct sm_err *err)
     return SM_OK;
 }
 
+static void note_origin(struct origin *origins, struct sample *s, const json_t *line)
+{
+    const json_t *provenance = json_object_get(line, "provenance");
+    const char *image =
+        json_string_value(json_object_get(json_object_get(line, "image"), "digest"));
+
+    for (; origins->key; origins++) {
+        const char *value = json_string_value(json_object_get(provenance, origins->key));
+        if (value && !origins->first[0])
+            snprintf(origins->first, sizeof origins->first, "%s", value);
+        origins->differs = origins->differs || (value && strcmp(value, origins->first) != 0);
+    }
+    if (image)
+        json_object_set_new(s->images, image, json_true());
+}
+
+/* Tests take the two files as two cohorts of images under one pair and recipe. */
+static void warn(const struct origin *origins, const struct sample *a, const struct sample *b)
+{
+    const char *image;
+    json_t *value;
+    size_t shared = 0;
+
+    for (; origins->key; origins++)
+        if (origins->differs)
+            fprintf(stderr,
+                    "sslmem compare: the scores are of more than one %s: raw scores of two cannot "
+                    "be compared\n",
+                    origins->what);
+    json_object_foreach(a->images, image, value) shared +=
+        json_object_get(b->images, image) != NULL;
+    if (shared > 0)
+        fprintf(stderr,
+                "sslmem compare: %zu image%s in both files: the tests take the images as "
+                "independent\n",
+                shared, shared == 1 ? " is" : "s are");
+}
+
 /* Lines of failed images have no "m" and are refused: a cohort with holes is not what was asked
  * about. */
-static enum sm_code read_sample(struct sample *out, const char *path, struct sm_err *err)
+static enum sm_code read_sample(struct sample *out, struct origin *origins, const char *path,
+                                struct sm_err *err)
 {
     FILE *file = fopen(path, "r");
     if (!file)
@@ -40,6 +88,7 @@ static enum sm_code read_sample(struct sample *out, const char *path, struct sm_
     while (code == SM_OK && (length = getline(&line, &room, file)) > 0) {
         json_t *node = json_loadb(line, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
         const json_t *m = json_object_get(node, "m");
+        note_origin(origins, out, node);
         if (json_is_number(m))
             code = append(out, json_number_value(m), err);
         else
@@ -88,9 +137,12 @@ int sm_cmd_compare(int argc, char **argv)
         return result;
 
     struct sm_err err = {0};
-    struct sample a = {0}, b = {0};
+    struct sample a = {.images = json_object()}, b = {.images = json_object()};
+    struct origin origins[] = {
+        {.key = "pair_digest", .what = "pair"}, {.key = "recipe_digest", .what = "recipe"}, {0}};
     struct sm_ttest student, welch;
-    if (read_sample(&a, paths[0], &err) != SM_OK || read_sample(&b, paths[1], &err) != SM_OK) {
+    if (read_sample(&a, origins, paths[0], &err) != SM_OK ||
+        read_sample(&b, origins, paths[1], &err) != SM_OK) {
         result = sm_fail("compare", &err);
     } else {
         sm_ttest_student(&student, a.m, a.count, b.m, b.count);
@@ -98,8 +150,11 @@ int sm_cmd_compare(int argc, char **argv)
         sm_print_line(json_pack("{s:o, s:o, s:o, s:o}", "a", describe(paths[0], &a), "b",
                                 describe(paths[1], &b), "student", describe_test(&student), "welch",
                                 describe_test(&welch)));
+        warn(origins, &a, &b);
         result = SM_EXIT_OK;
     }
+    json_decref(a.images);
+    json_decref(b.images);
     free(a.m);
     free(b.m);
     return result;

@@ -286,6 +286,18 @@ def test_compare(run, tmp_path):
     assert abs(document["student"]["p_two_sided"] - 0.10661138869546223) < 1e-12
     assert abs(document["welch"]["t"] - 2.1320071635561044) < 1e-12
     assert abs(document["welch"]["p_two_sided"] - 0.08772486932934496) < 1e-12
+    # What the lines say of themselves is heard.
+    line = lambda m, image, pair="11", recipe="22": json.dumps(
+        {"m": m, "image": {"digest": image}, "provenance": {"pair_digest": pair, "recipe_digest": recipe}}) + "\n"
+    a.write_text(line(1.0, "01") + line(2.0, "02"))
+    b.write_text(line(0.0, "03") + line(1.0, "04"))
+    assert run("compare", a, b).stderr == ""
+    b.write_text(line(0.0, "02") + line(1.0, "04", pair="12"))
+    assert run("compare", a, b).stderr == (
+        "sslmem compare: the scores are of more than one pair: raw scores of two cannot be compared\n"
+        "sslmem compare: 1 image is in both files: the tests take the images as independent\n")
+    b.write_text(line(0.0, "03") + line(1.0, "04", recipe="23"))
+    assert "more than one recipe" in run("compare", a, b).stderr
     b.write_text('{"file": "x", "error": {"code": "corrupt"}}\n')
     assert 'line 1 has no number "m"' in run("compare", a, b, code=1).stderr
 

@@ -1,6 +1,7 @@
 """No green light where nothing was measured: equal sides, candidates in the reference, and gates that are judged again.
 On the demo pairs."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -285,6 +286,25 @@ def test_judged_at_a_server(server, finished):
     assert server.get(finished).json["spec"]["gates"] == ["auc<=1"]
 
 
+def test_a_verdict_does_not_outlive_its_images(server):
+    """A key repeats no judgement of what was erased since."""
+    made = create(server, recipe={"views": 4, "seed": 71})
+    add_tar(server, made, [(f"{cohort}/{path.name}", path.read_bytes())
+                           for cohort in ("candidate", "external") for path in pictures(cohort)])
+    move(server, made, "start")
+    await_state(server, made, "succeeded")
+    ask = lambda: server.ask("POST", f"{made}/gates", '{"gates": ["auc<=1", "failed_share<=0"]}',
+                             JSON | {"Idempotency-Key": '"verdict"'})
+    for _ in range(2):
+        assert ask().json["passed"] is True
+    image = hashlib.sha256(pictures("candidate")[0].read_bytes()).hexdigest()
+    assert server.ask("DELETE", f"/v1/images/{image}").status == 200
+    answer = ask()
+    assert answer.status == 200 and answer.json["passed"] is None
+    assert [gate["passed"] for gate in answer.json["gates"]] == [None, None]
+    assert "images_erased" in flags_of(answer.json)
+
+
 def test_judged_too_early_or_wrongly(server, finished):
     for body, pointer in (({"gates": []}, "/gates"), ({}, "/gates"), ({"gates": "auc<=1"}, "/gates"),
                           ({"gates": ["auc=1"]}, "/gates/0"), ({"gates": ["auc<1"] * 17}, "/gates"),
@@ -339,6 +359,41 @@ def test_judged_on_the_command_line(audit, tmp_path):
     # The same command as before ends as before, and takes the judged gates out again.
     assert audit(*arguments, code=3).stdout == first_time
     assert report(out) == before
+
+
+def run_again(out):
+    """The command under "Run it again"."""
+    return (out / "report.html").read_text().split('id="again"', 1)[1].split("</pre>", 1)[0]
+
+
+@pytest.mark.parametrize("by", ["folders", "manifest"])
+def test_judged_reports_still_say_how_to_run_it_again(audit, tmp_path, by):
+    out = tmp_path / "out"
+    rows = [{"cohort": cohort, "path": f"{cohort}/{path.name}"} for cohort in ("candidate", "external")
+            for path in pictures(cohort)]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs = {"folders": ["--candidate", PICTURES / "candidate", "--external", PICTURES / "external"],
+              "manifest": ["--manifest", tmp_path / "list.jsonl", "--root", PICTURES]}[by]
+    audit("--pair", PAIRS / "fashion-simclr", *inputs, "--gate", "auc<=1", "--seed", "3", "--names", "--out", out)
+    before = run_again(out)
+    assert f"--out {out}-again" in before and "/recipe.json" in before
+    for gate in ("auc<=0.999", "auc<=0.998"):
+        audit("judge", out, "--gate", gate, "--report")
+        assert run_again(out) == before
+    # A folder of an earlier version does not know its command; then the report says what has to be given.
+    state = json.loads((out / "audit.json").read_text())
+    del state["again"]
+    (out / "audit.json").write_text(json.dumps(state))
+    audit("judge", out, "--gate", "auc<=0.999", "--report")
+    assert "PAIR" in (out / "report.html").read_text().split('id="again"', 1)[1]
+
+
+def test_without_a_gate_there_is_no_verdict(audit, server, tmp_path):
+    cohorts = ["--candidate", PICTURES / "candidate", "--external", PICTURES / "external"]
+    audit("--pair", PAIRS / "fashion-simclr", *cohorts, "--out", tmp_path / "here")
+    audit("--pair", "fashion-vit", "--server", f"http://127.0.0.1:{server.port}", *cohorts, "--out", tmp_path / "there")
+    for out in (tmp_path / "here", tmp_path / "there"):
+        assert report(out)["summary"]["passed"] is None and "No verdict" in (out / "report.html").read_text()
 
 
 def test_judged_reports_name_images_as_before(audit, tmp_path):

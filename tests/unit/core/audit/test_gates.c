@@ -210,6 +210,23 @@ static void equal_sides_fail_every_gate(void **state)
     let_go(&h);
 }
 
+/* f and g exchanged: what was memorized shows below the reference, and keeps every limit. */
+static void exchanged_sides_are_flagged(void **state)
+{
+    (void)state;
+    char text[400];
+    struct held h;
+    draw_with_all_gates(&h, enough, "external");
+    h.spec.gates_count--;
+    check(&h, "candidates_below_reference", NULL, false, text);
+    assert_string_equal(text, "");
+    for (size_t i = 0; i < h.audit.items_count; i++)
+        h.items[i].m = -h.items[i].m;
+    check(&h, "candidates_below_reference", NULL, false, text);
+    assert_non_null(strstr(text, "Candidates score lower than externals: AUC 0."));
+    let_go(&h);
+}
+
 /* Repeated encoders of one side are said, and still measure. */
 static void repeated_encoders_are_flagged(void **state)
 {
@@ -287,6 +304,43 @@ static void cohorts_can_be_too_small(void **state)
     assert_true(passes((size_t[]){0, 2, 0, 2}, "epsilon_lower>=0", &note));
 }
 
+/* Of 20 reference images FDR 5 % lists all of 20 candidates or none: a gate on less than 19 of them
+ * could not see what breaks it. One that asks for a large share is not at risk. */
+static void shares_that_cannot_be_listed_hold_no_gate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gate;
+        size_t candidates, externals;
+        bool holds;
+    } cases[] = {
+        {"fdr5_share<=0.01", 20, 20, false},
+        {"fdr5_share<=0.94", 20, 20, false},
+        {"fdr5_share<=0.95", 20, 20, true},
+        {"fdr5_share<0.95", 20, 20, false},
+        {"fdr5_share<0.96", 20, 20, true},
+        {"fdr5_share>=0", 20, 20, true},
+        {"fdr10_share<=0.44", 20, 20, false},
+        {"fdr10_share<=0.45", 20, 20, true},
+        {"fdr5_share<=0.01", 100, 998, false},
+        {"fdr5_share<=0.01", 100, 999, true},
+        {"fdr1_share<=0.01", 300, 4000, false},
+        {"fdr1_share<=0.03", 300, 4000, true},
+        {"fdr5_share<=0", 1, 19, false} /* one score */,
+        {"fdr5_share<=0", 2, 39, true},
+        {"fdr5_share<=0", 2, 38, false},
+    };
+    const char *note;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t counts[] = {0, cases[i].candidates, 0, cases[i].externals};
+        if (passes(counts, cases[i].gate, &note) != cases[i].holds)
+            fail_msg("%s on %zu and %zu: %s", cases[i].gate, counts[1], counts[3], note);
+        assert_string_equal(note, cases[i].holds ? ""
+                                                 : "the cohorts are too small for this number, so "
+                                                   "the gate does not hold");
+    }
+}
+
 /* Judged gates stand beside the audit's own and change nothing of them. */
 static void gates_can_be_judged_afterwards(void **state)
 {
@@ -316,6 +370,13 @@ static void gates_can_be_judged_afterwards(void **state)
     assert_int_equal(json_array_size(at(s, "gates")), 1);
     sm_audit_result_free(r);
     json_decref(out);
+    h.audit.judged = NULL;
+    h.audit.completeness.state = SM_COMPLETION_CANCELLED;
+    r = evaluate(&h);
+    assert_int_equal(sm_audit_judge(&out, r, &judged, &err), SM_OK);
+    assert_true(json_is_null(at(out, "passed")) && json_is_null(at(out, "gates/0/passed")));
+    sm_audit_result_free(r);
+    json_decref(out);
     /* A list replaces what was there; a wrong one is named. */
     assert_int_equal(sm_audit_gates_parse(&judged, list, &err), SM_OK);
     assert_int_equal(judged.gates_count, 2);
@@ -336,8 +397,10 @@ int main(void)
         cmocka_unit_test(scores_that_do_not_differ_measure_nothing),
         cmocka_unit_test(one_constant_cohort_measures_nothing),
         cmocka_unit_test(equal_sides_fail_every_gate),
+        cmocka_unit_test(exchanged_sides_are_flagged),
         cmocka_unit_test(repeated_encoders_are_flagged),
         cmocka_unit_test(cohorts_can_be_too_small),
+        cmocka_unit_test(shares_that_cannot_be_listed_hold_no_gate),
         cmocka_unit_test(gates_can_be_judged_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,20 +52,41 @@ static void copies_are_the_same_encoder(void **state)
             fail_msg("%s is not known as a copy", copies[i]);
 }
 
-static void other_encoders_are_others(void **state)
-{
-    (void)state;
-    assert_false(same(PAIR "f0.safetensors", PAIR "f1.safetensors"));
-    assert_false(same(PAIR "f0.safetensors", PAIR "g0.safetensors"));
-    assert_false(same(PAIR "f0.safetensors", COPY "one_number_else.pt"));
-}
-
 static struct sm_weights weights_of(const char *name, const float *x, size_t count)
 {
     struct sm_weights out = {0};
     struct sm_err err = {0};
     assert_ok(sm_weights_add(&out, name, x, count, &err));
     return out;
+}
+
+/* Neither rounding of the one is the other's. */
+static void copies_in_both_halves_are_the_same_encoder(void **state)
+{
+    (void)state;
+    assert_true(same(COPY "float16.pt", COPY "bfloat16.pt"));
+}
+
+/* Two trainings that are kept in different halves, and a copy of which one number was changed. */
+static void halves_of_others_are_others(void **state)
+{
+    (void)state;
+    const float f16[] = {1.0009765625f, -.25f, .125f, 3.f}, bf16[] = {1.f, -.25f, .125f, 3.f};
+    const float other[] = {1.f, -.25f, .125f, 3.015625f}, exact[] = {1.0001f, -.25f, .125f, 3.f};
+    struct sm_weights a = weights_of("a", f16, 4), b = weights_of("a", bf16, 4);
+    struct sm_weights c = weights_of("a", other, 4), d = weights_of("a", exact, 4);
+    assert_true(sm_weights_equal(&a, &b) && sm_weights_equal(&b, &a));
+    assert_false(sm_weights_equal(&a, &c));
+    assert_false(sm_weights_equal(&b, &c)); /* both in bfloat16: equal or not */
+    assert_false(sm_weights_equal(&c, &d));
+}
+
+static void other_encoders_are_others(void **state)
+{
+    (void)state;
+    assert_false(same(PAIR "f0.safetensors", PAIR "f1.safetensors"));
+    assert_false(same(PAIR "f0.safetensors", PAIR "g0.safetensors"));
+    assert_false(same(PAIR "f0.safetensors", COPY "one_number_else.pt"));
 }
 
 static float float_at(const json_t *list, size_t i)
@@ -121,6 +142,8 @@ int main(void)
     sm_blas_single_thread();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_are_the_same_encoder),
+        cmocka_unit_test(copies_in_both_halves_are_the_same_encoder),
+        cmocka_unit_test(halves_of_others_are_others),
         cmocka_unit_test(other_encoders_are_others),
         cmocka_unit_test(numbers_round_as_in_pytorch),
         cmocka_unit_test(names_bounds_and_order_count),
