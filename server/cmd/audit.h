@@ -92,6 +92,7 @@ enum sm_code sm_audit_read_report(json_t **report, const char *out, struct sm_er
 
 #define SM_AUDIT_RECIPE     "recipe.json"
 #define SM_AUDIT_MANIFEST   "manifest.jsonl"
+#define SM_AUDIT_AGAIN      "again.args"
 #define SM_AUDIT_PLACES_MAX 32
 /* Options and values in turn, ended by NULL, for struct sm_audit; released by the caller. */
 struct sm_audit_places {
@@ -99,6 +100,11 @@ struct sm_audit_places {
     int count;
 };
 enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_audit_plan *plan,
+                                  struct sm_err *err);
+/* OUT/again.args; SM_NOT_FOUND when an earlier version wrote OUT. */
+enum sm_code sm_audit_places_write(const struct sm_audit_places *places, const char *out,
+                                   struct sm_err *err);
+enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folder,
                                   struct sm_err *err);
 void sm_audit_places_release(struct sm_audit_places *places);
 enum sm_code sm_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err);

@@ -2,7 +2,8 @@
  * options that name the places.
  *
  * manifest.jsonl is the copy of --manifest that was read, or else the list of the images that the
- * folders held, with paths from "/". */
+ * folders held, with paths from "/". again.args has the options for reports that are written later:
+ * a path may have any byte but 0, so a 0 ends each. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 
 #include "core/base/file.h"
 #include "server/cmd/audit.h"
+
+#define AGAIN_BYTES_MAX ((int64_t)SM_AUDIT_PLACES_MAX * PATH_MAX)
 
 static enum sm_code out_of_memory(struct sm_err *err)
 {
@@ -30,16 +33,22 @@ static char *absolute(const char *path)
     return getcwd(here, sizeof here) ? sm_audit_path(here, path) : NULL;
 }
 
+/* Takes the word. */
+static bool add_word(struct sm_audit_places *places, char *word)
+{
+    if (!word || places->count + 1 >= SM_AUDIT_PLACES_MAX) {
+        free(word);
+        return false;
+    }
+    places->options[places->count++] = word;
+    return true;
+}
+
 /* Takes the value. */
 static bool add(struct sm_audit_places *places, const char *option, char *value)
 {
-    if (!value || places->count + 2 >= SM_AUDIT_PLACES_MAX) {
-        free(value);
-        return false;
-    }
-    places->options[places->count++] = option;
-    places->options[places->count++] = value;
-    return true;
+    bool named = add_word(places, strdup(option));
+    return add_word(places, value) && named;
 }
 
 static bool add_path(struct sm_audit_places *places, const char *option, const char *path)
@@ -96,9 +105,54 @@ enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_a
 
 void sm_audit_places_release(struct sm_audit_places *places)
 {
-    for (int i = 1; i < places->count; i += 2)
+    for (int i = 0; i < places->count; i++)
         free((char *)(uintptr_t)places->options[i]);
     *places = (struct sm_audit_places){0};
+}
+
+static enum sm_code write_words(FILE *file, void *arg, struct sm_err *err)
+{
+    const struct sm_audit_places *places = arg;
+
+    for (int i = 0; i < places->count; i++) {
+        size_t bytes = strlen(places->options[i]) + 1;
+        if (fwrite(places->options[i], 1, bytes, file) != bytes)
+            return sm_err_set(err, SM_IO, SM_AUDIT_AGAIN " cannot be written");
+    }
+    return SM_OK;
+}
+
+enum sm_code sm_audit_places_write(const struct sm_audit_places *places, const char *out,
+                                   struct sm_err *err)
+{
+    return sm_audit_write(out, SM_AUDIT_AGAIN, write_words, (void *)(uintptr_t)places, err);
+}
+
+enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folder,
+                                  struct sm_err *err)
+{
+    struct sm_file file = {0};
+    char *path = sm_audit_path(folder, SM_AUDIT_AGAIN);
+    enum sm_code code = path ? sm_file_map(&file, path, AGAIN_BYTES_MAX, err) : out_of_memory(err);
+
+    *out = (struct sm_audit_places){0};
+    free(path);
+    if (code != SM_OK)
+        return code;
+    for (size_t at = 0; code == SM_OK && at < file.bytes_count;) {
+        size_t left = file.bytes_count - at;
+        const char *word = (const char *)file.bytes + at;
+        size_t length = strnlen(word, left);
+        if (length == left || out->count + 1 >= SM_AUDIT_PLACES_MAX)
+            code = sm_err_set(err, SM_CORRUPT, "%.160s/" SM_AUDIT_AGAIN " is damaged", folder);
+        else if (!add_word(out, strdup(word)))
+            code = out_of_memory(err);
+        at += length + 1;
+    }
+    sm_file_release(&file);
+    if (code != SM_OK)
+        sm_audit_places_release(out);
+    return code;
 }
 
 /* --- the files --- */

@@ -49,6 +49,17 @@ static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struc
     return code;
 }
 
+/* The command that repeats the audit stays, too; an earlier version kept none. */
+static enum sm_code read_places(struct sm_audit_places *places, struct sm_audit *audit,
+                                const char *folder, struct sm_err *err)
+{
+    enum sm_code code = sm_audit_places_read(places, folder, err);
+
+    if (code == SM_OK)
+        audit->places = places->options;
+    return code == SM_NOT_FOUND ? SM_OK : code;
+}
+
 /* `run` tells one report from another, so this is where the time stands. */
 static enum sm_code note_time(const struct sm_audit *audit, struct sm_err *err)
 {
@@ -64,9 +75,12 @@ static enum sm_code write_report(struct sm_audit_opened *opened, const struct ju
                                  const struct sm_audit_spec *judged, struct sm_err *err)
 {
     struct sm_audit *audit = sm_audit_of(opened);
+    struct sm_audit_places places = {0};
     struct sm_audit_result *result = NULL;
     enum sm_code code = keep_names(audit, j->folder, err);
 
+    if (code == SM_OK)
+        code = read_places(&places, audit, j->folder, err);
     if (code == SM_OK)
         code = note_time(audit, err);
     audit->judged = judged;
@@ -75,7 +89,9 @@ static enum sm_code write_report(struct sm_audit_opened *opened, const struct ju
     if (code == SM_OK)
         code = sm_audit_write_reports(j->folder, opened->store, opened->id, audit, result, err);
     sm_audit_result_free(result);
+    sm_audit_places_release(&places);
     audit->judged = NULL;
+    audit->places = NULL;
     return code;
 }
 

@@ -360,6 +360,8 @@ static enum sm_code write_again(struct sm_audit_places *places, struct sm_audit 
 
     audit->places = places->options;
     if (code == SM_OK)
+        code = sm_audit_places_write(places, plan->out, err);
+    if (code == SM_OK)
         code = sm_audit_write_recipe(plan->out, audit->recipe, err);
     if (code == SM_OK && !plan->manifest)
         code = sm_audit_list_images(plan, audit, err);
