@@ -57,9 +57,9 @@ static json_t *caution_json(size_t a_count, size_t b_count)
     if (n >= SMALL_N)
         return json_null();
     snprintf(text, sizeof text,
-             "the smaller cohort has %zu scores, below %d: read the interval "
+             "the smaller cohort has %zu score%s, below %d: read the interval "
              "before the p-value",
-             n, SMALL_N);
+             n, n == 1 ? "" : "s", SMALL_N);
     return json_string(text);
 }
 

@@ -84,7 +84,7 @@ static bool read_limit(double *out, const char *text)
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err)
 {
-    size_t length = strcspn(text, "<>"), k = 0;
+    size_t length = strcspn(text, "<>=!"), k = 0; /* "auc=0.6" is about its sign */
     while (k < NUMBERS_COUNT &&
            (strlen(numbers[k].name) != length || memcmp(numbers[k].name, text, length) != 0))
         k++;

@@ -117,6 +117,19 @@ static void put_title(struct sm_page *p)
     sm_put(&p->out, "</p>\n");
 }
 
+/* As many digits, three or more, as it takes to stand on the value's side of the limit. */
+static void put_measured(struct sm_page *p, double value, double limit)
+{
+    char text[SM_FIGURE_BYTES];
+    for (int digits = 3; digits <= 17; digits++) {
+        double shown = strtod(sm_figure(text, value, digits), NULL);
+        if ((shown < limit) == (value < limit) && (shown > limit) == (value > limit))
+            break;
+    }
+    sm_page_td(p, "");
+    sm_put_words(&p->out, isfinite(value) ? text : "–");
+}
+
 static void put_gate(struct sm_page *p, const json_t *gate)
 {
     static const struct {
@@ -129,11 +142,12 @@ static void put_gate(struct sm_page *p, const json_t *gate)
     sm_page_td(p, "id");
     sm_put_html(&p->out, sm_text_at(gate, "gate"));
     sm_page_td(p, "");
-    sm_put(&p->out, "<span>%s", sm_text_at(gate, "meaning"));
+    sm_put(&p->out, "<span>");
+    sm_put_words(&p->out, sm_text_at(gate, "meaning"));
     if (sm_text_at(gate, "note")[0])
         sm_put(&p->out, "<br><span class=\"note\">%s</span>", sm_text_at(gate, "note"));
     sm_put(&p->out, "</span>");
-    sm_page_cell(p, sm_number_at(gate, "value"), 1, "");
+    put_measured(p, sm_number_at(gate, "value"), sm_number_at(gate, "limit"));
     sm_page_td(p, "");
     sm_put(&p->out, "<span class=\"%s\">%s</span>", verdicts[verdict].pen, verdicts[verdict].words);
 }
@@ -164,12 +178,12 @@ static void put_verdict(struct sm_page *p, size_t held, size_t count)
                         "</strong><br>No gates were set for this audit: it states numbers and "
                         "leaves the judgement to its reader.</p></div>\n");
     else
-        sm_put(
-            &p->out,
-            "<div class=\"verdict %s\"><span class=\"sign\">%s</span><p><strong>%s</strong><br>"
-            "%zu of %zu gates hold. The gates were set by whoever ordered the audit.</p></div>\n",
-            held == count ? "good" : "bad", held == count ? "✓" : "✗",
-            held == count ? "Passed" : "Not passed", held, count);
+        sm_put(&p->out,
+               "<div class=\"verdict %s\"><span class=\"sign\">%s</span><p><strong>%s</strong><br>"
+               "%zu of %zu gate%s hold%s. Whoever ordered the audit set %s.</p></div>\n",
+               held == count ? "good" : "bad", held == count ? "✓" : "✗",
+               held == count ? "Passed" : "Not passed", held, count, count == 1 ? "" : "s",
+               count == 1 ? "s" : "", count == 1 ? "it" : "them");
 }
 
 static void put_gate_rows(struct sm_page *p, const json_t *gates)
@@ -222,18 +236,19 @@ static void put_list_words(struct sm_page *p)
     else if (!json_is_true(json_object_get(level, "enough")))
         sm_put(&p->out,
                "The reference cohort (%s images) is too small to list any candidate at "
-               "a false discovery rate of 5 %%.",
+               "a false discovery rate of 5&nbsp;%%.",
                SM_COUNT(sm_number_at(fdr, "reference_n")));
     else if (count == 0)
         sm_put(&p->out,
                "None of %s candidates is listed as memorized at a false discovery rate "
-               "of 5 %%: no single image can be named. Whether candidates stand out as a group is "
+               "of 5&nbsp;%%: no single image can be named. Whether candidates stand out as a "
+               "group is "
                "what the lines above say.",
                SM_COUNT(n));
     else
         sm_put(&p->out,
-               "%s of %s candidates (%s %%) are listed as memorized at a false "
-               "discovery rate of 5 %%: some %s of them can be expected to be there by "
+               "%s of %s candidates (%s&nbsp;%%) are listed as memorized at a false "
+               "discovery rate of 5&nbsp;%%: some %s of them can be expected to be there by "
                "chance.",
                SM_COUNT(count), SM_COUNT(n), SM_THREE(100 * count / n),
                SM_THREE(sm_number_at(level, "expected_false")));
@@ -262,16 +277,17 @@ static void put_cards(struct sm_page *p)
                     "perfectly); ");
     sm_page_list_interval(p, json_object_get(auc, "interval"), 1, "");
     sm_put(&p->out, "</span></div>\n");
-    put_card(p, sm_number_at(rate, "tpr"), 100, " %");
-    sm_put(&p->out, "of the candidates are found at 1 %% false alarms; ");
-    sm_page_list_interval(p, json_object_get(rate, "interval"), 100, " %");
+    put_card(p, sm_number_at(rate, "tpr"), 100, "&nbsp;%");
+    sm_put(&p->out, "of the candidates are found at 1&nbsp;%% false alarms; ");
+    sm_page_list_interval(p, json_object_get(rate, "interval"), 100, "&nbsp;%");
     if (!json_is_true(json_object_get(rate, "enough")))
         sm_put(&p->out, ". Too few others for this rate");
     sm_put(&p->out, "</span></div>\n");
-    put_card(p, sm_number_at(level_5(p), "share"), 100, " %");
-    sm_put(
-        &p->out, "of the candidates are listed as memorized at FDR 5 %%%s</span></div>\n</div>\n",
-        json_is_true(json_object_get(level_5(p), "enough")) ? "" : ". The reference is too small");
+    put_card(p, sm_number_at(level_5(p), "share"), 100, "&nbsp;%");
+    sm_put(&p->out,
+           "of the candidates are listed as memorized at FDR 5&nbsp;%%%s</span></div>\n</div>\n",
+           json_is_true(json_object_get(level_5(p), "enough")) ? ""
+                                                               : ". The reference is too small");
 }
 
 static void put_flags(struct sm_page *p)

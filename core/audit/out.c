@@ -123,6 +123,8 @@ void sm_put_words(struct sm_out *out, const char *text)
         else if (*s == 'e' && digit_before && s[1] && strchr("+-", s[1]) && s[2] >= '0' &&
                  s[2] <= '9')
             s += put_power(out, s) - 1;
+        else if (*s == ' ' && digit_before && s[1] == '%')
+            sm_put(out, "\u00a0"); /* kept on one line */
         else if (*s == '&' || *s == '<' || *s == '>')
             sm_put(out, "&#%d;", *s);
         else

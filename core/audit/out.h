@@ -30,7 +30,7 @@ void sm_put_css(struct sm_out *out, const char *text, size_t points_max);
  * characters, is spelled in octal in $'', which takes bash, zsh or another shell of POSIX 2024. */
 void sm_put_shell(struct sm_out *out, const char *text);
 /* Our own words and numbers in HTML: a hyphen before a digit is a minus sign, e-09 a power of
- * ten. */
+ * ten, and a per cent sign stays beside its number. */
 void sm_put_words(struct sm_out *out, const char *text);
 void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */
 void sm_put_json_number(struct sm_out *out, double value);   /* 17 digits; null if not finite */

@@ -23,7 +23,8 @@ const char sm_prose_cohorts[] =
 
 const char sm_prose_contrasts[] =
     "<p>A dot is the difference of two mean scores; the bar is where the true difference "
-    "plausibly lies (95 % interval). A bar that crosses 0 is compatible with no difference. The "
+    "plausibly lies (95&nbsp;% interval). A bar that crosses 0 is compatible with no difference. "
+    "The "
     "<em>p-value</em> says how often chance alone would give a difference at least as large if "
     "there were none. Cohen's d is the difference in standard deviations: by convention .2 is "
     "small, .5 medium, .8 large.</p>\n";
@@ -52,8 +53,9 @@ const char sm_prose_images[] =
     "that score at least as high. If candidates were like the reference, their p-values would fill "
     "the chart evenly, up to the dashed line; memorization piles them up at the left. From all "
     "p-values together come <em>q-values</em> (Benjamini and Hochberg). The list of candidates "
-    "with q at most 5 % is the one in which some 5 % can be expected to be there by chance: "
-    "\"memorized at a false discovery rate (FDR) of 5 %\".</p>\n";
+    "with q at most 5&nbsp;% is the one in which some 5&nbsp;% can be expected to be there by "
+    "chance: "
+    "\"memorized at a false discovery rate (FDR) of 5&nbsp;%\".</p>\n";
 
 const char sm_prose_limits[] =
     "<ul class=\"limits\">\n"
@@ -68,7 +70,8 @@ const char sm_prose_limits[] =
     "<li><b>A p-value is not the probability that an image was memorized</b>, nor 1 minus it. It "
     "says how unusual the score would be among images that were not seen. It cannot be below "
     "1/(n + 1) for a reference of n images, however strong the effect.</li>\n"
-    "<li><b>A list at FDR 5 % is a statement about the list</b>, not about any image on it. Some "
+    "<li><b>A list at FDR 5&nbsp;% is a statement about the list</b>, not about any image on it. "
+    "Some "
     "of "
     "its images are there by chance, and which ones cannot be told. Images off the list may be "
     "memorized too.</li>\n"

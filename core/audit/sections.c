@@ -54,8 +54,8 @@ void sm_page_cohorts(struct sm_page *p)
     const json_t *norm = json_object_get(p->summary, "normalization");
     sm_page_heading(p, "cohorts", "Scores of the cohorts");
     sm_page_explain(p, sm_prose_cohorts, sm_chart_cohorts);
-    sm_page_table(p, (const char *const[]){"Cohort", "#Mean m", "#95 % interval", "#SD",
-                                           "#Middle 90 % of the images", "#Normalised mean",
+    sm_page_table(p, (const char *const[]){"Cohort", "#Mean m", "#95&nbsp;% interval", "#SD",
+                                           "#Middle 90&nbsp;% of the images", "#Normalised mean",
                                            "#p against 0", NULL});
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         const json_t *c = json_object_get(json_object_get(p->summary, "cohorts"), seen[i].name);
@@ -125,10 +125,10 @@ static void put_rates(struct sm_page *p, const json_t *test)
         sm_page_td(p, "");
         sm_page_cohort(p, sm_text_at(test, "others"));
         sm_page_td(p, "");
-        sm_put(&p->out, "%g %%", 100 * sm_number_at(rate, "fpr")); /* a level, not measured */
-        sm_page_cell(p, sm_number_at(rate, "tpr"), 100, " %");
+        sm_put(&p->out, "%g&nbsp;%%", 100 * sm_number_at(rate, "fpr")); /* a level, not measured */
+        sm_page_cell(p, sm_number_at(rate, "tpr"), 100, "&nbsp;%");
         sm_page_td(p, "");
-        sm_page_list_interval(p, json_object_get(rate, "interval"), 100, " %");
+        sm_page_list_interval(p, json_object_get(rate, "interval"), 100, "&nbsp;%");
         sm_page_td(p, "");
         sm_put(&p->out, "%s", enough ? "" : "<span class=\"note\">too few others</span>");
     }
@@ -148,7 +148,7 @@ static void put_test(struct sm_page *p, const json_t *test)
     sm_put(&p->out, ".)");
     if (json_is_object(epsilon)) {
         sm_put(&p->out,
-               "<br>Privacy loss: epsilon is at least <b>%s</b> (delta %g, 95 %% "
+               "<br>Privacy loss: epsilon is at least <b>%s</b> (delta %g, 95&nbsp;%% "
                "confidence; %s of %s members and %s of %s others were above the "
                "threshold). <span class=\"note\">%s</span>",
                SM_THREE(sm_number_at(epsilon, "lower")), sm_number_at(epsilon, "delta"),
@@ -171,8 +171,9 @@ void sm_page_membership(struct sm_page *p)
     sm_put(&p->out, "</figure>\n<ul>\n");
     json_object_foreach((json_t *)(uintptr_t)list, key, test) put_test(p, test);
     sm_put(&p->out, "</ul>\n");
-    sm_page_table(p, (const char *const[]){"Candidates against", "#False alarms at most",
-                                           "#Candidates found", "#95 % interval", "Note", NULL});
+    sm_page_table(p,
+                  (const char *const[]){"Candidates against", "#False alarms at most",
+                                        "#Candidates found", "#95&nbsp;% interval", "Note", NULL});
     json_object_foreach((json_t *)(uintptr_t)list, key, test) put_rates(p, test);
     sm_page_table_end(p);
 }
@@ -182,7 +183,7 @@ void sm_page_membership(struct sm_page *p)
 static void put_label(struct sm_page *p, const json_t *row)
 {
     sm_page_row(p);
-    sm_page_td(p, "");
+    sm_page_td(p, "label");
     sm_put_html(&p->out, sm_text_at(row, "label"));
     sm_page_count_cell(p, sm_number_at(row, "n"));
     sm_page_count_cell(p, sm_number_at(row, "reference_n"));
@@ -203,8 +204,8 @@ static void put_labels(struct sm_page *p, const char *key, const char *title, co
     sm_page_heading(p, key, title);
     sm_put(&p->out, "%s", prose);
     sm_page_table(p, (const char *const[]){"Label", "#Candidates", "#Reference", "#Mean m",
-                                           "#Difference", "#95 % interval", "#q",
-                                           "#Listed at FDR 5 %", NULL});
+                                           "#Difference", "#95&nbsp;% interval", "#q",
+                                           "#Listed at FDR&nbsp;5&nbsp;%", NULL});
     json_array_foreach(rows, i, row) put_label(p, row);
     sm_page_table_end(p);
     if (sm_number_at(table, "count") > (double)json_array_size(rows))
@@ -288,12 +289,12 @@ static void put_levels(struct sm_page *p)
         const json_t *by_p = json_array_get(json_object_get(fdr, "p_levels"), i);
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_put(&p->out, "%g %%%s", 100 * sm_number_at(level, "q"), /* a level, not measured */
+        sm_put(&p->out, "%g&nbsp;%%%s", 100 * sm_number_at(level, "q"), /* a level, not measured */
                json_is_true(json_object_get(level, "enough"))
                    ? ""
                    : " <span class=\"note\">the reference is too small</span>");
         sm_page_count_cell(p, sm_number_at(level, "count"));
-        sm_page_cell(p, sm_number_at(level, "share"), 100, " %");
+        sm_page_cell(p, sm_number_at(level, "share"), 100, "&nbsp;%");
         sm_page_cell(p, sm_number_at(level, "expected_false"), 1, "");
         sm_page_count_cell(p, sm_number_at(by_p, "count"));
         sm_page_cell(p, sm_number_at(by_p, "expected"), 1, "");
@@ -305,7 +306,8 @@ static void put_levels(struct sm_page *p)
     sm_put(&p->out, ".");
     if (isfinite(shortest))
         sm_put(&p->out,
-               " The shortest list possible at FDR 5 %% has %.0f candidates: fewer memorized ones "
+               " The shortest list possible at FDR 5&nbsp;%% has %.0f candidates: fewer memorized "
+               "ones "
                "cannot be told from chance with this reference.",
                shortest);
     sm_put(&p->out, "</p>\n");

@@ -57,6 +57,8 @@ const char sm_prose_style_parts[] =
     "padding:5px 10px 5px 0;vertical-align:bottom}\n"
     "td{border-bottom:1px solid var(--line);padding:6px 10px 6px 0;vertical-align:top}\n"
     ".n{text-align:right}td.n{white-space:nowrap}.cohort{white-space:nowrap}\n"
+    "td.label{min-width:7em;overflow-wrap:anywhere}\n" /* 255 bytes without a space */
+    ".n+:not(.n){padding-left:6px}\n"
     "th:last-child,td:last-child{padding-right:0}\n"
     "td.id,code,pre{font:13px/1.5 ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;"
     "overflow-wrap:anywhere}\n"
@@ -101,7 +103,7 @@ const char sm_prose_style_charts[] =
     "table,tbody,tr,td{display:block}thead{position:absolute;width:1px;height:1px;"
     "overflow:hidden;clip-path:inset(50%)}"
     "tr{border-bottom:1px solid var(--line);padding:8px 0}"
-    "td,.facts td:first-child{border:0;padding:2px 0;width:auto}"
+    "td,.n+:not(.n),.facts td:first-child{border:0;padding:2px 0;width:auto}"
     ".rows td+td{display:flex;justify-content:space-between;gap:16px;text-align:right;"
     "white-space:normal}.rows td+td::before{content:attr(data-title);color:var(--soft);"
     "text-align:left;flex-shrink:0;max-width:55%}"

@@ -215,9 +215,11 @@ static void say_cohorts(const json_t *summary)
         const json_t *cohort = json_object_get(cohorts, name);
         if (count_of(cohort, "n") == 0)
             continue;
-        printf("%-12s %6lld images, mean m %+.5f (sd %.5f)", name, (long long)count_of(cohort, "n"),
-               json_number_value(json_object_get(cohort, "mean")),
-               json_number_value(json_object_get(cohort, "sd")));
+        printf("%-12s %6lld image%s, mean m %+.5f", name, (long long)count_of(cohort, "n"),
+               count_of(cohort, "n") == 1 ? "" : "s",
+               json_number_value(json_object_get(cohort, "mean")));
+        if (json_is_number(json_object_get(cohort, "sd")))
+            printf(" (sd %.5f)", json_number_value(json_object_get(cohort, "sd")));
         if (count_of(cohort, "failed") > 0)
             printf(", %lld failed", (long long)count_of(cohort, "failed"));
         putchar('\n');

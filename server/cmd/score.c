@@ -24,7 +24,7 @@ struct batch {
     size_t next;           /* image that nobody has taken */
     size_t printed;        /* lines that are out */
     json_t **lines;        /* [count], NULL before it is known and after it is out */
-    int result;
+    size_t failed;
 };
 
 struct hand {
@@ -82,8 +82,7 @@ static void add_line(struct batch *b, size_t index, json_t *line, int result)
 {
     pthread_mutex_lock(&b->mutex);
     b->lines[index] = line;
-    if (result != SM_EXIT_OK)
-        b->result = result;
+    b->failed += result != SM_EXIT_OK;
     while (b->printed < b->count && b->lines[b->printed]) {
         json_t *ready = b->lines[b->printed];
         b->lines[b->printed++] = NULL;
@@ -147,8 +146,7 @@ static int score_files(struct sm_generation *generation, const struct sm_recipe 
                        char **paths, size_t workers)
 {
     struct sm_err err = {0};
-    struct batch b = {
-        .generation = generation, .recipe = recipe, .paths = paths, .result = SM_EXIT_OK};
+    struct batch b = {.generation = generation, .recipe = recipe, .paths = paths};
     while (paths[b.count])
         b.count++;
     struct hand *hands = calloc(workers, sizeof *hands);
@@ -162,7 +160,14 @@ static int score_files(struct sm_generation *generation, const struct sm_recipe 
     pthread_mutex_destroy(&b.mutex);
     free(b.lines);
     free(hands);
-    return code == SM_OK ? b.result : sm_fail("score", &err);
+    if (code != SM_OK)
+        return sm_fail("score", &err);
+    if (b.failed > 0) /* the lines may have gone into a file */
+        fprintf(stderr,
+                "sslmem score: %zu of %zu image%s could not be scored; \"error\" in their "
+                "lines says why\n",
+                b.failed, b.count, b.count == 1 ? "" : "s");
+    return b.failed > 0 ? SM_EXIT_FAILED : SM_EXIT_OK;
 }
 
 int sm_cmd_score(int argc, char **argv)

@@ -82,9 +82,9 @@ static enum sm_code check_left(const struct sm_amount *asked, const struct sm_am
         int64_t left = of(max, i) > of(spent, i) ? of(max, i) - of(spent, i) : 0;
         if (of(max, i) > 0 && left < of(asked, i))
             return sm_err_set(err, SM_LIMIT,
-                              "%lld %s are asked for, of the %lld that this key has for a day "
-                              "%lld are left",
-                              (long long)of(asked, i), quantities[i].name, (long long)of(max, i),
+                              "asked for: %lld; left of the %lld %s that this key has for a "
+                              "day: %lld",
+                              (long long)of(asked, i), (long long)of(max, i), quantities[i].name,
                               (long long)left);
     }
     return SM_OK;

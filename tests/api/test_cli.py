@@ -100,7 +100,9 @@ def test_score_goes_on_after_a_bad_image(run, tmp_path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(png(1))
     bad.write_bytes(png(1)[:-20])
-    lines = run("score", "--pair", PAIRS / "resnet", bad, tmp_path / "none.png", good, code=1).stdout.splitlines()
+    done = run("score", "--pair", PAIRS / "resnet", bad, tmp_path / "none.png", good, code=1)
+    assert done.stderr == 'sslmem score: 2 of 3 images could not be scored; "error" in their lines says why\n'
+    lines = done.stdout.splitlines()
     documents = [json.loads(line) for line in lines]
     assert [d["error"]["code"] for d in documents[:2]] == ["corrupt", "not_found"]
     assert documents[2]["file"] == str(good) and math.isfinite(documents[2]["m"])

@@ -341,6 +341,7 @@ def test_judged_on_the_command_line(audit, tmp_path):
                  PICTURES / "external", "--gate", "auc<=0.6", "--names", "--thumbnails", "--out", out]
     first_time = audit(*arguments, code=3).stdout
     before = report(out)
+    again = (out / "report.html").read_text().split('id="again"')[1]
     assert audit("judge", out, "--gate", "auc<=0.7").stdout == first_time.replace(
         "gate auc<=0.6 FAILS", "gate auc<=0.7 holds").replace(f"report: {out}/report.html, report.json, report.csv\n", "")
     done = audit("judge", out, "--gate", "auc<=0.7", "--gate", "auc<=0.5", "--quiet", code=3)
@@ -356,6 +357,8 @@ def test_judged_on_the_command_line(audit, tmp_path):
     assert after == before and before["summary"]["passed"] is False
     page = (out / "report.html").read_text()
     assert "Not passed" in page and "<h3>Judged afterwards</h3>" in page and "data:image/png;base64" in page
+    # It says how to run the audit again as before, the paths of this machine included.
+    assert f"--pair {PAIRS}/fashion-simclr" in page and page.split('id="again"')[1] == again
     # The same command as before ends as before, and takes the judged gates out again.
     assert audit(*arguments, code=3).stdout == first_time
     assert report(out) == before

@@ -396,15 +396,15 @@ def test_budget_of_scores(clients, serve):
     assert a.post(png(1)).json["from_history"]  # asked for again: the answer is worth as much
     assert a.post(b"no image").status == 415  # nothing was asked for
     refused(a.post_many([png(i) for i in range(4)]),
-            "4 scores are asked for, of the 5 that this key has for a day 3 are left")
+            "asked for: 4; left of the 5 scores that this key has for a day: 3")
     assert a.post_many([png(i) for i in range(3)]).status == 200
-    refused(a.post(png(9)), "1 scores are asked for, of the 5 that this key has for a day 0 are left")
+    refused(a.post(png(9)), "asked for: 1; left of the 5 scores that this key has for a day: 0")
     assert a.get("/v1/scores").status == 200
     assert b.post(png(1)).status == 200  # a budget is a key's own
     assert a.server.stop() == 0
     a.server = b.server = serve()
-    refused(a.post(png(9)), "1 scores are asked for, of the 5 that this key has for a day 0 are left")
-    refused(b.post(png(9)), "1 scores are asked for, of the 1 that this key has for a day 0 are left")
+    refused(a.post(png(9)), "asked for: 1; left of the 5 scores that this key has for a day: 0")
+    refused(b.post(png(9)), "asked for: 1; left of the 1 scores that this key has for a day: 0")
 
 
 def test_spent_budget_refuses_before_the_body(clients):
@@ -448,7 +448,7 @@ def test_budget_of_an_audit(clients):
     a.finish(path)
     a.ask("POST", f"{path}/start").problem(409, "audit_state")  # given back
     refused(a.ask("POST", f"{a.audit(2, 1)}/start"),
-            "3 scores are asked for, of the 6 that this key has for a day 2 are left")
+            "asked for: 3; left of the 6 scores that this key has for a day: 2")
     assert a.post(png(50)).status == 200
 
 

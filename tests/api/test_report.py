@@ -336,19 +336,62 @@ def demo_report(binary, tmp_path_factory):
     return out / "report.html"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_the_page_fits_every_screen(demo_report, tmp_path):
-    """In frames, for a window of Chromium's is never as narrow as a phone. Nothing runs over the right margin."""
-    page = html.escape(demo_report.read_text(), quote=True)
+def measured_frames(page, tmp_path):
+    """In frames, for a window of Chromium's is never as narrow as a phone."""
+    page = html.escape(page.read_text(), quote=True)
     frames = [f'<iframe width="{width}" height="800" style="border:0" srcdoc="{page}"></iframe>' for width in WIDTHS]
     (tmp_path / "frames.html").write_text(f"<body>{''.join(frames)}{MEASURE}</body>")
     shown = chromium(tmp_path, "--virtual-time-budget=20000", "--dump-dom", f"file://{tmp_path}/frames.html")
     measured = json.loads(html.unescape(re.search('data-measured="([^"]*)"', shown)[1]))
     assert set(measured) == {str(width) for width in WIDTHS}
-    for width, found in measured.items():
+    for width, found in measured.items():  # nothing runs over the right margin
         assert found["width"] <= int(width) and found["over"] <= 0.5, (width, found)
+    return measured
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_page_fits_every_screen(demo_report, tmp_path):
+    measured = measured_frames(demo_report, tmp_path)
+    for width, found in measured.items():
         assert found["charts"] == 5 and found["scale"] >= 0.79, (width, found)  # of texts of 12 pixels
     assert measured["390"]["scale"] >= 0.95
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_long_names_fit_every_screen(binary, tmp_path):
+    """Labels, names and a signature as long as may be, without a space to break at."""
+    labels = "W" * 255, "\u05e9" * 127, "\U0001f600" * 63
+    lines = []
+    for cohort in "candidate", "external":
+        for i, picture in enumerate(sorted((DEMO / "images" / cohort).glob("*.png"))[:6]):
+            path = tmp_path / f"{cohort}-{i}-{'n' * 230}.png"
+            path.write_bytes(picture.read_bytes())
+            lines.append({"cohort": cohort, "path": path.name, "class": labels[i % 3], "group": labels[i // 2]})
+    (tmp_path / "manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    subprocess.run([str(word) for word in (
+        binary, "audit", "--pair", DEMO / "pairs/fashion-simclr", "--out", tmp_path / "out", "--manifest", tmp_path / "manifest",
+        "--root", tmp_path, "--names", "--thumbnails", "--name", "N" * 200, "--signed-by", "S" * 200)], check=True, capture_output=True)
+    page = (tmp_path / "out/report.html").read_text()
+    assert all(page.count(label) >= 3 for label in labels)
+    measured_frames(tmp_path / "out/report.html", tmp_path)
+
+
+def test_a_figure_stands_on_its_side_of_the_limit(demo_report, binary, tmp_path):
+    """Three digits would show a limit that is missed by little as the limit itself."""
+    out = shutil.copytree(demo_report.parent, tmp_path / "out")
+    auc = report(out)["summary"]["membership"]["candidate_external"]["auc"]["value"]
+    limit = f"{auc - 1e-7:.9f}"
+    subprocess.run([str(binary), "audit", "judge", str(out), "--gate", f"auc<={limit}", "--gate", "auc<=1", "--report"],
+                   capture_output=True)
+    rows = dict(re.findall(r'<tr><td class="id"[^>]*>auc&#60;=([^<]*)</td>.*?data-title="Measured">([^<]*)<', (out / "report.html").read_text()))
+    assert float(rows[limit]) > float(limit) and rows["1"] == f"{auc:.3f}", rows
+
+
+def test_a_per_cent_sign_stays_with_its_number(demo_report):
+    """Outside of charts, settings and names, which are given as they are."""
+    page = re.sub(r"<(style|svg|pre|figure class=.image.)\b.*?</(style|svg|pre|figure)>", "", demo_report.read_text(), flags=re.S)
+    assert re.findall(r".{0,30}\d %.{0,10}", page) == []
+    assert "95\u00a0%" in page and "95&nbsp;%" in page
 
 
 def ink(page):

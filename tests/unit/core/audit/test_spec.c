@@ -133,6 +133,12 @@ static void wrong_gates_are_named(void **state)
                    "\"abcdefghijklmnopqrstuvwx\" is none of " NAMES);
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc\"]}", "/gates/0",
                    "gate \"auc\" has none of <, <=, >, >=");
+    assert_refused("{\"name\":\"a\",\"gates\":[\"auc=0.6\"]}", "/gates/0",
+                   "gate \"auc=0.6\" has none of <, <=, >, >=");
+    assert_refused("{\"name\":\"a\",\"gates\":[\"auc=<0.6\"]}", "/gates/0",
+                   "gate \"auc=<0.6\" has none of <, <=, >, >=");
+    assert_refused("{\"name\":\"a\",\"gates\":[\"auc!=0.6\"]}", "/gates/0",
+                   "gate \"auc!=0.6\" has none of <, <=, >, >=");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc<=\"]}", "/gates/0",
                    "gate \"auc<=\" has no decimal number behind <=");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc<inf\"]}", "/gates/0",

@@ -454,17 +454,17 @@ static void a_budget_is_spent_and_no_more(void **state)
     struct sm_caller caller = with_budget(10), other = with_budget(1), free_one = with_budget(0);
     assert_code(SM_OK, sm_store_has_budget(store, &caller, &err));
     assert_code(SM_OK, spend(&caller, 8, &err));
-    refuses(&caller, 3, "3 scores are asked for, of the 10 that this key has for a day 2 are left");
+    refuses(&caller, 3, "asked for: 3; left of the 10 scores that this key has for a day: 2");
     assert_code(SM_OK, sm_store_has_budget(store, &caller, &err));
     assert_code(SM_OK, spend(&caller, 2, &err));
-    refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
+    refuses(&caller, 1, "asked for: 1; left of the 10 scores that this key has for a day: 0");
     assert_code(SM_LIMIT, sm_store_has_budget(store, &caller, &err));
     assert_code(SM_OK, spend(&caller, 0, &err));
     assert_code(SM_OK, spend(&other, 1, &err));
     assert_code(SM_OK, spend(&free_one, INT64_C(1) << 40, &err));
     assert_code(SM_OK, sm_store_has_budget(store, &free_one, &err));
     reopen();
-    refuses(&caller, 1, "1 scores are asked for, of the 10 that this key has for a day 0 are left");
+    refuses(&caller, 1, "asked for: 1; left of the 10 scores that this key has for a day: 0");
     assert_int_equal(read_int("SELECT SUM(scores_count) FROM key_day"), 11);
 }
 
