@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""One tiny ViT in files that hold more than it, or name it otherwise: tensors of kinds that nothing here reads beside it, and
-the names that wrappers of PyTorch's leave. Python 3.11.2, PyTorch 1.13.1, NumPy 1.24.2.
+"""One tiny ViT in files that hold more than it, or name it otherwise: tensors of kinds that nothing here reads beside it,
+the names that wrappers of PyTorch's leave, and guessed.safetensors, a gated one under MoCo v3's name, which no list has. Python 3.11.2, PyTorch 1.13.1, NumPy 1.24.2.
 
     tests/golden/make_layouts.py      # writes tests/golden/layouts/: plain.safetensors, the others, and layouts.json
 
@@ -82,6 +82,18 @@ def main():
     safetensors(OUT / "eva.safetensors", eva)
     files["eva.safetensors"] = ("tensor blocks.0.attn.q_proj.weight beside a position table is EVA-02's, whose rotary positions are "
                                 "in no tensor and not supported")
+
+    turned = Layers(79, 1e-5, "gelu")
+    vit(dim=8, heads=2, positions="rope", registers=1)(turned, torch.zeros(1, 3, 16, 16))
+    safetensors(OUT / "turned.safetensors", {k: t for k, t in turned.items() if k != "cls_token"})
+    files["turned.safetensors"] = ("timm names under \"\" have neither a position table nor a CLS token: rotary positions other "
+                                   "than DINOv3's are in no tensor and not supported")
+    gated = Layers(80, 1e-6, "gelu")
+    vit(dim=12, heads=2)(gated, torch.zeros(1, 3, 16, 16))
+    for i in range(2):
+        for part in ("weight", "bias"):
+            gated[f"blocks.{i}.mlp.fc1.{part}"] = torch.cat([gated[f"blocks.{i}.mlp.fc1.{part}"]] * 2)
+    safetensors(OUT / "guessed.safetensors", {"base_encoder." + k: t for k, t in gated.items()})
 
     net = Layers(78, 1e-5, "relu")
     resnet()(net, torch.zeros(1, 3, 12, 12))
