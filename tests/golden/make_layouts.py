@@ -75,6 +75,9 @@ def main():
     torch.save(twice, OUT / "twice.pt")
     files["twice.pt"] = "tensors blocks.1.norm2.bias and blocks.1._orig_mod.norm2.bias stand at the same place"
 
+    torch.save({"encoder": plain, "other": {"x": torch.zeros(1), "_orig_mod.x": torch.zeros(1)}}, OUT / "twice-elsewhere.pt")
+    files["twice-elsewhere.pt"] = []
+
     eva = {k: t for k, t in plain.items() if "attn.qkv" not in k}
     for i in range(2):
         for part, t in zip("qkv", plain[f"blocks.{i}.attn.qkv.weight"].chunk(3)):
