@@ -26,7 +26,8 @@ def odd():
     """What torch.save writes of tensors that are no dense numbers."""
     dense = torch.arange(6.).reshape(2, 3)
     return {"freqs": torch.polar(torch.ones(4), torch.arange(4.)), "graph": dense.to_sparse(), "rows": dense.to_sparse_csr(),
-            "packed": torch.quantize_per_tensor(dense, .1, 0, torch.qint8), "shape_only": torch.empty(2, 3, device="meta")}
+            "packed": torch.quantize_per_tensor(dense, .1, 0, torch.qint8), "shape_only": torch.empty(2, 3, device="meta"),
+            "wide": torch.ones(1).expand(5), "deep": torch.zeros([1] * 9)}
 
 
 def raw_safetensors(path, state, extra):
