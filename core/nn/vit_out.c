@@ -2,8 +2,9 @@
  *
  *     tokens   norm(stream). DINOv3 may have cls_norm for CLS and registers. Where there is only
  *              fc_norm (MAE fine-tuned, iBOT with mean pooling), patches stay as they are and the
- *              CLS row becomes fc_norm(mean of patches), or of CLS where `pool` says so. Where the norm comes after pooling
- *              (open_clip), or the last block ends in it (post-norm), the stream itself.
+ *              CLS row becomes fc_norm(mean of patches), or of CLS where `pool` says so. Where
+ *              the norm comes after pooling (open_clip), or the last block ends in it
+ *              (post-norm), the stream itself.
  *     cls      its first row; mean: mean of its patches
  *     pooled   cls, mean, or attention pooling; then CLIP's projection
  *     logits   the file's classifier on pooled; pooler: Hugging Face's tanh layer on cls
