@@ -130,7 +130,7 @@ static enum sm_code parse_shape(struct cursor *c, struct header *header, struct 
         if (!accept_number(c, &side))
             return sm_err_set(err, SM_CORRUPT, "shape: number %d is no integer", header->rank);
         if (header->rank == SM_TENSOR_RANK_MAX)
-            return sm_err_set(err, SM_LIMIT, "rank is over %d", SM_TENSOR_RANK_MAX);
+            return sm_err_set(err, SM_UNSUPPORTED, "rank is over %d", SM_TENSOR_RANK_MAX);
         header->shape[header->rank++] = side;
         more = accept(c, ",");
         if (!more && (header->rank == 1 || !accept(c, ")")))

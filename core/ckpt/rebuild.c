@@ -95,8 +95,8 @@ static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
     if (v->kind != SM_VALUE_TUPLE)
         return sm_err_set(err, SM_CORRUPT, "%s is not a tuple", what);
     if (v->as.items.count > SM_TENSOR_RANK_MAX)
-        return sm_err_set(err, SM_LIMIT, "%s has %u numbers, limit is %d", what, v->as.items.count,
-                          SM_TENSOR_RANK_MAX);
+        return sm_err_set(err, SM_UNSUPPORTED, "%s has %u numbers, limit is %d", what,
+                          v->as.items.count, SM_TENSOR_RANK_MAX);
     *count = (int)v->as.items.count;
     for (int i = 0; i < *count; i++) {
         const struct sm_value *number = item(pickle, tuple, (uint32_t)i);
@@ -145,6 +145,8 @@ enum sm_code sm_rebuild(struct sm_tensor *tensor, struct sm_view *view, struct s
     *tensor = (struct sm_tensor){.name = name};
     *view = (struct sm_view){0};
     code = parse_view(view, tensor, pickle, args, &inner);
+    if (code == SM_UNSUPPORTED)
+        return sm_err_set(err, code, "%.200s", inner.text);
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.96s: %.120s", name, inner.text);
     if (source->kind != SM_VALUE_PERSISTENT)

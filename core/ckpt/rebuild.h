@@ -29,7 +29,7 @@ enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pi
 
 /* Reads (storage, offset, size, stride, ...), the arguments of torch._utils._rebuild_tensor and
  * _rebuild_tensor_v2, into a measured tensor called `name` and a view of the whole storage that was
- * checked against it. SM_CORRUPT, SM_LIMIT; SM_UNSUPPORTED with the reason only, for
+ * checked against it. SM_CORRUPT; SM_UNSUPPORTED with the reason only, for
  * sm_ckpt_add_unread. */
 enum sm_code sm_rebuild(struct sm_tensor *tensor, struct sm_view *view, struct sm_storage *storage,
                         const struct sm_pickle *pickle, uint32_t args, const char *name,

@@ -36,9 +36,9 @@ enum sm_code sm_view_check(struct sm_view *view, const struct sm_tensor *tensor,
                           "tensor %.96s ends at element %" PRIu64 ", its storage has %" PRId64,
                           tensor->name, (uint64_t)last + 1, count);
     if (tensor->count > count)
-        return sm_err_set(err, SM_LIMIT,
-                          "tensor %.96s expands to %" PRId64 " elements, its storage has %" PRId64,
-                          tensor->name, tensor->count, count);
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "it expands to %" PRId64 " elements, its storage has %" PRId64,
+                          tensor->count, count);
     return SM_OK;
 }
 

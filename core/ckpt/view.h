@@ -16,7 +16,8 @@ void sm_view_dense(struct sm_view *out, const struct sm_tensor *tensor, bool col
 
 /* Every element of the view of a measured tensor is one of the storage's `count`, and it has no
  * more of them than that: no expansion by stride 0, so memory for it is bounded by the file. Sets
- * the stride of sides below two, which nothing uses, to 0. SM_CORRUPT, SM_LIMIT. */
+ * the stride of sides below two, which nothing uses, to 0. SM_CORRUPT; SM_UNSUPPORTED with
+ * the reason only, for a view of more elements than its storage has. */
 enum sm_code sm_view_check(struct sm_view *view, const struct sm_tensor *tensor, int64_t count,
                            struct sm_err *err);
 

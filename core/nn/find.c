@@ -303,8 +303,17 @@ static enum sm_code make_index(struct sm_names *names, struct sm_err *err)
         flatten_chunks(entry->key);
     }
     qsort(names->entries, names->entries_count, sizeof *names->entries, compare_entries);
+    return SM_OK;
+}
+
+/* Without their wrappers two tensors below the encoder's prefix may have one name. Those of others
+ * are nobody's here. */
+static enum sm_code check_twins(const struct sm_names *names, struct sm_err *err)
+{
+    size_t prefix = strlen(names->prefix);
     for (size_t i = 1; i < names->entries_count; i++)
-        if (!strcmp(names->entries[i - 1].key, names->entries[i].key))
+        if (!strcmp(names->entries[i - 1].key, names->entries[i].key) &&
+            !strncmp(names->entries[i].key, names->prefix, prefix))
             return sm_err_set(err, SM_INVALID, "tensors %.90s and %.90s stand at the same place",
                               names->entries[i - 1].tensor->name, names->entries[i].tensor->name);
     return SM_OK;
@@ -325,6 +334,8 @@ enum sm_code sm_names_init(struct sm_names *out, struct sm_ckpt *ckpt, const cha
         strip_wrappers(wanted);
     if (code == SM_OK)
         code = choose(out, wanted, err);
+    if (code == SM_OK)
+        code = check_twins(out, err);
     free(wanted);
     if (code != SM_OK)
         sm_names_release(out);

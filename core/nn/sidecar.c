@@ -102,6 +102,7 @@ static const struct hf_family {
 } hf_families[] = {
     {"vit", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_CLS, 0},
     {"vit_mae", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_CLS, SM_POS_RESIZE_PLAIN},
+    {"vit_msn", false, true, 12, 1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, 0},
     {"ijepa", false, true, 12, 1e-12, SM_ACTIVATION_GELU, SM_POOL_MEAN, SM_POS_RESIZE_PLAIN},
     {"dinov2", false, true, 12, 1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, SM_POS_RESIZE_OFFSET},
     {"dinov2_with_registers", false, true, 12, 1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS,
@@ -171,6 +172,12 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
         snprintf(at, sizeof at, "%s/hidden_act", pointer);
         return sm_err_field(err, at, "hidden_act is \"%s\" in an MLP that is not gated",
                             hf_act_names[hf.act]);
+    }
+    if (hf.gated && out->activation) {
+        snprintf(at, sizeof at, "%s/hidden_act", pointer);
+        return sm_err_field(err, at,
+                            "hidden_act of a gated MLP is not \"silu\", which is the only "
+                            "gate that is supported");
     }
     const json_t *size = family->has_table ? NULL : get(node, "image_size");
     return size ? read_size(out, size, "image_size", pointer, err) : SM_OK;

@@ -26,12 +26,11 @@ double sm_vit_attn_scale(const struct sm_vit *v)
     return 1 / sqrt((double)v->dim / v->heads);
 }
 
-/* Who decided a usual value that nobody said. */
+/* Who decided a usual value that nobody said. A file that says the eps names the code whose encoder
+ * this is; timm's says its pooling and leaves the rest to its name. */
 static enum sm_source usual_source(const struct sm_vit *v)
 {
     enum sm_source by = sm_usual(v->config, SM_CONFIG_NORM_EPS);
-    if (by == SM_SOURCE_GUESS)
-        by = sm_usual(v->config, SM_CONFIG_POOL);
     return by == SM_SOURCE_GUESS && v->names->dialect->fixed ? SM_SOURCE_FAMILY : by;
 }
 
@@ -77,6 +76,28 @@ static enum sm_code measure_patch(struct sm_vit *v)
     return SM_OK;
 }
 
+/* Without a position table the patches are rotated, as DINOv3 does, whose published encoders all
+ * have a CLS token. */
+static enum sm_code choose_rope(struct sm_vit *v)
+{
+    bool told = has(v, "rope.periods"), hf = !strcmp(v->names->dialect->name, "hf-dinov3");
+    enum sm_source usual = usual_source(v);
+    if (!v->cls)
+        return sm_err_set(v->err, SM_UNSUPPORTED,
+                          "%s names under \"%.60s\" have neither a position table nor a CLS token: "
+                          "rotary positions other than DINOv3's are in no tensor and not supported",
+                          v->names->dialect->name, v->names->prefix);
+    sm_choose(v->info, "rope",
+              told                             ? SM_SOURCE_TENSORS
+              : hf && usual == SM_SOURCE_GUESS ? SM_SOURCE_FAMILY
+                                               : usual,
+              told ? "its periods"
+              : hf ? "DINOv3's names"
+                   : "no position table; timm has encoders that rotate otherwise",
+              "dinov3");
+    return SM_OK;
+}
+
 static enum sm_code measure_tokens(struct sm_vit *v)
 {
     int64_t shape[2];
@@ -91,10 +112,8 @@ static enum sm_code measure_tokens(struct sm_vit *v)
                               (long long)shape[0], REGISTERS_MAX);
         v->registers = (int32_t)shape[0];
     }
-    if (!has(v, "pos_embed") && (has(v, "rope.periods") || v->registers)) {
-        sm_choose(v->info, "rope", SM_SOURCE_TENSORS, "no position table", "dinov3");
-        return SM_OK;
-    }
+    if (!has(v, "pos_embed") && (has(v, "rope.periods") || v->registers))
+        return choose_rope(v);
     enum sm_code code =
         sm_names_shape(shape, v->names, "pos_embed", 2, (int64_t[]){-1, v->dim}, v->err);
     if (code != SM_OK)
@@ -203,8 +222,8 @@ static enum sm_code choose_heads(struct sm_vit *v)
     }
     if (!v->heads && (strstr(prefix, "base_encoder") || strstr(prefix, "momentum_encoder"))) {
         v->heads = 12;
-        source = SM_SOURCE_FAMILY;
-        why = "MoCo v3 has 12 heads at every width";
+        source = SM_SOURCE_GUESS;
+        why = "MoCo v3's code has 12; its paper's ViT-L and encoders of timm have 16, 3, ...";
     }
     for (size_t i = 0; !v->heads && i < sizeof usual / sizeof usual[0]; i++) {
         if (usual[i].dim != v->dim)
@@ -282,16 +301,26 @@ static enum sm_activation_kind usual_activation(const struct sm_vit *v, enum sm_
     return dialect->activation;
 }
 
-static void choose_activation(struct sm_vit *v)
+static enum sm_code choose_activation(struct sm_vit *v)
 {
     enum sm_source source;
     const char *why;
     enum sm_activation_kind form = usual_activation(v, &source, &why);
-    if (v->gated)
-        sm_choose(v->info, "gate", SM_SOURCE_FAMILY, "every published gated MLP", "silu");
-    else
+    if (!v->gated) {
         sm_settle(v->info, v->config, SM_CONFIG_ACTIVATION, &form, source, why);
+    } else {
+        enum sm_source by = (enum sm_source)v->config->source[SM_CONFIG_ACTIVATION];
+        if (v->config->activation && by <= SM_SOURCE_FILE)
+            return sm_err_set(v->err, SM_INVALID,
+                              "\"activation\" is set, but the MLPs under \"%.60s\" are gated: SiLU "
+                              "of fc1's first half is the only gate that is supported",
+                              v->names->prefix);
+        sm_choose(v->info, "gate", usual_source(v),
+                  "SiLU of the first half, as all published; timm's GluMlp takes the second",
+                  "silu");
+    }
     v->activation = sm_activation_of(form);
+    return SM_OK;
 }
 
 static enum sm_code choose_pool(struct sm_vit *v)
@@ -299,13 +328,13 @@ static enum sm_code choose_pool(struct sm_vit *v)
     static const char *const names[] = {"", "cls", "mean", "map", "max"};
     bool probe = has(v, "attn_pool.probe"), fc_norm = has(v, "fc_norm.weight");
     bool told = probe || fc_norm || !v->cls;
-    enum sm_source source = probe || fc_norm ? SM_SOURCE_TENSORS
-                            : !v->cls        ? SM_SOURCE_FAMILY
-                                             : usual_source(v);
+    enum sm_source source = probe     ? SM_SOURCE_TENSORS
+                            : !v->cls ? SM_SOURCE_FAMILY
+                                      : usual_source(v);
     v->pool = probe ? SM_POOL_MAP : told ? SM_POOL_MEAN : SM_POOL_CLS;
     sm_settle(v->info, v->config, SM_CONFIG_POOL, &v->pool, source,
               probe     ? "attention pooling"
-              : fc_norm ? "fc_norm"
+              : fc_norm ? "fc_norm, usual of the mean; timm can have it of CLS"
               : !v->cls ? "no CLS token"
                         : "the CLS token; others take the mean of the patches");
     if ((v->pool == SM_POOL_CLS && !v->cls) || (v->pool == SM_POOL_MAP && !probe))
@@ -382,7 +411,8 @@ enum sm_code sm_vit_facts(struct sm_vit *v)
     if (code != SM_OK)
         return code;
     choose_blocks(v);
-    choose_activation(v);
-    code = choose_pool(v);
+    code = choose_activation(v);
+    if (code == SM_OK)
+        code = choose_pool(v);
     return code == SM_OK ? choose_resize(v) : code;
 }

@@ -2,8 +2,9 @@
  *
  *     tokens   norm(stream). DINOv3 may have cls_norm for CLS and registers. Where there is only
  *              fc_norm (MAE fine-tuned, iBOT with mean pooling), patches stay as they are and the
- *              CLS row becomes fc_norm(mean of patches). Where the norm comes after pooling
- *              (open_clip), or the last block ends in it (post-norm), the stream itself.
+ *              CLS row becomes fc_norm(mean of patches), or of CLS where `pool` says so. Where
+ *              the norm comes after pooling (open_clip), or the last block ends in it
+ *              (post-norm), the stream itself.
  *     cls      its first row; mean: mean of its patches
  *     pooled   cls, mean, or attention pooling; then CLIP's projection
  *     logits   the file's classifier on pooled; pooler: Hugging Face's tanh layer on cls
@@ -57,7 +58,9 @@ static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm
     bool after = v->final_norm == SM_FINAL_NORM_AFTER_POOL && v->pool == SM_POOL_MEAN;
     enum sm_code code;
     if (fc_norm || after) {
-        code = add_rows(&head, v, SM_KERNEL_MEAN, stream, prefix, 0, "pool");
+        code = v->pool == SM_POOL_CLS
+                   ? add_rows(&head, v, SM_KERNEL_PICK, stream, 0, 1, "pool")
+                   : add_rows(&head, v, SM_KERNEL_MEAN, stream, prefix, 0, "pool");
         if (code == SM_OK)
             code = add_norm(&head, v, fc_norm ? "fc_norm" : "norm", head);
         *tokens = stream;

@@ -49,8 +49,11 @@ bool sm_image_declared_size(int32_t *width_px, int32_t *height_px, const void *b
                             size_t bytes_count);
 
 /* Decodes one image to the pixels of Pillow's convert("RGB"), bit for bit: alpha is dropped (never
- * blended), palettes are expanded, 16 bit is reduced to 8, grey becomes RGB. What Pillow refuses is
- * refused, and so are files that are cut or that readers disagree about. `info` may be NULL. */
+ * blended), palettes are expanded, 16 bit is reduced to 8, grey becomes RGB. A JPEG that Pillow
+ * refuses is refused, and so are files that are cut or that readers disagree about. Of a PNG,
+ * Pillow checks three things more, without which the pixels are the same: the CRC of ancillary
+ * chunks, the Adler-32 of the data, and that no chunk stands between those of the data. `info` may
+ * be NULL. */
 enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t bytes_count,
                              bool apply_orientation, struct sm_image_info *info,
                              struct sm_err *err);

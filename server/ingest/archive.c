@@ -278,7 +278,8 @@ static enum sm_code read_entries(struct reading *r, struct sm_err *err)
         int rc = archive_read_next_header(r->archive, &header);
         if (rc == ARCHIVE_EOF)
             return SM_OK;
-        if (rc == ARCHIVE_FATAL)
+        if (rc == ARCHIVE_FATAL ||
+            rc == ARCHIVE_RETRY) /* RETRY: no header here, no entry to read */
             return corrupt(r, err);
         if (++r->entries_count > SM_INGEST_ENTRIES_MAX)
             return sm_err_set(err, SM_LIMIT, "the archive has over %d entries, which is the limit",

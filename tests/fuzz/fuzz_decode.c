@@ -2,10 +2,9 @@
  * have: the first byte is flags, the rest one packet.
  *
  * Properties: what is taken for sound lies within the limits and so within the memory, and becomes
- * an image of exactly that size, of the memory's pixels, or the error that it names; a hello is the
- * wish to be used, or a failure with a text. */
+ * an image of exactly that size, of the memory's pixels, or the error that it names, with a text
+ * that is safe to show; a hello is the wish to be used, or a failure with such a text. */
 #include <assert.h>
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/escape.h"
 #include "server/decode/answer.h"
 #include "server/decode/child.h"
 
@@ -47,8 +47,12 @@ static const uint8_t *pixels(void)
 static void check_text(const struct sm_err *err)
 {
     assert(err->text[0] != '\0' && memchr(err->text, '\0', sizeof err->text));
-    for (const char *c = err->text; *c; c++)
-        assert(isprint((unsigned char)*c));
+    uint32_t point;
+    size_t length;
+    for (const char *c = err->text; *c; c += length) {
+        length = sm_utf8_decode(&point, c, strlen(c));
+        assert(length && !sm_is_unsafe(point));
+    }
 }
 
 static void check_taken(const struct sm_decode_answer *answer,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""One tiny ViT in files that hold more than it, or name it otherwise: tensors of kinds that nothing here reads beside it, and
-the names that wrappers of PyTorch's leave. Python 3.11.2, PyTorch 1.13.1, NumPy 1.24.2.
+"""One tiny ViT in files that hold more than it, or name it otherwise: tensors of kinds that nothing here reads beside it,
+the names that wrappers of PyTorch's leave, and guessed.safetensors, a gated one under MoCo v3's name, which no list has. Python 3.11.2, PyTorch 1.13.1, NumPy 1.24.2.
 
     tests/golden/make_layouts.py      # writes tests/golden/layouts/: plain.safetensors, the others, and layouts.json
 
@@ -26,7 +26,8 @@ def odd():
     """What torch.save writes of tensors that are no dense numbers."""
     dense = torch.arange(6.).reshape(2, 3)
     return {"freqs": torch.polar(torch.ones(4), torch.arange(4.)), "graph": dense.to_sparse(), "rows": dense.to_sparse_csr(),
-            "packed": torch.quantize_per_tensor(dense, .1, 0, torch.qint8), "shape_only": torch.empty(2, 3, device="meta")}
+            "packed": torch.quantize_per_tensor(dense, .1, 0, torch.qint8), "shape_only": torch.empty(2, 3, device="meta"),
+            "wide": torch.ones(1).expand(5), "deep": torch.zeros([1] * 9)}
 
 
 def raw_safetensors(path, state, extra):
@@ -75,6 +76,9 @@ def main():
     torch.save(twice, OUT / "twice.pt")
     files["twice.pt"] = "tensors blocks.1.norm2.bias and blocks.1._orig_mod.norm2.bias stand at the same place"
 
+    torch.save({"encoder": plain, "other": {"x": torch.zeros(1), "_orig_mod.x": torch.zeros(1)}}, OUT / "twice-elsewhere.pt")
+    files["twice-elsewhere.pt"] = []
+
     eva = {k: t for k, t in plain.items() if "attn.qkv" not in k}
     for i in range(2):
         for part, t in zip("qkv", plain[f"blocks.{i}.attn.qkv.weight"].chunk(3)):
@@ -82,6 +86,18 @@ def main():
     safetensors(OUT / "eva.safetensors", eva)
     files["eva.safetensors"] = ("tensor blocks.0.attn.q_proj.weight beside a position table is EVA-02's, whose rotary positions are "
                                 "in no tensor and not supported")
+
+    turned = Layers(79, 1e-5, "gelu")
+    vit(dim=8, heads=2, positions="rope", registers=1)(turned, torch.zeros(1, 3, 16, 16))
+    safetensors(OUT / "turned.safetensors", {k: t for k, t in turned.items() if k != "cls_token"})
+    files["turned.safetensors"] = ("timm names under \"\" have neither a position table nor a CLS token: rotary positions other "
+                                   "than DINOv3's are in no tensor and not supported")
+    gated = Layers(80, 1e-6, "gelu")
+    vit(dim=12, heads=2)(gated, torch.zeros(1, 3, 16, 16))
+    for i in range(2):
+        for part in ("weight", "bias"):
+            gated[f"blocks.{i}.mlp.fc1.{part}"] = torch.cat([gated[f"blocks.{i}.mlp.fc1.{part}"]] * 2)
+    safetensors(OUT / "guessed.safetensors", {"base_encoder." + k: t for k, t in gated.items()})
 
     net = Layers(78, 1e-5, "relu")
     resnet()(net, torch.zeros(1, 3, 12, 12))

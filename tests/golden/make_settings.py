@@ -146,6 +146,11 @@ def rotate(x, tables, skip):
     return torch.cat([x[:, :, :skip], patches * cos + turned * sin], 2)
 
 
+def fc_norm_of_cls(w, x):
+    """timm's VisionTransformer with global_pool="token" and fc_norm=True."""
+    return {"pooled": w.norm(vit(bare=True)(w, x)["tokens"][:, 0], "fc_norm", w.eps)}
+
+
 def vit(dim=16, heads=2, patch=8, stride=8, positions="table", table=None, stem="patch", stem_eps=1e-5, order="pre", scale=None,
         pool="cls", final_norm="before_pool", bare=False, registers=0, rope_base=100):
     """timm models/vision_transformer.py; DINOv3's where there is no table; MoCo v3's convolutional stem."""
@@ -261,6 +266,7 @@ CASES = {
     "convnext-input": case(convnext(), "convnext", 24, {"input_px": 24}),
     "convnext-stem-stride": case(convnext(stem_stride=2), "convnext", 24, {"stem_stride": 2}),
     "convnext-final-norm": case(convnext(final_norm="before_pool"), "convnext", 24, {"final_norm": "before_pool"}),
+    "vit-pool-fc-norm": case(fc_norm_of_cls, "vit", 24, {"pool": "cls"}),
 }
 
 

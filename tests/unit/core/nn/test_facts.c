@@ -400,6 +400,54 @@ static void presets_decide_what_they_leave_unsaid(void **state)
     }
 }
 
+/* A file of timm's that says the pooling says nothing else: who wrote it has many encoders. Neither
+ * does a name on the way to the encoder, or a position table that is not there. */
+static void what_names_and_files_leave_open_is_a_guess(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *row;
+        enum sm_pool said;
+    } cases[] = {{FOLDER "/vit-post-norm/model.safetensors", "norm_order", SM_POOL_CLS},
+                 {FOLDER "/vit-eps/model.safetensors", "norm_eps", SM_POOL_CLS},
+                 {FOLDER "/vit-rope-base/model.safetensors", "rope", 0},
+                 {"tests/golden/layouts/guessed.safetensors", "heads", 0},
+                 {"tests/golden/layouts/guessed.safetensors", "gate", SM_POOL_CLS}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sm_encoder_config config = {.pool = cases[i].said};
+        struct sm_ckpt *model;
+        struct sm_encoder *encoder;
+        struct sm_err err = {0};
+        config.source[SM_CONFIG_POOL] = SM_SOURCE_SIDECAR;
+        config.heads = strcmp(cases[i].row, "heads") != 0 ? 2 : 0;
+        assert_int_equal(sm_ckpt_open(&model, cases[i].path, &err), SM_OK);
+        if (sm_encoder_open(&encoder, model, &config, "ref", &err) != SM_OK)
+            fail_msg("%s: %s", cases[i].path, err.text);
+        const struct sm_choice *c = choice_of(encoder, cases[i].row);
+        if (!c || c->source != SM_SOURCE_GUESS)
+            fail_msg("%s: %s is by %d", cases[i].path, cases[i].row, c ? (int)c->source : -1);
+        sm_encoder_close(encoder);
+        sm_ckpt_close(model);
+    }
+}
+
+/* A gate has one form here, so another one that is asked for is not left out. */
+static void an_activation_of_gated_blocks_is_refused(void **state)
+{
+    (void)state;
+    struct sm_encoder_config config = {.heads = 2, .activation = SM_ACTIVATION_GELU};
+    struct sm_ckpt *model;
+    struct sm_encoder *encoder;
+    struct sm_err err = {0};
+    assert_int_equal(sm_ckpt_open(&model, "tests/golden/layouts/guessed.safetensors", &err), SM_OK);
+    assert_int_equal(sm_encoder_open(&encoder, model, &config, "ref", &err), SM_INVALID);
+    assert_non_null(strstr(err.text, "\"activation\" is set"));
+    config.source[SM_CONFIG_ACTIVATION] = SM_SOURCE_PRESET; /* of its blocks that are not gated */
+    assert_int_equal(sm_encoder_open(&encoder, model, &config, "ref", &err), SM_OK);
+    sm_encoder_close(encoder);
+    sm_ckpt_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +455,8 @@ int main(void)
         cmocka_unit_test(every_setting_is_a_row_and_documented),
         cmocka_unit_test(settings_of_other_families_are_refused),
         cmocka_unit_test(presets_decide_what_they_leave_unsaid),
+        cmocka_unit_test(what_names_and_files_leave_open_is_a_guess),
+        cmocka_unit_test(an_activation_of_gated_blocks_is_refused),
     };
     sm_blas_single_thread();
     return cmocka_run_group_tests(tests, NULL, NULL);

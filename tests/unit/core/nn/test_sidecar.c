@@ -79,6 +79,8 @@ static void files_of_every_kind_are_read(void **state)
          * are not read, whatever they are */
         {"config.json", "{\"model_type\":\"vit\"," HF_ABSENT "}",
          "{\"heads\":12,\"norm_eps\":1e-12,\"activation\":\"gelu\",\"pool\":\"cls\"}"},
+        {"config.json", "{\"model_type\":\"vit_msn\"}",
+         "{\"heads\":12,\"norm_eps\":1e-6,\"activation\":\"gelu\",\"pool\":\"cls\"}"},
         {"config.json", "{\"model_type\":\"ijepa\",\"hidden_act\":null}",
          "{\"heads\":12,\"norm_eps\":1e-12,\"activation\":\"gelu\",\"pool\":\"mean\","
          "\"pos_resize\":\"plain\"}"},
@@ -239,6 +241,9 @@ static void broken_files_are_named(void **state)
          "hidden_act is \"selu\", must be one of " HF_ACTS, "/hidden_act", 0},
         {"config.json", "{\"model_type\":\"vit\",\"hidden_act\":\"silu\"}",
          "hidden_act is \"silu\" in an MLP that is not gated", "/hidden_act", 0},
+        {"config.json", "{\"model_type\":\"dinov3_vit\",\"use_gated_mlp\":true}",
+         "hidden_act of a gated MLP is not \"silu\", which is the only gate that is supported",
+         "/hidden_act", 0},
         {"config.json", "{\"model_type\":\"siglip\",\"vision_config\":{\"hidden_act\":\"silu\"}}",
          "hidden_act is \"silu\" in an MLP that is not gated", "/vision_config/hidden_act", 0},
         {"config.json", "{\"model_type\":\"clip\",\"vision_config\":[]}",

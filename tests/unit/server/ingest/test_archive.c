@@ -405,6 +405,25 @@ static void what_is_no_archive_is_refused(void **state)
     }
 }
 
+/* A folder with bytes, which libarchive does not step over: what stands behind it is no header. */
+static void a_header_with_a_wrong_sum_is_named(void **state)
+{
+    char folder[512] = "candidate/", image[512] = PNG "in a folder";
+    char tar[4 * 512] = {0};
+    unsigned sum = 0;
+    (void)state;
+    memcpy(folder + 124, "00000000100", 11);
+    memset(folder + 148, ' ', 8);
+    memcpy(folder + 257, "ustar\00000", 8);
+    for (size_t i = 0; i < sizeof folder; i++)
+        sum += (unsigned char)folder[i];
+    snprintf(folder + 148, 8, "%06o", sum);
+    memcpy(tar, folder, sizeof folder);
+    memcpy(tar + 512, image, sizeof image);
+    assert_code(SM_CORRUPT, take(memory_file(tar, sizeof tar), &any));
+    assert_non_null(strstr(err.text, "Damaged tar"));
+}
+
 /* Filters that are not switched on, and would run a program. */
 static void other_filters_are_not_run(void **state)
 {
@@ -558,6 +577,7 @@ int main(void)
         TEST(images_of_the_audit_are_limited),
         TEST(holes_are_not_filled_beyond_an_image),
         TEST(what_is_no_archive_is_refused),
+        TEST(a_header_with_a_wrong_sum_is_named),
         TEST(other_filters_are_not_run),
         TEST(archives_cut_short),
         TEST(archives_with_wrong_bytes),
