@@ -15,8 +15,8 @@ static uint8_t luma(const uint8_t *p)
     return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
 }
 
-/* from + factor * (to - from), truncated and clipped: in this order, because compilers make branches
- * of a clipped float, and pixels can be such that a processor guesses half of them wrong. */
+/* from + factor * (to - from), truncated and clipped: in this order, as compilers make branches
+ * of a clipped float, and a client's pixels can make half of them go the wrong way. */
 static uint8_t blend(int from, int to, float factor)
 {
     int value = (int)((float)from + factor * (float)(to - from));
