@@ -15,11 +15,13 @@ static uint8_t luma(const uint8_t *p)
     return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
 }
 
-/* from + factor * (to - from), clipped and truncated. */
+/* from + factor * (to - from), truncated and clipped: in this order, as compilers make branches
+ * of a clipped float, and a client's pixels can make half of them go the wrong way. */
 static uint8_t blend(int from, int to, float factor)
 {
-    float value = (float)from + factor * (float)(to - from);
-    return (uint8_t)(value <= 0.0f ? 0 : value >= 255.0f ? 255 : value);
+    int value = (int)((float)from + factor * (float)(to - from));
+    value = value < 255 ? value : 255;
+    return (uint8_t)(value & ~(value >> 31)); /* a negative one becomes 0 */
 }
 
 static void blend_with_level(struct sm_image *image, int level, double factor)

@@ -60,6 +60,7 @@ static const struct {
     {SM_WORK_BRIGHTNESS, "[{\"op\":\"color_jitter\",\"brightness\":0.8}]", NULL, 1},
     {SM_WORK_CONTRAST, "[{\"op\":\"color_jitter\",\"contrast\":0.8}]", NULL, 1},
     {SM_WORK_SATURATION, "[{\"op\":\"color_jitter\",\"saturation\":0.8}]", NULL, 1},
+    {SM_WORK_SATURATION, "[{\"op\":\"color_jitter\",\"saturation\":16}]", NULL, 1},
     {SM_WORK_HUE, "[{\"op\":\"color_jitter\",\"hue\":0.5}]", NULL, 1},
     {SM_WORK_GRAYSCALE, "[{\"op\":\"grayscale\",\"p\":1}]", NULL, 1},
     {SM_WORK_SOLARIZE, "[{\"op\":\"solarize\",\"p\":1}]", NULL, 1},
