@@ -315,6 +315,18 @@ static void flag_damaged(struct flags *list, const struct sm_audit *audit)
              count, audit->items_count, spelled, count > SPELLED_MAX ? " …" : "");
 }
 
+/* An audit that went on under another version of the program, or on another machine. */
+static void flag_variants(struct flags *list, const json_t *provenance)
+{
+    size_t count = json_array_size(json_object_get(provenance, "variants"));
+    if (count > 1)
+        flag(list, "scores_made_differently",
+             "Scores of this audit were made in %zu ways: method, kernels or libraries differ "
+             "(provenance lists them). Standard errors of two methods do not compare; measure "
+             "again to have all of one kind.",
+             count);
+}
+
 static void flag_scores(struct flags *list, const struct sm_samples *samples,
                         const struct sm_audit_spec *spec)
 {
@@ -376,6 +388,7 @@ json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audi
     flag_failed(list, samples, audit->items_count);
     flag_erased(list, audit);
     flag_damaged(list, audit);
+    flag_variants(list, audit->provenance);
     flag_scores(list, samples, audit->spec);
     flag_direction(list, json_object_get(result->summary, "membership"), audit->spec->reference);
     flag_views(list, audit->recipe);

@@ -211,6 +211,29 @@ static void damaged_images_are_flagged(void **state)
     let_go(&h);
 }
 
+static void scores_of_two_versions_are_flagged(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 40, 0, 40}, 0, "{\"name\": \"a\"}");
+    const json_t *before = h.audit.provenance;
+    json_t *one = json_pack("{s:[{s:s}]}", "variants", "method", "sslmem/2");
+    json_t *two =
+        json_pack("{s:[{s:s}, {s:s}]}", "variants", "method", "sslmem/1", "method", "sslmem/2");
+    h.audit.provenance = one;
+    struct sm_audit_result *r = evaluate(&h);
+    assert_false(has_flag(r, "scores_made_differently"));
+    sm_audit_result_free(r);
+    h.audit.provenance = two;
+    r = evaluate(&h);
+    assert_non_null(strstr(flag_text(r, "scores_made_differently"), "made in 2 ways: method"));
+    sm_audit_result_free(r);
+    h.audit.provenance = before;
+    json_decref(one);
+    json_decref(two);
+    let_go(&h);
+}
+
 static void images_in_two_cohorts_are_flagged(void **state)
 {
     (void)state;
@@ -546,6 +569,7 @@ int main(void)
         cmocka_unit_test(all_scores_equal),
         cmocka_unit_test(scores_that_are_no_numbers_are_failures),
         cmocka_unit_test(damaged_images_are_flagged),
+        cmocka_unit_test(scores_of_two_versions_are_flagged),
         cmocka_unit_test(images_in_two_cohorts_are_flagged),
         cmocka_unit_test(small_references_say_what_they_cannot),
         cmocka_unit_test(lists_begin_where_the_reference_allows),
