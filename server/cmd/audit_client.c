@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/escape.h"
 #include "core/base/json.h"
 #include "server/base/id.h"
 #include "server/base/settings.h"
@@ -347,6 +348,8 @@ static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *e
             failure(x, done, err);
         if (tries == TRIES_MAX || !may_repeat(x, done))
             return err->code;
+        if (tries == 1 && done == CURLE_COULDNT_CONNECT)
+            fprintf(stderr, "sslmem: %s; trying again\n", sm_shown(err->text));
         int64_t asked_ms = 1000 * (int64_t)x->retry_after_s;
         int64_t now_ms = asked_ms > 0 && asked_ms <= WAIT_MAX_MS ? asked_ms : wait_ms;
         if (sm_stop_wait(now_ms, err) != SM_OK)

@@ -429,6 +429,7 @@ def test_no_server(audit, cohorts, tmp_path, binary):
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE_S) == 130
+    assert "127.0.0.1:9" in (said := process.stderr.read()) and "trying again" in said
     process.stderr.close()
     done = audit("--pair", "resnet", "--server", "gopher://x", "--out", tmp_path / "out", *cohorts(1, first=9), code=1)
     assert "gopher://x" in done.stderr
