@@ -179,11 +179,10 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
                             "hidden_act of a gated MLP is not \"silu\", which is the only "
                             "gate that is supported");
     }
-    code = sm_claims_read(out, SM_CLAIMS_HF, node, pointer, err);
-    if (code != SM_OK)
-        return code;
     const json_t *size = family->has_table ? NULL : sm_sidecar_get(node, "image_size");
-    return size ? read_size(out, size, "image_size", pointer, err) : SM_OK;
+    if (size)
+        code = read_size(out, size, "image_size", pointer, err);
+    return code == SM_OK ? sm_claims_read(out, SM_CLAIMS_HF, node, pointer, err) : code;
 }
 
 /* timm: config.json has an architecture; what it was trained with stands in pretrained_cfg, or at

@@ -13,9 +13,9 @@
  * thread and is planned once. Forward neither allocates, locks nor logs, and its bits depend on the
  * encoder, the input and `n` only.
  *
- * Errors:  SM_CONFLICT when the preset, or a file beside the checkpoint that something is taken from,
- * is about another network. SM_NOT_FOUND / SM_INVALID name the tensor and both shapes; SM_UNSUPPORTED an unknown
- * family. */
+ * Errors:  SM_CONFLICT when the preset, or a file beside the checkpoint that something is taken
+ * from, is about another network. SM_NOT_FOUND / SM_INVALID name the tensor and both shapes;
+ * SM_UNSUPPORTED an unknown family. */
 #ifndef SSLMEM_ENCODER_H
 #define SSLMEM_ENCODER_H
 

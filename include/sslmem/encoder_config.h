@@ -143,8 +143,8 @@ json_t *sm_encoder_config_json(const struct sm_encoder_config *config);
 /* Fills in what `config` does not say: from encoder.json beside the checkpoint at `path` (NULL: no
  * files), the preset, then config.json (Hugging Face), open_clip_config.json or args.json
  * (solo-learn). SM_NOT_FOUND for an unknown preset, SM_INVALID for a file that is broken; a
- * config.json of another program is left alone. Whether the files are about the network
- * of the checkpoint is told when it opens. */
+ * config.json of another program is left alone. Whether the files are about the checkpoint's
+ * network is told when it opens. */
 enum sm_code sm_encoder_config_complete(struct sm_encoder_config *config, const char *path,
                                         struct sm_err *err);
 
