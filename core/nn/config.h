@@ -84,6 +84,34 @@ enum sm_code sm_sidecar_read(struct sm_encoder_config *config, size_t index, con
 /* The same, of the file in the folder of the checkpoint at `path`; none is fine. */
 enum sm_code sm_sidecar_beside(struct sm_encoder_config *config, const char *path, size_t index,
                                struct sm_err *err);
+/* The value of a key; NULL also for what says nothing, null and "". */
+json_t *sm_sidecar_get(const json_t *node, const char *name);
+
+/* Claims: what such a file says that the tensors tell, too. */
+
+enum sm_claims {
+    SM_CLAIMS_HF,
+    SM_CLAIMS_TIMM,
+    SM_CLAIMS_TIMM_ARGS,
+    SM_CLAIMS_CLIP,
+    SM_CLAIMS_CLIP_RESNET,
+    SM_CLAIMS_CLIP_TIMM,
+    SM_CLAIMS_SOLO_ARGS
+};
+enum sm_name { SM_NAME_TIMM, SM_NAME_CLIP_TIMM, SM_NAME_SOLO };
+
+/* Notes what the object says; SM_INVALID with the pointer of a number that is none. */
+enum sm_code sm_claims_read(struct sm_encoder_config *out, enum sm_claims kind, const json_t *node,
+                            const char *pointer, struct sm_err *err);
+/* Notes what the architecture's name says and the file has not said itself, so far. */
+void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char *name);
+/* Takes over the claims of `from`, each once. */
+void sm_claims_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from);
+/* Whether what was measured is what the files say, if anything is taken from them: SM_CONFLICT with
+ * the file, its key, both numbers and what is taken. */
+enum sm_code sm_claims_check(const struct sm_encoder_config *config,
+                             const struct sm_encoder_info *info, struct sm_err *err);
+
 /* Puts the file's name before the text of an error. */
 enum sm_code sm_sidecar_name(struct sm_err *err, enum sm_code code, size_t index);
 

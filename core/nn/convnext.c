@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "core/nn/build.h"
+#include "core/nn/config.h"
 #include "core/nn/facts.h"
 
 #define INPUT_PX 224
@@ -136,6 +137,10 @@ static enum sm_code add_stage(int32_t *at, struct builder *b, int32_t stage)
         if (code == SM_OK)
             code = add_tap(b, "block", b->info->blocks++, *at);
     }
+    if (code == SM_OK && stage < (int32_t)(sizeof b->info->stage_dims / sizeof(int32_t))) {
+        b->info->stage_blocks[stage] = blocks;
+        b->info->stage_dims[stage] = b->graph->nodes[*at].g.c;
+    }
     return code == SM_OK ? add_tap(b, "stage", b->info->stages++, *at) : code;
 }
 
@@ -181,7 +186,6 @@ static enum sm_code add_outputs(struct builder *b, int32_t map)
     for (size_t i = 0; i < sizeof taps / sizeof *taps && code == SM_OK; i++)
         code = sm_graph_tap(b->graph, taps[i].name, taps[i].node, b->err);
     b->info->tokens = b->graph->nodes[tokens].g.h;
-    b->info->dim = b->graph->nodes[tokens].g.c;
     return code;
 }
 
@@ -202,5 +206,9 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
     code = sm_graph_add(graph, &layout, &at, err);
     for (int32_t stage = 0; stage < stages && code == SM_OK; stage++)
         code = add_stage(&at, &b, stage);
+    if (code == SM_OK) {
+        info->dim = graph->nodes[at].g.c;
+        code = sm_claims_check(config, info, err);
+    }
     return code == SM_OK ? add_outputs(&b, at) : code;
 }

@@ -436,6 +436,8 @@ static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
             break;
         b->counts[stage] = count ? count : 1;
         code = add_stage(at, b, stage, b->counts[stage]);
+        b->info->stage_blocks[stage] = count;
+        b->info->stage_dims[stage] = code == SM_OK ? b->graph->nodes[*at].g.c : 0;
         b->info->stages++;
     }
     return code;
@@ -549,6 +551,11 @@ enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *inf
     code = add_stem(&map, &b);
     if (code == SM_OK)
         code = add_stages(&map, &b);
+    info->block_convs = b.block->convs;
+    if (code == SM_OK) {
+        info->dim = graph->nodes[map].g.c;
+        code = sm_claims_check(config, info, err);
+    }
     if (code == SM_OK)
         code = add_outputs(&b, map);
     if (code != SM_OK)
@@ -556,6 +563,5 @@ enum sm_code sm_resnet_build(struct sm_graph *graph, struct sm_encoder_info *inf
     const struct sm_geometry *g = &graph->nodes[map].g;
     snprintf(info->family, sizeof info->family, "%s", family_name(&b));
     info->tokens = g->h * g->w;
-    info->dim = g->c;
     return SM_OK;
 }

@@ -44,6 +44,7 @@ enum sm_code sm_resnet_clip_input(struct sm_resnet *b)
                           (int)config->input_h_px, (int)config->input_w_px, b->names->prefix, table,
                           (int)px, (int)px);
     b->graph->input_h_px = b->graph->input_w_px = px;
+    b->info->table_side = side;
     sm_choose(b->info, "input_px", SM_SOURCE_TENSORS,
               "32 for each position of the attention pool's table", "%d", (int)px);
     return SM_OK;

@@ -9,8 +9,8 @@
  * whose it is cannot be told, and a truncated file that is dropped without a word would change the
  * scores.
  *
- * Image sizes in these files are read only where the network has no position table that tells
- * (DINOv3): processors resize, so the number beside a table is at best the same one.
+ * Image sizes in these files are used only where the network has no position table that tells
+ * (DINOv3). What tensors tell as well is noted, for claims.c to compare.
  *
  * Defaults of Hugging Face's classes, which leave them out of the files they write, come from
  * transformers src/transformers/models/<type>/configuration_<type>.py; see hf_families for the ones
@@ -28,7 +28,7 @@
 #define FOREIGN_BYTES 64 /* of a name in another program's file, with its NUL */
 
 /* NULL also for what says nothing. */
-static json_t *get(const json_t *node, const char *name)
+json_t *sm_sidecar_get(const json_t *node, const char *name)
 {
     json_t *value = json_object_get(node, name);
     bool silent = json_is_null(value) || (json_is_string(value) && !json_string_length(value));
@@ -45,7 +45,7 @@ static enum sm_code read_known(void *out, const json_t *node, const struct sm_fi
     json_t *known = json_object();
     bool whole = known != NULL;
     for (const struct sm_field *f = fields; whole && f->name; f++) {
-        json_t *value = get(node, f->name);
+        json_t *value = sm_sidecar_get(node, f->name);
         whole = !value || json_object_set(known, f->name, value) == 0;
     }
     enum sm_code code = whole ? sm_fields_read(out, known, fields, pointer, err)
@@ -57,7 +57,7 @@ static enum sm_code read_known(void *out, const json_t *node, const struct sm_fi
 static enum sm_code read_pixels(struct sm_encoder_config *out, const json_t *node, const char *mean,
                                 const char *std, const char *pointer, struct sm_err *err)
 {
-    bool silent = !get(node, mean) && !get(node, std);
+    bool silent = !sm_sidecar_get(node, mean) && !sm_sidecar_get(node, std);
     return silent ? SM_OK : sm_config_read_pixels(out, node, mean, std, pointer, err);
 }
 
@@ -153,7 +153,7 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
         {"vision_use_head", SM_FIELD_BOOL, AT(map_head), 0, 0, NULL, false},
         {0}};
 #undef AT
-    const json_t *node = family->two_towers ? get(doc, "vision_config") : doc;
+    const json_t *node = family->two_towers ? sm_sidecar_get(doc, "vision_config") : doc;
     const char *pointer = family->two_towers ? "/vision_config" : "";
     char at[sizeof err->pointer];
     enum sm_code code = node ? read_known(&hf, node, fields, pointer, err) : SM_OK;
@@ -179,8 +179,10 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
                             "hidden_act of a gated MLP is not \"silu\", which is the only "
                             "gate that is supported");
     }
-    const json_t *size = family->has_table ? NULL : get(node, "image_size");
-    return size ? read_size(out, size, "image_size", pointer, err) : SM_OK;
+    const json_t *size = family->has_table ? NULL : sm_sidecar_get(node, "image_size");
+    if (size)
+        code = read_size(out, size, "image_size", pointer, err);
+    return code == SM_OK ? sm_claims_read(out, SM_CLAIMS_HF, node, pointer, err) : code;
 }
 
 /* timm: config.json has an architecture; what it was trained with stands in pretrained_cfg, or at
@@ -208,11 +210,25 @@ static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, 
     out->pool = (enum sm_pool)(timm.pool + 1);
     if (strstr(architecture, "quickgelu"))
         out->activation = SM_ACTIVATION_QUICK_GELU;
-    const json_t *size = strstr(architecture, "dinov3") ? get(trained, "input_size") : NULL;
+    const json_t *size =
+        strstr(architecture, "dinov3") ? sm_sidecar_get(trained, "input_size") : NULL;
     if (size)
         code = read_size(out, size, "input_size", pointer, err);
-    return code == SM_OK ? read_pixels(out, trained, "mean", "std", pointer, err) : code;
+    if (code == SM_OK)
+        code = read_pixels(out, trained, "mean", "std", pointer, err);
+    if (code == SM_OK)
+        code = sm_claims_read(out, SM_CLAIMS_TIMM_ARGS, sm_sidecar_get(doc, "model_args"),
+                              "/model_args", err);
+    if (code == SM_OK)
+        code = sm_claims_read(out, SM_CLAIMS_TIMM, doc, "", err);
+    if (code == SM_OK)
+        sm_claims_name(out, SM_NAME_TIMM, architecture);
+    return code;
 }
+
+/* Networks of Hugging Face whose files say nothing that tensors hide: what stands beside such a
+ * file is compared all the same. */
+static const char *const hf_compared[] = {"resnet", "convnext", "convnextv2"};
 
 static enum sm_code read_config(struct sm_encoder_config *out, const json_t *doc,
                                 struct sm_err *err)
@@ -221,6 +237,9 @@ static enum sm_code read_config(struct sm_encoder_config *out, const json_t *doc
     for (size_t i = 0; type && i < sizeof hf_families / sizeof *hf_families; i++)
         if (strcmp(hf_families[i].model_type, type) == 0)
             return read_hf(out, &hf_families[i], doc, err);
+    for (size_t i = 0; type && i < sizeof hf_compared / sizeof *hf_compared; i++)
+        if (strcmp(hf_compared[i], type) == 0)
+            return sm_claims_read(out, SM_CLAIMS_HF, doc, "", err);
     return json_is_string(json_object_get(doc, "architecture")) ? read_timm(out, doc, err) : SM_OK;
 }
 
@@ -330,6 +349,13 @@ static enum sm_code read_open_clip(struct sm_encoder_config *out, const json_t *
             read_known(&clip, clip.norm_kwargs, clip_norm_fields, CLIP_VISION "/norm_kwargs", err);
     if (code == SM_OK)
         code = read_clip_vision(out, &clip, err);
+    enum sm_claims kind = clip.timm_model_name[0]      ? SM_CLAIMS_CLIP_TIMM
+                          : json_is_array(clip.layers) ? SM_CLAIMS_CLIP_RESNET
+                                                       : SM_CLAIMS_CLIP;
+    if (code == SM_OK)
+        code = sm_claims_read(out, kind, clip.vision, CLIP_VISION, err);
+    if (code == SM_OK)
+        sm_claims_name(out, SM_NAME_CLIP_TIMM, clip.timm_model_name);
     if (code == SM_OK && clip.pixels && !json_is_object(clip.pixels))
         code = sm_err_field(err, "/preprocess_cfg", "preprocess_cfg must be an object");
     if (code == SM_OK)
@@ -383,7 +409,12 @@ static enum sm_code read_args(struct sm_encoder_config *out, const json_t *doc, 
         if (solo_datasets[i].cifar && strncmp(backbone, "resnet", strlen("resnet")) == 0)
             out->stem_pad = 2;
     }
-    return SM_OK;
+    code = sm_claims_read(out, SM_CLAIMS_SOLO_ARGS,
+                          sm_sidecar_get(json_object_get(doc, key), "kwargs"), "/backbone/kwargs",
+                          err);
+    if (code == SM_OK)
+        sm_claims_name(out, SM_NAME_SOLO, backbone);
+    return code;
 }
 
 /* Files. */
@@ -433,8 +464,10 @@ enum sm_code sm_sidecar_read(struct sm_encoder_config *config, size_t index, con
     if (code == SM_OK)
         code = sidecars[index].read(&said, doc, err);
     json_decref(doc);
-    if (code == SM_OK)
+    if (code == SM_OK) {
         sm_config_fill(config, &said, sidecars[index].source);
+        sm_claims_fill(config, &said);
+    }
     return sm_sidecar_name(err, code == SM_CORRUPT ? SM_INVALID : code, index);
 }
 

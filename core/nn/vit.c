@@ -348,10 +348,7 @@ enum sm_code sm_vit_build(struct sm_graph *graph, struct sm_encoder_info *info,
         return code;
     snprintf(info->family, sizeof info->family, "vit");
     info->tokens = graph->nodes[at].g.h;
-    info->dim = v.dim;
     info->heads = v.heads;
-    info->blocks = v.blocks;
-    info->registers = v.registers;
     info->has_cls = v.cls;
     info->norm_eps = v.eps;
     return sm_vit_out(&v, at);

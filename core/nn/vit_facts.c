@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/nn/config.h"
 #include "core/nn/facts.h"
 #include "core/nn/names_impl.h"
 #include "core/nn/vit.h"
@@ -191,6 +192,18 @@ static enum sm_code measure_blocks(struct sm_vit *v)
     v->fc1 = fc1[0];
     v->gated = fc1[0] == 2 * fc2[1];
     return SM_OK;
+}
+
+/* Before anything is taken from files beside the checkpoint, which may be another network's. */
+static enum sm_code compare_claims(struct sm_vit *v)
+{
+    v->info->dim = v->dim;
+    v->info->blocks = v->blocks;
+    v->info->registers = v->registers;
+    v->info->patch = v->patch;
+    v->info->mlp = (int32_t)(v->gated ? v->fc1 / 2 : v->fc1);
+    v->info->table_side = v->table_side;
+    return sm_claims_check(v->config, v->info, v->err);
 }
 
 static enum sm_code choose_heads(struct sm_vit *v)
@@ -405,7 +418,8 @@ enum sm_code sm_vit_facts(struct sm_vit *v)
 {
     enum sm_code code = sm_check_said(v->config, SM_OF_VIT, "ViT", v->names->prefix, v->err);
     static enum sm_code (*const steps[])(struct sm_vit *) = {
-        measure_patch, measure_tokens, refuse_eva, measure_input, measure_blocks, choose_heads};
+        measure_patch, measure_tokens, measure_blocks, compare_claims,
+        refuse_eva,    measure_input,  choose_heads};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && code == SM_OK; i++)
         code = steps[i](v);
     if (code != SM_OK)

@@ -13,8 +13,9 @@
  * thread and is planned once. Forward neither allocates, locks nor logs, and its bits depend on the
  * encoder, the input and `n` only.
  *
- * Errors:  SM_NOT_FOUND / SM_INVALID name the tensor and both shapes; SM_UNSUPPORTED an unknown
- * family. */
+ * Errors:  SM_CONFLICT when the preset, or a file beside the checkpoint that something is taken
+ * from, is about another network. SM_NOT_FOUND / SM_INVALID name the tensor and both shapes;
+ * SM_UNSUPPORTED an unknown family. */
 #ifndef SSLMEM_ENCODER_H
 #define SSLMEM_ENCODER_H
 
@@ -50,7 +51,12 @@ struct sm_encoder_info {
     int32_t stages;    /* "stage.0" …; 0 for ViT */
     int32_t registers; /* tokens between CLS and patches */
     bool has_cls;
-    double norm_eps; /* of LayerNorm, of a ResNet's BatchNorm */
+    int32_t patch;       /* side of a ViT's patch, px; 0: none */
+    int32_t mlp;         /* width of a ViT's MLP, of the gated half where it has a gate; 0: none */
+    int32_t table_side;  /* of the position table; 0: none */
+    int32_t block_convs; /* of a ResNet's block, 2 or 3; 0: no ResNet */
+    int32_t stage_blocks[4], stage_dims[4]; /* ResNet, ConvNeXt */
+    double norm_eps;                        /* of LayerNorm, of a ResNet's BatchNorm */
     int64_t parameters;
     int64_t multiply_adds; /* of one image */
     int64_t nonfinite;     /* NaN and infinite numbers among the weights */

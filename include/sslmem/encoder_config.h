@@ -94,6 +94,13 @@ enum sm_source {
     SM_SOURCE_GUESS    /* they do not: the most usual value */
 };
 
+/* What a file of another program says that the tensors tell, too (core/nn/claims.c). */
+#define SM_CLAIMS_MAX 32
+struct sm_config_claim {
+    uint16_t row, fact;
+    int32_t value[4];
+};
+
 /* What tensors cannot tell. A zeroed struct says nothing. */
 struct sm_encoder_config {
     char preset[32];
@@ -121,6 +128,8 @@ struct sm_encoder_config {
     enum sm_channel_order channel_order; /* of the network's input; mean and std stay RGB */
     double mean[3], std[3];              /* input normalisation on [0, 1]; std 0: not said */
     uint8_t source[SM_CONFIG_FIELDS];    /* enum sm_source of each field that is set */
+    struct sm_config_claim claims[SM_CLAIMS_MAX];
+    int32_t claims_count;
 };
 
 /* Reads {"preset", "key", "input_px", "heads", "norm_eps", "activation", "pool", "final_norm",
@@ -134,7 +143,8 @@ json_t *sm_encoder_config_json(const struct sm_encoder_config *config);
 /* Fills in what `config` does not say: from encoder.json beside the checkpoint at `path` (NULL: no
  * files), the preset, then config.json (Hugging Face), open_clip_config.json or args.json
  * (solo-learn). SM_NOT_FOUND for an unknown preset, SM_INVALID for a file that is broken; a
- * config.json of another program is left alone. */
+ * config.json of another program is left alone. Whether the files are about the checkpoint's
+ * network is told when it opens. */
 enum sm_code sm_encoder_config_complete(struct sm_encoder_config *config, const char *path,
                                         struct sm_err *err);
 

@@ -60,7 +60,7 @@ static void golden_files_say_what_their_models_have(void **state)
 
 #define CLIP_CFG(text) "{\"model_cfg\":{\"vision_cfg\":{" text "}}}"
 #define A10            "aaaaaaaaaa"
-#define HF_ABSENT      "\"qkv_bias\":true,\"image_size\":[1,\"x\"],\"id2label\":{\"0\":\"cat\"}"
+#define HF_ABSENT      "\"qkv_bias\":true,\"image_size\":[1,2],\"id2label\":{\"0\":\"cat\"}"
 #define HALF           "[0.5,0.5,0.5]"
 #define CIFAR10        "\"mean\":[0.4914,0.4822,0.4465],\"std\":[0.247,0.2435,0.2616]"
 #define CIFAR100       "\"mean\":[0.5071,0.4865,0.4409],\"std\":[0.2673,0.2564,0.2762]"
@@ -76,7 +76,7 @@ static void files_of_every_kind_are_read(void **state)
         /* ours */
         {"encoder.json", "{\"input_px\":96,\"stem_pad\":1}", "{\"input_px\":96,\"stem_pad\":1}"},
         /* Hugging Face: what the class has when the file leaves it out; sizes of others' tables
-         * are not read, whatever they are */
+         * are not used, whatever they are */
         {"config.json", "{\"model_type\":\"vit\"," HF_ABSENT "}",
          "{\"heads\":12,\"norm_eps\":1e-12,\"activation\":\"gelu\",\"pool\":\"cls\"}"},
         {"config.json", "{\"model_type\":\"vit_msn\"}",
