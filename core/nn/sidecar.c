@@ -132,6 +132,25 @@ _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / si
 #define HF_IMAGE_SIZE 224 /* of every class without position table */
 #define HF_ROPE_THETA 100 /* DINOv3's, and the builder's: not said again */
 
+/* The file's claims; `key`, where it is left out, has the default that the number of heads goes with:
+ * both programs compute so. */
+static enum sm_code read_claims(struct sm_encoder_config *out, enum sm_claims kind,
+                                const json_t *node, const char *key, int32_t standard,
+                                const char *pointer, struct sm_err *err)
+{
+    json_t *whole = node ? json_copy((json_t *)(uintptr_t)node) : json_object();
+    enum sm_code code = whole ? SM_OK : sm_err_set(err, SM_NOMEM, "config: out of memory");
+    if (code == SM_OK && standard > 0 && !json_object_get(whole, key) &&
+        json_object_set_new(whole, key, json_integer(standard)) != 0)
+        code = sm_err_set(err, SM_NOMEM, "config: out of memory");
+    if (code == SM_OK)
+        code = sm_claims_read(out, kind, whole, pointer, err);
+    json_decref(whole);
+    return code;
+}
+
+#define HEAD_WIDTH 64 /* of every class by default */
+
 static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_family *family,
                             const json_t *doc, struct sm_err *err)
 {
@@ -182,7 +201,10 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
     const json_t *size = family->has_table ? NULL : sm_sidecar_get(node, "image_size");
     if (size)
         code = read_size(out, size, "image_size", pointer, err);
-    return code == SM_OK ? sm_claims_read(out, SM_CLAIMS_HF, node, pointer, err) : code;
+    bool heads_said = json_object_get(node, "num_attention_heads") != NULL;
+    return code == SM_OK ? read_claims(out, SM_CLAIMS_HF, node, "hidden_size",
+                                       heads_said ? 0 : family->heads * HEAD_WIDTH, pointer, err)
+                         : code;
 }
 
 /* timm: config.json has an architecture; what it was trained with stands in pretrained_cfg, or at
@@ -353,7 +375,8 @@ static enum sm_code read_open_clip(struct sm_encoder_config *out, const json_t *
                           : json_is_array(clip.layers) ? SM_CLAIMS_CLIP_RESNET
                                                        : SM_CLAIMS_CLIP;
     if (code == SM_OK)
-        code = sm_claims_read(out, kind, clip.vision, CLIP_VISION, err);
+        code = read_claims(out, kind, clip.vision, "width", kind == SM_CLAIMS_CLIP ? clip.width : 0,
+                           CLIP_VISION, err);
     if (code == SM_OK)
         sm_claims_name(out, SM_NAME_CLIP_TIMM, clip.timm_model_name);
     if (code == SM_OK && clip.pixels && !json_is_object(clip.pixels))

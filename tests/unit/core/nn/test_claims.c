@@ -323,6 +323,26 @@ static void numbers_that_are_none_are_named(void **state)
     }
 }
 
+/* Without heads a file means those of its program, which belong to one width. */
+static void heads_that_are_left_out_belong_to_a_width(void **state)
+{
+    (void)state;
+    static const struct row left_out[] = {
+        {HF_VIT, "config.json", "{\"model_type\":\"vit\",\"num_hidden_layers\":%s}", "2", NULL,
+         "config.json says hidden_size 768, the checkpoint's is 24"},
+        {OPENCLIP, "open_clip_config.json", CLIP("\"head_width\":64,\"layers\":%s"), "2", NULL,
+         "open_clip_config.json says width 768, the checkpoint's is"},
+    };
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
+        const struct row *row = &left_out[i];
+        struct sm_encoder_config config = {.std = {1, 1, 1}};
+        struct sm_err err = {0};
+        assert_int_equal(open_beside(row, row->right, &config, &err), SM_CONFLICT);
+        if (strncmp(err.text, row->error, strlen(row->error)) != 0)
+            fail_msg("row %zu: %s", i, err.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +351,7 @@ int main(void)
         cmocka_unit_test(arguments_come_before_names),
         cmocka_unit_test(what_is_said_otherwise_is_not_compared),
         cmocka_unit_test(numbers_that_are_none_are_named),
+        cmocka_unit_test(heads_that_are_left_out_belong_to_a_width),
     };
     return cmocka_run_group_tests_name("claims", tests, NULL, NULL);
 }
