@@ -132,8 +132,8 @@ _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / si
 #define HF_IMAGE_SIZE 224 /* of every class without position table */
 #define HF_ROPE_THETA 100 /* DINOv3's, and the builder's: not said again */
 
-/* The file's claims; `key`, where it is left out, has the default that the number of heads goes with:
- * both programs compute so. */
+/* The file's claims; `key`, where it is left out, has the default that the number of heads goes
+ * with: both programs compute so. */
 static enum sm_code read_claims(struct sm_encoder_config *out, enum sm_claims kind,
                                 const json_t *node, const char *key, int32_t standard,
                                 const char *pointer, struct sm_err *err)
