@@ -210,7 +210,7 @@ def test_pause_resume_cancel(server):
 
 def test_goes_on_after_a_kill(serve, root):
     server = serve("--data-root", root, "--workers", "1", pairs=PAIRS)
-    audit = create(server, "fashion-simclr", {"views": 32})
+    audit = create(server, "fashion-simclr", {"views": 16})
     add_cohorts(server, audit, 4)
     move(server, audit, "start")
     server.stop(signal.SIGKILL)
