@@ -21,20 +21,20 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wst
 ALL_CFLAGS := -I. -Iinclude -D_GNU_SOURCE $(WARN) -ffp-contract=off $(OPT.$(V)) $(CFLAGS)
 # Vectorised epilogues and loops; gcc's -O2 leaves loops of unknown length alone.
 ifeq ($(V),release)
-CFLAGS_core/nn/kern_blas := -O3
+CFLAGS_core/kern/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
-CFLAGS_core/nn/weights := -O3
+CFLAGS_core/names/weights := -O3
 endif
 # Kernels of one instruction set, chosen at run time; their loops over registers must be unrolled.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
 SIMD_OPT := $(if $(filter release,$(V)),-O3)
-CFLAGS_core/nn/kern_avx2 := $(SIMD_OPT) -mavx2 -mfma
-CFLAGS_core/nn/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+CFLAGS_core/kern/kern_avx2 := $(SIMD_OPT) -mavx2 -mfma
+CFLAGS_core/kern/kern_avx512 := $(SIMD_OPT) -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
 endif
 LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lgnutls -lseccomp -lzip -ljpeg -lz -lopenblas -lm -lpthread
 
-FLOORS  ?= core/base core/image core/ckpt core/nn core/stats core/score core/audit \
-           server/base server/decode server/store server/ingest server/jobs server/http server/api server/cmd
+FLOORS  ?= core/base core/image core/ckpt core/kern core/names core/nn core/stats core/score core/audit \
+           server/base server/decode server/db server/store server/ingest server/jobs server/http server/api server/cmd
 SRC     := $(foreach f,$(FLOORS),$(wildcard $f/*.c))
 OBJ     := $(SRC:%.c=$B/%.o) $B/gen/embed.o
 EMBED   := $(sort $(wildcard migrations/*.sql)) $(wildcard openapi.yaml)

@@ -57,9 +57,8 @@ BEFORE_THE_REST static void forbid_blas_threads(int argc, char **argv, char **va
 {
     static char path[4096], one[] = BLAS_THREADS "1", *given[VARIABLES_MAX + 2];
     size_t count = 0;
-
     (void)argc;
-    for (char **v = variables; *v != NULL; v++) {
+    for (char **v = variables; *v; v++) {
         int value = begins_with(*v, BLAS_THREADS);
         if (value == '1' && (*v)[sizeof BLAS_THREADS] == '\0')
             return;

@@ -85,7 +85,6 @@ static json_t *comparison_json(const struct sm_samples *samples, enum sm_cohort 
     struct sm_mwu mwu;
     char words[300];
     double difference = sm_mean(a->m, a->count) - sm_mean(b->m, b->count);
-
     sm_ttest_student(&student, a->m, a->count, b->m, b->count);
     sm_ttest_welch(&welch, a->m, a->count, b->m, b->count);
     if (sm_mann_whitney(&mwu, a->m, a->count, b->m, b->count, err) != SM_OK)

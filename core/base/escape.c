@@ -23,10 +23,8 @@ static const struct {
 size_t sm_utf8_decode(uint32_t *point, const char *text, size_t count)
 {
     const unsigned char *s = (const unsigned char *)text;
-
     for (size_t i = 0; count > 0 && i < sizeof heads / sizeof *heads; i++) {
         size_t n = 1;
-
         if (*s < heads[i].low || *s > heads[i].high)
             continue;
         *point = *s & heads[i].mask;
@@ -43,7 +41,6 @@ size_t sm_utf8_encode(char out[4], uint32_t point)
 {
     static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
     size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-
     for (size_t i = n; i-- > 1; point >>= 6)
         out[i] = (char)(0x80 | (point & 0x3f));
     out[0] = (char)(lead[n] | point);
@@ -55,7 +52,6 @@ bool sm_utf8_is_text(const char *text, size_t count)
     while (count > 0) {
         uint32_t point;
         size_t n = sm_utf8_decode(&point, text, count);
-
         if (n == 0 || point == 0)
             return false;
         text += n;
@@ -83,7 +79,6 @@ static size_t show_one(char out[ESCAPE_BYTES], const char *text)
     uint32_t point;
     size_t n =
         sm_utf8_decode(&point, text, SIZE_MAX); /* stops at the NUL: that continues nothing */
-
     if (n == 0 || (point < 0x80 && sm_is_unsafe(point)))
         snprintf(out, ESCAPE_BYTES, "\\x%02x", (unsigned char)*text);
     else if (sm_is_unsafe(point))
@@ -97,11 +92,9 @@ char *sm_escape(char *out, size_t out_bytes, const char *text)
 {
     static const char cut[] = "...";
     size_t used = 0, kept = 0; /* kept: where the mark of a cut still fits */
-
     while (*text != '\0') {
         char shown[ESCAPE_BYTES];
         size_t taken = show_one(shown, text), length = strlen(shown);
-
         if (used + length >= out_bytes) {
             snprintf(out + kept, out_bytes - kept, "%s", cut);
             return out;
@@ -131,12 +124,10 @@ char *sm_escape_json(const char *json)
 {
     char *out = malloc(6 * strlen(json) + 1); /* a byte becomes \ufffd at most */
     size_t used = 0;
-
-    while (out != NULL && *json != '\0') {
+    while (out && *json != '\0') {
         char shown[ESCAPE_BYTES];
         uint32_t point;
         size_t n = sm_utf8_decode(&point, json, SIZE_MAX), length = n;
-
         if (n == 0 || (point >= 0x7f && sm_is_unsafe(point))) {
             show_json(shown, n == 0 ? SM_UTF8_REPLACEMENT : point);
             length = strlen(shown);
@@ -147,7 +138,7 @@ char *sm_escape_json(const char *json)
         used += length;
         json += n > 0 ? n : 1;
     }
-    if (out != NULL)
+    if (out)
         out[used] = '\0';
     return out;
 }

@@ -9,7 +9,6 @@
 void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count)
 {
     struct sha256_ctx context;
-
     sha256_init(&context);
     sha256_update(&context, bytes_count, bytes);
     sha256_digest(&context, SM_SHA256_BYTES, out);
@@ -27,7 +26,6 @@ void sm_hmac_sha256_hex(char out[SM_SHA256_HEX], const uint8_t *key, const void 
 {
     uint8_t digest[SM_SHA256_BYTES];
     struct hmac_sha256_ctx context;
-
     hmac_sha256_set_key(&context, SM_SHA256_BYTES, key);
     hmac_sha256_update(&context, bytes_count, bytes);
     hmac_sha256_digest(&context, sizeof digest, digest);

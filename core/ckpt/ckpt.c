@@ -22,11 +22,9 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
 {
     int64_t product = 1;
     bool empty = false;
-
     assert(tensor->rank >= 0 && tensor->rank <= SM_TENSOR_RANK_MAX);
     for (int i = 0; i < tensor->rank; i++) {
         int64_t side = tensor->shape[i];
-
         if (side < 0)
             return sm_err_set(err, SM_CORRUPT, "tensor %.96s: side %d of its shape is %lld",
                               tensor->name, i, (long long)side);
@@ -46,16 +44,15 @@ static enum sm_code grow(struct sm_ckpt *ckpt, struct sm_err *err)
     size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;
     struct sm_tensor *tensors;
     struct sm_place *places;
-
     if (ckpt->tensors_count < ckpt->tensors_room)
         return SM_OK;
     tensors = realloc(ckpt->tensors, room * sizeof *tensors);
-    if (tensors != NULL)
+    if (tensors)
         ckpt->tensors = tensors;
     places = realloc(ckpt->places, room * sizeof *places);
-    if (places != NULL)
+    if (places)
         ckpt->places = places;
-    if (tensors == NULL || places == NULL)
+    if (!tensors || !places)
         return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", room);
     ckpt->tensors_room = room;
     return SM_OK;
@@ -67,7 +64,6 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
     const size_t count = ckpt->tensors_count, name_count = strlen(tensor->name);
     enum sm_code code;
     char *name, *why;
-
     if (count == SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "more than %d tensors", SM_CKPT_TENSORS_MAX);
     if (name_count > SM_CKPT_NAME_MAX)
@@ -77,8 +73,8 @@ enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
     if (code != SM_OK)
         return code;
     name = malloc(name_count + 1);
-    why = tensor->unread == NULL ? NULL : strdup(tensor->unread);
-    if (name == NULL || (tensor->unread != NULL && why == NULL)) {
+    why = !tensor->unread ? NULL : strdup(tensor->unread);
+    if (!name || (tensor->unread && !why)) {
         free(name);
         free(why);
         return sm_err_set(err, SM_NOMEM, "no memory for the name of tensor %.96s", tensor->name);
@@ -97,7 +93,6 @@ enum sm_code sm_ckpt_add_unread(struct sm_ckpt *ckpt, const struct sm_tensor *te
 {
     const struct sm_place nowhere = {0};
     struct sm_tensor listed = *tensor;
-
     listed.dtype = SM_UNREAD;
     listed.count = 0;
     listed.unread = why;
@@ -109,7 +104,6 @@ void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, f
     const struct sm_place *place = &ckpt->places[index];
     struct sm_tensor tensor = ckpt->tensors[index];
     struct sm_view view = place->view;
-
     if (row != SM_ALL_ROWS) {
         view.offset += row * view.stride[0];
         tensor.count /= tensor.shape[0];
@@ -123,16 +117,14 @@ void sm_ckpt_read_place(const struct sm_ckpt *ckpt, size_t index, int64_t row, f
 static int compare_names(const void *a, const void *b)
 {
     const struct sm_tensor *const *left = a, *const *right = b;
-
     return strcmp((*left)->name, (*right)->name);
 }
 
 static enum sm_code index_names(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     size_t count = ckpt->tensors_count;
-
     ckpt->by_name = malloc((count + 1) * sizeof *ckpt->by_name);
-    if (ckpt->by_name == NULL)
+    if (!ckpt->by_name)
         return sm_err_set(err, SM_NOMEM, "no memory for %zu names", count);
     for (size_t i = 0; i < count; i++)
         ckpt->by_name[i] = &ckpt->tensors[i];
@@ -158,9 +150,8 @@ static const struct sm_ckpt_format *recognise(const uint8_t *bytes, size_t bytes
 static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     enum sm_code code;
-
     ckpt->format = recognise(ckpt->bytes, ckpt->bytes_count);
-    if (ckpt->format == NULL)
+    if (!ckpt->format)
         return sm_err_set(
             err, SM_UNSUPPORTED,
             "%zu bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards",
@@ -179,10 +170,9 @@ static enum sm_code open_path(struct sm_ckpt **out, const char *path, bool other
 {
     struct sm_ckpt *ckpt;
     enum sm_code code;
-
     *out = NULL;
     ckpt = calloc(1, sizeof *ckpt);
-    if (ckpt == NULL)
+    if (!ckpt)
         return sm_err_set(err, SM_NOMEM, "no memory for a checkpoint");
     code = sm_file_map(&ckpt->file, path, SM_CKPT_BYTES_MAX, err);
     if (code != SM_OK)
@@ -215,13 +205,12 @@ enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t 
 {
     struct sm_ckpt *ckpt;
     enum sm_code code;
-
     *out = NULL;
     if (bytes_count > (uint64_t)SM_CKPT_BYTES_MAX)
         return sm_err_set(err, SM_LIMIT, "checkpoint of %zu bytes, limit %lld", bytes_count,
                           (long long)SM_CKPT_BYTES_MAX);
     ckpt = calloc(1, sizeof *ckpt);
-    if (ckpt == NULL)
+    if (!ckpt)
         return sm_err_set(err, SM_NOMEM, "no memory for a checkpoint");
     ckpt->bytes = bytes;
     ckpt->bytes_count = bytes_count;
@@ -235,9 +224,9 @@ enum sm_code sm_ckpt_open_bytes(struct sm_ckpt **out, const void *bytes, size_t 
 
 void sm_ckpt_close(struct sm_ckpt *ckpt)
 {
-    if (ckpt == NULL)
+    if (!ckpt)
         return;
-    if (ckpt->format != NULL && ckpt->format->close != NULL)
+    if (ckpt->format && ckpt->format->close)
         ckpt->format->close(ckpt->state);
     for (size_t i = 0; i < ckpt->tensors_count; i++) {
         free((char *)ckpt->tensors[i].name);
@@ -274,11 +263,9 @@ const struct sm_tensor *sm_ckpt_at(const struct sm_ckpt *ckpt, size_t index)
 const struct sm_tensor *sm_ckpt_find(const struct sm_ckpt *ckpt, const char *name)
 {
     size_t low = 0, high = ckpt->tensors_count;
-
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = strcmp(name, ckpt->by_name[middle]->name);
-
         if (order == 0)
             return ckpt->by_name[middle];
         if (order < 0)
@@ -293,14 +280,13 @@ static enum sm_code read_rows(struct sm_ckpt *ckpt, const struct sm_tensor *tens
                               float *out, struct sm_err *err)
 {
     size_t index = (size_t)(tensor - ckpt->tensors);
-
     assert(tensor >= ckpt->tensors && index < ckpt->tensors_count);
-    if (tensor->unread != NULL)
+    if (tensor->unread)
         return sm_err_set(err, SM_UNSUPPORTED, "tensor %.72s: %.150s", tensor->name,
                           tensor->unread);
     if (tensor->count == 0)
         return SM_OK;
-    if (ckpt->format->read != NULL)
+    if (ckpt->format->read)
         return ckpt->format->read(ckpt, index, row, out, err);
     sm_ckpt_read_place(ckpt, index, row, out);
     return SM_OK;

@@ -34,7 +34,6 @@ static inline float of_f16(uint16_t half)
     float magnitude = float_of_bits((half & 0x7fffu) << 13) * 0x1p112f;
     uint32_t special = (half & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0;
     uint32_t bits;
-
     memcpy(&bits, &magnitude, sizeof bits);
     return float_of_bits(bits | special | sign);
 }

@@ -82,7 +82,6 @@ static enum sm_code extend_name(struct walk *walk, const struct frame *frame, co
                                 size_t part_count)
 {
     size_t dot = frame->prefix_count != 0;
-
     if (part_count > SM_CKPT_NAME_MAX - dot - frame->prefix_count)
         return sm_err_set(walk->err, SM_LIMIT, "pickle: a name has %zu bytes, limit is %d: %.*s",
                           frame->prefix_count + dot + part_count, SM_CKPT_NAME_MAX,
@@ -110,7 +109,6 @@ static enum sm_code report(struct walk *walk, uint32_t args, const char *why)
 static bool is_container(const struct sm_pickle *pickle, uint32_t value)
 {
     uint8_t kind = pickle->values[value].kind;
-
     return kind == SM_VALUE_DICT || kind == SM_VALUE_LIST || kind == SM_VALUE_TUPLE;
 }
 
@@ -120,7 +118,6 @@ static uint32_t pairs_of(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *object = &pickle->values[value];
     uint32_t list;
-
     if (object->kind != SM_VALUE_OBJECT || object->as.object.items != 0 ||
         !sm_pickle_is_global(pickle, object->as.object.callable, "collections", "OrderedDict"))
         return 0;
@@ -139,7 +136,6 @@ static uint32_t first_link(const struct sm_pickle *pickle, uint32_t value)
 static enum sm_code enter(struct walk *walk, struct frame frame)
 {
     struct sm_value *owner = &walk->pickle->values[frame.owner];
-
     if (walk->frames_count == FRAMES_MAX)
         return sm_err_set(walk->err, SM_LIMIT, "pickle: %.96s nests deeper than %d levels",
                           walk->name, FRAMES_MAX);
@@ -165,7 +161,6 @@ static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
 static uint32_t items_of_set(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *set = &pickle->values[value];
-
     if (set->kind == SM_VALUE_OBJECT)
         return sm_pickle_item(pickle, set->as.object.args, 0);
     return set->kind == SM_VALUE_SET ? value : 0;
@@ -178,7 +173,6 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     uint32_t parameters, modules;
     struct frame frame = {.owner = object};
     enum sm_code code;
-
     if (pickle->values[state].kind == SM_VALUE_TUPLE) /* attributes and slots */
         state = sm_pickle_item(pickle, state, 0);
     state = dict_of(pickle, state);
@@ -209,14 +203,12 @@ static enum sm_code takes_storage(struct walk *walk, uint32_t args, bool *out)
     const struct sm_pickle *pickle = walk->pickle;
     const struct sm_value *tuple = &pickle->values[args];
     enum sm_code code = SM_OK;
-
     *out = false;
     if (tuple->kind == SM_VALUE_TUPLE)
         code = spend(walk, tuple->as.items.count);
     for (uint32_t link = first_link(pickle, args); code == SM_OK && link != 0 && !*out;
          link = pickle->links[link].next) {
         const struct sm_value *item = &pickle->values[pickle->links[link].value];
-
         *out = item->kind == SM_VALUE_PERSISTENT &&
                sm_pickle_is_text(pickle, sm_pickle_item(pickle, item->as.id, 0), "storage");
     }
@@ -236,7 +228,6 @@ static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args,
     const char prefix[] = "_rebuild_";
     enum sm_code code;
     bool taken;
-
     *out = ROLE_OBJECT;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         if (sm_pickle_is_global(pickle, callable, roles[i].module, roles[i].name)) {
@@ -272,7 +263,6 @@ static enum sm_code visit(struct walk *walk, uint32_t value)
     uint32_t callable, args;
     enum role role = ROLE_FIRST;
     enum sm_code code = SM_OK;
-
     while (code == SM_OK && role == ROLE_FIRST) {
         if (pickle->values[value].on_path)
             return SM_OK;
@@ -306,7 +296,6 @@ static enum sm_code is_transient(struct walk *walk, const struct frame *frame, u
     const struct sm_pickle *pickle = walk->pickle;
     const struct sm_value *name = &pickle->values[key], *list = &pickle->values[frame->transient];
     enum sm_code code;
-
     *out = false;
     if (frame->source != BUFFERS || frame->transient == 0 || name->kind != SM_VALUE_TEXT ||
         (list->kind != SM_VALUE_LIST && list->kind != SM_VALUE_SET))
@@ -315,7 +304,6 @@ static enum sm_code is_transient(struct walk *walk, const struct frame *frame, u
     for (uint32_t link = list->as.items.first; code == SM_OK && link != 0 && !*out;
          link = pickle->links[link].next) {
         const struct sm_value *item = &pickle->values[pickle->links[link].value];
-
         *out = item->kind == SM_VALUE_TEXT && item->as.text.count == name->as.text.count &&
                memcmp(sm_slice_text(pickle, item->as.text), sm_slice_text(pickle, name->as.text),
                       name->as.text.count) == 0;
@@ -331,7 +319,6 @@ static enum sm_code visit_entry(struct walk *walk, const struct frame *frame, ui
     char digits[24];
     bool transient;
     enum sm_code code;
-
     if (!is_container(walk->pickle, value) && walk->pickle->values[value].kind != SM_VALUE_OBJECT)
         return SM_OK;
     code = is_transient(walk, frame, key, &transient);
@@ -355,7 +342,6 @@ static enum sm_code visit_item(struct walk *walk, struct frame *frame, uint32_t 
     uint32_t index = frame->index++;
     enum sm_code code;
     int count;
-
     if (!is_container(walk->pickle, value) && walk->pickle->values[value].kind != SM_VALUE_OBJECT)
         return SM_OK;
     count = snprintf(digits, sizeof digits, "%u", index);
@@ -371,7 +357,6 @@ static enum sm_code step(struct walk *walk)
     const struct sm_link *links = pickle->links;
     uint32_t link = frame->link, value;
     enum sm_code code = spend(walk, 1);
-
     if (code != SM_OK)
         return code;
     if (link == 0) {
@@ -410,7 +395,6 @@ enum sm_code sm_flatten(struct sm_pickle *pickle, sm_flatten_found *found, void 
         .steps_max = STEPS_BASE + STEPS_ITEM * pickle->links_count,
     };
     enum sm_code code = visit(&walk, pickle->root);
-
     while (code == SM_OK && walk.frames_count > 0)
         code = step(&walk);
     while (walk.frames_count > 0)

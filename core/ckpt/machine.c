@@ -14,7 +14,7 @@ enum sm_code sm_machine_fail_end(const struct sm_machine *m, const char *missing
 {
     if (m->is_cut)
         return sm_err_set(m->err, SM_LIMIT, "pickle has more than %zu bytes", m->bytes_count);
-    if (missing != NULL)
+    if (missing)
         return sm_err_set(m->err, SM_CORRUPT, "pickle: %s in %zu bytes", missing, m->bytes_count);
     return sm_machine_fail(m, SM_CORRUPT, "runs past the end");
 }
@@ -24,7 +24,6 @@ enum sm_code sm_machine_reserve(struct sm_machine *m, struct sm_array *array, ui
 {
     uint32_t room = array->room == 0 ? 64 : array->room;
     void *items;
-
     if (count > max)
         return sm_err_set(m->err, SM_LIMIT, "pickle: more than %u %s at byte %zu", max, what,
                           m->op_at);
@@ -33,7 +32,7 @@ enum sm_code sm_machine_reserve(struct sm_machine *m, struct sm_array *array, ui
     while (room < count)
         room *= 2;
     items = realloc(array->items, room * item_bytes);
-    if (items == NULL)
+    if (!items)
         return sm_err_set(m->err, SM_NOMEM, "no memory for %u %s of a pickle", room, what);
     array->items = items;
     array->room = room;
@@ -44,7 +43,6 @@ enum sm_code sm_machine_push(struct sm_machine *m, uint32_t value)
 {
     enum sm_code code = sm_machine_reserve(m, &m->stack, m->stack.count + 1, STACK_MAX,
                                            sizeof(uint32_t), "stacked values");
-
     if (code == SM_OK)
         words(&m->stack)[m->stack.count++] = value;
     return code;
@@ -54,7 +52,6 @@ enum sm_code sm_machine_make(struct sm_machine *m, enum sm_value_kind kind, uint
 {
     enum sm_code code = sm_machine_reserve(m, &m->values, m->values.count + 1, VALUES_MAX,
                                            sizeof(struct sm_value), "values");
-
     if (code == SM_OK) {
         *out = m->values.count++;
         *value_at(m, *out) = (struct sm_value){.kind = (uint8_t)kind};
@@ -65,7 +62,6 @@ enum sm_code sm_machine_make(struct sm_machine *m, enum sm_value_kind kind, uint
 enum sm_code sm_machine_make_pushed(struct sm_machine *m, enum sm_value_kind kind, uint32_t *out)
 {
     enum sm_code code = sm_machine_make(m, kind, out);
-
     return code == SM_OK ? sm_machine_push(m, *out) : code;
 }
 
@@ -101,7 +97,6 @@ enum sm_code sm_machine_take_number(struct sm_machine *m, int width, uint64_t *o
 {
     const uint8_t *bytes = NULL;
     enum sm_code code = sm_machine_take(m, (uint64_t)width, &bytes);
-
     *out = 0;
     for (int i = 0; code == SM_OK && i < width; i++)
         *out |= (uint64_t)bytes[i] << (8 * i);
@@ -115,13 +110,11 @@ enum sm_code sm_machine_chain(struct sm_machine *m, uint32_t container, const ui
     struct sm_link *links;
     enum sm_code code = sm_machine_reserve(m, &m->links, m->links.count + count, LINKS_MAX,
                                            sizeof(struct sm_link), "items");
-
     if (code != SM_OK)
         return code;
     links = m->links.items;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t link = m->links.count++;
-
         links[link] = (struct sm_link){.value = values[i]};
         if (target->as.items.last == 0)
             target->as.items.first = link;

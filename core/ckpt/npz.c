@@ -42,7 +42,6 @@ static bool sniff_npz(const uint8_t *bytes, size_t bytes_count)
 {
     const char *name;
     size_t count;
-
     return sm_zip_sniff(bytes, bytes_count, &name, &count) && count > SUFFIX_COUNT &&
            memcmp(name + count - SUFFIX_COUNT, SUFFIX, SUFFIX_COUNT) == 0;
 }
@@ -57,7 +56,6 @@ static void skip_blanks(struct cursor *c)
 static bool accept(struct cursor *c, const char *word)
 {
     const size_t count = strlen(word);
-
     skip_blanks(c);
     if ((size_t)(c->end - c->at) < count || memcmp(c->at, word, count) != 0)
         return false;
@@ -69,11 +67,10 @@ static bool accept(struct cursor *c, const char *word)
 static bool accept_text(struct cursor *c, const char **text, size_t *count)
 {
     const char *quote;
-
     if (!accept(c, "'") && !accept(c, "\""))
         return false;
     quote = memchr(c->at, c->at[-1], (size_t)(c->end - c->at));
-    if (quote == NULL || memchr(c->at, '\\', (size_t)(quote - c->at)) != NULL)
+    if (!quote || memchr(c->at, '\\', (size_t)(quote - c->at)))
         return false;
     *text = c->at;
     *count = (size_t)(quote - c->at);
@@ -85,7 +82,6 @@ static bool accept_number(struct cursor *c, int64_t *out)
 {
     const bool negative = accept(c, "-");
     const char *first;
-
     skip_blanks(c);
     first = c->at;
     for (*out = 0; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
@@ -121,12 +117,10 @@ static enum sm_code parse_order(struct cursor *c, struct header *header, struct 
 static enum sm_code parse_shape(struct cursor *c, struct header *header, struct sm_err *err)
 {
     bool more = accept(c, "(");
-
     if (!more)
         return sm_err_set(err, SM_CORRUPT, "shape is no tuple");
     while (more && !accept(c, ")")) {
         int64_t side;
-
         if (!accept_number(c, &side))
             return sm_err_set(err, SM_CORRUPT, "shape: number %d is no integer", header->rank);
         if (header->rank == SM_TENSOR_RANK_MAX)
@@ -155,7 +149,6 @@ static enum sm_code parse_pair(struct cursor *c, struct header *header, bool see
 {
     const char *name;
     size_t count;
-
     if (!accept_text(c, &name, &count) || !accept(c, ":"))
         return sm_err_set(err, SM_CORRUPT, "header has something that is no key");
     for (size_t i = 0; i < KEYS_COUNT; i++) {
@@ -177,7 +170,6 @@ static enum sm_code parse_header(struct header *header, const char *text, size_t
     bool seen[KEYS_COUNT] = {false};
     bool more = accept(&c, "{");
     enum sm_code code = SM_OK;
-
     *header = (struct header){0};
     if (!more)
         return sm_err_set(err, SM_CORRUPT, "header is no dict");
@@ -205,7 +197,6 @@ static enum sm_code read_header(struct header *header, size_t *head_count, const
                                 uint64_t count, struct sm_err *err)
 {
     size_t width, text_count = 0;
-
     if (count < MAGIC_COUNT + 2 || memcmp(bytes, MAGIC, MAGIC_COUNT) != 0)
         return sm_err_set(err, SM_CORRUPT, "not an array of NumPy");
     if (bytes[MAGIC_COUNT] < 1 || bytes[MAGIC_COUNT] > 3)
@@ -236,7 +227,6 @@ static enum sm_code parse_array(struct sm_tensor *tensor, struct sm_place *place
     size_t head_count = 0;
     int64_t wanted;
     enum sm_code code = read_header(&header, &head_count, bytes, count, err);
-
     if (code != SM_OK)
         return code;
     tensor->rank = header.rank;
@@ -272,7 +262,6 @@ static enum sm_code add_array(struct sm_ckpt *ckpt, struct sm_zip *zip, uint64_t
     struct sm_err inner;
     uint64_t count;
     enum sm_code code;
-
     if (path_count <= SUFFIX_COUNT || strcmp(path + path_count - SUFFIX_COUNT, SUFFIX) != 0)
         return sm_err_set(err, SM_UNSUPPORTED, "zip entry %.96s is no .npy", path);
     if (path_count - SUFFIX_COUNT > SM_CKPT_NAME_MAX)
@@ -303,7 +292,6 @@ static enum sm_code open_npz(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     struct sm_zip *zip;
     enum sm_code code = sm_zip_open(&zip, ckpt->bytes, ckpt->bytes_count, err);
-
     ckpt->state = zip;
     for (uint64_t i = 0; code == SM_OK && i < sm_zip_count(zip); i++)
         code = add_array(ckpt, zip, i, err);

@@ -32,7 +32,6 @@ static enum sm_code op_protocol(struct sm_machine *m, const struct op *op)
 {
     uint64_t version;
     enum sm_code code = sm_machine_take_number(m, op->arg, &version);
-
     if (code == SM_OK && version > PROTOCOL_MAX)
         return sm_machine_fail(m, SM_UNSUPPORTED, "names a protocol above 5");
     return code;
@@ -41,7 +40,6 @@ static enum sm_code op_protocol(struct sm_machine *m, const struct op *op)
 static enum sm_code op_skip(struct sm_machine *m, const struct op *op)
 {
     const uint8_t *bytes;
-
     return sm_machine_take(m, (uint64_t)op->arg, &bytes);
 }
 
@@ -58,7 +56,6 @@ static enum sm_code op_mark(struct sm_machine *m, const struct op *op)
 {
     enum sm_code code = sm_machine_reserve(m, &m->marks, m->marks.count + 1, MARKS_MAX,
                                            sizeof(uint32_t), "open marks");
-
     (void)op;
     if (code == SM_OK)
         words(&m->marks)[m->marks.count++] = m->stack.count;
@@ -68,7 +65,6 @@ static enum sm_code op_mark(struct sm_machine *m, const struct op *op)
 static enum sm_code op_pop(struct sm_machine *m, const struct op *op)
 {
     const uint32_t *values;
-
     (void)op;
     if (m->marks.count != 0 && m->stack.count == stack_floor(m)) {
         m->marks.count--;
@@ -81,7 +77,6 @@ static enum sm_code op_pop_mark(struct sm_machine *m, const struct op *op)
 {
     const uint32_t *values;
     uint32_t count;
-
     (void)op;
     return sm_machine_pop_to_mark(m, &values, &count);
 }
@@ -91,7 +86,6 @@ static enum sm_code op_dup(struct sm_machine *m, const struct op *op)
     const uint32_t *top;
     enum sm_code code = sm_machine_pop(m, 1, &top);
     uint32_t value;
-
     (void)op;
     if (code != SM_OK)
         return code;
@@ -111,7 +105,6 @@ static enum sm_code op_int(struct sm_machine *m, const struct op *op)
     uint64_t number;
     uint32_t value;
     enum sm_code code = sm_machine_take_number(m, abs(op->arg), &number);
-
     if (code == SM_OK)
         code = sm_machine_make_pushed(m, SM_VALUE_INT, &value);
     if (code == SM_OK)
@@ -126,7 +119,6 @@ static enum sm_code op_long(struct sm_machine *m, const struct op *op)
     const uint8_t *bytes = NULL;
     uint32_t value;
     enum sm_code code = sm_machine_take_number(m, op->arg, &count);
-
     if (code == SM_OK)
         code = sm_machine_take(m, count, &bytes);
     if (code == SM_OK)
@@ -146,7 +138,6 @@ static enum sm_code op_float(struct sm_machine *m, const struct op *op)
 {
     uint32_t value;
     enum sm_code code = op_skip(m, op);
-
     return code == SM_OK ? sm_machine_make_pushed(m, SM_VALUE_FLOAT, &value) : code;
 }
 
@@ -157,7 +148,6 @@ static enum sm_code op_text(struct sm_machine *m, const struct op *op)
     const uint8_t *bytes = NULL;
     uint32_t value;
     enum sm_code code = sm_machine_take_number(m, op->arg, &count);
-
     if (code == SM_OK)
         code = sm_machine_take(m, count, &bytes);
     if (code == SM_OK)
@@ -171,7 +161,6 @@ static enum sm_code op_text(struct sm_machine *m, const struct op *op)
 static enum sm_code op_empty(struct sm_machine *m, const struct op *op)
 {
     uint32_t value;
-
     return sm_machine_make_pushed(m, op->kind, &value);
 }
 
@@ -181,7 +170,6 @@ static enum sm_code collect(struct sm_machine *m, enum sm_value_kind kind, const
 {
     uint32_t value;
     enum sm_code code;
-
     if (kind == SM_VALUE_DICT && count % 2 != 0)
         return sm_machine_fail(m, SM_CORRUPT, "finds a key without a value");
     code = sm_machine_make(m, kind, &value);
@@ -197,7 +185,6 @@ static enum sm_code op_collect(struct sm_machine *m, const struct op *op)
     const uint32_t *first = NULL;
     enum sm_code code =
         count == 0 ? sm_machine_pop_to_mark(m, &first, &count) : sm_machine_pop(m, count, &first);
-
     return code == SM_OK ? collect(m, op->kind, first, count) : code;
 }
 
@@ -208,7 +195,6 @@ static enum sm_code container_of(struct sm_machine *m, uint32_t value, enum sm_v
 {
     uint32_t items;
     enum sm_code code;
-
     *out = value;
     if (value_at(m, value)->kind == SM_VALUE_OBJECT && kind != SM_VALUE_SET) {
         *out = value_at(m, value)->as.object.items;
@@ -232,7 +218,6 @@ static enum sm_code op_extend(struct sm_machine *m, const struct op *op)
     const uint32_t *first = NULL;
     enum sm_code code =
         count == 0 ? sm_machine_pop_to_mark(m, &first, &count) : sm_machine_pop(m, count, &first);
-
     if (code != SM_OK)
         return code;
     if (m->stack.count == stack_floor(m))
@@ -247,8 +232,7 @@ static enum sm_code take_line(struct sm_machine *m, struct sm_slice *out)
 {
     const uint8_t *begin = m->bytes + m->at;
     const uint8_t *end = memchr(begin, '\n', m->bytes_count - m->at);
-
-    if (end == NULL)
+    if (!end)
         return sm_machine_fail_end(m, NULL);
     *out = (struct sm_slice){(uint32_t)m->at, (uint32_t)(end - begin)};
     m->at += (size_t)(end - begin) + 1;
@@ -260,7 +244,6 @@ static enum sm_code op_global(struct sm_machine *m, const struct op *op)
     struct sm_slice module = {0}, name = {0};
     uint32_t value;
     enum sm_code code = take_line(m, &module);
-
     (void)op;
     if (code == SM_OK)
         code = take_line(m, &name);
@@ -279,7 +262,6 @@ static enum sm_code op_stack_global(struct sm_machine *m, const struct op *op)
     struct sm_slice module, name;
     uint32_t value;
     enum sm_code code = sm_machine_pop(m, 2, &names);
-
     (void)op;
     if (code != SM_OK)
         return code;
@@ -303,7 +285,6 @@ static enum sm_code op_call(struct sm_machine *m, const struct op *op)
     const uint32_t *operands = NULL;
     uint32_t callable, args, value;
     enum sm_code code = sm_machine_pop(m, (uint32_t)op->arg, &operands);
-
     if (code != SM_OK)
         return code;
     callable = operands[0];
@@ -323,7 +304,6 @@ static enum sm_code op_build(struct sm_machine *m, const struct op *op)
     const uint32_t *state = NULL;
     struct sm_value *object;
     enum sm_code code = sm_machine_pop(m, 1, &state);
-
     (void)op;
     if (code != SM_OK)
         return code;
@@ -341,7 +321,6 @@ static enum sm_code op_persistent(struct sm_machine *m, const struct op *op)
     const uint32_t *top = NULL;
     uint32_t id, value;
     enum sm_code code = sm_machine_pop(m, 1, &top);
-
     (void)op;
     if (code != SM_OK)
         return code;
@@ -357,7 +336,6 @@ static enum sm_code op_get(struct sm_machine *m, const struct op *op)
 {
     uint64_t index;
     enum sm_code code = sm_machine_take_number(m, op->arg, &index);
-
     if (code != SM_OK)
         return code;
     if (index >= m->memo.count || words(&m->memo)[index] == UNSET)
@@ -370,7 +348,6 @@ static enum sm_code op_get(struct sm_machine *m, const struct op *op)
 static enum sm_code memoize(struct sm_machine *m, uint64_t index)
 {
     enum sm_code code;
-
     if (m->stack.count == stack_floor(m))
         return sm_machine_fail(m, SM_CORRUPT, "finds too few values");
     if (index >= m->bytes_count)
@@ -390,7 +367,6 @@ static enum sm_code op_put(struct sm_machine *m, const struct op *op)
 {
     uint64_t index;
     enum sm_code code = sm_machine_take_number(m, op->arg, &index);
-
     return code == SM_OK ? memoize(m, index) : code;
 }
 
@@ -470,7 +446,6 @@ static enum sm_code prepare(struct sm_machine *m)
     const uint32_t count = sizeof shared / sizeof shared[0];
     enum sm_code code =
         sm_machine_reserve(m, &m->values, count, VALUES_MAX, sizeof(struct sm_value), "values");
-
     if (code == SM_OK)
         code = sm_machine_reserve(m, &m->links, 1, LINKS_MAX, sizeof(struct sm_link), "items");
     if (code == SM_OK)
@@ -487,16 +462,14 @@ static enum sm_code prepare(struct sm_machine *m)
 static enum sm_code run(struct sm_machine *m)
 {
     enum sm_code code = prepare(m);
-
     while (code == SM_OK && !m->stopped) {
         const struct op *op;
-
         if (m->at == m->bytes_count)
             return sm_machine_fail_end(m, "no STOP");
         op = &ops[m->bytes[m->at]];
         m->op_at = m->at;
         m->op_name = op->name;
-        if (op->run == NULL)
+        if (!op->run)
             return sm_err_set(m->err, SM_UNSUPPORTED,
                               "pickle: opcode 0x%02x at byte %zu is not supported",
                               (unsigned)m->bytes[m->at], m->at);
@@ -516,7 +489,6 @@ enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t
         .err = err,
     };
     enum sm_code code = run(&m);
-
     *out = (struct sm_pickle){0};
     if (code == SM_OK) {
         *out = (struct sm_pickle){
@@ -559,7 +531,6 @@ bool sm_slice_is(const struct sm_pickle *pickle, struct sm_slice slice, const ch
 bool sm_pickle_is_text(const struct sm_pickle *pickle, uint32_t value, const char *text)
 {
     const struct sm_value *v = &pickle->values[value];
-
     return v->kind == SM_VALUE_TEXT && sm_slice_is(pickle, v->as.text, text);
 }
 
@@ -567,7 +538,6 @@ bool sm_pickle_is_global(const struct sm_pickle *pickle, uint32_t value, const c
                          const char *name)
 {
     const struct sm_value *v = &pickle->values[value];
-
     return v->kind == SM_VALUE_GLOBAL && sm_slice_is(pickle, v->as.global.module, module) &&
            sm_slice_is(pickle, v->as.global.name, name);
 }
@@ -576,7 +546,6 @@ uint32_t sm_pickle_item(const struct sm_pickle *pickle, uint32_t list, uint32_t 
 {
     const struct sm_value *v = &pickle->values[list];
     uint32_t link;
-
     if ((v->kind != SM_VALUE_LIST && v->kind != SM_VALUE_TUPLE) || index >= v->as.items.count)
         return NONE_VALUE;
     for (link = v->as.items.first; index > 0; index--)
@@ -588,7 +557,6 @@ uint32_t sm_pickle_entry(const struct sm_pickle *pickle, uint32_t dict, const ch
 {
     const struct sm_value *v = &pickle->values[dict];
     const struct sm_link *links = pickle->links;
-
     if (v->kind != SM_VALUE_DICT)
         return NONE_VALUE;
     for (uint32_t link = v->as.items.first; link != 0; link = links[links[link].next].next) {

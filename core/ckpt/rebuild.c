@@ -23,7 +23,6 @@ static bool is_size(const struct sm_value *value)
 static bool is_part(const struct sm_pickle *pickle, uint32_t id)
 {
     const struct sm_value *part = item(pickle, id, ID_COUNT);
-
     return part->kind == SM_VALUE_NONE ||
            (part->kind == SM_VALUE_TUPLE && part->as.items.count == 3 &&
             is_size(item(pickle, sm_pickle_item(pickle, id, ID_COUNT), 1)) &&
@@ -34,7 +33,6 @@ bool sm_storage_is_id(const struct sm_pickle *pickle, uint32_t id)
 {
     const struct sm_value *tuple = &pickle->values[id];
     const struct sm_value *key = item(pickle, id, 2);
-
     return tuple->kind == SM_VALUE_TUPLE &&
            (tuple->as.items.count == ID_COUNT || tuple->as.items.count == ID_VIEW_COUNT) &&
            sm_pickle_is_text(pickle, sm_pickle_item(pickle, id, 0), "storage") &&
@@ -56,7 +54,6 @@ enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pi
     const struct sm_value *class = item(pickle, id, 1);
     const uint32_t part = sm_pickle_item(pickle, id, ID_COUNT);
     struct sm_slice type;
-
     *out = (struct sm_storage){.dtype = SM_UNREAD};
     if (!sm_storage_is_id(pickle, id))
         return sm_err_set(err, SM_UNSUPPORTED, "persistent id is not a storage");
@@ -91,7 +88,6 @@ static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
                                  struct sm_err *err)
 {
     const struct sm_value *v = &pickle->values[tuple];
-
     if (v->kind != SM_VALUE_TUPLE)
         return sm_err_set(err, SM_CORRUPT, "%s is not a tuple", what);
     if (v->as.items.count > SM_TENSOR_RANK_MAX)
@@ -100,7 +96,6 @@ static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
     *count = (int)v->as.items.count;
     for (int i = 0; i < *count; i++) {
         const struct sm_value *number = item(pickle, tuple, (uint32_t)i);
-
         if (number->kind != SM_VALUE_INT)
             return sm_err_set(err, SM_CORRUPT, "%s: number %d is no integer", what, i);
         if (number->as.number < 0)
@@ -118,7 +113,6 @@ static enum sm_code parse_view(struct sm_view *view, struct sm_tensor *tensor,
     const struct sm_value *offset = item(pickle, args, 1);
     int strides;
     enum sm_code code;
-
     code = copy_numbers(tensor->shape, &tensor->rank, pickle, sm_pickle_item(pickle, args, 2),
                         "shape", err);
     if (code == SM_OK)
@@ -141,7 +135,6 @@ enum sm_code sm_rebuild(struct sm_tensor *tensor, struct sm_view *view, struct s
     const struct sm_value *source = item(pickle, args, 0);
     struct sm_err inner;
     enum sm_code code;
-
     *tensor = (struct sm_tensor){.name = name};
     *view = (struct sm_view){0};
     code = parse_view(view, tensor, pickle, args, &inner);

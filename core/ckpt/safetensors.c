@@ -52,7 +52,6 @@ static enum sm_code parse_shape(struct sm_tensor *tensor, const json_t *shape, s
     tensor->rank = (int)json_array_size(shape);
     for (int i = 0; i < tensor->rank; i++) {
         const json_t *side = json_array_get(shape, (size_t)i);
-
         if (!json_is_integer(side))
             return sm_err_set(err, SM_CORRUPT, "tensor %.96s: side %d of its shape is no integer",
                               tensor->name, i);
@@ -67,7 +66,6 @@ static enum sm_code parse_offsets(struct span *span, const json_t *offsets, uint
     const struct sm_tensor *tensor = &span->tensor;
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     int64_t wanted;
-
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
         json_integer_value(begin) < 0)
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s: data_offsets are not two offsets",
@@ -99,7 +97,6 @@ static enum sm_code parse_entry(struct span *span, const char *name, const json_
 {
     const json_t *dtype = json_object_get(entry, "dtype");
     enum sm_code code;
-
     span->tensor.name = name;
     if (!json_is_string(dtype))
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s has no dtype", name);
@@ -117,7 +114,6 @@ static enum sm_code parse_entry(struct span *span, const char *name, const json_
 static int compare_spans(const void *a, const void *b)
 {
     const struct span *left = a, *right = b;
-
     if (left->begin != right->begin)
         return left->begin < right->begin ? -1 : 1;
     if (left->end != right->end)
@@ -130,7 +126,6 @@ static enum sm_code check_cover(const struct span *spans, size_t count, uint64_t
                                 uint64_t file_count, struct sm_err *err)
 {
     uint64_t covered = 0;
-
     for (size_t i = 0; i < count; i++) {
         if (spans[i].begin < covered)
             return sm_err_set(err, SM_CORRUPT,
@@ -159,11 +154,10 @@ static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, uin
     size_t filled = 0;
     const char *name;
     json_t *entry;
-
     if (count > SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "%zu tensors, limit is %d", count, SM_CKPT_TENSORS_MAX);
     spans = calloc(count + 1, sizeof *spans);
-    if (spans == NULL)
+    if (!spans)
         return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", count);
     json_object_foreach((json_t *)(uintptr_t)header, name, entry)
     {
@@ -179,8 +173,7 @@ static enum sm_code list_tensors(struct sm_ckpt *ckpt, const json_t *header, uin
     for (size_t i = 0; code == SM_OK && i < count; i++) {
         struct sm_place place = {.at = data_at + spans[i].begin};
         char why[64];
-
-        if (spans[i].type != NULL) {
+        if (spans[i].type) {
             snprintf(why, sizeof why, "dtype %.16s is not supported", spans[i].type);
             code = sm_ckpt_add_unread(ckpt, &spans[i].tensor, why, err);
             continue;
@@ -199,7 +192,6 @@ static enum sm_code open_safetensors(struct sm_ckpt *ckpt, struct sm_err *err)
     struct sm_err json_err;
     json_t *header = NULL;
     enum sm_code code;
-
     if (header_count > ckpt->bytes_count - HEADER_AT)
         return sm_err_set(err, SM_CORRUPT, "safetensors header has %llu bytes, file has %zu",
                           (unsigned long long)header_count, ckpt->bytes_count);
@@ -244,8 +236,7 @@ static enum sm_code describe(json_t *header, const struct sm_tensor *tensor, int
     int64_t begin = *end, bytes;
     json_t *shape, *entry;
     bool added = false;
-
-    if (json_object_get(header, tensor->name) != NULL)
+    if (json_object_get(header, tensor->name))
         return sm_err_set(err, SM_INVALID, "two tensors are called %.96s", tensor->name);
     if (__builtin_mul_overflow(tensor->count, (int64_t)sizeof(float), &bytes) ||
         __builtin_add_overflow(begin, bytes, end) || *end > SM_CKPT_BYTES_MAX)
@@ -275,7 +266,6 @@ static void copy_data(uint8_t *data, const json_t *header, const struct sm_tenso
         const json_t *offsets = json_object_get(entry, "data_offsets");
         json_int_t begin = json_integer_value(json_array_get(offsets, 0));
         json_int_t end = json_integer_value(json_array_get(offsets, 1));
-
         if (end > begin)
             memcpy(data + begin, tensors[i].data, (size_t)(end - begin));
     }
@@ -292,7 +282,6 @@ enum sm_code sm_safetensors_write(const char *path, const struct sm_tensor_out *
     size_t text_count, header_count;
     uint64_t header_field;
     enum sm_code code = SM_OK;
-
     for (size_t i = 0; code == SM_OK && i < tensors_count; i++) {
         code = measure_out(&measured, &tensors[i], err);
         if (code == SM_OK)
@@ -301,10 +290,10 @@ enum sm_code sm_safetensors_write(const char *path, const struct sm_tensor_out *
     if (code != SM_OK)
         goto out;
     text = json_dumps(header, JSON_COMPACT);
-    text_count = text == NULL ? 0 : strlen(text);
+    text_count = !text ? 0 : strlen(text);
     header_count = (text_count + HEADER_ALIGN - 1) / HEADER_ALIGN * HEADER_ALIGN;
-    file = text == NULL ? NULL : malloc(HEADER_AT + header_count + (size_t)data_count);
-    if (file == NULL) {
+    file = !text ? NULL : malloc(HEADER_AT + header_count + (size_t)data_count);
+    if (!file) {
         code =
             sm_err_set(err, SM_NOMEM, "no memory for a file of %lld bytes", (long long)data_count);
         goto out;

@@ -50,22 +50,20 @@ struct opening {
 /* A brace, and text behind it: the 8 bytes that a safetensors file begins with end in zeros. */
 static bool sniff_shards(const uint8_t *bytes, size_t bytes_count)
 {
-    return bytes_count >= 8 && bytes[0] == '{' && memchr(bytes, '\0', 8) == NULL;
+    return bytes_count >= 8 && bytes[0] == '{' && !memchr(bytes, '\0', 8);
 }
 
 static int compare_mapped(const void *a, const void *b)
 {
     const struct mapped *left = a, *right = b;
     int order = strcmp(left->file, right->file);
-
     return order != 0 ? order : strcmp(left->tensor, right->tensor);
 }
 
 static enum sm_code check_file_name(const char *tensor, const char *file, struct sm_err *err)
 {
     const size_t count = strlen(file);
-
-    if (count == 0 || file[0] == '.' || strpbrk(file, "/\\") != NULL)
+    if (count == 0 || file[0] == '.' || strpbrk(file, "/\\"))
         return sm_err_set(err, SM_CORRUPT,
                           "tensor %.72s: shard %.72s is no file of the index's folder", tensor,
                           file);
@@ -79,7 +77,6 @@ static enum sm_code check_file_name(const char *tensor, const char *file, struct
 static size_t count_of_file(const struct opening *opening, size_t first)
 {
     size_t last = first + 1;
-
     while (last < opening->map_count &&
            strcmp(opening->map[last].file, opening->map[first].file) == 0)
         last++;
@@ -93,14 +90,13 @@ static enum sm_code read_map(struct opening *opening, const json_t *index, struc
     const char *tensor;
     size_t shards = 0;
     json_t *file;
-
     if (!json_is_object(map))
         return sm_err_set(err, SM_UNSUPPORTED, "JSON without a weight_map: no index of shards");
     if (json_object_size(map) > SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "weight_map has %zu tensors, limit is %d",
                           json_object_size(map), SM_CKPT_TENSORS_MAX);
     opening->map = calloc(json_object_size(map) + 1, sizeof *opening->map);
-    if (opening->map == NULL)
+    if (!opening->map)
         return sm_err_set(err, SM_NOMEM, "no memory for %zu tensors", json_object_size(map));
     json_object_foreach((json_t *)(uintptr_t)map, tensor, file)
     {
@@ -126,12 +122,10 @@ static enum sm_code compare_names(const struct sm_ckpt *shard, const struct mapp
                                   size_t count, struct sm_err *err)
 {
     size_t i = 0, j = 0;
-
     while (i < count || j < shard->tensors_count) {
         int order = i == count                  ? 1
                     : j == shard->tensors_count ? -1
                                                 : strcmp(map[i].tensor, shard->by_name[j]->name);
-
         if (order < 0)
             return sm_err_set(err, SM_CORRUPT, "tensor %.96s is not in its shard %.96s",
                               map[i].tensor, map[i].file);
@@ -154,7 +148,6 @@ static enum sm_code add_shard(struct opening *opening, const struct mapped *map,
     char path[PATH_BYTES];
     struct sm_err inner;
     enum sm_code code;
-
     if (opening->folder_count + strlen(map->file) >= sizeof path)
         return sm_err_set(err, SM_LIMIT, "path of shard %.96s has %zu bytes, limit is %zu",
                           map->file, opening->folder_count + strlen(map->file), sizeof path - 1);
@@ -177,8 +170,7 @@ static enum sm_code set_digest(const struct opening *opening, struct sm_err *err
     const size_t line_bytes = SM_SHA256_HEX + FILE_NAME_MAX + 2;
     char *text = malloc((opening->state->count + 1) * line_bytes);
     size_t at = 0, first = 0;
-
-    if (text == NULL)
+    if (!text)
         return sm_err_set(err, SM_NOMEM, "no memory for a digest of %zu shards",
                           opening->state->count);
     sm_sha256_hex(ckpt->digest, ckpt->bytes, ckpt->bytes_count);
@@ -201,23 +193,21 @@ static enum sm_code open_shards(struct sm_ckpt *ckpt, struct sm_err *err)
     json_t *index = NULL;
     enum sm_code code = sm_json_parse(&index, ckpt->bytes, ckpt->bytes_count, SM_CKPT_HEADER_MAX,
                                       INDEX_DEPTH_MAX, &inner);
-
     if (code != SM_OK)
         return sm_err_set(err, code, "index of shards: %.200s", inner.text);
     code = read_map(&opening, index, err);
-    if (code == SM_OK && ckpt->path == NULL)
+    if (code == SM_OK && !ckpt->path)
         code = sm_err_set(err, SM_UNSUPPORTED,
                           "an index of shards has its tensors in other files: open it by its path");
     ckpt->state = opening.state = calloc(1, sizeof *opening.state);
-    if (code == SM_OK && opening.state == NULL)
+    if (code == SM_OK && !opening.state)
         code = sm_err_set(err, SM_NOMEM, "no memory for an index of shards");
     if (code != SM_OK)
         goto out;
     slash = strrchr(ckpt->path, '/');
-    opening.folder_count = slash == NULL ? 0 : (size_t)(slash - ckpt->path) + 1;
+    opening.folder_count = !slash ? 0 : (size_t)(slash - ckpt->path) + 1;
     for (size_t i = 0; code == SM_OK && i < opening.map_count;) {
         size_t count = count_of_file(&opening, i);
-
         code = add_shard(&opening, &opening.map[i], count, err);
         i += count;
     }
@@ -235,9 +225,7 @@ static enum sm_code read_shards(struct sm_ckpt *ckpt, size_t index, int64_t row,
     const struct state *state = ckpt->state;
     const struct sm_place *place = &ckpt->places[index];
     struct sm_ckpt *shard = state->shards[place->part];
-
     const struct sm_tensor *tensor = &shard->tensors[place->at];
-
     return row == SM_ALL_ROWS ? sm_ckpt_read(shard, tensor, out, err)
                               : sm_ckpt_read_row(shard, tensor, row, out, err);
 }
@@ -245,8 +233,7 @@ static enum sm_code read_shards(struct sm_ckpt *ckpt, size_t index, int64_t row,
 static void close_shards(void *opaque)
 {
     struct state *state = opaque;
-
-    for (size_t i = 0; state != NULL && i < state->count; i++)
+    for (size_t i = 0; state && i < state->count; i++)
         sm_ckpt_close(state->shards[i]);
     free(state);
 }

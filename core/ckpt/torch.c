@@ -36,7 +36,6 @@ static bool sniff_torch(const uint8_t *bytes, size_t bytes_count)
 {
     const char *name;
     size_t name_count;
-
     return sm_zip_sniff(bytes, bytes_count, &name, &name_count);
 }
 
@@ -44,11 +43,9 @@ static bool sniff_torch(const uint8_t *bytes, size_t bytes_count)
 static enum sm_code find_prefix(struct opening *opening, struct sm_err *err)
 {
     static const char tail[] = "/data.pkl";
-
     for (uint64_t i = 0; i < sm_zip_count(opening->zip); i++) {
         const char *name = sm_zip_name(opening->zip, i);
         size_t count = strlen(name);
-
         if (count < sizeof tail - 1 || strcmp(name + count - (sizeof tail - 1), tail) != 0)
             continue;
         count -= sizeof tail - 1;
@@ -67,11 +64,9 @@ static bool has_code(const struct opening *opening)
     char code[PATH_BYTES], constants[PATH_BYTES];
     size_t code_count =
         (size_t)snprintf(code, sizeof code, "%s/code/", opening->prefix); /* prefix: half of it */
-
     snprintf(constants, sizeof constants, "%s/constants.pkl", opening->prefix);
     for (uint64_t i = 0; i < sm_zip_count(opening->zip); i++) {
         const char *name = sm_zip_name(opening->zip, i);
-
         if (strncmp(name, code, code_count) == 0 || strcmp(name, constants) == 0)
             return true;
     }
@@ -84,7 +79,6 @@ static enum sm_code find_entry(const struct opening *opening, const char *name, 
                                struct sm_err *err)
 {
     char path[PATH_BYTES];
-
     snprintf(path, sizeof path, "%s/%s", opening->prefix, name);
     *entry = sm_zip_find(opening->zip, path);
     if (*entry < 0 && optional)
@@ -104,7 +98,6 @@ static enum sm_code find_storage(struct sm_place *place, const struct opening *o
     uint64_t bytes_count;
     int64_t entry, wanted;
     enum sm_code code;
-
     snprintf(name, sizeof name, "data/%.*s", (int)storage->key.count,
              sm_slice_text(opening->pickle, storage->key));
     code = find_entry(opening, name, false, &entry, &place->at, &bytes_count, &inner);
@@ -132,8 +125,7 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
     struct sm_storage storage;
     struct sm_err inner = {0};
     enum sm_code code;
-
-    if (why != NULL)
+    if (why)
         return sm_ckpt_add_unread(opening->ckpt, &tensor, why, err);
     code = sm_rebuild(&tensor, &place.view, &storage, opening->pickle, args, name, &inner);
     if (code == SM_OK && tensor.count != 0)
@@ -153,7 +145,6 @@ static enum sm_code check_byte_order(const struct opening *opening, struct sm_er
     uint64_t at = 0, count = 0;
     int64_t entry;
     enum sm_code code = find_entry(opening, "byteorder", true, &entry, &at, &count, err);
-
     if (code == SM_OK && entry >= 0 &&
         (count != sizeof little - 1 ||
          memcmp(opening->ckpt->bytes + at, little, sizeof little - 1) != 0))
@@ -167,7 +158,6 @@ static enum sm_code list_tensors(struct opening *opening, const uint8_t *bytes, 
 {
     struct sm_pickle pickle;
     enum sm_code code = sm_pickle_parse(&pickle, bytes, bytes_count, err);
-
     opening->pickle = &pickle;
     if (code == SM_OK)
         code = sm_flatten(&pickle, found_tensor, opening, err);
@@ -186,7 +176,6 @@ static enum sm_code open_torch(struct sm_ckpt *ckpt, struct sm_err *err)
     uint64_t at = 0, count = 0;
     int64_t entry = -1;
     enum sm_code code = sm_zip_open(&opening.zip, ckpt->bytes, ckpt->bytes_count, err);
-
     ckpt->state = opening.zip;
     if (code == SM_OK)
         code = find_prefix(&opening, err);

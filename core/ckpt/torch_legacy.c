@@ -47,8 +47,7 @@ static bool sniff_legacy(const uint8_t *bytes, size_t bytes_count)
     static const uint8_t magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
                                     0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
     size_t head = bytes_count < 32 ? bytes_count : 32;
-
-    return head > 0 && bytes[0] == 0x80 && memmem(bytes, head, magic, sizeof magic) != NULL;
+    return head > 0 && bytes[0] == 0x80 && memmem(bytes, head, magic, sizeof magic);
 }
 
 /* Parses the pickle at byte *at of the file, which moves behind it. */
@@ -57,7 +56,6 @@ static enum sm_code next_pickle(struct sm_pickle *out, const struct sm_ckpt *ckp
 {
     struct sm_err inner;
     enum sm_code code = sm_pickle_parse(out, ckpt->bytes + *at, ckpt->bytes_count - *at, &inner);
-
     if (code != SM_OK)
         return sm_err_set(err, code, "%s at byte %zu: %.160s", what, *at, inner.text);
     *at += out->bytes_count;
@@ -69,11 +67,9 @@ static enum sm_code read_head(const struct sm_ckpt *ckpt, size_t *at, struct sm_
 {
     static const char *const parts[] = {"magic number", "protocol number", "system"};
     enum sm_code code = SM_OK;
-
     for (size_t i = 0; code == SM_OK && i < sizeof parts / sizeof parts[0]; i++) {
         struct sm_pickle pickle;
         const struct sm_value *value, *little;
-
         code = next_pickle(&pickle, ckpt, at, parts[i], err);
         if (code != SM_OK)
             return code;
@@ -95,7 +91,6 @@ static int compare_keys(const struct stored *left, const struct stored *right)
 {
     uint32_t shorter = left->key_count < right->key_count ? left->key_count : right->key_count;
     int order = memcmp(left->key, right->key, shorter);
-
     return order != 0 ? order
                       : (left->key_count > right->key_count) - (left->key_count < right->key_count);
 }
@@ -108,7 +103,6 @@ static int by_key(const void *a, const void *b)
 static int by_order(const void *a, const void *b)
 {
     const struct stored *left = a, *right = b;
-
     return (left->order > right->order) - (left->order < right->order);
 }
 
@@ -117,19 +111,17 @@ static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
 {
     const struct sm_pickle *keys = &opening->keys;
     const struct sm_value *list = &keys->values[keys->root];
-
     if (list->kind != SM_VALUE_LIST)
         return sm_err_set(err, SM_CORRUPT, "keys of storages are no list");
     if (list->as.items.count > SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "%u storages, limit is %d", list->as.items.count,
                           SM_CKPT_TENSORS_MAX);
     opening->stored = calloc((size_t)list->as.items.count + 1, sizeof *opening->stored);
-    if (opening->stored == NULL)
+    if (!opening->stored)
         return sm_err_set(err, SM_NOMEM, "no memory for %u storages", list->as.items.count);
     for (uint32_t link = list->as.items.first; link != 0; link = keys->links[link].next) {
         const struct sm_value *key = &keys->values[keys->links[link].value];
         struct stored *stored = &opening->stored[opening->stored_count];
-
         if (key->kind != SM_VALUE_TEXT)
             return sm_err_set(err, SM_CORRUPT, "key %u of the storages is no text",
                               opening->stored_count);
@@ -140,7 +132,6 @@ static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
     qsort(opening->stored, opening->stored_count, sizeof *opening->stored, by_key);
     for (uint32_t i = 1; i < opening->stored_count; i++) {
         const struct stored *stored = &opening->stored[i];
-
         if (compare_keys(stored - 1, stored) == 0)
             return sm_err_set(err, SM_CORRUPT, "two storages have the key %.*s",
                               (int)(stored->key_count < 64 ? stored->key_count : 64), stored->key);
@@ -152,7 +143,6 @@ static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
 static struct stored *find_stored(const struct opening *opening, struct sm_slice key)
 {
     struct stored wanted = {.key = sm_slice_text(&opening->object, key), .key_count = key.count};
-
     return bsearch(&wanted, opening->stored, opening->stored_count, sizeof wanted, by_key);
 }
 
@@ -160,14 +150,12 @@ static struct stored *find_stored(const struct opening *opening, struct sm_slice
 static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
 {
     const struct sm_pickle *object = &opening->object;
-
     for (uint32_t i = 0; i < object->values_count; i++) {
         uint32_t id = object->values[i].as.id;
         struct sm_storage storage;
         struct stored *stored;
         struct sm_err inner = {0};
         enum sm_code code;
-
         if (object->values[i].kind != SM_VALUE_PERSISTENT ||
             sm_pickle_is_text(object, sm_pickle_item(object, id, 0), "module"))
             continue;
@@ -182,7 +170,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
         if (code != SM_OK)
             return sm_err_set(err, code, "%s", inner.text);
         stored = find_stored(opening, storage.key);
-        if (stored == NULL)
+        if (!stored)
             return sm_err_set(err, SM_CORRUPT, "storage %.*s is not in the list of storages",
                               (int)storage.key.count, sm_slice_text(object, storage.key));
         if (stored->named && (stored->dtype != storage.dtype || stored->count != storage.count ||
@@ -204,12 +192,10 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
 static enum sm_code place_storages(struct opening *opening, uint64_t at, struct sm_err *err)
 {
     const struct sm_ckpt *ckpt = opening->ckpt;
-
     for (uint32_t i = 0; i < opening->stored_count; i++) {
         struct stored *stored = &opening->stored[i];
         const int key_count = (int)(stored->key_count < 64 ? stored->key_count : 64);
         int64_t count, bytes;
-
         if (!stored->named)
             return sm_err_set(err, SM_CORRUPT, "storage %.*s is used by nothing", key_count,
                               stored->key);
@@ -245,8 +231,7 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
     struct sm_storage storage;
     struct sm_err inner = {0};
     enum sm_code code;
-
-    if (why != NULL)
+    if (why)
         return sm_ckpt_add_unread(opening->ckpt, &tensor, why, err);
     code = sm_rebuild(&tensor, &place.view, &storage, &opening->object, args, name, &inner);
     if (code == SM_UNSUPPORTED)
@@ -262,7 +247,6 @@ static enum sm_code open_legacy(struct sm_ckpt *ckpt, struct sm_err *err)
     struct opening opening = {.ckpt = ckpt};
     size_t at = 0;
     enum sm_code code = read_head(ckpt, &at, err);
-
     if (code == SM_OK)
         code = next_pickle(&opening.object, ckpt, &at, "object", err);
     if (code == SM_OK)

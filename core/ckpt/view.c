@@ -7,11 +7,9 @@
 void sm_view_dense(struct sm_view *out, const struct sm_tensor *tensor, bool column_major)
 {
     int64_t step = 1;
-
     *out = (struct sm_view){0};
     for (int i = 0; i < tensor->rank && tensor->count != 0; i++) {
         int side = column_major ? i : tensor->rank - 1 - i;
-
         out->stride[side] = step;
         step *= tensor->shape[side];
     }
@@ -21,7 +19,6 @@ enum sm_code sm_view_check(struct sm_view *view, const struct sm_tensor *tensor,
                            struct sm_err *err)
 {
     int64_t last = view->offset, reach;
-
     if (tensor->count == 0)
         return SM_OK;
     for (int i = 0; i < tensor->rank; i++) {
@@ -45,7 +42,6 @@ enum sm_code sm_view_check(struct sm_view *view, const struct sm_tensor *tensor,
 static bool is_row_major(const struct sm_tensor *tensor, const struct sm_view *view)
 {
     int64_t expected = 1;
-
     for (int i = tensor->rank - 1; i >= 0; i--) {
         if (tensor->shape[i] > 1 && view->stride[i] != expected)
             return false;
@@ -62,7 +58,6 @@ static void gather(float *out, const uint8_t *storage, const struct sm_tensor *t
     const int inner = tensor->rank - 1;
     int64_t index[SM_TENSOR_RANK_MAX] = {0};
     int64_t at = view->offset;
-
     for (int64_t done = 0; done < tensor->count; done += tensor->shape[inner]) {
         sm_dtype_convert(out + done, storage + (size_t)at * bytes, tensor->dtype,
                          (size_t)tensor->shape[inner], (size_t)view->stride[inner] * bytes);
@@ -80,7 +75,6 @@ void sm_view_read(float *out, const uint8_t *storage, const struct sm_tensor *te
                   const struct sm_view *view)
 {
     const size_t bytes = sm_dtype_bytes(tensor->dtype);
-
     if (tensor->count == 0)
         return;
     if (is_row_major(tensor, view))

@@ -53,7 +53,7 @@ bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, s
 
 static zip_int64_t source_read(struct sm_zip *zip, void *data, zip_uint64_t count)
 {
-    if (zip->archive == NULL && ++zip->reads > OPEN_READS) {
+    if (!zip->archive && ++zip->reads > OPEN_READS) {
         zip_error_set(&zip->error, ZIP_ER_INCONS, 0);
         return -1;
     }
@@ -71,7 +71,6 @@ static zip_int64_t source_seek(struct sm_zip *zip, void *data, zip_uint64_t coun
 {
     zip_int64_t at =
         zip_source_seek_compute_offset(zip->at, zip->bytes_count, data, count, &zip->error);
-
     if (at < 0)
         return -1;
     zip->at = (zip_uint64_t)at;
@@ -90,7 +89,6 @@ static zip_int64_t source_stat(const struct sm_zip *zip, zip_stat_t *stat)
 static zip_int64_t source(void *context, void *data, zip_uint64_t count, zip_source_cmd_t command)
 {
     struct sm_zip *zip = context;
-
     switch (command) {
     case ZIP_SOURCE_OPEN:
         zip->at = 0;
@@ -122,10 +120,8 @@ static zip_int64_t source(void *context, void *data, zip_uint64_t count, zip_sou
 static enum sm_code check_directory(const struct sm_zip *zip, struct sm_err *err)
 {
     uint64_t claimed = 0;
-
     for (uint64_t i = 0; i < sm_zip_count(zip); i++) {
         zip_stat_t stat;
-
         if (zip_stat_index(zip->archive, i, ZIP_FL_ENC_RAW, &stat) != 0 ||
             (stat.valid & ZIP_STAT_NAME) == 0 || (stat.valid & ZIP_STAT_COMP_SIZE) == 0)
             return sm_err_set(err, SM_CORRUPT, "zip entry %" PRIu64 " has no name or size", i);
@@ -142,20 +138,18 @@ static enum sm_code open_archive(struct sm_zip *zip, struct sm_err *err)
     enum sm_code code = SM_OK;
     zip_error_t error;
     zip_source_t *bytes;
-
     zip_error_init(&error);
     bytes = zip_source_function_create(source, zip, &error);
-    if (bytes != NULL)
+    if (bytes)
         zip->archive = zip_open_from_source(bytes, ZIP_RDONLY, &error);
     if (zip->reads > OPEN_READS) {
         code = sm_err_set(err, SM_LIMIT, "zip directory of more than %d entries", ENTRIES_MAX);
-    } else if (zip->archive == NULL) {
+    } else if (!zip->archive) {
         bool memory = zip_error_code_zip(&error) == ZIP_ER_MEMORY;
-
         code = sm_err_set(err, memory ? SM_NOMEM : SM_CORRUPT, "zip directory: %s",
                           zip_error_strerror(&error));
     }
-    if (zip->archive == NULL)
+    if (!zip->archive)
         zip_source_free(bytes);
     zip_error_fini(&error);
     return code;
@@ -166,9 +160,8 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
 {
     struct sm_zip *zip = calloc(1, sizeof *zip);
     enum sm_code code;
-
     *out = NULL;
-    if (zip == NULL)
+    if (!zip)
         return sm_err_set(err, SM_NOMEM, "no memory for a zip archive");
     zip->bytes = bytes;
     zip->bytes_count = bytes_count;
@@ -181,7 +174,7 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
         code = check_directory(zip, err);
     if (code == SM_OK) {
         zip->entries = calloc((size_t)sm_zip_count(zip) + 1, sizeof *zip->entries);
-        if (zip->entries == NULL)
+        if (!zip->entries)
             code = sm_err_set(err, SM_NOMEM, "no memory for a zip archive");
     }
     if (code == SM_OK)
@@ -193,9 +186,9 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
 
 void sm_zip_close(struct sm_zip *zip)
 {
-    if (zip == NULL)
+    if (!zip)
         return;
-    if (zip->archive != NULL)
+    if (zip->archive)
         zip_discard(zip->archive);
     zip_error_fini(&zip->error);
     free(zip->entries);
@@ -221,7 +214,6 @@ static enum sm_code broken(struct sm_zip *zip, uint64_t entry, zip_error_t *erro
                            struct sm_err *err)
 {
     bool memory = zip_error_code_zip(error) == ZIP_ER_MEMORY;
-
     return sm_err_set(err, memory ? SM_NOMEM : SM_CORRUPT, "zip entry %.96s: %s",
                       sm_zip_name(zip, entry), zip_error_strerror(error));
 }
@@ -231,7 +223,6 @@ static enum sm_code stat_stored(zip_stat_t *stat, struct sm_zip *zip, uint64_t e
 {
     const zip_uint64_t needed =
         ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
-
     if (zip_stat_index(zip->archive, entry, ZIP_FL_ENC_RAW, stat) != 0 ||
         (stat->valid & needed) != needed)
         return sm_err_set(err, SM_CORRUPT, "zip entry %.96s has no size or method",
@@ -256,8 +247,7 @@ static enum sm_code locate(uint64_t *at, struct sm_zip *zip, uint64_t entry, uin
     uint8_t byte;
     zip_file_t *file = zip_fopen_index(zip->archive, entry, 0);
     enum sm_code code = SM_OK;
-
-    if (file == NULL)
+    if (!file)
         return broken(zip, entry, zip_get_error(zip->archive), err);
     zip->first_read = NO_READ;
     if (zip_fread(file, &byte, 1) < 0)
@@ -278,7 +268,6 @@ enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *z
     struct entry *known = &zip->entries[entry];
     zip_stat_t stat;
     enum sm_code code = SM_OK;
-
     if (!known->located) {
         code = stat_stored(&stat, zip, entry, err);
         if (code == SM_OK && stat.size != 0)
@@ -295,7 +284,6 @@ enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *z
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *const *left = a, *const *right = b;
-
     return ((*left)->at > (*right)->at) - ((*left)->at < (*right)->at);
 }
 
@@ -305,8 +293,7 @@ enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err)
     const struct entry **sorted = malloc(((size_t)count + 1) * sizeof *sorted);
     size_t sorted_count = 0;
     enum sm_code code = SM_OK;
-
-    if (sorted == NULL)
+    if (!sorted)
         return sm_err_set(err, SM_NOMEM, "no memory for %" PRIu64 " zip entries", count);
     for (uint64_t i = 0; i < count; i++) {
         if (zip->entries[i].count != 0)
@@ -315,7 +302,6 @@ enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err)
     qsort(sorted, sorted_count, sizeof *sorted, compare_entries);
     for (size_t i = 1; code == SM_OK && i < sorted_count; i++) {
         const struct entry *before = sorted[i - 1], *after = sorted[i];
-
         if (after->at - before->at < before->count)
             code = sm_err_set(err, SM_CORRUPT,
                               "zip entry %.72s begins at byte %" PRIu64 ", inside %.72s",
@@ -333,11 +319,10 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
     zip_int64_t got;
     zip_file_t *file;
     enum sm_code code = SM_OK;
-
     if (zip->entries[entry].checked)
         return SM_OK;
     file = zip_fopen_index(zip->archive, entry, 0);
-    if (file == NULL)
+    if (!file)
         return broken(zip, entry, zip_get_error(zip->archive), err);
     do
         got = zip_fread(file, piece, sizeof piece);
@@ -354,7 +339,6 @@ enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, int64_t row, float 
 {
     struct sm_err inner;
     enum sm_code code = sm_zip_check(ckpt->state, ckpt->places[index].part, &inner);
-
     if (code != SM_OK)
         return sm_err_set(err, code, "tensor %.64s: %.160s", ckpt->tensors[index].name, inner.text);
     sm_ckpt_read_place(ckpt, index, row, out);

@@ -22,7 +22,7 @@
 #define CROP_ATTEMPTS 10
 
 struct lane {
-    uint32_t key[2];
+    uint32_t stream_key[2];
     uint32_t view, op;
 };
 
@@ -36,7 +36,7 @@ enum { BLUR_SIGMA = 1 };
 static double draw(const struct lane *lane, uint32_t index)
 {
     uint32_t r[4], counter[4] = {lane->view, lane->op, index, 0};
-    sm_philox(r, lane->key, counter);
+    sm_philox(r, lane->stream_key, counter);
     return sm_unit(r[0], r[1]);
 }
 
@@ -51,12 +51,12 @@ static int32_t draw_below(const struct lane *lane, uint32_t index, int32_t count
     return (int32_t)(draw(lane, index) * count);
 }
 
-static void lane_key(uint32_t key[2], const struct sm_view_key *view_key)
+static void lane_key(uint32_t key[2], const struct sm_stream_key *stream)
 {
     uint8_t message[8 + SM_SHA256_BYTES], hash[SM_SHA256_BYTES];
     for (int i = 0; i < 8; i++)
-        message[i] = (uint8_t)(view_key->seed >> (8 * i));
-    memcpy(message + 8, view_key->image_digest, SM_SHA256_BYTES);
+        message[i] = (uint8_t)(stream->seed >> (8 * i));
+    memcpy(message + 8, stream->image_digest, SM_SHA256_BYTES);
     sm_sha256(hash, message, sizeof message);
     for (int i = 0; i < 2; i++)
         key[i] = (uint32_t)hash[4 * i] | (uint32_t)hash[4 * i + 1] << 8 |
@@ -74,7 +74,7 @@ struct step {
 
 static void note(const struct step *s, const char *name, json_t *value)
 {
-    if (s->drawn != NULL)
+    if (s->drawn)
         json_object_set_new(s->drawn, name, value);
     else
         json_decref(value);
@@ -264,21 +264,21 @@ static const struct {
 };
 
 enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
-                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err)
 {
     struct lane lane = {.view = key->view};
     const struct sm_image *in = image;
     enum sm_code code = SM_OK;
     *out = (struct sm_image){0};
-    lane_key(lane.key, key);
+    lane_key(lane.stream_key, key);
     for (int i = 0; code == SM_OK && i < augment->count; i++) {
         const struct sm_op *op = &augment->ops[i];
         struct step step = {.op = op, .lane = lane, .watch = key->watch, .err = err};
         struct sm_image next = {0};
         step.lane.op = (uint32_t)i;
         bool applied = !kinds[op->kind].has_p || draw(&step.lane, DRAW_APPLY) < op->p;
-        if (drawn != NULL) {
+        if (drawn) {
             step.drawn = json_pack("{s:s}", "op", sm_op_names[op->kind]);
             if (json_array_append_new(drawn, step.drawn) != 0)
                 code = sm_err_set(err, SM_NOMEM, "out of memory for the record of op %d", i);

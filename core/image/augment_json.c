@@ -223,9 +223,9 @@ static enum sm_code parse_op(struct sm_op *out, const json_t *node, int32_t size
 {
     const char *name = json_string_value(json_object_get(node, "op"));
     int kind = 0;
-    while (name != NULL && kind < SM_OP_KINDS && strcmp(sm_op_names[kind], name) != 0)
+    while (name && kind < SM_OP_KINDS && strcmp(sm_op_names[kind], name) != 0)
         kind++;
-    if (name == NULL || kind == SM_OP_KINDS) {
+    if (!name || kind == SM_OP_KINDS) {
         char at[POINTER_SIZE + sizeof "/op"];
         snprintf(at, sizeof at, "%s/op", pointer);
         return sm_err_field(err, at,
@@ -283,7 +283,7 @@ static json_t *field_json(const struct sm_op *op, const struct sm_field *field)
 json_t *sm_augment_json(const struct sm_augment *augment)
 {
     json_t *list = json_array();
-    for (int i = 0; list != NULL && i < augment->count; i++) {
+    for (int i = 0; list && i < augment->count; i++) {
         const struct sm_op *op = &augment->ops[i];
         json_t *object = json_object();
         bool failed = false;

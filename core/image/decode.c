@@ -41,7 +41,7 @@ const char *sm_image_sniff(const void *bytes, size_t bytes_count)
 
 const char *sm_image_decoder(const char *media_type)
 {
-    for (size_t i = 0; media_type != NULL && i < FORMATS_COUNT; i++)
+    for (size_t i = 0; media_type && i < FORMATS_COUNT; i++)
         if (strcmp(formats[i].media_type, media_type) == 0)
             return formats[i].decoder();
     return "none";
@@ -51,7 +51,7 @@ enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size
                                    struct sm_err *err)
 {
     const struct format *format = format_of(bytes, bytes_count);
-    if (format == NULL)
+    if (!format)
         return sm_err_set(err, SM_UNSUPPORTED, "neither a JPEG nor a PNG: %zu bytes", bytes_count);
     *decoder = format->decoder();
     return format->check_kind(bytes, bytes_count, err);
@@ -80,7 +80,7 @@ enum sm_code sm_image_alloc(struct sm_image *out, int32_t width_px, int32_t heig
     if (code != SM_OK)
         return code;
     out->rgb = calloc((size_t)width_px * (size_t)height_px, 3);
-    if (out->rgb == NULL)
+    if (!out->rgb)
         return sm_err_set(err, SM_NOMEM, "out of memory for %dx%d pixels", width_px, height_px);
     out->width_px = width_px;
     out->height_px = height_px;
@@ -99,7 +99,7 @@ enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t byt
     struct sm_found found = {.exif = {1, false}};
     const char *decoder;
     *out = (struct sm_image){0};
-    if (info != NULL)
+    if (info)
         *info = (struct sm_image_info){0};
     if (bytes_count > SM_IMAGE_BYTES_MAX)
         return sm_err_set(err, SM_LIMIT, "image of %zu bytes, the limit is %u", bytes_count,
@@ -122,7 +122,7 @@ enum sm_code sm_image_decode(struct sm_image *out, const void *bytes, size_t byt
         sm_image_release(out);
         return code;
     }
-    if (info != NULL)
+    if (info)
         *info = image;
     return SM_OK;
 }

@@ -30,7 +30,7 @@ struct sm_exif sm_exif_read(const uint8_t *tiff, size_t tiff_count)
 {
     static const struct sm_exif none = {1, false}, unreadable = {1, true};
     struct tiff t = {tiff, tiff_count, false};
-    if (tiff == NULL)
+    if (!tiff)
         return none;
     if (tiff_count < 8)
         return unreadable;

@@ -173,7 +173,7 @@ enum sm_code sm_ops_gaussian_blur(struct sm_image *image, double sigma,
     box.edge = ((1u << 24) - (uint32_t)(box.radius * 2 + 1) * box.inner) / 2;
     int w = image->width_px, h = image->height_px;
     uint8_t *room = malloc((size_t)(w > h ? w : h) * 6);
-    if (room == NULL)
+    if (!room)
         return sm_err_set(err, SM_NOMEM, "out of memory for two lines of %d pixels", w > h ? w : h);
     int64_t rows = sm_watch_rows(BLUR_PASSES * (int64_t)w);
     int64_t columns = sm_watch_rows(BLUR_PASSES * (int64_t)h);

@@ -241,7 +241,7 @@ static uint8_t *copy_chunks(size_t *copy_count, const struct walk *walked)
     size_t reachable = (size_t)walked->palette_reachable, entries = (size_t)walked->palette_entries;
     bool is_short = entries < reachable;
     uint8_t opaque[256], *copy = calloc(1, w.count + 4 * reachable + CHUNK_BYTES), *to = copy;
-    if (copy == NULL)
+    if (!copy)
         return NULL;
     memset(opaque, 255, sizeof opaque);
     memcpy(to, w.bytes, SIGNATURE_BYTES);
@@ -295,7 +295,7 @@ enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const u
         return code;
     if (needs_copy(&w)) {
         copy = copy_chunks(&bytes_count, &w);
-        if (copy == NULL)
+        if (!copy)
             return sm_err_set(err, SM_NOMEM, "out of memory for a copy of %zu bytes", bytes_count);
         bytes = copy;
     }

@@ -92,7 +92,7 @@ static enum sm_code taps_init(struct taps *t, int in, int out, const struct filt
     t->k = calloc((size_t)out * t->stride, sizeof *t->k);
     double *room = calloc(t->stride, sizeof *room);
     enum sm_code code = SM_OK;
-    if (t->first == NULL || t->width == NULL || t->k == NULL || room == NULL)
+    if (!t->first || !t->width || !t->k || !room)
         code = sm_err_set(err, SM_NOMEM, "out of memory for weights of %d to %d pixels", in, out);
     for (int i = 0; code == SM_OK && i < out; i++)
         taps_compute(t, i, in, scale, filter, room);
@@ -173,7 +173,7 @@ enum sm_code sm_resize(struct sm_image *out, const struct sm_image *image,
         return code;
     if (width != in_width) {
         between = height == in_height ? out->rgb : malloc((size_t)width * in_height * 3);
-        if (between == NULL) {
+        if (!between) {
             code = sm_err_set(err, SM_NOMEM, "out of memory for %dx%d pixels", width, in_height);
             goto out;
         }

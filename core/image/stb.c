@@ -38,16 +38,16 @@ static void link_block(union head *block)
 {
     block->of.next = blocks;
     block->of.previous = NULL;
-    if (blocks != NULL)
+    if (blocks)
         blocks->of.previous = block;
     blocks = block;
 }
 
 static void unlink_block(const union head *block)
 {
-    if (block->of.next != NULL)
+    if (block->of.next)
         block->of.next->of.previous = block->of.previous;
-    if (block->of.previous != NULL)
+    if (block->of.previous)
         block->of.previous->of.next = block->of.next;
     else
         blocks = block->of.next;
@@ -56,7 +56,7 @@ static void unlink_block(const union head *block)
 static void *zeroed(size_t bytes)
 {
     union head *block = bytes < SIZE_MAX - sizeof *block ? calloc(1, sizeof *block + bytes) : NULL;
-    if (block == NULL) {
+    if (!block) {
         out_of_memory = true;
         return NULL;
     }
@@ -70,13 +70,13 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
         grow_refused = true;
         return NULL;
     }
-    if (old == NULL)
+    if (!old)
         return zeroed(new_bytes);
     union head *block = (union head *)old - 1;
     unlink_block(block);
     union head *grown = realloc(block, sizeof *grown + new_bytes);
-    link_block(grown != NULL ? grown : block);
-    if (grown == NULL) {
+    link_block(grown ? grown : block);
+    if (!grown) {
         out_of_memory = true;
         return NULL;
     }
@@ -87,7 +87,7 @@ static void *zeroed_grow(void *old, size_t old_bytes, size_t new_bytes)
 
 static void release(void *bytes)
 {
-    if (bytes == NULL)
+    if (!bytes)
         return;
     union head *block = (union head *)bytes - 1;
     unlink_block(block);
@@ -130,11 +130,11 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
     out->rgba = stbi_load_from_memory(bytes, (int)bytes_count, &out->width_px, &out->height_px,
                                       &channels, 4);
     grow_max = 0;
-    if (out->rgba != NULL)
+    if (out->rgba)
         unlink_block((union head *)(void *)out->rgba - 1); /* the caller's now */
-    while (blocks != NULL)
+    while (blocks)
         release(blocks + 1);
-    if (out->rgba != NULL)
+    if (out->rgba)
         return SM_OK;
     if (grow_refused)
         return sm_err_set(err, SM_CORRUPT, "PNG data inflates past %zu bytes", grow_max_bytes);
@@ -148,7 +148,7 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
 
 void sm_stb_free(struct sm_stb_pixels *pixels)
 {
-    if (pixels->rgba != NULL)
+    if (pixels->rgba)
         free((union head *)(void *)pixels->rgba - 1);
     *pixels = (struct sm_stb_pixels){0};
 }

@@ -5,8 +5,8 @@
 #ifndef CORE_NN_BUILD_H
 #define CORE_NN_BUILD_H
 
+#include "core/names/names.h"
 #include "core/nn/graph.h"
-#include "core/nn/names.h"
 #include "sslmem/encoder.h"
 
 /* ResNets: v1.5 as torchvision 0.14 models/resnet.py (basic or bottleneck blocks, any block counts,

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/names/config.h"
+#include "core/names/facts.h"
 #include "core/nn/build.h"
-#include "core/nn/config.h"
-#include "core/nn/facts.h"
 
 #define INPUT_PX 224
 #define NORM_EPS 1e-6

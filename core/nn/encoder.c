@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/names/config.h"
 #include "core/nn/build.h"
-#include "core/nn/config.h"
 #include "core/nn/plan.h"
 
 struct sm_encoder {

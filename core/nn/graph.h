@@ -17,15 +17,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "core/nn/kern.h"
+#include "core/kern/kern.h"
 #include "sslmem/err.h"
 #include "sslmem/watch.h"
 
-#define SM_INPUT_MAX_PX 4096
-#define SM_NODE_NAME    64
-#define SM_TAP_NAME     32
-#define SM_NODE_IMAGE   (-1) /* the input image, [3, input_h_px, input_w_px] */
-#define SM_NODE_NONE    (-2)
+#define SM_NODE_NAME  64
+#define SM_TAP_NAME   32
+#define SM_NODE_IMAGE (-1) /* the input image, [3, input_h_px, input_w_px] */
+#define SM_NODE_NONE  (-2)
 
 struct sm_node {
     enum sm_kernel kernel;

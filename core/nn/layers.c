@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/names/config.h"
+#include "core/names/facts.h"
 #include "core/nn/build.h"
-#include "core/nn/config.h"
-#include "core/nn/facts.h"
 
 #define NAME_BYTES (SM_NODE_NAME + 24)
 #define TILE       32

@@ -34,8 +34,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nn/config.h"
-#include "core/nn/facts.h"
+#include "core/names/config.h"
+#include "core/names/facts.h"
 #include "core/nn/resnet.h"
 
 #define BN_EPS      1e-5

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/names/config.h"
 #include "core/nn/resnet.h"
 
 #define POSITION_PX 32

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/nn/config.h"
-#include "core/nn/facts.h"
-#include "core/nn/names_impl.h"
+#include "core/names/config.h"
+#include "core/names/facts.h"
+#include "core/names/names_impl.h"
 #include "core/nn/vit.h"
 
 #define HEAD_DIM       64

@@ -77,7 +77,6 @@ void sm_cost_count(double steps[SM_WORKS], const struct sm_pair *pair,
     struct sm_tap tap = {0};
     double view[SM_WORKS] = {0};
     int encoders_count;
-
     sm_augment_count(view, &recipe->augment, width_px, height_px);
     for (int i = 0; i < SM_WORKS; i++)
         steps[i] = views * view[i];

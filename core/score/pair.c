@@ -381,7 +381,6 @@ enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *ker
     json_t *doc = NULL;
     struct sm_pair *pair = calloc(1, sizeof *pair);
     enum sm_code code = SM_OK;
-
     *out = NULL;
     if (!pair || !(pair->dir = strdup(dir))) {
         code = sm_err_set(err, SM_NOMEM, "out of memory for pair %s", dir);

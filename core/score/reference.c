@@ -152,7 +152,6 @@ enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *p
     json_t *doc = NULL;
     char *path = sm_pair_path(pair->dir, file);
     enum sm_code code;
-
     *out = (struct sm_reference){0};
     code = path ? sm_file_map(&bytes, path, REFERENCE_BYTES_MAX, err)
                 : sm_err_set(err, SM_NOMEM, "out of memory for a path");

@@ -169,9 +169,9 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
 {
     char kernels[32];
     sm_pair_kernels(kernels, pair);
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "key", score->key, "pair_digest",
-                     score->pair_digest, "recipe_digest", score->recipe_digest, "encoders",
-                     sides_json(pair, member_name_json), "decoder",
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "key", score->score_key,
+                     "pair_digest", score->pair_digest, "recipe_digest", score->recipe_digest,
+                     "encoders", sides_json(pair, member_name_json), "decoder",
                      sm_image_decoder(score->image.media_type), "kernels", kernels, "blas",
                      sm_blas_version(), "library", SM_VERSION);
 }

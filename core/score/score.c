@@ -75,7 +75,7 @@ enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *sc
 }
 
 enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct sm_image *image,
-                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err)
 {
     struct sm_image view;

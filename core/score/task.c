@@ -99,7 +99,7 @@ static enum sm_code take_image(struct sm_task *task, struct sm_decoded *decoded,
     memcpy(score->pair_digest, task->pair->digest, sizeof score->pair_digest);
     enum sm_code code = sm_recipe_digest(score->recipe_digest, &score->recipe, err);
     if (code == SM_OK)
-        code = sm_score_key(score->key, task->pair, score->recipe_digest, score->image_digest,
+        code = sm_score_key(score->score_key, task->pair, score->recipe_digest, score->image_digest,
                             sm_image_decoder(score->image.media_type), err);
     return code;
 }
@@ -194,7 +194,7 @@ enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
 static enum sm_code render(struct sm_task *task, struct sm_err *err)
 {
     const struct sm_recipe *recipe = &task->score.recipe;
-    struct sm_view_key key = {recipe->seed, task->digest, 0, task->watch};
+    struct sm_stream_key key = {recipe->seed, task->digest, 0, task->watch};
     size_t end = chunk_begin(task, task->end);
     float *x = task->x;
     enum sm_code code = SM_OK;

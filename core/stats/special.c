@@ -80,7 +80,6 @@ static double beta_fraction(double a, double b, double x, double y)
     double f = away_from_zero(a * lambda / (a + 1));
     double c = f, d = 0;
     int rounds = 1000 + (int)fmin(20 * sqrt(a + b), 1e7);
-
     for (int m = 1; m <= rounds; m++) {
         double e = a + 2.0 * m - 1;
         double numerator = (a + m - 1) / e * ((a + b + m - 1) / e) * m * (b - m) * x * x;

@@ -120,7 +120,7 @@ json_t *sm_encoder_graph(const struct sm_encoder *encoder);
 json_t *sm_encoder_json(const struct sm_encoder *encoder);
 /* Whether tensor `index` of the checkpoint became part of the encoder. */
 bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index);
-/* Whether both hold the same weights, rounded to 16 bits, in whatever file (core/nn/weights.h). */
+/* Returns true if both hold the same weights, rounded to 16 bits (core/names/weights.h). */
 bool sm_encoder_same_weights(const struct sm_encoder *a, const struct sm_encoder *b);
 
 /* BLAS build and core type for provenance, e.g. "OpenBLAS 0.3.21 … Haswell". */

@@ -3,7 +3,7 @@
  *     struct sm_encoder_config config = {.heads = 3};
  *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // preset, files beside it
  *
- * A zeroed configuration says nothing; core/nn/facts.c lists what then decides.
+ * A zeroed configuration says nothing; core/names/facts.c lists what then decides.
  *
  * Threads: no state. Errors: SM_INVALID with the field, SM_NOT_FOUND for an unknown preset. */
 #ifndef SSLMEM_ENCODER_CONFIG_H
@@ -94,7 +94,7 @@ enum sm_source {
     SM_SOURCE_GUESS    /* they do not: the most usual value */
 };
 
-/* What a file of another program says that the tensors tell, too (core/nn/claims.c). */
+/* What a file of another program says that the tensors tell, too (core/names/claims.c). */
 #define SM_CLAIMS_MAX 32
 struct sm_config_claim {
     uint16_t row, fact;

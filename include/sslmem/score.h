@@ -75,7 +75,7 @@ const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, 
 /* One view as the pair's encoders take it: x [3, input_px, input_px], normalised. `drawn` as in
  * sm_view_render. SM_INVALID at "/augment" when the ops end at another size. */
 enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct sm_image *image,
-                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err);
 
 /* One side's alignment. */
@@ -110,7 +110,7 @@ struct sm_score {
     double percentile; /* share of the others below m, ties half, in percent; NaN for no others */
     double p_value;    /* conformal: (1 + #{others >= m})/(reference_n + 1); NaN for no others */
     /* Provenance. */
-    char image_digest[65], recipe_digest[65], pair_digest[65], key[65];
+    char image_digest[65], recipe_digest[65], pair_digest[65], score_key[65];
     char pair[64];
     struct sm_image_info image;
     struct sm_recipe recipe;
@@ -119,7 +119,7 @@ struct sm_score {
 /* The identity of a score: SHA-256 over method, pair, recipe and image digests, decoder (of this
  * image: sm_image_find_decoder), kernels and BLAS. Needs no computing, so history can be asked
  * first. */
-enum sm_code sm_score_key(char key[65], const struct sm_pair *pair, const char *recipe_digest,
+enum sm_code sm_score_key(char score_key[65], const struct sm_pair *pair, const char *recipe_digest,
                           const char *image_digest, const char *decoder, struct sm_err *err);
 
 enum sm_code sm_scorer_new(struct sm_scorer **out, const struct sm_pair *pair, struct sm_err *err);

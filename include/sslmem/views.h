@@ -2,7 +2,7 @@
  *
  *     struct sm_augment aug;
  *     sm_augment_parse(&aug, json_string("simclr-cifar"), 32, "/augment", &err);
- *     sm_view_render(&view, &image, &aug, &(struct sm_view_key){seed, digest, 3}, NULL, &err);
+ *     sm_view_render(&view, &image, &aug, &(struct sm_stream_key){seed, digest, 3}, NULL, &err);
  *     sm_view_tensor(x, &view, mean, std);            // [3, H, W] as fed to the encoder
  *
  * Every op works on 8-bit pixels and gives what Pillow 9.4 / torchvision 0.14 give for the same
@@ -54,7 +54,7 @@ struct sm_augment {
     int count;
 };
 
-struct sm_view_key {
+struct sm_stream_key {
     uint64_t seed;
     const uint8_t *image_digest; /* [32] SHA-256 of the image file's bytes */
     uint32_t view;
@@ -76,7 +76,7 @@ const char *const *sm_augment_presets(void);
 /* Renders one view. `drawn` (an empty JSON array, or NULL) receives one object per op with every
  * drawn parameter: {"op":"flip","applied":true}, {"op":"random_resized_crop","top":…}, … */
 enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
-                            const struct sm_augment *augment, const struct sm_view_key *key,
+                            const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err);
 
 /* ToTensor and Normalize: out [3, height, width] = (rgb/255 - mean)/std, in float as torchvision.

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "server/api/evaluated.h"
-#include "server/api/retries.h"
+#include "server/api/idempotency.h"
 
 #define UPLOAD_THREADS 4
 #define WRITE_THREADS  2
@@ -15,8 +15,7 @@
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
 {
     const char *db = api->config->db, *slash = strrchr(db, '/');
-    size_t length = slash == NULL ? 0 : (size_t)(slash - db) + (slash == db);
-
+    size_t length = !slash ? 0 : (size_t)(slash - db) + (slash == db);
     snprintf(api->spool, sizeof api->spool, "%.*s", (int)(length == 0 ? 1 : length),
              length == 0 ? "." : db);
     enum sm_code code = sm_buckets_new(&api->auth_failures, api->config->auth_failures_max, err);
@@ -29,7 +28,7 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
     if (code == SM_OK)
         code = sm_crew_start(&api->loads, "loads", 1, err);
     if (code == SM_OK)
-        code = sm_retries_start(&api->retries, err);
+        code = sm_idempotency_start(&api->retries, err);
     return code;
 }
 
@@ -40,6 +39,6 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->reports);
     sm_crew_stop(api->loads);
     sm_evaluated_free(api->evaluated);
-    sm_retries_stop(api->retries);
+    sm_idempotency_stop(api->retries);
     sm_buckets_free(api->auth_failures);
 }

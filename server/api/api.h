@@ -24,7 +24,7 @@
 #define SM_API_JSON_DEPTH_MAX 8 /* levels of a body */
 
 struct sm_evaluated;
-struct sm_retries;
+struct sm_idempotency;
 
 struct sm_api {
     const struct sm_config *config;
@@ -38,7 +38,7 @@ struct sm_api {
     char spool[1024]; /* folder of the database: for files without a name */
     struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
-    struct sm_retries *retries;
+    struct sm_idempotency *retries;
     struct sm_buckets *auth_failures; /* by address */
 };
 
@@ -50,7 +50,7 @@ void sm_api_stop(struct sm_api *api);
 void sm_api_authorize(struct sm_request *request);
 
 /* sm_http_params.answered: notes who was told of what. */
-void sm_api_answered(struct sm_request *request);
+void sm_api_idempotency_answered(struct sm_request *request);
 
 extern const struct sm_route sm_api_routes[];
 extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */

@@ -10,7 +10,7 @@
 #include "server/api/cursor.h"
 #include "server/api/evaluated.h"
 #include "server/api/handlers.h"
-#include "server/api/retries.h"
+#include "server/api/idempotency.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/http/condition.h"
@@ -37,7 +37,6 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
 void sm_api_own_audit(struct sm_request *request)
 {
     struct sm_err err = {.code = SM_NOT_FOUND};
-
     if (!sm_id_valid(request->capture) ||
         sm_store_audit_owned(sm_api_of(request)->store, request->caller.tenant, request->capture,
                              &err) != SM_OK)
@@ -48,7 +47,6 @@ json_t *sm_api_audit(struct sm_request *request)
 {
     struct sm_err err = {.code = SM_NOT_FOUND};
     json_t *audit = NULL;
-
     if (sm_id_valid(request->capture) &&
         sm_store_audit(&audit, sm_api_of(request)->store, request->capture, &err) == SM_OK)
         return audit;
@@ -64,7 +62,6 @@ bool sm_api_audit_ended(const json_t *audit)
 void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit)
 {
     json_int_t revision = json_integer_value(json_object_get(audit, "revision"));
-
     sm_reply_json(request, status, audit);
     sm_reply_header(request, "ETag", "\"%lld\"", (long long)revision);
 }
@@ -92,7 +89,6 @@ struct reading {
 static void reading_free(struct sm_call *call)
 {
     struct reading *r = (struct reading *)call;
-
     json_decref(r->audit);
     free(r);
 }
@@ -102,7 +98,6 @@ static enum sm_code work_read(struct sm_call *call, struct sm_err *err)
     struct reading *r = (struct reading *)call;
     struct sm_evaluated *e;
     enum sm_code code = sm_evaluated_get(&e, r->api, r->id, err);
-
     if (code == SM_OK &&
         json_object_set(r->audit, "flags",
                         json_object_get(sm_audit_result_json(e->result), "flags")) != 0)
@@ -113,7 +108,6 @@ static enum sm_code work_read(struct sm_call *call, struct sm_err *err)
 static void reply_read(struct sm_request *request, struct sm_call *call)
 {
     struct reading *r = (struct reading *)call;
-
     if (call->code == SM_OK)
         sm_api_reply_audit(request, 200, json_incref(r->audit));
     else
@@ -124,10 +118,9 @@ static void reply_read(struct sm_request *request, struct sm_call *call)
 static void read_flags(struct sm_request *request, json_t *audit)
 {
     struct reading *r = calloc(1, sizeof *r);
-
-    if (r == NULL) {
+    if (!r) {
         json_decref(audit);
-        sm_reply_json(request, 200, NULL);
+        sm_reply_no_memory(request);
         return;
     }
     r->call = (struct sm_call){.work = work_read, .reply = reply_read, .release = reading_free};
@@ -143,11 +136,10 @@ void sm_api_get_audit(struct sm_request *request)
 {
     char etag[SM_ETAG_BYTES];
     int64_t revision;
-
     if (read_revision(&revision, etag, request) && sm_condition_ends(request, etag))
         return;
     json_t *audit = sm_api_audit(request);
-    if (audit == NULL)
+    if (!audit)
         return;
     if (sm_api_audit_ended(audit) && !request->caller.rounds)
         read_flags(request, audit);
@@ -165,11 +157,10 @@ void sm_api_list_audits(struct sm_request *request)
     json_t *page;
     char *next = NULL;
     struct sm_err err = {0};
-
     if (!sm_api_query_int(&limit, request, "limit", 1, LIST_LIMIT_MAX))
         return;
     snprintf(list_name, sizeof list_name, "audits %lld", (long long)request->caller.tenant);
-    if (cursor != NULL && !sm_cursor_get(&unused, after, list_name, cursor)) {
+    if (cursor && !sm_cursor_get(&unused, after, list_name, cursor)) {
         sm_reply_problem(request, SM_PROBLEM_CURSOR_INVALID,
                          "the cursor is damaged or was made for another list");
         return;
@@ -186,7 +177,7 @@ void sm_api_list_audits(struct sm_request *request)
         next = sm_request_link(request, "cursor", text);
     }
     sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", list, "next", next));
-    if (next != NULL)
+    if (next)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
     free(next);
     json_decref(page);
@@ -198,9 +189,10 @@ struct change {
     struct sm_call call;
     struct sm_store *store;
     char id[SM_ID_BYTES];
-    enum sm_audit_move move;
-    int64_t revision;      /* that a deletion is for, or -1 */
-    struct sm_audit_in in; /* of a new one; its documents are owned, its key is of any change */
+    enum sm_store_audit_move move;
+    int64_t revision; /* that a deletion is for, or -1 */
+    struct sm_store_audit_in
+        in; /* of a new one; its documents are owned, its key is of any change */
     struct sm_generation *generation; /* of its pair, whose name is in it */
     struct sm_caller caller;
 };
@@ -208,7 +200,6 @@ struct change {
 static void change_free(struct sm_call *call)
 {
     struct change *c = (struct change *)call;
-
     json_decref((json_t *)(uintptr_t)c->in.recipe);
     json_decref((json_t *)(uintptr_t)c->in.pair_document);
     json_decref((json_t *)(uintptr_t)c->in.spec);
@@ -222,15 +213,14 @@ static struct change *change_new(struct sm_request *request,
                                  void (*reply)(struct sm_request *request, struct sm_call *call))
 {
     struct change *c = calloc(1, sizeof *c);
-
-    if (c == NULL) {
-        sm_reply_json(request, 500, NULL);
+    if (!c) {
+        sm_reply_no_memory(request);
         return NULL;
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
     c->store = sm_api_of(request)->store;
     c->caller = request->caller;
-    c->in.once = sm_api_once(request);
+    c->in.idempotency = sm_api_idempotency_claim(request);
     c->in.caller = &c->caller;
     snprintf(c->id, sizeof c->id, "%.36s", request->capture);
     return c;
@@ -246,7 +236,6 @@ static void log_change(const struct sm_request *request, const char *event, cons
 static void reply_changed(struct sm_request *request, struct sm_call *call)
 {
     json_t *audit = NULL;
-
     if (call->code == SM_INVALID)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
     else if (call->code != SM_OK && !sm_api_reply_refusal(request, &call->err))
@@ -254,17 +243,18 @@ static void reply_changed(struct sm_request *request, struct sm_call *call)
     if (call->code != SM_OK)
         return;
     log_change(request, "audit_moved", request->capture);
-    if ((audit = sm_api_audit(request)) != NULL)
+    if ((audit = sm_api_audit(request)))
         sm_api_reply_audit(request, 200, audit);
 }
 
 static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-
-    return sm_store_audit_order(
-        c->store, c->id,
-        &(struct sm_audit_order){.move = c->move, .once = c->in.once, .caller = &c->caller}, err);
+    return sm_store_audit_order(c->store, c->id,
+                                &(struct sm_store_audit_order){.move = c->move,
+                                                               .idempotency = c->in.idempotency,
+                                                               .caller = &c->caller},
+                                err);
 }
 
 /* An audit whose pair is not there would only fail its images. */
@@ -277,16 +267,14 @@ static bool pair_ready(struct sm_request *request, const json_t *audit)
     return ready;
 }
 
-static void move(struct sm_request *request, enum sm_audit_move move)
+static void move(struct sm_request *request, enum sm_store_audit_move move)
 {
     bool runs = move == SM_AUDIT_START || move == SM_AUDIT_RESUME;
     struct change *c;
     json_t *audit = sm_api_audit(request);
-    bool goes =
-        audit != NULL && (!runs || (pair_ready(request, audit) && sm_api_store_takes(request)));
-
+    bool goes = audit && (!runs || (pair_ready(request, audit) && sm_api_store_takes(request)));
     json_decref(audit);
-    if (!goes || (c = change_new(request, work_move, reply_changed)) == NULL)
+    if (!goes || !(c = change_new(request, work_move, reply_changed)))
         return;
     c->move = move;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
@@ -315,7 +303,6 @@ void sm_api_cancel_audit(struct sm_request *request)
 static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-
     return sm_store_audit_delete_at(c->store, c->id, c->revision, err);
 }
 
@@ -324,7 +311,6 @@ static void reply_deleted(struct sm_request *request, struct sm_call *call)
     const struct change *c = (const struct change *)call;
     char etag[SM_ETAG_BYTES];
     int64_t revision;
-
     if (call->code == SM_CONFLICT && c->revision >= 0 && read_revision(&revision, etag, request) &&
         sm_condition_ends(request, etag))
         return; /* it changed after the first look */
@@ -341,13 +327,11 @@ void sm_api_delete_audit(struct sm_request *request)
     char etag[SM_ETAG_BYTES];
     int64_t revision;
     struct change *c;
-
     if (!read_revision(&revision, etag, request)) {
         sm_api_reply_audit_failure(request, &(struct sm_err){.code = SM_NOT_FOUND});
         return;
     }
-    if (sm_condition_ends(request, etag) ||
-        (c = change_new(request, work_delete, reply_deleted)) == NULL)
+    if (sm_condition_ends(request, etag) || !(c = change_new(request, work_delete, reply_deleted)))
         return;
     c->revision = sm_condition_pins(request) ? revision : -1;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
@@ -358,7 +342,6 @@ void sm_api_delete_audit(struct sm_request *request)
 static enum sm_code work_create(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-
     return sm_store_audit_create(c->store, &c->in, err);
 }
 
@@ -366,7 +349,6 @@ static void reply_created(struct sm_request *request, struct sm_call *call)
 {
     struct change *c = (struct change *)call;
     json_t *audit = NULL;
-
     if (call->code != SM_OK || sm_store_audit(&audit, c->store, c->in.id, &call->err) != SM_OK) {
         if (!sm_api_reply_refusal(request, &call->err))
             sm_api_reply_audit_failure(request, &call->err);
@@ -391,29 +373,27 @@ static struct sm_generation *read_pair(struct sm_request *request, const json_t 
 {
     const char *name = json_string_value(json_object_get(body, "pair"));
     struct sm_err err;
-
-    if (name != NULL && name[0] != '\0')
+    if (name && name[0] != '\0')
         return sm_api_pair(request, name);
     sm_err_field(&err, "/pair", "pair is missing, it must be the name of one");
     sm_reply_field_problem(request, SM_PROBLEM_AUDIT_INVALID, &err);
     return NULL;
 }
 
-static bool read_recipe(struct sm_audit_in *in, struct sm_request *request,
+static bool read_recipe(struct sm_store_audit_in *in, struct sm_request *request,
                         const struct sm_pair *pair, const json_t *node)
 {
     struct sm_recipe recipe = *sm_pair_recipe(pair);
     struct sm_err err = {0};
     enum sm_code code = SM_OK;
-
-    if (node != NULL)
+    if (node)
         code = sm_recipe_parse(&recipe, node, sm_pair_recipe(pair), sm_pair_input_px(pair),
                                "/recipe", &err);
     if (code == SM_OK)
         code = sm_pair_check_recipe(pair, &recipe, &err);
     if (code == SM_OK)
         code = sm_recipe_digest(in->recipe_digest, &recipe, &err);
-    if (code == SM_OK && (in->recipe = sm_recipe_json(&recipe)) == NULL)
+    if (code == SM_OK && !(in->recipe = sm_recipe_json(&recipe)))
         code = sm_err_set(&err, SM_NOMEM, "recipe: out of memory");
     if (code != SM_OK)
         reply_invalid(request, SM_PROBLEM_RECIPE_INVALID, &err);
@@ -421,18 +401,17 @@ static bool read_recipe(struct sm_audit_in *in, struct sm_request *request,
 }
 
 /* Everything of the body but pair and recipe. */
-static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const json_t *body)
+static bool read_spec(struct sm_store_audit_in *in, struct sm_request *request, const json_t *body)
 {
     struct sm_audit_spec spec;
     struct sm_err err = {0};
     json_t *rest = json_copy((json_t *)(uintptr_t)body);
-    enum sm_code code = rest == NULL ? sm_err_set(&err, SM_NOMEM, "audit: out of memory") : SM_OK;
-
+    enum sm_code code = !rest ? sm_err_set(&err, SM_NOMEM, "audit: out of memory") : SM_OK;
     json_object_del(rest, "pair");
     json_object_del(rest, "recipe");
     if (code == SM_OK)
         code = sm_audit_spec_parse(&spec, rest, &err);
-    if (code == SM_OK && (in->spec = sm_audit_spec_json(&spec)) == NULL)
+    if (code == SM_OK && !(in->spec = sm_audit_spec_json(&spec)))
         code = sm_err_set(&err, SM_NOMEM, "audit: out of memory");
     json_decref(rest);
     if (code != SM_OK)
@@ -443,10 +422,9 @@ static bool read_spec(struct sm_audit_in *in, struct sm_request *request, const 
 void sm_api_post_audit(struct sm_request *request)
 {
     json_t *body = sm_api_read_object(request);
-    struct sm_generation *generation = body == NULL ? NULL : read_pair(request, body);
-    struct change *c = generation == NULL ? NULL : change_new(request, work_create, reply_created);
-
-    if (c == NULL) {
+    struct sm_generation *generation = !body ? NULL : read_pair(request, body);
+    struct change *c = !generation ? NULL : change_new(request, work_create, reply_created);
+    if (!c) {
         sm_generation_give(generation);
         json_decref(body);
         return;
@@ -461,8 +439,8 @@ void sm_api_post_audit(struct sm_request *request)
                 read_recipe(&c->in, request, pair, json_object_get(body, "recipe")) &&
                 sm_api_may_score(request, pair, c->in.recipe_digest);
     json_decref(body);
-    if (good && (c->in.pair_document = sm_pair_json(pair)) == NULL) {
-        sm_reply_json(request, 500, NULL);
+    if (good && !(c->in.pair_document = sm_pair_json(pair))) {
+        sm_reply_no_memory(request);
         good = false;
     }
     if (good)

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "server/api/handlers.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/store/access.h"
+#include "server/store/api_keys.h"
 #include "server/store/budget.h"
-#include "server/store/keys.h"
 
 #define REALM "Bearer realm=\"sslmem\""
 
@@ -21,8 +21,7 @@ static const char *bearer(const struct sm_request *request)
 {
     static const char scheme[] = "Bearer ";
     const char *text = sm_request_header(request, "Authorization");
-
-    if (text == NULL)
+    if (!text)
         return NULL;
     if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
         return "";
@@ -39,11 +38,10 @@ static void reply_limited(struct sm_request *request, int64_t retry_s)
     sm_reply_header(request, "Retry-After", "%lld", (long long)retry_s);
 }
 
-static void refuse(struct sm_request *request, enum sm_key_verdict verdict)
+static void refuse(struct sm_request *request, enum sm_api_key_verdict verdict)
 {
-    const char *reason = sm_key_verdict_name(verdict);
+    const char *reason = sm_api_key_verdict_name(verdict);
     int64_t retry_s;
-
     if (!sm_buckets_take(sm_api_of(request)->auth_failures, &request->client, request->started_ms,
                          &retry_s)) {
         reply_limited(request, retry_s);
@@ -51,7 +49,7 @@ static void refuse(struct sm_request *request, enum sm_key_verdict verdict)
     }
     sm_metric_add(SM_METRIC_AUTH_FAILURES, 1, reason);
     sm_log("warning", "auth_failed", "{s:s, s:s}", "request", request->id, "reason", reason);
-    if (verdict == SM_KEY_MISSING) {
+    if (verdict == SM_API_KEY_MISSING) {
         sm_reply_problem(request, SM_PROBLEM_KEY_MISSING,
                          "send a key: Authorization: Bearer sslmem_...");
         sm_reply_header(request, "WWW-Authenticate", REALM);
@@ -76,9 +74,9 @@ static bool has_scope(const struct sm_request *request)
 bool sm_api_reply_refusal(struct sm_request *request, const struct sm_err *err)
 {
     int64_t of_day_ms = sm_clock_unix_ms() % SM_DAY_MS;
-
     if (err->code == SM_CANCELLED) {
-        refuse(request, request->caller.key_id[0] == '\0' ? SM_KEY_MISSING : SM_KEY_REVOKED);
+        refuse(request,
+               request->caller.api_key_id[0] == '\0' ? SM_API_KEY_MISSING : SM_API_KEY_REVOKED);
     } else if (err->code == SM_LIMIT) {
         sm_reply_problem(request, SM_PROBLEM_BUDGET_SPENT, "%s", err->text);
         sm_reply_header(request, "Retry-After", "%lld",
@@ -91,7 +89,6 @@ bool sm_api_has_budget(struct sm_request *request)
 {
     struct sm_err err = {0};
     enum sm_code code = sm_store_has_budget(sm_api_of(request)->store, &request->caller, &err);
-
     if (code != SM_OK && !sm_api_reply_refusal(request, &err))
         sm_reply_failure(request, &err);
     return code == SM_OK;
@@ -113,7 +110,6 @@ void sm_api_reply_full(struct sm_request *request, const struct sm_err *err)
 bool sm_api_store_takes(struct sm_request *request)
 {
     struct sm_err err;
-
     if (sm_jobs_check_results(sm_api_of(request)->jobs, &err) == SM_OK)
         return true;
     reply_unavailable(
@@ -128,7 +124,7 @@ static void check_caller(struct sm_request *request)
         sm_reply_problem(request, SM_PROBLEM_FIGURES_ROUNDED,
                          "the figures of this key are rounded: reports, selections and comparisons "
                          "are not for it");
-    } else if (request->caller.key_id[0] != '\0' &&
+    } else if (request->caller.api_key_id[0] != '\0' &&
                sm_store_access_full(sm_api_of(request)->store)) {
         sm_reply_problem(request, SM_PROBLEM_BUSY, "the log of reads does not keep up");
         sm_reply_header(request, "Retry-After", "1");
@@ -137,29 +133,27 @@ static void check_caller(struct sm_request *request)
 
 bool sm_api_still_authorized(struct sm_request *request)
 {
-    enum sm_key_verdict verdict;
+    enum sm_api_key_verdict verdict;
     struct sm_caller caller;
     struct sm_err err;
-
-    return sm_store_key_check(&caller, &verdict, sm_api_of(request)->store, bearer(request),
-                              &err) == SM_OK &&
-           verdict == SM_KEY_GOOD;
+    return sm_store_api_key_check(&caller, &verdict, sm_api_of(request)->store, bearer(request),
+                                  &err) == SM_OK &&
+           verdict == SM_API_KEY_GOOD;
 }
 
 void sm_api_authorize(struct sm_request *request)
 {
-    enum sm_key_verdict verdict;
+    enum sm_api_key_verdict verdict;
     struct sm_err err = {0};
     const char *scope = request->route->scope;
-
-    if (sm_store_key_check(&request->caller, &verdict, sm_api_of(request)->store, bearer(request),
-                           &err) != SM_OK) {
+    if (sm_store_api_key_check(&request->caller, &verdict, sm_api_of(request)->store,
+                               bearer(request), &err) != SM_OK) {
         struct sm_err why;
         if (sm_store_check_files(sm_api_of(request)->store, &why) != SM_OK)
             reply_unavailable(request, SM_PROBLEM_STORE_UNAVAILABLE, &why);
         else
             sm_reply_failure(request, &err);
-    } else if (verdict != SM_KEY_GOOD) {
+    } else if (verdict != SM_API_KEY_GOOD) {
         refuse(request, verdict);
     } else if (!has_scope(request)) {
         sm_metric_add(SM_METRIC_AUTH_FAILURES, 1, "scope");

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/pulse.h"
 #include "server/http/reply.h"
 
@@ -26,16 +26,16 @@ struct sm_crew {
 /* The next call, or NULL at the end. With the lock. */
 static struct sm_call *take(struct sm_crew *crew)
 {
-    while (crew->first == NULL && !crew->stopping) {
+    while (!crew->first && !crew->stopping) {
         int64_t until_ms = sm_clock_monotonic_ms() + BEAT_MS;
         struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
         sm_pulse_beat("wait");
         pthread_cond_timedwait(&crew->came, &crew->lock, &until);
     }
     struct sm_call *call = crew->first;
-    if (call == NULL)
+    if (!call)
         return NULL;
-    if ((crew->first = call->next) == NULL)
+    if (!(crew->first = call->next))
         crew->last = &crew->first;
     call->state = SM_CALL_RUNS;
     return call;
@@ -45,10 +45,9 @@ static void *crew_main(void *arg)
 {
     struct sm_crew *crew = arg;
     struct sm_call *call;
-
     sm_pulse_start(crew->name);
     pthread_mutex_lock(&crew->lock);
-    while ((call = take(crew)) != NULL) {
+    while ((call = take(crew))) {
         pthread_mutex_unlock(&crew->lock);
         sm_pulse_beat_for("call", SM_CALL_MAX_MS);
         call->code = call->work(call, &call->err);
@@ -65,9 +64,8 @@ static void *crew_main(void *arg)
 enum sm_code sm_crew_start(struct sm_crew **out, const char *name, int threads, struct sm_err *err)
 {
     struct sm_crew *crew = calloc(1, sizeof *crew + (size_t)threads * sizeof *crew->threads);
-
     *out = crew;
-    if (crew == NULL)
+    if (!crew)
         return sm_err_set(err, SM_NOMEM, "no memory for %d threads", threads);
     crew->name = name;
     pthread_mutex_init(&crew->lock, NULL);
@@ -92,7 +90,7 @@ enum sm_code sm_crew_start(struct sm_crew **out, const char *name, int threads, 
 
 void sm_crew_stop(struct sm_crew *crew)
 {
-    if (crew == NULL)
+    if (!crew)
         return;
     pthread_mutex_lock(&crew->lock);
     crew->stopping = true;
@@ -112,10 +110,9 @@ void sm_crew_stop(struct sm_crew *crew)
 static void withdraw(struct sm_call *call)
 {
     struct sm_crew *crew = call->crew;
-
-    for (struct sm_call **link = &crew->first; *link != NULL; link = &(*link)->next)
+    for (struct sm_call **link = &crew->first; *link; link = &(*link)->next)
         if (*link == call) {
-            if ((*link = call->next) == NULL)
+            if (!(*link = call->next))
                 crew->last = link;
             break;
         }
@@ -125,7 +122,6 @@ static void withdraw(struct sm_call *call)
 static void call_free(void *state)
 {
     struct sm_call *call = state;
-
     atomic_store(&call->stop, true);
     pthread_mutex_lock(&call->crew->lock);
     if (call->state == SM_CALL_QUEUED)
@@ -139,7 +135,6 @@ static void call_free(void *state)
 static void proceed(struct sm_request *request)
 {
     struct sm_call *call = request->state;
-
     pthread_mutex_lock(&call->crew->lock);
     bool done = call->state == SM_CALL_DONE;
     pthread_mutex_unlock(&call->crew->lock);

@@ -10,7 +10,7 @@ struct comparison {
     struct sm_store *store;
     char ids[SM_AUDIT_COMPARED_MAX][SM_ID_BYTES];
     size_t count;
-    struct sm_audit_record records[SM_AUDIT_COMPARED_MAX];
+    struct sm_store_audit_record records[SM_AUDIT_COMPARED_MAX];
     size_t records_count;
     json_t *result;
 };
@@ -18,9 +18,8 @@ struct comparison {
 static void comparison_free(struct sm_call *call)
 {
     struct comparison *c = (struct comparison *)call;
-
     for (size_t i = 0; i < c->records_count; i++)
-        sm_audit_record_release(&c->records[i]);
+        sm_store_audit_record_release(&c->records[i]);
     json_decref(c->result);
     free(c);
 }
@@ -30,7 +29,6 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     struct comparison *c = (struct comparison *)call;
     const struct sm_audit *audits[SM_AUDIT_COMPARED_MAX];
     enum sm_code code = SM_OK;
-
     for (size_t i = 0; i < c->count && code == SM_OK; i++) {
         code = sm_store_audit_record(&c->records[i], c->store, c->ids[i], err);
         c->records_count += code == SM_OK;
@@ -43,7 +41,6 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
 static void reply(struct sm_request *request, struct sm_call *call)
 {
     struct comparison *c = (struct comparison *)call;
-
     if (call->code == SM_OK)
         sm_api_log_reads(request, c->ids, c->count);
     if (call->code == SM_OK)
@@ -71,8 +68,7 @@ static bool is_repeated(const struct comparison *c, struct sm_request *request)
 static bool read_ids(struct comparison *c, struct sm_request *request)
 {
     const char *text = sm_request_query(request, "audits");
-
-    for (const char *at = text; at != NULL && c->count < SM_AUDIT_COMPARED_MAX; c->count++) {
+    for (const char *at = text; at && c->count < SM_AUDIT_COMPARED_MAX; c->count++) {
         size_t n = strcspn(at, ",");
         char *id = c->ids[c->count];
         if (n != SM_ID_BYTES - 1)
@@ -98,7 +94,6 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
 static bool check_audits(const struct comparison *c, struct sm_request *request)
 {
     struct sm_err err;
-
     for (size_t i = 0; i < c->count; i++) {
         json_t *audit = NULL;
         enum sm_code code = sm_store_audit_owned(c->store, request->caller.tenant, c->ids[i], &err);
@@ -124,9 +119,8 @@ static bool check_audits(const struct comparison *c, struct sm_request *request)
 void sm_api_get_comparison(struct sm_request *request)
 {
     struct comparison *c = calloc(1, sizeof *c);
-
-    if (c == NULL) {
-        sm_reply_json(request, 200, NULL);
+    if (!c) {
+        sm_reply_no_memory(request);
         return;
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = comparison_free};

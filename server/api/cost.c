@@ -20,7 +20,6 @@ bool sm_api_weigh(struct sm_request *request, struct sm_item_in *items, int item
     const struct sm_config *config = sm_api_of(request)->config;
     int64_t sum_ms = 0;
     char what[64];
-
     for (int i = 0; i < items_count; i++) {
         int32_t width_px, height_px;
         sm_image_declared_size(&width_px, &height_px, items[i].bytes, items[i].bytes_count);
@@ -46,7 +45,6 @@ bool sm_api_check_recipe_cost(struct sm_request *request, const struct sm_pair *
 {
     int64_t max_ms = sm_api_of(request)->config->item_cost_ms_max;
     int64_t cost_ms = sm_cost_ms(pair, recipe, 1, 1);
-
     if (cost_ms <= max_ms)
         return true;
     reply_too_costly(request, "the smallest image", cost_ms, "item_cost_ms_max", max_ms,
@@ -57,6 +55,5 @@ bool sm_api_check_recipe_cost(struct sm_request *request, const struct sm_pair *
 void sm_api_retry_after(struct sm_request *request, int64_t cost_ms, int64_t max_s)
 {
     int64_t s = sm_jobs_wait_s(sm_api_of(request)->jobs, cost_ms);
-
     sm_reply_header(request, "Retry-After", "%lld", (long long)(s < max_s ? s : max_s));
 }

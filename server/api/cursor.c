@@ -24,7 +24,6 @@ static void digest(uint8_t out[DIGEST_BYTES], const uint8_t raw[RAW_BYTES], cons
     uint8_t full[SM_SHA256_BYTES];
     char text[SM_CURSOR_LIST_MAX + AT_DIGEST];
     size_t n = strlen(list);
-
     assert(n <= SM_CURSOR_LIST_MAX);
     memcpy(text, list, n);
     memcpy(text + n, raw, AT_DIGEST);
@@ -35,7 +34,6 @@ static void digest(uint8_t out[DIGEST_BYTES], const uint8_t raw[RAW_BYTES], cons
 void sm_cursor_put(char out[SM_CURSOR_BYTES], const char *list, uint64_t value, const char *id)
 {
     uint8_t raw[RAW_BYTES] = {VERSION};
-
     for (int i = 0; i < 8; i++)
         raw[AT_VALUE + i] = (uint8_t)(value >> (56 - 8 * i));
     sodium_hex2bin(raw + AT_ID, AT_DIGEST - AT_ID, id, strlen(id), "-", NULL, NULL);
@@ -50,7 +48,6 @@ bool sm_cursor_get(uint64_t *value, char id[SM_ID_BYTES], const char *list, cons
     uint8_t raw[RAW_BYTES], expected[DIGEST_BYTES];
     char hex[33];
     size_t raw_bytes;
-
     /* The alphabet first: libsodium 1.0.18 takes byte 255 for a digit. */
     if (strlen(text) != SM_CURSOR_BYTES - 1 || strspn(text, alphabet) != SM_CURSOR_BYTES - 1 ||
         sodium_base642bin(raw, sizeof raw, text, SM_CURSOR_BYTES - 1, NULL, &raw_bytes, NULL,
@@ -87,7 +84,6 @@ void sm_cursor_encode(char out[SM_CURSOR_BYTES], const struct sm_score_filter *f
 {
     char list[SM_CURSOR_LIST_MAX + 1];
     uint64_t bits;
-
     memcpy(&bits, &value, sizeof bits);
     name_filter(list, filter);
     sm_cursor_put(out, list, bits, id);
@@ -97,7 +93,6 @@ bool sm_cursor_decode(struct sm_score_filter *filter, const char *text)
 {
     char list[SM_CURSOR_LIST_MAX + 1];
     uint64_t bits;
-
     name_filter(list, filter);
     if (!sm_cursor_get(&bits, filter->after_id, list, text))
         return false;

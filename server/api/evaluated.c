@@ -8,10 +8,10 @@
 
 void sm_evaluated_free(struct sm_evaluated *evaluated)
 {
-    if (evaluated == NULL)
+    if (!evaluated)
         return;
     sm_audit_result_free(evaluated->result);
-    sm_audit_record_release(&evaluated->record);
+    sm_store_audit_record_release(&evaluated->record);
     free(evaluated);
 }
 
@@ -20,14 +20,13 @@ enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api, con
 {
     struct sm_evaluated *e = api->evaluated;
     int64_t revision = sm_store_audit_revision(api->store, id);
-
-    if (e != NULL && e->revision == revision && strcmp(e->id, id) == 0) {
+    if (e && e->revision == revision && strcmp(e->id, id) == 0) {
         *out = e;
         return SM_OK;
     }
     sm_evaluated_free(e); /* first: two large audits need not fit */
     api->evaluated = NULL;
-    if ((e = calloc(1, sizeof *e)) == NULL)
+    if (!(e = calloc(1, sizeof *e)))
         return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     snprintf(e->id, sizeof e->id, "%s", id);
     e->revision = revision;

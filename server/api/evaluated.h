@@ -10,7 +10,7 @@
 struct sm_evaluated {
     char id[SM_ID_BYTES];
     int64_t revision;
-    struct sm_audit_record record;
+    struct sm_store_audit_record record;
     struct sm_audit_result *result;
 };
 

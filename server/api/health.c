@@ -5,8 +5,8 @@
 #include "server/api/handlers.h"
 #include "server/base/embed.h"
 #include "server/base/pulse.h"
+#include "server/db/db.h"
 #include "server/http/http.h"
-#include "server/store/db.h"
 #include "sslmem/version.h"
 
 /* Answering at all proves the HTTP threads; the others have pulses. */
@@ -14,7 +14,6 @@ void sm_api_livez(struct sm_request *request)
 {
     struct sm_pulse_late late;
     int late_count, count = sm_pulses_check(&late_count, &late);
-
     if (late_count > 0)
         sm_reply_problem(request, SM_PROBLEM_NOT_LIVE,
                          "%d of %d loops stand still: %s has been at '%s' for %lld ms, its bound "
@@ -40,7 +39,7 @@ void sm_api_version(struct sm_request *request)
 
 void sm_api_openapi(struct sm_request *request)
 {
-    for (const struct sm_embedded *file = sm_embedded; file->name != NULL; file++)
+    for (const struct sm_embedded *file = sm_embedded; file->name; file++)
         if (strcmp(file->name, "openapi.yaml") == 0) {
             sm_reply_static(request, 200, "application/yaml", file->bytes, file->bytes_count);
             return;

@@ -6,7 +6,6 @@ void sm_api_get_job(struct sm_request *request)
 {
     struct sm_err err = {0};
     json_t *job = NULL;
-
     if (sm_id_valid(request->capture) &&
         sm_store_job(&job, sm_api_of(request)->store, request->caller.tenant, request->capture,
                      &err) == SM_OK)

@@ -9,7 +9,7 @@
 #include "server/http/multipart.h"
 #include "server/ingest/ingest.h"
 #include "server/store/access.h"
-#include "server/store/claims.h"
+#include "server/store/claim.h"
 #include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
@@ -29,7 +29,7 @@ static const struct {
     {"head_bytes_max", SM_HTTP_HEAD_BYTES},
     {"query_parameters_max", SM_HTTP_PARAMETERS_MAX},
     {"request_id_bytes_max", SM_REQUEST_ID_BYTES - 1},
-    {"idempotency_key_bytes_max", SM_KEY_BYTES - 1},
+    {"idempotency_key_bytes_max", SM_IDEMPOTENCY_KEY_BYTES - 1},
     {"idempotency_answer_bytes_max", SM_IDEMPOTENCY_ANSWER_BYTES_MAX},
     {"bodies_max", SM_HTTP_BODIES_MAX},
     {"drain_ms", SM_HTTP_DRAIN_MS},
@@ -70,7 +70,6 @@ void sm_api_limits(struct sm_request *request)
     json_t *settings = sm_config_json(sm_api_of(request)->config);
     json_t *document = json_incref(json_object_get(settings, "limits"));
     bool whole = document != NULL;
-
     for (size_t i = 0; whole && i < sizeof limits / sizeof *limits; i++)
         whole = json_object_set_new(document, limits[i].name, json_integer(limits[i].value)) == 0;
     int64_t connections_max = sm_api_of(request)->config->connections_max;

@@ -26,7 +26,6 @@ struct samples {
 static struct sm_metric_sample *put(struct samples *samples, enum sm_metric metric, double value)
 {
     struct sm_metric_sample *row = &samples->rows[samples->count++];
-
     *row = (struct sm_metric_sample){.metric = metric, .value = value};
     return row;
 }
@@ -40,10 +39,9 @@ static void put_label(struct sm_metric_sample *row, int index, const char *text)
 static void put_pairs(struct samples *samples, const struct sm_pair_state *states, int count)
 {
     int ready = 0;
-
     for (int i = 0; i < count; i++) {
         const struct sm_generation *generation = states[i].generation;
-        if (generation == NULL)
+        if (!generation)
             continue;
         char digest[DIGEST_SHOWN + 1], number[24];
         struct sm_metric_sample *row = put(samples, SM_METRIC_PAIR, 1);
@@ -62,7 +60,6 @@ static void put_process(struct samples *samples, const struct sm_api *api)
 {
     struct sm_process process;
     struct sm_metric_sample *build = put(samples, SM_METRIC_BUILD, 1);
-
     put_label(build, 0, SM_VERSION);
     put_label(build, 1, SM_METHOD);
     put_label(build, 2, sm_kernels_find(api->config->kernels));
@@ -79,7 +76,6 @@ static void put_pulses(struct samples *samples)
 {
     struct sm_pulse_age ages[SM_PULSE_LOOPS_MAX];
     int late, count = sm_pulses_ages(ages);
-
     for (int i = 0; i < count; i++)
         put_label(put(samples, SM_METRIC_HEARTBEAT, (double)ages[i].age_ms / 1000), 0,
                   ages[i].loop);
@@ -109,8 +105,7 @@ static char *write_text(const struct samples *samples, enum sm_metrics_format fo
     char *text = NULL;
     size_t text_bytes;
     FILE *out = open_memstream(&text, &text_bytes);
-
-    if (out == NULL)
+    if (!out)
         return NULL;
     sm_metrics_write(out, format, samples->rows, samples->count);
     bool whole = ferror(out) == 0;
@@ -124,7 +119,6 @@ static char *write_text(const struct samples *samples, enum sm_metrics_format fo
 static void put_checks(struct samples *samples, struct sm_request *request)
 {
     struct sm_ready_check checks[SM_READY_CHECKS];
-
     if (!sm_api_ready(checks, request))
         return;
     for (int i = 0; i < SM_READY_CHECKS; i++)
@@ -138,14 +132,13 @@ static char *render(struct sm_request *request, enum sm_metrics_format format)
     struct sm_pair_state *states;
     struct sm_err err;
     int count;
-
     if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK)
         return NULL;
     /* one a pair, event, loop and check, and fewer than one more for each metric */
     size_t max =
         (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_READY_CHECKS + SM_METRIC_COUNT;
     struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};
-    if (samples.rows != NULL) {
+    if (samples.rows) {
         put(&samples, SM_METRIC_QUEUE, (double)sm_store_queued_count(api->store));
         put(&samples, SM_METRIC_QUEUE_MAX, (double)api->config->queue_max);
         put(&samples, SM_METRIC_QUEUE_BYTES, (double)sm_store_queued_bytes(api->store));
@@ -171,9 +164,8 @@ static char *render(struct sm_request *request, enum sm_metrics_format format)
 void sm_api_metrics(struct sm_request *request)
 {
     const char *accept = sm_request_header(request, "Accept");
-    bool open = accept != NULL && strcasestr(accept, "application/openmetrics-text") != NULL;
+    bool open = accept && strcasestr(accept, "application/openmetrics-text");
     enum sm_metrics_format format = open ? SM_METRICS_OPENMETRICS : SM_METRICS_PROMETHEUS;
-
     sm_reply_text(request, 200, sm_metrics_media_types[format], render(request, format));
     sm_reply_header(request, "Cache-Control", "no-store");
 }

@@ -16,7 +16,6 @@ struct sm_generation *sm_api_pair(struct sm_request *request, const char *name)
     struct sm_generation *generation;
     struct sm_err err = {0};
     enum sm_code code = sm_pairs_take(&generation, sm_api_of(request)->pairs, name, &err);
-
     if (code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", err.text);
     else if (code != SM_OK)
@@ -29,7 +28,6 @@ bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
 {
     char own[65];
     struct sm_err err = {0};
-
     if (!request->caller.rounds)
         return true;
     if (sm_pair_reference_sd(pair) <= 0) {
@@ -39,7 +37,7 @@ bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
                          sm_pair_name(pair));
         return false;
     }
-    if (recipe_digest == NULL)
+    if (!recipe_digest)
         return true;
     if (sm_recipe_digest(own, sm_pair_recipe(pair), &err) != SM_OK) {
         sm_reply_failure(request, &err);
@@ -58,19 +56,18 @@ void sm_api_list_pairs(struct sm_request *request)
     struct sm_err err = {0};
     int count;
     json_t *list = json_array();
-
     if (sm_pairs_list(&states, &count, sm_api_of(request)->pairs, NULL, &err) != SM_OK) {
         json_decref(list);
         sm_reply_failure(request, &err);
         return;
     }
-    for (int i = 0; i < count && list != NULL; i++)
+    for (int i = 0; i < count && list; i++)
         if (json_array_append_new(list, sm_pair_state_json(&states[i])) != 0) {
             json_decref(list);
             list = NULL;
         }
     sm_pairs_list_free(states, count);
-    sm_reply_json(request, 200, list == NULL ? NULL : json_pack("{s:o}", "pairs", list));
+    sm_reply_json(request, 200, !list ? NULL : json_pack("{s:o}", "pairs", list));
 }
 
 /* The pair as it stands; NULL when there is none, or after a reply. */
@@ -79,7 +76,6 @@ static json_t *read_pair(bool *found, struct sm_request *request, const char *na
     struct sm_pair_state *states;
     struct sm_err err = {0};
     int count;
-
     *found = true;
     if (sm_pairs_list(&states, &count, sm_api_of(request)->pairs, name, &err) != SM_OK) {
         sm_reply_failure(request, &err);
@@ -87,8 +83,8 @@ static json_t *read_pair(bool *found, struct sm_request *request, const char *na
     }
     *found = count > 0;
     json_t *document = *found ? sm_pair_state_json(states) : NULL;
-    if (*found && document == NULL)
-        sm_reply_json(request, 200, NULL);
+    if (*found && !document)
+        sm_reply_no_memory(request);
     sm_pairs_list_free(states, count);
     return document;
 }
@@ -97,10 +93,9 @@ static void reply_pair(struct sm_request *request, unsigned status, const char *
 {
     bool found;
     json_t *document = read_pair(&found, request, name);
-
     if (!found)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%s'", name);
-    else if (document != NULL)
+    else if (document)
         sm_reply_json(request, status, document);
 }
 
@@ -129,9 +124,8 @@ static void begin_change(struct sm_request *request, bool force,
                          void (*reply)(struct sm_request *request, struct sm_call *call))
 {
     struct change *c = calloc(1, sizeof *c);
-
-    if (c == NULL) {
-        sm_reply_json(request, 200, NULL);
+    if (!c) {
+        sm_reply_no_memory(request);
         return;
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = change_free};
@@ -144,14 +138,12 @@ static void begin_change(struct sm_request *request, bool force,
 static enum sm_code work_put(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-
     return sm_pairs_put(c->api->pairs, c->name, &c->created, err);
 }
 
 static void reply_put(struct sm_request *request, struct sm_call *call)
 {
     const struct change *c = (const struct change *)call;
-
     if (call->code == SM_OK)
         reply_pair(request, c->created ? 201 : 200, c->name);
     else if (call->code == SM_NOT_FOUND)
@@ -171,7 +163,6 @@ void sm_api_put_pair(struct sm_request *request)
 static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-
     return c->force
                ? sm_pairs_remove(c->api->pairs, c->name, err)
                : sm_pairs_unload(&c->waiting_count, c->api->pairs, c->api->store, c->name, err);
@@ -180,7 +171,6 @@ static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 static void reply_delete(struct sm_request *request, struct sm_call *call)
 {
     const struct change *c = (const struct change *)call;
-
     if (call->code == SM_NOT_FOUND)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
     else if (call->code != SM_OK)
@@ -196,7 +186,6 @@ static void reply_delete(struct sm_request *request, struct sm_call *call)
 void sm_api_delete_pair(struct sm_request *request)
 {
     bool force = false;
-
     if (sm_api_query_bool(&force, request, "force"))
         begin_change(request, force, work_delete, reply_delete);
 }

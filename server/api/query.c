@@ -10,7 +10,6 @@ json_t *sm_api_read_object(struct sm_request *request)
     const struct sm_body *body = &request->body;
     struct sm_err err = {0};
     json_t *node = NULL;
-
     if (body->bytes_count == 0) {
         sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
         return NULL;
@@ -31,7 +30,6 @@ json_t *sm_api_read_object(struct sm_request *request)
 struct sm_origin sm_api_origin(const struct sm_request *request)
 {
     struct sm_origin origin;
-
     memcpy(origin.request, request->id, sizeof origin.request);
     memcpy(origin.trace, request->trace, sizeof origin.trace);
     return origin;
@@ -40,8 +38,7 @@ struct sm_origin sm_api_origin(const struct sm_request *request)
 bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name)
 {
     const char *text = sm_request_query(request, name);
-
-    if (text == NULL)
+    if (!text)
         return true;
     *out = strcmp(text, "true") == 0;
     if (*out || strcmp(text, "false") == 0)
@@ -56,8 +53,7 @@ bool sm_api_query_int(int64_t *out, struct sm_request *request, const char *name
 {
     const char *text = sm_request_query(request, name);
     int64_t value;
-
-    if (text == NULL)
+    if (!text)
         return true;
     if (sm_digits(&value, text) && value >= min && value <= max) {
         *out = value;

@@ -29,7 +29,6 @@ static void check_draining(struct verdict *v, const struct view *view)
 static void check_loops(struct verdict *v, const struct view *view)
 {
     int late_count, count = sm_pulses_check(&late_count, NULL);
-
     (void)view;
     v->ok = late_count == 0;
     SAY(v, "%d of %d loops stand still", late_count, count);
@@ -44,12 +43,10 @@ static void check_pairs(struct verdict *v, const struct view *view)
 static void check_canary(struct verdict *v, const struct view *view)
 {
     char reason[160];
-
     v->ok = true;
     SAY(v, "every pair scores its canary as after its load");
     for (int i = 0; i < view->states_count && v->ok; i++)
-        if (view->states[i].generation != NULL &&
-            !sm_canary_is_well(reason, view->states[i].generation)) {
+        if (view->states[i].generation && !sm_canary_is_well(reason, view->states[i].generation)) {
             v->ok = false;
             SAY(v, "%s", reason);
         }
@@ -58,7 +55,6 @@ static void check_canary(struct verdict *v, const struct view *view)
 static void check_store(struct verdict *v, const struct view *view)
 {
     struct sm_err err;
-
     v->ok = sm_jobs_check_store(view->api->jobs, &err) == SM_OK;
     SAY(v, "%s", v->ok ? "the store's last commit succeeded" : err.text);
 }
@@ -69,7 +65,6 @@ static void check_queue(struct verdict *v, const struct view *view)
     int64_t max = view->api->config->queue_max;
     int64_t cost_ms = sm_store_queued_cost_ms(view->api->store);
     int64_t cost_ms_max = view->api->config->queue_cost_ms_max;
-
     v->ok = queued * 100 < max * SM_READY_QUEUE_PERCENT;
     SAY(v, "%lld images are queued, the mark is %d%% of %lld", (long long)queued,
         SM_READY_QUEUE_PERCENT, (long long)max);
@@ -84,7 +79,6 @@ static void check_disk(struct verdict *v, const struct view *view)
 {
     int64_t room = sm_spool_free(view->api->spool);
     int64_t mark = view->api->config->ready_disk_bytes;
-
     v->ok = room >= mark;
     SAY(v, "the database's disk has %lld bytes of room, the mark is %lld", (long long)room,
         (long long)mark);
@@ -93,7 +87,6 @@ static void check_disk(struct verdict *v, const struct view *view)
 static void check_decoders(struct verdict *v, const struct view *view)
 {
     struct sm_decoders_counts counts;
-
     sm_decoders_counts(&counts, view->api->decoders);
     v->ok = !counts.unavailable;
     SAY(v, "the last decoder %s", v->ok ? "could be started" : "could not be started");
@@ -122,7 +115,6 @@ bool sm_api_ready(struct sm_ready_check out[SM_READY_CHECKS], struct sm_request 
 {
     struct view view;
     struct sm_err err;
-
     if (!look(&view, request, &err))
         return false;
     for (int i = 0; i < SM_READY_CHECKS; i++) {
@@ -138,7 +130,6 @@ bool sm_api_ready(struct sm_ready_check out[SM_READY_CHECKS], struct sm_request 
 static json_t *run_checks(struct verdict *failed, const struct view *view)
 {
     json_t *document = json_object();
-
     failed->ok = true;
     for (int i = 0; i < SM_READY_CHECKS; i++) {
         struct verdict v;
@@ -156,7 +147,6 @@ void sm_api_readyz(struct sm_request *request)
     struct view view;
     struct verdict failed;
     struct sm_err err;
-
     if (!look(&view, request, &err)) {
         sm_reply_failure(request, &err);
         return;

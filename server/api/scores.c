@@ -10,6 +10,7 @@
 
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
+#include "server/base/clock.h"
 #include "server/base/id.h"
 
 #define LIMIT_DEFAULT 50
@@ -31,7 +32,6 @@ static bool read_time(int64_t *out, const char *text)
 {
     char copy[64];
     size_t n = strlen(text);
-
     if (n >= sizeof copy)
         return false;
     memcpy(copy, text, n + 1);
@@ -53,7 +53,6 @@ static bool read_until(struct sm_score_filter *filter, const char *text)
 static bool read_number(double *out, const char *text)
 {
     char *end;
-
     if (strspn(text, "0123456789+-.eE") != strlen(text))
         return false; /* no spaces, hexadecimal, infinities */
     *out = strtod(text, &end);
@@ -76,7 +75,6 @@ static bool read_order(struct sm_score_filter *filter, const char *text)
                                         [SM_ORDER_OLDEST] = "oldest",
                                         [SM_ORDER_HIGHEST] = "highest",
                                         [SM_ORDER_LOWEST] = "lowest"};
-
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], text) == 0) {
             filter->order = (enum sm_order)i;
@@ -88,7 +86,6 @@ static bool read_order(struct sm_score_filter *filter, const char *text)
 static bool read_limit(struct sm_score_filter *filter, const char *text)
 {
     int64_t limit;
-
     if (!sm_digits(&limit, text) || limit < 1 || limit > SM_SCORES_LIMIT_MAX)
         return false;
     filter->limit = (int)limit;
@@ -116,7 +113,7 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
     *filter = (struct sm_score_filter){.tenant = request->caller.tenant, .limit = LIMIT_DEFAULT};
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
         const char *text = sm_request_query(request, parameters[i].name);
-        if (text == NULL || parameters[i].read(filter, text))
+        if (!text || parameters[i].read(filter, text))
             continue;
         sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID, "%s is '%.64s', it must be %s",
                          parameters[i].name, text, parameters[i].expected);
@@ -132,7 +129,7 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
         return false;
     }
     const char *cursor = sm_request_query(request, "cursor");
-    if (cursor == NULL || sm_cursor_decode(filter, cursor))
+    if (!cursor || sm_cursor_decode(filter, cursor))
         return true;
     sm_reply_problem(request, SM_PROBLEM_CURSOR_INVALID,
                      "the cursor is damaged or was made for other filters or another order");
@@ -143,10 +140,9 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
 static char *page_text(char *scores, const char *next)
 {
     char *text = NULL;
-    json_t *link = next == NULL ? json_null() : json_string(next);
+    json_t *link = !next ? json_null() : json_string(next);
     char *quoted = json_dumps(link, JSON_ENCODE_ANY);
-
-    if (quoted != NULL && asprintf(&text, "{\"scores\":%s,\"next\":%s}\n", scores, quoted) < 0)
+    if (quoted && asprintf(&text, "{\"scores\":%s,\"next\":%s}\n", scores, quoted) < 0)
         text = NULL;
     free(quoted);
     json_decref(link);
@@ -161,7 +157,6 @@ void sm_api_list_scores(struct sm_request *request)
     struct sm_err err = {0};
     char cursor[SM_CURSOR_BYTES];
     char *next = NULL;
-
     if (!read_filter(&filter, request))
         return;
     if (sm_store_scores(&page, sm_api_of(request)->store, &filter, &err) != SM_OK) {
@@ -170,15 +165,15 @@ void sm_api_list_scores(struct sm_request *request)
     }
     if (page.more) {
         sm_cursor_encode(cursor, &filter, page.last_value, page.ids[page.count - 1]);
-        if ((next = sm_request_link(request, "cursor", cursor)) == NULL) {
+        if (!(next = sm_request_link(request, "cursor", cursor))) {
             free(page.scores);
-            sm_reply_json(request, 200, NULL);
+            sm_reply_no_memory(request);
             return;
         }
     }
     sm_api_log_reads(request, page.ids, (size_t)page.count);
     sm_reply_text(request, 200, "application/json", page_text(page.scores, next));
-    if (next != NULL)
+    if (next)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
     free(next);
 }
@@ -187,7 +182,6 @@ void sm_api_get_score(struct sm_request *request)
 {
     struct sm_err err = {0};
     char *line;
-
     if (sm_id_valid(request->capture) &&
         sm_store_score_line(&line, sm_api_of(request)->store, request->caller.tenant,
                             request->capture, &err) == SM_OK)

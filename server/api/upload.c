@@ -29,9 +29,9 @@ static bool check_single(struct sm_request *request, const void *bytes, size_t b
 {
     if (bytes_count == 0)
         sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the image has 0 bytes");
-    else if (sm_image_sniff(bytes, bytes_count) == NULL)
+    else if (!sm_image_sniff(bytes, bytes_count))
         sm_api_reply_no_image(request, bytes, bytes_count);
-    return bytes_count > 0 && sm_image_sniff(bytes, bytes_count) != NULL;
+    return bytes_count > 0 && sm_image_sniff(bytes, bytes_count);
 }
 
 static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
@@ -40,7 +40,6 @@ static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
     struct sm_recipe recipe;
     struct sm_err err = {0};
     json_t *node = NULL;
-
     enum sm_code code = sm_json_parse(&node, part->bytes, part->bytes_count, SM_RECIPE_BYTES_MAX,
                                       SM_RECIPE_DEPTH_MAX, &err);
     if (code == SM_OK)
@@ -62,8 +61,7 @@ static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
 static void make_utf8(char *text)
 {
     json_t *node = json_string(text);
-
-    if (node == NULL)
+    if (!node)
         sm_make_ascii(text);
     json_decref(node);
 }
@@ -71,8 +69,7 @@ static void make_utf8(char *text)
 void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t bytes_count)
 {
     const char *archive = sm_ingest_sniff(bytes, bytes_count);
-
-    if (archive == NULL)
+    if (!archive)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
                          "the first of %zu bytes are neither those of a JPEG nor of a PNG",
                          bytes_count);
@@ -90,7 +87,6 @@ bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
     char boundary[SM_BOUNDARY_BYTES];
     struct sm_err err = {0};
     const char *type = sm_request_header(request, "Content-Type");
-
     if (!sm_header_param(boundary, sizeof boundary, type, "boundary")) {
         sm_reply_problem(request, SM_PROBLEM_MULTIPART_INVALID,
                          "Content-Type has no boundary of 1 to %d characters",
@@ -136,7 +132,6 @@ static bool read_multipart(struct sm_upload *upload, struct sm_request *request,
     int parts_count;
     bool has_recipe = false;
     char allowed[64];
-
     snprintf(allowed, sizeof allowed, "%lld images and one recipe", (long long)images_max);
     if (!sm_upload_split(upload->parts, &parts_count, (int)images_max + 1, request, allowed))
         return false;
@@ -155,7 +150,6 @@ bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const str
     const struct sm_body *body = &request->body;
     bool multipart = strcmp(request->media_type, "multipart/form-data") == 0;
     struct sm_err err = {0};
-
     *out = (struct sm_upload){.recipe = *sm_pair_recipe(pair)};
     if (body->bytes_count == 0) {
         sm_reply_problem(request, SM_PROBLEM_BODY_EMPTY, "the body has 0 bytes");
@@ -164,7 +158,7 @@ bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const str
     out->items = calloc(multipart ? (size_t)images_max : 1, sizeof *out->items);
     if (multipart)
         out->parts = calloc((size_t)images_max + 1, sizeof *out->parts);
-    if (out->items == NULL || (multipart && out->parts == NULL)) {
+    if (!out->items || (multipart && !out->parts)) {
         sm_err_set(&err, SM_NOMEM, "no memory for %lld parts", (long long)images_max);
         sm_reply_failure(request, &err);
         goto fail;

@@ -28,7 +28,6 @@ struct sm_buckets {
 enum sm_code sm_buckets_new(struct sm_buckets **out, int64_t per_minute, struct sm_err *err)
 {
     struct sm_buckets *b = calloc(1, sizeof *b);
-
     *out = b;
     if (!b)
         return sm_err_set(err, SM_NOMEM, "buckets: out of memory");
@@ -68,7 +67,6 @@ bool sm_buckets_take(struct sm_buckets *b, const struct sm_peer *client, int64_t
 {
     const struct sm_peer group = sm_peer_group(client);
     int64_t now_us = now_ms * 1000, full_us = now_us - MINUTE_US;
-
     pthread_mutex_lock(&b->mutex);
     struct bucket *bucket = find(b, group.address);
     int64_t empty_us =

@@ -12,8 +12,10 @@
 #define SM_SCOPES         "score read audit admin metrics" /* every scope there is */
 #define SM_SCOPES_BYTES   sizeof SM_SCOPES
 
+#define SM_IDEMPOTENCY_KEY_BYTES 256 /* an Idempotency-Key and its NUL */
+
 struct sm_caller {
-    char key_id[37]; /* "": no key was needed */
+    char api_key_id[37]; /* "": no key was needed */
     int64_t tenant;
     char scopes[SM_SCOPES_BYTES];
     int64_t scores_per_day;  /* 0: as many as it likes */

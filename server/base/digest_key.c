@@ -13,7 +13,6 @@ enum sm_code sm_digest_key_read(uint8_t key[32], const char *path, struct sm_err
     size_t bytes_count = 0;
     const char *end = NULL;
     enum sm_code code = sm_secret_read(&secret, "digest key", path, err);
-
     if (code != SM_OK)
         return code;
     size_t digits = strlen(secret.value);

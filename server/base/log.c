@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/escape.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 
 static int log_fd = STDERR_FILENO;
 

@@ -189,8 +189,8 @@ static const char *const *unique(const char *const *values)
 
 enum sm_code sm_metrics_start(const struct sm_metrics_sets *brought, struct sm_err *err)
 {
-    bool whole = (sets[ROUTES].values = unique(brought->routes)) != NULL &&
-                 (sets[PROBLEMS].values = unique(brought->problems)) != NULL;
+    bool whole = (sets[ROUTES].values = unique(brought->routes)) &&
+                 (sets[PROBLEMS].values = unique(brought->problems));
     for (int code = SM_OK + 1; code <= SM_INTERNAL; code++)
         reasons[code - 1] = sm_code_name(code);
     for (int i = 0; whole && i < SM_METRIC_COUNT; i++)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 
 struct pulse {
     const char *loop; /* NULL: the thread has none */

@@ -23,10 +23,9 @@ void sm_token_new(struct sm_token *out, const char *prefix)
 {
     uint8_t secret[SECRET_BYTES], name[PREFIX_CHARS / 2];
     char encoded[SECRET_CHARS + 1];
-
     randombytes_buf(secret, sizeof secret);
     randombytes_buf(name, sizeof name);
-    if (prefix == NULL)
+    if (!prefix)
         sodium_bin2hex(out->prefix, sizeof out->prefix, name, sizeof name);
     else
         snprintf(out->prefix, sizeof out->prefix, "%s", prefix);
@@ -42,9 +41,7 @@ static bool has_form(const char *text)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-    return text != NULL && strlen(text) == SM_TOKEN_BYTES - 1 &&
-           memcmp(text, MARK, MARK_CHARS) == 0 &&
+    return text && strlen(text) == SM_TOKEN_BYTES - 1 && memcmp(text, MARK, MARK_CHARS) == 0 &&
            strspn(text + MARK_CHARS, "0123456789abcdef") == PREFIX_CHARS &&
            text[AT_SECRET - 1] == '_' && strspn(text + AT_SECRET, alphabet) == SECRET_CHARS;
 }
@@ -54,7 +51,6 @@ bool sm_token_read(struct sm_token *out, const char *text)
     uint8_t secret[SECRET_BYTES] = {0};
     size_t bytes_count = 0;
     bool good = has_form(text);
-
     memset(out, 0, sizeof *out);
     good = good &&
            sodium_base642bin(secret, sizeof secret, text + AT_SECRET, SECRET_CHARS, NULL,

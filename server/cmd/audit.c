@@ -37,7 +37,6 @@ static void default_name(char *out, size_t out_size, const char *pair)
 static json_t *number_json(const char *text)
 {
     char *end;
-
     if (!text)
         return NULL;
     errno = 0;
@@ -53,7 +52,6 @@ static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *gi
 {
     char name[SM_AUDIT_NAME_MAX + 1];
     json_t *gates = json_array();
-
     default_name(name, sizeof name, pair);
     for (int i = 0; i < SM_AUDIT_GATES_MAX && given->gates[i]; i++)
         json_array_append_new(gates, json_string(given->gates[i]));
@@ -70,10 +68,9 @@ static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *gi
 }
 
 /* -1: the plan is whole. */
-static int check_plan(const struct sm_audit_plan *plan)
+static int check_plan(const struct sm_cmd_audit_plan *plan)
 {
     bool here = !plan->server;
-
     if (!plan->manifest &&
         (!plan->folders[SM_COHORT_CANDIDATE] || !plan->folders[plan->spec.reference]))
         return wrong("say where the images are: --candidate and the folder of the reference "
@@ -91,21 +88,20 @@ static int check_plan(const struct sm_audit_plan *plan)
     return -1;
 }
 
-static int run(const struct sm_audit_plan *plan)
+static int run(const struct sm_cmd_audit_plan *plan)
 {
     struct sm_err err = {0};
     json_t *summary = NULL, *audit = NULL;
     int result;
-
     sm_stop_watch();
-    enum sm_code code = plan->server ? sm_audit_remote(&summary, &audit, plan, &err)
-                                     : sm_audit_local(&summary, &audit, plan, &err);
+    enum sm_code code = plan->server ? sm_cmd_audit_remote(&summary, &audit, plan, &err)
+                                     : sm_cmd_audit_local(&summary, &audit, plan, &err);
     if (code == SM_OK) {
-        result = sm_audit_say_result(plan, summary, audit);
+        result = sm_cmd_audit_say_result(plan, summary, audit);
     } else if (code == SM_CANCELLED && sm_stop_signal() != 0) {
         if (audit)
-            sm_audit_say_incomplete(stderr,
-                                    "sslmem audit: ", json_object_get(audit, "completeness"));
+            sm_cmd_audit_say_incomplete(stderr,
+                                        "sslmem audit: ", json_object_get(audit, "completeness"));
         fprintf(stderr, "sslmem audit: stopped; the same command goes on from here%s\n",
                 plan->server ? ", and the server does meanwhile" : "");
         result = 128 + sm_stop_signal();
@@ -119,7 +115,7 @@ static int run(const struct sm_audit_plan *plan)
 
 static int audit(int argc, char **argv)
 {
-    struct sm_audit_plan plan = {0};
+    struct sm_cmd_audit_plan plan = {0};
     struct given given = {0};
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair; its name with --server", &plan.pair, .required = true},
@@ -173,7 +169,6 @@ static int audit(int argc, char **argv)
         "stopped by a signal"};
     char **operands;
     struct sm_err err = {0};
-
     int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;

@@ -24,17 +24,15 @@ static enum sm_code out_of_memory(struct sm_err *err)
 static char *absolute(const char *path)
 {
     char here[PATH_MAX];
-
     if (path[0] == '/')
         return strdup(path);
-    return getcwd(here, sizeof here) ? sm_audit_path(here, path) : NULL;
+    return getcwd(here, sizeof here) ? sm_cmd_audit_path(here, path) : NULL;
 }
 
 /* Takes the value. */
-static bool add(struct sm_audit_places *places, const char *option, char *value)
+static bool add(struct sm_cmd_audit_places *places, const char *option, char *value)
 {
     char *name = value && places->count + 2 < SM_AUDIT_PLACES_MAX ? strdup(option) : NULL;
-
     if (!name) {
         free(value);
         return false;
@@ -44,28 +42,26 @@ static bool add(struct sm_audit_places *places, const char *option, char *value)
     return true;
 }
 
-static bool add_path(struct sm_audit_places *places, const char *option, const char *path)
+static bool add_path(struct sm_cmd_audit_places *places, const char *option, const char *path)
 {
-    return path == NULL || add(places, option, absolute(path));
+    return !path || add(places, option, absolute(path));
 }
 
 /* OUT/name */
-static bool add_made(struct sm_audit_places *places, const char *option, const char *out,
+static bool add_made(struct sm_cmd_audit_places *places, const char *option, const char *out,
                      const char *name)
 {
     char *folder = absolute(out);
-    bool whole = folder && add(places, option, sm_audit_path(folder, name));
-
+    bool whole = folder && add(places, option, sm_cmd_audit_path(folder, name));
     free(folder);
     return whole;
 }
 
 /* Another folder than OUT, which would only be reported again. */
-static bool add_out(struct sm_audit_places *places, const char *out)
+static bool add_out(struct sm_cmd_audit_places *places, const char *out)
 {
     char *folder = absolute(out);
     size_t length = folder ? strlen(folder) : 0;
-
     while (length > 1 && folder[length - 1] == '/')
         length--;
     char *other = folder ? malloc(length + sizeof "-again") : NULL;
@@ -75,14 +71,14 @@ static bool add_out(struct sm_audit_places *places, const char *out)
     return add(places, "--out", other);
 }
 
-enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_audit_plan *plan,
-                                  struct sm_err *err)
+enum sm_code sm_cmd_audit_places_make(struct sm_cmd_audit_places *out,
+                                      const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
     static const char *const cohorts[SM_COHORTS] = {[SM_COHORT_SHARED] = "--shared",
                                                     [SM_COHORT_CANDIDATE] = "--candidate",
                                                     [SM_COHORT_INDEPENDENT] = "--independent",
                                                     [SM_COHORT_EXTERNAL] = "--external"};
-    *out = (struct sm_audit_places){0};
+    *out = (struct sm_cmd_audit_places){0};
     bool whole = add_path(out, "--pair", plan->pair);
     for (int i = 0; i < SM_COHORTS; i++)
         whole = whole && add_path(out, cohorts[i], plan->folders[i]);
@@ -96,10 +92,9 @@ enum sm_code sm_audit_places_make(struct sm_audit_places *out, const struct sm_a
     return whole ? SM_OK : out_of_memory(err);
 }
 
-json_t *sm_audit_places_json(const struct sm_audit_places *places)
+json_t *sm_cmd_audit_places_json(const struct sm_cmd_audit_places *places)
 {
     json_t *list = json_array();
-
     for (int i = 0; i < places->count; i++) {
         if (json_array_append_new(list, json_string(places->options[i])) == 0)
             continue;
@@ -109,15 +104,14 @@ json_t *sm_audit_places_json(const struct sm_audit_places *places)
     return list;
 }
 
-enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folder,
-                                  struct sm_err *err)
+enum sm_code sm_cmd_audit_places_read(struct sm_cmd_audit_places *out, const char *folder,
+                                      struct sm_err *err)
 {
     char id[SM_ID_BYTES];
     json_t *state = NULL, *word;
     size_t i;
-    enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
-
-    *out = (struct sm_audit_places){0};
+    enum sm_code code = sm_cmd_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
+    *out = (struct sm_cmd_audit_places){0};
     json_array_foreach(json_object_get(state, "again"), i, word)
     {
         if (out->count + 1 >= SM_AUDIT_PLACES_MAX || !json_is_string(word))
@@ -132,11 +126,11 @@ enum sm_code sm_audit_places_read(struct sm_audit_places *out, const char *folde
     return code;
 }
 
-void sm_audit_places_release(struct sm_audit_places *places)
+void sm_cmd_audit_places_release(struct sm_cmd_audit_places *places)
 {
     for (int i = 0; i < places->count; i++)
         free((char *)(uintptr_t)places->options[i]);
-    *places = (struct sm_audit_places){0};
+    *places = (struct sm_cmd_audit_places){0};
 }
 
 /* --- the files --- */
@@ -144,23 +138,21 @@ void sm_audit_places_release(struct sm_audit_places *places)
 static enum sm_code write_recipe(FILE *file, void *arg, struct sm_err *err)
 {
     const json_t *recipe = arg;
-
     if (json_dumpf(recipe, file, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0)
         return sm_err_set(err, SM_IO, SM_AUDIT_RECIPE " cannot be written");
     fputc('\n', file);
     return SM_OK;
 }
 
-enum sm_code sm_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err)
+enum sm_code sm_cmd_audit_write_recipe(const char *out, const json_t *recipe, struct sm_err *err)
 {
-    return sm_audit_write(out, SM_AUDIT_RECIPE, write_recipe, (void *)(uintptr_t)recipe, err);
+    return sm_cmd_audit_write(out, SM_AUDIT_RECIPE, write_recipe, (void *)(uintptr_t)recipe, err);
 }
 
 static enum sm_code copy_file(FILE *file, void *arg, struct sm_err *err)
 {
     struct sm_file source;
     enum sm_code code = sm_file_map(&source, arg, INT64_MAX, err);
-
     if (code == SM_OK && source.bytes_count > 0 &&
         fwrite(source.bytes, 1, source.bytes_count, file) != source.bytes_count)
         code = sm_err_set(err, SM_IO, SM_AUDIT_MANIFEST " cannot be written");
@@ -170,17 +162,16 @@ static enum sm_code copy_file(FILE *file, void *arg, struct sm_err *err)
 }
 
 /* A manifest that is that file already stays. */
-enum sm_code sm_audit_keep_manifest(const struct sm_audit_plan *plan, struct sm_err *err)
+enum sm_code sm_cmd_audit_keep_manifest(const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
     struct stat given, kept;
-    char *path = sm_audit_path(plan->out, SM_AUDIT_MANIFEST);
+    char *path = sm_cmd_audit_path(plan->out, SM_AUDIT_MANIFEST);
     bool same = path && stat(plan->manifest, &given) == 0 && stat(path, &kept) == 0 &&
                 given.st_dev == kept.st_dev && given.st_ino == kept.st_ino;
-
     free(path);
     return same ? SM_OK
-                : sm_audit_write(plan->out, SM_AUDIT_MANIFEST, copy_file,
-                                 (void *)(uintptr_t)plan->manifest, err);
+                : sm_cmd_audit_write(plan->out, SM_AUDIT_MANIFEST, copy_file,
+                                     (void *)(uintptr_t)plan->manifest, err);
 }
 
 struct listing {
@@ -191,10 +182,9 @@ struct listing {
 static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)
 {
     const struct listing *l = arg;
-
     for (size_t i = 0; i < l->audit->items_count; i++) {
         const struct sm_audit_item *item = &l->audit->items[i];
-        char *path = sm_audit_path(l->folders[item->cohort], item->name);
+        char *path = sm_cmd_audit_path(l->folders[item->cohort], item->name);
         json_t *line =
             json_pack("{s:s, s:s?}", "cohort", sm_cohort_name(item->cohort), "path", path);
         bool whole = line && json_dumpf(line, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
@@ -206,19 +196,18 @@ static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)
     return SM_OK;
 }
 
-enum sm_code sm_audit_list_images(const struct sm_audit_plan *plan, const struct sm_audit *audit,
-                                  struct sm_err *err)
+enum sm_code sm_cmd_audit_list_images(const struct sm_cmd_audit_plan *plan,
+                                      const struct sm_audit *audit, struct sm_err *err)
 {
     struct listing *l = calloc(1, sizeof *l);
     char full[PATH_MAX];
-
     if (!l)
         return out_of_memory(err);
     l->audit = audit;
     for (int i = 0; i < SM_COHORTS; i++)
         if (plan->folders[i] && realpath(plan->folders[i], full))
             memcpy(l->folders[i], full + 1, strlen(full));
-    enum sm_code code = sm_audit_write(plan->out, SM_AUDIT_MANIFEST, write_list, l, err);
+    enum sm_code code = sm_cmd_audit_write(plan->out, SM_AUDIT_MANIFEST, write_list, l, err);
     free(l);
     return code;
 }

@@ -39,7 +39,7 @@ struct sm_client {
 struct exchange {
     const struct sm_client_call *call;
     struct sm_client *client;
-    char key[40]; /* of all its tries, in quotes */
+    char idempotency_key[40]; /* of all its tries, in quotes */
     struct sm_client_answer answer;
     size_t text_count;
     long retry_after_s; /* 0: not said */
@@ -63,7 +63,6 @@ static enum sm_code read_token(struct sm_client *client, const char *key_file, s
     struct sm_token token;
     const char *text = sm_settings_variable("SSLMEM_KEY");
     enum sm_code code = SM_OK;
-
     if (!key_file && (!text || !*text))
         return SM_OK;
     if (key_file)
@@ -83,7 +82,6 @@ static enum sm_code read_ca(struct sm_client *client, const char *ca_file, struc
 {
     const char *variable = sm_settings_variable("SSL_CERT_FILE");
     struct sm_err why = {0};
-
     client->ca_file = ca_file ? ca_file : variable && *variable ? variable : NULL;
     bool https = strncasecmp(client->url, "https://", 8) == 0;
     if (ca_file && !https)
@@ -101,7 +99,6 @@ enum sm_code sm_client_open(struct sm_client **out, const char *url, const char 
 {
     struct sm_client *client = calloc(1, sizeof *client);
     size_t length = strlen(url);
-
     *out = NULL;
     if (!client)
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
@@ -134,7 +131,6 @@ static size_t take_bytes(char *bytes, size_t size, size_t n, void *arg)
     struct exchange *x = arg;
     size_t count = size * n;
     long status = 0;
-
     curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
     bool good = status >= 200 && status < 300;
     if (good && x->call->into) {
@@ -168,7 +164,6 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
     struct exchange *x = arg;
     char line[256];
     const char *value;
-
     snprintf(line, sizeof line, "%.*s", (int)(size * n < 255 ? size * n : 255), bytes);
     if ((value = value_of(line, "ETag")))
         snprintf(x->answer.etag, sizeof x->answer.etag, "%.63s", value);
@@ -212,7 +207,6 @@ static CURLcode try_once(struct exchange *x, const char *url)
     const struct sm_client_call *call = x->call;
     CURL *curl = x->client->curl;
     struct curl_slist *headers = NULL;
-
     curl_easy_reset(curl);
     x->client->why[0] = '\0';
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, x->client->why);
@@ -236,7 +230,7 @@ static CURLcode try_once(struct exchange *x, const char *url)
         set_body(curl, call);
         headers = add_header(headers, "Content-Type",
                              call->media_type ? call->media_type : "application/json");
-        headers = add_header(headers, "Idempotency-Key", x->key);
+        headers = add_header(headers, "Idempotency-Key", x->idempotency_key);
     } else if (call->method) {
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
     }
@@ -290,7 +284,6 @@ static enum sm_code mistrust(const struct exchange *x, struct sm_err *err)
 {
     long status = 0;
     char text[111];
-
     curl_easy_getinfo(x->client->curl, CURLINFO_SSL_VERIFYRESULT, &status);
     if (status == 0) /* it is trusted, and another host's */
         return sm_err_set(err, SM_IO, "%.80s: %.150s", x->client->url, x->client->why);
@@ -302,7 +295,6 @@ static enum sm_code mistrust(const struct exchange *x, struct sm_err *err)
 static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_err *err)
 {
     const char *why = x->client->why[0] ? x->client->why : curl_easy_strerror(done);
-
     if (atomic_load(&sm_stop_asked))
         return sm_err_set(err, SM_CANCELLED, "stopped");
     if (x->not_written)
@@ -336,7 +328,6 @@ static bool may_repeat(const struct exchange *x, CURLcode done)
 static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *err)
 {
     int64_t wait_ms = WAIT_MIN_MS;
-
     for (int tries = 1;; tries++) {
         CURLcode done = try_once(x, url);
         bool good = done == CURLE_OK && (x->answer.status / 100 == 2 || x->answer.status == 304);
@@ -357,7 +348,7 @@ static enum sm_code repeat(struct exchange *x, const char *url, struct sm_err *e
         wait_ms = 2 * wait_ms < WAIT_MAX_MS ? 2 * wait_ms : WAIT_MAX_MS;
         free(x->answer.text);
         struct exchange next = {.call = x->call, .client = x->client};
-        memcpy(next.key, x->key, sizeof next.key);
+        memcpy(next.idempotency_key, x->idempotency_key, sizeof next.idempotency_key);
         *x = next;
     }
 }
@@ -370,12 +361,11 @@ enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *clie
     char id[37];
     size_t bytes = strlen(client->url) + strlen(call->path) + 1;
     char *url = malloc(bytes);
-
     if (!url)
         return sm_err_set(err, SM_NOMEM, "client: out of memory");
     snprintf(url, bytes, "%s%s", client->url, call->path);
     sm_id_new(id);
-    snprintf(x.key, sizeof x.key, "\"%s\"", id);
+    snprintf(x.idempotency_key, sizeof x.idempotency_key, "\"%s\"", id);
     enum sm_code code = repeat(&x, url, &last);
     free(url);
     if (code == SM_OK && !x.answer.text && !(x.answer.text = strdup("")))
@@ -395,7 +385,6 @@ enum sm_code sm_client_json(json_t **out, struct sm_client *client,
     struct sm_client_answer answer;
     struct sm_err why = {0};
     enum sm_code code = sm_client_send(&answer, client, call, err);
-
     *out = NULL;
     if (code != SM_OK)
         return code;

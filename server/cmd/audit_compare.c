@@ -6,20 +6,20 @@
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
 
-enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, struct sm_err *err)
+enum sm_code sm_cmd_audit_open(struct sm_cmd_audit_opened **out, const char *folder,
+                               struct sm_err *err)
 {
-    struct sm_audit_opened *o = calloc(1, sizeof *o);
-    char *path = sm_audit_path(folder, "audit.db");
+    struct sm_cmd_audit_opened *o = calloc(1, sizeof *o);
+    char *path = sm_cmd_audit_path(folder, "audit.db");
     enum sm_code code =
         o && path ? SM_OK : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", folder);
-
     if (code == SM_OK)
-        code = sm_audit_state_read(o->id, NULL, folder, SM_AUDIT_STATE, NULL, err);
+        code = sm_cmd_audit_state_read(o->id, NULL, folder, SM_AUDIT_STATE, NULL, err);
     if (code == SM_OK && o->id[0] == '\0')
         code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
                           folder);
     if (code == SM_OK)
-        code = sm_audit_log_to(folder, err);
+        code = sm_cmd_audit_log_to(folder, err);
     if (code == SM_OK)
         code = sm_store_open(&o->store, path, err);
     if (code == SM_OK)
@@ -33,32 +33,31 @@ enum sm_code sm_audit_open(struct sm_audit_opened **out, const char *folder, str
     if (code == SM_OK)
         *out = o;
     else
-        sm_audit_close(o);
+        sm_cmd_audit_close(o);
     return code;
 }
 
-struct sm_audit *sm_audit_of(struct sm_audit_opened *opened)
+struct sm_audit *sm_cmd_audit_of(struct sm_cmd_audit_opened *opened)
 {
     return &opened->record.audit;
 }
 
-void sm_audit_close(struct sm_audit_opened *opened)
+void sm_cmd_audit_close(struct sm_cmd_audit_opened *opened)
 {
     if (!opened)
         return;
-    sm_audit_record_release(&opened->record);
+    sm_store_audit_record_release(&opened->record);
     json_decref(opened->document);
     if (opened->store)
         sm_store_close(opened->store);
     free(opened);
 }
 
-enum sm_code sm_audit_read_server(char **server, char id[SM_ID_BYTES], const char *folder,
-                                  struct sm_err *err)
+enum sm_code sm_cmd_audit_read_server(char **server, char id[SM_ID_BYTES], const char *folder,
+                                      struct sm_err *err)
 {
     json_t *state = NULL;
-    enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
-
+    enum sm_code code = sm_cmd_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
     *server = NULL;
     if (code == SM_OK && id[0] == '\0')
         code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
@@ -73,19 +72,18 @@ enum sm_code sm_audit_read_server(char **server, char id[SM_ID_BYTES], const cha
 
 static enum sm_code compare_here(json_t **out, char **folders, size_t count, struct sm_err *err)
 {
-    struct sm_audit_opened *opened[SM_AUDIT_COMPARED_MAX] = {0};
+    struct sm_cmd_audit_opened *opened[SM_AUDIT_COMPARED_MAX] = {0};
     const struct sm_audit *audits[SM_AUDIT_COMPARED_MAX];
     enum sm_code code = SM_OK;
-
     for (size_t i = 0; i < count && code == SM_OK; i++) {
-        code = sm_audit_open(&opened[i], folders[i], err);
+        code = sm_cmd_audit_open(&opened[i], folders[i], err);
         if (code == SM_OK)
-            audits[i] = sm_audit_of(opened[i]);
+            audits[i] = sm_cmd_audit_of(opened[i]);
     }
     if (code == SM_OK)
         code = sm_audit_compare(out, audits, count, SM_AUDIT_POINTS_MAX, err);
     for (size_t i = 0; i < count; i++)
-        sm_audit_close(opened[i]);
+        sm_cmd_audit_close(opened[i]);
     return code;
 }
 
@@ -95,7 +93,6 @@ static enum sm_code compare_there(json_t **out, const char *server, const char *
 {
     char path[64 + SM_AUDIT_COMPARED_MAX * SM_ID_BYTES] = "/v1/comparisons?audits=";
     struct sm_client *client = NULL;
-
     for (size_t i = 0; i < count; i++)
         snprintf(path + strlen(path), sizeof path - strlen(path), "%s%s", i ? "," : "", ids[i]);
     enum sm_code code = sm_client_open(&client, server, key_file, ca_file, err);
@@ -121,12 +118,11 @@ static void say_incomplete(char **folders, const json_t *document)
 {
     const json_t *audits = json_object_get(document, "audits"), *audit;
     size_t i;
-
     json_array_foreach(audits, i, audit)
     {
         char whose[256];
         snprintf(whose, sizeof whose, "sslmem audit compare: %.200s: ", folders[i]);
-        sm_audit_say_incomplete(stderr, whose, json_object_get(audit, "completeness"));
+        sm_cmd_audit_say_incomplete(stderr, whose, json_object_get(audit, "completeness"));
     }
 }
 
@@ -158,7 +154,7 @@ int sm_cmd_audit_compare(int argc, char **argv)
         return result;
 
     for (; folders[count] && code == SM_OK; count++) {
-        code = sm_audit_read_server(&servers[count], ids[count], folders[count], &err);
+        code = sm_cmd_audit_read_server(&servers[count], ids[count], folders[count], &err);
         if (code == SM_OK && strcmp(servers[count], servers[0]) != 0)
             code = sm_err_set(&err, SM_INVALID, "%.80s and %.80s were not made in the same place",
                               folders[0], folders[count]);

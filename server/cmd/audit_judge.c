@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/clock.h"
 #include "server/base/digest_key.h"
-#include "server/base/id.h"
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
 
@@ -29,9 +29,8 @@ static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struc
 {
     json_t *report = NULL;
     char image[65];
-    enum sm_code code = sm_audit_read_report(&report, folder, err);
+    enum sm_code code = sm_cmd_audit_read_report(&report, folder, err);
     const json_t *first = json_array_get(json_object_get(report, "items"), 0);
-
     if (code == SM_NOT_FOUND)
         return SM_OK;
     audit->with_names = json_object_get(first, "name") != NULL;
@@ -53,23 +52,21 @@ static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struc
 static enum sm_code note_time(const struct sm_audit *audit, struct sm_err *err)
 {
     char now[32];
-
     sm_time_format(now, sm_clock_unix_ms());
     return json_object_set_new((json_t *)(uintptr_t)audit->run, "judged", json_string(now)) == 0
                ? SM_OK
                : sm_err_set(err, SM_NOMEM, "report: out of memory");
 }
 
-static enum sm_code write_report(struct sm_audit_opened *opened, const struct judging *j,
+static enum sm_code write_report(struct sm_cmd_audit_opened *opened, const struct judging *j,
                                  const struct sm_audit_spec *judged, struct sm_err *err)
 {
-    struct sm_audit *audit = sm_audit_of(opened);
+    struct sm_audit *audit = sm_cmd_audit_of(opened);
     struct sm_audit_result *result = NULL;
-    struct sm_audit_places places = {0};
+    struct sm_cmd_audit_places places = {0};
     enum sm_code code = keep_names(audit, j->folder, err);
-
     if (code == SM_OK)
-        code = sm_audit_places_read(&places, j->folder, err);
+        code = sm_cmd_audit_places_read(&places, j->folder, err);
     if (places.count > 0) /* else an earlier version made the folder */
         audit->places = places.options;
     if (code == SM_OK)
@@ -78,24 +75,23 @@ static enum sm_code write_report(struct sm_audit_opened *opened, const struct ju
     if (code == SM_OK)
         code = sm_audit_evaluate(&result, audit, err);
     if (code == SM_OK)
-        code = sm_audit_write_reports(j->folder, opened->store, opened->id, audit, result, err);
+        code = sm_cmd_audit_write_reports(j->folder, opened->store, opened->id, audit, result, err);
     sm_audit_result_free(result);
-    sm_audit_places_release(&places);
+    sm_cmd_audit_places_release(&places);
     audit->judged = NULL;
     audit->places = NULL;
     return code;
 }
 
-static enum sm_code judge_opened(json_t **summary, struct sm_audit_opened *opened,
+static enum sm_code judge_opened(json_t **summary, struct sm_cmd_audit_opened *opened,
                                  const struct judging *j, struct sm_err *err)
 {
-    struct sm_audit *audit = sm_audit_of(opened);
+    struct sm_audit *audit = sm_cmd_audit_of(opened);
     struct sm_audit_spec judged = *audit->spec;
     struct sm_audit_result *result = NULL;
     json_t *answer = NULL;
     uint8_t key[32];
     enum sm_code code = sm_audit_gates_parse(&judged, j->gates, err);
-
     if (code == SM_OK && j->digest_key_path) {
         code = sm_digest_key_read(key, j->digest_key_path, err);
         audit->digest_key = key;
@@ -119,14 +115,13 @@ static enum sm_code judge_opened(json_t **summary, struct sm_audit_opened *opene
 static enum sm_code judge_here(json_t **summary, json_t **audit, const struct judging *j,
                                struct sm_err *err)
 {
-    struct sm_audit_opened *opened = NULL;
-    enum sm_code code = sm_audit_open(&opened, j->folder, err);
-
+    struct sm_cmd_audit_opened *opened = NULL;
+    enum sm_code code = sm_cmd_audit_open(&opened, j->folder, err);
     if (code == SM_OK)
         code = judge_opened(summary, opened, j, err);
     if (code == SM_OK)
         *audit = json_incref(opened->document);
-    sm_audit_close(opened);
+    sm_cmd_audit_close(opened);
     return code;
 }
 
@@ -138,7 +133,6 @@ static enum sm_code post_gates(json_t **answer, struct sm_client *client, const 
     char path[128];
     json_t *body = json_pack("{s:O}", "gates", j->gates);
     char *text = json_dumps(body, JSON_COMPACT);
-
     snprintf(path, sizeof path, "/v1/audits/%s/gates", id);
     enum sm_code code =
         text
@@ -159,7 +153,6 @@ static enum sm_code judge_there(json_t **summary, json_t **audit, const char *se
     struct sm_err unread = {0};
     json_t *report = NULL, *answer = NULL;
     char path[128];
-
     if (j->writes_report || j->digest_key_path)
         return sm_err_set(
             err, SM_INVALID,
@@ -173,7 +166,7 @@ static enum sm_code judge_there(json_t **summary, json_t **audit, const char *se
     if (code == SM_OK)
         code = post_gates(&answer, client, id, j, err);
     if (code == SM_OK) {
-        sm_audit_read_report(&report, j->folder, &unread);
+        sm_cmd_audit_read_report(&report, j->folder, &unread);
         json_t *fetched = json_object_get(report, "summary");
         *summary = fetched ? json_copy(fetched) : json_object();
         if (!*summary || json_object_update(*summary, answer) != 0)
@@ -191,7 +184,6 @@ static enum sm_code judge_there(json_t **summary, json_t **audit, const char *se
 static enum sm_code read_gates(json_t **out, const char *const *gates, struct sm_err *err)
 {
     struct sm_audit_spec parsed;
-
     *out = json_array();
     for (int i = 0; i < SM_AUDIT_GATES_MAX && gates[i]; i++)
         if (json_array_append_new(*out, json_string(gates[i])) != 0)
@@ -201,19 +193,18 @@ static enum sm_code read_gates(json_t **out, const char *const *gates, struct sm
 
 static int judge(const struct judging *j, bool quiet)
 {
-    struct sm_audit_plan said = {.quiet = quiet, .out = j->writes_report ? j->folder : NULL};
+    struct sm_cmd_audit_plan said = {.quiet = quiet, .out = j->writes_report ? j->folder : NULL};
     struct sm_err err = {0};
     char id[SM_ID_BYTES], *server = NULL;
     json_t *summary = NULL, *audit = NULL;
-    enum sm_code code = sm_audit_read_server(&server, id, j->folder, &err);
-
+    enum sm_code code = sm_cmd_audit_read_server(&server, id, j->folder, &err);
     sm_stop_watch();
     if (code == SM_OK && *server)
         code = judge_there(&summary, &audit, server, id, j, &err);
     else if (code == SM_OK)
         code = judge_here(&summary, &audit, j, &err);
-    int result =
-        code == SM_OK ? sm_audit_say_result(&said, summary, audit) : sm_fail("audit judge", &err);
+    int result = code == SM_OK ? sm_cmd_audit_say_result(&said, summary, audit)
+                               : sm_fail("audit judge", &err);
     free(server);
     json_decref(summary);
     json_decref(audit);
@@ -247,7 +238,6 @@ int sm_cmd_audit_judge(int argc, char **argv)
     char **folders;
     struct sm_err err = {0};
     int result = sm_usage_read(&folders, &usage, argc, argv);
-
     if (result >= 0)
         return result;
     j.folder = folders[0];

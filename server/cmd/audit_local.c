@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/base/clock.h"
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
 #include "server/cmd/audit.h"
@@ -26,7 +27,7 @@
 #define UNHEALTHY_MS 5000 /* a disk that is full for a moment is no reason to give up */
 
 struct local {
-    const struct sm_audit_plan *plan;
+    const struct sm_cmd_audit_plan *plan;
     struct sm_pairs *pairs;
     struct sm_generation *generation;
     const struct sm_pair *pair; /* its */
@@ -41,11 +42,10 @@ struct local {
 
 static enum sm_code open_pair(struct local *l, struct sm_err *err)
 {
-    const struct sm_audit_plan *plan = l->plan;
+    const struct sm_cmd_audit_plan *plan = l->plan;
     struct sm_pair_state *only;
     int count;
     json_t *node = NULL;
-
     enum sm_code code =
         sm_pairs_load_one(&l->pairs, plan->pair, plan->kernels ? plan->kernels : "auto", err);
     if (code == SM_OK)
@@ -70,8 +70,7 @@ static enum sm_code open_pair(struct local *l, struct sm_err *err)
 
 static enum sm_code add_inputs(struct local *l, struct sm_err *err)
 {
-    enum sm_code code = sm_audit_inputs(&l->inputs, l->plan, err);
-
+    enum sm_code code = sm_cmd_audit_inputs(&l->inputs, l->plan, err);
     if (code == SM_OK &&
         (json_object_set_new(l->inputs, "pair", json_string(sm_pair_name(l->pair))) != 0 ||
          json_object_set_new(l->inputs, "pair_digest", json_string(sm_pair_digest(l->pair))) != 0 ||
@@ -82,11 +81,10 @@ static enum sm_code add_inputs(struct local *l, struct sm_err *err)
 
 static enum sm_code open_store(struct local *l, struct sm_err *err)
 {
-    char *path = sm_audit_path(l->plan->out, "audit.db");
+    char *path = sm_cmd_audit_path(l->plan->out, "audit.db");
     uint8_t key[32];
     enum sm_code code = path ? sm_store_open(&l->store, path, err)
                              : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", l->plan->out);
-
     if (code == SM_OK && l->plan->digest_key_path)
         code = sm_digest_key_read(key, l->plan->digest_key_path, err);
     if (code == SM_OK && l->plan->digest_key_path)
@@ -104,7 +102,6 @@ static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
     size_t i;
     enum sm_code code =
         sm_store_audits(&page, l->store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
-
     if (code != SM_OK)
         return code;
     json_array_foreach(json_object_get(page, "audits"), i, audit)
@@ -124,12 +121,11 @@ static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
 
 static enum sm_code create(struct local *l, struct sm_err *err)
 {
-    struct sm_audit_in in = {.pair = sm_pair_name(l->pair)};
+    struct sm_store_audit_in in = {.pair = sm_pair_name(l->pair)};
     json_t *recipe = sm_recipe_json(&l->recipe), *pair = sm_pair_json(l->pair);
     json_t *spec = sm_audit_spec_json(&l->plan->spec);
     enum sm_code code =
         recipe && pair && spec ? SM_OK : sm_err_set(err, SM_NOMEM, "audit: out of memory");
-
     sm_id_new(l->id);
     memcpy(in.id, l->id, sizeof in.id);
     memcpy(in.recipe_digest, l->recipe_digest, sizeof in.recipe_digest);
@@ -144,13 +140,13 @@ static enum sm_code create(struct local *l, struct sm_err *err)
     return code;
 }
 
-static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_audit_plan *plan,
+static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_cmd_audit_plan *plan,
                                   struct sm_err *err)
 {
-    enum sm_code code = sm_audit_keep_manifest(plan, err);
+    enum sm_code code = sm_cmd_audit_keep_manifest(plan, err);
     if (code != SM_OK)
         return code;
-    char *path = sm_audit_path(plan->out, SM_AUDIT_MANIFEST);
+    char *path = sm_cmd_audit_path(plan->out, SM_AUDIT_MANIFEST);
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
     code = fd < 0 ? sm_err_set(err, SM_IO, "%.160s/" SM_AUDIT_MANIFEST ": %s", plan->out,
@@ -165,7 +161,7 @@ static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_audi
 /* One cohort's folder; -1: the manifest. */
 static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
 {
-    const struct sm_audit_plan *plan = l->plan;
+    const struct sm_cmd_audit_plan *plan = l->plan;
     const char *what = cohort < 0 ? plan->manifest : plan->folders[cohort];
     struct sm_ingest_labels labels = {.cohort = cohort};
     struct sm_ingest_params params = {.store = l->store,
@@ -177,7 +173,6 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     struct sm_ingest *ingest;
     struct sm_err last = {0};
     json_t *report = NULL;
-
     enum sm_code code = sm_ingest_new(&ingest, &params, err);
     if (code != SM_OK)
         return code;
@@ -188,8 +183,8 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     if (code == SM_OK)
         code = finished;
     if (code == SM_OK) {
-        sm_audit_say_taken(plan, what, report);
-        code = sm_audit_check_taken(what, report, err);
+        sm_cmd_audit_say_taken(plan, what, report);
+        code = sm_cmd_audit_check_taken(what, report, err);
     }
     json_decref(report);
     return code;
@@ -198,7 +193,6 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
 static enum sm_code begin(struct local *l, struct sm_err *err)
 {
     enum sm_code code = drop_unstarted(l, err);
-
     if (code == SM_OK)
         code = create(l, err);
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
@@ -207,7 +201,7 @@ static enum sm_code begin(struct local *l, struct sm_err *err)
     if (code == SM_OK && l->plan->manifest)
         code = take(l, -1, err);
     if (code == SM_OK)
-        code = sm_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, NULL, err);
+        code = sm_cmd_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, NULL, err);
     return code;
 }
 
@@ -222,7 +216,6 @@ static bool is_state(const json_t *audit, const char *state)
 static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, struct sm_err *err)
 {
     int64_t now_ms = sm_clock_monotonic_ms();
-
     if (sm_store_check(l->store, NULL) == SM_OK)
         *healthy_ms = now_ms;
     if (now_ms - *healthy_ms < UNHEALTHY_MS)
@@ -240,7 +233,6 @@ static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
     struct sm_progress progress;
     int64_t healthy_ms = sm_clock_monotonic_ms();
     enum sm_code code = SM_OK;
-
     sm_progress_init(&progress, l->plan->quiet);
     while (code == SM_OK) {
         json_decref(*audit);
@@ -263,7 +255,6 @@ static void say_cost(const struct local *l, const json_t *audit)
 {
     json_int_t left_ms = json_integer_value(json_object_get(audit, "cost_ms")) -
                          json_integer_value(json_object_get(audit, "done_cost_ms"));
-
     if (!l->plan->quiet && left_ms >= SM_COST_SAID_MS)
         fprintf(stderr, "the images cost about %lld minutes of a reference core, on %d workers\n",
                 (long long)(left_ms / 60000), (int)l->plan->workers);
@@ -276,7 +267,6 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
     struct sm_jobs_params params = {
         .store = l->store, .pairs = l->pairs, .workers = (int)l->plan->workers, .queue_max = 1};
     enum sm_code code = sm_store_audit(audit, l->store, l->id, err);
-
     if (code == SM_OK)
         say_cost(l, *audit);
     if (code == SM_OK && is_state(*audit, "open"))
@@ -338,47 +328,44 @@ static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
                                r->audit->with_names ? read_thumbnail : NULL, arg, err);
 }
 
-enum sm_code sm_audit_write_reports(const char *out, struct sm_store *store, const char *id,
-                                    const struct sm_audit *audit,
-                                    const struct sm_audit_result *result, struct sm_err *err)
+enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store, const char *id,
+                                        const struct sm_audit *audit,
+                                        const struct sm_audit_result *result, struct sm_err *err)
 {
     struct reports r = {store, id, audit, result};
-    enum sm_code code = sm_audit_write(out, "report.json", write_json, &r, err);
-
+    enum sm_code code = sm_cmd_audit_write(out, "report.json", write_json, &r, err);
     if (code == SM_OK)
-        code = sm_audit_write(out, "report.csv", write_csv, &r, err);
+        code = sm_cmd_audit_write(out, "report.csv", write_csv, &r, err);
     if (code == SM_OK)
-        code = sm_audit_write(out, "report.html", write_html, &r, err);
+        code = sm_cmd_audit_write(out, "report.html", write_html, &r, err);
     return code;
 }
 
 /* What the reports say of running the audit again, and the files that this takes. */
-static enum sm_code write_again(struct sm_audit_places *places, struct sm_audit *audit,
+static enum sm_code write_again(struct sm_cmd_audit_places *places, struct sm_audit *audit,
                                 const struct local *l, struct sm_err *err)
 {
-    const struct sm_audit_plan *plan = l->plan;
-    enum sm_code code = sm_audit_places_make(places, plan, err);
-
+    const struct sm_cmd_audit_plan *plan = l->plan;
+    enum sm_code code = sm_cmd_audit_places_make(places, plan, err);
     audit->places = places->options;
     if (code == SM_OK) {
-        json_t *again = sm_audit_places_json(places);
-        code = sm_audit_state_write(plan->out, SM_AUDIT_STATE, l->id, l->inputs, again, err);
+        json_t *again = sm_cmd_audit_places_json(places);
+        code = sm_cmd_audit_state_write(plan->out, SM_AUDIT_STATE, l->id, l->inputs, again, err);
         json_decref(again);
     }
     if (code == SM_OK)
-        code = sm_audit_write_recipe(plan->out, audit->recipe, err);
+        code = sm_cmd_audit_write_recipe(plan->out, audit->recipe, err);
     if (code == SM_OK && !plan->manifest)
-        code = sm_audit_list_images(plan, audit, err);
+        code = sm_cmd_audit_list_images(plan, audit, err);
     return code;
 }
 
 static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
 {
-    struct sm_audit_record record;
-    struct sm_audit_places places = {0};
+    struct sm_store_audit_record record;
+    struct sm_cmd_audit_places places = {0};
     struct sm_audit_result *result = NULL;
     enum sm_code code = sm_store_audit_record(&record, l->store, l->id, err);
-
     if (code != SM_OK)
         return code;
     record.audit.with_names = l->plan->names;
@@ -386,29 +373,29 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
     if (code == SM_OK)
         code = write_again(&places, &record.audit, l, err);
     if (code == SM_OK)
-        code = sm_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
+        code =
+            sm_cmd_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
     if (code == SM_OK)
         *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(result));
-    sm_audit_places_release(&places);
+    sm_cmd_audit_places_release(&places);
     sm_audit_result_free(result);
-    sm_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
     return code;
 }
 
-enum sm_code sm_audit_local(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
-                            struct sm_err *err)
+enum sm_code sm_cmd_audit_local(json_t **summary, json_t **audit,
+                                const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
     struct local l = {.plan = plan};
-    enum sm_code code = sm_audit_claim_out(plan->out, err);
-
+    enum sm_code code = sm_cmd_audit_claim_out(plan->out, err);
     if (code == SM_OK)
-        code = sm_audit_log_to(plan->out, err);
+        code = sm_cmd_audit_log_to(plan->out, err);
     if (code == SM_OK)
         code = open_pair(&l, err);
     if (code == SM_OK)
         code = add_inputs(&l, err);
     if (code == SM_OK)
-        code = sm_audit_state_read(l.id, NULL, plan->out, SM_AUDIT_STATE, l.inputs, err);
+        code = sm_cmd_audit_state_read(l.id, NULL, plan->out, SM_AUDIT_STATE, l.inputs, err);
     if (code == SM_OK)
         code = open_store(&l, err);
     if (code == SM_OK && l.id[0] == '\0')

@@ -20,7 +20,7 @@
 #define PATH_BYTES 256
 
 struct remote {
-    const struct sm_audit_plan *plan;
+    const struct sm_cmd_audit_plan *plan;
     struct sm_client *client;
     json_t *recipe; /* as given, or NULL */
     json_t *inputs;
@@ -52,7 +52,6 @@ static enum sm_code post(struct remote *r, const char *tail, struct sm_err *err)
     enum sm_code code = sm_client_json(
         &answer, r->client,
         &(struct sm_client_call){.method = "POST", .path = path_of(path, r, tail)}, err);
-
     json_decref(answer);
     return code;
 }
@@ -63,10 +62,9 @@ static enum sm_code post(struct remote *r, const char *tail, struct sm_err *err)
 static enum sm_code drop_upload(struct remote *r, struct sm_err *err)
 {
     char path[PATH_BYTES];
-    char *file = sm_audit_path(r->plan->out, SM_AUDIT_UPLOAD);
+    char *file = sm_cmd_audit_path(r->plan->out, SM_AUDIT_UPLOAD);
     enum sm_code code =
-        sm_audit_state_read(r->id, NULL, r->plan->out, SM_AUDIT_UPLOAD, r->inputs, err);
-
+        sm_cmd_audit_state_read(r->id, NULL, r->plan->out, SM_AUDIT_UPLOAD, r->inputs, err);
     if (code == SM_OK && r->id[0] != '\0') {
         code = sm_client_send(
             NULL, r->client,
@@ -85,7 +83,6 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
     json_t *body = sm_audit_spec_json(&r->plan->spec), *audit = NULL;
     char *text = NULL;
     enum sm_code code = SM_OK;
-
     if (json_object_set_new(body, "pair", json_string(r->plan->pair)) != 0 ||
         (r->recipe && json_object_set(body, "recipe", r->recipe) != 0) ||
         !(text = json_dumps(body, JSON_COMPACT)))
@@ -96,7 +93,7 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
             &(struct sm_client_call){.method = "POST", .path = "/v1/audits", .text = text}, err);
     if (code == SM_OK) {
         snprintf(r->id, sizeof r->id, "%s", text_of(audit, "id"));
-        code = sm_audit_state_write(r->plan->out, SM_AUDIT_UPLOAD, r->id, r->inputs, NULL, err);
+        code = sm_cmd_audit_state_write(r->plan->out, SM_AUDIT_UPLOAD, r->id, r->inputs, NULL, err);
     }
     free(text);
     json_decref(audit);
@@ -115,7 +112,6 @@ static void add_report(json_t *total, const json_t *report)
 {
     const char *key;
     json_t *value;
-
     json_object_foreach((json_t *)(uintptr_t)report, key, value)
     {
         json_t *sum = json_object_get(total, key);
@@ -143,7 +139,6 @@ static enum sm_code send_file(void *arg, FILE *file, struct sm_err *err)
                                                 .media_type = s->media_type,
                                                 .file = file},
                        err);
-
     add_report(s->total, report);
     json_decref(report);
     return code;
@@ -156,7 +151,6 @@ static void pass(void *arg, const char *name, const char *why)
     json_t *report =
         json_pack("{s:i, s:{s:i}, s:[{s:s, s:s, s:s}]}", "skipped_count", 1, "skipped_by_reason",
                   "unreadable", 1, "skipped", "name", name, "reason", "unreadable", "detail", why);
-
     add_report(s->total, report);
     json_decref(report);
 }
@@ -164,7 +158,6 @@ static void pass(void *arg, const char *name, const char *why)
 static enum sm_code send_manifest(struct sending *s, const char *manifest, struct sm_err *err)
 {
     FILE *file = fopen(manifest, "re");
-
     if (!file)
         return sm_err_set(err, SM_IO, "%.160s: %s", manifest, strerror(errno));
     enum sm_code code = send_file(s, file, err);
@@ -175,11 +168,10 @@ static enum sm_code send_manifest(struct sending *s, const char *manifest, struc
 /* One cohort's folder; -1: the manifest. */
 static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
 {
-    const struct sm_audit_plan *plan = r->plan;
+    const struct sm_cmd_audit_plan *plan = r->plan;
     const char *what = cohort < 0 ? plan->manifest : plan->folders[cohort];
     char tail[64] = "/manifest";
     struct sending s = {.remote = r, .tail = tail, .media_type = "application/jsonl"};
-
     if (cohort >= 0) {
         snprintf(tail, sizeof tail, "/images?cohort=%s", sm_cohort_name((enum sm_cohort)cohort));
         s.media_type = "application/x-tar";
@@ -189,8 +181,8 @@ static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
         .folder = what, .stop = &sm_stop_asked, .send = send_file, .pass = pass, .arg = &s};
     enum sm_code code = cohort < 0 ? send_manifest(&s, what, err) : sm_pack_folder(&packing, err);
     if (code == SM_OK) {
-        sm_audit_say_taken(plan, what, s.total);
-        code = sm_audit_check_taken(what, s.total, err);
+        sm_cmd_audit_say_taken(plan, what, s.total);
+        code = sm_cmd_audit_check_taken(what, s.total, err);
     }
     json_decref(s.total);
     return code;
@@ -200,7 +192,6 @@ static enum sm_code begin(struct remote *r, struct sm_err *err)
 {
     struct sm_err ignored;
     enum sm_code code = drop_upload(r, err);
-
     if (code == SM_OK)
         code = create(r, err);
     if (code != SM_OK)
@@ -211,12 +202,12 @@ static enum sm_code begin(struct remote *r, struct sm_err *err)
     if (code == SM_OK && r->plan->manifest)
         code = send(r, -1, err);
     if (code == SM_OK)
-        code = sm_audit_state_write(r->plan->out, SM_AUDIT_STATE, r->id, r->inputs, NULL, err);
+        code = sm_cmd_audit_state_write(r->plan->out, SM_AUDIT_STATE, r->id, r->inputs, NULL, err);
     if (code != SM_OK) {
         drop_upload(r, &ignored); /* or the next command does */
         return code;
     }
-    char *file = sm_audit_path(r->plan->out, SM_AUDIT_UPLOAD);
+    char *file = sm_cmd_audit_path(r->plan->out, SM_AUDIT_UPLOAD);
     if (file)
         unlink(file);
     free(file);
@@ -232,7 +223,6 @@ static enum sm_code look(json_t **audit, char etag[64], struct remote *r, struct
     enum sm_code code =
         sm_client_send(&answer, r->client,
                        &(struct sm_client_call){.path = path_of(path, r, ""), .etag = etag}, err);
-
     if (code == SM_NOT_FOUND)
         return sm_err_set(err, code, "audit %s is not at %.80s any more: give another --out", r->id,
                           r->plan->server);
@@ -253,7 +243,6 @@ static enum sm_code watch(json_t **audit, struct remote *r, struct sm_err *err)
     struct sm_progress progress;
     char etag[64] = "";
     enum sm_code code = SM_OK;
-
     sm_progress_init(&progress, r->plan->quiet);
     while (code == SM_OK) {
         code = look(audit, etag, r, err);
@@ -276,7 +265,6 @@ static enum sm_code run(json_t **audit, struct remote *r, struct sm_err *err)
 {
     char etag[64] = "";
     enum sm_code code = look(audit, etag, r, err);
-
     if (code == SM_OK && is_state(*audit, "open"))
         code = post(r, "/start", err);
     else if (code == SM_OK && is_state(*audit, "paused"))
@@ -297,7 +285,6 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
 {
     const struct fetching *f = arg;
     char path[PATH_BYTES], tail[64];
-
     snprintf(tail, sizeof tail, "/%s?names=%s", f->name, f->remote->plan->names ? "true" : "false");
     return sm_client_send(
         NULL, f->remote->client,
@@ -308,10 +295,9 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
 static enum sm_code read_summary(json_t **summary, const char *out, struct sm_err *err)
 {
     json_t *report = NULL;
-    enum sm_code code = sm_audit_read_report(&report, out, err);
-
+    enum sm_code code = sm_cmd_audit_read_report(&report, out, err);
     if (code == SM_OK)
-        code = sm_audit_write_recipe(out, json_object_get(report, "recipe"), err);
+        code = sm_cmd_audit_write_recipe(out, json_object_get(report, "recipe"), err);
     if (code == SM_OK)
         *summary = json_incref(json_object_get(report, "summary"));
     json_decref(report);
@@ -322,9 +308,9 @@ static enum sm_code report(json_t **summary, struct remote *r, struct sm_err *er
 {
     static const char *const names[] = {"report.json", "report.csv", "report.html"};
     enum sm_code code = SM_OK;
-
     for (size_t i = 0; i < sizeof names / sizeof *names && code == SM_OK; i++)
-        code = sm_audit_write(r->plan->out, names[i], fetch, &(struct fetching){r, names[i]}, err);
+        code =
+            sm_cmd_audit_write(r->plan->out, names[i], fetch, &(struct fetching){r, names[i]}, err);
     return code == SM_OK ? read_summary(summary, r->plan->out, err) : code;
 }
 
@@ -332,9 +318,8 @@ static enum sm_code add_inputs(struct remote *r, struct sm_err *err)
 {
     enum sm_code code =
         r->plan->recipe_path ? sm_json_read_file(&r->recipe, r->plan->recipe_path, err) : SM_OK;
-
     if (code == SM_OK)
-        code = sm_audit_inputs(&r->inputs, r->plan, err);
+        code = sm_cmd_audit_inputs(&r->inputs, r->plan, err);
     if (code == SM_OK &&
         (json_object_set_new(r->inputs, "pair", json_string(r->plan->pair)) != 0 ||
          json_object_set_new(r->inputs, "recipe",
@@ -343,16 +328,15 @@ static enum sm_code add_inputs(struct remote *r, struct sm_err *err)
     return code;
 }
 
-enum sm_code sm_audit_remote(json_t **summary, json_t **audit, const struct sm_audit_plan *plan,
-                             struct sm_err *err)
+enum sm_code sm_cmd_audit_remote(json_t **summary, json_t **audit,
+                                 const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
     struct remote r = {.plan = plan};
-    enum sm_code code = sm_audit_claim_out(plan->out, err);
-
+    enum sm_code code = sm_cmd_audit_claim_out(plan->out, err);
     if (code == SM_OK)
         code = add_inputs(&r, err);
     if (code == SM_OK)
-        code = sm_audit_state_read(r.id, NULL, plan->out, SM_AUDIT_STATE, r.inputs, err);
+        code = sm_cmd_audit_state_read(r.id, NULL, plan->out, SM_AUDIT_STATE, r.inputs, err);
     if (code == SM_OK)
         code = sm_client_open(&r.client, plan->server, plan->key_file, plan->ca_file, err);
     if (code == SM_OK && r.id[0] == '\0')

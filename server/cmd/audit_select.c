@@ -47,7 +47,6 @@ static int read_selection(struct sm_selection *out, const struct given *given)
     int kind = -1, given_count = 0;
     uint64_t count;
     char *end;
-
     for (int i = 0; i < 4; i++)
         if (given->measures[i]) {
             kind = i;
@@ -80,9 +79,8 @@ static void say_incomplete(const char *folder, const struct sm_completeness *com
 {
     char whose[256];
     json_t *node = sm_completeness_json(completeness);
-
     snprintf(whose, sizeof whose, "sslmem audit select: %.200s: ", folder);
-    sm_audit_say_incomplete(stderr, whose, node);
+    sm_cmd_audit_say_incomplete(stderr, whose, node);
     json_decref(node);
 }
 
@@ -90,14 +88,13 @@ static enum sm_code select_here(const char *folder, const struct given *given,
                                 struct sm_selection *selection, enum sm_list_format format,
                                 struct sm_err *err)
 {
-    struct sm_audit_opened *opened = NULL;
+    struct sm_cmd_audit_opened *opened = NULL;
     struct sm_audit_result *result = NULL;
     uint8_t key[32];
-    enum sm_code code = sm_audit_open(&opened, folder, err);
-
+    enum sm_code code = sm_cmd_audit_open(&opened, folder, err);
     if (code != SM_OK)
         return code;
-    struct sm_audit *audit = sm_audit_of(opened);
+    struct sm_audit *audit = sm_cmd_audit_of(opened);
     audit->with_names = given->names != NULL;
     if (!given->seed)
         selection->seed = audit->spec->seed;
@@ -110,7 +107,7 @@ static enum sm_code select_here(const char *folder, const struct given *given,
     if (code == SM_OK)
         say_incomplete(folder, &audit->completeness);
     sm_audit_result_free(result);
-    sm_audit_close(opened);
+    sm_cmd_audit_close(opened);
     return code;
 }
 
@@ -122,7 +119,6 @@ static enum sm_code select_there(const char *folder, const char *server, const c
     struct sm_client *client = NULL;
     struct sm_client_answer answer;
     char path[256];
-
     snprintf(path, sizeof path, "/v1/audits/%s/selection?kind=%s&%s=%s&format=%s%s%s%s", id,
              kind->name, kind->query, given->measures[selection->kind], formats[format],
              given->names ? "&names=true" : "", given->seed ? "&seed=" : "",
@@ -145,10 +141,9 @@ static enum sm_code select_images(const char *folder, const struct given *given,
 {
     char id[SM_ID_BYTES];
     json_t *state = NULL;
-    enum sm_code code = sm_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
+    enum sm_code code = sm_cmd_audit_state_read(id, &state, folder, SM_AUDIT_STATE, NULL, err);
     const char *server =
         json_string_value(json_object_get(json_object_get(state, "inputs"), "server"));
-
     if (code == SM_OK && server && *server)
         code = select_there(folder, server, id, given, selection, format, err);
     else if (code == SM_OK)
@@ -175,7 +170,6 @@ static enum sm_code select_to_stdout(const char *folder, struct given *given,
     char *text = NULL;
     size_t text_bytes = 0;
     bool terminal = isatty(STDOUT_FILENO);
-
     given->out = terminal ? open_memstream(&text, &text_bytes) : stdout;
     if (!given->out)
         return sm_err_set(err, SM_NOMEM, "no memory for the list");

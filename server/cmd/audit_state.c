@@ -22,7 +22,7 @@
 
 #define REPORT_DEPTH_MAX 32
 
-enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err)
+enum sm_code sm_cmd_audit_claim_out(const char *out, struct sm_err *err)
 {
     if (mkdir(out, 0777) != 0 && errno != EEXIST)
         return sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(errno));
@@ -39,7 +39,7 @@ enum sm_code sm_audit_claim_out(const char *out, struct sm_err *err)
                : sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(failed));
 }
 
-char *sm_audit_path(const char *out, const char *name)
+char *sm_cmd_audit_path(const char *out, const char *name)
 {
     size_t bytes = strlen(out) + strlen(name) + 2;
     char *path = malloc(bytes);
@@ -48,12 +48,11 @@ char *sm_audit_path(const char *out, const char *name)
     return path;
 }
 
-enum sm_code sm_audit_log_to(const char *out, struct sm_err *err)
+enum sm_code sm_cmd_audit_log_to(const char *out, struct sm_err *err)
 {
-    char *path = sm_audit_path(out, "audit.log");
+    char *path = sm_cmd_audit_path(out, "audit.log");
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
     enum sm_code code = SM_OK;
-
     if (fd < 0)
         code = sm_err_set(err, SM_IO, "%.160s/audit.log: %s", out, strerror(errno));
     else
@@ -70,7 +69,6 @@ static enum sm_code add_path(json_t *inputs, const char *key, const char *path, 
 {
     char full[PATH_MAX] = "";
     struct stat status;
-
     if (path && (!realpath(path, full) || stat(full, &status) != 0))
         return sm_err_set(err, SM_INVALID, "--%s %.160s: %s", key, path, strerror(errno));
     if (path && folder && !S_ISDIR(status.st_mode))
@@ -80,13 +78,13 @@ static enum sm_code add_path(json_t *inputs, const char *key, const char *path, 
     return SM_OK;
 }
 
-enum sm_code sm_audit_inputs(json_t **out, const struct sm_audit_plan *plan, struct sm_err *err)
+enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *plan,
+                                 struct sm_err *err)
 {
     json_t *inputs = sm_audit_spec_json(&plan->spec);
     const char *server = plan->server ? plan->server : "";
     size_t length = strlen(server);
     enum sm_code code = inputs ? SM_OK : sm_err_set(err, SM_NOMEM, "inputs of an audit");
-
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
         code = add_path(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], true, err);
     if (code == SM_OK)
@@ -109,7 +107,6 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
 {
     const char *key;
     json_t *value;
-
     json_object_foreach((json_t *)(uintptr_t)given, key, value)
     {
         const json_t *other = json_object_get(stored, key);
@@ -131,16 +128,15 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
 
 /* --- audit.json --- */
 
-enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,
-                                 const char *name, const json_t *inputs, struct sm_err *err)
+enum sm_code sm_cmd_audit_state_read(char id[SM_ID_BYTES], json_t **state, const char *out,
+                                     const char *name, const json_t *inputs, struct sm_err *err)
 {
-    char *path = sm_audit_path(out, name);
+    char *path = sm_cmd_audit_path(out, name);
     json_t *node = NULL;
     struct sm_err why = {0};
     enum sm_code code = path ? sm_json_read_file(&node, path, &why)
                              : sm_err_set(&why, SM_NOMEM, "%.160s: out of memory", out);
     const char *text = json_string_value(json_object_get(node, "id"));
-
     id[0] = '\0';
     free(path);
     if (code == SM_NOT_FOUND)
@@ -159,16 +155,15 @@ enum sm_code sm_audit_state_read(char id[SM_ID_BYTES], json_t **state, const cha
     return code;
 }
 
-enum sm_code sm_audit_state_write(const char *out, const char *name, const char *id,
-                                  const json_t *inputs, const json_t *again, struct sm_err *err)
+enum sm_code sm_cmd_audit_state_write(const char *out, const char *name, const char *id,
+                                      const json_t *inputs, const json_t *again, struct sm_err *err)
 {
     json_t *node = json_pack("{s:s, s:O, s:O*}", "id", id, "inputs", inputs, "again", again);
-    char *path = sm_audit_path(out, name);
+    char *path = sm_cmd_audit_path(out, name);
     char *text = json_dumps(node, JSON_INDENT(2));
     enum sm_code code = path && text
                             ? sm_file_write(path, text, strlen(text), err)
                             : sm_err_set(err, SM_NOMEM, "state of an audit: out of memory");
-
     free(text);
     free(path);
     json_decref(node);
@@ -177,13 +172,12 @@ enum sm_code sm_audit_state_write(const char *out, const char *name, const char 
 
 /* --- files --- */
 
-enum sm_code sm_audit_read_report(json_t **report, const char *out, struct sm_err *err)
+enum sm_code sm_cmd_audit_read_report(json_t **report, const char *out, struct sm_err *err)
 {
-    char *path = sm_audit_path(out, "report.json");
+    char *path = sm_cmd_audit_path(out, "report.json");
     struct sm_file file = {0};
     enum sm_code code = path ? sm_file_map(&file, path, INT64_MAX, err)
                              : sm_err_set(err, SM_NOMEM, "report.json: out of memory");
-
     *report = NULL;
     if (code == SM_OK)
         code = sm_json_parse(report, file.bytes, file.bytes_count, file.bytes_count,
@@ -193,12 +187,12 @@ enum sm_code sm_audit_read_report(json_t **report, const char *out, struct sm_er
     return code;
 }
 
-enum sm_code sm_audit_write(const char *out, const char *name, sm_audit_writer *writer, void *arg,
-                            struct sm_err *err)
+enum sm_code sm_cmd_audit_write(const char *out, const char *name, sm_cmd_audit_writer *writer,
+                                void *arg, struct sm_err *err)
 {
     char temporary_name[64];
     snprintf(temporary_name, sizeof temporary_name, "%s.part", name);
-    char *path = sm_audit_path(out, name), *temporary = sm_audit_path(out, temporary_name);
+    char *path = sm_cmd_audit_path(out, name), *temporary = sm_cmd_audit_path(out, temporary_name);
     FILE *file = path && temporary ? fopen(temporary, "we") : NULL;
     enum sm_code code = SM_OK;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/escape.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/cmd/audit.h"
 #include "server/ingest/ingest.h"
 
@@ -38,7 +38,6 @@ static void on_signal(int number)
 void sm_stop_watch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-
     if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
         stop_pipe[0] = stop_pipe[1] = -1; /* a stop is then seen at the next look */
     sigaction(SIGINT, &action, NULL);
@@ -53,7 +52,6 @@ int sm_stop_signal(void)
 enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err)
 {
     struct pollfd ready = {.fd = stop_pipe[0], .events = POLLIN};
-
     if (!atomic_load(&sm_stop_asked))
         poll(&ready, 1, (int)ms); /* interrupted: there is a signal, or nothing is lost */
     if (!atomic_load(&sm_stop_asked))
@@ -89,7 +87,6 @@ static void put_rate(char *out, size_t out_size, const struct sm_progress *p, co
     double cost_rate = (double)(done_cost_ms - p->begun_cost_ms) / s;
     double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
     int64_t left = cost_rate > 0 ? (int64_t)(left_ms / cost_rate + .5) : 0;
-
     out[0] = '\0';
     if (rate > 0 && cost_rate > 0 && done < count_of(audit, "items_count"))
         snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
@@ -100,7 +97,6 @@ static void draw(struct sm_progress *p, int64_t done, int64_t total, const char 
 {
     char bar[BAR_CELLS + 1];
     int cells = total > 0 ? (int)(BAR_CELLS * done / total) : 0;
-
     memset(bar, ' ', BAR_CELLS);
     memset(bar, '#', (size_t)cells);
     bar[BAR_CELLS] = '\0';
@@ -115,7 +111,6 @@ void sm_progress_show(struct sm_progress *p, const json_t *audit)
     int64_t done = count_of(audit, "succeeded_count") + failed, now_ms = sm_clock_monotonic_ms();
     bool last = done == total;
     char rate[64], tail[128], failures[32] = "";
-
     if (!p->begun) {
         p->begun = true;
         p->begun_ms = p->said_ms = now_ms;
@@ -146,10 +141,9 @@ void sm_progress_end(struct sm_progress *p)
 
 /* --- what was taken --- */
 
-enum sm_code sm_audit_check_taken(const char *what, const json_t *report, struct sm_err *err)
+enum sm_code sm_cmd_audit_check_taken(const char *what, const json_t *report, struct sm_err *err)
 {
     char nothing[SM_INGEST_NOTHING_BYTES];
-
     if (sm_ingest_took(report))
         return SM_OK;
     sm_ingest_say_nothing(nothing, report);
@@ -160,7 +154,6 @@ static void say_skipped(const json_t *report)
 {
     const json_t *skipped = json_object_get(report, "skipped");
     size_t count = json_array_size(skipped);
-
     for (size_t i = 0; i < count && i < SKIPPED_SHOWN; i++) {
         const json_t *row = json_array_get(skipped, i);
         int64_t line = count_of(row, "line");
@@ -173,7 +166,8 @@ static void say_skipped(const json_t *report)
         fputs("  and so on\n", stderr);
 }
 
-void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, const json_t *report)
+void sm_cmd_audit_say_taken(const struct sm_cmd_audit_plan *plan, const char *what,
+                            const json_t *report)
 {
     static const struct {
         const char *key, *text;
@@ -193,11 +187,10 @@ void sm_audit_say_taken(const struct sm_audit_plan *plan, const char *what, cons
 
 /* --- the result --- */
 
-bool sm_audit_say_incomplete(FILE *file, const char *whose, const json_t *node)
+bool sm_cmd_audit_say_incomplete(FILE *file, const char *whose, const json_t *node)
 {
     struct sm_completeness completeness;
     char words[SM_COMPLETENESS_BYTES];
-
     sm_completeness_read(&completeness, node);
     if (completeness.state == SM_COMPLETION_COMPLETE)
         return true;
@@ -209,7 +202,6 @@ bool sm_audit_say_incomplete(FILE *file, const char *whose, const json_t *node)
 static void say_cohorts(const json_t *summary)
 {
     json_t *cohorts = json_object_get(summary, "cohorts");
-
     for (int i = 0; i < SM_COHORTS; i++) {
         const char *name = sm_cohort_name((enum sm_cohort)i);
         const json_t *cohort = json_object_get(cohorts, name);
@@ -241,7 +233,6 @@ static void say_fdr(const json_t *summary)
     const json_t *fdr = json_object_get(summary, "fdr");
     const json_t *levels = json_object_get(fdr, "levels"), *level;
     size_t i;
-
     json_array_foreach(levels, i, level)
     {
         if (json_is_true(json_object_get(level, "enough")))
@@ -256,7 +247,6 @@ static void say_gates(const json_t *summary, bool quiet)
 {
     const json_t *gates = json_object_get(summary, "gates"), *gate;
     size_t i;
-
     json_array_foreach(gates, i, gate)
     {
         const json_t *value = json_object_get(gate, "value");
@@ -280,19 +270,18 @@ static void say_flags(const json_t *summary)
 {
     const json_t *flags = json_object_get(summary, "flags"), *flag;
     size_t i;
-
     json_array_foreach(flags, i, flag)
         printf("flag %s: %s\n", text_of(flag, "code"), sm_shown(text_of(flag, "text")));
 }
 
-int sm_audit_say_result(const struct sm_audit_plan *plan, const json_t *summary,
-                        const json_t *audit)
+int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *summary,
+                            const json_t *audit)
 {
     bool passed = json_array_size(json_object_get(summary, "gates")) == 0 ||
                   json_is_true(json_object_get(summary, "passed"));
     bool scored = count_of(audit, "succeeded_count") > 0;
-    bool complete = sm_audit_say_incomplete(stdout, "", json_object_get(summary, "completeness"));
-
+    bool complete =
+        sm_cmd_audit_say_incomplete(stdout, "", json_object_get(summary, "completeness"));
     if (!plan->quiet) {
         say_cohorts(summary);
         say_words(summary, "comparisons");

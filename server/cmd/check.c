@@ -28,7 +28,6 @@ static enum sm_code check_header(int fd, const char *path, struct sm_err *err)
     static const char magic[16] = "SQLite format 3";
     char head[sizeof magic];
     struct stat about;
-
     if (fstat(fd, &about) != 0)
         return failed(err, "database ", path);
     if (!S_ISREG(about.st_mode))
@@ -46,7 +45,6 @@ static enum sm_code check_header(int fd, const char *path, struct sm_err *err)
 enum sm_code sm_check_database(const char *path, struct sm_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
     if (fd < 0)
         return failed(err, "database ", path);
     enum sm_code code = check_header(fd, path, err);
@@ -60,15 +58,13 @@ enum sm_code sm_check_database(const char *path, struct sm_err *err)
 static void parent_of(char out[1024], const char *path)
 {
     const char *slash = strrchr(path, '/');
-
-    snprintf(out, 1024, "%.*s", slash == NULL ? 1 : (int)(slash - path) + (slash == path),
-             slash == NULL ? "." : path);
+    snprintf(out, 1024, "%.*s", !slash ? 1 : (int)(slash - path) + (slash == path),
+             !slash ? "." : path);
 }
 
 static enum sm_code check_folder(const char *what, const char *path, int mode, struct sm_err *err)
 {
     struct stat about;
-
     if (stat(path, &about) != 0)
         return failed(err, what, path);
     if (!S_ISDIR(about.st_mode))
@@ -101,7 +97,6 @@ static enum sm_code check_digest_key(const struct sm_config *config, struct sm_e
     uint8_t key[32];
     enum sm_code code =
         config->digest_key[0] == '\0' ? SM_OK : sm_digest_key_read(key, config->digest_key, err);
-
     explicit_bzero(key, sizeof key);
     return code;
 }
@@ -116,7 +111,6 @@ static enum sm_code check_certificate(const struct sm_config *config, struct sm_
 static enum sm_code check_db(const struct sm_config *config, struct sm_err *err)
 {
     char folder[1024];
-
     parent_of(folder, config->db);
     enum sm_code code = check_folder("db: ", folder, W_OK | X_OK, err);
     if (code != SM_OK || access(config->db, F_OK) != 0)
@@ -130,7 +124,6 @@ static enum sm_code check_db(const struct sm_config *config, struct sm_err *err)
 static enum sm_code check_listen(const struct sm_config *config, struct sm_err *err)
 {
     bool local;
-
     return sm_listen_is_local(&local, config->listen, err);
 }
 
@@ -139,7 +132,6 @@ static enum sm_code check_admin(const struct sm_config *config, struct sm_err *e
     const char *path = config->admin_listen + strlen(UNIX_PREFIX);
     char folder[1024];
     struct stat about;
-
     if (strncmp(config->admin_listen, UNIX_PREFIX, strlen(UNIX_PREFIX)) != 0)
         return SM_OK;
     if (lstat(path, &about) == 0 && !S_ISSOCK(about.st_mode))

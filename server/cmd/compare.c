@@ -40,7 +40,6 @@ static void note_origin(struct origin *origins, struct sample *s, const json_t *
     const json_t *provenance = json_object_get(line, "provenance");
     const char *image =
         json_string_value(json_object_get(json_object_get(line, "image"), "digest"));
-
     for (; origins->key; origins++) {
         const char *value = json_string_value(json_object_get(provenance, origins->key));
         if (value && !origins->first[0])
@@ -57,7 +56,6 @@ static void warn(const struct origin *origins, const struct sample *a, const str
     const char *image;
     json_t *value;
     size_t shared = 0;
-
     for (; origins->key; origins++)
         if (origins->differs)
             fprintf(stderr,

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/cmd/cmd.h"
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "core/base/escape.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/cmd/cmd.h"
-#include "server/store/keys.h"
+#include "server/store/api_keys.h"
 
 #define EXPIRES_DEFAULT "90d"
 #define OVERLAP_DEFAULT "1d"
@@ -22,7 +22,6 @@ static enum sm_code read_number(int64_t *out, const char *option, const char *te
     char *end;
     size_t length = strlen(text);
     intmax_t value = strtoimax(text, &end, 10);
-
     if (length == 0 || length > 18 || strspn(text, "0123456789") != length || value > max)
         return sm_err_set(err, SM_INVALID, "--%s is %.40s, must be a whole number from 0 to %lld",
                           option, length > 0 ? text : "empty", (long long)max);
@@ -58,7 +57,6 @@ static enum sm_code read_duration(int64_t *out, const char *option, const char *
 static enum sm_code read_expiry(int64_t *out, const char *text, struct sm_err *err)
 {
     int64_t ms;
-
     *out = 0;
     if (strcmp(text, "never") == 0)
         return SM_OK;
@@ -79,13 +77,13 @@ static int finish(const char *command, enum sm_code code, const struct sm_err *e
 }
 
 /* `create`: makes the database where there is none. */
-static enum sm_code open_keys(struct sm_keys **out, const char *db, bool create, struct sm_err *err)
+static enum sm_code open_keys(struct sm_api_keys **out, const char *db, bool create,
+                              struct sm_err *err)
 {
     struct sm_err why = {0};
     enum sm_code code = sm_check_database(db, &why);
-
     if (code == SM_OK || (code == SM_NOT_FOUND && create))
-        return sm_keys_open(out, db, err);
+        return sm_api_keys_open(out, db, err);
     return sm_err_set(err, code, "%s%s", why.text,
                       code == SM_NOT_FOUND ? "; key create --create makes one" : "");
 }
@@ -96,12 +94,12 @@ struct create {
     const char *db, *create, *tenant, *scopes, *expires, *budget, *cost, *round;
 };
 
-static enum sm_code read_create(struct sm_key_in *in, const struct create *given,
+static enum sm_code read_create(struct sm_api_key_in *in, const struct create *given,
                                 struct sm_err *err)
 {
-    *in = (struct sm_key_in){.tenant = given->tenant ? given->tenant : "default",
-                             .scopes = given->scopes,
-                             .rounds = given->round != NULL};
+    *in = (struct sm_api_key_in){.tenant = given->tenant ? given->tenant : "default",
+                                 .scopes = given->scopes,
+                                 .rounds = given->round != NULL};
     enum sm_code code =
         read_expiry(&in->expires_ms, given->expires ? given->expires : EXPIRES_DEFAULT, err);
     if (code == SM_OK && given->budget)
@@ -140,21 +138,20 @@ static int create(int argc, char **argv)
     };
     const struct sm_usage usage = {
         "key create", "", "Makes a key and prints its token, once and never again.", options, 0, 0};
-    struct sm_key_in in;
-    struct sm_keys *keys = NULL;
+    struct sm_api_key_in in;
+    struct sm_api_keys *keys = NULL;
     struct sm_token token;
     struct sm_err err = {0};
     char id[SM_ID_BYTES], **operands;
     int done = sm_usage_read(&operands, &usage, argc, argv);
-
     if (done >= 0)
         return done;
     enum sm_code code = read_create(&in, &given, &err);
     if (code == SM_OK)
         code = open_keys(&keys, given.db, given.create != NULL, &err);
     if (code == SM_OK)
-        code = sm_keys_create(id, &token, keys, &in, &err);
-    sm_keys_close(keys);
+        code = sm_api_keys_create(id, &token, keys, &in, &err);
+    sm_api_keys_close(keys);
     if (code == SM_OK) {
         puts(token.text);
         fprintf(stderr, "key %s of tenant %s; the token is shown this once\n", sm_shown(id),
@@ -175,19 +172,18 @@ static int list(int argc, char **argv)
     };
     const struct sm_usage usage = {
         "key list", "", "Prints a JSON line for each key; no secret is in it.", options, 0, 0};
-    struct sm_keys *keys = NULL;
+    struct sm_api_keys *keys = NULL;
     struct sm_err err = {0};
     json_t *all = NULL, *key;
     size_t i;
     char **operands;
     int done = sm_usage_read(&operands, &usage, argc, argv);
-
     if (done >= 0)
         return done;
     enum sm_code code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
-        code = sm_keys_list(&all, keys, &err);
-    sm_keys_close(keys);
+        code = sm_api_keys_list(&all, keys, &err);
+    sm_api_keys_close(keys);
     json_array_foreach(all, i, key) sm_print_line(json_incref(key));
     json_decref(all);
     return finish("key list", code, &err);
@@ -204,17 +200,16 @@ static int revoke(int argc, char **argv)
     };
     const struct sm_usage usage = {"key revoke", "ID", "Ends a key, from the next request on.",
                                    options,      1,    1};
-    struct sm_keys *keys = NULL;
+    struct sm_api_keys *keys = NULL;
     struct sm_err err = {0};
     char **operands;
     int done = sm_usage_read(&operands, &usage, argc, argv);
-
     if (done >= 0)
         return done;
     enum sm_code code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
-        code = sm_keys_revoke(keys, operands[0], &err);
-    sm_keys_close(keys);
+        code = sm_api_keys_revoke(keys, operands[0], &err);
+    sm_api_keys_close(keys);
     if (code == SM_OK)
         fprintf(stderr, "key %s is revoked\n", sm_shown(operands[0]));
     return finish("key revoke", code, &err);
@@ -238,12 +233,11 @@ static int rotate(int argc, char **argv)
                                    1,
                                    1};
     int64_t overlap_ms = 0, expires_ms = 0;
-    struct sm_keys *keys = NULL;
+    struct sm_api_keys *keys = NULL;
     struct sm_token token;
     struct sm_err err = {0};
     char **operands;
     int done = sm_usage_read(&operands, &usage, argc, argv);
-
     if (done >= 0)
         return done;
     enum sm_code code =
@@ -253,9 +247,9 @@ static int rotate(int argc, char **argv)
     if (code == SM_OK)
         code = open_keys(&keys, db, false, &err);
     if (code == SM_OK)
-        code = sm_keys_rotate(&token, keys, operands[0], sm_clock_unix_ms() + overlap_ms,
-                              expires_ms, &err);
-    sm_keys_close(keys);
+        code = sm_api_keys_rotate(&token, keys, operands[0], sm_clock_unix_ms() + overlap_ms,
+                                  expires_ms, &err);
+    sm_api_keys_close(keys);
     if (code == SM_OK) {
         puts(token.text);
         fprintf(stderr, "key %s has a new secret; the token is shown this once\n",

@@ -24,7 +24,6 @@ static void reload_config(const struct sm_reload *r)
     struct sm_err err = {0};
     enum sm_settings_action action;
     json_t *changed = json_array(), *restart = json_array();
-
     enum sm_code code = sm_config_read(&next, &action, r->argc, r->argv, &err);
     if (code == SM_OK)
         code = sm_config_apply(r->config, &next, changed, restart, &err);
@@ -44,7 +43,6 @@ static void reload_config(const struct sm_reload *r)
 static void reload_certificate(const struct sm_reload *r)
 {
     struct sm_err err = {0};
-
     if (sm_tls_load(r->tls, &err) != SM_OK)
         sm_log("error", "certificate_kept", "{s:s}", "text", err.text);
 }
@@ -52,6 +50,6 @@ static void reload_certificate(const struct sm_reload *r)
 void sm_reload(const struct sm_reload *reload)
 {
     reload_config(reload);
-    if (reload->tls != NULL)
+    if (reload->tls)
         reload_certificate(reload);
 }

@@ -18,9 +18,9 @@
 #include <time.h>
 
 #include "server/api/api.h"
-#include "server/api/retries.h"
+#include "server/api/idempotency.h"
+#include "server/base/clock.h"
 #include "server/base/digest_key.h"
-#include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
@@ -29,8 +29,8 @@
 #include "server/cmd/reload.h"
 #include "server/decode/decode.h"
 #include "server/http/listen.h"
+#include "server/store/api_keys.h"
 #include "server/store/audits.h"
-#include "server/store/keys.h"
 #include "sslmem/version.h"
 
 #define ROUTES_MAX            64
@@ -54,10 +54,9 @@ static int print_metrics(void)
 
 static int print_routes(void)
 {
-    for (const struct sm_route *r = sm_api_routes; r->method != NULL; r++)
+    for (const struct sm_route *r = sm_api_routes; r->method; r++)
         printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
-               r->accepts == NULL ? "" : r->accepts, r->query == NULL ? "" : r->query,
-               r->scope == NULL ? "" : r->scope);
+               !r->accepts ? "" : r->accepts, !r->query ? "" : r->query, !r->scope ? "" : r->scope);
     return SM_EXIT_OK;
 }
 
@@ -81,7 +80,6 @@ static void on_reload(int number)
 static void handle_signals(void (*handler)(int number))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
-
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     action.sa_handler = on_reload;
@@ -107,7 +105,6 @@ static void begin_drain(struct sm_drain *drain, struct sm_api *api)
 {
     const struct sm_config *config = api->config;
     int64_t delay_ms = stop_signal == SIGTERM ? config->drain_delay_ms : 0;
-
     sm_drain_begin(drain, config->drain_limit_ms);
     atomic_store(&api->draining, true);
     sm_log("info", "draining", "{s:I, s:I}", "delay_ms", (json_int_t)delay_ms, "limit_ms",
@@ -123,7 +120,7 @@ static enum sm_code start_metrics(struct sm_err *err)
     static const char *const problems[] = {SM_PROBLEMS(ROW) NULL};
 #undef ROW
 
-    for (int i = 0; sm_api_routes[i].method != NULL; i++) {
+    for (int i = 0; sm_api_routes[i].method; i++) {
         assert(i < ROUTES_MAX - 1);
         routes[i] = sm_api_routes[i].path;
     }
@@ -141,7 +138,6 @@ static enum sm_code start_admin(struct sm_http **out, struct sm_api *api, struct
                                     .connections_max = ADMIN_CONNECTIONS_MAX,
                                     .idle_timeout_s = (int)config->idle_timeout_s,
                                     .limits = sm_http_limits_of(config)};
-
     if (strcmp(config->admin_listen, "off") == 0)
         return SM_OK;
     return sm_http_start(out, &params, err);
@@ -153,9 +149,9 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
     const struct sm_config *config = api->config;
     struct sm_http_params params = {.listen = config->listen,
                                     .routes = sm_api_routes,
-                                    .keyed = &sm_api_keyed,
+                                    .idempotency = &sm_api_idempotency_hooks,
                                     .authorize = sm_api_authorize,
-                                    .answered = sm_api_answered,
+                                    .answered = sm_api_idempotency_answered,
                                     .context = api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,
@@ -166,7 +162,6 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
                                     .tls = tls,
                                     .trusted_proxies = &config->trusted_proxies,
                                     .cors_origins = &config->cors_origins};
-
     return sm_http_start(out, &params, err);
 }
 
@@ -174,7 +169,7 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
 static void print_addresses(const struct sm_http *http, const struct sm_http *admin, bool tls)
 {
     printf("listening on %s://%s\n", tls ? "https" : "http", sm_http_address(http));
-    if (admin != NULL)
+    if (admin)
         printf("admin listening on %s%s\n",
                strncmp(sm_http_address(admin), "unix:", 5) == 0 ? "" : "http://",
                sm_http_address(admin));
@@ -207,8 +202,7 @@ static enum sm_code check_keys(struct sm_store *store, const struct sm_config *c
                                struct sm_err *err)
 {
     bool has_keys, local;
-    enum sm_code code = sm_store_has_keys(&has_keys, store, err);
-
+    enum sm_code code = sm_store_has_api_keys(&has_keys, store, err);
     if (code != SM_OK || has_keys)
         return code;
     if ((code = sm_listen_is_local(&local, config->listen, err)) != SM_OK)
@@ -229,14 +223,13 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
 {
     uint8_t key[32];
     enum sm_code code = sm_store_open(out, config->db, err);
-
     if (code == SM_OK)
         code = sm_store_limit(*out, config->database_bytes_max, config->disk_reserve_bytes, err);
     if (code != SM_OK)
         return code;
     if ((code = check_keys(*out, config, err)) != SM_OK)
         return code;
-    sm_store_set_idempotency(*out, config->idempotency_keep_s * 1000, config->idempotency_keys_max);
+    sm_store_idempotency_set(*out, config->idempotency_keep_s * 1000, config->idempotency_keys_max);
     if (config->digest_key[0] == '\0')
         return SM_OK;
     code = sm_digest_key_read(key, config->digest_key, err);
@@ -248,7 +241,6 @@ static enum sm_code open_store(struct sm_store **out, const struct sm_config *co
 static struct sm_jobs_params jobs_params(const struct sm_api *api)
 {
     const struct sm_config *config = api->config;
-
     return (struct sm_jobs_params){
         .store = api->store,
         .pairs = api->pairs,
@@ -270,7 +262,6 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
     struct sm_http *http = NULL, *admin = NULL;
     struct sm_tls *tls = NULL;
     struct sm_drain drain = {0};
-
     enum sm_code code = SM_OK;
     if (!sm_kernels_find(config->kernels)) {
         code = sm_err_set(err, SM_UNSUPPORTED, "kernels %s: this processor has none of them",
@@ -310,9 +301,9 @@ out:
     sm_http_stop(http);
     sm_http_stop(admin); /* after the other: who scrapes sees the drain */
     sm_api_stop(&api);
-    if (api.jobs != NULL)
+    if (api.jobs)
         sm_jobs_stop_by(api.jobs, drain.limit_ms > 0 ? drain.give_up_ms : INT64_MAX);
-    if (api.store != NULL)
+    if (api.store)
         sm_store_close(api.store);
     sm_decoders_stop(api.decoders);
     sm_pairs_free(api.pairs);
@@ -338,8 +329,7 @@ static int print_help(void)
 static int print_config(const struct sm_config *config)
 {
     json_t *document = sm_config_json(config);
-    bool printed = document != NULL && json_dumpf(document, stdout, JSON_INDENT(4)) == 0;
-
+    bool printed = document && json_dumpf(document, stdout, JSON_INDENT(4)) == 0;
     json_decref(document);
     puts("");
     if (!printed)
@@ -359,7 +349,6 @@ int sm_cmd_serve(int argc, char **argv)
     struct sm_config config;
     struct sm_err err = {0};
     enum sm_settings_action action;
-
     if (argc == 2 && strcmp(argv[1], "--routes") == 0)
         return print_routes();
     if (argc == 2 && strcmp(argv[1], "--problems") == 0)

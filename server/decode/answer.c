@@ -22,8 +22,8 @@ bool sm_hello_is_sound(const struct sm_decode_hello *hello, size_t bytes_count)
                                                       codes, sizeof codes / sizeof *codes);
 }
 
-bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_count,
-                        const struct sm_decode_request *request)
+bool sm_decode_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_count,
+                               const struct sm_decode_request *request)
 {
     static const enum sm_code codes[] = {SM_OK, SM_UNSUPPORTED, SM_CORRUPT, SM_LIMIT, SM_NOMEM};
     if (bytes_count != sizeof *answer || answer->id != request->id ||
@@ -39,9 +39,9 @@ bool sm_answer_is_sound(const struct sm_decode_answer *answer, size_t bytes_coun
            answer->decoder_warnings >= 0;
 }
 
-enum sm_code sm_answer_take(struct sm_image *out, const struct sm_decode_answer *answer,
-                            const struct sm_decode_request *request, const uint8_t *pixels,
-                            struct sm_image_info *info, struct sm_err *err)
+enum sm_code sm_decode_answer_take(struct sm_image *out, const struct sm_decode_answer *answer,
+                                   const struct sm_decode_request *request, const uint8_t *pixels,
+                                   struct sm_image_info *info, struct sm_err *err)
 {
     *out = (struct sm_image){0};
     if (answer->code != SM_OK)

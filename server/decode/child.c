@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/decode/answer.h"
 #include "server/decode/helper.h"
 #include "server/decode/sandbox.h"

@@ -230,10 +230,10 @@ static enum sm_code run(struct sm_image *out, const struct errand *e, struct sm_
         return fail_late(e, err);
     if (got == 0)
         return fail_ended(e, err);
-    if (!sm_answer_is_sound(&answer, (size_t)got, &e->request))
+    if (!sm_decode_answer_is_sound(&answer, (size_t)got, &e->request))
         return fail_nonsense(e, err);
     count(e->decoders, &e->decoders->counts.decoded);
-    enum sm_code code = sm_answer_take(out, &answer, &e->request, pixels, info, err);
+    enum sm_code code = sm_decode_answer_take(out, &answer, &e->request, pixels, info, err);
     wipe(file, e->request.bytes_count);
     if (code == SM_OK)
         wipe(pixels, (size_t)out->width_px * (size_t)out->height_px * 3);

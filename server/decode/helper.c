@@ -19,7 +19,7 @@
 
 #include "server/decode/protocol.h"
 #include "server/decode/sandbox.h"
-#include "server/decode/tries.h"
+#include "server/decode/selftest.h"
 
 enum { EXIT_ENDED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -137,7 +137,7 @@ static int run(uint64_t memory_bytes)
 int sm_decode_helper(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--try") == 0)
-        return sm_decode_try(argv[2]);
+        return sm_decode_selftest(argv[2]);
     char *end = NULL;
     unsigned long long memory_bytes = argc == 2 ? strtoull(argv[1], &end, 10) : 0;
     if (memory_bytes == 0 || *end) {

@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #include "server/http/http_impl.h"
-#include "server/http/keyed.h"
+#include "server/http/idempotency.h"
 #include "server/http/reply.h"
 #include "server/http/spool.h"
 
@@ -19,14 +19,13 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
 {
     struct query_check *check = arg;
     struct sm_request *r = check->request;
-
     (void)kind;
     if (!sm_word_in(r->route->query, name, strlen(name)) ||
         check->seen_count == sizeof check->seen / sizeof *check->seen) {
         sm_reply_problem(r, SM_PROBLEM_QUERY_UNKNOWN,
                          "query parameter '%.64s' is unknown here; %s%s", name,
-                         r->route->query == NULL ? "none is taken" : "known: ",
-                         r->route->query == NULL ? "" : r->route->query);
+                         !r->route->query ? "none is taken" : "known: ",
+                         !r->route->query ? "" : r->route->query);
         return MHD_NO;
     }
     for (size_t i = 0; i < check->seen_count; i++)
@@ -36,7 +35,7 @@ static enum MHD_Result check_parameter(void *arg, enum MHD_ValueKind kind, const
             return MHD_NO;
         }
     check->seen[check->seen_count++] = name;
-    if (value == NULL) {
+    if (!value) {
         sm_reply_problem(r, SM_PROBLEM_QUERY_INVALID, "query parameter '%s' has no value", name);
         return MHD_NO;
     }
@@ -53,11 +52,10 @@ static enum MHD_Result check_coding(void *arg, enum MHD_ValueKind kind, const ch
                                     const char *value)
 {
     struct sm_request *r = arg;
-
     (void)kind;
     if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_ENCODING) != 0)
         return MHD_YES;
-    for (const char *p = value == NULL ? "" : value; *p != '\0';) {
+    for (const char *p = !value ? "" : value; *p != '\0';) {
         size_t n = strcspn(p, " \t,");
         if (n > 0 && (n != strlen("identity") || strncasecmp(p, "identity", n) != 0)) {
             sm_reply_problem(r, SM_PROBLEM_CONTENT_ENCODING_UNSUPPORTED,
@@ -75,8 +73,7 @@ static enum MHD_Result check_coding(void *arg, enum MHD_ValueKind kind, const ch
 static void read_media_type(struct sm_request *r)
 {
     const char *type = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE);
-
-    sm_media_type(r->media_type, type == NULL || *type == '\0' ? SM_MEDIA_TYPE_ANY : type);
+    sm_media_type(r->media_type, !type || *type == '\0' ? SM_MEDIA_TYPE_ANY : type);
 }
 
 /* What the headers say about the body against what the route takes. */
@@ -85,13 +82,12 @@ static void check_body(struct sm_request *r, int64_t *length)
     const char *declared = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     bool chunked = sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
     const struct sm_http_limits *limits = &r->http->limits;
-
     *length = 0;
     read_media_type(r);
     int64_t limit = spools(r) ? limits->spool_bytes_max : limits->body_bytes_max;
-    bool known = declared != NULL && sm_digits(length, declared) && !chunked;
-    if (r->route->accepts == NULL) {
-        if (chunked || (declared != NULL && (!known || *length > 0)))
+    bool known = declared && sm_digits(length, declared) && !chunked;
+    if (!r->route->accepts) {
+        if (chunked || (declared && (!known || *length > 0)))
             sm_reply_problem(r, SM_PROBLEM_BODY_UNEXPECTED, "%s %s takes no body", r->route->method,
                              r->route->path);
         return;
@@ -120,7 +116,6 @@ static void check_body(struct sm_request *r, int64_t *length)
 static void find_route(struct sm_request *r, const char *path)
 {
     char allow[SM_ALLOW_BYTES];
-
     switch (sm_route_find(&r->route, r->http->params.routes, r->method, path, r->capture, allow)) {
     case SM_MATCH_NONE:
         sm_reply_problem(r, SM_PROBLEM_ROUTE_UNKNOWN, "there is nothing at %.200s", path);
@@ -144,7 +139,6 @@ static void reserve_file(struct sm_request *r, int64_t length)
 {
     struct sm_http *http = r->http;
     struct sm_err err;
-
     switch (
         sm_body_spool(&r->body, &http->spool_budget, http->params.spool, (size_t)length, &err)) {
     case SM_OK:
@@ -167,10 +161,9 @@ static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const 
 {
     struct sm_request *r = arg;
     struct sm_err err;
-
     (void)kind;
     if (strcasecmp(name, "Content-Digest") != 0 ||
-        sm_digest_declare(&r->digest, value == NULL ? "" : value, &err) == SM_OK)
+        sm_digest_declare(&r->digest, !value ? "" : value, &err) == SM_OK)
         return MHD_YES;
     sm_reply_problem(r, SM_PROBLEM_DIGEST_INVALID, "Content-Digest: %s", err.text);
     return MHD_NO;
@@ -179,7 +172,7 @@ static enum MHD_Result declare_digest(void *arg, enum MHD_ValueKind kind, const 
 void sm_admit_route(struct sm_request *r)
 {
     r->admitted = true;
-    if (r->route->admit != NULL)
+    if (r->route->admit)
         r->route->admit(r);
 }
 
@@ -188,7 +181,6 @@ static void check_disk(struct sm_request *r, int64_t length)
 {
     const struct sm_http_params *params = &r->http->params;
     struct sm_err err;
-
     if (length == 0 ||
         sm_spool_room(params->spool, length, params->disk_reserve_bytes, &err) == SM_OK)
         return;
@@ -200,7 +192,6 @@ void sm_admit(struct sm_request *r, const char *path)
 {
     struct query_check check = {.request = r};
     int64_t length = 0;
-
     sm_client_admit(r);
     if (!sm_replied(r))
         find_route(r, path);
@@ -211,20 +202,20 @@ void sm_admit(struct sm_request *r, const char *path)
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
         sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* elsewhere is better */
     }
-    if (!sm_replied(r) && r->route->scope != NULL && r->http->params.authorize != NULL)
+    if (!sm_replied(r) && r->route->scope && r->http->params.authorize)
         r->http->params.authorize(r);
     if (!sm_replied(r))
         MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
     if (!sm_replied(r))
         check_body(r, &length);
-    if (!sm_replied(r) && r->route->guard != NULL)
+    if (!sm_replied(r) && r->route->guard)
         r->route->guard(r);
     if (!sm_replied(r))
         MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
-    if (!sm_replied(r) && r->http->params.keyed != NULL)
-        sm_keyed_read(r);
-    r->digest.wants_sha256 = r->key[0] != '\0';
-    if (!sm_replied(r) && (r->key[0] == '\0' || !r->http->params.keyed->known(r)))
+    if (!sm_replied(r) && r->http->params.idempotency)
+        sm_idempotency_read(r);
+    r->digest.wants_sha256 = r->idempotency_key[0] != '\0';
+    if (!sm_replied(r) && (r->idempotency_key[0] == '\0' || !r->http->params.idempotency->known(r)))
         sm_admit_route(r);
     if (!sm_replied(r))
         check_disk(r, length);

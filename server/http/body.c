@@ -12,7 +12,6 @@
 static bool take(struct sm_body_budget *budget, size_t length)
 {
     int64_t before = atomic_fetch_add(&budget->used, (int64_t)length);
-
     if (before + (int64_t)length <= budget->max)
         return true;
     atomic_fetch_sub(&budget->used, (int64_t)length);
@@ -27,7 +26,7 @@ enum sm_code sm_body_reserve(struct sm_body *body, struct sm_body_budget *budget
     if (!take(budget, length))
         return SM_BUSY;
     body->capacity = length;
-    if ((body->bytes = malloc(length)) == NULL) {
+    if (!(body->bytes = malloc(length))) {
         sm_body_release(body, budget);
         return SM_NOMEM;
     }
@@ -38,7 +37,6 @@ enum sm_code sm_body_spool(struct sm_body *body, struct sm_body_budget *budget, 
                            size_t length, struct sm_err *err)
 {
     int fd;
-
     *body = (struct sm_body){0};
     if (!take(budget, length))
         return sm_err_set(err, SM_BUSY, "no room for a body of %zu bytes now", length);

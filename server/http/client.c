@@ -36,9 +36,8 @@ static bool is_refused(struct sm_http *http, const struct sm_peer *peer)
 static struct sm_connection *add(struct sm_http *http, const struct sm_peer *peer, int fd)
 {
     struct sm_connection *connection = sm_connections_add(&http->connections, peer, fd);
-
     sm_metric_add(SM_METRIC_CONNECTIONS, 1, NULL);
-    if (connection == NULL)
+    if (!connection)
         return NULL;
     /* The limit was asked on accept; another thread of the pool may have let one more in. */
     connection->counted = !is_trusted(http, peer) &&
@@ -49,7 +48,7 @@ static struct sm_connection *add(struct sm_http *http, const struct sm_peer *pee
 static void closed(struct sm_http *http, struct sm_connection *connection)
 {
     sm_metric_add(SM_METRIC_CONNECTIONS, -1, NULL);
-    if (connection == NULL)
+    if (!connection)
         return;
     if (connection->counted)
         sm_clients_give(&http->clients, &connection->peer, SM_CLIENT_CONNECTION);
@@ -59,7 +58,6 @@ static void closed(struct sm_http *http, struct sm_connection *connection)
 enum MHD_Result sm_client_accept(void *cls, const struct sockaddr *address, socklen_t address_bytes)
 {
     struct sm_peer peer;
-
     (void)address_bytes;
     sm_peer_of(&peer, address);
     return is_refused(cls, &peer) ? MHD_NO : MHD_YES;
@@ -70,12 +68,11 @@ static void connected(struct sm_http *http, struct MHD_Connection *connection, v
     const union MHD_ConnectionInfo *from =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     struct sm_peer peer;
-
-    sm_peer_of(&peer, from == NULL ? NULL : from->client_addr);
+    sm_peer_of(&peer, !from ? NULL : from->client_addr);
     int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if ((*link = add(http, &peer, fd)) == NULL)
+    if (!(*link = add(http, &peer, fd)))
         shutdown(fd, SHUT_RDWR);
-    if (http->params.tls != NULL)
+    if (http->params.tls)
         sm_tls_attach(http->params.tls, connection);
 }
 
@@ -92,8 +89,7 @@ struct sm_connection *sm_client_link(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info == NULL ? NULL : info->socket_context;
+    return !info ? NULL : info->socket_context;
 }
 
 /* Called with the request line, before there is a request and before its query is parsed. The
@@ -103,15 +99,14 @@ void *sm_client_url(void *cls, const char *url, struct MHD_Connection *connectio
 {
     struct sm_connection *link = sm_client_link(connection);
     int parameters = 0;
-
-    if (link != NULL) {
+    if (link) {
         link->url_bytes = strlen(url);
         link->origin_bytes = sm_target_origin(url);
     }
-    for (const char *p = strchr(url, '?'); p != NULL; p = strchr(p + 1, '&'))
+    for (const char *p = strchr(url, '?'); p; p = strchr(p + 1, '&'))
         parameters++;
     if (parameters > SM_HTTP_PARAMETERS_MAX)
-        sm_cut_head(cls, connection, parameters);
+        sm_early_reply_head(cls, connection, parameters);
     return NULL;
 }
 
@@ -127,11 +122,9 @@ static enum MHD_Result read_line(void *arg, enum MHD_ValueKind kind, const char 
                                  const char *value)
 {
     struct reading *reading = arg;
-
     (void)kind;
     if (strcasecmp(name, "Forwarded") == 0)
-        reading->code =
-            sm_forwarded_parse(&reading->forwarded, value == NULL ? "" : value, &reading->err);
+        reading->code = sm_forwarded_parse(&reading->forwarded, !value ? "" : value, &reading->err);
     return reading->code == SM_OK ? MHD_YES : MHD_NO;
 }
 
@@ -139,7 +132,6 @@ static enum MHD_Result read_line(void *arg, enum MHD_ValueKind kind, const char 
 static void find_client(struct sm_request *r, const struct sm_peer *peer)
 {
     struct reading reading = {.code = SM_OK};
-
     r->client = *peer;
     if (!is_trusted(r->http, peer))
         return;
@@ -163,8 +155,7 @@ void sm_client_admit(struct sm_request *r)
     const struct sm_peer nobody = {0};
     const struct sm_connection *link = r->link;
     int64_t max = limits->connections_per_client_max;
-
-    find_client(r, link == NULL ? &nobody : &link->peer);
+    find_client(r, !link ? &nobody : &link->peer);
     if (sm_replied(r))
         return;
     if (!sm_clients_take(&r->http->clients, &r->client, SM_CLIENT_REQUEST, max)) {
@@ -172,7 +163,7 @@ void sm_client_admit(struct sm_request *r)
         return;
     }
     r->counted = true;
-    if (link != NULL && link->url_bytes > SM_HTTP_URL_BYTES)
+    if (link && link->url_bytes > SM_HTTP_URL_BYTES)
         sm_reply_problem(r, SM_PROBLEM_URL_TOO_LONG, "the URL has %zu bytes, the limit is %d bytes",
                          link->url_bytes, SM_HTTP_URL_BYTES);
 }
@@ -191,7 +182,6 @@ bool sm_request_begin_stream(struct sm_request *r)
 {
     struct sm_http *http = r->http;
     int64_t max = http->limits.streams_max, own_max = http->limits.streams_per_client_max;
-
     if (atomic_fetch_add(&http->streams, 1) >= max) {
         sm_reply_problem(r, SM_PROBLEM_STREAMS_LIMIT, "%lld event streams are open",
                          (long long)max);

@@ -19,9 +19,8 @@ struct condition {
 static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     struct condition *c = arg;
-
     (void)kind;
-    if (value == NULL || strcasecmp(name, c->header) != 0)
+    if (!value || strcasecmp(name, c->header) != 0)
         return MHD_YES;
     c->there = true;
     c->met = c->met || c->matches(value, c->etag);
@@ -40,17 +39,16 @@ static bool reads(const struct sm_request *request)
 
 static void add_validator(struct sm_request *request, const char *etag)
 {
-    if (sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG) == NULL)
+    if (!sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG))
         sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
     /* May be kept by its owner, and asked for again. */
-    if (sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL) == NULL)
+    if (!sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
         sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
 }
 
 void sm_etag_of(char out[SM_ETAG_BYTES], const unsigned char digest[32])
 {
     char hex[33];
-
     sm_hex(hex, digest, 16);
     snprintf(out, SM_ETAG_BYTES, "\"%s\"", hex);
 }
@@ -58,15 +56,13 @@ void sm_etag_of(char out[SM_ETAG_BYTES], const unsigned char digest[32])
 bool sm_condition_pins(const struct sm_request *request)
 {
     const char *tags = sm_request_header(request, MHD_HTTP_HEADER_IF_MATCH);
-
-    return tags != NULL && strchr(tags, '"') != NULL;
+    return tags && strchr(tags, '"');
 }
 
 bool sm_condition_ends(struct sm_request *request, const char *etag)
 {
     struct condition is = {MHD_HTTP_HEADER_IF_MATCH, etag, sm_etag_matches_strongly, false, false};
     struct condition is_not = {MHD_HTTP_HEADER_IF_NONE_MATCH, etag, sm_etag_matches, false, false};
-
     evaluate(&is, request);
     evaluate(&is_not, request);
     if ((is.there && !is.met) || (is_not.met && !reads(request))) {
@@ -85,10 +81,9 @@ static bool find_etag(char out[SM_ETAG_BYTES], const struct sm_request *request)
 {
     unsigned char digest[SM_SHA256_BYTES];
     const char *set = sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG);
-
-    if (set != NULL)
+    if (set)
         return (size_t)snprintf(out, SM_ETAG_BYTES, "%s", set) < SM_ETAG_BYTES;
-    if (request->reply_body == NULL || sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
+    if (!request->reply_body || sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
         return false;
     sm_sha256(digest, request->reply_body, (size_t)request->reply_bytes);
     sm_etag_of(out, digest);
@@ -99,8 +94,7 @@ void sm_condition_apply(struct sm_request *request)
 {
     char etag[SM_ETAG_BYTES];
     struct MHD_Response *whole = request->response;
-
-    if (whole == NULL || request->status != 200 || !reads(request) || !find_etag(etag, request))
+    if (!whole || request->status != 200 || !reads(request) || !find_etag(etag, request))
         return;
     if (sm_condition_ends(request, etag))
         MHD_destroy_response(whole);

@@ -8,14 +8,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/metrics.h"
 
 static void sweep(struct sm_connections *connections)
 {
     int64_t oldest_ms = sm_clock_monotonic_ms() - connections->quiet_max_ms;
-
-    for (struct sm_connection *c = connections->first; c != NULL; c = c->next)
+    for (struct sm_connection *c = connections->first; c; c = c->next)
         if (!c->busy && c->quiet_since_ms < oldest_ms) {
             shutdown(c->fd, SHUT_RDWR);
             c->busy = true; /* once */
@@ -26,7 +25,6 @@ static void sweep(struct sm_connections *connections)
 static void *sweeper_main(void *arg)
 {
     struct sm_connections *connections = arg;
-
     pthread_mutex_lock(&connections->lock);
     while (!connections->stopped) {
         int64_t next_ms = sm_clock_monotonic_ms() + SM_CONNECTIONS_SWEEP_MS;
@@ -42,7 +40,6 @@ enum sm_code sm_connections_start(struct sm_connections *connections, int64_t qu
                                   struct sm_err *err)
 {
     pthread_condattr_t attr;
-
     *connections = (struct sm_connections){.quiet_max_ms = quiet_max_ms};
     pthread_mutex_init(&connections->lock, NULL);
     pthread_condattr_init(&attr);
@@ -79,14 +76,13 @@ struct sm_connection *sm_connections_add(struct sm_connections *connections,
                                          const struct sm_peer *peer, int fd)
 {
     struct sm_connection *c = malloc(sizeof *c);
-
-    if (c == NULL)
+    if (!c)
         return NULL;
     *c = (struct sm_connection){.peer = *peer, .fd = fd, .quiet_since_ms = sm_clock_monotonic_ms()};
     pthread_mutex_lock(&connections->lock);
     c->next = connections->first;
     c->link = &connections->first;
-    if (c->next != NULL)
+    if (c->next)
         c->next->link = &c->next;
     connections->first = c;
     pthread_mutex_unlock(&connections->lock);
@@ -97,7 +93,7 @@ void sm_connections_remove(struct sm_connections *connections, struct sm_connect
 {
     pthread_mutex_lock(&connections->lock);
     *c->link = c->next;
-    if (c->next != NULL)
+    if (c->next)
         c->next->link = c->link;
     pthread_mutex_unlock(&connections->lock);
     free(c);

@@ -24,7 +24,7 @@ struct sm_connection {
     /* Of the last request's target, as it was sent; of its HTTP thread alone. */
     size_t url_bytes;
     size_t origin_bytes; /* see sm_target_origin */
-    bool cut;            /* its request was answered before it was read, see sm_cut_head */
+    bool cut;            /* its request was answered before it was read, see sm_early_reply_head */
 
     /* Of this module. */
     int fd;

@@ -24,8 +24,7 @@ static const char *listed_origin(const struct sm_request *r)
 {
     const struct sm_texts *origins = r->http->params.cors_origins;
     const char *origin = sm_request_header(r, "Origin");
-
-    for (int i = 0; origin != NULL && origins != NULL && i < origins->count; i++)
+    for (int i = 0; origin && origins && i < origins->count; i++)
         if (strcmp(origins->items[i], origin) == 0)
             return origin;
     return NULL;
@@ -35,14 +34,13 @@ void sm_cors_admit(struct sm_request *r)
 {
     const char *origin = sm_request_header(r, "Origin");
     bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
-
-    if (origin != NULL && !reads && listed_origin(r) == NULL)
+    if (origin && !reads && !listed_origin(r))
         sm_reply_problem(r, SM_PROBLEM_ORIGIN_FORBIDDEN, "pages of %.200s may not do this", origin);
 }
 
 void sm_cors_preflight(struct sm_request *r, const char *allow)
 {
-    if (listed_origin(r) == NULL || sm_request_header(r, "Access-Control-Request-Method") == NULL)
+    if (!listed_origin(r) || !sm_request_header(r, "Access-Control-Request-Method"))
         return;
     sm_reply_header(r, "Access-Control-Allow-Methods", "%s", allow);
     sm_reply_header(r, "Access-Control-Allow-Headers", "%s", REQUEST_HEADERS);
@@ -53,11 +51,10 @@ void sm_cors_complete(struct sm_request *r)
 {
     const struct sm_texts *origins = r->http->params.cors_origins;
     const char *origin = listed_origin(r);
-
-    if (origins == NULL || origins->count == 0)
+    if (!origins || origins->count == 0)
         return;
     sm_reply_header(r, MHD_HTTP_HEADER_VARY, "Origin");
-    if (origin == NULL)
+    if (!origin)
         return;
     sm_reply_header(r, "Access-Control-Allow-Origin", "%s", origin);
     sm_reply_header(r, "Access-Control-Expose-Headers", "%s", REPLY_HEADERS);

@@ -43,8 +43,7 @@ static const char *read_value(struct sm_digest *digest, int which, const char *p
     const char *name = algorithms[which].name, *end = strncmp(p, "=:", 2) == 0 ? p + 2 : NULL;
     uint8_t bytes[SHA512_DIGEST_SIZE];
     size_t count = 0, length;
-
-    if (end == NULL || (end = strchr(end, ':')) == NULL) {
+    if (!end || !(end = strchr(end, ':'))) {
         sm_err_set(err, SM_INVALID, "%s is not followed by =:BASE64:", name);
         return NULL;
     }
@@ -65,7 +64,6 @@ static const char *read_value(struct sm_digest *digest, int which, const char *p
 static const char *read_member(struct sm_digest *digest, const char *p, struct sm_err *err)
 {
     size_t n = 0;
-
     while (key_char(p[n], n == 0))
         n++;
     if (n == 0) {
@@ -76,7 +74,7 @@ static const char *read_member(struct sm_digest *digest, const char *p, struct s
         if (strlen(algorithms[i].name) == n && memcmp(algorithms[i].name, p, n) == 0)
             return read_value(digest, i, p + n, err);
     const char *end = skip_member(p + n);
-    if (end == NULL)
+    if (!end)
         sm_err_set(err, SM_INVALID, "a quote is not closed");
     return end;
 }
@@ -84,9 +82,9 @@ static const char *read_member(struct sm_digest *digest, const char *p, struct s
 enum sm_code sm_digest_declare(struct sm_digest *digest, const char *value, struct sm_err *err)
 {
     for (const char *p = value + strspn(value, SPACE);; p += 1 + strspn(p + 1, SPACE)) {
-        if ((p = read_member(digest, p, err)) == NULL)
+        if (!(p = read_member(digest, p, err)))
             return SM_INVALID;
-        if (*p == ';' && (p = skip_member(p)) == NULL) /* parameters say nothing to us */
+        if (*p == ';' && !(p = skip_member(p))) /* parameters say nothing to us */
             return sm_err_set(err, SM_INVALID, "a quote is not closed");
         p += strspn(p, SPACE);
         if (*p == '\0')
@@ -119,7 +117,6 @@ enum sm_code sm_digest_check(struct sm_digest *digest, uint8_t sha256[SHA256_DIG
                              struct sm_err *err)
 {
     uint8_t is[ALGORITHMS][SHA512_DIGEST_SIZE];
-
     sm_digest_add(digest, "", 0);
     if (computes(digest, SHA256))
         sha256_digest(&digest->sha256, SHA256_DIGEST_SIZE, is[SHA256]);

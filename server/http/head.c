@@ -25,7 +25,6 @@ struct head_check {
 static unsigned once_bit(const char *name)
 {
     const char *word = once;
-
     for (unsigned bit = 1; *word != '\0'; bit <<= 1) {
         size_t n = strcspn(word, " ");
         if (strncasecmp(word, name, n) == 0 && name[n] == '\0')
@@ -39,7 +38,6 @@ static unsigned once_bit(const char *name)
 static bool hides_length(const char *name)
 {
     static const char *const lengths[] = {"content-length", "transfer-encoding"};
-
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         size_t n = strlen(lengths[i]);
         if (strncasecmp(lengths[i], name, n) == 0 && name[n] != '\0')
@@ -53,12 +51,11 @@ static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const ch
 {
     struct head_check *check = arg;
     unsigned bit = once_bit(name);
-
     (void)kind;
     if (!sm_header_name(name) || hides_length(name))
         sm_reply_problem(check->request, SM_PROBLEM_HEADER_INVALID,
                          "'%.64s' cannot be a header name", name);
-    else if (value != NULL && !sm_header_value(value))
+    else if (value && !sm_header_value(value))
         sm_reply_problem(check->request, SM_PROBLEM_HEADER_INVALID,
                          "header %.64s has a control character", name);
     else if ((check->seen & bit) != 0)
@@ -72,7 +69,6 @@ bool sm_head_check(struct sm_request *r)
 {
     struct head_check check = {.request = r};
     const unsigned ends = once_bit("content-length") | once_bit("transfer-encoding");
-
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_header, &check);
     if (r->status == 0 && (check.seen & ends) == ends)
         sm_reply_problem(r, SM_PROBLEM_HEADER_INVALID,

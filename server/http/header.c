@@ -18,7 +18,7 @@ static const char *skip_space(const char *p)
 static bool token_char(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 /* Reads a token or a quoted string into `out` and returns where it ended, NULL when it is ill
@@ -27,7 +27,6 @@ static const char *read_word(char *out, size_t out_bytes, const char *p)
 {
     bool quoted = *p == '"';
     size_t n = 0;
-
     p += quoted;
     while (quoted ? *p != '"' : token_char(*p)) {
         if (quoted && *p == '\\')
@@ -47,7 +46,7 @@ static const char *read_item(char *name, size_t name_bytes, char *value, size_t 
 {
     value[0] = '\0';
     p = skip_space(p);
-    if (*p == '"' || (p = read_word(name, name_bytes, p)) == NULL || name[0] == '\0')
+    if (*p == '"' || !(p = read_word(name, name_bytes, p)) || name[0] == '\0')
         return NULL;
     const char *equals = skip_space(p);
     if (*equals != '=')
@@ -58,7 +57,7 @@ static const char *read_item(char *name, size_t name_bytes, char *value, size_t 
 /* The next ',' or ';' (as `stops` says) outside of quotes, or the end. */
 static const char *skip_to(const char *p, const char *stops)
 {
-    for (bool quoted = false; *p != '\0' && (quoted || strchr(stops, *p) == NULL); p++) {
+    for (bool quoted = false; *p != '\0' && (quoted || !strchr(stops, *p)); p++) {
         if (*p == '\\' && quoted && p[1] != '\0')
             p++;
         else if (*p == '"')
@@ -70,7 +69,6 @@ static const char *skip_to(const char *p, const char *stops)
 size_t sm_target_origin(const char *target)
 {
     static const char *const schemes[] = {"http://", "https://"};
-
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         size_t n = strlen(schemes[i]);
         size_t authority = strncasecmp(target, schemes[i], n) == 0 ? strcspn(target + n, "/?") : 0;
@@ -83,7 +81,6 @@ size_t sm_target_origin(const char *target)
 bool sm_header_name(const char *name)
 {
     const char *p = name;
-
     while (token_char(*p))
         p++;
     return p > name && *p == '\0';
@@ -100,7 +97,6 @@ bool sm_header_value(const char *value)
 bool sm_digits(int64_t *out, const char *text)
 {
     size_t n = strspn(text, "0123456789");
-
     if (n == 0 || n > 18 || text[n] != '\0')
         return false;
     *out = 0;
@@ -120,9 +116,8 @@ void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
 {
     char name[32], number[32];
     int64_t seconds;
-
     for (const char *p = value; *p != '\0'; p += *p == ',') {
-        if (read_item(name, sizeof name, number, sizeof number, p) != NULL) {
+        if (read_item(name, sizeof name, number, sizeof number, p)) {
             if (strcasecmp(name, "respond-async") == 0)
                 prefer->respond_async = true;
             if (strcasecmp(name, "wait") == 0 && !prefer->names_wait) {
@@ -137,9 +132,8 @@ void sm_prefer_parse(struct sm_prefer *prefer, const char *value)
 
 void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value)
 {
-    const char *p = value == NULL ? "" : skip_space(value);
+    const char *p = !value ? "" : skip_space(value);
     size_t n = 0;
-
     while (n + 1 < SM_MEDIA_TYPE_BYTES && (token_char(p[n]) || p[n] == '/')) {
         out[n] = p[n] >= 'A' && p[n] <= 'Z' ? (char)(p[n] - 'A' + 'a') : p[n];
         n++;
@@ -151,7 +145,6 @@ void sm_media_type(char out[SM_MEDIA_TYPE_BYTES], const char *value)
 bool sm_header_param(char *out, size_t out_bytes, const char *value, const char *name)
 {
     char found[32];
-
     for (const char *p = skip_to(value, ";"); *p == ';'; p = skip_to(p, ";")) {
         p = skip_space(p + 1);
         size_t n = strlen(name);
@@ -171,9 +164,9 @@ static bool find_tag(const char *p, const char *etag, bool weak)
         bool is_weak = strncmp(p, "W/", 2) == 0;
         p += is_weak ? 2 : 0;
         const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
-        if (end == NULL && *p != ',')
+        if (!end && *p != ',')
             return false;
-        size_t n = end == NULL ? 0 : (size_t)(end - p) + 1;
+        size_t n = !end ? 0 : (size_t)(end - p) + 1;
         if (n > 0 && (weak || !is_weak) && n == strlen(etag) && memcmp(p, etag, n) == 0)
             return true;
         p = skip_space(p + n);
@@ -198,7 +191,6 @@ bool sm_etag_matches_strongly(const char *value, const char *etag)
 static const char *read_string(char *out, size_t out_bytes, const char *p)
 {
     size_t n = 0;
-
     while (*p != '"') {
         if (*p == '\\' && *++p != '"' && *p != '\\')
             return NULL;
@@ -210,24 +202,23 @@ static const char *read_string(char *out, size_t out_bytes, const char *p)
     return p + 1;
 }
 
-bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value)
+bool sm_idempotency_key(char out[SM_IDEMPOTENCY_KEY_BYTES], const char *value)
 {
     const char *p = skip_space(value);
     size_t n = 0;
-
     out[0] = '\0';
     if (*p == '"') {
-        p = read_string(out, SM_KEY_BYTES, p + 1);
+        p = read_string(out, SM_IDEMPOTENCY_KEY_BYTES, p + 1);
     } else {
-        while (p[n] > ' ' && p[n] <= '~' && strchr("\",;\\", p[n]) == NULL)
+        while (p[n] > ' ' && p[n] <= '~' && !strchr("\",;\\", p[n]))
             n++;
-        if (n < SM_KEY_BYTES) {
+        if (n < SM_IDEMPOTENCY_KEY_BYTES) {
             memcpy(out, p, n);
             out[n] = '\0';
         }
         p += n;
     }
-    if (p != NULL && *skip_space(p) == '\0' && out[0] != '\0')
+    if (p && *skip_space(p) == '\0' && out[0] != '\0')
         return true;
     out[0] = '\0';
     return false;
@@ -237,7 +228,6 @@ bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value)
 static bool hex_field(const char *text, size_t count, char empty)
 {
     const char all[] = {empty, '\0'};
-
     return strspn(text, "0123456789abcdef") >= count && strspn(text, all) < count;
 }
 
@@ -246,7 +236,7 @@ void sm_trace_id(char out[SM_TRACE_BYTES], const char *value)
     enum { TRACE = 3, PARENT = TRACE + 33, FLAGS = PARENT + 17, END = FLAGS + 2 };
 
     out[0] = '\0';
-    if (value == NULL || strlen(value) < END || !hex_field(value, 2, 'f') || value[2] != '-' ||
+    if (!value || strlen(value) < END || !hex_field(value, 2, 'f') || value[2] != '-' ||
         !hex_field(value + TRACE, 32, '0') || value[PARENT - 1] != '-' ||
         !hex_field(value + PARENT, 16, '0') || value[FLAGS - 1] != '-' ||
         strspn(value + FLAGS, "0123456789abcdef") < 2)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/base/caller.h"
+
 /* Prefer (RFC 7240). Preferences that are unknown or ill formed are ignored; the first of a name
  * counts, also when its value is none. */
 struct sm_prefer {
@@ -33,10 +35,9 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
 bool sm_etag_matches(const char *value, const char *etag);
 bool sm_etag_matches_strongly(const char *value, const char *etag);
 
-#define SM_KEY_BYTES 256
 /* An Idempotency-Key: a string in quotes (RFC 8941) or bare, 1 to 255 printable ASCII characters,
  * without the quotes and escapes; false when it is none. */
-bool sm_idempotency_key(char out[SM_KEY_BYTES], const char *value);
+bool sm_idempotency_key(char out[SM_IDEMPOTENCY_KEY_BYTES], const char *value);
 
 #define SM_TRACE_BYTES 33
 /* The trace-id of a traceparent (W3C Trace Context, version 00 or what a later one keeps of it): 32

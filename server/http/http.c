@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/base/clock.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
@@ -33,15 +34,14 @@ static void enter(struct sm_request *r)
 {
     uint8_t sha256[SHA256_DIGEST_SIZE];
     struct sm_err err;
-
     r->again = r->route->handler;
     if (sm_digest_check(&r->digest, sha256, &err) != SM_OK) {
         sm_reply_problem(r, SM_PROBLEM_DIGEST_MISMATCH, "%s", err.text);
         return;
     }
-    if (r->key[0] != '\0') {
-        sm_keyed_fingerprint(r, sha256);
-        r->http->params.keyed->enter(r);
+    if (r->idempotency_key[0] != '\0') {
+        sm_idempotency_fingerprint(r, sha256);
+        r->http->params.idempotency->enter(r);
     }
     if (!sm_replied(r) && !r->admitted) /* the key was forgotten meanwhile */
         sm_admit_route(r);
@@ -54,8 +54,7 @@ static void set_request_id(struct sm_request *r)
 {
     static const char safe[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._";
     const char *theirs = sm_request_header(r, "X-Request-Id");
-    size_t n = theirs == NULL ? 0 : strspn(theirs, safe);
-
+    size_t n = !theirs ? 0 : strspn(theirs, safe);
     if (n > 0 && n < sizeof r->id && theirs[n] == '\0')
         memcpy(r->id, theirs, n + 1);
     else
@@ -64,13 +63,13 @@ static void set_request_id(struct sm_request *r)
 
 static enum MHD_Result send_reply(struct sm_request *r)
 {
-    if (r->response == NULL)
+    if (!r->response)
         return MHD_NO; /* lost for lack of memory: the connection is closed */
     sm_condition_apply(r);
     sm_reply_complete(r);
-    if (r->response == NULL)
+    if (!r->response)
         return MHD_NO;
-    if (r->route != NULL && r->route->scope != NULL && r->http->params.answered != NULL)
+    if (r->route && r->route->scope && r->http->params.answered)
         r->http->params.answered(r);
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
@@ -81,9 +80,8 @@ static enum MHD_Result send_reply(struct sm_request *r)
 static bool has_body(const struct sm_request *r)
 {
     const char *length = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-    return sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
-           (length != NULL && strcmp(length, "0") != 0);
+    return sm_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) ||
+           (length && strcmp(length, "0") != 0);
 }
 
 /* The path of a decoded target. In absolute form it stands behind the origin, which decoding has
@@ -91,8 +89,7 @@ static bool has_body(const struct sm_request *r)
  * others for its root. */
 static const char *target_path(const struct sm_request *r, const char *target)
 {
-    const char *path = target + (r->link == NULL ? 0 : r->link->origin_bytes);
-
+    const char *path = target + (!r->link ? 0 : r->link->origin_bytes);
     if (*path != '\0')
         return path;
     return strcmp(r->method, MHD_HTTP_METHOD_OPTIONS) == 0 ? "*" : "/";
@@ -102,10 +99,9 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
                              const char *path, const char *method, void **closure)
 {
     struct sm_connection *link = sm_client_link(connection);
-    bool cut = link != NULL && link->cut;
+    bool cut = link && link->cut;
     struct sm_request *r = cut ? NULL : calloc(1, sizeof *r);
-
-    if (r == NULL)
+    if (!r)
         return MHD_NO;
     *closure = r;
     atomic_fetch_add(&http->active, 1);
@@ -113,7 +109,7 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
     r->http = http;
     r->park = &http->park;
     r->connection = connection;
-    if ((r->link = link) != NULL)
+    if ((r->link = link))
         sm_connections_set_busy(&http->connections, r->link, true);
     r->context = http->params.context;
     r->started_us = sm_clock_monotonic_us();
@@ -140,8 +136,8 @@ static enum MHD_Result run(struct sm_request *r)
     do {
         sm_park_begin(r);
         r->again(r);
-        if (!r->waiting && r->keyed != NULL)
-            r->http->params.keyed->leave(r);
+        if (!r->waiting && r->idempotency)
+            r->http->params.idempotency->leave(r);
         if (!r->waiting)
             return send_reply(r);
     } while (!sm_park_enter(r));
@@ -157,12 +153,11 @@ static bool is_slow(struct sm_request *r)
     int64_t taken_ms = sm_clock_monotonic_ms() - r->started_ms;
     int64_t allowed_ms = limits->body_deadline_ms +
                          (int64_t)((double)r->body.capacity * 1000 / (double)limits->body_rate_min);
-
     if (taken_ms <= allowed_ms)
         return false;
     snprintf(detail, sizeof detail, "%zu of %zu bytes came in %lld ms, the limit is %lld ms",
              r->body.bytes_count, r->body.capacity, (long long)taken_ms, (long long)allowed_ms);
-    sm_cut_body(r, detail);
+    sm_early_reply_body(r, detail);
     return true;
 }
 
@@ -171,9 +166,8 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
                                  size_t *upload_data_size, void **closure)
 {
     struct sm_request *r = *closure;
-
     (void)version;
-    if (r == NULL)
+    if (!r)
         return begin(cls, connection, url, method, closure);
     if (*upload_data_size == 0)
         return sm_replied(r) && !r->waiting ? send_reply(r) : run(r);
@@ -187,10 +181,9 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 static void count(const struct sm_request *r)
 {
     char status[] = "0xx";
-
     status[0] = (char)('0' + r->status / 100);
     sm_metric_observe(SM_METRIC_HTTP, sm_clock_monotonic_us() - r->started_us,
-                      r->route == NULL ? "" : r->route->path, r->method, status);
+                      !r->route ? "" : r->route->path, r->method, status);
     sm_metric_add(SM_METRIC_HTTP_NOW, -1, NULL);
 }
 
@@ -206,17 +199,16 @@ void sm_log_access(const struct sm_request *r, bool whole)
 {
     bool sent = strcmp(r->method, "HEAD") != 0;
     char client[SM_PEER_BYTES], fields[640];
-
     sm_peer_text(client, &r->client);
     size_t n = (size_t)snprintf(
         fields, sizeof fields,
         "\"request\":\"%s\",\"client\":\"%s\",\"method\":\"%s\",\"route\":\"%s\",\"status\":%u,"
         "\"received\":%zu,\"bytes\":%lld,\"whole\":%s,\"ms\":%lld",
-        r->id, client, r->route == NULL ? "?" : r->method, r->route == NULL ? "?" : r->route->path,
-        r->status, r->body.bytes_count, (long long)(sent ? r->reply_bytes : 0),
-        whole ? "true" : "false", (long long)(sm_clock_monotonic_ms() - r->started_ms));
+        r->id, client, !r->route ? "?" : r->method, !r->route ? "?" : r->route->path, r->status,
+        r->body.bytes_count, (long long)(sent ? r->reply_bytes : 0), whole ? "true" : "false",
+        (long long)(sm_clock_monotonic_ms() - r->started_ms));
     n += put_id(fields + n, sizeof fields - n, "trace", r->trace);
-    put_id(fields + n, sizeof fields - n, "key", r->caller.key_id);
+    put_id(fields + n, sizeof fields - n, "key", r->caller.api_key_id);
     sm_log_json("info", "request", fields);
 }
 
@@ -225,22 +217,21 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **cl
 {
     struct sm_http *http = cls;
     struct sm_request *r = *closure;
-
     (void)connection;
-    if (r == NULL)
+    if (!r)
         return;
     *closure = NULL;
     sm_park_forget(r);
-    if (r->link != NULL)
+    if (r->link)
         sm_connections_set_busy(&http->connections, r->link, false);
     sm_client_forget(r);
-    if (r->state_free != NULL)
+    if (r->state_free)
         r->state_free(r->state);
-    if (r->keyed != NULL)
-        http->params.keyed->forget(r);
+    if (r->idempotency)
+        http->params.idempotency->forget(r);
     sm_log_access(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     count(r);
-    if (r->response != NULL)
+    if (r->response)
         MHD_destroy_response(r->response);
     sm_body_release(&r->body, r->body.spooled ? &http->spool_budget : &http->budget);
     free(r);
@@ -253,7 +244,6 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
                                                          va_list args)
 {
     char text[256];
-
     (void)cls;
     vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
@@ -266,7 +256,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
 static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
 {
     (void)cls, (void)connection;
-    return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 static struct MHD_Daemon *start_threads(struct sm_http *http)
@@ -279,14 +269,13 @@ static struct MHD_Daemon *start_threads(struct sm_http *http)
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, SM_HTTP_HEAD_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_THREAD_POOL_SIZE, p->threads > 1 ? p->threads : 0, NULL},
-        {p->tls == NULL ? MHD_OPTION_END : MHD_OPTION_HTTPS_PRIORITIES, 0,
+        {!p->tls ? MHD_OPTION_END : MHD_OPTION_HTTPS_PRIORITIES, 0,
          (void *)(uintptr_t)SM_TLS_PRIORITIES},
         {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, sm_tls_callback()},
         {MHD_OPTION_END, 0, NULL}};
-
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
-            (p->tls == NULL ? 0 : MHD_USE_TLS),
+            (!p->tls ? 0 : MHD_USE_TLS),
         0, sm_client_accept, http, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         sm_client_connection, http, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, http,
@@ -304,7 +293,6 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http)
     bool batches =
         sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &param) == 0;
     struct MHD_Daemon *daemon = start_threads(http);
-
     if (batches)
         sched_setscheduler(0, SCHED_OTHER, &param);
     return daemon;
@@ -314,13 +302,12 @@ enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *pa
                            struct sm_err *err)
 {
     struct sm_http *http = calloc(1, sizeof *http);
-
     *out = NULL;
-    if (http == NULL)
+    if (!http)
         return sm_err_set(err, SM_NOMEM, "no memory for the HTTP daemon");
     http->params = *params;
-    for (const struct sm_texts *t = params->trusted_proxies;
-         t != NULL && http->trusted_count < t->count; http->trusted_count++)
+    for (const struct sm_texts *t = params->trusted_proxies; t && http->trusted_count < t->count;
+         http->trusted_count++)
         sm_network_parse(&http->trusted[http->trusted_count], t->items[http->trusted_count]);
     sm_clients_init(&http->clients);
     enum sm_code code = sm_connections_start(&http->connections, 0, err);
@@ -332,7 +319,7 @@ enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *pa
     if ((code = sm_park_start(&http->park, SM_HTTP_WAITING_MAX(params->connections_max), err)) !=
         SM_OK)
         goto out_close;
-    if ((http->daemon = start_daemon(http)) == NULL) {
+    if (!(http->daemon = start_daemon(http))) {
         code = sm_err_set(err, SM_IO, "libmicrohttpd %s does not start on %s", MHD_get_version(),
                           params->listen);
         sm_park_stop(&http->park);
@@ -355,7 +342,6 @@ out_free:
 void sm_http_set_limits(struct sm_http *http, const struct sm_http_limits *limits)
 {
     struct sm_http_limits *own = &http->limits;
-
     own->body_bytes_max = limits->body_bytes_max; /* one by one: each is read while it changes */
     own->spool_bytes_max = limits->spool_bytes_max;
     own->connections_per_client_max = limits->connections_per_client_max;
@@ -374,14 +360,13 @@ void sm_http_set_limits(struct sm_http *http, const struct sm_http_limits *limit
 static void await_idle(struct sm_http *http, int64_t limit_ms)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + limit_ms;
-
     while (atomic_load(&http->active) > 0 && sm_clock_monotonic_ms() < until_ms)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
 void sm_http_stop(struct sm_http *http)
 {
-    if (http == NULL)
+    if (!http)
         return;
     /* Not MHD_quiesce_daemon: it and the pool's threads both take the listening socket out of the
      * epoll set, and who comes second aborts the process. New requests are answered "draining". */

@@ -14,7 +14,7 @@
 #define SERVER_HTTP_HTTP_H
 
 #include "server/base/settings.h"
-#include "server/http/keyed.h"
+#include "server/http/idempotency.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/http/tls.h"
@@ -43,8 +43,8 @@ struct sm_http_limits {
 struct sm_http_params {
     const char *listen; /* see listen.h */
     const struct sm_route *routes;
-    const struct sm_keyed *keyed; /* NULL: Idempotency-Key is passed over */
-    void *context;                /* for handlers */
+    const struct sm_idempotency_hooks *idempotency; /* NULL: Idempotency-Key is passed over */
+    void *context;                                  /* for handlers */
     /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
      * NULL: everybody may do everything. */
     sm_handler *authorize;

@@ -67,9 +67,9 @@ void sm_cors_complete(struct sm_request *request);
 /* --- cut.c --- */
 
 /* Answers in the middle of an upload: the connection must be closed after it. */
-void sm_cut_body(struct sm_request *request, const char *detail);
+void sm_early_reply_body(struct sm_request *request, const char *detail);
 /* Answers a request line with too many query parameters, and shuts the connection. */
-void sm_cut_head(struct sm_http *http, struct MHD_Connection *connection, int parameters);
+void sm_early_reply_head(struct sm_http *http, struct MHD_Connection *connection, int parameters);
 
 /* --- http.c --- */
 

@@ -20,13 +20,12 @@
 static bool split(char host[SM_ADDRESS_BYTES], char port[8], const char *text)
 {
     const char *colon = strrchr(text, ':');
-
-    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
+    if (!colon || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
         return false;
     size_t n = (size_t)(colon - text);
     if (n >= 2 && text[0] == '[' && colon[-1] == ']')
         text++, n -= 2;
-    else if (memchr(text, ':', n) != NULL)
+    else if (memchr(text, ':', n))
         return false; /* a bare IPv6 address: where it ends and the port begins is a guess */
     if (n == 0 || n >= SM_ADDRESS_BYTES)
         return false;
@@ -40,7 +39,6 @@ static enum sm_code name_of(char address[SM_ADDRESS_BYTES], int fd, struct sm_er
     struct sockaddr_storage bound;
     socklen_t bound_bytes = sizeof bound;
     char host[48], port[8];
-
     if (getsockname(fd, (struct sockaddr *)&bound, &bound_bytes) != 0)
         return sm_err_set(err, SM_IO, "getsockname: %s", strerror(errno));
     int rc = getnameinfo((struct sockaddr *)&bound, bound_bytes, host, sizeof host, port,
@@ -59,7 +57,6 @@ static enum sm_code find_address(struct addrinfo **out, const char *text, struct
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     char host[SM_ADDRESS_BYTES], port[8];
-
     *out = NULL;
     if (!split(host, port, text) || getaddrinfo(host, port, &hints, out) != 0)
         return sm_err_set(err, SM_INVALID,
@@ -73,7 +70,6 @@ enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err)
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
     enum sm_code code = find_address(&info, text, err);
-
     *out = false;
     if (code != SM_OK)
         return code;
@@ -93,7 +89,6 @@ static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, s
     struct addrinfo *info;
     const int on = 1;
     enum sm_code code = find_address(&info, text, err);
-
     if (code != SM_OK)
         return code;
     int fd = listener->fd = socket(info->ai_family, SOCKET_TYPE, 0);
@@ -110,7 +105,6 @@ static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, s
 static enum sm_code remove_stale(const struct sockaddr_un *at, struct sm_err *err)
 {
     struct stat about;
-
     if (lstat(at->sun_path, &about) != 0)
         return errno == ENOENT ? SM_OK
                                : sm_err_set(err, SM_IO, "%s: %s", at->sun_path, strerror(errno));
@@ -132,7 +126,6 @@ static enum sm_code listen_unix(struct sm_listener *listener, const char *text, 
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat about;
     const char *path = text + strlen(UNIX_PREFIX);
-
     if (path[0] != '/' || strlen(path) >= sizeof at.sun_path)
         return sm_err_set(err, SM_INVALID,
                           "listen address '%s' is not unix: and an absolute path of at most %zu "
@@ -162,7 +155,6 @@ static enum sm_code listen_unix(struct sm_listener *listener, const char *text, 
 enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm_err *err)
 {
     bool is_unix = strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
-
     *listener = (struct sm_listener){.fd = -1};
     enum sm_code code =
         is_unix ? listen_unix(listener, text, err) : listen_tcp(listener, text, err);
@@ -179,7 +171,6 @@ void sm_listener_end(const struct sm_listener *listener)
 {
     const char *path = listener->address + strlen(UNIX_PREFIX);
     struct stat about;
-
     if (listener->is_unix && lstat(path, &about) == 0 && about.st_dev == listener->device &&
         about.st_ino == listener->inode)
         unlink(path);

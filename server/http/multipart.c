@@ -25,7 +25,6 @@ static size_t left(const struct cursor *c)
 static int take(struct cursor *c, const char *text)
 {
     size_t n = strlen(text);
-
     if (left(c) < n || memcmp(c->at, text, n) != 0)
         return 0;
     c->at += n;
@@ -37,11 +36,10 @@ static int header_value(char *out, size_t out_bytes, const char *line, size_t li
                         const char *name)
 {
     size_t n = strlen(name);
-
     if (line_bytes <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
         return 0;
     line += n + 1, line_bytes -= n + 1;
-    if (line_bytes >= out_bytes || memchr(line, '\0', line_bytes) != NULL)
+    if (line_bytes >= out_bytes || memchr(line, '\0', line_bytes))
         return 0;
     memcpy(out, line, line_bytes);
     out[line_bytes] = '\0';
@@ -55,10 +53,9 @@ static enum sm_code read_headers(struct sm_part *part, struct cursor *c, int ind
     const uint8_t *start = c->at;
     char value[SM_PART_HEADERS_MAX];
     char disposition[SM_MEDIA_TYPE_BYTES];
-
     while (!take(c, "\r\n")) {
         const uint8_t *eol = memmem(c->at, left(c), "\r\n", 2);
-        if (eol == NULL || eol - start > SM_PART_HEADERS_MAX - 2)
+        if (!eol || eol - start > SM_PART_HEADERS_MAX - 2)
             return sm_err_set(err, SM_INVALID, "part %d: its headers do not end within %d bytes",
                               index, SM_PART_HEADERS_MAX);
         const char *line = (const char *)c->at;
@@ -90,14 +87,13 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
     const uint8_t *from = body_bytes == 0 ? (const uint8_t *)"" : body; /* may be NULL then */
     struct cursor c = {from, from + body_bytes};
     char delimiter[SM_BOUNDARY_BYTES + 4];
-
     *parts_count = 0;
     int n = snprintf(delimiter, sizeof delimiter, "\r\n--%s", boundary);
     if (n <= 4 || (size_t)n >= sizeof delimiter)
         return sm_err_set(err, SM_INVALID, "boundary has %d characters, 1 to 70 may be", n - 4);
     if (!take(&c, delimiter + 2)) { /* no preamble is the usual case */
         const uint8_t *first = memmem(from, body_bytes, delimiter, (size_t)n);
-        if (first == NULL)
+        if (!first)
             return sm_err_set(err, SM_INVALID, "the boundary of Content-Type is not in the body");
         c.at = first + n;
     }
@@ -116,7 +112,7 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
         /* The CRLF that ends the headers may also begin the next delimiter: an empty part. */
         c.at -= 2;
         const uint8_t *next = memmem(c.at, left(&c), delimiter, (size_t)n);
-        if (next == NULL)
+        if (!next)
             return sm_err_set(err, SM_INVALID, "part %d has no closing boundary", *parts_count);
         part->bytes_count = next < part->bytes ? 0 : (size_t)(next - part->bytes);
         c.at = next + n;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/pulse.h"
 
 #define BEAT_MS 1000 /* of the timer, at most */
@@ -28,7 +28,7 @@ static bool over(const struct sm_park *park, int64_t deadline_ms, int64_t now_ms
 static void unlink_request(struct sm_request *request)
 {
     *request->park_link = request->park_next;
-    if (request->park_next != NULL)
+    if (request->park_next)
         request->park_next->park_link = request->park_link;
     request->park_next = NULL;
     request->park_link = NULL;
@@ -46,8 +46,7 @@ static void resume(struct sm_request *request)
 static int64_t sweep(struct sm_park *park)
 {
     int64_t now_ms = sm_clock_monotonic_ms(), nearest = SM_NO_DEADLINE;
-
-    for (struct sm_request *r = park->first, *next; r != NULL; r = next) {
+    for (struct sm_request *r = park->first, *next; r; r = next) {
         next = r->park_next;
         if (over(park, r->deadline_ms, now_ms))
             resume(r);
@@ -60,7 +59,6 @@ static int64_t sweep(struct sm_park *park)
 static void *timer_main(void *arg)
 {
     struct sm_park *park = arg;
-
     sm_pulse_start("timer");
     pthread_mutex_lock(&park->lock);
     while (!park->stopped) {
@@ -78,7 +76,6 @@ static void *timer_main(void *arg)
 enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct sm_err *err)
 {
     pthread_condattr_t attr;
-
     *park = (struct sm_park){.comfortable_count = comfortable_count};
     pthread_mutex_init(&park->lock, NULL);
     pthread_condattr_init(&attr);
@@ -139,7 +136,6 @@ void sm_park_begin(struct sm_request *request)
 bool sm_park_enter(struct sm_request *request)
 {
     struct sm_park *park = request->park;
-
     pthread_mutex_lock(&park->lock);
     bool stay = !request->woken && !over(park, request->deadline_ms, sm_clock_monotonic_ms());
     if (stay) {
@@ -148,7 +144,7 @@ bool sm_park_enter(struct sm_request *request)
         park->count++;
         request->park_next = park->first;
         request->park_link = &park->first;
-        if (park->first != NULL)
+        if (park->first)
             park->first->park_link = &request->park_next;
         park->first = request;
         pthread_cond_signal(&park->changed);
@@ -183,7 +179,6 @@ bool sm_request_overdue(const struct sm_request *request, int64_t deadline_ms)
 bool sm_request_crowded(const struct sm_request *request)
 {
     struct sm_park *park = request->park;
-
     pthread_mutex_lock(&park->lock);
     bool crowded = park->count >= park->comfortable_count;
     pthread_mutex_unlock(&park->lock);
@@ -203,7 +198,6 @@ bool sm_request_ending(const struct sm_request *request)
 void sm_request_wake(void *arg)
 {
     struct sm_request *request = arg;
-
     pthread_mutex_lock(&request->park->lock);
     request->woken = true;
     if (request->parked)

@@ -16,7 +16,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/http_impl.h"
-#include "server/http/round.h"
+#include "server/http/rounding.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
@@ -39,8 +39,8 @@ static const struct {
 /* Without one of its headers a reply would say something else: it is dropped then. */
 static void add_header(struct sm_request *request, const char *name, const char *value)
 {
-    if (request->response == NULL ||
-        (value != NULL && MHD_add_response_header(request->response, name, value) == MHD_YES))
+    if (!request->response ||
+        (value && MHD_add_response_header(request->response, name, value) == MHD_YES))
         return;
     MHD_destroy_response(request->response);
     request->response = NULL;
@@ -54,7 +54,7 @@ static void set_response(struct sm_request *request, unsigned status, const char
     request->reply_body = NULL;
     request->reply_bytes = 0;
     add_header(request, "X-Request-Id", request->id);
-    if (media_type != NULL)
+    if (media_type)
         add_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, media_type);
 }
 
@@ -62,7 +62,6 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
 {
     va_list args;
     char *value = NULL;
-
     va_start(args, format);
     if (vasprintf(&value, format, args) < 0)
         value = NULL;
@@ -73,7 +72,7 @@ void sm_reply_header(struct sm_request *request, const char *name, const char *f
 
 const char *sm_reply_get_header(const struct sm_request *request, const char *name)
 {
-    return request->response == NULL ? NULL : MHD_get_response_header(request->response, name);
+    return !request->response ? NULL : MHD_get_response_header(request->response, name);
 }
 
 const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
@@ -81,7 +80,7 @@ const char *sm_reply_get_body(const struct sm_request *request, unsigned *status
 {
     *status = request->status;
     *bytes_count = (size_t)request->reply_bytes;
-    return request->response == NULL ? NULL : request->reply_body;
+    return !request->response ? NULL : request->reply_body;
 }
 
 /* Answers are data for programs: a browser must not guess another type, run anything in it, tell
@@ -98,10 +97,10 @@ void sm_reply_complete(struct sm_request *request)
         {"Cache-Control", "no-store"},
     };
 
-    for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response != NULL; i++)
-        if (sm_reply_get_header(request, headers[i].name) == NULL)
+    for (size_t i = 0; i < sizeof headers / sizeof *headers && request->response; i++)
+        if (!sm_reply_get_header(request, headers[i].name))
             add_header(request, headers[i].name, headers[i].value);
-    if (request->http->params.tls != NULL || request->https)
+    if (request->http->params.tls || request->https)
         sm_reply_header(request, "Strict-Transport-Security", "max-age=%d", HSTS_S);
     sm_cors_complete(request);
 }
@@ -121,10 +120,9 @@ void sm_reply_file(struct sm_request *request, unsigned status, const char *medi
 {
     struct stat file;
     struct MHD_Response *response = NULL;
-
     if (fstat(fd, &file) == 0)
         response = MHD_create_response_from_fd64((uint64_t)file.st_size, fd);
-    if (response == NULL)
+    if (!response)
         close(fd);
     set_response(request, status, media_type, response);
 }
@@ -136,8 +134,7 @@ static bool client_gone(const struct sm_request *request)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct pollfd socket = {.events = POLLRDHUP};
-
-    if (info == NULL)
+    if (!info)
         return false;
     socket.fd = info->connect_fd;
     return poll(&socket, 1, 0) > 0;
@@ -148,7 +145,6 @@ static bool client_gone(const struct sm_request *request)
 static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max)
 {
     struct sm_request *request = arg;
-
     (void)at;
     do {
         if (client_gone(request))
@@ -193,11 +189,9 @@ void sm_reply_stored(struct sm_request *request, unsigned status, const char *me
                      char *text)
 {
     struct MHD_Response *response =
-        text == NULL ? NULL
-                     : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
-
+        !text ? NULL : MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
     set_response(request, status, media_type, response);
-    if (response == NULL) {
+    if (!response) {
         free(text);
         return;
     }
@@ -209,20 +203,24 @@ void sm_reply_stored(struct sm_request *request, unsigned status, const char *me
 static char *dump(const json_t *body)
 {
     char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    size_t length = text == NULL ? 0 : strlen(text);
-    char *line = text == NULL ? NULL : realloc(text, length + sizeof "\n");
-
-    if (line == NULL)
+    size_t length = !text ? 0 : strlen(text);
+    char *line = !text ? NULL : realloc(text, length + sizeof "\n");
+    if (!line)
         free(text);
     else
         memcpy(line + length, "\n", sizeof "\n");
     return line;
 }
 
+void sm_reply_no_memory(struct sm_request *request)
+{
+    sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
+}
+
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body)
 {
-    if (body == NULL) {
-        sm_reply_problem(request, SM_PROBLEM_INTERNAL, "out of memory");
+    if (!body) {
+        sm_reply_no_memory(request);
         return;
     }
     sm_reply_text(request, status, JSON_TYPE, dump(body));
@@ -235,9 +233,8 @@ void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, 
     json_t *own =
         json_pack("{s:s, s:s, s:o*}", "detail", detail, "request_id", request->id, member, value);
     char *rest = json_dumps(own, JSON_COMPACT | JSON_EMBED), *text = NULL;
-
     sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
-    if (rest != NULL && asprintf(&text, "%s%s}\n", problems[problem].head, rest) < 0)
+    if (rest && asprintf(&text, "%s%s}\n", problems[problem].head, rest) < 0)
         text = NULL;
     sm_reply_text(request, problems[problem].status, PROBLEM_TYPE, text);
     free(rest);
@@ -248,7 +245,6 @@ void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const
 {
     char detail[512];
     va_list args;
-
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
@@ -260,7 +256,6 @@ void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
                             const struct sm_err *err)
 {
     struct sm_err clean = *err;
-
     sm_make_ascii(clean.text);
     sm_make_ascii(clean.pointer);
     sm_reply_problem_with(request, problem, "errors",
@@ -273,7 +268,6 @@ void sm_reply_failure(struct sm_request *request, const struct sm_err *err)
     bool full = err->code == SM_FULL;
     bool store = full || err->code == SM_IO || err->code == SM_BUSY;
     struct sm_err clean = *err;
-
     sm_make_ascii(clean.text);
     sm_log("error", "request_failed", "{s:s, s:s, s:s}", "request", request->id, "code",
            sm_code_name(err->code), "text", clean.text);

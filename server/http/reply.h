@@ -93,6 +93,8 @@ enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
 /* Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
+/* Replies 500: memory ran out. */
+void sm_reply_no_memory(struct sm_request *request);
 /* Steals `text`, which malloc gave; NULL: out of memory. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
 /* The same for an answer that was kept as it was sent to this key: rounded, if the key rounds. */

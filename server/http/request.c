@@ -20,7 +20,7 @@ static enum MHD_Result add_preference(void *prefer, enum MHD_ValueKind kind, con
                                       const char *value)
 {
     (void)kind;
-    if (strcasecmp(name, "Prefer") == 0 && value != NULL)
+    if (strcasecmp(name, "Prefer") == 0 && value)
         sm_prefer_parse(prefer, value);
     return MHD_YES;
 }
@@ -28,7 +28,6 @@ static enum MHD_Result add_preference(void *prefer, enum MHD_ValueKind kind, con
 struct sm_prefer sm_request_prefer(const struct sm_request *request)
 {
     struct sm_prefer prefer = {0};
-
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_preference, &prefer);
     return prefer;
 }
@@ -39,7 +38,7 @@ static void put_encoded(FILE *out, const char *value)
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
         if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-            strchr("-._~", c) != NULL)
+            strchr("-._~", c))
             fputc(c, out);
         else
             fprintf(out, "%%%02X", c);
@@ -50,8 +49,7 @@ static void put_encoded(FILE *out, const char *value)
 static void put_path(FILE *out, const struct sm_request *request)
 {
     const char *path = request->route->path, *open = strchr(path, '{');
-
-    if (open == NULL) {
+    if (!open) {
         fputs(path, out);
         return;
     }
@@ -66,18 +64,17 @@ char *sm_request_link(const struct sm_request *request, const char *name, const 
     size_t text_bytes;
     char separator = '?';
     FILE *out = open_memstream(&text, &text_bytes);
-
-    if (out == NULL)
+    if (!out)
         return NULL;
     put_path(out, request);
-    for (const char *p = request->route->query; p != NULL && *p != '\0'; p += strspn(p, " ")) {
+    for (const char *p = request->route->query; p && *p != '\0'; p += strspn(p, " ")) {
         char parameter[32];
         size_t n = strcspn(p, " ");
         snprintf(parameter, sizeof parameter, "%.*s", (int)n, p);
         p += n;
         const char *now =
             strcmp(parameter, name) == 0 ? value : sm_request_query(request, parameter);
-        if (now == NULL)
+        if (!now)
             continue;
         fprintf(out, "%c%s=", separator, parameter);
         put_encoded(out, now);

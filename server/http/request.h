@@ -52,10 +52,10 @@ struct sm_request {
     struct sm_peer client; /* whom it is for, see forwarded.h */
     bool https;            /* so says the proxy that the client speaks to */
     struct sm_body body;
-    struct sm_digest digest; /* of the body, while it comes */
-    char key[SM_KEY_BYTES];  /* Idempotency-Key of a POST, or "" */
-    char fingerprint[65];    /* of a request with a key, when its body is whole */
-    void *keyed;             /* of who keeps answers (keyed.h) */
+    struct sm_digest digest;                        /* of the body, while it comes */
+    char idempotency_key[SM_IDEMPOTENCY_KEY_BYTES]; /* of a POST, or "" */
+    char fingerprint[65]; /* of a request with a key, when its body is whole */
+    void *idempotency;    /* of who keeps answers (idempotency.h) */
     void *state;
     void (*state_free)(void *state);
 

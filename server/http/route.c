@@ -10,7 +10,7 @@
 
 bool sm_word_in(const char *list, const char *word, size_t word_bytes)
 {
-    while (list != NULL && *list != '\0') {
+    while (list && *list != '\0') {
         list += strspn(list, " ,");
         size_t n = strcspn(list, " ,");
         if (n > 0 && n == word_bytes && memcmp(list, word, n) == 0)
@@ -24,10 +24,9 @@ bool sm_media_type_in(const char *list, const char *media_type)
 {
     char kind[SM_MEDIA_TYPE_BYTES];
     const char *slash = strchr(media_type, '/');
-
     if (sm_word_in(list, media_type, strlen(media_type)))
         return true;
-    if (slash == NULL || slash[1] == '\0')
+    if (!slash || slash[1] == '\0')
         return false;
     int n = snprintf(kind, sizeof kind, "%.*s/*", (int)(slash - media_type), media_type);
     return sm_word_in(list, kind, (size_t)n);
@@ -37,8 +36,7 @@ bool sm_media_type_in(const char *list, const char *media_type)
 static bool path_fits(const char *template, const char *path, char capture[SM_CAPTURE_BYTES])
 {
     const char *open = strchr(template, '{');
-
-    if (open == NULL)
+    if (!open)
         return strcmp(template, path) == 0;
     size_t head = (size_t)(open - template);
     if (strncmp(template, path, head) != 0)
@@ -68,11 +66,10 @@ enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     bool all = strcmp(method, "OPTIONS") == 0 && strcmp(path, "*") == 0;
-
     *out = NULL;
     capture[0] = '\0';
     allow[0] = '\0';
-    for (const struct sm_route *row = routes; row->method != NULL; row++) {
+    for (const struct sm_route *row = routes; row->method; row++) {
         if (!all && !path_fits(row->path, path, capture))
             continue;
         if (strcmp(row->method, wanted) == 0)
@@ -86,5 +83,5 @@ enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *
     allow_add(allow, "OPTIONS");
     if (strcmp(method, "OPTIONS") == 0)
         return SM_MATCH_OPTIONS;
-    return *out != NULL ? SM_MATCH_OK : SM_MATCH_METHOD;
+    return *out ? SM_MATCH_OK : SM_MATCH_METHOD;
 }

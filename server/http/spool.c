@@ -14,7 +14,6 @@
 static int open_named(const char *folder)
 {
     char path[4096];
-
     if ((size_t)snprintf(path, sizeof path, "%s/.spool-XXXXXX", folder) >= sizeof path) {
         errno = ENAMETOOLONG;
         return -1;
@@ -28,7 +27,6 @@ static int open_named(const char *folder)
 enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, struct sm_err *err)
 {
     int failed = 0;
-
     *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
         *fd = open_named(folder);
@@ -46,7 +44,6 @@ enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, str
 int64_t sm_spool_free(const char *folder)
 {
     struct statvfs disk;
-
     if (statvfs(folder, &disk) != 0)
         return INT64_MAX;
     int64_t blocks = (int64_t)disk.f_bavail, block_bytes = (int64_t)disk.f_frsize;
@@ -57,7 +54,6 @@ enum sm_code sm_spool_room(const char *folder, int64_t bytes_count, int64_t rese
                            struct sm_err *err)
 {
     int64_t free_bytes = sm_spool_free(folder);
-
     if (bytes_count <= free_bytes && reserve_bytes <= free_bytes - bytes_count)
         return SM_OK;
     return sm_err_set(err, SM_FULL,
@@ -72,7 +68,6 @@ enum sm_code sm_spool_sha256(uint8_t out[32], int fd, struct sm_err *err)
     uint8_t block[16384];
     off_t at = 0;
     ssize_t n;
-
     sha256_init(&sha256);
     while ((n = pread(fd, block, sizeof block, at)) > 0 || (n < 0 && errno == EINTR)) {
         if (n > 0)

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 
@@ -151,7 +151,6 @@ static void swap(struct sm_tls *tls, struct pair *pair)
     struct pair old = tls->pair;
     int64_t until_s = expires_s(pair);
     char expires[32];
-
     pthread_rwlock_wrlock(&tls->lock);
     tls->pair = *pair;
     pthread_rwlock_unlock(&tls->lock);
@@ -230,7 +229,6 @@ void sm_tls_free(struct sm_tls *tls)
 enum sm_code sm_tls_check_authorities(const char *path, struct sm_err *err)
 {
     gnutls_x509_trust_list_t list;
-
     if (access(path, R_OK) != 0)
         return sm_err_set(err, SM_IO, "%.160s: %s", path, strerror(errno));
     if (gnutls_x509_trust_list_init(&list, 0) != 0)
@@ -244,7 +242,6 @@ enum sm_code sm_tls_check_authorities(const char *path, struct sm_err *err)
 bool sm_tls_say_distrust(char *out, size_t out_bytes, unsigned status)
 {
     gnutls_datum_t text = {0};
-
     out[0] = '\0';
     if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) == 0)
         snprintf(out, out_bytes, "%s", (const char *)text.data);
@@ -292,7 +289,6 @@ static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *
 {
     struct sm_tls *tls = gnutls_session_get_ptr(session);
     struct copies copies = {0};
-
     (void)info;
     pthread_rwlock_rdlock(&tls->lock);
     int rc = copy(&copies, &tls->pair);

@@ -47,8 +47,7 @@ static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
 {
     const char *text = archive_error_string(r->archive);
     char clean[SM_LABEL_BYTES];
-
-    sm_label(clean, text == NULL ? "not readable" : text);
+    sm_label(clean, !text ? "not readable" : text);
     return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
                       clean);
 }
@@ -57,7 +56,6 @@ static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
 {
     int64_t streamed = archive_filter_bytes(r->archive, 0);
     int64_t unpacked = streamed > r->data_bytes ? streamed : r->data_bytes;
-
     if (unpacked > r->bytes_max)
         return sm_err_set(
             err, SM_LIMIT, "entry %lld: the archive has unpacked to %lld bytes, the limit is %lld",
@@ -76,12 +74,11 @@ static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
 static bool grow(struct entry *e, size_t size)
 {
     size_t capacity = e->capacity < BLOCK_BYTES ? BLOCK_BYTES : e->capacity;
-
     while (capacity < size)
         capacity *= 2;
     if (capacity > e->capacity) {
         uint8_t *bytes = realloc(e->bytes, capacity);
-        if (bytes == NULL)
+        if (!bytes)
             return false;
         memset(bytes + e->capacity, 0, capacity - e->capacity);
         e->bytes = bytes;
@@ -105,7 +102,7 @@ static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t a
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", (size_t)at + n);
     memcpy(e->bytes + at, block, n);
     e->bytes_count = (size_t)at + n;
-    e->useless = e->bytes_count >= SNIFF_BYTES && sm_image_sniff(e->bytes, e->bytes_count) == NULL;
+    e->useless = e->bytes_count >= SNIFF_BYTES && !sm_image_sniff(e->bytes, e->bytes_count);
     return SM_OK;
 }
 
@@ -113,7 +110,6 @@ static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t a
 static enum sm_code read_entry(struct entry *e, struct reading *r, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-
     while (code == SM_OK) {
         const void *block = NULL;
         size_t n = 0;
@@ -140,7 +136,6 @@ static int cohort_of(const char *name)
 {
     char first[32];
     enum sm_cohort cohort;
-
     while (strncmp(name, "./", 2) == 0)
         name += 2;
     size_t n = strcspn(name, "/");
@@ -156,17 +151,16 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
 {
     struct sm_ingest_labels labels = *r->labels;
     struct sm_err why = {0};
-
     labels.name = e->name;
     if (labels.cohort < 0)
         labels.cohort = cohort_of(e->name);
     if (e->broken) {
         const char *text = archive_error_string(r->archive);
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_UNREADABLE, "%.200s",
-                       text == NULL ? "cannot be unpacked" : text);
+                       !text ? "cannot be unpacked" : text);
     } else if (e->bytes_count == 0 && !e->over) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_EMPTY, "the entry has 0 bytes");
-    } else if (sm_image_sniff(e->bytes, e->bytes_count) == NULL) {
+    } else if (!sm_image_sniff(e->bytes, e->bytes_count)) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE,
                        "the first bytes are neither those of a JPEG nor of a PNG");
     } else if (labels.cohort < 0) {
@@ -192,8 +186,7 @@ static const char *name_of(const struct reading *r, struct archive_entry *header
     bool plain_zip =
         (archive_format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP &&
         archive_filter_count(r->archive) == 1;
-
-    if (name == NULL && plain_zip &&
+    if (!name && plain_zip &&
         sm_ingest_zip_name(raw, r->fd, archive_read_header_position(r->archive)))
         name = raw;
     return name;
@@ -203,11 +196,10 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
 {
     char raw[SM_ZIP_NAME_BYTES];
     const char *name = name_of(r, header, raw);
-    struct entry e = {.name = name == NULL ? "" : name};
-    bool link = archive_entry_hardlink(header) != NULL || archive_entry_symlink(header) != NULL ||
+    struct entry e = {.name = !name ? "" : name};
+    bool link = archive_entry_hardlink(header) || archive_entry_symlink(header) ||
                 archive_entry_filetype(header) == AE_IFLNK;
     bool folder = archive_entry_filetype(header) == AE_IFDIR;
-
     e.useless = link || archive_entry_filetype(header) != AE_IFREG;
     enum sm_code code = read_entry(&e, r, err);
     /* A hole at the end is not read, and counts. */
@@ -216,7 +208,7 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_LINK, "links are not followed");
     else if (code == SM_OK && e.useless && !folder && e.bytes_count == 0)
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_NOT_A_FILE, "not a regular file");
-    else if (code == SM_OK && name == NULL)
+    else if (code == SM_OK && !name)
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_UNREADABLE,
                        "the name of entry %lld cannot be read; send a zip as it is, without gzip",
                        (long long)r->entries_count);
@@ -251,13 +243,12 @@ const char *sm_ingest_sniff(const void *bytes, size_t bytes_count)
 static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
 {
     struct stat status;
-
     if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
         return sm_err_set(err, SM_IO, "the archive cannot be read from its start");
     r->fd = fd;
     r->archive_bytes = status.st_size;
     r->archive = archive_read_new();
-    if (r->archive == NULL)
+    if (!r->archive)
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for an archive");
     if (archive_read_support_filter_gzip(r->archive) != ARCHIVE_OK ||
         archive_read_support_filter_zstd(r->archive) != ARCHIVE_OK ||
@@ -272,7 +263,6 @@ static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
 static enum sm_code read_entries(struct reading *r, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-
     while (code == SM_OK) {
         struct archive_entry *header;
         int rc = archive_read_next_header(r->archive, &header);
@@ -303,7 +293,6 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
                         .labels = labels,
                         .bytes_max = bytes_max > 0 ? bytes_max : SM_INGEST_UNPACKED_BYTES_MAX};
     enum sm_code code = open_archive(&r, fd, err);
-
     if (code == SM_OK)
         code = read_entries(&r, err);
     archive_read_free(r.archive);

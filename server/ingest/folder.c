@@ -38,12 +38,12 @@ static bool names_add(struct names *names, const char *name)
     if (names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 64 : 2 * names->capacity;
         char **list = realloc(names->list, capacity * sizeof *list);
-        if (list == NULL)
+        if (!list)
             return false;
         names->list = list;
         names->capacity = capacity;
     }
-    if ((names->list[names->count] = strdup(name)) == NULL)
+    if (!(names->list[names->count] = strdup(name)))
         return false;
     names->count++;
     return true;
@@ -57,8 +57,7 @@ static int by_bytes(const void *a, const void *b)
 static enum sm_code list_names(struct names *out, struct walk *w, DIR *dir, struct sm_err *err)
 {
     const struct dirent *entry;
-
-    while ((entry = readdir(dir)) != NULL) {
+    while ((entry = readdir(dir))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         if (++w->entries_count > SM_INGEST_ENTRIES_MAX)
@@ -78,7 +77,6 @@ static enum sm_code take_folder(struct walk *w, struct sm_err *err);
 static enum sm_code take(struct walk *w, mode_t mode, struct sm_err *err)
 {
     struct sm_ingest_labels labels = *w->labels;
-
     labels.name = w->path + w->base;
     if (S_ISREG(mode))
         return sm_root_take(w->ingest, &w->root, w->path, &labels, 0, err);
@@ -99,7 +97,6 @@ static enum sm_code take_names(struct walk *w, const struct names *names, int di
 {
     size_t length = strlen(w->path);
     enum sm_code code = SM_OK;
-
     w->depth++;
     for (size_t i = 0; i < names->count && code == SM_OK; i++) {
         struct stat status;
@@ -124,8 +121,7 @@ static enum sm_code take_folder(struct walk *w, struct sm_err *err)
     struct names names = {0};
     int fd = sm_root_at(&w->root, w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (dir == NULL) {
+    if (!dir) {
         const char *text = fd < 0 && errno == EXDEV   ? "leads out of the data root"
                            : fd < 0 && errno == ELOOP ? "is a link"
                                                       : strerror(errno);
@@ -150,7 +146,6 @@ enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, c
     struct walk w = {.ingest = ingest, .labels = labels};
     size_t length = strlen(folder);
     enum sm_code code = sm_root_open(&w.root, data_root, err);
-
     while (length > 1 && folder[length - 1] == '/')
         length--;
     if (code == SM_OK && length >= sizeof w.path - 1)

@@ -17,13 +17,12 @@ enum sm_code sm_ingest_new(struct sm_ingest **out, const struct sm_ingest_params
                            struct sm_err *err)
 {
     struct sm_ingest *ingest = calloc(1, sizeof *ingest);
-
     *out = ingest;
-    if (ingest == NULL)
+    if (!ingest)
         return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
     ingest->params = *params;
     snprintf(ingest->audit, sizeof ingest->audit, "%s", params->audit);
-    if ((ingest->skipped = json_array()) != NULL)
+    if ((ingest->skipped = json_array()))
         return SM_OK;
     sm_ingest_free(ingest);
     *out = NULL;
@@ -42,7 +41,7 @@ static void drop_batch(struct sm_ingest *ingest)
 
 void sm_ingest_free(struct sm_ingest *ingest)
 {
-    if (ingest == NULL)
+    if (!ingest)
         return;
     drop_batch(ingest);
     json_decref(ingest->skipped);
@@ -51,30 +50,30 @@ void sm_ingest_free(struct sm_ingest *ingest)
 
 enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err)
 {
-    if (ingest->params.stop != NULL && atomic_load(ingest->params.stop))
+    if (ingest->params.stop && atomic_load(ingest->params.stop))
         return sm_err_set(err, SM_CANCELLED, "stopped");
     return SM_OK;
 }
 
 /* --- the batch --- */
 
-static enum sm_code add(struct sm_audit_added *added, const struct sm_ingest *ingest,
-                        const struct sm_audit_image_in *images, size_t count, struct sm_err *err)
+static enum sm_code add(struct sm_store_audit_added *added, const struct sm_ingest *ingest,
+                        const struct sm_store_audit_image_in *images, size_t count,
+                        struct sm_err *err)
 {
     return sm_store_audit_add(added, ingest->params.store, ingest->audit,
-                              &(struct sm_audit_intake){.images = images,
-                                                        .images_count = count,
-                                                        .items_max = ingest->params.items_max,
-                                                        .caller = ingest->params.caller},
+                              &(struct sm_store_audit_intake){.images = images,
+                                                              .images_count = count,
+                                                              .items_max = ingest->params.items_max,
+                                                              .caller = ingest->params.caller},
                               err);
 }
 
 /* What could not be committed is gone: the error that is returned says so. */
 static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
 {
-    struct sm_audit_added added;
+    struct sm_store_audit_added added;
     enum sm_code code = SM_OK;
-
     if (ingest->batch_count > 0)
         code = add(&added, ingest, ingest->images, ingest->batch_count, err);
     if (ingest->batch_count > 0 && code == SM_OK) {
@@ -85,16 +84,16 @@ static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
     return code;
 }
 
-static void describe(struct sm_audit_image_in *image, struct sm_ingest_held *held,
+static void describe(struct sm_store_audit_image_in *image, struct sm_ingest_held *held,
                      const struct sm_ingest_labels *labels)
 {
     sm_label(held->name, labels->name);
     sm_label(held->class_label, labels->class_label);
     sm_label(held->group, labels->group);
-    *image = (struct sm_audit_image_in){.cohort = (enum sm_cohort)labels->cohort,
-                                        .name = held->name,
-                                        .class_label = held->class_label,
-                                        .group = held->group};
+    *image = (struct sm_store_audit_image_in){.cohort = (enum sm_cohort)labels->cohort,
+                                              .name = held->name,
+                                              .class_label = held->class_label,
+                                              .group = held->group};
 }
 
 /* What scoring the image costs, by its header; 0 when that is not known. */
@@ -103,9 +102,8 @@ static enum sm_code weigh(int64_t *cost_ms, const struct sm_ingest *ingest, cons
 {
     const struct sm_ingest_params *p = &ingest->params;
     int32_t width_px, height_px;
-
     *cost_ms = 0;
-    if (p->pair == NULL)
+    if (!p->pair)
         return SM_OK;
     sm_image_declared_size(&width_px, &height_px, bytes, bytes_count);
     *cost_ms = sm_cost_ms(p->pair, p->recipe, width_px, height_px);
@@ -122,11 +120,10 @@ static enum sm_code weigh(int64_t *cost_ms, const struct sm_ingest *ingest, cons
 enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                            void *bytes, size_t bytes_count, const char *path, struct sm_err *err)
 {
-    struct sm_audit_image_in *image = &ingest->images[ingest->batch_count];
+    struct sm_store_audit_image_in *image = &ingest->images[ingest->batch_count];
     struct sm_ingest_held *held = &ingest->held[ingest->batch_count];
     struct sm_err why = {0};
     int64_t cost_ms;
-
     if (weigh(&cost_ms, ingest, bytes, bytes_count, &why) != SM_OK) {
         free(bytes);
         return sm_ingest_fail(ingest, labels, &why, err);
@@ -136,14 +133,14 @@ enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labe
     sm_sha256_hex(image->image_digest, bytes, bytes_count);
     held->path = NULL;
     held->bytes = NULL;
-    if (path == NULL) {
+    if (!path) {
         held->bytes = bytes;
         image->bytes = bytes;
         image->bytes_count = bytes_count;
         ingest->batch_bytes += bytes_count;
     } else {
         free(bytes);
-        if ((held->path = strdup(path)) == NULL)
+        if (!(held->path = strdup(path)))
             return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
         image->path = held->path;
     }
@@ -157,12 +154,11 @@ enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labe
 enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                             const struct sm_err *why, struct sm_err *err)
 {
-    struct sm_audit_image_in image;
+    struct sm_store_audit_image_in image;
     struct sm_ingest_held held;
-    struct sm_audit_added added;
+    struct sm_store_audit_added added;
     char text[SM_LABEL_BYTES];
     enum sm_code code = flush(ingest, err);
-
     if (code != SM_OK)
         return code;
     describe(&image, &held, labels);
@@ -179,8 +175,7 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
                              const void *bytes, size_t bytes_count, struct sm_err *err)
 {
     struct sm_err why = {0};
-
-    if (bytes_count == 0 || sm_image_sniff(bytes, bytes_count) == NULL) {
+    if (bytes_count == 0 || !sm_image_sniff(bytes, bytes_count)) {
         sm_ingest_pass(
             ingest, 0, labels->name, bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
             "the first of %zu bytes are neither those of a JPEG nor of a PNG", bytes_count);
@@ -192,7 +187,7 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
         return sm_ingest_fail(ingest, labels, &why, err);
     }
     void *copy = malloc(bytes_count);
-    if (copy == NULL)
+    if (!copy)
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", bytes_count);
     memcpy(copy, bytes, bytes_count);
     return sm_ingest_put(ingest, labels, copy, bytes_count, NULL, err);
@@ -211,7 +206,6 @@ void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
 {
     char clean_name[SM_LABEL_BYTES], detail[SM_LABEL_BYTES], text[512];
     va_list args;
-
     ingest->skipped_count[reason]++;
     if (json_array_size(ingest->skipped) == SM_INGEST_SKIPPED_MAX)
         return;
@@ -231,7 +225,6 @@ void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
 static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
 {
     json_t *counts = json_object();
-
     *total = 0;
     for (int i = 0; i < SM_INGEST_SKIPS_COUNT; i++) {
         *total += ingest->skipped_count[i];
@@ -247,7 +240,6 @@ static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
 bool sm_ingest_took(const json_t *report)
 {
     static const char *const counts[] = {"added_count", "duplicate_count", "failed_count"};
-
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (json_integer_value(json_object_get(report, counts[i])) > 0)
             return true;
@@ -261,7 +253,6 @@ void sm_ingest_say_nothing(char out[SM_INGEST_NOTHING_BYTES], const json_t *repo
     size_t n =
         (size_t)snprintf(out, SM_INGEST_NOTHING_BYTES, "0 images (JPEG, PNG), %lld skipped",
                          (long long)json_integer_value(json_object_get(report, "skipped_count")));
-
     json_object_foreach(rows, reason, count)
     {
         if (n < SM_INGEST_NOTHING_BYTES)
@@ -277,16 +268,15 @@ enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_
     int64_t skipped_count;
     enum sm_code code = flush(ingest, &flushed);
     json_t *counts = skips_by_reason(ingest, &skipped_count);
-
     *out = NULL;
-    if (!ingest->lost && counts != NULL)
+    if (!ingest->lost && counts)
         *out = json_pack(
             "{s:I, s:I, s:I, s:I, s:O, s:O}", "added_count", (json_int_t)ingest->added_count,
             "duplicate_count", (json_int_t)ingest->duplicate_count, "failed_count",
             (json_int_t)ingest->failed_count, "skipped_count", (json_int_t)skipped_count,
             "skipped_by_reason", counts, "skipped", ingest->skipped);
     json_decref(counts);
-    if (*out == NULL)
+    if (!*out)
         return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
     if (code != SM_OK)
         *err = flushed;

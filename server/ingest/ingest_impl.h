@@ -16,7 +16,7 @@ struct sm_ingest {
     struct sm_ingest_params params;
     char audit[SM_ID_BYTES];
 
-    struct sm_audit_image_in images[SM_INGEST_BATCH_IMAGES];
+    struct sm_store_audit_image_in images[SM_INGEST_BATCH_IMAGES];
     struct sm_ingest_held held[SM_INGEST_BATCH_IMAGES];
     size_t batch_count, batch_bytes;
 

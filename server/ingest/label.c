@@ -29,9 +29,8 @@ static size_t character(uint32_t *code, const unsigned char *s)
 
 void sm_label(char out[SM_LABEL_BYTES], const char *text)
 {
-    const unsigned char *s = (const unsigned char *)(text == NULL ? "" : text);
+    const unsigned char *s = (const unsigned char *)(!text ? "" : text);
     size_t used = 0;
-
     while (*s != '\0') {
         uint32_t code = 0;
         size_t n = character(&code, s);

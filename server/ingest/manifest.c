@@ -28,7 +28,6 @@ static const struct sm_field fields[] = {
 static bool read_line(FILE *file, char line[SM_INGEST_LINE_BYTES_MAX], size_t *count, bool *whole)
 {
     int c;
-
     *count = 0;
     *whole = true;
     while ((c = getc_unlocked(file)) != EOF && c != '\n') {
@@ -43,7 +42,7 @@ static bool read_line(FILE *file, char line[SM_INGEST_LINE_BYTES_MAX], size_t *c
 static bool is_blank(const char *line, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (strchr(" \t\r", line[i]) == NULL || line[i] == '\0')
+        if (!strchr(" \t\r", line[i]) || line[i] == '\0')
             return false;
     return true;
 }
@@ -55,7 +54,6 @@ static enum sm_code take_line(struct sm_ingest *ingest, const struct sm_root *ro
     struct sm_err why = {0};
     json_t *node = NULL;
     enum sm_cohort cohort;
-
     enum sm_code code =
         sm_json_parse(&node, line, count, SM_INGEST_LINE_BYTES_MAX, LINE_DEPTH_MAX, &why);
     if (code == SM_OK)
@@ -85,7 +83,6 @@ static enum sm_code read_lines(struct sm_ingest *ingest, const struct sm_root *r
     size_t count;
     bool whole;
     enum sm_code code = SM_OK;
-
     for (int64_t number = 1; code == SM_OK && read_line(file, line, &count, &whole); number++) {
         code = sm_ingest_check(ingest, err);
         if (code == SM_OK && number > SM_INGEST_ENTRIES_MAX)
@@ -111,13 +108,12 @@ enum sm_code sm_ingest_manifest(struct sm_ingest *ingest, const char *data_root,
     struct sm_root root;
     FILE *file = NULL;
     enum sm_code code = sm_root_open(&root, data_root, err);
-
     if (code != SM_OK)
         return code;
     int copy = lseek(fd, 0, SEEK_SET) == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (copy >= 0 && (file = fdopen(copy, "r")) == NULL)
+    if (copy >= 0 && !(file = fdopen(copy, "r")))
         close(copy);
-    if (file == NULL) {
+    if (!file) {
         code = sm_err_set(err, SM_IO, "the manifest cannot be read from its start");
     } else {
         code = read_lines(ingest, &root, file, err);

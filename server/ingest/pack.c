@@ -39,7 +39,6 @@ static enum sm_code begin(struct packing *p, struct sm_err *err)
 static enum sm_code end(struct packing *p, bool whole, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-
     if (p->archive && archive_write_close(p->archive) != ARCHIVE_OK && whole)
         code = sm_err_set(err, SM_IO, "tar archive: %.160s", archive_error_string(p->archive));
     if (code == SM_OK && whole && (fflush(p->file) != 0 || ferror(p->file)))
@@ -59,7 +58,6 @@ static enum sm_code put(struct packing *p, const char *name, const struct sm_fil
 {
     struct archive_entry *entry = archive_entry_new();
     enum sm_code code = SM_OK;
-
     if (!entry)
         return sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
     archive_entry_copy_pathname(entry, name);
@@ -81,7 +79,6 @@ static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, 
     struct sm_file file;
     struct sm_err why = {0};
     enum sm_code code = sm_file_map(&file, at->fts_path, INT64_MAX, &why);
-
     if (code != SM_OK) {
         p->params->pass(p->params->arg, at->fts_path + base, why.text);
         return SM_OK;
@@ -110,7 +107,6 @@ static int by_bytes(const FTSENT **a, const FTSENT **b)
 static enum sm_code take(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
 {
     const atomic_bool *stop = p->params->stop;
-
     if (stop && atomic_load(stop))
         return sm_err_set(err, SM_CANCELLED, "stopped");
     if (at->fts_info == FTS_F && S_ISREG(at->fts_statp->st_mode))
@@ -127,11 +123,10 @@ enum sm_code sm_pack_folder(const struct sm_pack_params *params, struct sm_err *
     char *root = realpath(params->folder, NULL), *roots[] = {root, NULL};
     enum sm_code code = SM_OK;
     const FTSENT *at;
-
     FTS *walk = root ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_bytes) : NULL;
     if (!walk)
         code = sm_err_set(err, SM_IO, "%.160s: %s", params->folder, strerror(errno));
-    while (code == SM_OK && (at = fts_read(walk)) != NULL)
+    while (code == SM_OK && (at = fts_read(walk)))
         code = take(&p, at, strlen(root) + 1, err);
     if (walk)
         fts_close(walk);

@@ -19,9 +19,9 @@
 enum sm_code sm_root_open(struct sm_root *out, const char *path, struct sm_err *err)
 {
     out->fd = -1;
-    if (path == NULL || path[0] == '\0')
+    if (!path || path[0] == '\0')
         return sm_err_set(err, SM_UNSUPPORTED, "no data root is configured");
-    if (realpath(path, out->path) == NULL ||
+    if (!realpath(path, out->path) ||
         (out->fd = open(out->path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
         return sm_err_set(err, SM_IO, "data root %.120s: %s", path, strerror(errno));
     return SM_OK;
@@ -51,7 +51,6 @@ static bool goes_down(const char *path)
 int sm_root_walk(int root, const char *path, int flags)
 {
     int at = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
     while (at >= 0) {
         char name[NAME_MAX + 1];
         size_t n = strcspn(path, "/");
@@ -87,7 +86,6 @@ int sm_root_at(const struct sm_root *root, const char *path, int flags)
     struct open_how how = {.flags = (uint64_t)flags,
                            .resolve =
                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-
     if (!goes_down(path)) {
         errno = EXDEV;
         return -1;
@@ -127,8 +125,7 @@ static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, con
     size_t wanted = size > SM_IMAGE_BYTES_MAX ? 4096 : size;
     uint8_t *bytes = malloc(wanted + 1);
     enum sm_code code = SM_OK;
-
-    if (bytes == NULL)
+    if (!bytes)
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", wanted);
     ssize_t count = sm_file_read(fd, bytes, wanted);
     if (count < 0) {
@@ -136,7 +133,7 @@ static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, con
         code = sm_ingest_fail(ingest, labels, &why, err);
     } else if (count == 0) {
         sm_ingest_pass(ingest, line, labels->name, SM_INGEST_EMPTY, "the file has 0 bytes");
-    } else if (sm_image_sniff(bytes, (size_t)count) == NULL) {
+    } else if (!sm_image_sniff(bytes, (size_t)count)) {
         sm_ingest_pass(ingest, line, labels->name, SM_INGEST_NOT_AN_IMAGE,
                        "the first bytes are neither those of a JPEG nor of a PNG");
     } else if (size > SM_IMAGE_BYTES_MAX) {
@@ -156,7 +153,6 @@ enum sm_code sm_root_take(struct sm_ingest *ingest, const struct sm_root *root, 
     char full_path[2 * PATH_MAX];
     struct stat status;
     enum sm_code code = sm_ingest_check(ingest, err);
-
     if (code != SM_OK)
         return code;
     /* Not to wait for the other end of a pipe. */

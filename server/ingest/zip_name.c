@@ -42,8 +42,7 @@ bool sm_ingest_zip_name(char out[SM_ZIP_NAME_BYTES], int fd, int64_t at)
     ssize_t n = pread(fd, bytes, sizeof bytes, at);
     size_t ahead = n > AHEAD_BYTES ? AHEAD_BYTES : n > 0 ? (size_t)n : 0, count;
     const uint8_t *header = memmem(bytes, ahead, "PK\3\4", 4);
-    size_t left = header == NULL ? 0 : (size_t)(bytes + n - header);
-
+    size_t left = !header ? 0 : (size_t)(bytes + n - header);
     if (left < HEADER_BYTES || two(header + 26) > left - HEADER_BYTES ||
         two(header + 28) > left - HEADER_BYTES - two(header + 26))
         return false;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/pulse.h"
 #include "server/jobs/pairs.h"
@@ -68,7 +68,7 @@ static enum sm_code score(double *m, struct sm_generation *generation,
     struct sm_recipe recipe = *sm_pair_recipe(pair);
     struct sm_decoded decoded;
     struct sm_task *task = NULL;
-    struct sm_seat *seat = NULL;
+    struct sm_scorer_slot *slot = NULL;
     struct sm_score result;
     recipe.views = 2;
     recipe.target_se = 0;
@@ -76,15 +76,15 @@ static enum sm_code score(double *m, struct sm_generation *generation,
     if (code == SM_OK)
         code = sm_task_open_decoded(&task, pair, &recipe, &decoded, err);
     if (code == SM_OK)
-        code = sm_seat_take(&seat, generation, turn ? turn->thread : generation, err);
+        code = sm_scorer_slot_take(&slot, generation, turn ? turn->thread : generation, err);
     if (code == SM_OK)
-        code = run_rounds(task, seat->scorer, turn, err);
+        code = run_rounds(task, slot->scorer, turn, err);
     if (code == SM_OK) {
         sm_task_finish(&result, task);
         *m = result.m;
     }
-    if (seat)
-        sm_seat_give(generation, seat);
+    if (slot)
+        sm_scorer_slot_give(generation, slot);
     sm_task_free(task);
     return code;
 }

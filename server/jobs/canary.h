@@ -36,7 +36,7 @@ enum sm_code sm_canary_start(struct sm_generation *generation, const char *name,
 /* Scores the canary of one pair for which it is time; between its steps `give_up` is asked. Busy
  * threads take only those that no idle one took for long. False when there was nothing to do. */
 struct sm_canary_turn {
-    const void *thread; /* for sm_seat_take */
+    const void *thread; /* for sm_scorer_slot_take */
     bool busy;
     bool (*give_up)(void *arg);
     void *arg;

@@ -13,7 +13,7 @@ struct sm_generation {
     atomic_int uses;
     struct sm_canary canary;
     pthread_mutex_t mutex; /* guards the list and its flags */
-    struct sm_seat *seats;
+    struct sm_scorer_slot *slots;
 };
 
 enum sm_code sm_generation_new(struct sm_generation **out, struct sm_pair *pair, int64_t number,
@@ -43,10 +43,10 @@ void sm_generation_give(struct sm_generation *generation)
 {
     if (!generation || atomic_fetch_sub(&generation->uses, 1) > 1)
         return;
-    for (struct sm_seat *seat = generation->seats, *next; seat; seat = next) {
-        next = seat->next;
-        sm_scorer_free(seat->scorer);
-        free(seat);
+    for (struct sm_scorer_slot *slot = generation->slots, *next; slot; slot = next) {
+        next = slot->next;
+        sm_scorer_free(slot->scorer);
+        free(slot);
     }
     sm_pair_close(generation->pair);
     pthread_mutex_destroy(&generation->canary.mutex);
@@ -69,49 +69,49 @@ int64_t sm_generation_number(const struct sm_generation *generation)
     return generation->number;
 }
 
-/* NULL when every seat is taken. */
-static struct sm_seat *find_seat(struct sm_generation *generation, const void *thread)
+/* NULL when every slot is taken. */
+static struct sm_scorer_slot *find_seat(struct sm_generation *generation, const void *thread)
 {
-    struct sm_seat *found = NULL;
-    for (struct sm_seat *seat = generation->seats; seat; seat = seat->next)
-        if (!seat->taken && (!found || seat->thread == thread))
-            found = seat;
+    struct sm_scorer_slot *found = NULL;
+    for (struct sm_scorer_slot *slot = generation->slots; slot; slot = slot->next)
+        if (!slot->taken && (!found || slot->thread == thread))
+            found = slot;
     return found;
 }
 
-enum sm_code sm_seat_take(struct sm_seat **out, struct sm_generation *generation,
-                          const void *thread, struct sm_err *err)
+enum sm_code sm_scorer_slot_take(struct sm_scorer_slot **out, struct sm_generation *generation,
+                                 const void *thread, struct sm_err *err)
 {
     pthread_mutex_lock(&generation->mutex);
-    struct sm_seat *seat = find_seat(generation, thread);
-    if (seat) {
-        seat->taken = true;
-        seat->thread = thread;
+    struct sm_scorer_slot *slot = find_seat(generation, thread);
+    if (slot) {
+        slot->taken = true;
+        slot->thread = thread;
     }
     pthread_mutex_unlock(&generation->mutex);
-    *out = seat;
-    if (seat)
+    *out = slot;
+    if (slot)
         return SM_OK;
-    seat = calloc(1, sizeof *seat);
-    enum sm_code code = seat ? sm_scorer_new(&seat->scorer, generation->pair, err)
+    slot = calloc(1, sizeof *slot);
+    enum sm_code code = slot ? sm_scorer_new(&slot->scorer, generation->pair, err)
                              : sm_err_set(err, SM_NOMEM, "scorer: out of memory");
     if (code != SM_OK) {
-        free(seat);
+        free(slot);
         return code;
     }
-    seat->taken = true;
-    seat->thread = thread;
+    slot->taken = true;
+    slot->thread = thread;
     pthread_mutex_lock(&generation->mutex);
-    seat->next = generation->seats;
-    generation->seats = seat;
+    slot->next = generation->slots;
+    generation->slots = slot;
     pthread_mutex_unlock(&generation->mutex);
-    *out = seat;
+    *out = slot;
     return SM_OK;
 }
 
-void sm_seat_give(struct sm_generation *generation, struct sm_seat *seat)
+void sm_scorer_slot_give(struct sm_generation *generation, struct sm_scorer_slot *slot)
 {
     pthread_mutex_lock(&generation->mutex);
-    seat->taken = false;
+    slot->taken = false;
     pthread_mutex_unlock(&generation->mutex);
 }

@@ -6,7 +6,7 @@
  *     }
  *
  * Owner:   counted: who takes one gives it back; the last one to do so frees pair and scorers.
- * Threads: all functions from any. The pair is immutable. A seat belongs to one thread from take to
+ * Threads: all functions from any. The pair is immutable. A slot belongs to one thread from take to
  *          give.
  * Errors:  SM_NOMEM, and those of sm_scorer_new. */
 #ifndef SERVER_JOBS_GENERATION_H
@@ -32,15 +32,15 @@ int64_t sm_generation_number(const struct sm_generation *generation);
 
 /* A scorer that nobody else uses meanwhile: the one that `thread` had before, else one that is
  * free, else a new one. So there are never more than threads that score under this pair at once. */
-struct sm_seat {
+struct sm_scorer_slot {
     struct sm_scorer *scorer;
     /* of generation.c alone */
     const void *thread;
     bool taken;
-    struct sm_seat *next;
+    struct sm_scorer_slot *next;
 };
-enum sm_code sm_seat_take(struct sm_seat **out, struct sm_generation *generation,
-                          const void *thread, struct sm_err *err);
-void sm_seat_give(struct sm_generation *generation, struct sm_seat *seat);
+enum sm_code sm_scorer_slot_take(struct sm_scorer_slot **out, struct sm_generation *generation,
+                                 const void *thread, struct sm_err *err);
+void sm_scorer_slot_give(struct sm_generation *generation, struct sm_scorer_slot *slot);
 
 #endif

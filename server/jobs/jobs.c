@@ -14,10 +14,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/base/clock.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/pulse.h"
-#include "server/store/claims.h"
+#include "server/store/claim.h"
 #include "server/store/pair_use.h"
 
 /* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
@@ -350,7 +351,7 @@ bool sm_jobs_stopping(struct sm_jobs *jobs)
     return stopping;
 }
 
-bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms)
+bool sm_jobs_sleep(struct sm_jobs *jobs, int64_t ms)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ms;
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
@@ -382,7 +383,7 @@ void *sm_jobs_ticker(void *arg)
     struct sm_jobs *jobs = arg;
     sm_pulse_start("leases");
     expire(jobs);
-    while (!sm_jobs_pause(jobs, SM_LEASE_MS / 4)) {
+    while (!sm_jobs_sleep(jobs, SM_LEASE_MS / 4)) {
         struct sm_err err = {0};
         sm_pulse_beat("commit");
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)

@@ -44,7 +44,7 @@ void *sm_jobs_ticker(void *arg);
 
 bool sm_jobs_stopping(struct sm_jobs *jobs);
 /* Sleeps, but not beyond the stop; true when stopping. */
-bool sm_jobs_pause(struct sm_jobs *jobs, int64_t ms);
+bool sm_jobs_sleep(struct sm_jobs *jobs, int64_t ms);
 /* Around each item that a worker has: what the measured rate comes from. */
 void sm_jobs_begin_item(struct sm_jobs *jobs);
 void sm_jobs_end_item(struct sm_jobs *jobs, int64_t cost_ms);

@@ -250,7 +250,7 @@ static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
     DIR *folder = opendir(pairs->dir);
     if (!folder)
         return sm_err_set(err, SM_IO, "pairs folder %s: %s", pairs->dir, strerror(errno));
-    while (errno = 0, (found = readdir(folder)) != NULL) {
+    while (errno = 0, (found = readdir(folder))) {
         bool created;
         if (found->d_name[0] == '.' || !is_folder(pairs->dir, found->d_name))
             continue;

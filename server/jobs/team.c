@@ -23,7 +23,7 @@
 #include <time.h>
 
 #include "core/base/sha256.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
 #include "sslmem/cost.h"
@@ -31,7 +31,7 @@
 
 /* A score under way, on its owner's stack. */
 struct run {
-    const struct sm_mate_order *order;
+    const struct sm_team_order *order;
     int64_t cost_ms;
     atomic_llong cpu_us; /* of all threads, up to their last looks */
     atomic_bool ended;
@@ -57,7 +57,7 @@ struct sm_team {
     struct round *rounds; /* the open ones, newest first */
 };
 
-struct sm_mate {
+struct sm_team_worker {
     struct sm_team *team;
     struct sm_watch watch; /* its own, for everything that its thread runs */
     struct sm_host host;
@@ -142,15 +142,15 @@ static int64_t thread_cpu_us(void)
 }
 
 /* Puts the thread on a run, or off it with NULL; returns what it was at. */
-static struct run *turn_to(struct sm_mate *mate, struct run *run, const char *step)
+static struct run *turn_to(struct sm_team_worker *worker, struct run *run, const char *step)
 {
-    struct run *before = mate->run;
+    struct run *before = worker->run;
     int64_t now_us = thread_cpu_us();
     if (before)
-        atomic_fetch_add(&before->cpu_us, now_us - mate->cpu_us);
-    mate->cpu_us = now_us;
-    mate->run = run;
-    mate->step = step;
+        atomic_fetch_add(&before->cpu_us, now_us - worker->cpu_us);
+    worker->cpu_us = now_us;
+    worker->run = run;
+    worker->step = step;
     return before;
 }
 
@@ -164,13 +164,13 @@ static void end_run(struct sm_team *team, struct run *run, const struct sm_err *
     pthread_mutex_unlock(&team->mutex);
 }
 
-static enum sm_code check_time(const struct sm_mate *mate, const struct run *run, int64_t now_ms,
-                               struct sm_err *err)
+static enum sm_code check_time(const struct sm_team_worker *worker, const struct run *run,
+                               int64_t now_ms, struct sm_err *err)
 {
-    const struct sm_mate_order *order = run->order;
+    const struct sm_team_order *order = run->order;
     int64_t cpu_ms = atomic_load(&run->cpu_us) / 1000;
     int64_t cpu_ms_max = order->cpu_factor * run->cost_ms + order->cpu_ms;
-    if (now_ms >= atomic_load(&mate->team->give_up_ms))
+    if (now_ms >= atomic_load(&worker->team->give_up_ms))
         return sm_err_set(err, SM_CANCELLED, "the service is stopping");
     if (cpu_ms_max > 0 && cpu_ms > cpu_ms_max)
         return sm_err_set(err, SM_LIMIT,
@@ -180,60 +180,60 @@ static enum sm_code check_time(const struct sm_mate *mate, const struct run *run
     return SM_OK;
 }
 
-static bool look(struct sm_mate *mate, int64_t now_ms)
+static bool look(struct sm_team_worker *worker, int64_t now_ms)
 {
-    struct run *run = mate->run;
+    struct run *run = worker->run;
     struct sm_err why = {0};
-    const char *step = mate->step;
+    const char *step = worker->step;
     sm_pulse_beat(step);
-    turn_to(mate, run, step);
-    enum sm_code code = check_time(mate, run, now_ms, &why);
-    if (code == SM_OK && mate->host.look) {
-        turn_to(mate, NULL, step);
-        if (!mate->host.look(mate->host.arg, run->order, run->cost_ms, &why))
+    turn_to(worker, run, step);
+    enum sm_code code = check_time(worker, run, now_ms, &why);
+    if (code == SM_OK && worker->host.look) {
+        turn_to(worker, NULL, step);
+        if (!worker->host.look(worker->host.arg, run->order, run->cost_ms, &why))
             code = why.code;
-        turn_to(mate, run, step);
+        turn_to(worker, run, step);
         sm_pulse_beat(step);
     }
     if (code != SM_OK)
-        end_run(mate->team, run, &why);
+        end_run(worker->team, run, &why);
     return code == SM_OK;
 }
 
 static bool go_on(void *arg)
 {
-    struct sm_mate *mate = arg;
+    struct sm_team_worker *worker = arg;
     int64_t now_ms = sm_clock_monotonic_ms();
-    if (atomic_load(&mate->run->ended))
+    if (atomic_load(&worker->run->ended))
         return false;
-    if (now_ms < mate->look_ms)
+    if (now_ms < worker->look_ms)
         return true;
-    bool goes = look(mate, now_ms);
-    mate->look_ms = sm_clock_monotonic_ms() + SM_LOOK_MS;
-    return goes && !atomic_load(&mate->run->ended);
+    bool goes = look(worker, now_ms);
+    worker->look_ms = sm_clock_monotonic_ms() + SM_LOOK_MS;
+    return goes && !atomic_load(&worker->run->ended);
 }
 
-/* --- mates --- */
+/* --- workers --- */
 
-enum sm_code sm_mate_new(struct sm_mate **out, struct sm_team *team, struct sm_err *err)
+enum sm_code sm_team_join(struct sm_team_worker **out, struct sm_team *team, struct sm_err *err)
 {
-    struct sm_mate *mate = calloc(1, sizeof *mate);
-    *out = mate;
-    if (!mate)
-        return sm_err_set(err, SM_NOMEM, "mate: out of memory");
-    mate->team = team;
-    mate->watch = (struct sm_watch){go_on, mate};
+    struct sm_team_worker *worker = calloc(1, sizeof *worker);
+    *out = worker;
+    if (!worker)
+        return sm_err_set(err, SM_NOMEM, "worker: out of memory");
+    worker->team = team;
+    worker->watch = (struct sm_watch){go_on, worker};
     return SM_OK;
 }
 
-void sm_mate_set_host(struct sm_mate *mate, const struct sm_host *host)
+void sm_team_set_host(struct sm_team_worker *worker, const struct sm_host *host)
 {
-    mate->host = *host;
+    worker->host = *host;
 }
 
-void sm_mate_free(struct sm_mate *mate)
+void sm_team_leave(struct sm_team_worker *worker)
 {
-    free(mate);
+    free(worker);
 }
 
 /* --- rounds --- */
@@ -255,28 +255,28 @@ static void remove_round(struct round *round)
 }
 
 /* Runs a unit that was taken. The mutex is held before and after, not meanwhile. */
-static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
+static void run_unit(struct sm_team_worker *worker, struct round *round, size_t unit)
 {
-    struct sm_team *team = mate->team;
-    struct sm_seat *seat;
+    struct sm_team *team = worker->team;
+    struct sm_scorer_slot *slot;
     struct sm_err err = {0};
     struct sm_generation *generation = round->run->order->generation;
     round->running++;
     pthread_mutex_unlock(&team->mutex);
-    struct run *before = turn_to(mate, round->run, "encode");
+    struct run *before = turn_to(worker, round->run, "encode");
     const char *step_before = before ? "views" : "wait";
     sm_pulse_beat("encode");
-    enum sm_code code = sm_watch_ask(&mate->watch, &err);
+    enum sm_code code = sm_watch_ask(&worker->watch, &err);
     if (code == SM_OK)
-        code = sm_seat_take(&seat, generation, mate, &err);
+        code = sm_scorer_slot_take(&slot, generation, worker, &err);
     int64_t began_us = sm_clock_monotonic_us();
     if (code == SM_OK) {
-        sm_scorer_watch(seat->scorer, &mate->watch);
-        code = sm_task_run(round->task, unit, seat->scorer, &err);
-        sm_scorer_watch(seat->scorer, NULL);
-        sm_seat_give(generation, seat);
+        sm_scorer_watch(slot->scorer, &worker->watch);
+        code = sm_task_run(round->task, unit, slot->scorer, &err);
+        sm_scorer_watch(slot->scorer, NULL);
+        sm_scorer_slot_give(generation, slot);
     }
-    turn_to(mate, before, step_before);
+    turn_to(worker, before, step_before);
     sm_metric_observe(SM_METRIC_ENCODE, sm_clock_monotonic_us() - began_us, NULL, NULL, NULL);
     pthread_mutex_lock(&team->mutex);
     if (code != SM_OK && round->code == SM_OK) {
@@ -288,14 +288,15 @@ static void run_unit(struct sm_mate *mate, struct round *round, size_t unit)
         pthread_cond_broadcast(&team->changed);
 }
 
-static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct sm_err *err)
+static enum sm_code run_round(struct sm_team_worker *worker, struct round *round,
+                              struct sm_err *err)
 {
-    struct sm_team *team = mate->team;
+    struct sm_team *team = worker->team;
     pthread_mutex_lock(&team->mutex);
     add_round(team, round);
     tell(team);
     while (round->first < round->end)
-        run_unit(mate, round, round->first++);
+        run_unit(worker, round, round->first++);
     while (round->running > 0)
         pthread_cond_wait(&team->changed, &team->mutex);
     remove_round(round);
@@ -308,7 +309,7 @@ static enum sm_code run_round(struct sm_mate *mate, struct round *round, struct 
 /* What the image costs was admitted by its header; now it is known. */
 static enum sm_code weigh(struct run *run, const struct sm_image_info *info, struct sm_err *err)
 {
-    const struct sm_mate_order *order = run->order;
+    const struct sm_team_order *order = run->order;
     run->cost_ms = sm_cost_ms(sm_generation_pair(order->generation), order->recipe, info->width_px,
                               info->height_px);
     if (order->cost_ms_max > 0 && run->cost_ms > order->cost_ms_max)
@@ -320,16 +321,16 @@ static enum sm_code weigh(struct run *run, const struct sm_image_info *info, str
     return SM_OK;
 }
 
-static enum sm_code open_task(struct sm_task **out, int64_t *decode_us, struct sm_mate *mate,
-                              struct run *run, struct sm_err *err)
+static enum sm_code open_task(struct sm_task **out, int64_t *decode_us,
+                              struct sm_team_worker *worker, struct run *run, struct sm_err *err)
 {
-    const struct sm_mate_order *order = run->order;
+    const struct sm_team_order *order = run->order;
     const struct sm_bytes *bytes = &order->bytes;
     struct sm_decoded decoded;
     int64_t began_us = sm_clock_monotonic_us();
     *out = NULL;
     sm_pulse_beat("decode");
-    enum sm_code code = sm_decode(&decoded.image, mate->team->decoders, bytes->data, bytes->count,
+    enum sm_code code = sm_decode(&decoded.image, worker->team->decoders, bytes->data, bytes->count,
                                   order->recipe->apply_orientation, &decoded.info, err);
     *decode_us = sm_clock_monotonic_us() - began_us;
     sm_metric_observe(SM_METRIC_DECODE, *decode_us, NULL, NULL, NULL);
@@ -342,28 +343,28 @@ static enum sm_code open_task(struct sm_task **out, int64_t *decode_us, struct s
     code = sm_task_open_decoded(out, sm_generation_pair(order->generation), order->recipe, &decoded,
                                 err);
     if (code == SM_OK)
-        sm_task_watch(*out, &mate->watch);
+        sm_task_watch(*out, &worker->watch);
     return code;
 }
 
-enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
-                           const struct sm_mate_order *order, struct sm_err *err)
+enum sm_code sm_team_score(struct sm_score *out, struct sm_team_worker *worker,
+                           const struct sm_team_order *order, struct sm_err *err)
 {
     struct sm_task *task;
     struct run run = {.order = order};
     size_t units_count;
     int64_t decode_us, began_us = sm_clock_monotonic_us();
     *out = (struct sm_score){0};
-    struct run *before = turn_to(mate, &run, "views");
-    enum sm_code code = open_task(&task, &decode_us, mate, &run, err);
+    struct run *before = turn_to(worker, &run, "views");
+    enum sm_code code = open_task(&task, &decode_us, worker, &run, err);
     while (code == SM_OK && (code = sm_task_round(&units_count, task, err)) == SM_OK &&
            units_count > 0) {
         struct round round = {.task = task, .run = &run, .end = units_count};
-        code = run_round(mate, &round, err);
+        code = run_round(worker, &round, err);
     }
-    turn_to(mate, before, "wait");
-    mate->decode_us = decode_us;
-    mate->encode_us = sm_clock_monotonic_us() - began_us - decode_us;
+    turn_to(worker, before, "wait");
+    worker->decode_us = decode_us;
+    worker->encode_us = sm_clock_monotonic_us() - began_us - decode_us;
     if (code == SM_OK)
         sm_task_finish(out, task);
     if (code == SM_CANCELLED && atomic_load(&run.ended)) {
@@ -374,22 +375,22 @@ enum sm_code sm_mate_score(struct sm_score *out, struct sm_mate *mate,
     return code;
 }
 
-void sm_mate_times(const struct sm_mate *mate, int64_t *decode_us, int64_t *encode_us)
+void sm_team_times(const struct sm_team_worker *worker, int64_t *decode_us, int64_t *encode_us)
 {
-    *decode_us = mate->decode_us;
-    *encode_us = mate->encode_us;
+    *decode_us = worker->decode_us;
+    *encode_us = worker->encode_us;
 }
 
-bool sm_mate_help(struct sm_mate *mate)
+bool sm_team_help(struct sm_team_worker *worker)
 {
-    struct sm_team *team = mate->team;
+    struct sm_team *team = worker->team;
     pthread_mutex_lock(&team->mutex);
     struct round *round = team->rounds;
     while (round && round->first == round->end)
         round = round->next;
     bool helped = round != NULL;
     if (helped)
-        run_unit(mate, round, --round->end);
+        run_unit(worker, round, --round->end);
     pthread_mutex_unlock(&team->mutex);
     return helped;
 }

@@ -24,13 +24,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/clock.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
 #include "server/jobs/jobs_impl.h"
 #include "server/store/audits.h"
-#include "server/store/claims.h"
+#include "server/store/claim.h"
 
 #define IDLE_MS           200 /* how late something unannounced may be noticed */
 #define RETRY_MIN_MS      100
@@ -49,7 +50,7 @@ struct thumbnail {
 
 struct worker {
     struct sm_jobs *jobs;
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     uint64_t seen;     /* news of the team at the last look for work */
     int depth;         /* items under the one that it is at */
     int64_t lend_ms;   /* when it may lend itself again */
@@ -150,7 +151,7 @@ static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
         }
         if (code != SM_OK && code != SM_NOT_FOUND && (wait_ms == RETRY_MIN_MS || !again))
             log_finish("error", "finish_failed", claim, err->text);
-        if (again && !sm_jobs_pause(jobs, wait_ms)) {
+        if (again && !sm_jobs_sleep(jobs, wait_ms)) {
             wait_ms = longer(wait_ms);
             continue;
         }
@@ -194,7 +195,7 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
                   &(struct sm_finish){.job_id = claim->job_id,
                                       .index = claim->index,
                                       .owner = jobs->owner,
-                                      .key = key,
+                                      .score_key = key,
                                       .thumbnail = thumbnail->png,
                                       .thumbnail_bytes = thumbnail->bytes_count},
                   &err);
@@ -220,7 +221,7 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
                             const struct sm_claim *claim, struct sm_err *err)
 {
     int64_t limit_ms = w->jobs->item_cost_ms_max;
-    struct sm_mate_order order = {.generation = generation,
+    struct sm_team_order order = {.generation = generation,
                                   .recipe = recipe,
                                   .bytes = {claim->bytes, claim->bytes_count},
                                   .cpu_factor = CPU_FACTOR,
@@ -229,7 +230,7 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
     if (limit_ms > 0) /* what was admitted under another limit stays admitted */
         order.cost_ms_max = claim->cost_ms > limit_ms ? claim->cost_ms : limit_ms;
     *document = NULL;
-    enum sm_code code = sm_mate_score(score, w->mate, &order, err);
+    enum sm_code code = sm_team_score(score, w->worker, &order, err);
     if (code != SM_OK)
         return code;
     *document = sm_score_json(score, sm_generation_pair(generation));
@@ -245,7 +246,7 @@ static void commit_score(struct sm_jobs *jobs, const struct sm_claim *claim,
                                &(struct sm_finish){.job_id = claim->job_id,
                                                    .index = claim->index,
                                                    .owner = jobs->owner,
-                                                   .key = score->key,
+                                                   .score_key = score->score_key,
                                                    .score = document,
                                                    .m = score->m,
                                                    .image_digest = claim->image_digest,
@@ -286,7 +287,7 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
         code = compute(&score, &document, w, generation, &recipe, claim, err);
     if (code != SM_OK)
         return code;
-    sm_mate_times(w->mate, &timing.decode_us, &timing.encode_us);
+    sm_team_times(w->worker, &timing.decode_us, &timing.encode_us);
     sm_jobs_computed(w->jobs, claim->job_id, &timing);
     commit_score(w->jobs, claim, &score, document, thumbnail);
     json_decref(document);
@@ -297,7 +298,7 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
 static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
 {
     struct sm_err err = {0};
-    enum sm_code code = sm_store_release(jobs->store, claim, jobs->owner, &err);
+    enum sm_code code = sm_store_requeue(jobs->store, claim, jobs->owner, &err);
     if (code == SM_CONFLICT) /* its end has come already */
         return;
     bool given = code == SM_OK;
@@ -318,7 +319,7 @@ static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
                "pair %s has changed: the audit was made under digest %.12s, %.12s is loaded",
                claim->pair, claim->pair_digest, sm_pair_digest(pair));
     while (!pause_audit(w->jobs, claim, err.text))
-        if (sm_jobs_pause(w->jobs, RETRY_MAX_MS))
+        if (sm_jobs_sleep(w->jobs, RETRY_MAX_MS))
             break;
     give_back(w->jobs, claim);
     return true;
@@ -362,7 +363,7 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
     while (claim->unreadable.code == SM_OK && (code = try_item(w, claim, &err)) == SM_IO) {
         sm_log("error", "decoder_unavailable", "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id,
                "item", claim->index, "detail", err.text, ORIGIN_OF(claim));
-        if (sm_jobs_pause(w->jobs, wait_ms))
+        if (sm_jobs_sleep(w->jobs, wait_ms))
             code = SM_CANCELLED;
         if (code == SM_CANCELLED)
             break;
@@ -382,7 +383,7 @@ static void take_claim(struct worker *w, struct sm_claim *claim)
         sm_metric_observe(SM_METRIC_WAIT, waited_us(claim), NULL, NULL, NULL);
     take_item(w, claim);
     sm_jobs_end_item(w->jobs, claim->cost_ms);
-    sm_claim_release(claim);
+    sm_claim_free(claim);
 }
 
 static void lend(struct worker *w, int64_t cost_ms)
@@ -403,7 +404,7 @@ static void lend(struct worker *w, int64_t cost_ms)
     w->lend_ms = now_ms + (now_ms - from_ms);
 }
 
-static bool look(void *arg, const struct sm_mate_order *order, int64_t cost_ms, struct sm_err *err)
+static bool look(void *arg, const struct sm_team_order *order, int64_t cost_ms, struct sm_err *err)
 {
     struct worker *w = arg;
     int64_t now_ms = sm_clock_monotonic_ms();
@@ -431,7 +432,7 @@ static bool is_stopping(void *arg)
 
 static bool watch_canary(struct worker *w, bool busy)
 {
-    struct sm_canary_turn turn = {w->mate, busy, busy ? is_stopping : has_work, w};
+    struct sm_canary_turn turn = {w->worker, busy, busy ? is_stopping : has_work, w};
     return sm_canary_take_turn(w->jobs->pairs, &turn);
 }
 
@@ -441,10 +442,10 @@ void *sm_jobs_worker(void *arg)
     struct worker w = {.jobs = jobs};
     struct sm_err err = {0};
     sm_pulse_start("worker");
-    while (sm_mate_new(&w.mate, jobs->team, &err) != SM_OK)
-        if (sm_jobs_pause(jobs, RETRY_MAX_MS))
+    while (sm_team_join(&w.worker, jobs->team, &err) != SM_OK)
+        if (sm_jobs_sleep(jobs, RETRY_MAX_MS))
             goto out;
-    sm_mate_set_host(w.mate, &(struct sm_host){look, &w});
+    sm_team_set_host(w.worker, &(struct sm_host){look, &w});
     for (;;) {
         struct sm_claim claim;
         w.seen = sm_team_news(jobs->team);
@@ -457,14 +458,14 @@ void *sm_jobs_worker(void *arg)
             watch_canary(&w, true);
         } else if (code != SM_NOT_FOUND) {
             sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
-            sm_jobs_pause(jobs, RETRY_MAX_MS);
-        } else if (!sm_mate_help(w.mate) && !watch_canary(&w, false)) {
+            sm_jobs_sleep(jobs, RETRY_MAX_MS);
+        } else if (!sm_team_help(w.worker) && !watch_canary(&w, false)) {
             sm_pulse_beat("wait");
             sm_team_wait(jobs->team, w.seen, IDLE_MS);
         }
     }
 out:
-    sm_mate_free(w.mate);
+    sm_team_leave(w.worker);
     sm_pulse_stop();
     return NULL;
 }

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 #define REQUEST_BYTES   65
 #define OPERATION_BYTES 32
@@ -14,7 +14,7 @@ struct entry {
     struct sm_write write;
     struct sm_store *store;
     int64_t at_ms;
-    char key_id[SM_ID_BYTES], request[REQUEST_BYTES], operation[OPERATION_BYTES];
+    char api_key_id[SM_ID_BYTES], request[REQUEST_BYTES], operation[OPERATION_BYTES];
     size_t records_count;
     char records[][SM_ID_BYTES];
 };
@@ -45,7 +45,7 @@ static enum sm_code insert_access(struct sm_db *db, int64_t id, const struct ent
         return code;
     sm_stmt_int(q, "$id", id);
     sm_stmt_int(q, "$at", e->at_ms);
-    sm_stmt_hex(q, "$key", e->key_id);
+    sm_stmt_hex(q, "$key", e->api_key_id);
     sm_stmt_text(q, "$request", e->request);
     sm_stmt_text(q, "$operation", e->operation);
     return sm_stmt_run(q, NULL, err);
@@ -81,7 +81,7 @@ static enum sm_code run_log(struct sm_write *write, struct sm_db *db, struct sm_
 static void say(const struct sm_access *access, const char *detail)
 {
     sm_log("error", "access_not_stored", "{s:s, s:s, s:s, s:s, s:I, s:s}", "request",
-           access->request, "key", access->key_id, "operation", access->operation, "record",
+           access->request, "key", access->api_key_id, "operation", access->operation, "record",
            access->records[0], "records", (json_int_t)access->records_count, "detail", detail);
 }
 
@@ -96,7 +96,8 @@ static void logged(struct sm_write *write, enum sm_code code, const struct sm_er
 {
     struct entry *e = (struct entry *)write;
     if (code != SM_OK)
-        say(&(struct sm_access){e->key_id, e->request, e->operation, e->records, e->records_count},
+        say(&(struct sm_access){e->api_key_id, e->request, e->operation, e->records,
+                                e->records_count},
             err->text);
     count(e->store, -(int64_t)e->records_count);
     free(e);
@@ -114,7 +115,7 @@ void sm_store_log_access(struct sm_store *store, const struct sm_access *access)
     e->write = (struct sm_write){.run = run_log, .done = logged, .room = SM_ROOM_LOG};
     e->store = store;
     e->at_ms = sm_clock_unix_ms();
-    snprintf(e->key_id, sizeof e->key_id, "%s", access->key_id);
+    snprintf(e->api_key_id, sizeof e->api_key_id, "%s", access->api_key_id);
     snprintf(e->request, sizeof e->request, "%s", access->request);
     snprintf(e->operation, sizeof e->operation, "%s", access->operation);
     e->records_count = access->records_count;

@@ -10,7 +10,7 @@
 #define SM_ACCESS_WAITING_MAX 100000
 
 struct sm_access {
-    const char *key_id, *request, *operation;
+    const char *api_key_id, *request, *operation;
     char (*records)[SM_ID_BYTES]; /* ids */
     size_t records_count;
 };

@@ -14,14 +14,14 @@
 #include <string.h>
 
 #include "core/base/json.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/store/audits_impl.h"
 #include "server/store/budget.h"
 
 #define CHUNK_ITEMS 500
 
-enum sm_code sm_store_read_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
-                                     struct sm_err *err)
+enum sm_code sm_store_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                struct sm_err *err)
 {
     struct sm_stmt *q;
     bool row;
@@ -41,11 +41,12 @@ enum sm_code sm_store_read_audit_row(struct sm_job_row *out, struct sm_db *db, c
 struct creating {
     struct sm_write write;
     const struct sm_store *store;
-    const struct sm_audit_in *in;
+    const struct sm_store_audit_in *in;
     char *recipe, *spec, *pair_document;
 };
 
-static enum sm_code insert_job(struct sm_db *db, const struct sm_audit_in *in, struct sm_err *err)
+static enum sm_code insert_job(struct sm_db *db, const struct sm_store_audit_in *in,
+                               struct sm_err *err)
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(
@@ -93,10 +94,12 @@ static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct 
         code = insert_job(db, c->in, err);
     if (code == SM_OK)
         code = insert_audit(db, c, err);
-    return code == SM_OK ? sm_store_claim_key(c->store, db, c->in->once, c->in->id, err) : code;
+    return code == SM_OK
+               ? sm_store_idempotency_claim(c->store, db, c->in->idempotency, c->in->id, err)
+               : code;
 }
 
-enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_audit_in *in,
+enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_store_audit_in *in,
                                    struct sm_err *err)
 {
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
@@ -135,9 +138,9 @@ struct moving {
     struct sm_write write;
     struct sm_store *store;
     const char *id, *reason;
-    const struct sm_once *once;
+    const struct sm_idempotency_claim *idempotency;
     const struct sm_caller *caller;
-    enum sm_audit_move move;
+    enum sm_store_audit_move move;
     int64_t withheld_count; /* taken out of the count of what waits, for good if this commits */
     int64_t freed_count;    /* to be added to it after the commit */
 };
@@ -208,7 +211,7 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
     struct moving *m = (struct moving *)write;
     struct sm_job_row job;
     bool done;
-    enum sm_code code = sm_store_read_audit_row(&job, db, m->id, err);
+    enum sm_code code = sm_store_audit_row(&job, db, m->id, err);
     if (code != SM_OK)
         return code;
     if (!moves[m->move].from[job.state])
@@ -226,7 +229,8 @@ static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm
     job.state = moves[m->move].to;
     if (code == SM_OK) /* started with nothing but failures */
         code = sm_store_settle_job(&done, db, m->id, &job, err);
-    return code == SM_OK ? sm_store_claim_key(m->store, db, m->once, m->id, err) : code;
+    return code == SM_OK ? sm_store_idempotency_claim(m->store, db, m->idempotency, m->id, err)
+                         : code;
 }
 
 /* --- work by chunks --- */
@@ -381,7 +385,7 @@ static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct 
     return sm_store_delete_chunk(&c->more, db, c->id, err);
 }
 
-enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revision,
+enum sm_code sm_store_audit_hide(struct sm_db *db, const char *id, int64_t revision,
                                  struct sm_err *err)
 {
     static const char *const sql[] = {
@@ -390,7 +394,7 @@ enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revis
         "DELETE FROM audit WHERE job_id = $id",
     };
     struct sm_job_row job;
-    enum sm_code code = sm_store_read_audit_row(&job, db, id, err);
+    enum sm_code code = sm_store_audit_row(&job, db, id, err);
     if (code == SM_OK && revision >= 0 && job.revision != revision)
         code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", id,
                           (long long)job.revision, (long long)revision);
@@ -407,7 +411,7 @@ enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revis
 static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct chunk *c = (const struct chunk *)write;
-    return sm_store_hide_audit(db, c->id, c->revision, err);
+    return sm_store_audit_hide(db, c->id, c->revision, err);
 }
 
 /* Every chunk through the writer. */
@@ -437,20 +441,22 @@ static enum sm_code call_move(struct sm_store *store, struct moving *m, struct s
     return code;
 }
 
-enum sm_code sm_store_audit_move(struct sm_store *store, const char *id, enum sm_audit_move move,
-                                 const char *reason, struct sm_err *err)
+enum sm_code sm_store_audit_move(struct sm_store *store, const char *id,
+                                 enum sm_store_audit_move move, const char *reason,
+                                 struct sm_err *err)
 {
     return call_move(store, &(struct moving){.id = id, .move = move, .reason = reason}, err);
 }
 
 enum sm_code sm_store_audit_order(struct sm_store *store, const char *id,
-                                  const struct sm_audit_order *order, struct sm_err *err)
+                                  const struct sm_store_audit_order *order, struct sm_err *err)
 {
-    return call_move(
-        store,
-        &(struct moving){
-            .id = id, .move = order->move, .once = order->once, .caller = order->caller},
-        err);
+    return call_move(store,
+                     &(struct moving){.id = id,
+                                      .move = order->move,
+                                      .idempotency = order->idempotency,
+                                      .caller = order->caller},
+                     err);
 }
 
 enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)

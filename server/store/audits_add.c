@@ -9,8 +9,8 @@
 struct adding {
     struct sm_write write;
     const char *id;
-    const struct sm_audit_intake *in;
-    struct sm_audit_added added;
+    const struct sm_store_audit_intake *in;
+    struct sm_store_audit_added added;
     int64_t failed_count;          /* of what was added */
     int64_t cost_ms, item_cost_ms; /* of what was added, of the dearest of it */
 };
@@ -18,7 +18,7 @@ struct adding {
 static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const char *id,
                               struct sm_err *err)
 {
-    enum sm_code code = sm_store_read_audit_row(job, db, id, err);
+    enum sm_code code = sm_store_audit_row(job, db, id, err);
     if (code == SM_OK && job->state != SM_STATE_OPEN)
         code = sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be open to take images", id,
                           sm_state_name(job->state));
@@ -27,7 +27,7 @@ static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const ch
 
 /* Without a digest an image is told by its name. */
 static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
-                             const struct sm_audit_image_in *image, struct sm_err *err)
+                             const struct sm_store_audit_image_in *image, struct sm_err *err)
 {
     bool known = image->image_digest[0] != '\0';
     struct sm_stmt *q;
@@ -51,13 +51,13 @@ static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
     return code;
 }
 
-static int64_t cost_of(const struct sm_audit_image_in *image)
+static int64_t cost_of(const struct sm_store_audit_image_in *image)
 {
     return image->cost_ms > 0 ? image->cost_ms : 1;
 }
 
 static enum sm_code insert_item(struct sm_db *db, const char *id,
-                                const struct sm_audit_image_in *image, int64_t index,
+                                const struct sm_store_audit_image_in *image, int64_t index,
                                 struct sm_err *err)
 {
     bool failed = image->failed != SM_OK;
@@ -85,7 +85,7 @@ static enum sm_code insert_item(struct sm_db *db, const char *id,
 }
 
 static enum sm_code insert_image(struct sm_db *db, const char *id,
-                                 const struct sm_audit_image_in *image, int64_t index,
+                                 const struct sm_store_audit_image_in *image, int64_t index,
                                  struct sm_err *err)
 {
     struct sm_stmt *q;
@@ -107,7 +107,7 @@ static enum sm_code insert_image(struct sm_db *db, const char *id,
 }
 
 static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, struct sm_db *db,
-                            const struct sm_audit_image_in *image, int64_t items_count,
+                            const struct sm_store_audit_image_in *image, int64_t items_count,
                             struct sm_err *err)
 {
     int64_t index = items_count + a->added.added_count;
@@ -159,8 +159,9 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
     return sm_store_change_job(&job, db, a->id, &change, err);
 }
 
-enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *store, const char *id,
-                                const struct sm_audit_intake *in, struct sm_err *err)
+enum sm_code sm_store_audit_add(struct sm_store_audit_added *out, struct sm_store *store,
+                                const char *id, const struct sm_store_audit_intake *in,
+                                struct sm_err *err)
 {
     struct adding a = {.write.run = run_add, .id = id, .in = in};
     int64_t bytes_count = 0;
@@ -168,6 +169,6 @@ enum sm_code sm_store_audit_add(struct sm_audit_added *out, struct sm_store *sto
         bytes_count += (int64_t)in->images[i].bytes_count;
     a.write.growth_bytes = sm_store_growth((int64_t)in->images_count, bytes_count);
     enum sm_code code = sm_writer_call(store->writer, &a.write, err);
-    *out = code == SM_OK ? a.added : (struct sm_audit_added){0};
+    *out = code == SM_OK ? a.added : (struct sm_store_audit_added){0};
     return code;
 }

@@ -2,18 +2,18 @@
 #ifndef SERVER_STORE_AUDITS_IMPL_H
 #define SERVER_STORE_AUDITS_IMPL_H
 
+#include "server/db/document.h"
 #include "server/store/audits.h"
-#include "server/store/document.h"
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 /* The row of an audit's job; SM_NOT_FOUND when there is no such audit. Inside a transaction. */
-enum sm_code sm_store_read_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
-                                     struct sm_err *err);
+enum sm_code sm_store_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                struct sm_err *err);
 
 /* Deletion in steps: the first makes it that there is no such audit; the others delete a bounded
  * number of its items each, until there are no `more`. SM_CONFLICT when the audit is at another
  * revision; -1: at any. Inside a transaction. */
-enum sm_code sm_store_hide_audit(struct sm_db *db, const char *id, int64_t revision,
+enum sm_code sm_store_audit_hide(struct sm_db *db, const char *id, int64_t revision,
                                  struct sm_err *err);
 enum sm_code sm_store_delete_chunk(bool *more, struct sm_db *db, const char *id,
                                    struct sm_err *err);

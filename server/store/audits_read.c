@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/store/audits_impl.h"
 
 static json_t *time_json(const struct sm_stmt *q, int column)
@@ -237,7 +237,7 @@ int64_t sm_store_audit_revision(struct sm_store *store, const char *id)
 
 static enum sm_code read_scoring(void *out, struct sm_db *db, const void *id, struct sm_err *err)
 {
-    struct sm_audit_scoring *s = out;
+    struct sm_store_audit_scoring *s = out;
     struct sm_stmt *q;
     bool row;
     enum sm_code code = sm_db_query(&q, db,
@@ -261,10 +261,10 @@ static enum sm_code read_scoring(void *out, struct sm_db *db, const void *id, st
     return code;
 }
 
-enum sm_code sm_store_audit_scoring(struct sm_audit_scoring *out, struct sm_store *store,
+enum sm_code sm_store_audit_scoring(struct sm_store_audit_scoring *out, struct sm_store *store,
                                     const char *id, struct sm_err *err)
 {
-    *out = (struct sm_audit_scoring){0};
+    *out = (struct sm_store_audit_scoring){0};
     return sm_store_snapshot(out, store, read_scoring, id, err);
 }
 
@@ -374,14 +374,14 @@ enum sm_code sm_store_audit_spread(double *out, struct sm_store *store, const ch
 
 struct items {
     const char *id;
-    const struct sm_audit_items_filter *filter;
+    const struct sm_store_audit_items_filter *filter;
 };
 
 /* The state stands in the text, where the partial indexes of states can be seen to apply. */
 static enum sm_code query_items(struct sm_stmt **q, struct sm_db *db, const struct items *in,
                                 struct sm_err *err)
 {
-    const struct sm_audit_items_filter *f = in->filter;
+    const struct sm_store_audit_items_filter *f = in->filter;
     char sql[600], state[64] = "";
     if (f->state)
         snprintf(state, sizeof state, " AND item.state = '%s'",
@@ -502,7 +502,7 @@ static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, str
     json_t **page = out;
     struct sm_shapes shapes = {0};
     struct sm_job_row job;
-    enum sm_code code = sm_store_read_audit_row(&job, db, in->id, err);
+    enum sm_code code = sm_store_audit_row(&job, db, in->id, err);
     if (code == SM_OK)
         code = collect_items(*page, &shapes, db, in, err);
     if (code == SM_OK)
@@ -512,7 +512,8 @@ static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, str
 }
 
 enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
-                                  const struct sm_audit_items_filter *filter, struct sm_err *err)
+                                  const struct sm_store_audit_items_filter *filter,
+                                  struct sm_err *err)
 {
     assert(filter->limit >= 1);
     *out = NULL;

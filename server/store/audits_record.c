@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/id.h"
 #include "server/store/audits_impl.h"
 
 #define BLOCK_BYTES ((size_t)64 << 10)
@@ -282,7 +281,7 @@ static enum sm_code read_secret(uint8_t key[32], struct sm_db *db, struct sm_err
 
 static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
-    struct sm_audit_record *record = out;
+    struct sm_store_audit_record *record = out;
     struct memory *m = record->memory;
     struct sm_shapes shapes = {0};
     char recipe_digest[65];
@@ -296,7 +295,7 @@ static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, st
     if (code == SM_OK && !(m->run = make_run(document)))
         code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     if (code == SM_OK)
-        code = read_secret(record->key, db, err);
+        code = read_secret(record->digest_key, db, err);
     if (code == SM_OK)
         code = read_items(m, &shapes, db, id, err);
     if (code == SM_OK)
@@ -312,20 +311,20 @@ void sm_store_set_digest_key(struct sm_store *store, const uint8_t key[32])
     store->has_digest_key = true;
 }
 
-enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store *store,
+enum sm_code sm_store_audit_record(struct sm_store_audit_record *out, struct sm_store *store,
                                    const char *id, struct sm_err *err)
 {
-    *out = (struct sm_audit_record){.memory = calloc(1, sizeof(struct memory))};
+    *out = (struct sm_store_audit_record){.memory = calloc(1, sizeof(struct memory))};
     struct memory *m = out->memory;
     if (!m)
         return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
     enum sm_code code = sm_store_snapshot(out, store, read_record, id, err);
     if (code != SM_OK) {
-        sm_audit_record_release(out);
+        sm_store_audit_record_release(out);
         return code;
     }
     if (store->has_digest_key)
-        memcpy(out->key, store->digest_key, sizeof out->key);
+        memcpy(out->digest_key, store->digest_key, sizeof out->digest_key);
     out->audit = (struct sm_audit){.spec = &out->spec,
                                    .completeness = out->audit.completeness,
                                    .run = m->run,
@@ -335,12 +334,12 @@ enum sm_code sm_store_audit_record(struct sm_audit_record *out, struct sm_store 
                                    .items = m->items,
                                    .items_count = m->items_count,
                                    .erased_count = out->audit.erased_count,
-                                   .digest_key = out->key};
+                                   .digest_key = out->digest_key};
     return SM_OK;
 }
 
-void sm_audit_record_release(struct sm_audit_record *record)
+void sm_store_audit_record_release(struct sm_store_audit_record *record)
 {
     free_memory(record->memory);
-    *record = (struct sm_audit_record){0};
+    *record = (struct sm_store_audit_record){0};
 }

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/store/migrate.h"
-#include "server/store/store_impl.h"
+#include "server/db/migrate.h"
+#include "server/store/impl.h"
 
 #define PATH_BYTES 4096
 

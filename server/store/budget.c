@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "server/base/id.h"
-#include "server/store/store_impl.h"
+#include "server/base/clock.h"
+#include "server/store/impl.h"
 
 /* What a budget counts. One more is a row here, a member of struct sm_amount and a column. */
 static const struct {
@@ -34,7 +34,7 @@ static bool is_limited(const struct sm_amount *max)
     return false;
 }
 
-static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const char *key_id,
+static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const char *api_key_id,
                                int64_t day, struct sm_err *err)
 {
     struct sm_stmt *q;
@@ -45,7 +45,7 @@ static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const ch
         err);
     if (code != SM_OK)
         return code;
-    sm_stmt_hex(q, "$key", key_id);
+    sm_stmt_hex(q, "$key", api_key_id);
     sm_stmt_int(q, "$day", day);
     code = sm_stmt_step(q, &row, err);
     if (code == SM_OK && row)
@@ -68,7 +68,7 @@ static enum sm_code add_spent(struct sm_db *db, const struct sm_charge *charge, 
                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_hex(q, "$key", charge->caller.key_id);
+    sm_stmt_hex(q, "$key", charge->caller.api_key_id);
     sm_stmt_int(q, "$day", day);
     sm_stmt_int(q, "$scores", charge->amount.scores);
     sm_stmt_int(q, "$cost", charge->amount.cost_ms);
@@ -91,15 +91,15 @@ static enum sm_code check_left(const struct sm_amount *asked, const struct sm_am
 }
 
 /* Whether `sql` finds a row; it may have $key and $now. */
-static enum sm_code find(bool *found, struct sm_db *db, const char *sql, const char *key_id,
+static enum sm_code find(bool *found, struct sm_db *db, const char *sql, const char *api_key_id,
                          struct sm_err *err)
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db, sql, err);
     if (code != SM_OK)
         return code;
-    if (key_id[0]) {
-        sm_stmt_hex(q, "$key", key_id);
+    if (api_key_id[0]) {
+        sm_stmt_hex(q, "$key", api_key_id);
         sm_stmt_int(q, "$now", sm_clock_unix_ms());
     }
     code = sm_stmt_step(q, found, err);
@@ -111,18 +111,19 @@ static enum sm_code find(bool *found, struct sm_db *db, const char *sql, const c
 enum sm_code sm_store_check_caller(struct sm_db *db, const struct sm_caller *caller,
                                    struct sm_err *err)
 {
-    bool keyed = caller && caller->key_id[0] != '\0', found;
-    if (!keyed && (!caller || caller->scopes[0] == '\0'))
+    bool has_key = caller && caller->api_key_id[0] != '\0', found;
+    if (!has_key && (!caller || caller->scopes[0] == '\0'))
         return SM_OK;
-    enum sm_code code = find(&found, db,
-                             keyed ? "SELECT 1 FROM api_key WHERE id = $key AND revoked_ms IS NULL "
-                                     "AND (expires_ms IS NULL OR expires_ms > $now)"
-                                   : "SELECT 1 FROM api_key LIMIT 1",
-                             caller->key_id, err);
-    if (code == SM_OK && found != keyed)
+    enum sm_code code =
+        find(&found, db,
+             has_key ? "SELECT 1 FROM api_key WHERE id = $key AND revoked_ms IS NULL "
+                       "AND (expires_ms IS NULL OR expires_ms > $now)"
+                     : "SELECT 1 FROM api_key LIMIT 1",
+             caller->api_key_id, err);
+    if (code == SM_OK && found != has_key)
         code = sm_err_set(err, SM_CANCELLED,
-                          keyed ? "the key was revoked or expired while its request ran"
-                                : "a key is needed since the first one was made");
+                          has_key ? "the key was revoked or expired while its request ran"
+                                  : "a key is needed since the first one was made");
     return code;
 }
 
@@ -134,7 +135,7 @@ enum sm_code sm_store_charge(struct sm_db *db, const struct sm_charge *charge, s
     enum sm_code code = sm_store_check_caller(db, &charge->caller, err);
     if (code != SM_OK || !is_limited(&max) || !is_limited(&charge->amount))
         return code;
-    code = read_spent(&spent, db, charge->caller.key_id, day, err);
+    code = read_spent(&spent, db, charge->caller.api_key_id, day, err);
     if (code == SM_OK)
         code = check_left(&charge->amount, &spent, &max, err);
     return code == SM_OK ? add_spent(db, charge, day, err) : code;
@@ -186,7 +187,7 @@ enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller 
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
-    code = read_spent(&spent, db, caller->key_id, sm_clock_unix_ms() / SM_DAY_MS, err);
+    code = read_spent(&spent, db, caller->api_key_id, sm_clock_unix_ms() / SM_DAY_MS, err);
     sm_store_reader_give(store, db);
     return code == SM_OK ? check_left(&one, &spent, &max, err) : code;
 }

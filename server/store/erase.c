@@ -14,10 +14,10 @@
 #include <time.h>
 
 #include "core/base/sha256.h"
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
-#include "server/store/hex.h"
-#include "server/store/store_impl.h"
+#include "server/db/hex.h"
+#include "server/store/impl.h"
 
 #define CLEAN_TRIES   50
 #define CLEAN_WAIT_MS 100
@@ -171,7 +171,7 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
     if (code == SM_OK)
         code = sm_store_drop_image(&bytes, db, f->job_id, f->index, err);
     if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
-        code = sm_store_forget_answers(db, f->job_id, err);
+        code = sm_store_idempotency_forget(db, f->job_id, err);
     if (code == SM_OK)
         code = clear_row(db, f, err);
     if (code == SM_OK)

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "server/base/clock.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
@@ -103,7 +104,7 @@ static enum sm_code run_audits(struct sm_write *write, struct sm_db *db, struct 
     if (code != SM_OK || !b->more)
         return code;
     b->count = 1;
-    return sm_store_hide_audit(db, id[0], -1, err);
+    return sm_store_audit_hide(db, id[0], -1, err);
 }
 
 static enum sm_code run_jobs(struct sm_write *write, struct sm_db *db, struct sm_err *err)

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/store/audits_impl.h"
 
-void sm_store_set_idempotency(struct sm_store *store, int64_t keep_ms, int64_t keys_max)
+void sm_store_idempotency_set(struct sm_store *store, int64_t keep_ms, int64_t keys_max)
 {
     store->idempotency_keep_ms = keep_ms;
     store->idempotency_keys_max = keys_max;
@@ -20,12 +20,13 @@ void sm_store_set_idempotency(struct sm_store *store, int64_t keep_ms, int64_t k
 /* --- reads --- */
 
 struct finding {
-    struct sm_answer *out;
+    struct sm_idempotency_answer *out;
     const char *scope;
     int64_t oldest_ms;
 };
 
-static enum sm_code read_answer(struct sm_answer *out, const struct sm_stmt *q, struct sm_err *err)
+static enum sm_code read_answer(struct sm_idempotency_answer *out, const struct sm_stmt *q,
+                                struct sm_err *err)
 {
     sm_stmt_get_digest(out->fingerprint, q, 0);
     sm_stmt_get_id(out->resource, q, 1);
@@ -61,27 +62,28 @@ static enum sm_code find(void *arg, struct sm_db *db, const void *key, struct sm
     return code;
 }
 
-enum sm_code sm_store_answer(struct sm_answer *out, struct sm_store *store, const char *scope,
-                             const char *key, struct sm_err *err)
+enum sm_code sm_store_idempotency_answer(struct sm_idempotency_answer *out, struct sm_store *store,
+                                         const char *scope, const char *key, struct sm_err *err)
 {
     struct finding f = {out, scope, sm_clock_unix_ms() - store->idempotency_keep_ms};
-    *out = (struct sm_answer){0};
+    *out = (struct sm_idempotency_answer){0};
     enum sm_code code = sm_store_snapshot(&f, store, find, key, err);
     if (code != SM_OK)
-        sm_answer_release(out);
+        sm_idempotency_answer_release(out);
     return code;
 }
 
-void sm_answer_release(struct sm_answer *answer)
+void sm_idempotency_answer_release(struct sm_idempotency_answer *answer)
 {
     json_decref(answer->headers);
     free(answer->body);
-    *answer = (struct sm_answer){0};
+    *answer = (struct sm_idempotency_answer){0};
 }
 
 /* --- writes --- */
 
-enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db, struct sm_err *err)
+enum sm_code sm_store_idempotency_sweep(const struct sm_store *store, struct sm_db *db,
+                                        struct sm_err *err)
 {
     struct sm_stmt *q;
     enum sm_code code =
@@ -94,7 +96,7 @@ enum sm_code sm_store_sweep_keys(const struct sm_store *store, struct sm_db *db,
 
 /* Makes room: of this key when it is too old, and of the oldest one of its scope. */
 static enum sm_code make_room(const struct sm_store *store, struct sm_db *db,
-                              const struct sm_once *once, struct sm_err *err)
+                              const struct sm_idempotency_claim *idempotency, struct sm_err *err)
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
@@ -103,8 +105,8 @@ static enum sm_code make_room(const struct sm_store *store, struct sm_db *db,
                                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$scope", once->scope);
-    sm_stmt_text(q, "$key", once->key);
+    sm_stmt_text(q, "$scope", idempotency->scope);
+    sm_stmt_text(q, "$key", idempotency->key);
     sm_stmt_int(q, "$oldest", sm_clock_unix_ms() - store->idempotency_keep_ms);
     code = sm_stmt_run(q, NULL, err);
     if (code == SM_OK)
@@ -114,7 +116,7 @@ static enum sm_code make_room(const struct sm_store *store, struct sm_db *db,
                            err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$scope", once->scope);
+    sm_stmt_text(q, "$scope", idempotency->scope);
     sm_stmt_int(q, "$others", store->idempotency_keys_max - 1);
     return sm_stmt_run(q, NULL, err);
 }
@@ -122,7 +124,7 @@ static enum sm_code make_room(const struct sm_store *store, struct sm_db *db,
 struct keeping {
     struct sm_write write;
     struct sm_store *store;
-    struct sm_once once;
+    struct sm_idempotency_claim idempotency;
     char score[SM_ID_BYTES];
     int status;
     char *headers, *body;
@@ -141,11 +143,11 @@ static void bind_answer(struct sm_stmt *q, const struct keeping *k)
 }
 
 static enum sm_code insert_row(const struct sm_store *store, struct sm_db *db,
-                               const struct sm_once *once, const char *resource,
+                               const struct sm_idempotency_claim *idempotency, const char *resource,
                                const struct keeping *answer, struct sm_err *err)
 {
     struct sm_stmt *q;
-    enum sm_code code = make_room(store, db, once, err);
+    enum sm_code code = make_room(store, db, idempotency, err);
     if (code == SM_OK)
         code = sm_db_query(&q, db,
                            "INSERT INTO idempotency (scope, key, seq, created_ms, fingerprint, "
@@ -155,22 +157,22 @@ static enum sm_code insert_row(const struct sm_store *store, struct sm_db *db,
                            err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$scope", once->scope);
-    sm_stmt_text(q, "$key", once->key);
+    sm_stmt_text(q, "$scope", idempotency->scope);
+    sm_stmt_text(q, "$key", idempotency->key);
     sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    sm_stmt_hex(q, "$fingerprint", once->fingerprint);
+    sm_stmt_hex(q, "$fingerprint", idempotency->fingerprint);
     sm_stmt_hex(q, "$resource", resource);
     bind_answer(q, answer);
     return sm_stmt_run(q, NULL, err);
 }
 
-enum sm_code sm_store_claim_key(const struct sm_store *store, struct sm_db *db,
-                                const struct sm_once *once, const char *resource,
-                                struct sm_err *err)
+enum sm_code sm_store_idempotency_claim(const struct sm_store *store, struct sm_db *db,
+                                        const struct sm_idempotency_claim *idempotency,
+                                        const char *resource, struct sm_err *err)
 {
-    if (!once || !once->key[0])
+    if (!idempotency || !idempotency->key[0])
         return SM_OK;
-    return insert_row(store, db, once, resource, NULL, err);
+    return insert_row(store, db, idempotency, resource, NULL, err);
 }
 
 static enum sm_code update_row(struct sm_db *db, const struct keeping *k, struct sm_err *err)
@@ -182,8 +184,8 @@ static enum sm_code update_row(struct sm_db *db, const struct keeping *k, struct
                                     err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$scope", k->once.scope);
-    sm_stmt_text(q, "$key", k->once.key);
+    sm_stmt_text(q, "$scope", k->idempotency.scope);
+    sm_stmt_text(q, "$key", k->idempotency.key);
     bind_answer(q, k);
     return sm_stmt_run(q, NULL, err);
 }
@@ -220,21 +222,22 @@ static void keeping_free(struct keeping *k)
 static enum sm_code run_keep(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct keeping *k = (const struct keeping *)write;
-    struct sm_answer known = {0};
-    struct finding f = {&known, k->once.scope, sm_clock_unix_ms() - k->store->idempotency_keep_ms};
+    struct sm_idempotency_answer known = {0};
+    struct finding f = {&known, k->idempotency.scope,
+                        sm_clock_unix_ms() - k->store->idempotency_keep_ms};
     bool erased = false;
-    enum sm_code code = find(&f, db, k->once.key, err);
+    enum sm_code code = find(&f, db, k->idempotency.key, err);
     bool there = code == SM_OK;
     if (there || code == SM_NOT_FOUND)
         code = was_erased(&erased, db, k->score, known.resource, err);
     if (code == SM_OK && !erased)
-        code =
-            there ? update_row(db, k, err) : insert_row(k->store, db, &k->once, k->score, k, err);
-    sm_answer_release(&known);
+        code = there ? update_row(db, k, err)
+                     : insert_row(k->store, db, &k->idempotency, k->score, k, err);
+    sm_idempotency_answer_release(&known);
     return code;
 }
 
-enum sm_code sm_store_forget_answers(struct sm_db *db, const char *job, struct sm_err *err)
+enum sm_code sm_store_idempotency_forget(struct sm_db *db, const char *job, struct sm_err *err)
 {
     struct sm_stmt *q;
     enum sm_code code = sm_db_query(&q, db,
@@ -254,15 +257,16 @@ static void kept(struct sm_write *write, enum sm_code code, const struct sm_err 
     keeping_free(k);
 }
 
-enum sm_code sm_store_keep_answer(struct sm_store *store, const struct sm_answer_in *answer,
-                                  sm_store_done *done, void *arg, struct sm_err *err)
+enum sm_code sm_store_idempotency_keep(struct sm_store *store,
+                                       const struct sm_idempotency_answer_in *answer,
+                                       sm_store_done *done, void *arg, struct sm_err *err)
 {
     struct keeping *k = calloc(1, sizeof *k);
     if (!k)
         return sm_err_set(err, SM_NOMEM, "answer: out of memory");
     k->write = (struct sm_write){.run = run_keep, .done = kept};
     k->store = store;
-    k->once = *answer->once;
+    k->idempotency = *answer->idempotency;
     snprintf(k->score, sizeof k->score, "%s", answer->score);
     k->status = answer->status;
     k->headers = json_dumps(answer->headers, JSON_COMPACT);

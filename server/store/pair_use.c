@@ -3,7 +3,7 @@
  * Pairs are in memory and images in the database. Both are looked at on the writer thread, inside a
  * transaction: an admission either comes before the count of an unload, which sees it, or after it,
  * and then finds no pair. */
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs)
 {

@@ -8,7 +8,7 @@
  * The two counters are in memory because they are asked for on every request: `active` grows when
  * an admission is queued (so that a full queue is seen at once) and `waiting` when it is committed
  * (so that a claim finds its row). */
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/db/migrate.h"
 #include "server/store/idempotency.h"
-#include "server/store/migrate.h"
 
 enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
 {
@@ -73,7 +73,7 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     return code;
 }
 
-/* The key of digests in exports: made once, with the database. */
+/* The key of digests in exports: made idempotency, with the database. */
 static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
 {
     uint8_t key[32];
@@ -126,7 +126,7 @@ static enum sm_code recover(struct sm_store *store, struct sm_err *err)
     if (code == SM_OK)
         code = make_secret(db, err);
     if (code == SM_OK)
-        code = sm_store_requeue(&requeued, db, SM_LEASES_ALL, err);
+        code = sm_store_requeue_expired(&requeued, db, SM_LEASES_ALL, err);
     if (code == SM_OK)
         code = count_items(store, db, err);
     if (code == SM_OK)
@@ -174,7 +174,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     if (!store)
         return sm_err_set(err, SM_NOMEM, "store: out of memory");
     store->lock_fd = -1;
-    sm_store_set_idempotency(store, INT64_C(86400000), 100000);
+    sm_store_idempotency_set(store, INT64_C(86400000), 100000);
     pthread_mutex_init(&store->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

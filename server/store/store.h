@@ -1,4 +1,4 @@
-/* The store: every query of the service, each once, over SQLite in WAL mode.
+/* The store: every query of the service, each idempotency, over SQLite in WAL mode.
  *
  * One writer thread owns the only connection that writes and checkpoints; writes are queued to it
  * and committed in groups (BEGIN IMMEDIATE, synchronous FULL), and a write's callback runs after
@@ -100,8 +100,8 @@ enum sm_code sm_store_check(struct sm_store *store, struct sm_err *err);
 
 typedef void sm_store_done(void *arg, enum sm_code code, const struct sm_err *err);
 
-struct sm_once;   /* idempotency.h */
-struct sm_charge; /* budget.h */
+struct sm_idempotency_claim; /* idempotency.h */
+struct sm_charge;            /* budget.h */
 
 /* Who asked for a job: for its document and its lines in the log. */
 struct sm_origin {
@@ -125,7 +125,7 @@ struct sm_job_in {
     char recipe_digest[65];
     const struct sm_item_in *items;
     int items_count;
-    const struct sm_once *once;     /* the key of its request, or NULL */
+    const struct sm_idempotency_claim *idempotency; /* the key of its request, or NULL */
     const struct sm_charge *charge; /* whose it is and what it takes; NULL: the service's own */
     struct sm_origin origin;
 };
@@ -159,10 +159,10 @@ struct sm_claim {
  * their turns: when a job came, plus what its dearest item costs. SM_NOT_FOUND when none came. */
 enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
                             int timeout_ms, struct sm_err *err);
-void sm_claim_release(struct sm_claim *claim);
+void sm_claim_free(struct sm_claim *claim);
 /* Queues a claimed item again, for anybody, without counting the try. SM_CONFLICT when the lease is
  * no longer the owner's. */
-enum sm_code sm_store_release(struct sm_store *store, const struct sm_claim *claim,
+enum sm_code sm_store_requeue(struct sm_store *store, const struct sm_claim *claim,
                               const char *owner, struct sm_err *err);
 
 /* Finishes an item in one of three ways, and the job with its last item; *job_finished tells.
@@ -177,7 +177,7 @@ struct sm_finish {
     const char *job_id;
     int index;
     const char *owner;
-    const char *key;          /* identity of the score */
+    const char *score_key;
     const json_t *score;      /* document, or NULL */
     double m;                 /* of the document */
     const char *image_digest; /* of the document */

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "server/base/log.h"
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 static const struct {
     const char *ending, *name;

@@ -92,7 +92,7 @@ static double time_view(const struct sm_image *image, const struct sm_augment *a
         for (int i = 0; i < rounds; i++) {
             struct sm_image view;
             struct sm_err err;
-            struct sm_view_key key = {1, digest, (uint32_t)i, NULL};
+            struct sm_stream_key key = {1, digest, (uint32_t)i, NULL};
             if (sm_view_render(&view, image, augment, &key, NULL, &err) != SM_OK)
                 die("view", &err);
             sm_image_release(&view);

@@ -14,12 +14,11 @@ static int run_file(const char *path)
     uint8_t *data = NULL;
     long size = -1;
     int failed = 1;
-
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
+    if (!file || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
         goto out;
     rewind(file);
     data = malloc(size == 0 ? 1 : (size_t)size); /* exact, so that a sanitizer sees overreads */
-    if (data == NULL || fread(data, 1, (size_t)size, file) != (size_t)size)
+    if (!data || fread(data, 1, (size_t)size, file) != (size_t)size)
         goto out;
     LLVMFuzzerTestOneInput(data, (size_t)size);
     failed = 0;
@@ -27,7 +26,7 @@ out:
     if (failed != 0)
         perror(path);
     free(data);
-    if (file != NULL)
+    if (file)
         fclose(file);
     return failed;
 }
@@ -38,7 +37,6 @@ static int run_folder(const char *path, unsigned *count)
     struct dirent **entries;
     int failed = 0;
     int entries_count = scandir(path, &entries, NULL, alphasort);
-
     if (entries_count < 0) {
         perror(path);
         return 1;
@@ -46,7 +44,6 @@ static int run_folder(const char *path, unsigned *count)
     for (int i = 0; i < entries_count; i++) {
         char child[4096];
         struct stat stat_buf;
-
         snprintf(child, sizeof child, "%s/%s", path, entries[i]->d_name);
         if (stat(child, &stat_buf) == 0 && S_ISREG(stat_buf.st_mode)) {
             failed |= run_file(child);
@@ -62,10 +59,8 @@ int main(int argc, char **argv)
 {
     unsigned count = 0;
     int failed = 0;
-
     for (int i = 1; i < argc; i++) {
         struct stat stat_buf;
-
         if (stat(argv[i], &stat_buf) == 0 && S_ISDIR(stat_buf.st_mode)) {
             failed |= run_folder(argv[i], &count);
         } else {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nn/config.h"
+#include "core/names/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,7 +13,7 @@ static void write_and_read(const struct sm_encoder_config *config)
 {
     struct sm_encoder_config again;
     json_t *document = sm_encoder_config_json(config);
-    if (document == NULL || sm_encoder_config_parse(&again, document, "", NULL) != SM_OK)
+    if (!document || sm_encoder_config_parse(&again, document, "", NULL) != SM_OK)
         abort();
     json_t *rewritten = sm_encoder_config_json(&again);
     if (!json_equal(document, rewritten))
@@ -28,7 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct sm_encoder_config zero = {0};
     struct sm_err err = {0};
     size_t files = 0;
-
     while (sm_sidecar(files))
         files++;
     if (size == 0)

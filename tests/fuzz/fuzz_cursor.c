@@ -32,7 +32,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void make_id(char id[SM_ID_BYTES], const uint8_t *bytes, size_t bytes_count)
 {
     uint8_t raw[16] = {0};
-
     memcpy(raw, bytes, bytes_count < sizeof raw ? bytes_count : sizeof raw);
     raw[6] = (uint8_t)(0x70 | (raw[6] & 0x0f));
     raw[8] = (uint8_t)(0x80 | (raw[8] & 0x3f));
@@ -45,7 +44,6 @@ static void check_taken(const char *list, const char *text)
 {
     char id[SM_ID_BYTES], again[SM_CURSOR_BYTES], other[SM_CURSOR_LIST_MAX + 1];
     uint64_t value, unused;
-
     if (!sm_cursor_get(&value, id, list, text))
         return;
     assert(sm_id_valid(id));
@@ -65,7 +63,6 @@ static void check_put(const char *list, const uint8_t *bytes, size_t bytes_count
 {
     uint64_t value = 0, got;
     char id[SM_ID_BYTES], got_id[SM_ID_BYTES], text[SM_CURSOR_BYTES];
-
     memcpy(&value, bytes, bytes_count < sizeof value ? bytes_count : sizeof value);
     make_id(id, bytes, bytes_count);
     sm_cursor_put(text, list, value, id);
@@ -80,7 +77,6 @@ static void forge(char text[SM_CURSOR_BYTES], const char *list, const uint8_t *b
     uint8_t raw[RAW_BYTES] = {0}, digest[SM_SHA256_BYTES],
             sealed[SM_CURSOR_LIST_MAX + SEALED_BYTES];
     size_t n = strlen(list);
-
     memcpy(raw, bytes, bytes_count < SEALED_BYTES ? bytes_count : SEALED_BYTES);
     if (versioned)
         raw[0] = 1;
@@ -104,7 +100,6 @@ static struct sm_score_filter filter_of(const char *name)
                                      .has_min = n % 7,
                                      .min = (double)n / 3,
                                      .order = (enum sm_order)(n % 4)};
-
     return filter;
 }
 
@@ -114,7 +109,6 @@ static void check_filter(const char *name, const char *text, const uint8_t *byte
     struct sm_score_filter filter = filter_of(name), other;
     char again[SM_CURSOR_BYTES], id[SM_ID_BYTES];
     double value = 0;
-
     if (sm_cursor_decode(&filter, text)) {
         assert(filter.has_after && isfinite(filter.after_value) && sm_id_valid(filter.after_id));
         sm_cursor_encode(again, &filter, filter.after_value, filter.after_id);
@@ -141,13 +135,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *line_end = size < 2 ? NULL : memchr(data + 1, '\n', size - 1);
     char list[SM_CURSOR_LIST_MAX + 1] = "", forged[SM_CURSOR_BYTES];
-
-    if (line_end == NULL)
+    if (!line_end)
         return 0;
     size_t n = (size_t)(line_end - data - 1), rest = size - (size_t)(line_end + 1 - data);
     memcpy(list, data + 1, n < SM_CURSOR_LIST_MAX ? n : SM_CURSOR_LIST_MAX);
     char *text = strndup((const char *)line_end + 1, rest);
-    if (text == NULL)
+    if (!text)
         abort();
     forge(forged, list, line_end + 1, rest, data[0] & VERSIONED);
     const char *cursor = data[0] & FORGED ? forged : text;

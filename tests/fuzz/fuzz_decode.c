@@ -69,7 +69,7 @@ static void check_taken(const struct sm_decode_answer *answer,
         if (count > TAKEN_PIXELS_MAX)
             return;
     }
-    enum sm_code code = sm_answer_take(&image, answer, request, pixels(), &info, &err);
+    enum sm_code code = sm_decode_answer_take(&image, answer, request, pixels(), &info, &err);
     if (answer->code != SM_OK) {
         assert((int32_t)code == answer->code && err.code == code && !image.rgb);
         check_text(&err);
@@ -92,7 +92,7 @@ static void take_answer(const struct sm_child *child, const struct sm_decode_req
     struct sm_decode_answer answer;
     long got = sm_child_receive(child, &answer, sizeof answer, 0);
     assert(got >= 0);
-    if (got > 0 && sm_answer_is_sound(&answer, (size_t)got, request))
+    if (got > 0 && sm_decode_answer_is_sound(&answer, (size_t)got, request))
         check_taken(&answer, request);
     assert(sm_child_is_quiet(child));
 }

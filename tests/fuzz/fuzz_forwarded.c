@@ -22,7 +22,6 @@ static void check_address(const char *text)
     struct sm_peer peer, again, group;
     struct sm_network network;
     char written[SM_PEER_BYTES];
-
     if (sm_peer_parse(&peer, text)) {
         sm_peer_text(written, &peer);
         assert(sm_peer_parse(&again, written) && sm_peer_equal(&peer, &again));
@@ -48,8 +47,8 @@ static void check_address(const char *text)
         assert(!sm_network_has(&network, &peer));
     }
     if (sm_origin_valid(text))
-        assert(strncmp(text, "http", 4) == 0 && strpbrk(text, " ,\"\\@?#*ABCXYZ") == NULL &&
-               strchr(strstr(text, "//") + 2, '/') == NULL);
+        assert(strncmp(text, "http", 4) == 0 && !strpbrk(text, " ,\"\\@?#*ABCXYZ") &&
+               !strchr(strstr(text, "//") + 2, '/'));
 }
 
 static bool same(const struct sm_forwarded *a, const struct sm_forwarded *b)
@@ -69,8 +68,7 @@ static void check_written(const struct sm_forwarded *forwarded)
     char node[SM_PEER_BYTES], *line = NULL;
     size_t line_bytes;
     FILE *out = open_memstream(&line, &line_bytes);
-
-    if (out == NULL)
+    if (!out)
         abort();
     for (int i = 0; i < forwarded->hops_count; i++) {
         const struct sm_hop *hop = &forwarded->hops[i];
@@ -92,7 +90,6 @@ static void check_client(const struct sm_forwarded *forwarded)
     struct sm_network only_peer = {.bits = 128};
     struct sm_peer client, expected = peer;
     bool https;
-
     sm_forwarded_client(&client, &https, forwarded, &peer, everybody, 0);
     assert(sm_peer_equal(&client, &peer) && !https);
 
@@ -115,7 +112,6 @@ static void check_lines(const char *text)
     struct sm_forwarded once = {0}, twice = {0}, joined = {0};
     char *line = NULL;
     enum sm_code code = sm_forwarded_parse(&once, text, NULL);
-
     assert(once.hops_count >= 0 && once.hops_count <= SM_FORWARDED_HOPS_MAX);
     if (code != SM_OK)
         return;
@@ -134,8 +130,7 @@ static void check_lines(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = strndup((const char *)data, size); /* exact: see driver.c */
-
-    if (text == NULL)
+    if (!text)
         return 0;
     check_address(text);
     check_lines(text);

@@ -10,7 +10,7 @@
 
 #include <sodium.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/http/digest.h"
 #include "server/http/header.h"
 #include "server/http/route.h"
@@ -23,7 +23,6 @@ static void check_digits(const char *text)
 {
     int64_t value = -1, again;
     char written[24];
-
     if (!sm_digits(&value, text)) {
         assert(value == -1);
         return;
@@ -44,8 +43,7 @@ static void check_prefer(const char *text)
 {
     struct sm_prefer one = {0}, lines = {0}, before;
     char *copy = strdup(text), *save = NULL;
-
-    if (copy == NULL)
+    if (!copy)
         abort();
     sm_prefer_parse(&one, text);
     assert(one.wait_s >= 0 && (one.has_wait || one.wait_s == 0));
@@ -59,17 +57,16 @@ static void check_prefer(const char *text)
     one = before;
     for (char *line = strtok_r(copy, ",", &save); line; line = strtok_r(NULL, ",", &save))
         sm_prefer_parse(&lines, line);
-    assert(strchr(text, '"') != NULL || same(&one, &lines));
+    assert(strchr(text, '"') || same(&one, &lines));
     free(copy);
 }
 
 static void check_media_type(const char *text)
 {
     char type[SM_MEDIA_TYPE_BYTES], again[SM_MEDIA_TYPE_BYTES];
-
     sm_media_type(type, text);
     for (const char *c = type; *c; c++)
-        assert(*c > ' ' && *c < 0x7f && strchr("\"(),:;<=>?@[\\]{}", *c) == NULL &&
+        assert(*c > ' ' && *c < 0x7f && !strchr("\"(),:;<=>?@[\\]{}", *c) &&
                !(*c >= 'A' && *c <= 'Z'));
     sm_media_type(again, type);
     assert(strcmp(type, again) == 0);
@@ -80,14 +77,13 @@ static void check_param(const char *text, const char *name)
     char wide[256], narrow[8], again[256], *line = NULL;
     size_t line_bytes;
     bool has = sm_header_param(wide, sizeof wide, text, name);
-
     assert(sm_header_param(narrow, sizeof narrow, text, name) ==
            (has && strlen(wide) < sizeof narrow));
     if (!has)
         return;
     assert(strlen(wide) >= sizeof narrow || strcmp(wide, narrow) == 0);
     FILE *out = open_memstream(&line, &line_bytes);
-    if (out == NULL)
+    if (!out)
         abort();
     fprintf(out, "x/y; other=\"; %s=no\" ; %s = \"", name, name);
     for (const char *c = wide; *c; c++)
@@ -103,8 +99,7 @@ static void check_etag(const char *text)
 {
     bool matches = sm_etag_matches(text, ETAG), strongly = sm_etag_matches_strongly(text, ETAG);
     char *with = NULL;
-
-    assert(!matches || text[strspn(text, " \t")] == '*' || strstr(text, ETAG) != NULL);
+    assert(!matches || text[strspn(text, " \t")] == '*' || strstr(text, ETAG));
     assert(matches || !strongly);
     /* A list ends where it is ill formed: what stands before that counts, whatever follows. */
     if (asprintf(&with, "W/" ETAG ", %s", text) < 0)
@@ -119,16 +114,15 @@ static void check_etag(const char *text)
 
 static void check_key(const char *text)
 {
-    char key[SM_KEY_BYTES], again[SM_KEY_BYTES], *line = NULL;
+    char key[SM_IDEMPOTENCY_KEY_BYTES], again[SM_IDEMPOTENCY_KEY_BYTES], *line = NULL;
     size_t line_bytes;
-
     if (!sm_idempotency_key(key, text)) {
         assert(key[0] == '\0');
         return;
     }
     assert(key[0] != '\0' && strlen(key) < sizeof key);
     FILE *out = open_memstream(&line, &line_bytes);
-    if (out == NULL)
+    if (!out)
         abort();
     fputs(" \"", out);
     for (const char *c = key; *c; c++) {
@@ -158,7 +152,6 @@ static void check_digest(const char *text)
     struct sm_digest digest = {.wants_sha256 = true}, own = {0}, again = {0};
     char base64[128], line[192];
     uint8_t sha256[SHA256_DIGEST_SIZE], expected[SHA256_DIGEST_SIZE];
-
     crypto_hash_sha256(expected, (const uint8_t *)text, strlen(text));
     sodium_bin2base64(base64, sizeof base64, expected, sizeof expected,
                       sodium_base64_VARIANT_ORIGINAL);
@@ -185,15 +178,14 @@ static void check_digest(const char *text)
 static void check_names(const char *text)
 {
     if (sm_header_name(text))
-        assert(text[0] != '\0' && strpbrk(text, " \t\"(),/:;<=>?@[\\]{}\x7f") == NULL);
+        assert(text[0] != '\0' && !strpbrk(text, " \t\"(),/:;<=>?@[\\]{}\x7f"));
     if (sm_header_value(text))
-        assert(strpbrk(text, "\r\n\x01\x1f\x7f") == NULL);
+        assert(!strpbrk(text, "\r\n\x01\x1f\x7f"));
 }
 
 static void check_trace(const char *text)
 {
     char trace[SM_TRACE_BYTES], again[SM_TRACE_BYTES], line[80];
-
     sm_trace_id(trace, text);
     if (trace[0] == '\0')
         return;
@@ -209,7 +201,6 @@ static void check_time(const char *text)
 {
     char written[32], again[32];
     int64_t ms, back;
-
     if (!sm_time_parse(&ms, text))
         return;
     sm_time_format(written, ms);
@@ -222,8 +213,7 @@ static void check_time(const char *text)
 static void check_ascii(const char *text)
 {
     char *copy = strdup(text);
-
-    if (copy == NULL)
+    if (!copy)
         abort();
     sm_make_ascii(copy);
     assert(strlen(copy) == strlen(text));
@@ -244,19 +234,17 @@ static void check_route(const char *text)
     const struct sm_route *route;
     char capture[SM_CAPTURE_BYTES], allow[SM_ALLOW_BYTES];
     enum sm_match match = sm_route_find(&route, routes, "GET", text, capture, allow);
-
     assert((match == SM_MATCH_OK) == (route != NULL));
     assert((match == SM_MATCH_NONE) == (allow[0] == '\0'));
-    assert(strchr(capture, '/') == NULL && strstr(text, capture) != NULL);
-    if (route != NULL)
+    assert(!strchr(capture, '/') && strstr(text, capture));
+    if (route)
         assert(strncmp(text, "/a", 2) == 0 && strcmp(text + 2 + (text[2] == '/'), capture) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = strndup((const char *)data, size); /* exact: see driver.c */
-
-    if (text == NULL)
+    if (!text)
         return 0;
     check_digits(text);
     check_prefer(text);

@@ -28,13 +28,13 @@ static void view(const struct sm_image *image, size_t choice)
     static const uint8_t digest[32];
     const char *const *names = sm_augment_presets();
     size_t count = 0;
-    while (names[count] != NULL)
+    while (names[count])
         count++;
     json_t *name = json_string(names[choice % count]);
     struct sm_augment augment;
     if (sm_augment_parse(&augment, name, 8, "", NULL) != SM_OK)
         abort();
-    struct sm_view_key key = {choice, digest, 0};
+    struct sm_stream_key key = {choice, digest, 0};
     struct sm_image out;
     if (sm_view_render(&out, image, &augment, &key, NULL, NULL) == SM_OK) {
         float *tensor = malloc((size_t)out.width_px * (size_t)out.height_px * 3 * sizeof *tensor);
@@ -86,7 +86,7 @@ static void check_refusal(enum sm_code code, const struct sm_image *image,
 {
     assert(code == SM_UNSUPPORTED || code == SM_CORRUPT || code == SM_LIMIT || code == SM_NOMEM);
     assert(err->code == code && err->text[0] != '\0');
-    assert(image->rgb == NULL && info->media_type == NULL);
+    assert(!image->rgb && !info->media_type);
 }
 
 /* What decodes has the decoder that its key was made with. */
@@ -94,7 +94,7 @@ static void check_key(const uint8_t *bytes, size_t bytes_count, const char *medi
 {
     const char *decoder = NULL;
     assert(sm_image_find_decoder(&decoder, bytes, bytes_count, NULL) == SM_OK);
-    assert(decoder != NULL && strcmp(decoder, sm_image_decoder(media_type)) == 0);
+    assert(decoder && strcmp(decoder, sm_image_decoder(media_type)) == 0);
 }
 
 static void decode(const uint8_t *bytes, size_t bytes_count)
@@ -144,10 +144,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
     struct sm_exif exif = sm_exif_read(bytes, bytes_count);
     assert(exif.orientation >= 1 && exif.orientation <= (exif.unreadable ? 1 : 8));
     decode(bytes, bytes_count);
-    if (type == NULL || strcmp(type, "image/png") != 0)
+    if (!type || strcmp(type, "image/png") != 0)
         return 0;
     uint8_t *copy = malloc(bytes_count);
-    if (copy == NULL)
+    if (!copy)
         return 0;
     memcpy(copy, bytes, bytes_count);
     if (mend(copy, bytes_count))

@@ -51,7 +51,6 @@ static void name_leaf(char path[64], const char *leaf)
 static void tidy(void)
 {
     char path[64];
-
     sm_store_close(store);
     sm_root_close(&opened);
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
@@ -68,9 +67,8 @@ static void put(const char *leaf, const char *text)
 {
     char path[64];
     FILE *file;
-
     name_leaf(path, leaf);
-    if ((file = fopen(path, "w")) == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+    if (!(file = fopen(path, "w")) || fputs(text, file) < 0 || fclose(file) != 0)
         abort();
 }
 
@@ -78,8 +76,7 @@ static void prepare(void)
 {
     struct sm_err err;
     char path[64];
-
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         abort();
     atexit(tidy);
     name_leaf(root, "root");
@@ -104,10 +101,9 @@ static void prepare(void)
 
 static void new_audit(char id[SM_ID_BYTES])
 {
-    struct sm_audit_in in = {.pair = "p"};
+    struct sm_store_audit_in in = {.pair = "p"};
     struct sm_err err;
     json_t *object = json_pack("{s:s}", "name", "n");
-
     in.recipe = in.pair_document = in.spec = object;
     memset(in.recipe_digest, 'a', 64);
     sm_id_new(in.id);
@@ -130,7 +126,6 @@ static void check_report(const json_t *report, const char *id)
     const char *reason;
     json_t *audit, *node;
     struct sm_err err;
-
     assert(report != NULL);
     json_object_foreach(json_object_get(report, "skipped_by_reason"), reason, node) skipped +=
         json_integer_value(node);
@@ -148,11 +143,11 @@ static void check_report(const json_t *report, const char *id)
 /* Only files of the root, under the cohort and name that their line has. */
 static void check_inside(const char *id)
 {
-    const struct sm_audit_items_filter filter = {.cohort = -1, .after = -1, .limit = IMAGES_MAX};
+    const struct sm_store_audit_items_filter filter = {
+        .cohort = -1, .after = -1, .limit = IMAGES_MAX};
     struct sm_err err;
     json_t *page, *item;
     size_t i;
-
     assert(sm_store_audit_items(&page, store, id, &filter, &err) == SM_OK);
     json_array_foreach(json_object_get(page, "items"), i, item)
     {
@@ -167,8 +162,7 @@ static void check_path(const uint8_t *bytes, size_t bytes_count)
     char *path = strndup((const char *)bytes, bytes_count);
     struct stat ours, kernels;
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-
-    if (path == NULL)
+    if (!path)
         return;
     int a = sm_root_at(&opened, path, flags);
     bool refused = a < 0 && errno == EXDEV;
@@ -176,7 +170,7 @@ static void check_path(const uint8_t *bytes, size_t bytes_count)
     assert((a >= 0) == (b >= 0));
     if (a >= 0) {
         assert(fstat(a, &ours) == 0 && fstat(b, &kernels) == 0 && ours.st_ino == kernels.st_ino);
-        assert(strstr(path, "..") == NULL || strstr(path, "/../") == NULL);
+        assert(!strstr(path, "..") || !strstr(path, "/../"));
         close(a);
         close(b);
     }
@@ -211,8 +205,7 @@ static int write_input(const uint8_t *data, size_t size)
 {
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     uint8_t *copy = malloc(size);
-
-    if (fd < 0 || copy == NULL)
+    if (fd < 0 || !copy)
         abort();
     memcpy(copy, data + 1, size - 1);
     if ((data[0] & (IS_MANIFEST | MENDED)) == MENDED)
@@ -231,7 +224,6 @@ static void ingest_input(const char *id, int fd, uint8_t choice)
     struct sm_ingest_params params = {
         .store = store, .audit = id, .items_max = IMAGES_MAX, .unpacked_bytes_max = UNPACKED_BYTES};
     const struct sm_ingest_labels labels = {.cohort = choice & HAS_COHORT ? SM_COHORT_SHARED : -1};
-
     if (sm_ingest_new(&ingest, &params, &err) != SM_OK)
         abort();
     enum sm_code code = choice & IS_MANIFEST ? sm_ingest_manifest(ingest, root, fd, &err)
@@ -251,8 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char id[SM_ID_BYTES];
     struct sm_err err;
-
-    if (store == NULL)
+    if (!store)
         prepare();
     if (size == 0)
         return 0;

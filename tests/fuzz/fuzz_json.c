@@ -39,8 +39,7 @@ static void check_refusal(enum sm_code code, const struct sm_err *err)
 static bool same_text(const json_t *a, const json_t *b)
 {
     char *x = sm_json_canonical(a), *y = sm_json_canonical(b);
-    bool same = x != NULL && y != NULL && strcmp(x, y) == 0;
-
+    bool same = x && y && strcmp(x, y) == 0;
     free(x);
     free(y);
     return same;
@@ -61,13 +60,12 @@ static void draw(const struct sm_recipe *recipe)
     static const uint8_t digest[32] = {1, 2, 3};
     struct sm_image image, view;
     struct sm_err err;
-
     if (!is_small(&recipe->augment) || sm_image_alloc(&image, 9, 7, &err) != SM_OK)
         return;
     for (int i = 0; i < 9 * 7 * 3; i++)
         image.rgb[i] = (uint8_t)(i * 37);
     for (uint32_t k = 0; k < SMALL_VIEWS && k < (uint32_t)recipe->views; k++) {
-        const struct sm_view_key key = {recipe->seed, digest, k};
+        const struct sm_stream_key key = {recipe->seed, digest, k};
         json_t *drawn = json_array();
         enum sm_code code = sm_view_render(&view, &image, &recipe->augment, &key, drawn, &err);
         assert(code == SM_OK || code == SM_LIMIT || code == SM_NOMEM);
@@ -85,10 +83,9 @@ static void check_said(const json_t *node, const json_t *written)
 {
     static const char *const names[] = {"views",     "compare",  "representation",
                                         "normalize", "distance", "orientation"};
-
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *asked = json_object_get(node, names[i]);
-        assert(asked == NULL || json_equal(asked, json_object_get(written, names[i])));
+        assert(!asked || json_equal(asked, json_object_get(written, names[i])));
     }
 }
 
@@ -98,7 +95,6 @@ static void check_recipe(const json_t *node)
     struct sm_err err = {0};
     char digest[65], digest_again[65];
     enum sm_code code = sm_recipe_parse(&recipe, node, NULL, INPUT_PX, "/recipe", &err);
-
     if (code != SM_OK) {
         assert(code == SM_INVALID && strncmp(err.pointer, "/recipe", 7) == 0);
         check_refusal(code, &err);
@@ -164,7 +160,6 @@ static void evaluate(const struct sm_audit_spec *spec)
     struct sm_err err;
     char *text = NULL;
     size_t text_bytes;
-
     make_items(items);
     assert(sm_audit_evaluate(&result, &audit, &err) == SM_OK);
     FILE *out = open_memstream(&text, &text_bytes);
@@ -188,7 +183,6 @@ static void check_spec(const json_t *node)
     struct sm_audit_spec spec, again;
     struct sm_err err = {0};
     enum sm_code code = sm_audit_spec_parse(&spec, node, &err);
-
     if (code != SM_OK) {
         assert(code == SM_INVALID);
         check_refusal(code, &err);
@@ -197,7 +191,7 @@ static void check_spec(const json_t *node)
     assert(spec.name[0] != '\0' && spec.gates_count >= 0 && spec.gates_count <= SM_AUDIT_GATES_MAX);
     assert(spec.resamples >= 0 && spec.resamples <= SM_AUDIT_RESAMPLES_MAX);
     json_t *written = sm_audit_spec_json(&spec);
-    assert(written != NULL && sm_audit_spec_parse(&again, written, &err) == SM_OK);
+    assert(written && sm_audit_spec_parse(&again, written, &err) == SM_OK);
     json_t *twice = sm_audit_spec_json(&again);
     assert(same_text(written, twice));
     json_decref(twice);
@@ -211,9 +205,8 @@ static void check_gate(const char *text)
     struct sm_gate gate = {0};
     struct sm_err err = {0};
     enum sm_code code = sm_gate_parse(&gate, text, "/gates/0", &err);
-
     if (code == SM_OK) {
-        assert(isfinite(gate.limit) && gate.number != NULL);
+        assert(isfinite(gate.limit) && gate.number);
         assert(strncmp(text, gate.number->name, strlen(gate.number->name)) == 0);
         return;
     }
@@ -235,7 +228,6 @@ static void name_leaf(char path[64], const char *leaf)
 static void tidy(void)
 {
     char path[64];
-
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
         name_leaf(path, leaves[i]);
         unlink(path);
@@ -247,9 +239,8 @@ static void put(const char *leaf, const void *bytes, size_t bytes_count)
 {
     char path[64];
     FILE *file;
-
     name_leaf(path, leaf);
-    if ((file = fopen(path, "w")) == NULL || fwrite(bytes, 1, bytes_count, file) != bytes_count ||
+    if (!(file = fopen(path, "w")) || fwrite(bytes, 1, bytes_count, file) != bytes_count ||
         fclose(file) != 0)
         abort();
 }
@@ -259,8 +250,7 @@ static void prepare(void)
     char path[64];
     struct sm_file file;
     struct sm_err err;
-
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         abort();
     atexit(tidy);
     sm_blas_single_thread();
@@ -279,14 +269,13 @@ static void check_pair(void)
     struct sm_recipe recipe;
     struct sm_err err = {0};
     enum sm_code code = sm_pair_open(&pair, folder, "ref", &err);
-
     if (code != SM_OK) {
-        assert(pair == NULL && code != SM_INTERNAL && code != SM_BUSY && code != SM_CANCELLED);
+        assert(!pair && code != SM_INTERNAL && code != SM_BUSY && code != SM_CANCELLED);
         check_refusal(code, &err);
         return;
     }
     json_t *document = sm_pair_json(pair);
-    assert(document != NULL && strlen(sm_pair_digest(pair)) == 64);
+    assert(document && strlen(sm_pair_digest(pair)) == 64);
     assert(sm_pair_check_recipe(pair, sm_pair_recipe(pair), &err) == SM_OK);
     assert(sm_recipe_parse(&recipe, json_object_get(document, "recipe"), NULL,
                            sm_pair_input_px(pair), "", &err) == SM_OK);
@@ -302,9 +291,8 @@ static json_t *parse(const uint8_t *bytes, size_t bytes_count, int depth_max)
     json_t *node, *again;
     enum sm_code code =
         sm_json_parse(&node, bytes, bytes_count, SM_RECIPE_BYTES_MAX, depth_max, &err);
-
     if (code != SM_OK) {
-        assert(node == NULL && (code == SM_LIMIT || code == SM_CORRUPT || code == SM_NOMEM));
+        assert(!node && (code == SM_LIMIT || code == SM_CORRUPT || code == SM_NOMEM));
         check_refusal(code, &err);
         return NULL;
     }
@@ -324,7 +312,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "\"recipe\": {\"augment\": \"identity\"}, \"reference\": \"reference.json\"}";
     static int prepared;
     char kind = size > 0 ? (char)data[0] : '\0';
-
     if (kind == '\0')
         return 0;
     if (!prepared++)
@@ -338,16 +325,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (kind == 'g') {
         char *text = strndup((const char *)data + 1, size - 1);
-        if (text == NULL)
+        if (!text)
             abort();
         check_gate(text);
         free(text);
         return 0;
     }
     json_t *node = parse(data + 1, size - 1, SM_RECIPE_DEPTH_MAX);
-    if (node != NULL && kind == 'r')
+    if (node && kind == 'r')
         check_recipe(node);
-    if (node != NULL && kind == 'a')
+    if (node && kind == 'a')
         check_spec(node);
     json_decref(node);
     return 0;

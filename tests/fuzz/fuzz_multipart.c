@@ -31,7 +31,6 @@ static void split(struct parts *out, const uint8_t *body, size_t body_bytes, con
                   int parts_max)
 {
     struct sm_err err = {0};
-
     out->code =
         sm_multipart_split(out->all, &out->count, parts_max, body, body_bytes, boundary, &err);
     assert(out->code == SM_OK || out->code == SM_INVALID || out->code == SM_LIMIT);
@@ -78,7 +77,6 @@ static void check_spooled(const uint8_t *bytes, size_t bytes_count, unsigned see
     struct sm_body body;
     uint8_t back[SPOOLED_MAX + 1];
     struct sm_err err;
-
     if (sm_body_spool(&body, &budget, FOLDER, bytes_count, &err) != SM_OK)
         abort();
     collect(&body, bytes, bytes_count, seed);
@@ -94,7 +92,6 @@ static void check_pieces(const struct parts *whole, const uint8_t *bytes, size_t
     struct sm_body_budget budget = {.max = (int64_t)bytes_count};
     struct sm_body body;
     struct parts parts;
-
     if (sm_body_reserve(&body, &budget, bytes_count) != SM_OK)
         abort();
     collect(&body, bytes, bytes_count, seed);
@@ -114,7 +111,6 @@ static const uint8_t *delimiter_of(const struct sm_part *part, const uint8_t *en
                                    const char *delimiter, size_t n)
 {
     const uint8_t *at = part->bytes + part->bytes_count;
-
     if (part->bytes_count == 0 && memcmp(at - 2, delimiter, n) == 0)
         at -= 2;
     assert((size_t)(end - at) >= n && memcmp(at, delimiter, n) == 0);
@@ -128,13 +124,11 @@ static void check_parts(const struct parts *parts, const uint8_t *body, size_t b
     char delimiter[SM_BOUNDARY_BYTES + 4];
     size_t n = (size_t)snprintf(delimiter, sizeof delimiter, "\r\n--%s", boundary);
     struct parts cut;
-
     for (int i = 0; i < parts->count; i++) {
         const struct sm_part *part = &parts->all[i];
         assert(part->name[0] != '\0' && part->bytes >= at + 2 && part->bytes <= end);
         assert(part->bytes_count <= (size_t)(end - part->bytes));
-        assert(part->bytes_count == 0 ||
-               memmem(part->bytes, part->bytes_count, delimiter, n) == NULL);
+        assert(part->bytes_count == 0 || !memmem(part->bytes, part->bytes_count, delimiter, n));
         at = delimiter_of(part, end, delimiter, n) + n;
     }
     if (parts->count == 0)
@@ -165,8 +159,7 @@ static void check_again(const struct parts *parts, const char *boundary)
     size_t text_bytes;
     struct parts again;
     FILE *out = open_memstream(&text, &text_bytes);
-
-    if (out == NULL)
+    if (!out)
         return;
     for (int i = 0; i < parts->count; i++) {
         const struct sm_part *part = &parts->all[i];
@@ -193,13 +186,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *line_end = size < 2 ? NULL : memchr(data + 1, '\n', size - 1);
     char boundary[SM_BOUNDARY_BYTES];
     struct parts parts;
-
-    if (line_end == NULL)
+    if (!line_end)
         return 0;
     char *type = strndup((const char *)data + 1, (size_t)(line_end - data - 1));
     size_t body_bytes = size - (size_t)(line_end + 1 - data);
     uint8_t *body = malloc(body_bytes > 0 ? body_bytes : 1); /* exact: see driver.c */
-    if (type == NULL || body == NULL)
+    if (!type || !body)
         abort();
     memcpy(body, line_end + 1, body_bytes);
     if (sm_header_param(boundary, sizeof boundary, type, "boundary")) {

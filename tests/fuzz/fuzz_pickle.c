@@ -18,10 +18,9 @@ static enum sm_code found(void *context, const char *name, uint32_t args, const 
     struct sm_tensor tensor;
     struct sm_view view;
     struct sm_storage storage;
-
     if (strlen(name) > SM_CKPT_NAME_MAX || !sm_utf8_is_text(name, strlen(name)))
         abort();
-    if (why != NULL)
+    if (why)
         return why[0] == '\0' ? SM_INTERNAL : SM_OK;
     if (sm_rebuild(&tensor, &view, &storage, pickle, args, name, err) == SM_OK &&
         (tensor.count > storage.count || view.offset < 0 ||
@@ -34,9 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sm_pickle pickle;
     struct sm_err err = {0};
-
     if (sm_pickle_parse(&pickle, data, size, &err) != SM_OK) {
-        if (pickle.values != NULL || err.text[0] == '\0')
+        if (pickle.values || err.text[0] == '\0')
             abort();
         return 0;
     }

@@ -10,6 +10,7 @@
  * Properties: the connection ends soon; each reply is whole, of a status that the service has, with
  * the headers that every reply has and JSON where it says so; what was held for the connection is
  * given back; every line of the log is JSON. */
+#include "server/base/clock.h"
 #include "server/http/http.c"
 
 #include <assert.h>
@@ -24,7 +25,7 @@
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "server/api/api.h"
-#include "server/api/retries.h"
+#include "server/api/idempotency.h"
 #include "server/base/pulse.h"
 #include "server/store/audits.h"
 
@@ -89,7 +90,6 @@ static const char *leaf(const char *name)
 {
     static char path[2][128];
     static int turn;
-
     turn = !turn;
     snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
     return path[turn];
@@ -98,8 +98,7 @@ static const char *leaf(const char *name)
 static void put(const char *name, const void *bytes, size_t bytes_count)
 {
     FILE *file = fopen(leaf(name), "w");
-
-    if (file == NULL || fwrite(bytes, 1, bytes_count, file) != bytes_count || fclose(file) != 0)
+    if (!file || fwrite(bytes, 1, bytes_count, file) != bytes_count || fclose(file) != 0)
         abort();
 }
 
@@ -107,7 +106,6 @@ static void copy(const char *to, const char *from)
 {
     struct sm_file file;
     struct sm_err err;
-
     if (sm_file_map(&file, from, 1 << 24, &err) != SM_OK)
         abort(); /* to be run where the tree is */
     put(to, file.bytes, file.bytes_count);
@@ -119,8 +117,7 @@ static void make_folder(void)
     static const char pair[] =
         "{\"f\": [\"f0.safetensors\"], \"g\": [\"g0.safetensors\"], \"encoder\": {\"heads\": 3}, "
         "\"recipe\": {\"augment\": \"dino-global\", \"views\": 2}}";
-
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         abort();
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (mkdir(leaf(folders[i]), 0700) != 0)
@@ -144,10 +141,9 @@ static void must(enum sm_code code, const struct sm_err *err)
 static void start(int workers)
 {
     struct sm_err err = {0};
-
     api = (struct sm_api){.config = &config, .pairs = pairs};
     must(sm_store_open(&api.store, config.db, &err), &err);
-    sm_store_set_idempotency(api.store, 1000 * config.idempotency_keep_s,
+    sm_store_idempotency_set(api.store, 1000 * config.idempotency_keep_s,
                              config.idempotency_keys_max);
     struct sm_jobs_params jobs = {.store = api.store,
                                   .pairs = pairs,
@@ -169,22 +165,20 @@ static struct sm_generation *take_pair(void)
 {
     struct sm_generation *generation;
     struct sm_err err;
-
     must(sm_pairs_take(&generation, pairs, PAIR, &err), &err);
     return generation;
 }
 
 static void make_audit(const char *id, struct sm_file picture, size_t images_count)
 {
-    struct sm_audit_in in = {.pair = PAIR};
+    struct sm_store_audit_in in = {.pair = PAIR};
     struct sm_generation *generation = take_pair();
     const struct sm_pair *pair = sm_generation_pair(generation);
-    struct sm_audit_added added;
+    struct sm_store_audit_added added;
     struct sm_err err;
     json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
     json_t *spec = json_pack("{s:s, s:b, s:i, s:[s]}", "name", "n", "keep_thumbnails", 1,
                              "resamples", 8, "gates", "auc<=0.6");
-
     snprintf(in.id, sizeof in.id, "%s", id);
     in.recipe = recipe;
     in.pair_document = document;
@@ -196,17 +190,17 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
         uint8_t bytes[8192];
         memcpy(bytes, picture.bytes, picture.bytes_count);
         bytes[picture.bytes_count] = (uint8_t)i;
-        struct sm_audit_image_in image = {.cohort = (enum sm_cohort)(i % SM_COHORTS),
-                                          .name = "a,\"b\".png",
-                                          .class_label = "=1",
-                                          .group = "",
-                                          .bytes = bytes,
-                                          .bytes_count = picture.bytes_count + (i > 0)};
+        struct sm_store_audit_image_in image = {.cohort = (enum sm_cohort)(i % SM_COHORTS),
+                                                .name = "a,\"b\".png",
+                                                .class_label = "=1",
+                                                .group = "",
+                                                .bytes = bytes,
+                                                .bytes_count = picture.bytes_count + (i > 0)};
         sm_sha256_hex(image.image_digest, bytes, image.bytes_count);
-        must(sm_store_audit_add(
-                 &added, api.store, id,
-                 &(struct sm_audit_intake){.images = &image, .images_count = 1, .items_max = 100},
-                 &err),
+        must(sm_store_audit_add(&added, api.store, id,
+                                &(struct sm_store_audit_intake){
+                                    .images = &image, .images_count = 1, .items_max = 100},
+                                &err),
              &err);
     }
     json_decref(recipe);
@@ -231,7 +225,6 @@ static void make_job(struct sm_file picture)
     atomic_bool done = false;
     struct sm_err err;
     json_t *recipe = sm_recipe_json(sm_pair_recipe(pair));
-
     sm_sha256_hex(item.image_digest, picture.bytes, picture.bytes_count);
     must(sm_recipe_digest(job.recipe_digest, sm_pair_recipe(pair), &err), &err);
     job.recipe = recipe;
@@ -246,7 +239,6 @@ static bool has_ended(const char *id)
 {
     struct sm_err err;
     json_t *audit;
-
     must(sm_store_audit(&audit, api.store, id, &err), &err);
     bool ended = !json_is_null(json_object_get(audit, "finished"));
     json_decref(audit);
@@ -258,11 +250,10 @@ static void find_score(void)
     const struct sm_score_filter filter = {.limit = 1};
     struct sm_score_page page;
     struct sm_err err;
-
     must(sm_store_scores(&page, api.store, &filter, &err), &err);
     json_t *list = json_loads(page.scores, 0, NULL);
     const char *id = json_string_value(json_object_get(json_array_get(list, 0), "id"));
-    if (id == NULL)
+    if (!id)
         abort();
     snprintf(score_id, sizeof score_id, "%s", id);
     json_decref(list);
@@ -274,7 +265,6 @@ static void make_copy(void)
 {
     struct sm_file picture;
     struct sm_err err;
-
     must(sm_file_map(&picture, GOLDEN "/wide.png", 8000, &err), &err);
     start(1);
     make_audit(AUDIT_ENDED, picture, 12);
@@ -308,21 +298,19 @@ static void on_over(void *cls, struct MHD_Connection *connection, void **closure
                     enum MHD_RequestTerminationCode how)
 {
     const struct sm_request *r = *closure;
-
-    changed |= r != NULL && strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0 &&
-               r->route != NULL && (r->status == 0 || r->status < 300);
+    changed |= r && strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0 && r->route &&
+               (r->status == 0 || r->status < 300);
     on_completed(cls, connection, closure, how);
 }
 
 static void start_server(void)
 {
     struct sm_err err;
-
     server.params = (struct sm_http_params){
         .routes = sm_api_routes,
-        .keyed = &sm_api_keyed,
+        .idempotency = &sm_api_idempotency_hooks,
         .authorize = sm_api_authorize,
-        .answered = sm_api_answered,
+        .answered = sm_api_idempotency_answered,
         .context = &api,
         .connections_max = 16,
         .idle_timeout_s = 60,
@@ -347,7 +335,7 @@ static void start_server(void)
         sm_client_connection, &server, MHD_OPTION_URI_LOG_CALLBACK, sm_client_url, &server,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_END);
-    if (server.daemon == NULL)
+    if (!server.daemon)
         abort();
 }
 
@@ -359,7 +347,7 @@ static void start_metrics(void)
 #undef ROW
     struct sm_err err;
 
-    for (int i = 0; sm_api_routes[i].method != NULL; i++)
+    for (int i = 0; sm_api_routes[i].method; i++)
         routes[i] = sm_api_routes[i].path;
     must(sm_metrics_start(&(struct sm_metrics_sets){routes, problems}, &err), &err);
 }
@@ -397,7 +385,6 @@ static void prepare(void)
     static struct randombytes_implementation random = {
         .implementation_name = name_random, .random = draw, .buf = draw_bytes};
     struct sm_err err;
-
     log_fd = memfd_create("log", MFD_CLOEXEC);
     if (log_fd < 0 || fcntl(log_fd, F_SETFL, O_APPEND) != 0)
         abort();
@@ -424,7 +411,6 @@ static bool is_status(long status)
     static const int known[] = {100, 200, 201, 202, 204, 304, 400, 403, 404, 405, 409,
                                 411, 412, 413, 414, 415, 422, 429, 431, 503, 505, 507};
     size_t i = 0;
-
     while (i < sizeof known / sizeof *known && known[i] != status)
         i++;
     return i < sizeof known / sizeof *known;
@@ -434,8 +420,7 @@ static bool is_status(long status)
 static const char *find_header(const char *head, const char *end, const char *name)
 {
     size_t n = strlen(name);
-
-    for (const char *line = strstr(head, "\r\n"); line != NULL && line < end;
+    for (const char *line = strstr(head, "\r\n"); line && line < end;
          line = strstr(line + 2, "\r\n"))
         if (strncasecmp(line + 2, name, n) == 0 && strncmp(line + 2 + n, ": ", 2) == 0)
             return line + 2 + n + 2;
@@ -445,7 +430,6 @@ static const char *find_header(const char *head, const char *end, const char *na
 static void check_json(const char *body, size_t bytes_count, long status, bool problem)
 {
     json_t *document = json_loadb(body, bytes_count, JSON_REJECT_DUPLICATES, NULL);
-
     assert(document != NULL);
     if (problem) {
         assert(json_integer_value(json_object_get(document, "status")) == status);
@@ -458,11 +442,10 @@ static void check_json(const char *body, size_t bytes_count, long status, bool p
 static void check_reply(const char *head, const char *body, size_t body_bytes, long status)
 {
     const char *type = find_header(head, body, "Content-Type");
-
     assert(find_header(head, body, "X-Content-Type-Options") != NULL);
     assert(find_header(head, body, "Cache-Control") != NULL);
     assert(find_header(head, body, "Referrer-Policy") != NULL);
-    if (type == NULL || body_bytes == 0)
+    if (!type || body_bytes == 0)
         return;
     if (strncmp(type, "application/problem+json\r", 25) == 0)
         check_json(body, body_bytes, status, true);
@@ -473,22 +456,21 @@ static void check_reply(const char *head, const char *body, size_t body_bytes, l
 static void check_replies(const char *text, size_t text_bytes)
 {
     const char *end = text + text_bytes;
-
     while (text < end) {
         assert(strncmp(text, "HTTP/1.", 7) == 0);
         long status = strtol(text + 8, NULL, 10);
         const char *head_end = strstr(text, "\r\n\r\n");
-        assert(is_status(status) && head_end != NULL);
+        assert(is_status(status) && head_end);
         const char *body = head_end + 4;
         const char *length = find_header(text, body, "Content-Length");
-        if (find_header(text, body, "Transfer-Encoding") != NULL)
+        if (find_header(text, body, "Transfer-Encoding"))
             return; /* a stream; the client was gone before its end */
-        size_t bytes = length == NULL ? 0 : strtoul(length, NULL, 10);
+        size_t bytes = !length ? 0 : strtoul(length, NULL, 10);
         /* None follows the head of an answer to HEAD. */
         if (body == end || strncmp(body, "HTTP/1.", 7) == 0)
             bytes = 0;
         assert(bytes <= (size_t)(end - body));
-        if (find_header(text, body, "X-Request-Id") != NULL)
+        if (find_header(text, body, "X-Request-Id"))
             check_reply(text, body, bytes, status);
         text = body + bytes;
     }
@@ -498,13 +480,12 @@ static void check_log(void)
 {
     static char text[1 << 16];
     ssize_t n = pread(log_fd, text, sizeof text - 1, 0);
-
     if (n <= 0)
         return;
     text[n] = '\0';
-    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         json_t *document = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
-        assert(document != NULL && json_object_get(document, "fields_lost") == NULL);
+        assert(document && !json_object_get(document, "fields_lost"));
         json_decref(document);
     }
     if (ftruncate(log_fd, 0) != 0)
@@ -516,15 +497,14 @@ static int count_framing_lines(const char *request)
 {
     const char *end = strstr(request, "\r\n\r\n");
     int lines = 0;
-
-    for (const char *at = request; end != NULL && at < end; at++) {
+    for (const char *at = request; end && at < end; at++) {
         if ((*at == '\n') != (at > request && at[-1] == '\r'))
             return 0; /* a line end of one kind and a half */
         if (*at == '\n')
             lines += strncasecmp(at + 1, "Content-Length:", 15) == 0 ||
                      strncasecmp(at + 1, "Transfer-Encoding:", 18) == 0;
     }
-    return end == NULL ? 0 : lines;
+    return !end ? 0 : lines;
 }
 
 /* Then there must be no second request. */
@@ -534,7 +514,7 @@ static void check_framing(const char *request, const char *replies)
         return;
     const char *first = strstr(replies, "\nX-Request-Id");
     assert(strtol(replies + 8, NULL, 10) >= 400);
-    assert(first == NULL || strstr(first + 1, "\nX-Request-Id") == NULL);
+    assert(!first || !strstr(first + 1, "\nX-Request-Id"));
 }
 
 /* --- the connection --- */
@@ -553,7 +533,6 @@ static bool drain(struct client *c)
     size_t room = REPLIES_MAX - c->replies_bytes;
     ssize_t n = recv(c->fd, room > 0 ? c->replies + c->replies_bytes : rest,
                      room > 0 ? room : sizeof rest, MSG_DONTWAIT);
-
     if (n > 0 && room > 0)
         c->replies_bytes += (size_t)n;
     c->over = n == 0 || (n < 0 && errno != EAGAIN);
@@ -565,7 +544,7 @@ static struct sm_request *find_waiting(bool streams)
 {
     pthread_mutex_lock(&server.park.lock);
     struct sm_request *r = server.park.first;
-    while (r != NULL && (r->stream != NULL) != streams)
+    while (r && (r->stream != NULL) != streams)
         r = r->park_next;
     pthread_mutex_unlock(&server.park.lock);
     return r;
@@ -576,14 +555,13 @@ static struct sm_request *find_waiting(bool streams)
 static void turn(struct client *c, bool idle_ends)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ENDS_IN_MS;
-
     for (int idle = 0; !c->over && !(idle_ends && idle >= IDLE_TURNS); idle++) {
         bool works = find_waiting(false) != NULL;
         MHD_run_wait(server.daemon, works);
         while (drain(c))
             idle = -1;
         struct sm_request *stream = idle_ends ? NULL : find_waiting(true);
-        if (stream != NULL)
+        if (stream)
             sm_request_wake(stream);
         if (works)
             idle = -1;
@@ -595,7 +573,6 @@ static void converse(struct client *c, const char *bytes, size_t bytes_count, si
 {
     static const struct sockaddr_in from = {.sin_family = AF_INET};
     int fds[2];
-
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
         abort();
     c->fd = fds[1];
@@ -627,8 +604,7 @@ static char *with_score_id(size_t *bytes_count, const uint8_t *data, size_t size
 {
     size_t n = strlen(SCORE_WORD), room = size + size / n * SM_ID_BYTES + 1, used = 0;
     char *out = malloc(room);
-
-    if (out == NULL)
+    if (!out)
         abort();
     for (size_t i = 0; i < size;) {
         bool word = size - i >= n && memcmp(data + i, SCORE_WORD, n) == 0;
@@ -646,7 +622,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char replies[REPLIES_MAX + 1];
     struct client c = {.replies = replies};
     size_t bytes_count;
-
     if (log_fd == 0)
         prepare();
     if (size == 0 || size > INPUT_MAX)
@@ -659,7 +634,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (c.replies_bytes < REPLIES_MAX && strlen(replies) == c.replies_bytes)
         check_replies(replies, c.replies_bytes);
     assert(atomic_load(&server.budget.used) == 0 && atomic_load(&server.spool_budget.used) == 0);
-    assert(find_waiting(false) == NULL && find_waiting(true) == NULL);
+    assert(!find_waiting(false) && !find_waiting(true));
     assert(atomic_load(&server.streams) == 0);
     check_log();
     if (changed)

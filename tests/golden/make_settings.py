@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Tiny encoders whose files are the usual ones and whose numbers are not: for every fact that tensors do not tell
-(core/nn/facts.c) a checkpoint of each family for which the default is wrong, with PyTorch's outputs. Python 3.11.2,
+(core/names/facts.c) a checkpoint of each family for which the default is wrong, with PyTorch's outputs. Python 3.11.2,
 PyTorch 1.13.1.
 
     tests/golden/make_settings.py     # writes tests/golden/settings/<case>/{case.json,model,input,expected}

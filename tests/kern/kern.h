@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/nn/kern.h"
+#include "core/kern/kern.h"
 
 #define GUARD    64 /* floats after every output that must stay as they are */
 #define CANARY   12345.25f

@@ -105,7 +105,7 @@ static enum sm_code write_lines(FILE *file, const struct held *h, const struct s
 static int count_of(const char *text, const char *what)
 {
     int n = 0;
-    for (const char *p = text; (p = strstr(p, what)) != NULL; p += strlen(what))
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
         n++;
     return n;
 }

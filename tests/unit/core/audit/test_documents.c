@@ -35,7 +35,7 @@ static enum sm_code write_html(FILE *file, const struct held *h, const struct sm
 static int count_of(const char *text, const char *what)
 {
     int n = 0;
-    for (const char *p = text; (p = strstr(p, what)) != NULL; p += strlen(what))
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
         n++;
     return n;
 }
@@ -484,9 +484,9 @@ static void cells_carry_their_titles(void **state)
     int cells = 0;
     for (; rows; rows = strstr(rows + 1, "<table class=\"rows\">")) {
         const char *end = strstr(rows, "</table>");
-        for (const char *cell = rows; (cell = strstr(cell, "<td")) != NULL && cell < end; cell++) {
+        for (const char *cell = rows; (cell = strstr(cell, "<td")) && cell < end; cell++) {
             const char *close = strchr(cell, '>'), *title = strstr(cell, " data-title=\"");
-            assert_true(title != NULL && title < close && title[13] != '"');
+            assert_true(title && title < close && title[13] != '"');
             cells++;
         }
     }

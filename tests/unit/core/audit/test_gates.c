@@ -52,7 +52,7 @@ static void check(const struct held *h, const char *flag, const char *note, bool
         else
             assert_null(got);
     }
-    assert_int_equal(sm_audit_result_passed(r), note == NULL);
+    assert_int_equal(sm_audit_result_passed(r), !note);
     sm_audit_result_free(r);
 }
 

@@ -28,7 +28,6 @@ static enum sm_code read_all(struct sm_ckpt *ckpt, enum sm_code code, size_t flo
     for (size_t i = 0; code == SM_OK && i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *tensor = sm_ckpt_at(ckpt, i);
         float *out;
-
         assert_in_range(tensor->count, 0, floats_max);
         out = malloc((size_t)tensor->count * sizeof *out + 1);
         code = sm_ckpt_read(ckpt, tensor, out, err);
@@ -42,7 +41,6 @@ static enum sm_code open_and_read(const void *bytes, size_t count, struct sm_err
 {
     struct sm_ckpt *ckpt;
     enum sm_code code = sm_ckpt_open_bytes(&ckpt, bytes, count, err);
-
     return read_all(ckpt, code, count, err);
 }
 
@@ -50,7 +48,6 @@ static enum sm_code open_and_read(const void *bytes, size_t count, struct sm_err
 static void *copy_of(const void *bytes, size_t count)
 {
     void *copy = malloc(count == 0 ? 1 : count);
-
     assert_non_null(copy);
     if (count != 0)
         memcpy(copy, bytes, count);
@@ -231,7 +228,6 @@ static const struct {
 static void map(struct sm_file *file, const char *name)
 {
     char path[256];
-
     snprintf(path, sizeof path, CORPUS "%s", name);
     assert_int_equal(sm_file_map(file, path, SM_CKPT_BYTES_MAX, NULL), SM_OK);
 }
@@ -243,18 +239,15 @@ static void each_has_its_answer(void **context)
         struct sm_err err = {0};
         struct sm_file file;
         enum sm_code code;
-
         map(&file, cases[i].file);
         if (strncmp(cases[i].file, "index/", 6) == 0) {
             char path[256];
             struct sm_ckpt *ckpt;
-
             snprintf(path, sizeof path, CORPUS "%s", cases[i].file);
             code = sm_ckpt_open(&ckpt, path, &err);
             code = read_all(ckpt, code, 8, &err);
         } else {
             void *copy = copy_of(file.bytes, file.bytes_count);
-
             code = open_and_read(copy, file.bytes_count, &err);
             free(copy);
         }
@@ -270,7 +263,6 @@ static void an_index_needs_its_path(void **context)
 {
     struct sm_err err = {0};
     struct sm_file file;
-
     (void)context;
     map(&file, "index/ok.json");
     assert_int_equal(open_and_read(file.bytes, file.bytes_count, &err), SM_UNSUPPORTED);
@@ -284,7 +276,6 @@ static void depth_and_length_are_limited(void **context)
 {
     struct sm_err err = {0};
     struct sm_file file;
-
     (void)context;
     map(&file, "torch/deep.pt");
     assert_int_equal(open_and_read(file.bytes, file.bytes_count, &err), SM_LIMIT);
@@ -308,7 +299,6 @@ static void inert_values_are_passed_over(void **context)
         "torch/ok.pt",          "torch/ok-system.pt", "torch/ok-self.pt",  "torch/ok-protocol4.pt",
         "torch/script.pt",      "legacy/ok.pt",       "legacy/ok-cuda.pt", "legacy/ok-system.pt",
         "legacy/ok-python2.pt", "npz/ok.npz",         "npz/ok-python2.npz"};
-
     (void)context;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         const float wanted[4] = {1, 2, 3, 4};
@@ -316,7 +306,6 @@ static void inert_values_are_passed_over(void **context)
         struct sm_ckpt *ckpt;
         struct sm_file file;
         float out[4];
-
         map(&file, files[i]);
         assert_int_equal(sm_ckpt_open_bytes(&ckpt, file.bytes, file.bytes_count, NULL), SM_OK);
         assert_int_equal(sm_ckpt_count(ckpt), 1);
@@ -338,12 +327,10 @@ static void no_prefix_opens(void **context)
     (void)context;
     for (size_t f = 0; f < sizeof mutated / sizeof mutated[0]; f++) {
         struct sm_file file;
-
         map(&file, mutated[f]);
         for (size_t count = 0; count < file.bytes_count; count++) {
             void *prefix = copy_of(file.bytes, count);
             struct sm_err err = {0};
-
             assert_int_not_equal(open_and_read(prefix, count, &err), SM_OK);
             assert_int_not_equal(err.text[0], '\0');
             free(prefix);
@@ -356,16 +343,13 @@ static void no_prefix_opens(void **context)
 static void no_changed_byte_crashes(void **context)
 {
     static const uint8_t patterns[] = {0x01, 0x80, 0xff};
-
     (void)context;
     for (size_t f = 0; f < sizeof mutated / sizeof mutated[0]; f++) {
         struct sm_file file;
-
         map(&file, mutated[f]);
         for (size_t i = 0; i < file.bytes_count * sizeof patterns; i++) {
             uint8_t *copy = copy_of(file.bytes, file.bytes_count);
             struct sm_err err = {0};
-
             copy[i / sizeof patterns] ^= patterns[i % sizeof patterns];
             if (open_and_read(copy, file.bytes_count, &err) != SM_OK)
                 assert_int_not_equal(err.text[0], '\0');
@@ -382,7 +366,6 @@ static void a_fifo_is_no_file(void **context)
     struct sm_err err = {0};
     struct sm_ckpt *ckpt;
     enum sm_code code;
-
     (void)context;
     unlink(path);
     assert_int_equal(mkfifo(path, 0600), 0);
@@ -395,7 +378,6 @@ static void a_fifo_is_no_file(void **context)
 static void what_is_no_checkpoint_is_refused(void **context)
 {
     struct sm_err err = {0};
-
     (void)context;
     assert_int_equal(open_and_read("\x89PNG\r\n\x1a\n....", 12, &err), SM_UNSUPPORTED);
     assert_string_equal(

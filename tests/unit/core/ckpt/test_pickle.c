@@ -58,7 +58,6 @@ static void bad_streams_have_their_answers(void **context)
         struct sm_pickle pickle;
         struct sm_err err = {0};
         enum sm_code code;
-
         memcpy(copy, cases[i].bytes, cases[i].count);
         copy = realloc(copy, cases[i].count == 0 ? 1 : cases[i].count);
         code = sm_pickle_parse(&pickle, copy, cases[i].count, &err);
@@ -75,7 +74,6 @@ static void bad_streams_have_their_answers(void **context)
 static const struct sm_value *root_of(struct sm_pickle *pickle, const uint8_t *bytes, size_t count)
 {
     struct sm_err err = {0};
-
     if (sm_pickle_parse(pickle, bytes, count, &err) != SM_OK)
         fail_msg("%s", err.text);
     return &pickle->values[pickle->root];
@@ -102,7 +100,6 @@ static void integers_have_their_values(void **context)
     (void)context;
     for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
         const struct sm_value *value = root_of(&pickle, integers[i].bytes, integers[i].count);
-
         assert_int_equal(value->kind, SM_VALUE_INT);
         assert_true(value->as.number == integers[i].number);
         sm_pickle_release(&pickle);
@@ -117,7 +114,6 @@ static void calls_are_only_recorded(void **context)
     const struct sm_value *call = root_of(&pickle, P("\x80\x02"
                                                      "cos\nsystem\nU\x06"
                                                      "exit 1\x85R}U\x01kK\x07sb."));
-
     (void)context;
     assert_int_equal(call->kind, SM_VALUE_OBJECT);
     assert_true(sm_pickle_is_global(&pickle, call->as.object.callable, "os", "system"));
@@ -136,7 +132,6 @@ static void containers_keep_their_order(void **context)
                                                      "eK\x03"
                                                      "a(K\x04"
                                                      "e."));
-
     (void)context;
     assert_int_equal(list->kind, SM_VALUE_LIST);
     assert_int_equal(list->as.items.count, 4);
@@ -152,7 +147,6 @@ static void check_growth(char unit, size_t count, enum sm_code code, const char 
     uint8_t *bytes = malloc(count + 1);
     struct sm_pickle pickle;
     struct sm_err err = {0};
-
     memset(bytes, unit, count);
     bytes[count] = '.';
     assert_int_equal(sm_pickle_parse(&pickle, bytes, count + 1, &err), code);
@@ -177,11 +171,9 @@ static void a_pickle_may_have_16_mb(void **context)
     uint8_t *bytes = calloc(1, count);
     struct sm_pickle pickle;
     struct sm_err err = {0};
-
     (void)context;
     for (uint32_t over = 0; over < 2; over++) {
         uint32_t text_count = SM_CKPT_HEADER_MAX - 6 + over;
-
         bytes[0] = 'X';
         memcpy(bytes + 1, &text_count, sizeof text_count);
         bytes[5 + text_count] = '.';
@@ -198,7 +190,6 @@ static void a_pickle_may_have_16_mb(void **context)
 static void what_follows_is_left_alone(void **context)
 {
     struct sm_pickle pickle;
-
     (void)context;
     assert_int_equal(root_of(&pickle, P("K\x07.K\x08."))->as.number, 7);
     assert_int_equal(pickle.bytes_count, 3);

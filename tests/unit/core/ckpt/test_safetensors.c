@@ -20,7 +20,6 @@ static enum sm_code open_header(const char *header, size_t data, struct sm_ckpt 
 {
     const uint64_t header_count = strlen(header);
     size_t count = 8 + (size_t)header_count + data;
-
     *file = calloc(1, count);
     memcpy(*file, &header_count, 8);
     memcpy(*file + 8, header, (size_t)header_count);
@@ -90,7 +89,6 @@ static void the_header_is_checked(void **context)
         struct sm_ckpt *ckpt;
         uint8_t *file;
         enum sm_code code = open_header(cases[i].header, cases[i].data, &ckpt, &file, &err);
-
         if (code != cases[i].code || strcmp(err.text, cases[i].text) != 0)
             fail_msg("%s: %s: %s", cases[i].header, sm_code_name(code), err.text);
         sm_ckpt_close(ckpt);
@@ -102,7 +100,6 @@ static void tensors_come_in_the_order_of_their_bytes(void **context)
 {
     struct sm_ckpt *ckpt;
     uint8_t *file;
-
     (void)context;
     assert_int_equal(open_header("{" B("[4,8]") "," A("[0,4]") "}", 8, &ckpt, &file, NULL), SM_OK);
     assert_string_equal(sm_ckpt_at(ckpt, 0)->name, "a");
@@ -120,7 +117,6 @@ static void the_header_may_have_16_mb(void **context)
         struct sm_err err = {0};
         struct sm_ckpt *ckpt;
         uint8_t *file;
-
         memset(header, ' ', header_count);
         header[0] = '{';
         header[1] = '}';
@@ -146,7 +142,6 @@ static void what_is_written_is_read(void **context)
     struct sm_err err = {0};
     struct sm_ckpt *ckpt;
     float out[6];
-
     (void)context;
     if (sm_safetensors_write(TEMPORARY, tensors, 4, &err) != SM_OK ||
         sm_ckpt_open(&ckpt, TEMPORARY, &err) != SM_OK)
@@ -155,7 +150,6 @@ static void what_is_written_is_read(void **context)
     assert_int_equal(sm_ckpt_count(ckpt), 4);
     for (size_t i = 0; i < 4; i++) {
         const struct sm_tensor *tensor = sm_ckpt_find(ckpt, tensors[i].name);
-
         assert_non_null(tensor);
         assert_int_equal(tensor->dtype, SM_F32);
         assert_int_equal(tensor->rank, tensors[i].rank);
@@ -196,7 +190,6 @@ static void what_cannot_be_written_is_refused(void **context)
     (void)context;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         struct sm_err err = {0};
-
         assert_int_equal(sm_safetensors_write(TEMPORARY, refused[i].tensors, 2, &err),
                          refused[i].code);
         assert_string_equal(err.text, refused[i].text);

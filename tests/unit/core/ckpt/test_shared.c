@@ -27,7 +27,6 @@
 static const char *join(char out[PATH_BYTES], const char *folder, const char *name)
 {
     int count = snprintf(out, PATH_BYTES, "%s/%s", folder, name);
-
     assert_in_range(count, 1, PATH_BYTES - 1);
     return out;
 }
@@ -42,7 +41,6 @@ static void compare(struct sm_ckpt *ckpt, const json_t *tensors)
         char digest[SM_SHA256_HEX];
         struct sm_err err = {0};
         float *values = malloc((size_t)tensor->count * sizeof *values + 1);
-
         assert_string_equal(tensor->name, json_string_value(json_object_get(row, "name")));
         assert_string_equal(sm_dtype_name(tensor->dtype),
                             json_string_value(json_object_get(row, "dtype")));
@@ -63,7 +61,6 @@ static void what_others_wrote_is_what_pytorch_reads(void **state)
     json_t *files, *expected;
     const char *name;
     char path[PATH_BYTES];
-
     (void)state;
     files = json_load_file("tests/golden/ckpt/shared.json", 0, NULL);
     assert_non_null(files);
@@ -73,7 +70,6 @@ static void what_others_wrote_is_what_pytorch_reads(void **state)
         struct sm_ckpt *ckpt;
         struct sm_err err = {0};
         enum sm_code code;
-
         code = sm_ckpt_open(&ckpt, join(path, PUBLISHED, name), &err);
         if (json_is_null(expected)) { /* broken */
             assert_int_equal(code, SM_UNSUPPORTED);
@@ -97,7 +93,6 @@ static void read_case(const char *folder)
     char path[PATH_BYTES];
     struct sm_ckpt *ckpt;
     struct sm_err err = {0};
-
     config = json_load_file(join(path, folder, "case.json"), 0, NULL);
     file = json_string_value(json_object_get(json_object_get(config, "checkpoint"), "file"));
     assert_non_null(file);
@@ -107,11 +102,10 @@ static void read_case(const char *folder)
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *tensor = sm_ckpt_at(ckpt, i);
         float *values = malloc((size_t)tensor->count * sizeof *values + 1);
-
         if (sm_ckpt_read(ckpt, tensor, values, &err) != SM_OK)
             fail_msg("%s: %s", path, err.text);
         for (int64_t k = 0; k < tensor->count; k++)
-            if (!isfinite(values[k]) && strstr(tensor->name, "bias_mask") == NULL)
+            if (!isfinite(values[k]) && !strstr(tensor->name, "bias_mask"))
                 fail_msg("%s: %s[%lld] is %g", path, tensor->name, (long long)k, values[k]);
         free(values);
     }
@@ -125,13 +119,11 @@ static void every_golden_case_opens(void **state)
     const struct dirent *entry;
     int cases = 0;
     DIR *dir;
-
     (void)state;
     dir = opendir(ENCODERS);
     assert_non_null(dir);
-    while ((entry = readdir(dir)) != NULL) {
+    while ((entry = readdir(dir))) {
         struct stat status;
-
         if (entry->d_name[0] == '.' || stat(join(path, ENCODERS, entry->d_name), &status) != 0 ||
             !S_ISDIR(status.st_mode))
             continue;
@@ -147,14 +139,12 @@ static void a_torchscript_archive_has_its_scalars(void **state)
 {
     static const char *const names[] = {"input_resolution", "context_length", "vocab_size"};
     struct sm_ckpt *ckpt;
-
     (void)state;
     assert_int_equal(sm_ckpt_open(&ckpt, ENCODERS "/clip-vit-jit/model.pt", NULL), SM_OK);
     assert_string_equal(sm_ckpt_format(ckpt), "torchscript");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct sm_tensor *tensor = sm_ckpt_find(ckpt, names[i]);
         float value = 0;
-
         assert_non_null(tensor);
         assert_int_equal(tensor->dtype, SM_I64);
         assert_int_equal(tensor->rank, 0);

@@ -23,7 +23,6 @@ static void check_tensor(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, j
     json_t *shape = json_object_get(expected, "shape"), *bits = json_object_get(expected, "bits");
     struct sm_err err = {0};
     float *values;
-
     assert_string_equal(tensor->name, json_string_value(json_object_get(expected, "name")));
     assert_string_equal(sm_dtype_name(tensor->dtype),
                         json_string_value(json_object_get(expected, "dtype")));
@@ -36,7 +35,6 @@ static void check_tensor(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, j
     assert_int_equal(sm_ckpt_read(ckpt, tensor, values, &err), SM_OK);
     for (size_t i = 0; i < (size_t)tensor->count; i++) {
         uint32_t got, wanted = (uint32_t)json_integer_value(json_array_get(bits, i));
-
         memcpy(&got, &values[i], sizeof got);
         if (got != wanted)
             fail_msg("%s[%zu] is 0x%08" PRIx32 ", must be 0x%08" PRIx32, tensor->name, i, got,
@@ -50,8 +48,7 @@ static void check_digest(const struct sm_ckpt *ckpt, const char *path, const jso
 {
     char digest[SM_SHA256_HEX];
     struct sm_file file;
-
-    if (json_object_get(expected, "digest") != NULL) {
+    if (json_object_get(expected, "digest")) {
         assert_string_equal(sm_ckpt_digest(ckpt),
                             json_string_value(json_object_get(expected, "digest")));
         return;
@@ -67,12 +64,10 @@ static void check_rows(struct sm_ckpt *ckpt, const struct sm_tensor *tensor)
 {
     float *whole = malloc((size_t)tensor->count * sizeof *whole + 1);
     float *row = malloc((size_t)tensor->count * sizeof *row + 1);
-
-    assert_true(whole != NULL && row != NULL);
+    assert_true(whole && row);
     assert_int_equal(sm_ckpt_read(ckpt, tensor, whole, NULL), SM_OK);
     for (int64_t i = 0; tensor->rank > 0 && tensor->count > 0 && i < tensor->shape[0]; i++) {
         size_t count = (size_t)(tensor->count / tensor->shape[0]);
-
         assert_int_equal(sm_ckpt_read_row(ckpt, tensor, i, row, NULL), SM_OK);
         assert_memory_equal(row, whole + (size_t)i * count, count * sizeof *row);
     }
@@ -87,7 +82,6 @@ static void check_file(const char *name, json_t *expected)
     struct sm_ckpt *ckpt;
     struct sm_err err = {0};
     size_t count;
-
     snprintf(path, sizeof path, FOLDER "%s", name);
     if (sm_ckpt_open(&ckpt, path, &err) != SM_OK)
         fail_msg("%s: %s", path, err.text);
@@ -104,7 +98,6 @@ static void check_file(const char *name, json_t *expected)
         json_t *entry = json_array_get(tensors, i);
         const struct sm_tensor *tensor =
             sm_ckpt_find(ckpt, json_string_value(json_object_get(entry, "name")));
-
         assert_ptr_equal(tensor, sm_ckpt_at(ckpt, i));
         check_tensor(ckpt, tensor, entry);
         check_rows(ckpt, tensor);
@@ -119,7 +112,6 @@ static void reads_what_others_wrote(void **context)
     json_t *manifest = json_load_file(FOLDER "manifest.json", 0, &error);
     json_t *files = json_object_get(manifest, "files"), *expected;
     const char *name;
-
     (void)context;
     assert_true(json_object_size(files) >= 28);
     json_object_foreach(files, name, expected) check_file(name, expected);
@@ -130,7 +122,6 @@ static void names_of_a_module_are_those_of_its_state_dict(void **context)
 {
     static const char *const files[] = {FOLDER "module.pt", FOLDER "legacy-module.pt"};
     struct sm_ckpt *module, *state;
-
     (void)context;
     assert_int_equal(sm_ckpt_open(&state, FOLDER "plain.pt", NULL), SM_OK);
     for (size_t f = 0; f < sizeof files / sizeof files[0]; f++) {
@@ -169,7 +160,6 @@ static void every_half_converts_exactly(void **context)
     for (unsigned h = 0; h < 65536; h++) {
         unsigned exponent = h >> 10 & 31, fraction = h & 1023;
         double wanted = exponent == 0 ? fraction / 16777216.0 : (1024.0 + fraction) / 1024.0;
-
         for (unsigned e = 15; exponent != 0 && e < exponent; e++)
             wanted *= 2;
         for (unsigned e = 15; exponent != 0 && e > exponent; e--)

@@ -31,7 +31,6 @@ static void add(struct built *built, const char *name, const char *text, size_t 
 {
     zip_source_t *source = zip_source_buffer(built->zip, text, count, 0);
     zip_int64_t at = zip_file_add(built->zip, name, source, 0);
-
     assert_true(at >= 0);
     assert_int_equal(zip_set_file_compression(built->zip, (zip_uint64_t)at, ZIP_CM_STORE, 0), 0);
 }
@@ -39,7 +38,6 @@ static void add(struct built *built, const char *name, const char *text, size_t 
 static void finish(struct built *built)
 {
     zip_stat_t stat;
-
     assert_int_equal(zip_close(built->zip), 0);
     assert_int_equal(zip_source_stat(built->target, &stat), 0);
     assert_int_equal(zip_source_open(built->target), 0);
@@ -71,7 +69,6 @@ static void entries_are_where_their_bytes_are(void **context)
     assert_int_equal(sm_zip_find(zip, "three"), -1);
     for (size_t i = 0; i < 6; i++) { /* twice each */
         const char *text = entries[i % 3].text;
-
         assert_string_equal(sm_zip_name(zip, i % 3), entries[i % 3].name);
         assert_int_equal(sm_zip_find(zip, entries[i % 3].name), i % 3);
         assert_int_equal(sm_zip_locate(&at, &count, zip, i % 3, &err), SM_OK);
@@ -90,7 +87,6 @@ static void a_changed_byte_fails_its_check(void **context)
     struct sm_zip *zip;
     struct sm_err err = {0};
     uint64_t at, count;
-
     (void)context;
     begin(&built);
     add(&built, "one", "first", 5);
@@ -111,11 +107,9 @@ static void check_count(int entries, enum sm_code code, const char *text)
     struct built built;
     struct sm_zip *zip;
     struct sm_err err = {0};
-
     begin(&built);
     for (int i = 0; i < entries; i++) {
         char name[16];
-
         snprintf(name, sizeof name, "%d", i);
         add(&built, name, "", 0);
     }

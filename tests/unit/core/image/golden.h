@@ -19,7 +19,7 @@ static inline json_t *golden_json(const char *path)
 {
     json_error_t error;
     json_t *node = json_load_file(path, 0, &error);
-    if (node == NULL)
+    if (!node)
         fail_msg("%s:%d: %s", path, error.line, error.text);
     return node;
 }

@@ -189,7 +189,7 @@ static void test_every_kind_has_pillows_pixels(void **state)
 static int is_jpeg(const struct dirent *entry)
 {
     const char *end = strrchr(entry->d_name, '.');
-    return end != NULL && strcmp(end, ".jpg") == 0;
+    return end && strcmp(end, ".jpg") == 0;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -456,7 +456,7 @@ static void test_pngsuite(void **state)
     DIR *directory = opendir(GOLDEN "pngsuite");
     int files = 0, refused = 0;
     assert_non_null(directory);
-    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    for (const struct dirent *entry; (entry = readdir(directory));) {
         char path[400];
         size_t length = strlen(entry->d_name);
         if (length < 4 || strcmp(entry->d_name + length - 4, ".png") != 0)

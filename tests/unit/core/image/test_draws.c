@@ -37,7 +37,7 @@ static void take(struct context *c, const json_t *drawn, size_t view)
     for (size_t i = 0; i < json_array_size(c->names); i++) {
         const char *name = json_string_value(json_array_get(c->names, i));
         const json_t *value = NULL;
-        for (size_t op = 0; value == NULL && op < json_array_size(drawn); op++)
+        for (size_t op = 0; !value && op < json_array_size(drawn); op++)
             value = json_object_get(json_array_get(drawn, op), name);
         assert_non_null(value);
         c->ours[i][view] = (float)json_number_value(value);
@@ -75,7 +75,7 @@ static int setup(void **state)
         SM_OK);
     for (size_t view = 0; view < c.count; view++) {
         json_t *drawn = json_array();
-        struct sm_view_key key = {5, digest, (uint32_t)view};
+        struct sm_stream_key key = {5, digest, (uint32_t)view};
         assert_int_equal(sm_view_render(&out, &image, &augment, &key, drawn, NULL), SM_OK);
         take(&c, drawn, view);
         json_decref(drawn);

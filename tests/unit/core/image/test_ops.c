@@ -112,7 +112,7 @@ static void apply_step(struct sm_image *image, const json_t *step)
         fail_msg("no op is called %s", name);
     }
     assert_int_equal(code, SM_OK);
-    if (out.rgb != NULL) {
+    if (out.rgb) {
         sm_image_release(image);
         *image = out;
     }

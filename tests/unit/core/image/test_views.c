@@ -39,7 +39,7 @@ static struct sm_image render(const struct sm_image *image, const struct sm_augm
 {
     struct sm_image out;
     struct sm_err err = {0};
-    struct sm_view_key key = {seed, image_digest, view};
+    struct sm_stream_key key = {seed, image_digest, view};
     if (sm_view_render(&out, image, augment, &key, NULL, &err) != SM_OK)
         fail_msg("%s", err.text);
     return out;
@@ -194,7 +194,7 @@ static void test_drawn_numbers_are_fixed(void **state)
     struct sm_image image = picture(128, 96), out;
     struct sm_augment augment = parse("\"simclr-imagenet\"", 32);
     json_t *drawn = json_array(), *fixed = golden_json(GOLDEN "drawn.json");
-    struct sm_view_key key = {UINT64_C(0x0123456789abcdef), digest, 3};
+    struct sm_stream_key key = {UINT64_C(0x0123456789abcdef), digest, 3};
     assert_int_equal(sm_view_render(&out, &image, &augment, &key, drawn, NULL), SM_OK);
     json_t *expected = json_object_get(fixed, "drawn");
     if (!json_equal(drawn, expected))
@@ -229,7 +229,7 @@ static void test_identity_and_eval(void **state)
 static void crop_of(int rectangle[4], const struct sm_image *image, const char *ops)
 {
     struct sm_augment augment = parse(ops, 4);
-    struct sm_view_key key = {0, digest, 0};
+    struct sm_stream_key key = {0, digest, 0};
     struct sm_image out;
     json_t *drawn = json_array();
     assert_int_equal(sm_view_render(&out, image, &augment, &key, drawn, NULL), SM_OK);
@@ -289,7 +289,7 @@ static void test_too_large_result(void **state)
     struct sm_image line = picture(1, 5000), out;
     struct sm_augment augment =
         parse("[{\"op\":\"flip\",\"p\":1},{\"op\":\"resize\",\"size\":2}]", 4);
-    struct sm_view_key key = {0, digest, 0};
+    struct sm_stream_key key = {0, digest, 0};
     struct sm_err err = {0};
     assert_int_equal(sm_view_render(&out, &line, &augment, &key, NULL, &err), SM_LIMIT);
     assert_string_equal(err.text, "resize to 2x10000 pixels, sides may be 1 to 8192");

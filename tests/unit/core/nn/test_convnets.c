@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/nn/kern.h"
+#include "core/kern/kern.h"
 #include "sslmem/encoder.h"
 
 #define TOLERANCE   2e-5

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/nn/kern.h"
+#include "core/kern/kern.h"
 #include "core/nn/resample.h"
 #include "sslmem/encoder.h"
 

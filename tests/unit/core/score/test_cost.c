@@ -46,7 +46,7 @@ static enum sm_code render(const struct sm_augment *augment, int32_t width_px, i
                            const struct sm_watch *watch)
 {
     static const uint8_t digest[32];
-    struct sm_view_key key = {1, digest, 0, watch};
+    struct sm_stream_key key = {1, digest, 0, watch};
     struct sm_image image, view;
     struct sm_err err = {0};
     assert_ok(sm_image_alloc(&image, width_px, height_px, &err));

@@ -13,7 +13,7 @@ static const char *const image_names[] = {"wide", "tall"};
 /* ------------------------------------------------------------------------- against PyTorch --- */
 
 static void check_view(const float *want, const struct sm_pair *pair, const struct sm_image *image,
-                       const struct sm_augment *augment, const struct sm_view_key *key)
+                       const struct sm_augment *augment, const struct sm_stream_key *key)
 {
     struct sm_err err = {0};
     size_t side = (size_t)sm_pair_input_px(pair), count = 3 * side * side;
@@ -46,7 +46,6 @@ static void check_views(const struct sm_pair *pair, const char *pair_name, const
     int32_t side = sm_pair_input_px(pair);
     const struct sm_recipe *recipe = sm_pair_recipe(pair);
     int64_t step = 3 * (int64_t)side * side;
-
     snprintf(path, sizeof path, "%s.png", image_name);
     map_golden(&file, path);
     sm_sha256(digest, file.bytes, file.bytes_count);
@@ -55,7 +54,7 @@ static void check_views(const struct sm_pair *pair, const char *pair_name, const
     assert_ok(sm_ckpt_open(&ckpt, path, &err));
     float *views = read_tensor(ckpt, "views", recipe->views * step);
     float *anchor = read_tensor(ckpt, "anchor", step);
-    struct sm_view_key key = {recipe->seed, digest, 0};
+    struct sm_stream_key key = {recipe->seed, digest, 0};
     for (; key.view < (uint32_t)recipe->views; key.view++)
         check_view(views + key.view * step, pair, &image, &recipe->augment, &key);
     json_t *preset = json_string("eval");
@@ -289,7 +288,7 @@ static void assert_same_numbers(const struct sm_score *a, const struct sm_score 
     assert_memory_equal(&a->m_se, &b->m_se, sizeof a->m_se);
     assert_memory_equal(&a->f.mean, &b->f.mean, sizeof a->f.mean);
     assert_memory_equal(&a->g.se, &b->g.se, sizeof a->g.se);
-    assert_string_equal(a->key, b->key);
+    assert_string_equal(a->score_key, b->score_key);
 }
 
 /* Alone with a new scorer, or after other images and recipes with one of two old ones: the same
@@ -367,7 +366,7 @@ static void bad_images_and_sizes_are_refused(void **state)
     assert_ok(sm_scorer_new(&scorer, pair, &err));
     assert_int_equal(sm_score_image(&score, scorer, sm_pair_recipe(pair), "not an image", 12, &err),
                      SM_UNSUPPORTED);
-    assert_true(score.key[0] == '\0');
+    assert_true(score.score_key[0] == '\0');
     struct sm_recipe recipe = recipe_of(pair, "{\"augment\":\"identity\"}");
     map_golden(&file, "wide.png");
     assert_fails(sm_score_image(&score, scorer, &recipe, file.bytes, file.bytes_count, &err),
@@ -422,7 +421,7 @@ static void infinite_outputs_name_the_encoder(void **state)
     assert_fails(
         sm_score_image(&score, scorer, sm_pair_recipe(pair), file.bytes, file.bytes_count, &err),
         SM_UNSUPPORTED, "broken: output for this image is not finite", "");
-    assert_true(score.key[0] == '\0');
+    assert_true(score.score_key[0] == '\0');
     sm_file_release(&file);
     sm_scorer_free(scorer);
     sm_pair_close(pair);
@@ -588,7 +587,7 @@ static void score_document_is_complete(void **state)
     assert_string_equal(digest, s.image_digest);
     assert_true(width == 40 && height == 30 && !is_oriented);
     assert_string_equal(note, "pair has no reference cohort");
-    assert_string_equal(key, s.key);
+    assert_string_equal(key, s.score_key);
     assert_string_equal(file, "g0.safetensors");
     assert_string_equal(library, "0.1.0");
     json_decref(doc);

@@ -40,7 +40,7 @@ static enum sm_code roc(double *result, void *context, struct sm_err *err)
     (void)context;
     enum sm_code code = sm_roc_make(&out, a, COUNT, b, COUNT, err);
     if (code != SM_OK)
-        assert_true(out.points == NULL && out.count == 0);
+        assert_true(!out.points && out.count == 0);
     *result = sm_roc_advantage(&out);
     sm_roc_release(&out);
     return code;

@@ -117,7 +117,7 @@ static void curves_match_scikit_learn(void **state)
         check_curve(&roc, json_object_get(c, "thin"));
         check("thinned", sm_roc_advantage(&roc), field(c, "advantage"), 1e-14, 1e-16);
         sm_roc_release(&roc);
-        assert_true(roc.points == NULL && roc.count == 0);
+        assert_true(!roc.points && roc.count == 0);
         free(a.x);
         free(b.x);
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/clock.h"
 #include "server/base/id.h"
 
 static void ids_are_uuid_v7(void **state)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 
 static int saved, ends[2];

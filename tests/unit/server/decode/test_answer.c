@@ -13,7 +13,7 @@ static struct sm_err err;
 
 static bool sound(const struct sm_decode_answer *answer)
 {
-    return sm_answer_is_sound(answer, sizeof *answer, &request);
+    return sm_decode_answer_is_sound(answer, sizeof *answer, &request);
 }
 
 static void sizes_and_ids(void **state)
@@ -21,8 +21,8 @@ static void sizes_and_ids(void **state)
     (void)state;
     struct sm_decode_answer a = good;
     assert_true(sound(&a));
-    assert_false(sm_answer_is_sound(&a, sizeof a - 1, &request));
-    assert_false(sm_answer_is_sound(&a, sizeof a + 1, &request));
+    assert_false(sm_decode_answer_is_sound(&a, sizeof a - 1, &request));
+    assert_false(sm_decode_answer_is_sound(&a, sizeof a + 1, &request));
     a.id = 6;
     assert_false(sound(&a));
 }
@@ -110,7 +110,7 @@ static void every_orientation_has_its_size(void **state)
             a.orientation = orientation;
             a.exif_unreadable = 1;
             a.decoder_warnings = 5;
-            assert_ok(sm_answer_take(&image, &a, &asked, pixels, &info, &err));
+            assert_ok(sm_decode_answer_take(&image, &a, &asked, pixels, &info, &err));
             bool turned = apply && orientation >= 5;
             assert_int_equal(image.width_px, turned ? 2 : 3);
             assert_int_equal(image.height_px, turned ? 3 : 2);
@@ -130,7 +130,7 @@ static void failures_keep_code_and_text(void **state)
     (void)state;
     struct sm_image image = {.width_px = 1};
     struct sm_decode_answer a = {.id = 7, .code = SM_CORRUPT, .text = "two \x1b[2J\n lines %s"};
-    assert_fails(sm_answer_take(&image, &a, &request, NULL, NULL, &err), SM_CORRUPT,
+    assert_fails(sm_decode_answer_take(&image, &a, &request, NULL, NULL, &err), SM_CORRUPT,
                  "two \\x1b[2J\\x0a lines %s", "");
     assert_null(image.rgb);
     assert_int_equal(image.width_px, 0);

@@ -43,7 +43,7 @@ static int children(pid_t *out, int room)
     char path[64], text[256];
     int count = 0, parent;
     DIR *proc = opendir("/proc");
-    for (const struct dirent *entry; (entry = readdir(proc)) != NULL && count < room;) {
+    for (const struct dirent *entry; (entry = readdir(proc)) && count < room;) {
         snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
         FILE *file = fopen(path, "r");
         const char *end = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
@@ -93,7 +93,7 @@ static int compare_folder(const char *folder)
     char path[512];
     int count = 0;
     DIR *directory = opendir(folder);
-    for (const struct dirent *entry; directory && (entry = readdir(directory)) != NULL;) {
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
         if (!strstr(entry->d_name, ".png") && !strstr(entry->d_name, ".jpg"))
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
@@ -199,7 +199,7 @@ static void a_decoder_has_one_descriptor(void **state)
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     DIR *directory = opendir(path);
     int count = 0;
-    for (const struct dirent *entry; directory && (entry = readdir(directory)) != NULL;) {
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
         if (entry->d_name[0] == '.')
             continue;
         ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);

@@ -62,7 +62,7 @@ static void test_syntax(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sm_digest digest = {0};
         enum sm_code code = sm_digest_declare(&digest, rows[i].value, &err);
-        if ((code == SM_OK) != (rows[i].text == NULL) || (code != SM_OK && code != SM_INVALID))
+        if ((code == SM_OK) != (!rows[i].text) || (code != SM_OK && code != SM_INVALID))
             fail_msg("%s: %d, %s", rows[i].value, code, err.text);
         if (code != SM_OK)
             assert_string_equal(err.text, rows[i].text);
@@ -77,9 +77,8 @@ static enum sm_code check(const char *value, const char *const *pieces)
 {
     uint8_t unused[SHA256_DIGEST_SIZE];
     struct sm_digest digest = {0};
-
     assert_int_equal(sm_digest_declare(&digest, value, &err), SM_OK);
-    for (; *pieces != NULL; pieces++)
+    for (; *pieces; pieces++)
         sm_digest_add(&digest, *pieces, strlen(*pieces));
     return sm_digest_check(&digest, unused, &err);
 }
@@ -88,7 +87,6 @@ static void test_check(void **state)
 {
     static const char *const hello[] = {"he", "", "llo", NULL}, *const nothing[] = {NULL},
                              *const other[] = {"hell0", NULL};
-
     (void)state;
     assert_int_equal(check("sha-256=:" SHA256_HELLO ":", hello), SM_OK);
     assert_int_equal(check("sha-512=:" SHA512_HELLO ":", hello), SM_OK);
@@ -112,7 +110,6 @@ static void test_wanted(void **state)
     static const uint8_t hello[4] = {0x2c, 0xf2, 0x4d, 0xba};
     struct sm_digest digest = {.wants_sha256 = true};
     uint8_t is[SHA256_DIGEST_SIZE];
-
     (void)state;
     sm_digest_add(&digest, "hello", 5);
     assert_int_equal(sm_digest_check(&digest, is, &err), SM_OK);
@@ -123,6 +120,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_syntax), cmocka_unit_test(test_check),
                                        cmocka_unit_test(test_wanted)};
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

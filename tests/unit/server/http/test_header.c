@@ -68,7 +68,6 @@ static void test_media_type(void **state)
         {"a/0123456789012345678901234567890123456789012345678901234567890123456789", ""},
     };
     char out[SM_MEDIA_TYPE_BYTES];
-
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         sm_media_type(out, rows[i][0]);
@@ -81,7 +80,6 @@ static void test_media_type(void **state)
 static void test_param(void **state)
 {
     char out[8];
-
     (void)state;
     assert_true(sm_header_param(out, sizeof out, "m/f; boundary=abc", "boundary"));
     assert_string_equal(out, "abc");
@@ -137,7 +135,7 @@ static void test_etag(void **state)
 
 static void test_idempotency_key(void **state)
 {
-    char longest[260], out[SM_KEY_BYTES];
+    char longest[260], out[SM_IDEMPOTENCY_KEY_BYTES];
     static const struct {
         const char *value, *key; /* NULL: it is none */
     } rows[] = {
@@ -186,7 +184,6 @@ static void test_idempotency_key(void **state)
 static void test_digits(void **state)
 {
     int64_t n = 7;
-
     (void)state;
     assert_true(sm_digits(&n, "0"));
     assert_int_equal(n, 0);
@@ -203,7 +200,6 @@ static void test_hostile(void **state)
 {
     static const char alphabet[] = "wait=\"\\,; \t1W/*";
     uint32_t random = 1;
-
     (void)state;
     for (int round = 0; round < 20000; round++) {
         size_t n = round % 24;

@@ -16,7 +16,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
-#include "server/base/id.h"
+#include "server/base/clock.h"
 #include "server/http/http.h"
 
 #define BODY_MAX  1000
@@ -56,7 +56,6 @@ static void echo_file(struct sm_request *r)
 static int64_t say(struct sm_request *r, char *bytes, size_t bytes_max)
 {
     long at = (long)(intptr_t)r->state;
-
     r->state = (void *)(intptr_t)(at + 1);
     if (at == 6 || sm_request_draining(r))
         return SM_STREAM_END;
@@ -75,7 +74,7 @@ static void stream(struct sm_request *r)
 
 static void refuse(struct sm_request *r)
 {
-    if (sm_request_query(r, "refuse") != NULL)
+    if (sm_request_query(r, "refuse"))
         sm_reply_problem(r, SM_PROBLEM_QUEUE_FULL, "refused");
 }
 
@@ -89,7 +88,6 @@ static void waited(struct sm_request *r)
 static void wait_for(struct sm_request *r)
 {
     long ms = strtol(r->capture, NULL, 10);
-
     r->state_free = count_free;
     sm_request_wait(r, ms == 0 ? SM_NO_DEADLINE : sm_clock_monotonic_ms() + ms, waited);
     if (atomic_exchange(&wakes_before, 0) > 0)
@@ -108,13 +106,13 @@ static void nothing(struct sm_request *r)
 
 static bool key_known(struct sm_request *r)
 {
-    return r->key[0] != 'n';
+    return r->idempotency_key[0] != 'n';
 }
 
 static void key_enter(struct sm_request *r)
 {
-    r->keyed = r;
-    if (strcmp(r->key, "used") == 0)
+    r->idempotency = r;
+    if (strcmp(r->idempotency_key, "used") == 0)
         sm_reply_problem(r, SM_PROBLEM_IDEMPOTENCY_KEY_REUSED, "%s", r->fingerprint);
 }
 
@@ -128,11 +126,11 @@ static void key_leave(struct sm_request *r)
 
 static void key_forget(struct sm_request *r)
 {
-    r->keyed = NULL;
+    r->idempotency = NULL;
     atomic_fetch_add(&freed, 1);
 }
 
-static const struct sm_keyed keyed = {key_known, key_enter, key_leave, key_forget};
+static const struct sm_idempotency_hooks hooks = {key_known, key_enter, key_leave, key_forget};
 
 static const struct sm_route routes[] = {
     {"POST", "/echo", "echo", .accepts = "image/png", .query = "refuse", .admit = refuse,
@@ -150,7 +148,7 @@ static int start(void **state)
     struct sm_err err = {0};
     const struct sm_http_params params = {.listen = "127.0.0.1:0",
                                           .routes = routes,
-                                          .keyed = &keyed,
+                                          .idempotency = &hooks,
                                           .threads = 2,
                                           .connections_max = 64,
                                           .idle_timeout_s = 5,
@@ -163,7 +161,6 @@ static int start(void **state)
                                                      .head_deadline_ms = 1000,
                                                      .body_deadline_ms = 60000,
                                                      .body_rate_min = 1000}};
-
     (void)state;
     atomic_store(&freed, 0);
     atomic_store(&waiting, NULL);
@@ -182,7 +179,6 @@ static int dial(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-
     to.sin_port = htons((uint16_t)strtol(strrchr(sm_http_address(http), ':') + 1, NULL, 10));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
@@ -201,16 +197,14 @@ static const char *get(int fd)
     static char text[8192];
     size_t n = 0;
     ssize_t got;
-
     while ((got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0) {
         n += (size_t)got;
         text[n] = '\0';
         const char *head_end = strstr(text, "\r\n\r\n");
         const char *length = strstr(text, "Content-Length: ");
-        if (head_end != NULL && length != NULL &&
-            strlen(head_end + 4) >= strtoul(length + 16, NULL, 10))
+        if (head_end && length && strlen(head_end + 4) >= strtoul(length + 16, NULL, 10))
             break;
-        if (head_end != NULL && length == NULL)
+        if (head_end && !length)
             break;
     }
     text[n] = '\0';
@@ -220,11 +214,10 @@ static const char *get(int fd)
 static void check(const char *request, const char *const *expected)
 {
     int fd = dial();
-
     put(fd, request);
     const char *answer = get(fd);
-    for (; *expected != NULL; expected++)
-        if (strstr(answer, *expected) == NULL)
+    for (; *expected; expected++)
+        if (!strstr(answer, *expected))
             fail_msg("%s\n-> no '%s' in:\n%s", request, *expected, answer);
     close(fd);
 }
@@ -270,7 +263,6 @@ static void test_admission(void **state)
 static void test_keep_alive(void **state)
 {
     int fd = dial();
-
     (void)state;
     put(fd, "GET /nothing" HOST "\r\n");
     assert_non_null(strstr(get(fd), " 404 "));
@@ -287,7 +279,6 @@ static void test_keep_alive(void **state)
 static void test_slow_body(void **state)
 {
     int fd = dial();
-
     (void)state;
     put(fd, "POST /echo" HOST "Content-Length: 20\r\nContent-Type: image/png\r\n\r\n");
     for (int i = 0; i < 20; i++) {
@@ -304,7 +295,6 @@ static size_t put_file(int fd, size_t count, char *text, size_t text_max)
     char line[256];
     size_t n = 0;
     ssize_t got;
-
     snprintf(line, sizeof line,
              "POST /file" HOST "Connection: close\r\nContent-Type: application/zip\r\n"
              "Content-Length: %zu\r\n\r\n",
@@ -325,7 +315,6 @@ static void test_spooled_body(void **state)
 {
     static char text[SPOOL_MAX + 4096];
     int fd = dial();
-
     (void)state;
     size_t n = put_file(fd, SPOOL_MAX, text, sizeof text);
     assert_true(n > SPOOL_MAX);
@@ -348,7 +337,6 @@ static void test_spool_budget(void **state)
     int fds[SM_HTTP_SPOOLS_MAX];
     static const char head[] = "POST /file" HOST "Content-Type: application/zip\r\n"
                                "Content-Length: 100000\r\n\r\n";
-
     (void)state;
     for (int i = 0; i < SM_HTTP_SPOOLS_MAX; i++) {
         fds[i] = dial();
@@ -368,8 +356,7 @@ static void test_spool_budget(void **state)
 static struct sm_request *await_waiting(void)
 {
     struct sm_request *r;
-
-    while ((r = atomic_exchange(&waiting, NULL)) == NULL)
+    while (!(r = atomic_exchange(&waiting, NULL)))
         usleep(1000);
     usleep(20000); /* it parks after its handler has returned */
     return r;
@@ -378,7 +365,6 @@ static struct sm_request *await_waiting(void)
 static void test_wake(void **state)
 {
     int fd = dial();
-
     (void)state;
     put(fd, "GET /wait/60000" HOST "\r\n");
     struct sm_request *r = await_waiting();
@@ -400,7 +386,6 @@ static void test_wake_before_wait(void **state)
 static void test_deadline(void **state)
 {
     int64_t began = sm_clock_monotonic_ms();
-
     (void)state;
     CHECK("GET /wait/100" HOST "\r\n", "\"overdue\":true");
     int64_t took = sm_clock_monotonic_ms() - began;
@@ -451,7 +436,6 @@ static void test_many(void **state)
 static void test_client_gone(void **state)
 {
     int fd = dial();
-
     (void)state;
     put(fd, "GET /wait/200" HOST "\r\n");
     await_waiting();
@@ -467,7 +451,6 @@ static const char *get_all(int fd)
     static char text[8192];
     size_t n = 0;
     ssize_t got;
-
     while ((got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0)
         n += (size_t)got;
     text[n] = '\0';
@@ -478,7 +461,6 @@ static void test_stream(void **state)
 {
     int fd = dial();
     int64_t began = sm_clock_monotonic_ms();
-
     (void)state;
     put(fd, "GET /stream/100" HOST "Connection: close\r\n\r\n");
     const char *text = get_all(fd);
@@ -497,7 +479,6 @@ static void test_stream_wakes(void **state)
 {
     int fd = dial();
     int64_t began = sm_clock_monotonic_ms();
-
     (void)state;
     put(fd, "GET /stream/60000" HOST "Connection: close\r\n\r\n");
     for (int i = 0; i < 3; i++) {
@@ -516,7 +497,6 @@ static void test_stream_drains(void **state)
 {
     int fd = dial(), other = dial();
     int64_t began = sm_clock_monotonic_ms();
-
     put(fd, "GET /stream/60000" HOST "Connection: close\r\n\r\n");
     await_waiting();
     put(other, "HEAD /stream/60000" HOST "Connection: close\r\n\r\n");
@@ -538,7 +518,6 @@ static void test_drain(void **state)
 {
     int with = dial(), without = dial();
     int64_t began = sm_clock_monotonic_ms();
-
     put(with, "GET /wait/60000" HOST "\r\n");
     await_waiting();
     put(without, "GET /wait/0" HOST "\r\n");
@@ -556,7 +535,6 @@ static void test_drain(void **state)
 static void post_with_key(int fd, const char *key, const char *more)
 {
     char text[512];
-
     snprintf(text, sizeof text,
              "POST /echo%s" HOST "Idempotency-Key: %s\r\nContent-Type: image/png\r\n"
              "Content-Length: 3\r\n\r\nabc",
@@ -595,7 +573,6 @@ static void test_held_reply(void **state)
 {
     int fd = dial();
     char byte;
-
     (void)state;
     atomic_store(&held, 1);
     post_with_key(fd, "new", "");
@@ -623,7 +600,6 @@ static void test_listen_errors(void **state)
     struct sm_http_params params = {
         .routes = routes, .threads = 1, .connections_max = 8, .idle_timeout_s = 1};
     struct sm_err err = {0};
-
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         params.listen = bad[i];

@@ -21,7 +21,6 @@ static enum sm_code split_bytes(const void *body, size_t n, const char *boundary
 {
     char *copy = malloc(n > 0 ? n : 1);
     static char kept[512];
-
     memcpy(copy, body, n);
     err = (struct sm_err){0};
     enum sm_code code = sm_multipart_split(parts, &count, PARTS_MAX, copy, n, boundary, &err);
@@ -64,7 +63,6 @@ static void test_shapes(void **state)
 {
     static const char binary[] =
         "--B\r\nContent-Disposition: form-data; name=a\r\n\r\n\0\r\0\r\n--B--";
-
     (void)state;
     assert_int_equal(split("--B--"), SM_OK); /* no parts at all */
     assert_int_equal(count, 0);
@@ -126,7 +124,6 @@ static void test_truncated(void **state)
     static const char body[] = "pre\r\n" PART("image", "; filename=x\r\nContent-Type: image/png",
                                               "\r\nab\r\n-") PART("recipe", "", "") "--B--";
     size_t whole = strlen(body);
-
     (void)state;
     assert_int_equal(split_bytes(body, whole, "B"), SM_OK);
     for (size_t n = 0; n < whole; n++)

@@ -52,7 +52,7 @@ static void test_find(void **state)
         if (match != rows[i].match)
             fail_msg("%s %s: match %d", rows[i].method, rows[i].path, match);
         assert_string_equal(allow, rows[i].allow);
-        if (rows[i].operation == NULL) {
+        if (!rows[i].operation) {
             assert_null(row);
         } else {
             assert_string_equal(row->operation, rows[i].operation);
@@ -65,7 +65,6 @@ static void test_long_capture(void **state)
 {
     const struct sm_route *row;
     char path[3 + SM_CAPTURE_BYTES + 1] = "/a/", capture[SM_CAPTURE_BYTES], allow[SM_ALLOW_BYTES];
-
     (void)state;
     memset(path + 3, 'x', SM_CAPTURE_BYTES - 1);
     assert_int_equal(sm_route_find(&row, routes, "GET", path, capture, allow), SM_MATCH_OK);
@@ -87,7 +86,6 @@ static void test_words(void **state)
 static void test_media_types(void **state)
 {
     static const char list[] = "image/png, image/*, application/json";
-
     (void)state;
     assert_true(sm_media_type_in(list, "image/png"));
     assert_true(sm_media_type_in(list, "image/pjpeg"));

@@ -82,7 +82,7 @@ static inline void assert_skipped(const char *name, const char *reason, const ch
 static inline json_t *item_at(int64_t index)
 {
     json_t *page;
-    struct sm_audit_items_filter filter = {.cohort = -1, .after = index - 1, .limit = 1};
+    struct sm_store_audit_items_filter filter = {.cohort = -1, .after = index - 1, .limit = 1};
     assert_code(SM_OK, sm_store_audit_items(&page, store, audit, &filter, &err));
     json_t *item = json_incref(json_array_get(json_object_get(page, "items"), 0));
     json_decref(page);

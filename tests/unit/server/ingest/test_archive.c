@@ -1,4 +1,5 @@
 /* Archives into an audit, good ones and hostile ones. They are made here, by libarchive's writer. */
+#include "server/base/clock.h"
 #include "tests/unit/server/ingest/ingest_fixture.h"
 
 #include <archive.h>
@@ -20,7 +21,7 @@ static struct maker make(int (*format)(struct archive *a), int (*filter)(struct 
 {
     struct maker m = {archive_write_new(), memfd_create("archive", MFD_CLOEXEC)};
     assert_int_equal(format(m.archive), ARCHIVE_OK);
-    if (filter != NULL)
+    if (filter)
         assert_int_equal(filter(m.archive), ARCHIVE_OK);
     archive_write_set_bytes_in_last_block(m.archive, 1);
     assert_int_equal(archive_write_open_fd(m.archive, m.fd), ARCHIVE_OK);
@@ -35,9 +36,9 @@ static void put_header(struct maker *m, const char *name, mode_t type, int64_t s
     archive_entry_set_filetype(e, type);
     archive_entry_set_perm(e, 0644);
     archive_entry_set_size(e, size);
-    if (link != NULL)
+    if (link)
         archive_entry_set_symlink(e, link);
-    if (hardlink != NULL)
+    if (hardlink)
         archive_entry_set_hardlink(e, hardlink);
     assert_true(archive_write_header(m->archive, e) >= ARCHIVE_WARN);
     archive_entry_free(e);

@@ -108,7 +108,7 @@ static void lines_name_files(void **state)
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_int_equal(claim.bytes_count, 9);
     assert_memory_equal(claim.bytes, PNG "a", 9);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void bad_lines_are_reported_and_the_others_go_on(void **state)

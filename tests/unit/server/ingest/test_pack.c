@@ -86,7 +86,7 @@ static enum sm_code pack(const char *from, const atomic_bool *stop)
 
 static json_t *items_of(const char *id)
 {
-    static const struct sm_audit_items_filter all = {.cohort = -1, .after = -1, .limit = 100};
+    static const struct sm_store_audit_items_filter all = {.cohort = -1, .after = -1, .limit = 100};
     json_t *page = NULL;
     assert_code(SM_OK, sm_store_audit_items(&page, store, id, &all, &err));
     return page;

@@ -33,9 +33,9 @@ static void make_audit(char id[SM_ID_BYTES])
 {
     struct sm_generation *generation = take("resnet");
     const struct sm_pair *pair = sm_generation_pair(generation);
-    struct sm_audit_in in = {.pair = "resnet"};
-    struct sm_audit_image_in images[2] = {0};
-    struct sm_audit_added added;
+    struct sm_store_audit_in in = {.pair = "resnet"};
+    struct sm_store_audit_image_in images[2] = {0};
+    struct sm_store_audit_added added;
     json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
     json_t *spec = json_pack("{s:s, s:b}", "name", "trial", "keep_thumbnails", 1);
     in.recipe = recipe;
@@ -46,16 +46,16 @@ static void make_audit(char id[SM_ID_BYTES])
     memcpy(id, in.id, SM_ID_BYTES);
     assert_code(SM_OK, sm_store_audit_create(store, &in, &err));
     for (int i = 0; i < 2; i++)
-        images[i] = (struct sm_audit_image_in){.cohort = (enum sm_cohort)i,
-                                               .name = "image",
-                                               .class_label = "",
-                                               .group = "",
-                                               .bytes = wide.bytes,
-                                               .bytes_count = wide.bytes_count};
+        images[i] = (struct sm_store_audit_image_in){.cohort = (enum sm_cohort)i,
+                                                     .name = "image",
+                                                     .class_label = "",
+                                                     .group = "",
+                                                     .bytes = wide.bytes,
+                                                     .bytes_count = wide.bytes_count};
     for (int i = 0; i < 2; i++)
         sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
     assert_code(SM_OK, sm_store_audit_add(&added, store, id,
-                                          &(struct sm_audit_intake){
+                                          &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 2},
                                           &err));
     sm_generation_give(generation);

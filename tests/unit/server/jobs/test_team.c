@@ -59,20 +59,20 @@ static char *score_alone(const struct sm_pair *pair, const struct sm_recipe *rec
 
 static void *help(void *arg)
 {
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     struct sm_err why = {0};
-    if (sm_mate_new(&mate, team, &why) != SM_OK)
+    if (sm_team_join(&worker, team, &why) != SM_OK)
         return arg;
     for (;;) {
         uint64_t seen = sm_team_news(team);
         if (over)
             break;
-        if (sm_mate_help(mate))
+        if (sm_team_help(worker))
             helped++;
         else
             sm_team_wait(team, seen, 60000); /* the news must come */
     }
-    sm_mate_free(mate);
+    sm_team_leave(worker);
     return NULL;
 }
 
@@ -110,15 +110,15 @@ static struct sm_generation *open_pair(const char *dir)
     return generation;
 }
 
-static void check_score(struct sm_mate *mate, struct sm_generation *generation,
+static void check_score(struct sm_team_worker *worker, struct sm_generation *generation,
                         const struct sm_recipe *recipe)
 {
     const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_score score;
     struct sm_bytes bytes = {wide.bytes, wide.bytes_count};
     char *expected = score_alone(pair, recipe);
-    assert_code(SM_OK, sm_mate_score(&score, mate,
-                                     &(struct sm_mate_order){generation, recipe, bytes}, &err));
+    assert_code(SM_OK, sm_team_score(&score, worker,
+                                     &(struct sm_team_order){generation, recipe, bytes}, &err));
     char *text = text_of(&score, pair);
     assert_string_equal(text, expected);
     free(text);
@@ -126,12 +126,12 @@ static void check_score(struct sm_mate *mate, struct sm_generation *generation,
 }
 
 /* On a busy machine a helper may come late, but not always. */
-static void check_until_helped(struct sm_mate *mate, struct sm_generation *pair)
+static void check_until_helped(struct sm_team_worker *worker, struct sm_generation *pair)
 {
     struct sm_recipe recipe = recipe_of(sm_generation_pair(pair), SM_VIEWS_MAX, SM_COMPARE_PAIRS);
     for (int i = 0, before = helped; helped == before; i++) {
         assert_true(i < 5000);
-        check_score(mate, pair, &recipe);
+        check_score(worker, pair, &recipe);
     }
 }
 
@@ -142,23 +142,23 @@ static void help_changes_no_bit(void **state)
                                        "deploy/demo/pairs/fashion-vit"};
     static const int views[] = {2, 21};
     struct sm_generation *pairs[3];
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     for (int p = 0; p < 3; p++)
         pairs[p] = open_pair(dirs[p]);
     for (int count = 0; count <= HELPERS_MAX; count++) {
         start(count);
-        assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+        assert_code(SM_OK, sm_team_join(&worker, team, &err));
         for (int i = 0; i < 3 * 2 * 2; i++) {
             struct sm_generation *pair = pairs[i % 3];
             struct sm_recipe r =
                 recipe_of(sm_generation_pair(pair), views[i / 3 % 2], (enum sm_compare)(i / 6));
-            check_score(mate, pair, &r);
+            check_score(worker, pair, &r);
             r.target_se = 1e-3; /* in rounds */
-            check_score(mate, pair, &r);
+            check_score(worker, pair, &r);
         }
         if (count > 0)
-            check_until_helped(mate, pairs[0]);
-        sm_mate_free(mate);
+            check_until_helped(worker, pairs[0]);
+        sm_team_leave(worker);
         stop();
     }
     for (int p = 0; p < 3; p++)
@@ -168,13 +168,13 @@ static void help_changes_no_bit(void **state)
 static void *score_own(void *arg)
 {
     struct sm_generation *pair = arg;
-    struct sm_mate *mate;
-    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+    struct sm_team_worker *worker;
+    assert_code(SM_OK, sm_team_join(&worker, team, &err));
     for (int views = 3; views < 12; views++) {
         struct sm_recipe recipe = recipe_of(sm_generation_pair(pair), views, SM_COMPARE_PAIRS);
-        check_score(mate, pair, &recipe);
+        check_score(worker, pair, &recipe);
     }
-    sm_mate_free(mate);
+    sm_team_leave(worker);
     return NULL;
 }
 
@@ -199,17 +199,17 @@ static void what_is_wrong_with_an_image_is_told(void **state)
     (void)state;
     struct sm_generation *pair = open_pair(GOLDEN "/vit");
     const struct sm_recipe *recipe = sm_pair_recipe(sm_generation_pair(pair));
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     struct sm_score score;
     start(2);
-    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
-    assert_code(
-        SM_UNSUPPORTED,
-        sm_mate_score(&score, mate, &(struct sm_mate_order){pair, recipe, {"no image", 8}}, &err));
-    assert_string_equal(score.key, "");
-    check_score(mate, pair, recipe);
-    assert_false(sm_mate_help(mate)); /* nothing stays open */
-    sm_mate_free(mate);
+    assert_code(SM_OK, sm_team_join(&worker, team, &err));
+    assert_code(SM_UNSUPPORTED,
+                sm_team_score(&score, worker,
+                              &(struct sm_team_order){pair, recipe, {"no image", 8}}, &err));
+    assert_string_equal(score.score_key, "");
+    check_score(worker, pair, recipe);
+    assert_false(sm_team_help(worker)); /* nothing stays open */
+    sm_team_leave(worker);
     stop();
     sm_generation_give(pair);
 }
@@ -218,14 +218,14 @@ static void what_is_wrong_with_an_image_is_told(void **state)
 
 /* A host that scores the same image in the middle of another, or ends the score. */
 struct host {
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     struct sm_generation *pair;
     const struct sm_recipe *recipe;
     int looks, nested;
     bool busy, ends;
 };
 
-static bool look(void *arg, const struct sm_mate_order *order, int64_t cost_ms, struct sm_err *why)
+static bool look(void *arg, const struct sm_team_order *order, int64_t cost_ms, struct sm_err *why)
 {
     struct host *h = arg;
     assert_true(cost_ms >= 1);
@@ -237,16 +237,16 @@ static bool look(void *arg, const struct sm_mate_order *order, int64_t cost_ms, 
     if (h->busy)
         return true;
     h->busy = true; /* the one in between is not left for another */
-    check_score(h->mate, h->pair, h->recipe);
+    check_score(h->worker, h->pair, h->recipe);
     assert_ptr_equal(order->tag, h);
     h->nested++;
     h->busy = false;
     return true;
 }
 
-static struct sm_mate_order long_order(struct sm_generation *pair, const struct sm_recipe *recipe)
+static struct sm_team_order long_order(struct sm_generation *pair, const struct sm_recipe *recipe)
 {
-    return (struct sm_mate_order){pair, recipe, {wide.bytes, wide.bytes_count}};
+    return (struct sm_team_order){pair, recipe, {wide.bytes, wide.bytes_count}};
 }
 
 /* 64 views of much blur: some seconds of a sanitizer build, some tenths of one of a release. */
@@ -275,17 +275,17 @@ static void an_image_in_between_changes_no_bit(void **state)
         struct host host = {.pair = pair, .recipe = sm_pair_recipe(of)};
         struct sm_score score;
         start(helpers_wanted);
-        assert_code(SM_OK, sm_mate_new(&host.mate, team, &err));
-        sm_mate_set_host(host.mate, &(struct sm_host){look, &host});
-        struct sm_mate_order order = long_order(pair, &slow);
+        assert_code(SM_OK, sm_team_join(&host.worker, team, &err));
+        sm_team_set_host(host.worker, &(struct sm_host){look, &host});
+        struct sm_team_order order = long_order(pair, &slow);
         order.tag = &host;
-        assert_code(SM_OK, sm_mate_score(&score, host.mate, &order, &err));
+        assert_code(SM_OK, sm_team_score(&score, host.worker, &order, &err));
         char *expected = score_alone(of, &slow), *text = text_of(&score, of);
         assert_string_equal(text, expected);
         assert_true(host.nested > 0);
         free(expected);
         free(text);
-        sm_mate_free(host.mate);
+        sm_team_leave(host.worker);
         stop();
         sm_generation_give(pair);
     }
@@ -297,30 +297,30 @@ static void a_score_ends_at_its_bounds(void **state)
     struct sm_generation *pair = open_pair(GOLDEN "/vit");
     struct sm_recipe slow = long_recipe(sm_generation_pair(pair));
     struct host host = {.ends = true};
-    struct sm_mate *mate;
+    struct sm_team_worker *worker;
     struct sm_score score;
     start(1);
-    assert_code(SM_OK, sm_mate_new(&mate, team, &err));
+    assert_code(SM_OK, sm_team_join(&worker, team, &err));
     /* The image is weighed when it is decoded, whatever its header said. */
-    struct sm_mate_order order = long_order(pair, &slow);
+    struct sm_team_order order = long_order(pair, &slow);
     order.cost_ms_max = 1;
-    assert_code(SM_LIMIT, sm_mate_score(&score, mate, &order, &err));
+    assert_code(SM_LIMIT, sm_team_score(&score, worker, &order, &err));
     assert_non_null(strstr(err.text, "ms with this recipe, the limit is 1"));
     order.cost_ms_max = 0;
     order.cpu_ms = 5;
-    assert_code(SM_LIMIT, sm_mate_score(&score, mate, &order, &err));
+    assert_code(SM_LIMIT, sm_team_score(&score, worker, &order, &err));
     assert_non_null(strstr(err.text, "ms of processor time, the limit is 5"));
     order.cpu_ms = 0;
-    sm_mate_set_host(mate, &(struct sm_host){look, &host});
-    assert_code(SM_CONFLICT, sm_mate_score(&score, mate, &order, &err));
+    sm_team_set_host(worker, &(struct sm_host){look, &host});
+    assert_code(SM_CONFLICT, sm_team_score(&score, worker, &order, &err));
     assert_string_equal(err.text, "ended by its host");
-    sm_mate_set_host(mate, &(struct sm_host){0});
+    sm_team_set_host(worker, &(struct sm_host){0});
     sm_team_give_up_at(team, 0);
-    assert_code(SM_CANCELLED, sm_mate_score(&score, mate, &order, &err));
+    assert_code(SM_CANCELLED, sm_team_score(&score, worker, &order, &err));
     assert_string_equal(err.text, "the service is stopping");
     sm_team_give_up_at(team, INT64_MAX);
-    check_score(mate, pair, sm_pair_recipe(sm_generation_pair(pair)));
-    sm_mate_free(mate);
+    check_score(worker, pair, sm_pair_recipe(sm_generation_pair(pair)));
+    sm_team_leave(worker);
     stop();
     sm_generation_give(pair);
 }

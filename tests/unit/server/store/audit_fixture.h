@@ -7,7 +7,7 @@
 
 static inline void create_audit(char id[SM_ID_BYTES], bool keep_thumbnails)
 {
-    struct sm_audit_in in = {.pair = "alpha"};
+    struct sm_store_audit_in in = {.pair = "alpha"};
     json_t *recipe = json_pack("{s:i}", "views", 10);
     json_t *pair = json_pack("{s:s}", "name", "alpha");
     json_t *spec =
@@ -30,23 +30,23 @@ enum { MANY = 50000 };
 /* Image `k` as uploaded: its digest ends in k. */
 static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int first, int count)
 {
-    struct sm_audit_added added;
-    struct sm_audit_image_in *images = calloc((size_t)count, sizeof *images);
+    struct sm_store_audit_added added;
+    struct sm_store_audit_image_in *images = calloc((size_t)count, sizeof *images);
     char(*names)[32] = calloc((size_t)count, sizeof *names);
     for (int i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "%s/%05d.png", cohort ? "candidate" : "shared",
                  first + i);
-        images[i] = (struct sm_audit_image_in){.cohort = cohort,
-                                               .name = names[i],
-                                               .class_label = "",
-                                               .group = "",
-                                               .bytes = names[i],
-                                               .bytes_count = strlen(names[i])};
+        images[i] = (struct sm_store_audit_image_in){.cohort = cohort,
+                                                     .name = names[i],
+                                                     .class_label = "",
+                                                     .group = "",
+                                                     .bytes = names[i],
+                                                     .bytes_count = strlen(names[i])};
         digest_of(images[i].image_digest, first + i);
     }
     enum sm_code code =
         sm_store_audit_add(&added, store, id,
-                           &(struct sm_audit_intake){
+                           &(struct sm_store_audit_intake){
                                .images = images, .images_count = (size_t)count, .items_max = MANY},
                            &err);
     if (code == SM_OK)
@@ -57,18 +57,19 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
 }
 
 /* An image that could not be taken. */
-static inline enum sm_code add_failed(const char *id, struct sm_audit_image_in image,
+static inline enum sm_code add_failed(const char *id, struct sm_store_audit_image_in image,
                                       enum sm_code why, const char *text)
 {
-    struct sm_audit_added added;
+    struct sm_store_audit_added added;
     image.failed = why;
     image.failed_text = text;
     return sm_store_audit_add(
         &added, store, id,
-        &(struct sm_audit_intake){.images = &image, .images_count = 1, .items_max = MANY}, &err);
+        &(struct sm_store_audit_intake){.images = &image, .images_count = 1, .items_max = MANY},
+        &err);
 }
 
-static inline enum sm_code move(const char *id, enum sm_audit_move how)
+static inline enum sm_code move(const char *id, enum sm_store_audit_move how)
 {
     return sm_store_audit_move(store, id, how, NULL, &err);
 }
@@ -166,7 +167,7 @@ static inline void score_one(void)
     bool finished;
     claim_one(&claim);
     assert_code(SM_OK, finish(&claim, "w", claim.image_digest, .5, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 /* An audit with one image, brought to `state`. */

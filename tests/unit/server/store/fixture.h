@@ -10,7 +10,7 @@
 #include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/store/budget.h"
-#include "server/store/store_impl.h"
+#include "server/store/impl.h"
 
 static struct scratch scratch;
 static struct sm_err err;
@@ -142,7 +142,7 @@ static inline enum sm_code finish(const struct sm_claim *claim, const char *owne
                                         &(struct sm_finish){.job_id = claim->job_id,
                                                             .index = claim->index,
                                                             .owner = owner,
-                                                            .key = key_of(key),
+                                                            .score_key = key_of(key),
                                                             .score = score,
                                                             .m = m,
                                                             .image_digest = claim->image_digest},
@@ -162,7 +162,7 @@ static inline void add_score(const char *pair, int image, double m, char score_i
     snprintf(key, sizeof key, "%s/%d/%.17g", pair, image, m);
     assert_code(SM_OK, finish(&claim, "w", key, m, score_id, &job_finished));
     assert_true(job_finished);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static inline const char *text_at(const json_t *document, const char *name)

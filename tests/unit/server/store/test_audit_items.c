@@ -1,4 +1,4 @@
-/* Images of audits in the store: taken once, read at their turn, listed, in the record. */
+/* Images of audits in the store: taken idempotency, read at their turn, listed, in the record. */
 #include "tests/unit/server/store/audit_fixture.h"
 
 #include <sys/stat.h>
@@ -15,36 +15,37 @@ static void a_cohort_has_an_image_once(void **state)
     check_audit(id, "open", 8, 0, 0);
     assert_int_equal(read_int("SELECT SUM(idx) FROM item"), 28);
 
-    struct sm_audit_added added;
-    struct sm_audit_image_in images[2] = {{SM_COHORT_EXTERNAL, "a.png", "", "", "", "A", 1, NULL},
-                                          {SM_COHORT_EXTERNAL, "b.png", "", "", "", "B", 1, NULL}};
+    struct sm_store_audit_added added;
+    struct sm_store_audit_image_in images[2] = {
+        {SM_COHORT_EXTERNAL, "a.png", "", "", "", "A", 1, NULL},
+        {SM_COHORT_EXTERNAL, "b.png", "", "", "", "B", 1, NULL}};
     digest_of(images[0].image_digest, 100);
     digest_of(images[1].image_digest, 101);
     assert_code(SM_LIMIT,
-                sm_store_audit_add(
-                    &added, store, id,
-                    &(struct sm_audit_intake){.images = images, .images_count = 2, .items_max = 9},
-                    &err));
+                sm_store_audit_add(&added, store, id,
+                                   &(struct sm_store_audit_intake){
+                                       .images = images, .images_count = 2, .items_max = 9},
+                                   &err));
     check_refusal(id, "has 9 images of at most 9, no room for b.png");
     assert_int_equal(added.added_count, 0);
     check_audit(id, "open", 8, 0, 0); /* nothing of the call */
     assert_code(SM_OK, sm_store_audit_add(&added, store, id,
-                                          &(struct sm_audit_intake){
+                                          &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 10},
                                           &err));
     assert_int_equal(added.added_count, 2);
     assert_code(SM_OK, sm_store_audit_add(&added, store, id,
-                                          &(struct sm_audit_intake){
+                                          &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 10},
                                           &err));
     assert_int_equal(added.duplicate_count, 2);
 
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     assert_code(SM_CONFLICT,
-                sm_store_audit_add(
-                    &added, store, id,
-                    &(struct sm_audit_intake){.images = images, .images_count = 2, .items_max = 10},
-                    &err));
+                sm_store_audit_add(&added, store, id,
+                                   &(struct sm_store_audit_intake){
+                                       .images = images, .images_count = 2, .items_max = 10},
+                                   &err));
     check_refusal(id, "is running, it must be open to take images");
     check_audit(id, "running", 10, 0, 0);
 }
@@ -76,23 +77,23 @@ static void a_file_is_read_when_its_turn_comes(void **state)
     };
     enum { ROWS = sizeof rows / sizeof *rows };
     char id[SM_ID_BYTES], paths[ROWS][400], text[500];
-    struct sm_audit_image_in images[ROWS] = {0};
-    struct sm_audit_added added;
+    struct sm_store_audit_image_in images[ROWS] = {0};
+    struct sm_store_audit_added added;
     struct sm_claim claim;
     create_audit(id, false);
     for (int i = 0; i < ROWS; i++) {
         snprintf(paths[i], sizeof paths[i], "%s/%s", scratch.dir, rows[i].name);
-        images[i] = (struct sm_audit_image_in){.cohort = SM_COHORT_SHARED,
-                                               .name = rows[i].name,
-                                               .class_label = "",
-                                               .group = "",
-                                               .path = paths[i]};
+        images[i] = (struct sm_store_audit_image_in){.cohort = SM_COHORT_SHARED,
+                                                     .name = rows[i].name,
+                                                     .class_label = "",
+                                                     .group = "",
+                                                     .path = paths[i]};
         sm_sha256_hex(images[i].image_digest, rows[i].name, strlen(rows[i].name));
         write_file(paths[i], rows[i].name);
     }
     assert_code(SM_OK,
                 sm_store_audit_add(&added, store, id,
-                                   &(struct sm_audit_intake){
+                                   &(struct sm_store_audit_intake){
                                        .images = images, .images_count = ROWS, .items_max = 100},
                                    &err));
     assert_int_equal(added.added_count, ROWS);
@@ -116,7 +117,7 @@ static void a_file_is_read_when_its_turn_comes(void **state)
             assert_memory_equal(claim.unreadable.text, text, strlen(text));
             assert_null(claim.bytes);
         }
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
 }
 
@@ -131,11 +132,11 @@ static void items_are_listed_by_index(void **state)
         score_one();
     claim_one(&claim);
     assert_code(SM_OK, fail_item(&claim, SM_LIMIT, "too wide"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     claim_one(&claim);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     static const struct {
-        struct sm_audit_items_filter filter;
+        struct sm_store_audit_items_filter filter;
         int first, count;
         bool more;
     } rows[] = {
@@ -160,8 +161,9 @@ static void items_are_listed_by_index(void **state)
                              rows[i].first + k);
         json_decref(page);
     }
-    assert_code(SM_OK, sm_store_audit_items(&page, store, id,
-                                            &(struct sm_audit_items_filter){-1, NULL, 2, 2}, &err));
+    assert_code(SM_OK,
+                sm_store_audit_items(&page, store, id,
+                                     &(struct sm_store_audit_items_filter){-1, NULL, 2, 2}, &err));
     const json_t *scored = json_array_get(json_object_get(page, "items"), 0);
     const json_t *failed = json_array_get(json_object_get(page, "items"), 1);
     assert_string_equal(text_at(scored, "cohort"), "shared");
@@ -178,9 +180,9 @@ static void items_are_listed_by_index(void **state)
     assert_null(json_object_get(failed, "score"));
     assert_string_equal(text_at(json_object_get(failed, "error"), "detail"), "too wide");
     json_decref(page);
-    assert_code(SM_INVALID,
-                sm_store_audit_items(&page, store, id,
-                                     &(struct sm_audit_items_filter){-1, "asleep", -1, 2}, &err));
+    assert_code(SM_INVALID, sm_store_audit_items(
+                                &page, store, id,
+                                &(struct sm_store_audit_items_filter){-1, "asleep", -1, 2}, &err));
     assert_string_equal(err.text, "'asleep' is no state of an item");
 }
 
@@ -211,7 +213,7 @@ static void the_record_has_every_number(void **state)
     (void)state;
     char id[SM_ID_BYTES], score_id[SM_ID_BYTES];
     struct sm_claim claim;
-    struct sm_audit_record record;
+    struct sm_store_audit_record record;
     bool finished;
     /* The decoder is of an image, not of a run: two of them are no variants. */
     static const char *const decoders[] = {"stb", "libjpeg", "stb"}, *const kernels[] = {
@@ -234,17 +236,17 @@ static void the_record_has_every_number(void **state)
                                            &(struct sm_finish){.job_id = id,
                                                                .index = claim.index,
                                                                .owner = "w",
-                                                               .key = key,
+                                                               .score_key = key,
                                                                .score = score,
                                                                .m = 1.5 + i,
                                                                .image_digest = claim.image_digest},
                                            score_id, &finished, &err));
         json_decref(score);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     claim_one(&claim);
     assert_code(SM_OK, fail_item(&claim, SM_CORRUPT, "ends early"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
     assert_int_equal(record.audit.items_count, 4); /* the fifth waits */
     const struct sm_audit_item *item = &record.audit.items[1];
@@ -275,8 +277,8 @@ static void the_record_has_every_number(void **state)
     assert_int_equal(json_array_size(named), 2);
     assert_string_equal(json_string_value(json_array_get(named, 0)), "libjpeg");
     assert_string_equal(json_string_value(json_array_get(named, 1)), "stb");
-    sm_audit_record_release(&record);
-    sm_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
 }
 
 int main(void)

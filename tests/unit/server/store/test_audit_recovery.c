@@ -13,7 +13,7 @@ static void deleting_leaves_what_others_have(void **state)
     assert_code(SM_OK, admit(shared, "alpha", 0, 1));
     claim_one(&claim);
     assert_code(SM_OK, finish(&claim, "w", key, .5, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     create_audit(id, true);
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, COUNT));
     assert_code(SM_OK, move(id, SM_AUDIT_START));
@@ -27,14 +27,14 @@ static void deleting_leaves_what_others_have(void **state)
                                        &(struct sm_finish){.job_id = id,
                                                            .index = claim.index,
                                                            .owner = "w",
-                                                           .key = key_of("thumb"),
+                                                           .score_key = key_of("thumb"),
                                                            .score = score,
                                                            .image_digest = claim.image_digest,
                                                            .thumbnail = "PNG",
                                                            .thumbnail_bytes = 3},
                                        again, &finished, &err));
     json_decref(score);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     char *png = sm_store_audit_thumbnail(store, id, 3, &bytes_count);
     assert_int_equal(bytes_count, 3);
     assert_memory_equal(png, "PNG", 3);
@@ -48,7 +48,7 @@ static void deleting_leaves_what_others_have(void **state)
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
     assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
     assert_code(SM_CONFLICT, finish(&claim, "w", "k", 1, again, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 1);
     assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 1);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 0);
@@ -95,16 +95,16 @@ static void the_secret_is_made_once(void **state)
     static const char sql[] = "SELECT COUNT(*) FROM secret WHERE length(key) = 32 AND "
                               "key <> zeroblob(32)";
     char id[SM_ID_BYTES];
-    struct sm_audit_record before, after;
+    struct sm_store_audit_record before, after;
     assert_int_equal(read_int(sql), 1);
     create_audit(id, false);
     assert_code(SM_OK, sm_store_audit_record(&before, store, id, &err));
     reopen();
     assert_code(SM_OK, sm_store_audit_record(&after, store, id, &err));
-    assert_memory_equal(before.key, after.key, 32);
-    assert_ptr_equal(after.audit.digest_key, after.key);
-    sm_audit_record_release(&before);
-    sm_audit_record_release(&after);
+    assert_memory_equal(before.digest_key, after.digest_key, 32);
+    assert_ptr_equal(after.audit.digest_key, after.digest_key);
+    sm_store_audit_record_release(&before);
+    sm_store_audit_record_release(&after);
     assert_int_equal(read_int(sql), 1);
 }
 

@@ -1,4 +1,5 @@
 /* States of audits in the store: their life, moves, and the counts after any course. */
+#include "server/base/clock.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -27,7 +28,7 @@ static void an_audit_goes_its_way(void **state)
     assert_false(claim.keep_thumbnail);
     assert_memory_equal(claim.bytes, "candidate/00003.png", claim.bytes_count);
     assert_code(SM_OK, fail_item(&claim, SM_CORRUPT, "ends early"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     check_audit(id, "succeeded", 0, 3, 1);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 0);
 
@@ -57,7 +58,7 @@ static void an_audit_of_failures_has_failed(void **state)
 {
     (void)state;
     char id[SM_ID_BYTES];
-    struct sm_audit_image_in bad = {
+    struct sm_store_audit_image_in bad = {
         .cohort = SM_COHORT_EXTERNAL, .name = "a.png", .class_label = "", .group = ""};
     create_audit(id, false);
     for (int k = 0; k < 2; k++) /* the second time it is there */
@@ -86,7 +87,7 @@ static void plain_jobs_come_first(void **state)
     assert_code(SM_OK, move(first, SM_AUDIT_START));
     claim_one(&claim);
     assert_string_equal(claim.job_id, first);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, admit(plain, "alpha", 1, 1));
     assert_int_equal(sm_store_queued_count(store), 1);
     const char *const expected[] = {plain, first, second};
@@ -94,7 +95,7 @@ static void plain_jobs_come_first(void **state)
         claim_one(&claim);
         assert_string_equal(claim.job_id, expected[i]);
         assert_int_equal(claim.audit, i > 0);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     claim_none();
     check_counts();
@@ -122,7 +123,7 @@ static void every_move_has_its_states(void **state)
         for (int m = SM_AUDIT_START; m <= SM_AUDIT_CANCEL; m++) {
             audit_in(id, rows[i].state, (int)(10 * i) + m);
             int64_t revision = sm_store_audit_revision(store, id);
-            enum sm_code code = move(id, (enum sm_audit_move)m);
+            enum sm_code code = move(id, (enum sm_store_audit_move)m);
             if (rows[i].after[m]) {
                 assert_code(SM_OK, code);
                 assert_true(sm_store_audit_revision(store, id) > revision);
@@ -150,8 +151,8 @@ static void what_is_not_there_cannot_be_moved(void **state)
     (void)state;
     char id[SM_ID_BYTES], plain[SM_ID_BYTES];
     json_t *document;
-    struct sm_audit_added added;
-    struct sm_audit_record record;
+    struct sm_store_audit_added added;
+    struct sm_store_audit_record record;
     size_t bytes_count;
     assert_code(SM_OK, admit(plain, "alpha", 1, 1)); /* a job, but no audit */
     sm_id_new(id);
@@ -163,11 +164,12 @@ static void what_is_not_there_cannot_be_moved(void **state)
         assert_null(document);
         assert_code(SM_NOT_FOUND,
                     sm_store_audit_items(&document, store, ids[i],
-                                         &(struct sm_audit_items_filter){-1, NULL, -1, 5}, &err));
+                                         &(struct sm_store_audit_items_filter){-1, NULL, -1, 5},
+                                         &err));
         assert_null(document);
         assert_code(SM_NOT_FOUND,
                     sm_store_audit_add(&added, store, ids[i],
-                                       &(struct sm_audit_intake){
+                                       &(struct sm_store_audit_intake){
                                            .images = NULL, .images_count = 0, .items_max = 9},
                                        &err));
         assert_code(SM_NOT_FOUND, sm_store_audit_record(&record, store, ids[i], &err));
@@ -194,7 +196,7 @@ static void pausing_lets_what_runs_finish(void **state)
     json_decref(audit);
     claim_none();
     assert_code(SM_OK, finish(&claim, "w", "k", 1, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     check_audit(id, "paused", 2, 1, 0);
     reopen(); /* it stays paused */
     claim_none();
@@ -208,7 +210,7 @@ static void pausing_lets_what_runs_finish(void **state)
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
     assert_code(SM_OK, finish(&claim, "w", "last", 1, score_id, &finished));
     assert_true(finished); /* the last image ends it, paused or not */
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     check_audit(id, "succeeded", 0, 3, 0);
 }
 
@@ -222,13 +224,13 @@ static void cancelling_ends_what_waits(void **state)
     start_audit(id, COUNT, 0);
     claim_one(&claim);
     claim_one(&lost);
-    sm_claim_release(&lost);
+    sm_claim_free(&lost);
     assert_code(SM_OK, move(id, SM_AUDIT_CANCEL));
     check_audit(id, "cancelled", 2, 0, 0);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 2);
     claim_none();
     assert_code(SM_OK, finish(&claim, "w", "k", 1, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     check_audit(id, "cancelled", 1, 1, 0);
     reopen(); /* whose worker was lost: not queued again */
     check_audit(id, "cancelled", 0, 1, 0);
@@ -276,27 +278,27 @@ static void counts_follow_any_course(void **state)
             snprintf(name, sizeof name, "%d", (int)draw(&seed, 30));
             if (claim->job_id[0] != '\0')
                 finish(claim, "w", name, 1, score_id, &finished);
-            sm_claim_release(claim);
+            sm_claim_free(claim);
             break;
         case 6:
             if (claim->job_id[0] != '\0')
                 fail_item(claim, SM_CORRUPT, "broken");
-            sm_claim_release(claim);
+            sm_claim_free(claim);
             break;
         case 7:
-            move(id, (enum sm_audit_move)draw(&seed, draw(&seed, 16) == 0 ? 4 : 3));
+            move(id, (enum sm_store_audit_move)draw(&seed, draw(&seed, 16) == 0 ? 4 : 3));
             break;
         default:
             if (draw(&seed, 10) == 0) {
                 reopen();
                 for (int i = 0; i < CLAIMS; i++)
-                    sm_claim_release(&claims[i]);
+                    sm_claim_free(&claims[i]);
             }
         }
         check_counts();
     }
     for (int i = 0; i < CLAIMS; i++)
-        sm_claim_release(&claims[i]);
+        sm_claim_free(&claims[i]);
     assert_true(read_int("SELECT SUM(succeeded_count) FROM job WHERE kind = 'audit'") > 10);
 }
 

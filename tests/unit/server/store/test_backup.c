@@ -37,7 +37,7 @@ static int files_count(const char *start)
 {
     int count = 0;
     DIR *folder = opendir(scratch.dir);
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+    for (const struct dirent *entry; (entry = readdir(folder));)
         count += strncmp(entry->d_name, start, strlen(start)) == 0;
     closedir(folder);
     return count;

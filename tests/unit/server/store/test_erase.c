@@ -1,8 +1,8 @@
 /* Erasure: what goes, what stays, and that no byte of it is left in the files. */
 #include "tests/unit/server/store/audit_fixture.h"
 
+#include "server/db/hex.h"
 #include "server/store/erase.h"
-#include "server/store/hex.h"
 
 /* Bytes of image `k`, as no other image has them, and all that is derived from it. */
 struct image {
@@ -27,16 +27,16 @@ static void make_image(struct image *image, int k)
 
 static void put_image(const char *audit, enum sm_cohort cohort, const struct image *image)
 {
-    struct sm_audit_added added;
-    struct sm_audit_image_in in = {.cohort = cohort,
-                                   .name = image->name,
-                                   .class_label = "cat",
-                                   .group = image->group,
-                                   .bytes = image->bytes,
-                                   .bytes_count = sizeof image->bytes};
+    struct sm_store_audit_added added;
+    struct sm_store_audit_image_in in = {.cohort = cohort,
+                                         .name = image->name,
+                                         .class_label = "cat",
+                                         .group = image->group,
+                                         .bytes = image->bytes,
+                                         .bytes_count = sizeof image->bytes};
     memcpy(in.image_digest, image->digest, sizeof in.image_digest);
     assert_code(SM_OK, sm_store_audit_add(&added, store, audit,
-                                          &(struct sm_audit_intake){
+                                          &(struct sm_store_audit_intake){
                                               .images = &in, .images_count = 1, .items_max = MANY},
                                           &err));
 }
@@ -55,7 +55,7 @@ static void score_next(const struct image *image)
     struct sm_finish finish = {.job_id = claim.job_id,
                                .index = claim.index,
                                .owner = "w",
-                               .key = key_of(claim.image_digest),
+                               .score_key = key_of(claim.image_digest),
                                .score = score,
                                .m = .25,
                                .image_digest = claim.image_digest};
@@ -65,7 +65,7 @@ static void score_next(const struct image *image)
     }
     assert_code(SM_OK, sm_store_finish(store, &finish, score_id, &finished, &err));
     json_decref(score);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void admit_image(char id[SM_ID_BYTES], const struct image *image)
@@ -233,10 +233,10 @@ static void counts_stay_and_say_so(void **state)
     assert_int_equal(count_at(document, "erased_count"), 1);
     json_decref(document);
 
-    assert_code(SM_OK,
-                sm_store_audit_items(
-                    &document, store, audit,
-                    &(struct sm_audit_items_filter){.cohort = -1, .after = -1, .limit = 9}, &err));
+    assert_code(SM_OK, sm_store_audit_items(&document, store, audit,
+                                            &(struct sm_store_audit_items_filter){
+                                                .cohort = -1, .after = -1, .limit = 9},
+                                            &err));
     json_t *item = json_array_get(json_object_get(document, "items"), 1);
     assert_string_equal(text_at(item, "state"), "succeeded");
     assert_string_equal(text_at(item, "name"), "");
@@ -247,12 +247,12 @@ static void counts_stay_and_say_so(void **state)
         assert_null(json_object_get(item, without[i]));
     json_decref(document);
 
-    struct sm_audit_record record;
+    struct sm_store_audit_record record;
     assert_code(SM_OK, sm_store_audit_record(&record, store, audit, &err));
     assert_int_equal(record.audit.items_count, 2);
     assert_int_equal(record.audit.erased_count, 1);
     assert_int_equal(record.audit.items[1].index, 2);
-    sm_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
     check_counts();
 }
 
@@ -283,7 +283,7 @@ static void unfinished_items_fail(void **state)
     assert_int_equal(traces(&image), 0);
     check_counts();
     assert_code(SM_CONFLICT, fail_item(&claim, SM_CORRUPT, "too late"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 0, &err));
 
     assert_code(SM_OK, sm_store_job(&document, store, SM_TENANT_DEFAULT, job, &err));

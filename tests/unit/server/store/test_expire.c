@@ -1,4 +1,5 @@
 /* Retention: what goes and what stays, in bounded batches. */
+#include "server/base/clock.h"
 #include "server/store/expire.h"
 
 #include "tests/unit/server/store/audit_fixture.h"
@@ -39,7 +40,7 @@ static void score_next(void)
     struct sm_finish finish = {.job_id = claim.job_id,
                                .index = claim.index,
                                .owner = "w",
-                               .key = key_of(claim.image_digest),
+                               .score_key = key_of(claim.image_digest),
                                .score = score,
                                .m = .5,
                                .image_digest = claim.image_digest,
@@ -47,7 +48,7 @@ static void score_next(void)
                                .thumbnail_bytes = 3};
     assert_code(SM_OK, sm_store_finish(store, &finish, score_id, &finished, &err));
     json_decref(score);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void make_audit(char id[SM_ID_BYTES], int first, int count, int scored)

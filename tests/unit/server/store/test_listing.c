@@ -1,4 +1,5 @@
 /* Listing: every filter and order, page by page, also while rows come in. */
+#include "server/base/clock.h"
 #include "tests/unit/server/store/fixture.h"
 
 enum { SCORES = 24 };

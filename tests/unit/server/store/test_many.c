@@ -77,7 +77,7 @@ static double finish_next(void)
     struct sm_finish in = {.job_id = claim.job_id,
                            .index = claim.index,
                            .owner = "w",
-                           .key = key,
+                           .score_key = key,
                            .score = score,
                            .m = json_real_value(json_object_get(score, "m")),
                            .image_digest = claim.image_digest};
@@ -85,7 +85,7 @@ static double finish_next(void)
     assert_code(SM_OK, sm_store_finish(store, &in, score_id, &finished, &err));
     double ms = now_ms() - before_ms;
     json_decref(score);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     return ms;
 }
 
@@ -93,27 +93,27 @@ static double finish_next(void)
 static void add_files(const char *id)
 {
     enum { BATCH = 500 };
-    static struct sm_audit_image_in images[BATCH];
+    static struct sm_store_audit_image_in images[BATCH];
     static char names[BATCH][48];
-    struct sm_audit_added added;
+    struct sm_store_audit_added added;
     for (int first = 0; first < images_count; first += BATCH) {
         int count = images_count - first < BATCH ? images_count - first : BATCH;
         for (int i = 0; i < count; i++) {
             snprintf(names[i], sizeof names[i], "candidate/%05d.png", first + i);
-            images[i] = (struct sm_audit_image_in){.cohort = (enum sm_cohort)(i % SM_COHORTS),
-                                                   .name = names[i],
-                                                   .class_label = "sneaker",
-                                                   .group = "",
-                                                   .bytes = names[i],
-                                                   .bytes_count = strlen(names[i])};
+            images[i] = (struct sm_store_audit_image_in){.cohort = (enum sm_cohort)(i % SM_COHORTS),
+                                                         .name = names[i],
+                                                         .class_label = "sneaker",
+                                                         .group = "",
+                                                         .bytes = names[i],
+                                                         .bytes_count = strlen(names[i])};
             hex_of(images[i].image_digest, "image", first + i);
         }
-        assert_code(SM_OK,
-                    sm_store_audit_add(&added, store, id,
-                                       &(struct sm_audit_intake){.images = images,
-                                                                 .images_count = (size_t)count,
-                                                                 .items_max = images_count},
-                                       &err));
+        assert_code(
+            SM_OK, sm_store_audit_add(&added, store, id,
+                                      &(struct sm_store_audit_intake){.images = images,
+                                                                      .images_count = (size_t)count,
+                                                                      .items_max = images_count},
+                                      &err));
         assert_int_equal(added.added_count, count);
     }
 }
@@ -174,16 +174,17 @@ static void print_reads(const char *id)
     json_decref(document);
     printf("progress %.2f ms\n", now_ms() - before_ms);
     before_ms = now_ms();
-    assert_code(SM_OK, sm_store_audit_items(
-                           &document, store, id,
-                           &(struct sm_audit_items_filter){-1, NULL, images_count / 2, 50}, &err));
+    assert_code(SM_OK,
+                sm_store_audit_items(
+                    &document, store, id,
+                    &(struct sm_store_audit_items_filter){-1, NULL, images_count / 2, 50}, &err));
     json_decref(document);
     printf("page of 50 items %.2f ms\n", now_ms() - before_ms);
     before_ms = now_ms();
-    struct sm_audit_record record;
+    struct sm_store_audit_record record;
     assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
     assert_int_equal(record.audit.items_count, images_count);
-    sm_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
     printf("record %.1f ms\n", now_ms() - before_ms);
     printf("slowest page of 50 scores %.2f ms\n", slowest_page_ms());
 }

@@ -1,6 +1,7 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
-#include "server/store/claims.h"
+#include "server/base/clock.h"
+#include "server/store/claim.h"
 #include "server/store/erase.h"
 #include "server/store/expire.h"
 #include "tests/unit/server/store/audit_fixture.h"
@@ -99,19 +100,19 @@ static void no_statement_reads_a_whole_table(void **state)
     check_all();
     create_audit(id, true);
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 5));
-    struct sm_audit_image_in bad = {
+    struct sm_store_audit_image_in bad = {
         .cohort = SM_COHORT_SHARED, .name = "x", .class_label = "", .group = ""};
     assert_code(SM_OK, add_failed(id, bad, SM_IO, "no such file"));
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     check_all();
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
     assert_code(SM_OK, finish(&claim, "w", "k", 1, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
     assert_code(SM_OK, fail_item(&claim, SM_CORRUPT, "broken"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, sm_store_claim(&claim, store, "lost", 0, &err));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     check_all();
     assert_code(SM_OK, sm_store_heartbeat(store, "w", &err));
     check_all();
@@ -126,15 +127,16 @@ static void no_statement_reads_a_whole_table(void **state)
     static const char *const states[] = {NULL, "queued", "running", "succeeded", "failed"};
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         for (int cohort = -1; cohort < 2; cohort++) {
-            assert_code(SM_OK, sm_store_audit_items(
-                                   &document, store, id,
-                                   &(struct sm_audit_items_filter){cohort, states[i], 0, 5}, &err));
+            assert_code(SM_OK,
+                        sm_store_audit_items(
+                            &document, store, id,
+                            &(struct sm_store_audit_items_filter){cohort, states[i], 0, 5}, &err));
             json_decref(document);
         }
     check_all();
-    struct sm_audit_record record;
+    struct sm_store_audit_record record;
     assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
-    sm_audit_record_release(&record);
+    sm_store_audit_record_release(&record);
     digest_of(digest, 1);
     for (int order = SM_ORDER_NEWEST; order <= SM_ORDER_LOWEST; order++)
         for (int bits = 0; bits < 4; bits++) {

@@ -1,25 +1,26 @@
 /* Checks and what they allow, with others in between: whatever the order, no limit is passed. */
+#include "server/base/clock.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/store/keys.h"
+#include "server/store/api_keys.h"
 
 #define ROUNDS 60
 
-static struct sm_keys *keys;
+static struct sm_api_keys *keys;
 
 static int setup_keys(void **state)
 {
     setup(state);
-    assert_code(SM_OK, sm_keys_open(&keys, scratch.db, &err)); /* beside the store */
+    assert_code(SM_OK, sm_api_keys_open(&keys, scratch.db, &err)); /* beside the store */
     return 0;
 }
 
 static int teardown_keys(void **state)
 {
-    sm_keys_close(keys);
+    sm_api_keys_close(keys);
     keys = NULL;
     return teardown(state);
 }
@@ -28,15 +29,15 @@ static struct sm_caller make_key(int64_t scores_per_day, int64_t expires_ms)
 {
     struct sm_caller caller;
     struct sm_token token;
-    enum sm_key_verdict verdict;
+    enum sm_api_key_verdict verdict;
     char id[SM_ID_BYTES];
-    const struct sm_key_in in = {.tenant = "default",
-                                 .scopes = "score,audit",
-                                 .scores_per_day = scores_per_day,
-                                 .expires_ms = expires_ms};
-    assert_code(SM_OK, sm_keys_create(id, &token, keys, &in, &err));
-    assert_code(SM_OK, sm_store_key_check(&caller, &verdict, store, token.text, &err));
-    assert_int_equal(verdict, SM_KEY_GOOD);
+    const struct sm_api_key_in in = {.tenant = "default",
+                                     .scopes = "score,audit",
+                                     .scores_per_day = scores_per_day,
+                                     .expires_ms = expires_ms};
+    assert_code(SM_OK, sm_api_keys_create(id, &token, keys, &in, &err));
+    assert_code(SM_OK, sm_store_api_key_check(&caller, &verdict, store, token.text, &err));
+    assert_int_equal(verdict, SM_API_KEY_GOOD);
     return caller;
 }
 
@@ -71,7 +72,7 @@ static enum sm_code admit_by(const struct sm_caller *caller, const char *pair, i
 static enum sm_code start_by(const struct sm_caller *caller, const char *id, struct sm_err *why)
 {
     return sm_store_audit_order(
-        store, id, &(struct sm_audit_order){.move = SM_AUDIT_START, .caller = caller}, why);
+        store, id, &(struct sm_store_audit_order){.move = SM_AUDIT_START, .caller = caller}, why);
 }
 
 /* --- the budget of a day ----------------------------------------------------------------- */
@@ -88,19 +89,19 @@ static void *add_one(void *arg)
 {
     struct party *p = arg;
     char name[32];
-    struct sm_audit_added added;
-    struct sm_audit_image_in image = {.cohort = SM_COHORT_EXTERNAL,
-                                      .name = name,
-                                      .class_label = "",
-                                      .group = "",
-                                      .bytes = "x",
-                                      .bytes_count = 1};
+    struct sm_store_audit_added added;
+    struct sm_store_audit_image_in image = {.cohort = SM_COHORT_EXTERNAL,
+                                            .name = name,
+                                            .class_label = "",
+                                            .group = "",
+                                            .bytes = "x",
+                                            .bytes_count = 1};
     snprintf(name, sizeof name, "%d", p->first);
     digest_of(image.image_digest, p->first);
     pthread_barrier_wait(p->together);
     p->code = sm_store_audit_add(
         &added, store, p->audit,
-        &(struct sm_audit_intake){
+        &(struct sm_store_audit_intake){
             .images = &image, .images_count = 1, .items_max = MANY, .caller = p->caller},
         NULL);
     return NULL;
@@ -214,19 +215,19 @@ static void a_charge_and_its_job_are_one(void **state)
 
 static void check_ended(const struct sm_caller *caller, const char *audit, const char *text)
 {
-    struct sm_audit_added added;
-    struct sm_audit_intake none = {.items_max = 1, .caller = caller};
+    struct sm_store_audit_added added;
+    struct sm_store_audit_intake none = {.items_max = 1, .caller = caller};
     int64_t jobs = read_int("SELECT COUNT(*) FROM job");
     assert_code(SM_CANCELLED, admit_by(caller, "alpha", 1));
     assert_code(SM_CANCELLED, start_by(caller, audit, &err));
     assert_string_equal(err.text, text);
     assert_code(SM_CANCELLED, sm_store_audit_add(&added, store, audit, &none, &err));
     json_t *document = json_object();
-    struct sm_audit_in in = {.caller = caller,
-                             .pair = "alpha",
-                             .recipe = document,
-                             .pair_document = document,
-                             .spec = document};
+    struct sm_store_audit_in in = {.caller = caller,
+                                   .pair = "alpha",
+                                   .recipe = document,
+                                   .pair_document = document,
+                                   .spec = document};
     assert_code(SM_CANCELLED, sm_store_audit_create(store, &in, &err));
     json_decref(document);
     assert_int_equal(read_int("SELECT COUNT(*) FROM job"), jobs);
@@ -246,7 +247,7 @@ static void a_key_that_ends_during_an_upload(void **state)
     assert_code(SM_OK, admit_by(&revoked, "alpha", 1));
     assert_code(SM_OK, admit_by(&expired, "alpha", 1));
     check_ended(&nobody, id, "a key is needed since the first one was made");
-    assert_code(SM_OK, sm_keys_revoke(keys, revoked.key_id, &err));
+    assert_code(SM_OK, sm_api_keys_revoke(keys, revoked.api_key_id, &err));
     check_ended(&revoked, id, "the key was revoked or expired while its request ran");
     usleep(450000);
     check_ended(&expired, id, "the key was revoked or expired while its request ran");
@@ -306,7 +307,7 @@ static void no_image_waits_for_an_unloaded_pair(void **state)
             continue;
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
         assert_code(SM_OK, finish(&claim, "w", key_of("k"), 1, score_id, &finished));
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
 }
 

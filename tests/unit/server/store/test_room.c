@@ -4,8 +4,8 @@
 #include <math.h>
 
 #include "server/store/access.h"
+#include "server/store/api_keys.h"
 #include "server/store/idempotency.h"
-#include "server/store/keys.h"
 
 #define LIMIT ((int64_t)3 << 20)
 #define NOISE 12500 /* bytes of a PNG of 64x64 pixels that cannot be compressed */
@@ -57,7 +57,7 @@ static enum sm_code finish_one(const struct sm_claim *claim, int encoders, size_
                         &(struct sm_finish){.job_id = claim->job_id,
                                             .index = claim->index,
                                             .owner = "w",
-                                            .key = key_of(name),
+                                            .score_key = key_of(name),
                                             .score = score,
                                             .m = m,
                                             .image_digest = claim->image_digest,
@@ -81,7 +81,7 @@ static int finish_all(int encoders, size_t thumbnail_bytes)
     int count = 0;
     while (sm_store_claim(&claim, store, "w", 0, &err) == SM_OK) {
         assert_code(SM_OK, finish_one(&claim, encoders, thumbnail_bytes));
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
         count++;
     }
     return count;
@@ -174,19 +174,19 @@ static void an_audit_that_is_added_is_finished(void **state)
 static void others_leave_the_room(void **state)
 {
     (void)state;
-    struct sm_keys *keys;
+    struct sm_api_keys *keys;
     struct sm_token token;
-    char key_id[SM_ID_BYTES];
+    char api_key_id[SM_ID_BYTES];
     static char ids[500][SM_ID_BYTES];
     int count = 0;
-    assert_code(SM_OK, sm_keys_open(&keys, scratch.db, &err));
-    const struct sm_key_in in = {.tenant = "default", .scopes = "read"};
-    assert_code(SM_OK, sm_keys_create(key_id, &token, keys, &in, &err));
-    sm_keys_close(keys);
+    assert_code(SM_OK, sm_api_keys_open(&keys, scratch.db, &err));
+    const struct sm_api_key_in in = {.tenant = "default", .scopes = "read"};
+    assert_code(SM_OK, sm_api_keys_create(api_key_id, &token, keys, &in, &err));
+    sm_api_keys_close(keys);
     assert_code(SM_OK, sm_store_limit(store, LIMIT, 0, &err));
     while (admit_random(300) == SM_OK)
         count++;
-    const struct sm_access access = {key_id, "r", "listScores", ids, 500};
+    const struct sm_access access = {api_key_id, "r", "listScores", ids, 500};
     for (int i = 0; i < 100; i++) {
         for (int k = 0; k < 500; k++)
             sm_id_new(ids[k]);
@@ -196,19 +196,19 @@ static void others_leave_the_room(void **state)
     for (int tries = 0; tries < 3000 && sm_store_access_full(store); tries++)
         usleep(10000);
     char body[5000];
-    struct sm_once once = {.scope = "s", .key = "k"};
+    struct sm_idempotency_claim idempotency = {.scope = "s", .key = "k"};
     struct outcome outcome;
     json_t *headers = json_object();
     memset(body, 'b', sizeof body);
-    memset(once.fingerprint, 'a', 64);
-    const struct sm_answer_in answer = {.once = &once,
-                                        .score = "",
-                                        .status = 200,
-                                        .headers = headers,
-                                        .body = body,
-                                        .body_bytes = sizeof body};
+    memset(idempotency.fingerprint, 'a', 64);
+    const struct sm_idempotency_answer_in answer = {.idempotency = &idempotency,
+                                                    .score = "",
+                                                    .status = 200,
+                                                    .headers = headers,
+                                                    .body = body,
+                                                    .body_bytes = sizeof body};
     sem_init(&outcome.done, 0, 0);
-    assert_code(SM_OK, sm_store_keep_answer(store, &answer, admitted, &outcome, &err));
+    assert_code(SM_OK, sm_store_idempotency_keep(store, &answer, admitted, &outcome, &err));
     while (sem_wait(&outcome.done) != 0)
         ;
     json_decref(headers);

@@ -1,10 +1,11 @@
 /* The store: admit, claim, finish, history, recovery, and who may open it. */
+#include "server/base/clock.h"
 #include "tests/unit/server/store/fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/store/claims.h"
+#include "server/store/claim.h"
 
 /* --- jobs -------------------------------------------------------------------------------- */
 
@@ -33,7 +34,7 @@ static void a_job_goes_its_way(void **state)
     assert_code(SM_OK, finish(&claim, "w", "k1", .1, score_id, &finished));
     assert_false(finished);
     assert_true(sm_id_valid(score_id));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 1);
 
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
@@ -47,7 +48,7 @@ static void a_job_goes_its_way(void **state)
     assert_code(SM_OK, sm_store_finish(store, &failure, none, &finished, &err));
     assert_true(finished);
     assert_string_equal(none, "");
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_int_equal(read_int("SELECT COUNT(*) FROM image"), 0);
     assert_int_equal(sm_store_queued_count(store), 0);
 
@@ -87,7 +88,7 @@ static void a_job_of_failures_has_failed(void **state)
                                     .error_text = "too wide"};
         assert_code(SM_OK, sm_store_finish(store, &failure, none, &finished, &err));
         assert_int_equal(finished, i == 1);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     check_job(id, "failed", 0, 2);
 }
@@ -103,7 +104,7 @@ static void the_oldest_job_comes_first(void **state)
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
         assert_string_equal(claim.job_id, ids[i / 2]);
         assert_int_equal(claim.index, i % 2);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     int64_t before_ms = sm_clock_monotonic_ms();
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 30, &err));
@@ -145,23 +146,24 @@ static void history_keeps_one_score_per_key(void **state)
     assert_code(SM_OK, admit(id, "alpha", 1, 4));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     /* From history, but it has none: the item stays. */
-    struct sm_finish from_history = {.job_id = id, .index = 0, .owner = "w", .key = key_of("k")};
+    struct sm_finish from_history = {
+        .job_id = id, .index = 0, .owner = "w", .score_key = key_of("k")};
     assert_code(SM_NOT_FOUND, sm_store_finish(store, &from_history, first, &finished, &err));
     assert_code(SM_NOT_FOUND,
                 sm_store_score_by_key(&score, store, SM_TENANT_DEFAULT, key_of("k"), &err));
     assert_null(score);
     assert_code(SM_OK, finish(&claim, "w", "k", .25, first, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     /* Computed twice: the first stands. */
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_code(SM_OK, finish(&claim, "w", "k", .5, again, &finished));
     assert_string_equal(first, again);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     from_history.index = claim.index;
     assert_code(SM_OK, sm_store_finish(store, &from_history, again, &finished, &err));
     assert_string_equal(first, again);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 
     assert_code(SM_OK, sm_store_score_by_key(&score, store, SM_TENANT_DEFAULT, key_of("k"), &err));
     assert_string_equal(text_at(score, "id"), first);
@@ -204,7 +206,7 @@ static void only_the_lease_holder_finishes(void **state)
     assert_code(SM_CONFLICT, finish(&claim, "w", "k", 1, score_id, &finished));
     assert_false(finished);
     assert_int_equal(sm_store_queued_count(store), 0);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 /* --- recovery ---------------------------------------------------------------------------- */
@@ -221,7 +223,7 @@ static void a_restart_queues_again_and_gives_up(void **state)
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
         assert_int_equal(claim.attempt, attempt);
         assert_int_equal(claim.bytes_count, 7);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
         check_job(id, "running", 0, 0);
         assert_int_equal(sm_store_queued_count(store), 1);
         reopen();
@@ -239,7 +241,7 @@ static void a_restart_queues_again_and_gives_up(void **state)
     assert_int_equal(sm_store_queued_count(store), 2);
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_string_equal(claim.job_id, other);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 /* Several items were in hand: each counts one try, and goes behind what was not. */
@@ -253,18 +255,18 @@ static void what_was_lost_goes_behind(void **state)
     assert_code(SM_OK, admit(other, "alpha", 11, 1));
     for (int i = 0; i < 2; i++) {
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     reopen();
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_string_equal(claim.job_id, other);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     for (int i = 0; i < 3; i++) {
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
         assert_string_equal(claim.job_id, id);
         assert_int_equal(claim.index, order[i]);
         assert_int_equal(claim.attempt, i == 0 ? 1 : 2);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
 }
 
@@ -283,18 +285,18 @@ static void a_cheap_item_passes_dear_ones(void **state)
     assert_string_equal(claim.job_id, cheap);
     assert_int_equal(claim.cost_ms, 50);
     assert_code(SM_OK, finish(&claim, "w", "k", .1, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_int_equal(sm_store_queued_cost_ms(store), 1200000);
 
     /* Only dear ones wait: none for a worker that asks for a cheap one in the middle of another. */
     assert_code(SM_NOT_FOUND, sm_store_claim_cheap(&claim, store, "w", 599999, &err));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_string_equal(claim.job_id, dear);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, admit_costing(late, "alpha", 21, 1, 70));
     assert_code(SM_OK, sm_store_claim_cheap(&claim, store, "w", 70, &err));
     assert_string_equal(claim.job_id, late);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     /* The wait for its turn is bounded: a dear job that came longer ago than a cheap one saves. */
     struct sm_db *db;
     assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
@@ -303,7 +305,7 @@ static void a_cheap_item_passes_dear_ones(void **state)
     assert_code(SM_OK, admit_costing(late, "alpha", 31, 1, 70));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
     assert_string_equal(claim.job_id, dear);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void cost_is_counted_again_at_the_start(void **state)
@@ -324,14 +326,14 @@ static void cost_is_counted_again_at_the_start(void **state)
                                 .error_text = "ends early"};
     assert_code(SM_OK, sm_store_finish(store, &failure, none, &finished, &err));
     assert_false(sm_store_claim_wanted(store, &claim, "w"));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_int_equal(sm_store_queued_cost_ms(store), 200);
     reopen();
     assert_int_equal(sm_store_queued_cost_ms(store), 200);
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 1000, &err));
-    assert_code(SM_OK, sm_store_release(store, &claim, "w", &err));
+    assert_code(SM_OK, sm_store_requeue(store, &claim, "w", &err));
     assert_int_equal(sm_store_queued_cost_ms(store), 200);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void an_expired_lease_goes_back(void **state)
@@ -341,7 +343,7 @@ static void an_expired_lease_goes_back(void **state)
     struct sm_claim claim;
     assert_code(SM_OK, admit(id, "alpha", 1, 1));
     assert_code(SM_OK, sm_store_claim(&claim, store, "lost", 1000, &err));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     assert_code(SM_OK, sm_store_heartbeat(store, "w", &err));
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 0, &err));
 
@@ -368,7 +370,7 @@ static void an_expired_lease_goes_back(void **state)
     assert_code(SM_OK, sm_store_heartbeat(&bare, "w", &err));
     assert_code(SM_OK, sm_store_claim(&claim, &bare, "w", 0, &err));
     assert_int_equal(claim.attempt, 2);
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
     sm_writer_stop(bare.writer);
     sm_db_close(bare.readers[0]);
     sm_db_close(bare.write_db);
@@ -428,14 +430,14 @@ static void *take_all(void *arg)
         struct sm_finish in = {.job_id = claim.job_id,
                                .index = claim.index,
                                .owner = arg,
-                               .key = key_of(key),
+                               .score_key = key_of(key),
                                .score = score,
                                .m = 1,
                                .image_digest = claim.image_digest};
         if (sm_store_finish(store, &in, score_id, &finished, &why) == SM_OK)
             taken++;
         json_decref(score);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     return NULL;
 }

@@ -1,12 +1,13 @@
 /* A database of the first schema, with rows in it, opened by this program: same documents, same
  * queue, and a file that gives free pages back. */
+#include "server/base/clock.h"
 #include "tests/unit/server/store/fixture.h"
 
 #include <sys/stat.h>
 
 #include "server/base/embed.h"
-#include "server/store/claims.h"
-#include "server/store/migrate.h"
+#include "server/db/migrate.h"
+#include "server/store/claim.h"
 
 #define ID(n)     "0191e5b0-0000-7000-8000-00000000000" n
 #define ID_MS     INT64_C(0x0191e5b00000)
@@ -163,7 +164,7 @@ static void jobs_go_on(void **state)
         assert_string_equal(claim.recipe_digest, RECIPE);
         assert_code(SM_OK, finish(&claim, "w", i ? "x" : "y", 1, score_id, &finished));
         assert_int_equal(finished, i == 1);
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     check_job(ID("8"), "succeeded", 2, 0);
 }
@@ -197,7 +198,7 @@ static void the_file_gives_pages_back(void **state)
         assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
         assert_code(SM_OK,
                     finish(&claim, "w", i ? i > 1 ? "x" : "y" : "z", 1, score_id, &finished));
-        sm_claim_release(&claim);
+        sm_claim_free(&claim);
     }
     assert_true(read_int("PRAGMA page_count") > 2000);
     stat(scratch.db, &before);

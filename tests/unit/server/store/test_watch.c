@@ -33,7 +33,7 @@ static void check_whole(void)
     assert_code(SM_OK, sm_store_check(store, &err));
     assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
     assert_code(SM_OK, finish(&claim, "w", key_of(id), 1, score_id, &finished));
-    sm_claim_release(&claim);
+    sm_claim_free(&claim);
 }
 
 static void a_file_that_goes_and_comes_back(void **state)

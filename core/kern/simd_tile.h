@@ -1,0 +1,195 @@
+/* The micro-kernel: up to SIMD_ROWS rows, given by pointers, times a panel of up to SIMD_VECS
+ * vectors of columns, the sums in registers. Linear layers, all convolutions, Winograd's products
+ * and both products of attention are calls of it. For kern_*.c of one instruction set only.
+ *
+ * Depth comes in segments: within one the rows are contiguous, between two the pointers change (the
+ * taps of a window). Weights are one contiguous stream [segments * depth, vecs * SIMD_LANES],
+ * aligned.
+ *
+ * Bits. A sum starts at zero and takes its terms in order, each by one fma; then come the factor,
+ * the sum of earlier depth blocks, bias, residual, floor. Nothing of it depends on the number of
+ * rows or vectors of a tile, so an output's bits do not depend on what shares its tile.
+ *
+ * Speed. Each step of a full AVX-512 tile is 24 fma on 4 loads of weights and 6 broadcasts. The
+ * lines of y and residual that the next tile will touch are prefetched one row at a time, spread
+ * over this tile's depth: in one burst they would hold back the weights. */
+#ifndef CORE_KERN_SIMD_TILE_H
+#define CORE_KERN_SIMD_TILE_H
+
+#include <stdbool.h>
+
+#include "core/kern/simd.h"
+
+#ifdef SIMD_LANES
+
+struct simd_tile {
+    const float *const *rows;       /* [segments, SIMD_ROWS] */
+    int32_t segments, first, depth; /* columns first .. first + depth of every segment */
+    const float *weight;
+    const float *factors;  /* [rows], NULL: 1 */
+    const float *bias;     /* [vecs * SIMD_LANES], NULL: 0 */
+    const float *residual; /* as y, NULL: 0 */
+    float *y;
+    size_t stride;                       /* from one row of y and of residual to the next */
+    bool add;                            /* y holds the sum of earlier depth blocks */
+    float floor;                         /* 0 or -INFINITY: y = max(floor, sum) */
+    const float *next_y, *next_residual; /* to prefetch, SIMD_ROWS rows; NULL: nothing */
+};
+
+/* Row `row` of the next tile. */
+SIMD_INLINE void simd_prefetch(const struct simd_tile *t, int row, int vecs)
+{
+    for (int v = 0; t->next_y && v < vecs; v++)
+        __builtin_prefetch(t->next_y + row * t->stride + v * SIMD_LANES, 1);
+    for (int v = 0; t->next_residual && v < vecs; v++)
+        __builtin_prefetch(t->next_residual + row * t->stride + v * SIMD_LANES, 0);
+}
+
+SIMD_INLINE void simd_tile_sums(vec acc[SIMD_ROWS][SIMD_VECS], const struct simd_tile *t,
+                                const int rows, const int vecs)
+{
+    const float *w = t->weight;
+    int fetched = 0;
+    SIMD_UNROLL
+    for (int r = 0; r < rows; r++)
+        SIMD_UNROLL
+    for (int v = 0; v < vecs; v++)
+        acc[r][v] = v_zero();
+    int32_t chunk = (int32_t)((int64_t)t->segments * t->depth / SIMD_ROWS) + 1;
+    for (int32_t s = 0; s < t->segments; s++) {
+        const float *x[SIMD_ROWS];
+        SIMD_UNROLL
+        for (int r = 0; r < rows; r++)
+            x[r] = t->rows[s * SIMD_ROWS + r] + t->first;
+        for (int32_t k = 0; k < t->depth;) {
+            int32_t end = t->depth - k > chunk ? k + chunk : t->depth;
+            if (fetched < SIMD_ROWS)
+                simd_prefetch(t, fetched++, vecs);
+            for (; k < end; k++, w += vecs * SIMD_LANES) {
+                vec b[SIMD_VECS];
+                SIMD_UNROLL
+                for (int v = 0; v < vecs; v++)
+                    b[v] = v_load(w + v * SIMD_LANES);
+                SIMD_UNROLL
+                for (int r = 0; r < rows; r++) {
+                    vec a = v_set1(x[r][k]);
+                    SIMD_UNROLL
+                    for (int v = 0; v < vecs; v++)
+                        acc[r][v] = v_fma(a, b[v], acc[r][v]);
+                }
+            }
+        }
+    }
+}
+
+/* acc[r][v] += x[r, v] */
+SIMD_INLINE void simd_tile_add(vec acc[SIMD_ROWS][SIMD_VECS], const float *x, size_t stride,
+                               const int rows, const int vecs)
+{
+    SIMD_UNROLL
+    for (int r = 0; r < rows; r++)
+        SIMD_UNROLL
+    for (int v = 0; v < vecs; v++)
+        acc[r][v] = v_add(acc[r][v], v_load(x + r * stride + v * SIMD_LANES));
+}
+
+SIMD_INLINE void simd_tile_any(const struct simd_tile *t, const int rows, const int vecs)
+{
+    vec acc[SIMD_ROWS][SIMD_VECS];
+    simd_tile_sums(acc, t, rows, vecs);
+    if (t->factors) {
+        SIMD_UNROLL
+        for (int r = 0; r < rows; r++)
+            SIMD_UNROLL
+        for (int v = 0; v < vecs; v++)
+            acc[r][v] = v_mul(acc[r][v], v_set1(t->factors[r]));
+    }
+    if (t->add)
+        simd_tile_add(acc, t->y, t->stride, rows, vecs);
+    if (t->bias)
+        simd_tile_add(acc, t->bias, 0, rows, vecs);
+    if (t->residual)
+        simd_tile_add(acc, t->residual, t->stride, rows, vecs);
+    const vec floor = v_set1(t->floor);
+    SIMD_UNROLL
+    for (int r = 0; r < rows; r++)
+        SIMD_UNROLL
+    for (int v = 0; v < vecs; v++)
+        v_store(t->y + r * t->stride + v * SIMD_LANES, v_max(floor, acc[r][v]));
+}
+
+#define SIMD_TILE(rows, vecs)                                                                      \
+    static void tile_##rows##x##vecs(const struct simd_tile *t)                                    \
+    {                                                                                              \
+        simd_tile_any(t, rows, vecs);                                                              \
+    }
+#define SIMD_TILES(vecs)                                                                           \
+    SIMD_TILE(1, vecs)                                                                             \
+    SIMD_TILE(2, vecs)                                                                             \
+    SIMD_TILE(3, vecs) SIMD_TILE(4, vecs) SIMD_TILE(5, vecs) SIMD_TILE(6, vecs)
+#define SIMD_TILES_ROW(vecs)                                                                       \
+    {                                                                                              \
+        tile_1x##vecs, tile_2x##vecs, tile_3x##vecs, tile_4x##vecs, tile_5x##vecs, tile_6x##vecs   \
+    }
+
+SIMD_TILES(1)
+SIMD_TILES(2)
+#if SIMD_VECS == 4
+SIMD_TILES(3)
+SIMD_TILES(4)
+#endif
+
+/* [vecs - 1][rows - 1]; the epilogue is for full vectors. */
+static void (*const simd_tiles[SIMD_VECS][SIMD_ROWS])(const struct simd_tile *) = {
+    SIMD_TILES_ROW(1),
+    SIMD_TILES_ROW(2),
+#if SIMD_VECS == 4
+    SIMD_TILES_ROW(3),
+    SIMD_TILES_ROW(4),
+#endif
+};
+#undef SIMD_TILE
+#undef SIMD_TILES
+#undef SIMD_TILES_ROW
+
+/* Where the last vector has fewer columns than lanes: whole vectors go to a buffer, and from there
+ * to y with the same sums in the same order. */
+static void simd_tile_part(const struct simd_tile *t, int rows, int vecs, int32_t columns)
+{
+    float buffer[SIMD_ROWS * SIMD_WIDTH];
+    struct simd_tile whole = {.rows = t->rows,
+                              .segments = t->segments,
+                              .first = t->first,
+                              .depth = t->depth,
+                              .weight = t->weight,
+                              .factors = t->factors,
+                              .y = buffer,
+                              .stride = SIMD_WIDTH,
+                              .floor = -__builtin_inff()};
+    simd_tiles[vecs - 1][rows - 1](&whole);
+    for (int r = 0; r < rows; r++) {
+        for (int32_t i = 0; i < columns; i += SIMD_LANES) {
+            int32_t n = columns - i < SIMD_LANES ? columns - i : SIMD_LANES;
+            size_t at = r * t->stride + i;
+            vec v = v_load(buffer + r * SIMD_WIDTH + i);
+            v = t->add ? v_add(v, v_load_part(t->y + at, n)) : v;
+            v = t->bias ? v_add(v, v_load_part(t->bias + i, n)) : v;
+            v = t->residual ? v_add(v, v_load_part(t->residual + at, n)) : v;
+            v_store_part(t->y + at, v_max(v_set1(t->floor), v), n);
+        }
+    }
+}
+
+/* `columns` of 1 to SIMD_WIDTH. */
+SIMD_INLINE void simd_tile_run(const struct simd_tile *t, int rows, int32_t columns)
+{
+    int vecs = (columns + SIMD_LANES - 1) / SIMD_LANES;
+    if (columns % SIMD_LANES)
+        simd_tile_part(t, rows, vecs, columns);
+    else
+        simd_tiles[vecs - 1][rows - 1](t);
+}
+
+#endif
+
+#endif

@@ -1,0 +1,98 @@
+/* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
+ * `reports` evaluates the stored scores. Nothing is stored: the reports of the audit keep the gates
+ * that it was started with, and a request that is sent again is judged again: a verdict must not
+ * outlive the images that were erased since. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "server/api/evaluated.h"
+#include "server/api/handlers.h"
+#include "server/api/idempotency.h"
+
+struct judging {
+    struct sm_call call;
+    struct sm_api *api;
+    char id[SM_ID_BYTES];
+    struct sm_audit_spec gates; /* of it the gates alone */
+    json_t *answer;
+};
+
+static void judging_free(struct sm_call *call)
+{
+    struct judging *j = (struct judging *)call;
+    json_decref(j->answer);
+    free(j);
+}
+
+static enum sm_code work(struct sm_call *call, struct sm_err *err)
+{
+    struct judging *j = (struct judging *)call;
+    struct sm_evaluated *e;
+    enum sm_code code = sm_evaluated_get(&e, j->api, j->id, err);
+    return code == SM_OK ? sm_audit_judge(&j->answer, e->result, &j->gates, err) : code;
+}
+
+static void reply(struct sm_request *request, struct sm_call *call)
+{
+    struct judging *j = (struct judging *)call;
+    if (call->code == SM_OK)
+        sm_reply_json(request, 200, json_incref(j->answer));
+    else
+        sm_api_reply_audit_failure(request, &call->err);
+}
+
+/* {"gates": [text …]}, one at least: no gates would all hold. */
+static bool read_gates(struct sm_audit_spec *out, struct sm_request *request)
+{
+    static const struct sm_field fields[] = {
+        {"gates", SM_FIELD_NODE, 0, 0, 0, NULL, true},
+        {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
+    };
+    const json_t *list = NULL;
+    struct sm_err err = {0};
+    json_t *body = sm_api_read_object(request);
+    if (!body)
+        return false;
+    enum sm_code code = sm_fields_read(&list, body, fields, "", &err);
+    if (code == SM_OK)
+        code = sm_audit_gates_parse(out, list, &err);
+    if (code == SM_OK && out->gates_count == 0)
+        code = sm_err_field(&err, "/gates", "gates has 0 entries, must be from 1 to %d",
+                            SM_AUDIT_GATES_MAX);
+    json_decref(body);
+    if (code != SM_OK)
+        sm_reply_field_problem(request, SM_PROBLEM_AUDIT_INVALID, &err);
+    return code == SM_OK;
+}
+
+/* False after a reply. */
+static bool check_ended(struct sm_request *request)
+{
+    json_t *audit = sm_api_audit(request);
+    bool ended = audit && sm_api_audit_ended(audit);
+    if (audit && !ended)
+        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
+                         "audit %.36s is %s, it must have ended to be judged", request->capture,
+                         json_string_value(json_object_get(audit, "state")));
+    json_decref(audit);
+    return ended;
+}
+
+void sm_api_post_gates(struct sm_request *request)
+{
+    struct judging *j = calloc(1, sizeof *j);
+    if (!j) {
+        sm_reply_no_memory(request);
+        return;
+    }
+    j->call = (struct sm_call){.work = work, .reply = reply, .release = judging_free};
+    j->api = sm_api_of(request);
+    snprintf(j->id, sizeof j->id, "%.36s", request->capture);
+    sm_api_idempotency_skip(request);
+    if (check_ended(request) && read_gates(&j->gates, request))
+        sm_call_begin(&j->call, request, j->api->reports);
+    else
+        free(j);
+}

@@ -1,0 +1,334 @@
+/* Claims.
+ *
+ * A claim takes the first queued item of the first job that has one: plain jobs before audits, and
+ * then by turn: the time of admission plus what the job's dearest item costs. A short request never
+ * waits behind a long one, equal ones keep their order, and whatever waits comes to its turn: what
+ * is admitted later than its cost from now is behind it. Within a job items that were lost come
+ * last. Two partial indexes hold nothing but the candidates:
+ * `job_queued` the jobs, `item_queued` their items. It waits in memory, on the count of what may be
+ * claimed, and goes to the database only for an item that is there.
+ *
+ * An audit's item may be a file. It is read outside of the transaction, and it must still have the
+ * digest that it was admitted with. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "server/base/clock.h"
+#include "server/store/claim.h"
+#include "server/store/impl.h"
+#include "sslmem/image.h"
+
+struct claiming {
+    struct sm_write write;
+    struct sm_claim *claim;
+    const char *owner;
+    int64_t cost_ms_max; /* INT64_MAX: audits too */
+    char *path;          /* of a file to be read, or NULL */
+};
+
+static const char any_sql[] =
+    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') "
+    "ORDER BY kind DESC, turn_ms, id LIMIT 1";
+static const char cheap_sql[] =
+    "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') AND "
+    "kind = 'score' AND item_cost_ms <= $max ORDER BY item_cost_ms, id LIMIT 1";
+
+/* SM_NOT_FOUND when nothing is queued. */
+static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct sm_db *db,
+                             struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row, cheap = cost_ms_max < INT64_MAX;
+    enum sm_code code = sm_db_query(&q, db, cheap ? cheap_sql : any_sql, err);
+    if (code != SM_OK)
+        return code;
+    if (cheap)
+        sm_stmt_int(q, "$max", cost_ms_max);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+    if (code == SM_OK)
+        sm_stmt_get_id(id, q, 0);
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* Leases the job's first queued item. */
+static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const char *owner,
+                               struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "UPDATE item SET state = 'running', attempt = attempt + 1, lease_owner = $owner, "
+        "lease_until_ms = $until WHERE job_id = $job AND idx = (SELECT idx FROM item WHERE "
+        "job_id = $job AND state = 'queued' ORDER BY attempt, idx LIMIT 1) "
+        "RETURNING idx, attempt, image_digest, cost_ms",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", claim->job_id);
+    sm_stmt_text(q, "$owner", owner);
+    sm_stmt_int(q, "$until", sm_clock_unix_ms() + SM_LEASE_MS);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code =
+            sm_err_set(err, SM_CORRUPT, "job %s counts queued items and has none", claim->job_id);
+    if (code == SM_OK) {
+        claim->index = (int)sm_stmt_get_int(q, 0);
+        claim->attempt = (int)sm_stmt_get_int(q, 1);
+        sm_stmt_get_digest(claim->image_digest, q, 2);
+        claim->cost_ms = sm_stmt_get_int(q, 3);
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code copy_image(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct sm_claim *claim = c->claim;
+    if (!sm_stmt_is_null(q, 4)) {
+        c->path = strdup(sm_stmt_get_text(q, 4));
+        return c->path ? SM_OK : sm_err_set(err, SM_NOMEM, "path of an image: out of memory");
+    }
+    const void *bytes = sm_stmt_get_blob(q, 3, &claim->bytes_count);
+    claim->bytes = malloc(claim->bytes_count + 1);
+    if (!claim->bytes)
+        return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", claim->bytes_count);
+    if (claim->bytes_count > 0)
+        memcpy(claim->bytes, bytes, claim->bytes_count);
+    return SM_OK;
+}
+
+/* Which pair an audit was made under; "" when its document does not say. */
+static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
+{
+    json_t *pair = json_loads(sm_stmt_get_text(q, 6), 0, NULL);
+    const char *digest = json_string_value(json_object_get(pair, "digest"));
+    snprintf(claim->pair_digest, sizeof claim->pair_digest, "%s", digest ? digest : "");
+    json_decref(pair);
+}
+
+static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct sm_claim *claim = c->claim;
+    json_error_t why;
+    snprintf(claim->pair, sizeof claim->pair, "%s", sm_stmt_get_text(q, 0));
+    sm_stmt_get_digest(claim->recipe_digest, q, 1);
+    claim->recipe = json_loads(sm_stmt_get_text(q, 2), 0, &why);
+    if (!claim->recipe)
+        return sm_err_set(err, SM_CORRUPT, "recipe %s: stored document: %s", claim->recipe_digest,
+                          why.text);
+    snprintf(claim->origin.request, sizeof claim->origin.request, "%s", sm_stmt_get_text(q, 7));
+    snprintf(claim->origin.trace, sizeof claim->origin.trace, "%s", sm_stmt_get_text(q, 8));
+    claim->audit = !sm_stmt_is_null(q, 5);
+    claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
+    if (claim->audit)
+        read_pair_digest(claim, q);
+    claim->tenant = sm_stmt_get_int(q, 9);
+    return copy_image(c, q, err);
+}
+
+static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_claim *claim = c->claim;
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
+                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
+                    "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
+                    "JOIN recipe ON recipe.digest = job.recipe_digest "
+                    "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", claim->job_id);
+    sm_stmt_int(q, "$idx", claim->index);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK)
+        code = row ? claim_of_row(c, q, err)
+                   : sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
+                                claim->job_id);
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code run_claim(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct claiming *c = (struct claiming *)write;
+    const char *job_id = c->claim->job_id;
+    struct sm_job_row job;
+    bool moved;
+    enum sm_code code = pick_job(c->claim->job_id, c->cost_ms_max, db, err);
+    if (code == SM_OK)
+        code = lease_item(c->claim, db, c->owner, err);
+    if (code == SM_OK)
+        code = sm_store_change_job(&job, db, job_id, &(struct sm_job_change){.queued = -1}, err);
+    if (code == SM_OK && job.state == SM_STATE_QUEUED)
+        code = sm_store_move_job(&moved, db, job_id, SM_STATE_QUEUED, SM_STATE_RUNNING, err);
+    return code == SM_OK ? load_item(c, db, err) : code;
+}
+
+/* --- files --- */
+
+static enum sm_code read_fd(struct sm_claim *claim, int fd, const char *path, struct sm_err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return sm_err_set(err, SM_INVALID, "%s is no regular file", path);
+    if (status.st_size > SM_IMAGE_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "%s has %lld bytes, at most %u", path,
+                          (long long)status.st_size, SM_IMAGE_BYTES_MAX);
+    size_t bytes_count = (size_t)status.st_size;
+    claim->bytes = malloc(bytes_count + 1);
+    if (!claim->bytes)
+        return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", bytes_count);
+    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more: it grows */
+    if (got < 0)
+        return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
+    claim->bytes_count = (size_t)got;
+    return SM_OK;
+}
+
+/* O_NONBLOCK: a FIFO in its place must not hold us up. */
+static enum sm_code read_file(struct sm_claim *claim, const char *path, struct sm_err *err)
+{
+    char digest[SM_SHA256_HEX];
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%s: %s", path,
+                          strerror(errno));
+    enum sm_code code = read_fd(claim, fd, path, err);
+    close(fd);
+    if (code != SM_OK)
+        return code;
+    sm_sha256_hex(digest, claim->bytes, claim->bytes_count);
+    if (strcmp(digest, claim->image_digest) != 0)
+        return sm_err_set(err, SM_CONFLICT,
+                          "%s has changed: admitted with SHA-256 %.12s, it has %.12s now", path,
+                          claim->image_digest, digest);
+    return SM_OK;
+}
+
+/* --- claim --- */
+
+/* Waits until something is queued and takes it out of the count; false when the time is over. */
+static bool await_item(struct sm_store *store, int64_t until_ms)
+{
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&store->mutex);
+    while (store->waiting_count <= 0 &&
+           pthread_cond_timedwait(&store->came, &store->mutex, &until) == 0)
+        ;
+    bool came = store->waiting_count > 0;
+    store->waiting_count -= came;
+    pthread_mutex_unlock(&store->mutex);
+    return came;
+}
+
+/* A claim that found nothing lost a race with the pause or the end of an audit, which took all of
+ * its items out of the count, ours too: ours goes back. One for a cheap item may find dear ones. */
+static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const char *owner,
+                             int64_t until_ms, int64_t cost_ms_max, struct sm_err *err)
+{
+    bool any = cost_ms_max == INT64_MAX;
+    *out = (struct sm_claim){0};
+    for (int tries = 0; (any || tries == 0) && await_item(store, until_ms); tries++) {
+        struct sm_claim claim = {0};
+        struct sm_err why = {0};
+        struct claiming c = {.write = {.run = run_claim, .room = SM_ROOM_USE},
+                             .claim = &claim,
+                             .owner = owner,
+                             .cost_ms_max = cost_ms_max};
+        enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
+        if (code == SM_OK) {
+            if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {
+                free(claim.bytes);
+                claim.bytes = NULL;
+                claim.bytes_count = 0;
+            }
+            free(c.path);
+            *out = claim;
+            return SM_OK;
+        }
+        free(c.path);
+        sm_claim_free(&claim);
+        sm_store_count(store, 1, 0);
+        if (code != SM_NOT_FOUND)
+            return sm_err_set(err, code, "%s", why.text);
+    }
+    return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+}
+
+enum sm_code sm_store_claim(struct sm_claim *out, struct sm_store *store, const char *owner,
+                            int timeout_ms, struct sm_err *err)
+{
+    return claim_by(out, store, owner, sm_clock_monotonic_ms() + timeout_ms, INT64_MAX, err);
+}
+
+static bool has_cheap(struct sm_store *store, int64_t cost_ms_max)
+{
+    char id[SM_ID_BYTES];
+    struct sm_db *db;
+    pthread_mutex_lock(&store->mutex);
+    bool waits = store->waiting_count > 0;
+    pthread_mutex_unlock(&store->mutex);
+    if (!waits || sm_store_reader_take(&db, store, NULL) != SM_OK)
+        return false;
+    waits = pick_job(id, cost_ms_max, db, NULL) == SM_OK;
+    sm_store_reader_give(store, db);
+    return waits;
+}
+
+enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, const char *owner,
+                                  int64_t cost_ms_max, struct sm_err *err)
+{
+    *out = (struct sm_claim){0};
+    if (!has_cheap(store, cost_ms_max))
+        return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+    return claim_by(out, store, owner, sm_clock_monotonic_ms(), cost_ms_max, err);
+}
+
+bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner)
+{
+    struct sm_db *db;
+    struct sm_stmt *q;
+    bool row = true;
+    if (sm_store_reader_take(&db, store, NULL) != SM_OK)
+        return true;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
+                    "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
+                    "item.job_id) <> 'cancelled'",
+                    NULL);
+    if (code == SM_OK) {
+        sm_stmt_hex(q, "$job", claim->job_id);
+        sm_stmt_int(q, "$idx", claim->index);
+        sm_stmt_text(q, "$owner", owner);
+        code = sm_stmt_step(q, &row, NULL);
+        sm_stmt_reset(q);
+    }
+    sm_store_reader_give(store, db);
+    return code != SM_OK || row;
+}
+
+void sm_claim_free(struct sm_claim *claim)
+{
+    json_decref(claim->recipe);
+    free(claim->bytes);
+    *claim = (struct sm_claim){0};
+}

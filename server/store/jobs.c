@@ -1,0 +1,235 @@
+/* Jobs follow their items. A job's row counts them by state, so that neither its end nor its
+ * progress asks for a look at all of them; whoever changes an item changes the counts in the same
+ * transaction, here.
+ *
+ * Moves between states name the state that they leave: a row that is elsewhere by then is not
+ * touched, and that is noticed by the count of rows. */
+#include <assert.h>
+#include <string.h>
+
+#include "server/base/clock.h"
+#include "server/store/impl.h"
+
+#define JOB_ROW                                                                                    \
+    "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count, "     \
+    "revision"
+
+static void read_row(struct sm_job_row *out, const struct sm_stmt *q)
+{
+    *out = (struct sm_job_row){.audit = strcmp(sm_stmt_get_text(q, 0), "audit") == 0,
+                               .state = sm_state_parse(sm_stmt_get_text(q, 1)),
+                               .items_count = sm_stmt_get_int(q, 2),
+                               .revision = sm_stmt_get_int(q, 7)};
+    out->items[SM_STATE_QUEUED] = sm_stmt_get_int(q, 3);
+    out->items[SM_STATE_SUCCEEDED] = sm_stmt_get_int(q, 4);
+    out->items[SM_STATE_FAILED] = sm_stmt_get_int(q, 5);
+    out->items[SM_STATE_CANCELLED] = sm_stmt_get_int(q, 6);
+    int64_t running = out->items_count;
+    for (int i = 0; i < SM_STATES_COUNT; i++)
+        running -= out->items[i];
+    out->items[SM_STATE_RUNNING] = running;
+}
+
+static enum sm_code step_row(struct sm_job_row *out, struct sm_stmt *q, const char *id,
+                             struct sm_err *err)
+{
+    bool row;
+    enum sm_code code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
+    if (code == SM_OK)
+        read_row(out, q);
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_read_job_row(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                   struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db, "SELECT " JOB_ROW " FROM job WHERE id = $id", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    return step_row(out, q, id, err);
+}
+
+enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const char *id,
+                                 const struct sm_job_change *change, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "UPDATE job SET revision = revision + 1, items_count = items_count + $items, "
+        "queued_count = queued_count + $queued, succeeded_count = succeeded_count + $succeeded, "
+        "failed_count = failed_count + $failed, cancelled_count = cancelled_count + $cancelled, "
+        "cost_ms = cost_ms + $cost, done_cost_ms = done_cost_ms + $done, item_cost_ms = "
+        "CASE WHEN item_cost_ms < $dearest THEN $dearest ELSE item_cost_ms END "
+        "WHERE id = $id RETURNING " JOB_ROW,
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    sm_stmt_int(q, "$items", change->items);
+    sm_stmt_int(q, "$queued", change->queued);
+    sm_stmt_int(q, "$succeeded", change->succeeded);
+    sm_stmt_int(q, "$failed", change->failed);
+    sm_stmt_int(q, "$cancelled", change->cancelled);
+    sm_stmt_int(q, "$cost", change->cost_ms);
+    sm_stmt_int(q, "$done", change->done_cost_ms);
+    sm_stmt_int(q, "$dearest", change->item_cost_ms);
+    return step_row(out, q, id, err);
+}
+
+#define MOVE_SQL(time)                                                                             \
+    "UPDATE job SET state = $to, revision = revision + 1" time " WHERE id = $id AND state = $from"
+
+static const struct {
+    const char *sql;
+    bool has_time;
+} moves[SM_STATES_COUNT] = {
+    [SM_STATE_RUNNING] = {MOVE_SQL(", started_ms = COALESCE(started_ms, $now)"), true},
+    [SM_STATE_PAUSED] = {MOVE_SQL(""), false},
+    [SM_STATE_SUCCEEDED] = {MOVE_SQL(", finished_ms = $now"), true},
+    [SM_STATE_FAILED] = {MOVE_SQL(", finished_ms = $now"), true},
+    [SM_STATE_CANCELLED] = {MOVE_SQL(", finished_ms = $now"), true},
+};
+
+enum sm_code sm_store_move_job(bool *moved, struct sm_db *db, const char *id, enum sm_state from,
+                               enum sm_state to, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    int64_t changes;
+    assert(sm_state_may(from, to));
+    enum sm_code code = sm_db_query(&q, db, moves[to].sql, err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    sm_stmt_text(q, "$from", sm_state_name(from));
+    sm_stmt_text(q, "$to", sm_state_name(to));
+    if (moves[to].has_time)
+        sm_stmt_int(q, "$now", sm_clock_unix_ms());
+    code = sm_stmt_run(q, &changes, err);
+    *moved = code == SM_OK && changes == 1;
+    return code;
+}
+
+enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *id,
+                                 const struct sm_job_row *row, struct sm_err *err)
+{
+    enum sm_state to = sm_state_of_job(row->state, row->items);
+    *finished = false;
+    if (to == row->state)
+        return SM_OK;
+    return sm_store_move_job(finished, db, id, row->state, to, err);
+}
+
+static enum sm_code read_length(int64_t *out, struct sm_db *db, const char *job_id, int index,
+                                struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(
+        &q, db, "SELECT length(bytes) FROM image WHERE job_id = $job AND idx = $idx", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job_id);
+    sm_stmt_int(q, "$idx", index);
+    code = sm_stmt_step(q, &row, err);
+    *out = code == SM_OK && row ? sm_stmt_get_int(q, 0) : 0;
+    sm_stmt_reset(q);
+    return code;
+}
+
+enum sm_code sm_store_drop_image(int64_t *bytes_count, struct sm_db *db, const char *job_id,
+                                 int index, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = read_length(bytes_count, db, job_id, index, err);
+    if (code == SM_OK)
+        code = sm_db_query(&q, db, "DELETE FROM image WHERE job_id = $job AND idx = $idx", err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job_id);
+    sm_stmt_int(q, "$idx", index);
+    return sm_stmt_run(q, NULL, err);
+}
+
+enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
+                                 struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(&q, db,
+                                    "INSERT INTO recipe (digest, body) VALUES ($digest, $body) "
+                                    "ON CONFLICT (digest) DO NOTHING",
+                                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$digest", digest);
+    sm_stmt_text(q, "$body", body);
+    return sm_stmt_run(q, NULL, err);
+}
+
+/* --- progress of audits --- */
+
+enum sm_code sm_store_count_cohort(struct sm_db *db, const char *job_id, int cohort,
+                                   const struct sm_cohort_change *change, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code = sm_db_query(
+        &q, db,
+        "INSERT INTO audit_cohort (job_id, cohort, items_count, succeeded_count, failed_count) "
+        "VALUES ($job, $cohort, $items, $succeeded, $failed) "
+        "ON CONFLICT (job_id, cohort) DO UPDATE SET "
+        "items_count = audit_cohort.items_count + excluded.items_count, "
+        "succeeded_count = audit_cohort.succeeded_count + excluded.succeeded_count, "
+        "failed_count = audit_cohort.failed_count + excluded.failed_count",
+        err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job_id);
+    sm_stmt_int(q, "$cohort", cohort);
+    sm_stmt_int(q, "$items", change->items);
+    sm_stmt_int(q, "$succeeded", change->succeeded);
+    sm_stmt_int(q, "$failed", change->failed);
+    return sm_stmt_run(q, NULL, err);
+}
+
+enum sm_code sm_store_count_failure(struct sm_db *db, const char *job_id, const char *error_code,
+                                    struct sm_err *err)
+{
+    struct sm_stmt *q;
+    enum sm_code code =
+        sm_db_query(&q, db,
+                    "INSERT INTO audit_failure (job_id, code, count) VALUES ($job, $code, 1) "
+                    "ON CONFLICT (job_id, code) DO UPDATE SET count = audit_failure.count + 1",
+                    err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$job", job_id);
+    sm_stmt_text(q, "$code", error_code);
+    return sm_stmt_run(q, NULL, err);
+}
+
+enum sm_code sm_store_end_item(struct sm_job_row *row, bool *job_finished, struct sm_db *db,
+                               const struct sm_item_end *end, struct sm_err *err)
+{
+    struct sm_job_change change = {.queued = -(int64_t)end->was_queued,
+                                   .succeeded = end->to == SM_STATE_SUCCEEDED,
+                                   .failed = end->to == SM_STATE_FAILED,
+                                   .cancelled = end->to == SM_STATE_CANCELLED,
+                                   .done_cost_ms = end->cost_ms};
+    enum sm_code code = SM_OK;
+    if (end->cohort >= 0)
+        code = sm_store_count_cohort(
+            db, end->job_id, end->cohort,
+            &(struct sm_cohort_change){.succeeded = change.succeeded, .failed = change.failed},
+            err);
+    if (code == SM_OK && end->cohort >= 0 && end->to == SM_STATE_FAILED)
+        code = sm_store_count_failure(db, end->job_id, end->error_code, err);
+    if (code == SM_OK)
+        code = sm_store_change_job(row, db, end->job_id, &change, err);
+    if (code == SM_OK)
+        code = sm_store_settle_job(job_finished, db, end->job_id, row, err);
+    return code;
+}

@@ -1,0 +1,381 @@
+/* Reads: each takes a connection from the pool, runs one or two statements and gives it back before
+ * any JSON is sent.
+ *
+ * Listing is by keyset: a page begins after the (value, id) of the row before it, so it costs the
+ * same anywhere in the list, and rows that come in meanwhile neither repeat nor hide others. The
+ * statement is put together from the clauses that the filter asks for, because "($pair IS NULL OR
+ * pair = $pair)" would keep the database from using its indexes. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/clock.h"
+#include "server/base/id.h"
+#include "server/db/document.h"
+#include "server/store/impl.h"
+
+/* The shape by a subquery, so that a listing always goes by the scores' index. */
+#define SCORE_COLUMNS                                                                              \
+    "score.id, score.created_ms, score.image_digest, score.key, score.own, "                       \
+    "(SELECT body FROM shape WHERE shape.id = score.shape_id)"
+#define SCORE_COLUMNS_COUNT 6
+
+static json_t *time_json(int64_t unix_ms)
+{
+    char text[32];
+    sm_time_format(text, unix_ms);
+    return json_string(text);
+}
+
+static int64_t created_ms(const struct sm_stmt *q, int column, const char *id)
+{
+    return sm_stmt_is_null(q, column) ? sm_id_unix_ms(id) : sm_stmt_get_int(q, column);
+}
+
+/* Columns `first` and following of the row are SCORE_COLUMNS. */
+static enum sm_code line_of_row(char **out, const struct sm_stmt *q, int first, struct sm_err *err)
+{
+    char id[SM_ID_BYTES], created[32], image[65], key[65];
+    sm_stmt_get_id(id, q, first);
+    sm_time_format(created, created_ms(q, first + 1, id));
+    sm_stmt_get_digest(image, q, first + 2);
+    sm_stmt_get_digest(key, q, first + 3);
+    return sm_document_join(out,
+                            &(struct sm_document_parts){.id = id,
+                                                        .created = created,
+                                                        .image = image,
+                                                        .score_key = key,
+                                                        .own = sm_stmt_get_text(q, first + 4),
+                                                        .shape = sm_stmt_get_text(q, first + 5)},
+                            err);
+}
+
+static enum sm_code score_of_row(json_t **out, const struct sm_stmt *q, int first,
+                                 struct sm_err *err)
+{
+    char *line;
+    json_error_t why;
+    *out = NULL;
+    enum sm_code code = line_of_row(&line, q, first, err);
+    if (code != SM_OK)
+        return code;
+    *out = json_loads(line, 0, &why);
+    if (!*out && json_error_code(&why) == json_error_out_of_memory)
+        code = sm_err_set(err, SM_NOMEM, "score: out of memory");
+    else if (!*out)
+        code = sm_err_set(err, SM_CORRUPT, "score %.36s: stored document: %s", line + 7, why.text);
+    free(line);
+    return code;
+}
+
+static enum sm_code score_line(void *out, const struct sm_stmt *q, struct sm_err *err)
+{
+    return line_of_row(out, q, 0, err);
+}
+
+static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err *err)
+{
+    return score_of_row(out, q, 0, err);
+}
+
+/* The only row of `sql`, read by `read` into out. */
+static enum sm_code one_score(void *out,
+                              enum sm_code (*read)(void *, const struct sm_stmt *, struct sm_err *),
+                              struct sm_store *store, const char *sql, int64_t tenant,
+                              const char *value, struct sm_err *err)
+{
+    struct sm_db *db;
+    struct sm_stmt *q = NULL;
+    bool row;
+    enum sm_code code = sm_store_reader_take(&db, store, err);
+    if (code != SM_OK)
+        return code;
+    code = sm_db_query(&q, db, sql, err);
+    if (code != SM_OK)
+        goto out;
+    sm_stmt_int(q, "$tenant", tenant);
+    sm_stmt_hex(q, "$value", value);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no score %s", value);
+    if (code == SM_OK)
+        code = read(out, q, err);
+out:
+    sm_stmt_reset(q);
+    sm_store_reader_give(store, db);
+    return code;
+}
+
+enum sm_code sm_store_score_line(char **out, struct sm_store *store, int64_t tenant, const char *id,
+                                 struct sm_err *err)
+{
+    *out = NULL;
+    return one_score(out, score_line, store,
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE id = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, id, err);
+}
+
+enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t tenant,
+                                   const char *key, struct sm_err *err)
+{
+    *out = NULL;
+    return one_score(out, score_json, store,
+                     "SELECT " SCORE_COLUMNS " FROM score WHERE key = $value AND "
+                     "tenant_id = $tenant",
+                     tenant, key, err);
+}
+
+/* --- listing: an id begins with the time of creation, so ids are the order of time --- */
+
+static const struct {
+    const char *after, *order;
+    bool by_time;
+} orders[] = {
+    [SM_ORDER_NEWEST] = {" AND id < $after_id", " ORDER BY id DESC", true},
+    [SM_ORDER_OLDEST] = {" AND id > $after_id", " ORDER BY id", true},
+    [SM_ORDER_HIGHEST] = {" AND (m, id) < ($after, $after_id)", " ORDER BY m DESC, id DESC", false},
+    [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
+};
+
+/* An expression keeps its column out of the choice of an index: an image has few scores, so its own
+ * index is the one, and in the order of time a bound of m is no reason to sort. */
+struct clauses {
+    const char *pair, *min, *max;
+};
+static const struct clauses indexed = {" AND pair = $pair", " AND m >= $min", " AND m <= $max"};
+static const struct clauses by_time = {" AND pair = $pair", " AND m + 0.0 >= $min",
+                                       " AND m + 0.0 <= $max"};
+static const struct clauses of_image = {" AND pair || '' = $pair", " AND m + 0.0 >= $min",
+                                        " AND m + 0.0 <= $max"};
+
+static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter *filter)
+{
+    const struct clauses *clauses = &indexed;
+    if (filter->image_digest)
+        clauses = &of_image;
+    else if (orders[filter->order].by_time)
+        clauses = &by_time;
+    int length = snprintf(
+        out, out_bytes,
+        "SELECT " SCORE_COLUMNS
+        ", m FROM score WHERE tenant_id = $tenant%s%s%s%s%s%s%s%s LIMIT $limit",
+        filter->pair ? clauses->pair : "", filter->image_digest ? " AND image_digest = $image" : "",
+        filter->has_since ? " AND id >= $since" : "", filter->has_until ? " AND id < $until" : "",
+        filter->has_min ? clauses->min : "", filter->has_max ? clauses->max : "",
+        filter->has_after ? orders[filter->order].after : "", orders[filter->order].order);
+    assert(length > 0 && (size_t)length < out_bytes);
+    (void)length;
+}
+
+static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
+{
+    char id[SM_ID_BYTES];
+    sm_stmt_int(q, "$tenant", filter->tenant);
+    if (filter->pair)
+        sm_stmt_text(q, "$pair", filter->pair);
+    if (filter->image_digest)
+        sm_stmt_hex(q, "$image", filter->image_digest);
+    if (filter->has_since) {
+        sm_id_floor(id, filter->since_ms);
+        sm_stmt_hex(q, "$since", id);
+    }
+    if (filter->has_until) {
+        sm_id_floor(id, filter->until_ms);
+        sm_stmt_hex(q, "$until", id);
+    }
+    if (filter->has_min)
+        sm_stmt_double(q, "$min", filter->min);
+    if (filter->has_max)
+        sm_stmt_double(q, "$max", filter->max);
+    if (filter->has_after) {
+        if (!orders[filter->order].by_time)
+            sm_stmt_double(q, "$after", filter->after_value);
+        sm_stmt_hex(q, "$after_id", filter->after_id);
+    }
+    sm_stmt_int(q, "$limit", filter->limit + 1); /* one more tells whether there are more */
+}
+
+/* Documents are text in the store and text in the answer: none is parsed on the way. */
+static enum sm_code scores_collect(struct sm_score_page *page, FILE *text, struct sm_stmt *q,
+                                   const struct sm_score_filter *filter, struct sm_err *err)
+{
+    bool row;
+    enum sm_code code;
+    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
+        char *line;
+        if (page->count == filter->limit) {
+            page->more = true;
+            break;
+        }
+        code = line_of_row(&line, q, 0, err);
+        if (code != SM_OK)
+            break;
+        fprintf(text, "%s%.*s", page->count ? "," : "", (int)strlen(line) - 1, line);
+        free(line);
+        char *id = page->ids[page->count++];
+        sm_stmt_get_id(id, q, 0);
+        page->last_value = orders[filter->order].by_time
+                               ? (double)created_ms(q, 1, id)
+                               : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
+    }
+    return code;
+}
+
+enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
+                             const struct sm_score_filter *filter, struct sm_err *err)
+{
+    char sql[600];
+    struct sm_db *db;
+    struct sm_stmt *q = NULL;
+    assert(filter->limit >= 1 && filter->limit <= SM_SCORES_LIMIT_MAX);
+    size_t bytes_count;
+    struct sm_score_page page = {0};
+    *out = page;
+    enum sm_code code = sm_store_reader_take(&db, store, err);
+    if (code != SM_OK)
+        return code;
+    FILE *text = open_memstream(&page.scores, &bytes_count);
+    scores_sql(sql, sizeof sql, filter);
+    code = text ? sm_db_query(&q, db, sql, err) : SM_NOMEM;
+    if (code == SM_OK) {
+        scores_bind(q, filter);
+        fputc('[', text);
+        code = scores_collect(&page, text, q, filter, err);
+        fputc(']', text);
+    }
+    sm_stmt_reset(q);
+    sm_store_reader_give(store, db);
+    if (!text || fclose(text) != 0)
+        code = sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
+    if (code != SM_OK)
+        free(page.scores);
+    else
+        *out = page;
+    return code;
+}
+
+/* --- jobs --- */
+
+static const char job_sql[] =
+    "SELECT state, pair, recipe_digest, created_ms, started_ms, finished_ms, "
+    "NULLIF(request, ''), NULLIF(trace, '') FROM job WHERE id = $id AND tenant_id = $tenant";
+
+static const char items_sql[] =
+    "SELECT item.idx, item.state, item.name, item.image_digest, item.from_history, "
+    "item.error_code, item.error_detail, item.erased_ms, " SCORE_COLUMNS
+    " FROM item LEFT JOIN score ON score.id = item.score_id "
+    "WHERE item.job_id = $id ORDER BY item.idx";
+
+static json_t *optional_time(const struct sm_stmt *q, int column)
+{
+    return sm_stmt_is_null(q, column) ? json_null() : time_json(sm_stmt_get_int(q, column));
+}
+
+static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm_err *err)
+{
+    json_t *score = NULL, *error = NULL;
+    char image[65];
+    sm_stmt_get_digest(image, q, 3);
+    if (!sm_stmt_is_null(q, 8)) {
+        enum sm_code code = score_of_row(&score, q, 8, err);
+        if (code != SM_OK)
+            return code;
+    }
+    if (!sm_stmt_is_null(q, 5))
+        error = json_pack("{s:s, s:s}", "code", sm_stmt_get_text(q, 5), "detail",
+                          sm_stmt_get_text(q, 6));
+    json_t *erased = sm_stmt_is_null(q, 7) ? NULL : time_json(sm_stmt_get_int(q, 7));
+    *out = json_pack("{s:I, s:s, s:s, s:s*, s:o*, s:b, s:o*, s:o*}", "index",
+                     (json_int_t)sm_stmt_get_int(q, 0), "state", sm_stmt_get_text(q, 1), "name",
+                     sm_stmt_get_text(q, 2), "image", image[0] ? image : NULL, "score", score,
+                     "from_history", (int)sm_stmt_get_int(q, 4), "error", error, "erased", erased);
+    return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "item of a job: out of memory");
+}
+
+static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], struct sm_db *db,
+                               const char *id, struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, items_sql, err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
+        json_t *item;
+        code = item_of_row(&item, q, err);
+        if (code == SM_OK && json_array_append_new(items, item) != 0)
+            code = sm_err_set(err, SM_NOMEM, "items of job %s: out of memory", id);
+        if (code != SM_OK)
+            break;
+        counts[sm_state_parse(sm_stmt_get_text(q, 1))]++;
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+static enum sm_code read_job(json_t **out, struct sm_db *db, int64_t tenant, const char *id,
+                             struct sm_err *err)
+{
+    struct sm_stmt *q;
+    bool row;
+    enum sm_code code = sm_db_query(&q, db, job_sql, err);
+    if (code != SM_OK)
+        return code;
+    sm_stmt_hex(q, "$id", id);
+    sm_stmt_int(q, "$tenant", tenant);
+    code = sm_stmt_step(q, &row, err);
+    if (code == SM_OK && !row)
+        code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
+    if (code == SM_OK) {
+        char recipe[65];
+        sm_stmt_get_digest(recipe, q, 2);
+        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s*, s:s*}", "id", id, "state",
+                         sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
+                         "created", time_json(sm_stmt_get_int(q, 3)), "started",
+                         optional_time(q, 4), "finished", optional_time(q, 5), "request_id",
+                         sm_stmt_get_text(q, 6), "trace_id", sm_stmt_get_text(q, 7));
+        if (!*out)
+            code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
+    }
+    sm_stmt_reset(q);
+    return code;
+}
+
+/* Job and items come from one snapshot, so that the state agrees with the items. */
+enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, const char *id,
+                          struct sm_err *err)
+{
+    struct sm_db *db;
+    json_t *job = NULL, *items = json_array();
+    int counts[SM_STATES_COUNT + 1] = {0}; /* the last: a state that we do not know */
+    *out = NULL;
+    enum sm_code code = sm_store_reader_take(&db, store, err);
+    if (code != SM_OK) {
+        json_decref(items);
+        return code;
+    }
+    code = sm_db_exec(db, "BEGIN", err);
+    if (code == SM_OK)
+        code = read_job(&job, db, tenant, id, err);
+    if (code == SM_OK)
+        code = read_items(items, counts, db, id, err);
+    sm_db_rollback(db);
+    sm_store_reader_give(store, db);
+    if (code == SM_OK) {
+        json_t *rest = json_pack("{s:i, s:i, s:i, s:O}", "items_count", (int)json_array_size(items),
+                                 "succeeded_count", counts[SM_STATE_SUCCEEDED], "failed_count",
+                                 counts[SM_STATE_FAILED], "items", items);
+        if (!rest || json_object_update(job, rest) != 0)
+            code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
+        json_decref(rest);
+    }
+    json_decref(items);
+    if (code == SM_OK)
+        *out = job;
+    else
+        json_decref(job);
+    return code;
+}
