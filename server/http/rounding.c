@@ -32,8 +32,9 @@ static const struct {
 };
 
 /* Numbers that are no figures: by name, or by a unit at its end. */
-static const char *const plain_names[] = {"n",        "index",       "line",   "generation",
-                                          "revision", "orientation", "scored", "total"};
+static const char *const plain_names[] = {"n",      "count",      "decoder_warnings", "index",
+                                          "line",   "generation", "revision",         "orientation",
+                                          "scored", "total"};
 static const char *const units[] = {"_count", "_bytes", "_px", "_ms", "_s", "_max", "_percent"};
 
 /* What is left alone as a whole: what the client or the operator has set. */

@@ -87,6 +87,9 @@ static void unknown_numbers_are_taken_out(void **state)
         "{\"items_count\":12,\"width_px\":640,\"index\":3,\"wait_max_ms\":0.5,\"rate_per_s\":"
         "1.25}\n");
     check("{\"_s\":1.5,\"s\":2}", 0, 1, "{\"_s\":null}\n");
+    /* Counts without a unit in their name, which documents require. */
+    check("{\"failures\":[{\"code\":\"corrupt\",\"count\":1}],\"decoder_warnings\":2}", 0, 1,
+          "{\"failures\":[{\"code\":\"corrupt\",\"count\":1}],\"decoder_warnings\":2}\n");
 }
 
 static void texts_and_settings_stay(void **state)
