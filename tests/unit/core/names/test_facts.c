@@ -237,12 +237,12 @@ static void every_row_has_a_file_for_which_the_default_is_wrong(void **state)
     }
 }
 
-/* Every field but those that choose is a row, and core/README.md has it. */
+/* Every field but those that choose is a row, and core/names/README.md has it. */
 static void every_setting_is_a_row_and_documented(void **state)
 {
     (void)state;
     static char readme[1 << 20];
-    FILE *file = fopen("core/README.md", "rb");
+    FILE *file = fopen("core/names/README.md", "rb");
     assert_non_null(file);
     assert_true(fread(readme, 1, sizeof readme - 1, file) > 0);
     fclose(file);
@@ -254,7 +254,7 @@ static void every_setting_is_a_row_and_documented(void **state)
         snprintf(quoted, sizeof quoted, "`%s`", sm_config_name(i));
         const char *at = strstr(from, quoted);
         if (!at || at > to)
-            fail_msg("core/README.md's table has no %s", quoted);
+            fail_msg("core/names/README.md's table has no %s", quoted);
         const struct sm_fact *fact = sm_fact_find(sm_config_name(i), SM_OF_ALL);
         if (i != SM_CONFIG_PRESET && i != SM_CONFIG_KEY && !(fact && fact->setting))
             fail_msg("%s is no row of the table of facts", quoted);

@@ -8,7 +8,7 @@
 
 #define MILLION 1000000
 
-_Static_assert(SM_INGEST_ENTRIES_MAX == MILLION, "as deploy/README.md has it");
+_Static_assert(SM_INGEST_ENTRIES_MAX == MILLION, "as deploy/LIMITS.md has it");
 
 /* --- images of an audit --- */
 
