@@ -73,7 +73,7 @@ bool sm_is_unsafe(uint32_t point)
     return false;
 }
 
-/* Writes the character or invalid byte at `text`, escaped if unsafe; returns its length in bytes. */
+/* Writes the character or invalid byte at `text`, escaped if unsafe. Returns its size in `text`. */
 static size_t show_one(char out[ESCAPE_BYTES], const char *text)
 {
     uint32_t point;

@@ -229,7 +229,7 @@ static enum sm_code measure_out(struct sm_tensor *measured, const struct sm_tens
     return SM_OK;
 }
 
-/* Adds the header entry of `tensor`, which begins at byte *end of the data; moves *end to its end. */
+/* Adds the header entry of a tensor that begins at byte *end of the data; moves *end to its end. */
 static enum sm_code describe(json_t *header, const struct sm_tensor *tensor, int64_t *end,
                              struct sm_err *err)
 {
