@@ -122,7 +122,7 @@ static void show_json(char out[ESCAPE_BYTES], uint32_t point)
 
 char *sm_escape_json(const char *json)
 {
-    char *out = malloc(6 * strlen(json) + 1); /* a byte grows to at most 6: \ufffd */
+    char *out = malloc(6 * strlen(json) + 1); /* a byte becomes at most 6: \ufffd */
     size_t used = 0;
     while (out && *json != '\0') {
         char shown[ESCAPE_BYTES];

@@ -13,7 +13,7 @@
 #include "sslmem/err.h"
 
 struct sm_file {
-    const uint8_t *bytes; /* NULL for an empty file */
+    const uint8_t *bytes; /* the mapped content; NULL for an empty file */
     size_t bytes_count;
 };
 

@@ -20,19 +20,19 @@
 #include "sslmem/err.h"
 
 enum sm_field_type {
-    SM_FIELD_INT,    /* int32_t within [min, max] */
-    SM_FIELD_U64,    /* uint64_t: a non-negative integer; values above 2^63 - 1 must be written as a
-                     string of decimal digits */
-    SM_FIELD_DOUBLE, /* double within [min, max], finite */
-    SM_FIELD_RANGE,  /* double[2] within [min, max], ascending */
-    SM_FIELD_BOOL,   /* bool */
-    SM_FIELD_ENUM,   /* int (an enum): the index of the string in `names` */
-    SM_FIELD_TEXT,   /* char[max + 1]: at most `max` bytes and a NUL */
-    SM_FIELD_NODE    /* const json_t *: a borrowed node, which the caller reads itself */
+    SM_FIELD_INT,    /* stored as int32_t, within [min, max] */
+    SM_FIELD_U64,    /* stored as uint64_t: a non-negative integer; above 2^63 - 1 the document must
+                     have a string of decimal digits */
+    SM_FIELD_DOUBLE, /* stored as double, finite and within [min, max] */
+    SM_FIELD_RANGE,  /* stored as double[2]: two ascending numbers within [min, max] */
+    SM_FIELD_BOOL,   /* stored as bool */
+    SM_FIELD_ENUM,   /* stored as int (an enum): the index of the string in `names` */
+    SM_FIELD_TEXT,   /* stored as char[max + 1]: at most `max` bytes and a NUL */
+    SM_FIELD_NODE    /* stored as const json_t *: a borrowed node, which the caller reads itself */
 };
 
 struct sm_field {
-    const char *name; /* NULL ends the table */
+    const char *name; /* name of the field in the document; NULL ends the table */
     enum sm_field_type type;
     size_t offset; /* offset of the member in the struct, bytes */
     double min, max;

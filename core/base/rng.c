@@ -30,6 +30,6 @@ void sm_philox(uint32_t out[4], const uint32_t key[2], const uint32_t counter[4]
 
 double sm_unit(uint32_t high, uint32_t low)
 {
-    uint64_t bits = (uint64_t)high << 21 | low >> 11; /* 53 bits */
+    uint64_t bits = (uint64_t)high << 21 | low >> 11; /* the upper 53 of 64 bits */
     return (double)bits * 0x1p-53;
 }

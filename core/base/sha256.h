@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define SM_SHA256_BYTES 32
-#define SM_SHA256_HEX   65 /* 64 digits and a NUL */
+#define SM_SHA256_HEX   65 /* bytes of 64 hex digits and a NUL */
 
 void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count);
 void sm_sha256_hex(char out[SM_SHA256_HEX], const void *bytes, size_t bytes_count);

@@ -49,9 +49,9 @@ struct walk {
 enum role {
     ROLE_OBJECT, /* any other object */
     ROLE_UNREAD, /* a tensor that cannot be read */
-    ROLE_TENSOR, /* a tensor; arguments (storage, offset, size, stride, ...) */
-    ROLE_FIRST,  /* the first argument */
-    ROLE_CALL    /* what calling the first of (callable, type, arguments, state) gives */
+    ROLE_TENSOR, /* a tensor made from the arguments (storage, offset, size, stride, ...) */
+    ROLE_FIRST,  /* the first argument itself */
+    ROLE_CALL    /* the result of another call: arguments are (callable, type, arguments, state) */
 };
 
 static const struct {
@@ -174,10 +174,10 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     uint32_t parameters, modules;
     struct frame frame = {.owner = object};
     enum sm_code code;
-    if (pickle->values[state].kind == SM_VALUE_TUPLE) /* (attributes, slots) */
+    if (pickle->values[state].kind == SM_VALUE_TUPLE) /* a pair (attributes, slots) */
         state = sm_pickle_item(pickle, state, 0);
     state = dict_of(pickle, state);
-    if (pickle->values[state].kind == SM_VALUE_DICT) { /* 4 look-ups, each over count / 2 keys */
+    if (pickle->values[state].kind == SM_VALUE_DICT) { /* 4 look-ups over all keys */
         code = spend(walk, pickle->values[state].as.items.count * 2);
         if (code != SM_OK)
             return code;

@@ -12,6 +12,7 @@
 #define MARKS_MAX  1024u
 #define UNSET      UINT32_MAX /* a memo entry that was not written */
 
+/* A growing array: `count` of `room` items are used. */
 struct sm_array {
     void *items;
     uint32_t count, room;
@@ -23,11 +24,11 @@ struct sm_machine {
     bool is_cut;  /* the stream is longer than bytes_count, which is at the limit */
     size_t op_at; /* position of the running opcode; with its name, for error texts */
     const char *op_name;
-    struct sm_array values; /* struct sm_value */
-    struct sm_array links;  /* struct sm_link */
-    struct sm_array stack;  /* uint32_t, indices of values */
-    struct sm_array marks;  /* uint32_t, heights of the stack */
-    struct sm_array memo;   /* uint32_t, indices of values, or UNSET */
+    struct sm_array values; /* of struct sm_value */
+    struct sm_array links;  /* of struct sm_link */
+    struct sm_array stack;  /* of uint32_t: indices of values */
+    struct sm_array marks;  /* of uint32_t: heights of the stack at open marks */
+    struct sm_array memo;   /* of uint32_t: indices of values, or UNSET */
     uint32_t memo_used;     /* entries of the memo that are not UNSET */
     bool stopped;
     struct sm_err *err;

@@ -27,7 +27,7 @@
 #define SUFFIX_COUNT    4
 #define DESCR_BYTES_MAX 32
 
-/* A position in the header's text. */
+/* A position in the header's text, and the text's end. */
 struct cursor {
     const char *at, *end;
 };

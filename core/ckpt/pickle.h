@@ -27,7 +27,7 @@
 enum sm_value_kind {
     SM_VALUE_NONE,
     SM_VALUE_BOOL,
-    SM_VALUE_INT,   /* within int64_t */
+    SM_VALUE_INT,   /* an integer within int64_t */
     SM_VALUE_BIG,   /* an integer outside of int64_t; its value is not kept */
     SM_VALUE_FLOAT, /* the value is not kept, because nothing reads it */
     SM_VALUE_TEXT,
@@ -50,16 +50,16 @@ struct sm_value {
     uint8_t kind;
     bool on_path; /* set by a walk to detect cycles; false after parsing */
     union {
-        int64_t number;           /* BOOL, INT */
-        struct sm_slice text;     /* TEXT, BYTES */
-        struct {                  /* LIST, TUPLE, SET: items; DICT: key, value, key, value … */
+        int64_t number;           /* value of a BOOL (0 or 1) or INT */
+        struct sm_slice text;     /* content of a TEXT or BYTES */
+        struct {                  /* links of a LIST, TUPLE, SET, or DICT (key, value, key …) */
             uint32_t first, last; /* indices of links; 0: empty */
             uint32_t count;       /* number of links */
         } items;
         struct {
             struct sm_slice module, name;
         } global;
-        struct { /* OBJECT: indices of values that REDUCE, NEWOBJ and BUILD gave; 0: absent */
+        struct { /* OBJECT: indices of values that REDUCE, NEWOBJ or BUILD gave; 0: absent */
             uint32_t callable, args;
             uint32_t state;
             uint32_t items; /* a LIST or DICT of the items that the stream added to the object */

@@ -15,7 +15,7 @@ struct sm_storage {
     enum sm_dtype dtype;
     size_t element_bytes;
     struct sm_slice key;
-    int64_t count;               /* elements of the whole storage */
+    int64_t count;               /* number of elements of the whole storage */
     int64_t part_at, part_count; /* first element and number of elements that tensors may use */
 };
 

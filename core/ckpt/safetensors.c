@@ -18,7 +18,7 @@
 #include "core/ckpt/dtype.h"
 #include "core/ckpt/format.h"
 
-#define HEADER_AT        8 /* the size field comes first */
+#define HEADER_AT        8 /* byte where the header begins, after its size field */
 #define HEADER_DEPTH_MAX 4 /* 3 levels are needed: tensors, one tensor, its lists */
 #define HEADER_ALIGN     8 /* the header is padded to a multiple, so that the data is aligned */
 #define METADATA         "__metadata__"
@@ -26,7 +26,7 @@
 struct span {
     struct sm_tensor tensor; /* its name is borrowed from the header */
     const char *type;        /* name of a dtype that cannot be read; NULL: readable */
-    uint64_t begin, end;     /* bytes of the data */
+    uint64_t begin, end;     /* first byte and end of its elements, counted from the data's begin */
     size_t order;            /* position in the header; decides the order of empty tensors */
 };
 

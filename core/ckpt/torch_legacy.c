@@ -37,7 +37,7 @@ struct stored {
 struct opening {
     struct sm_ckpt *ckpt;
     struct sm_pickle object, keys;
-    struct stored *stored; /* sorted by key */
+    struct stored *stored; /* [stored_count], sorted by key */
     uint32_t stored_count;
 };
 

@@ -24,7 +24,7 @@
 #define NO_READ       UINT64_MAX
 #define LOCAL_MARK    "PK\3\4"
 #define LOCAL_NAME_AT 30 /* offset of the name in a local header */
-#define LOCAL_SIZE_AT 26 /* offset of the name's length */
+#define LOCAL_SIZE_AT 26 /* offset of the name's length in a local header */
 
 struct entry {
     uint64_t at, count;    /* first byte in the archive and number of bytes; valid if located */
@@ -34,12 +34,12 @@ struct entry {
 struct sm_zip {
     const uint8_t *bytes;
     uint64_t bytes_count;
-    uint64_t at;         /* position of the source */
+    uint64_t at;         /* current position of the source in the archive */
     uint64_t first_read; /* position of the first read since this was set to NO_READ */
     uint64_t reads;      /* number of reads until the archive was open */
-    zip_error_t error;   /* error of the source */
+    zip_error_t error;   /* last error of the source */
     zip_t *archive;
-    struct entry *entries; /* [sm_zip_count] */
+    struct entry *entries; /* [sm_zip_count], what is known about each entry */
 };
 
 bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, size_t *name_count)

@@ -150,7 +150,7 @@ static const struct preset {
     struct sm_op ops[PRESET_OPS];
     int count;
 } presets[] = {
-    /* SSLMem (arXiv 2401.12233), appendix B.1: the SimCLR training set on CIFAR-10. */
+    /* SSLMem (arXiv 2401.12233), appendix B.1: augmentations of SimCLR training on CIFAR-10. */
     {"simclr-cifar",
      {RRC(0.08, SM_BILINEAR), FLIP(0.5), JITTER(0.4, 0.4, 0.4, 0.1, 0.8), GRAY(0.2)},
      4},

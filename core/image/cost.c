@@ -8,7 +8,7 @@
 #include "core/image/resize.h"
 #include "sslmem/cost.h"
 
-#define BLUR_LINE_PASSES 6 /* three along rows, three along columns */
+#define BLUR_LINE_PASSES 6 /* passes over each pixel: 3 along rows, 3 along columns */
 
 struct extent {
     double width, height;

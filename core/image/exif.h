@@ -5,7 +5,7 @@
 #include "sslmem/image.h"
 
 struct sm_exif {
-    int orientation; /* 1..8 */
+    int orientation; /* EXIF's code 1..8; 1: upright */
     bool unreadable; /* the file has EXIF data without a readable orientation, which is then 1 */
 };
 

@@ -30,7 +30,7 @@
 #include "core/image/exif.h"
 
 #define SCANS_MAX          100 /* no encoder writes more; cjpeg accepts at most as many */
-#define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans are usual */
+#define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans per file are usual */
 #define ROWS_AT_ONCE       16
 #define MEMORY_MAX_BYTES   (512L << 20) /* 40 million pixels have 320 MB of coefficients */
 #define EXIF_MARKER        (JPEG_APP0 + 1)

@@ -132,7 +132,7 @@ static void box_blur_line(uint8_t *out, const uint8_t *in, int count, struct box
 {
     int r = box.radius;
     for (int c = 0; c < 3; c++) {
-        uint32_t sum = 0; /* of the pixels in the box around pixel -1 */
+        uint32_t sum = 0; /* sum of the pixels in the box around pixel -1 */
         for (int i = -r - 1; i < r && i < count; i++)
             sum += in[3 * clamp_index(i, count) + c];
         if (r > count)

@@ -77,7 +77,7 @@ struct walk {
     int32_t width_px, height_px;
     const uint8_t *exif; /* TIFF block; NULL: the file has none */
     size_t exif_count;
-    size_t inflated_bytes;                  /* bytes of the filtered rows, at most */
+    size_t inflated_bytes;                  /* upper bound of the bytes of the filtered rows */
     int palette_entries, palette_reachable; /* colours in the file; colours that pixels can index */
     bool has_empty_data;                    /* the file has an IDAT chunk without bytes */
 };

@@ -44,7 +44,7 @@ double sm_resize_support(enum sm_interpolation interpolation)
 struct taps {
     int32_t *first, *width, *k;
     int stride;
-    int64_t sum; /* sum of all widths */
+    int64_t sum; /* sum of all `width` */
 };
 
 static void taps_release(struct taps *t)

@@ -30,7 +30,7 @@ static bool jpeg_size(uint32_t *width, uint32_t *height, const uint8_t *p, size_
     while (at + 9 <= count && p[at] == 0xff) {
         uint8_t marker = p[at + 1];
         if (marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
-            at += marker == 0xff ? 1 : 2; /* fill bytes, and markers without a segment */
+            at += marker == 0xff ? 1 : 2; /* skips a fill byte or a marker without a segment */
             continue;
         }
         if (is_frame(marker)) {

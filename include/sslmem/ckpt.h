@@ -36,9 +36,9 @@
 
 #include "sslmem/err.h"
 
-#define SM_CKPT_BYTES_MAX   (INT64_C(32) << 30) /* bytes of a file */
+#define SM_CKPT_BYTES_MAX   (INT64_C(32) << 30) /* maximum size of a file, bytes */
 #define SM_CKPT_TENSORS_MAX 65536
-#define SM_CKPT_HEADER_MAX  (16u << 20) /* bytes of a safetensors header or of a pickle stream */
+#define SM_CKPT_HEADER_MAX  (16u << 20) /* maximum size of a header or pickle, bytes */
 #define SM_TENSOR_RANK_MAX  8
 
 enum sm_dtype {
@@ -61,7 +61,7 @@ struct sm_tensor {
     int rank;
     int64_t shape[SM_TENSOR_RANK_MAX];
     int64_t count;      /* number of elements, the product of shape; 0 if it cannot be read */
-    const char *unread; /* why it cannot be read (complex, sparse, quantised, …); NULL: readable */
+    const char *unread; /* why it cannot be read (complex, sparse, quantised); NULL: readable */
 };
 
 struct sm_ckpt;
@@ -96,8 +96,9 @@ enum sm_code sm_ckpt_read(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, 
 enum sm_code sm_ckpt_read_row(struct sm_ckpt *ckpt, const struct sm_tensor *tensor, int64_t row,
                               float *out, struct sm_err *err);
 
-const char *sm_dtype_name(enum sm_dtype dtype); /* "f32", … */
-size_t sm_dtype_bytes(enum sm_dtype dtype);     /* bytes of one element */
+/* Return the name of a type ("f32") and the bytes of one element (0 for SM_UNREAD). */
+const char *sm_dtype_name(enum sm_dtype dtype);
+size_t sm_dtype_bytes(enum sm_dtype dtype);
 
 /* A tensor to write; `data` [product of shape] is in row-major order. */
 struct sm_tensor_out {

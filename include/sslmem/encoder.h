@@ -40,7 +40,7 @@ struct sm_choice {
 #define SM_CHOICES_MAX 24
 
 struct sm_encoder_info {
-    char family[32];  /* "resnet18", "resnet50", "vit", "convnext" */
+    char family[32];  /* network family: "resnet18", "resnet50", "vit", "convnext" */
     char dialect[32]; /* naming scheme: "torchvision", "sequential", "timm", "hf-vit", … */
     char prefix[128]; /* prefix of the encoder's tensor names in the file: "teacher.backbone." */
     int32_t input_h_px, input_w_px;
@@ -133,7 +133,7 @@ bool sm_encoder_uses(const struct sm_encoder *encoder, size_t index);
 /* Returns true if both have equal weights after rounding to 16 bits (core/names/weights.h). */
 bool sm_encoder_same_weights(const struct sm_encoder *a, const struct sm_encoder *b);
 
-/* Returns BLAS build and core type for provenance, a static string: "OpenBLAS 0.3.21 … Haswell". */
+/* Returns BLAS build and core type for provenance, a static string ("OpenBLAS 0.3.21 Haswell"). */
 const char *sm_blas_version(void);
 /* Makes every BLAS call run on its caller's thread only. Applies to the whole process; call it
  * once, before any other thread starts. */

@@ -41,8 +41,8 @@ enum sm_pos_resize {
 enum sm_stride_at { SM_STRIDE_UNSET, SM_STRIDE_CONV1, SM_STRIDE_CONV2 };
 enum sm_stem_pool {
     SM_STEM_POOL_UNSET,
-    SM_STEM_POOL_MAX,      /* 3x3 / 2, padding 1: torchvision */
-    SM_STEM_POOL_MAX_CEIL, /* 3x3 / 2, no padding, output sides rounded up: Caffe */
+    SM_STEM_POOL_MAX,      /* 3x3, stride 2, padding 1: torchvision */
+    SM_STEM_POOL_MAX_CEIL, /* 3x3, stride 2, no padding, output sides rounded up: Caffe */
     SM_STEM_POOL_NONE
 };
 /* The first stage with dilation: from it on, stages replace their stride by a dilation of the 3x3
@@ -93,7 +93,7 @@ enum sm_source {
     SM_SOURCE_CONFIG,  /* the caller's configuration */
     SM_SOURCE_FILE,    /* encoder.json in the checkpoint's folder */
     SM_SOURCE_PRESET,  /* the named preset */
-    SM_SOURCE_SIDECAR, /* a file of another program there: config.json, args.json, … */
+    SM_SOURCE_SIDECAR, /* another program's file in that folder: config.json, args.json, … */
     SM_SOURCE_TENSORS, /* the checkpoint's tensors */
     SM_SOURCE_FAMILY,  /* the value of all published encoders with these tensor names */
     SM_SOURCE_GUESS    /* published encoders differ; this is the most common value */
@@ -117,21 +117,21 @@ struct sm_encoder_config {
     int32_t heads;
     double norm_eps; /* epsilon of LayerNorm, or of a ResNet's BatchNorm */
     enum sm_activation_kind activation;
-    enum sm_pool pool;                   /* ViT, ResNet: how the tap "pooled" is made */
-    enum sm_final_norm final_norm;       /* ViT, ConvNeXt */
-    enum sm_pos_resize pos_resize;       /* ViT */
-    int32_t stem_pad;                    /* ResNet: padding of the first convolution, pixels */
-    enum sm_stride_at stride_at;         /* ResNet with bottlenecks */
-    enum sm_stem_pool stem_pool;         /* ResNet */
-    int32_t stem_stride;                 /* ResNet, ConvNeXt: stride of the first convolution */
-    double stem_norm_eps;                /* ViT with convolutional stem: epsilon of its BatchNorm */
-    enum sm_dilate_from dilate_from;     /* ResNet */
-    enum sm_shortcut_pad shortcut_pad;   /* ResNet without projections */
-    enum sm_norm_order norm_order;       /* ViT */
-    double attn_scale;                   /* ViT: factor of q k^T */
-    double rope_base;                    /* ViT with RoPE, if the file lacks the periods */
-    int32_t patch_stride;                /* ViT: pixels from one patch to the next */
-    enum sm_channel_order channel_order; /* order of the network's input; mean, std stay RGB */
+    enum sm_pool pool;                 /* ViT, ResNet: how the tap "pooled" is made */
+    enum sm_final_norm final_norm;     /* ViT, ConvNeXt: norm before or after pooling */
+    enum sm_pos_resize pos_resize;     /* ViT: resampling of the position table */
+    int32_t stem_pad;                  /* ResNet: padding of the first convolution, pixels */
+    enum sm_stride_at stride_at;       /* ResNet with bottlenecks: the strided convolution */
+    enum sm_stem_pool stem_pool;       /* ResNet: pooling after the first convolution */
+    int32_t stem_stride;               /* ResNet, ConvNeXt: stride of the first convolution */
+    double stem_norm_eps;              /* ViT with convolutional stem: epsilon of its BatchNorm */
+    enum sm_dilate_from dilate_from;   /* ResNet: first dilated stage */
+    enum sm_shortcut_pad shortcut_pad; /* ResNet without projections: position of zero channels */
+    enum sm_norm_order norm_order;     /* ViT: norm before or after attention and MLP */
+    double attn_scale;                 /* ViT: factor of q k^T */
+    double rope_base;                  /* ViT with RoPE whose file lacks the periods: their base */
+    int32_t patch_stride;              /* ViT: pixels from one patch to the next */
+    enum sm_channel_order channel_order; /* channels of the network's input; mean, std stay RGB */
     double mean[3], std[3];              /* RGB input normalisation on [0, 1]; std 0: not set */
     uint8_t source[SM_CONFIG_FIELDS];    /* enum sm_source of each field that is set */
     struct sm_config_claim claims[SM_CLAIMS_MAX];

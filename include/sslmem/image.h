@@ -21,7 +21,7 @@
 
 #include "sslmem/err.h"
 
-#define SM_IMAGE_BYTES_MAX   (16u << 20) /* bytes of a file */
+#define SM_IMAGE_BYTES_MAX   (16u << 20) /* maximum size of a file, bytes */
 #define SM_IMAGE_SIDE_MAX_PX 8192
 #define SM_IMAGE_PIXELS_MAX  (40u * 1000 * 1000)
 

@@ -36,7 +36,7 @@ struct sm_recipe {
     enum sm_normalize normalize;
     enum sm_distance distance;
     uint64_t seed;
-    bool apply_orientation; /* "orientation": "ignore" (as training pipelines do) or "apply" */
+    bool apply_orientation; /* EXIF orientation; "ignore" in JSON, as in training, or "apply" */
 };
 
 /* Reads a recipe; fields that it omits keep their values in `base`. With `base` NULL they get the

@@ -42,8 +42,8 @@
 /* Version of the kernels; it is raised when the last bits of a kernel row's results may change, for
  * example by another algorithm or another order of summation. */
 #define SM_KERNELS_REVISION 1
-#define SM_ENCODERS_MAX     8       /* encoders per side */
-#define SM_REFERENCE_MAX    1000000 /* scores of a reference cohort */
+#define SM_ENCODERS_MAX     8       /* maximum number of encoders per side */
+#define SM_REFERENCE_MAX    1000000 /* maximum number of scores in a reference cohort */
 
 struct sm_pair;
 struct sm_scorer;
@@ -53,7 +53,7 @@ struct sm_scorer;
 enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *kernels,
                           struct sm_err *err);
 void sm_pair_close(struct sm_pair *pair);
-const char *sm_pair_name(const struct sm_pair *pair); /* the folder's last component */
+const char *sm_pair_name(const struct sm_pair *pair); /* last component of the folder's path */
 /* Returns the SHA-256, 64 hex digits, of everything that decides a score except recipe and image:
  * encoder digests in order, encoder configuration, mean, std and reference. It also covers the
  * pair's flags, so that a score stored without flags never answers for a pair that has them. */
@@ -85,7 +85,7 @@ enum sm_code sm_pair_render(float *x, const struct sm_pair *pair, const struct s
                             const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err);
 
-/* The alignment of one side. */
+/* The alignment of one side, f or g. */
 struct sm_alignment {
     double mean; /* mean over the side's encoders */
     double se;   /* standard error of `mean` over views; NaN under the same condition as m_se */
@@ -99,7 +99,7 @@ enum sm_in_reference { SM_IN_REFERENCE_UNKNOWN, SM_IN_REFERENCE_NO, SM_IN_REFERE
 
 struct sm_score {
     struct sm_alignment f, g;
-    double m;    /* A_g - A_f */
+    double m;    /* the score, A_g - A_f */
     double m_se; /* standard error of m over views (sm_jackknife_pairs or sm_jackknife_mean); with
                     several encoders on a side, the spread between encoders is added to its square:
                     sd_f^2/n_f + sd_g^2/n_g. NaN below four views (anchor: two) */
@@ -116,7 +116,7 @@ struct sm_score {
     double centered;   /* m minus the mean of the whole cohort */
     double percentile; /* percent of the reference_n scores below m, ties half; NaN: n is 0 */
     double p_value;    /* conformal: (1 + #{scores >= m})/(reference_n + 1); NaN: n is 0 */
-    /* Provenance. */
+    /* Provenance: SHA-256 digests as hex, and the name of the pair. */
     char image_digest[65], recipe_digest[65], pair_digest[65], score_key[65];
     char pair[64];
     struct sm_image_info image;
@@ -151,10 +151,10 @@ struct sm_reference_image {
     double m;
 };
 /* Writes reference.json in the pair's folder:
- * {"cohort","recipe","encoders","images":[digest …],"scores":[m …]}. All scores must come from the
- * recipe with this digest. sm_pair_open refuses a file whose encoder digests are not the pair's.
- * "images" has the order of "scores" and keeps an image from being compared with itself; a file
- * without it opens, too. SM_INVALID if an image is listed twice. */
+ * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m]}. All scores must come from
+ * the recipe with this digest. sm_pair_open refuses a file whose encoder digests are not the
+ * pair's. "images" has the order of "scores" and keeps an image from being compared with itself; a
+ * file without it opens, too. SM_INVALID if an image is listed twice. */
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
                                 const char *recipe_digest, const struct sm_reference_image *images,
                                 size_t count, struct sm_err *err);

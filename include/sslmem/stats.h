@@ -18,14 +18,14 @@
 
 #include "sslmem/err.h"
 
-double sm_mean(const double *x, size_t count);     /* NaN if count is 0 */
-double sm_variance(const double *x, size_t count); /* divisor n - 1; NaN if count < 2 */
+double sm_mean(const double *x, size_t count);     /* mean; NaN if count is 0 */
+double sm_variance(const double *x, size_t count); /* with divisor n - 1; NaN if count < 2 */
 
 struct sm_ttest {
     double difference; /* mean(a) - mean(b) */
     double t, df;
     double p_two_sided;
-    double p_greater; /* alternative: mean(a) > mean(b) */
+    double p_greater; /* one-sided p for the alternative mean(a) > mean(b) */
     double cohen_d;   /* difference divided by the pooled standard deviation */
     double hedges_g;  /* cohen_d without small-sample bias (gamma form); NaN for two values */
     double low, high; /* 95 % confidence interval of the difference */
@@ -104,7 +104,7 @@ struct sm_interval {
 struct sm_auc {
     double auc, se;
     struct sm_interval interval, delong, newcombe, bootstrap;
-    double p_two_sided; /* normal test of (auc - 1/2)/se */
+    double p_two_sided; /* p-value of (auc - 1/2)/se under the normal distribution */
     bool enough;
 };
 enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t members_count,
@@ -114,7 +114,7 @@ enum sm_code sm_auc_make(struct sm_auc *out, const double *members, size_t membe
  * TPR, and the TPR's 95 % Clopper-Pearson interval; NaN if a side is empty. `enough` is true if
  * 1/others_count <= fpr or fpr is 0. */
 struct sm_tpr {
-    double fpr; /* the argument of sm_tpr_at */
+    double fpr; /* the argument `fpr` of sm_tpr_at */
     double tpr, threshold;
     struct sm_interval interval;
     bool enough;
@@ -135,7 +135,7 @@ struct sm_interval sm_clopper_pearson(size_t successes, size_t count, double con
 double sm_epsilon_lower(size_t true_positives, size_t members_count, size_t false_positives,
                         size_t others_count, double delta, double confidence);
 
-/* --- agreement of paired values --- */
+/* --- correlation and other functions --- */
 
 struct sm_correlation {
     double r;

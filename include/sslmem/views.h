@@ -22,17 +22,17 @@
 
 #define SM_OPS_MAX 16
 
-/* Kinds of ops; the comments list the fields of struct sm_op that each kind uses. */
+/* Kinds of ops, with the fields of struct sm_op that each kind uses. */
 enum sm_op_kind {
-    SM_OP_RANDOM_RESIZED_CROP, /* size, scale, ratio, interpolation */
-    SM_OP_FLIP,                /* p; flips left and right */
-    SM_OP_COLOR_JITTER,        /* brightness, contrast, saturation, hue; p */
-    SM_OP_GRAYSCALE,           /* p */
-    SM_OP_GAUSSIAN_BLUR,       /* sigma (a range); p. Pillow's approximation by box blurs */
-    SM_OP_SOLARIZE,            /* threshold; p */
-    SM_OP_RESIZE,              /* size of the short side; interpolation */
-    SM_OP_CENTER_CROP,         /* size */
-    SM_OP_PAD                  /* padding on every side; fill 0..255 */
+    SM_OP_RANDOM_RESIZED_CROP, /* fields: size, scale, ratio, interpolation */
+    SM_OP_FLIP,                /* exchanges left and right; field: p */
+    SM_OP_COLOR_JITTER,        /* fields: brightness, contrast, saturation, hue, p */
+    SM_OP_GRAYSCALE,           /* field: p */
+    SM_OP_GAUSSIAN_BLUR,       /* Pillow's approximation by box blurs; fields: sigma (a range), p */
+    SM_OP_SOLARIZE,            /* fields: threshold, p */
+    SM_OP_RESIZE,              /* fields: size (of the short side), interpolation */
+    SM_OP_CENTER_CROP,         /* field: size */
+    SM_OP_PAD                  /* fields: padding (on every side), fill (0..255) */
 };
 
 enum sm_interpolation { SM_BILINEAR, SM_BICUBIC };
