@@ -59,9 +59,9 @@ struct sm_value {
         struct {
             struct sm_slice module, name;
         } global;
-        struct { /* OBJECT: indices of values that REDUCE, NEWOBJ or BUILD gave; 0: absent */
+        struct { /* OBJECT, made by REDUCE or NEWOBJ: indices of values; 0: absent */
             uint32_t callable, args;
-            uint32_t state;
+            uint32_t state; /* set by BUILD */
             uint32_t items; /* a LIST or DICT of the items that the stream added to the object */
         } object;
         uint32_t id; /* PERSISTENT: index of the value that is the persistent id */

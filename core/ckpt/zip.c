@@ -28,7 +28,7 @@
 
 struct entry {
     uint64_t at, count;    /* first byte in the archive and number of bytes; valid if located */
-    bool located, checked; /* checked: the CRC was right */
+    bool located, checked; /* checked: the CRC was correct */
 };
 
 struct sm_zip {

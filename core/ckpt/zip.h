@@ -33,7 +33,7 @@ int64_t sm_zip_find(const struct sm_zip *zip, const char *name);
  * result. */
 enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
                            struct sm_err *err);
-/* Compares the CRC of an entry's bytes; later calls return at once if it was right. */
+/* Compares the CRC of an entry's bytes; later calls return at once if it was correct. */
 enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err);
 
 /* Checks that the entries located so far do not overlap. */

@@ -158,7 +158,7 @@ static const struct preset {
     {"simclr-imagenet",
      {RRC(0.08, SM_BILINEAR), FLIP(0.5), JITTER(0.8, 0.8, 0.8, 0.2, 0.8), GRAY(0.2), BLUR(0.5)},
      5},
-    /* MAE (facebookresearch/mae, main_pretrain.py). */
+    /* MAE's pretraining (facebookresearch/mae, main_pretrain.py). */
     {"mae", {RRC(0.2, SM_BICUBIC), FLIP(0.5)}, 2},
     /* DINO (facebookresearch/dino, main_dino.py): global_transfo1, the first of the two global
      * crops, which is always blurred and never solarized. Crop scale 0.4-1 is the default of

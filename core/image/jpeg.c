@@ -34,7 +34,7 @@
 #define ROWS_AT_ONCE       16
 #define MEMORY_MAX_BYTES   (512L << 20) /* 40 million pixels have 320 MB of coefficients */
 #define EXIF_MARKER        (JPEG_APP0 + 1)
-#define EXIF_HEAD_BYTES    6 /* "Exif", 0, padding */
+#define EXIF_HEAD_BYTES    6 /* bytes before the TIFF block: "Exif", 0, padding */
 
 struct decoder {
     struct jpeg_decompress_struct jpeg;
@@ -239,7 +239,7 @@ static void check_coded(struct decoder *d)
 static void decode(struct decoder *d, struct sm_found *found, const uint8_t *bytes)
 {
     read_header(d, bytes);
-    read_exif(&found->exif, d); /* jpeg_finish_decompress drops the markers */
+    read_exif(&found->exif, d); /* now: jpeg_finish_decompress frees the markers */
     jpeg_start_decompress(&d->jpeg);
     check_coded(d);
     if (d->jpeg.out_color_space == JCS_CMYK)

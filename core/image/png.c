@@ -1,6 +1,6 @@
-/* PNG (ISO/IEC 15948). A walk over the chunks checks the file: IHDR first, a right CRC of critical
- * chunks, image data, IEND. The walk neither decodes nor allocates. Then stb_image decodes the
- * file.
+/* PNG (ISO/IEC 15948). A walk over the chunks checks the file: IHDR comes first, critical chunks
+ * have a correct CRC, there is image data, IEND comes last. The walk neither decodes nor allocates.
+ * Then stb_image decodes the file.
  *
  * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, 16-bit
  * samples are reduced to their high bytes, palettes are expanded, alpha and tRNS are dropped (never
@@ -225,7 +225,7 @@ static uint8_t *put_chunk(uint8_t *to, const char *name, const uint8_t *data, si
         to[i] = (uint8_t)(padded_count >> (24 - 8 * i));
     memcpy(to + 4, name, 4);
     memcpy(to + 8, data, count);
-    return to + padded_count + CHUNK_BYTES; /* stb_image reads no CRC */
+    return to + padded_count + CHUNK_BYTES; /* the CRC stays 0: stb_image does not read it */
 }
 
 static bool needs_copy(const struct walk *w)

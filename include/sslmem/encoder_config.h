@@ -92,7 +92,7 @@ enum sm_config_field {
 enum sm_source {
     SM_SOURCE_CONFIG,  /* the caller's configuration */
     SM_SOURCE_FILE,    /* encoder.json in the checkpoint's folder */
-    SM_SOURCE_PRESET,  /* the named preset */
+    SM_SOURCE_PRESET,  /* the preset that the configuration names */
     SM_SOURCE_SIDECAR, /* another program's file in that folder: config.json, args.json, … */
     SM_SOURCE_TENSORS, /* the checkpoint's tensors */
     SM_SOURCE_FAMILY,  /* the value of all published encoders with these tensor names */

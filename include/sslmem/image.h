@@ -11,7 +11,7 @@
  * Threads: no shared state.
  * Errors:  SM_UNSUPPORTED (neither JPEG nor PNG, or a kind of them that is refused), SM_CORRUPT
  *          (truncated or broken), SM_LIMIT (over one of the limits below), SM_NOMEM.
- * Limits:  the three constants below; they are checked before anything is decoded. */
+ * Limits:  the three constants below; they are checked before pixels are decoded. */
 #ifndef SSLMEM_IMAGE_H
 #define SSLMEM_IMAGE_H
 
@@ -34,7 +34,7 @@ struct sm_image_info {
     const char *media_type;      /* "image/jpeg" or "image/png", a static string */
     int32_t width_px, height_px; /* size stored in the file, before any orientation is applied */
     int orientation;             /* EXIF orientation 1..8; 1 if absent or unreadable */
-    bool oriented;               /* the orientation was applied to the pixels */
+    bool oriented;               /* true: the orientation was applied to the pixels */
     bool exif_unreadable;        /* the file has EXIF data, but its orientation cannot be read */
     int decoder_warnings;        /* places of broken JPEG data where the decoder invented pixels;
                                     Pillow invents the same pixels */
