@@ -1,5 +1,4 @@
-/* The only UTF-8 decoder and the only list of unsafe characters. All code that shows foreign text
- * uses them. */
+/* The only UTF-8 decoder and list of unsafe characters, for all code that shows foreign text. */
 #include "core/base/escape.h"
 
 #include <stdio.h>

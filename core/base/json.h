@@ -53,8 +53,7 @@ enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, 
  * Returns a new reference, NULL when out of memory. */
 json_t *sm_json_u64(uint64_t value);
 
-/* Makes a JSON number, or null if `value` is not finite. Returns a new reference, NULL when out of
- * memory. */
+/* Makes a JSON number, or null if `value` is not finite. New reference, NULL when out of memory. */
 json_t *sm_json_number(double value);
 
 /* Writes canonical text: sorted keys, no spaces, doubles with 17 digits. The caller frees the

@@ -38,7 +38,6 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
     return SM_OK;
 }
 
-/* Makes room for one more tensor and its place. */
 static enum sm_code grow(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;

@@ -15,14 +15,13 @@ void sm_dtype_convert(float *out, const uint8_t *in, enum sm_dtype dtype, size_t
 
 /* Finds the type of a name in a safetensors header ("BF16"). Returns false for an unknown name. */
 bool sm_dtype_of_safetensors(enum sm_dtype *out, const char *name);
-/* Finds the element type of PyTorch's storage class `name` ("BFloat16Storage"), which needs no NUL.
- * Returns false for a class that cannot be read. */
+/* Finds the type of PyTorch's storage class `name` ("HalfStorage"), which needs no NUL. Returns
+ * false if the class cannot be read. */
 bool sm_dtype_of_storage(enum sm_dtype *out, const char *name, size_t name_count);
 /* Returns the bytes of one element of a storage class of PyTorch that cannot be read
  * ("QInt8Storage"); 0 if the class is unknown. */
 size_t sm_dtype_storage_bytes(const char *name, size_t name_count);
-/* Finds the type of NumPy's `name` ("<f4", "|b1"; "|V2" is bf16), which needs no NUL. Returns false
- * for an unknown name. */
+/* Finds the type of NumPy's `name` ("<f4"; "|V2" is bf16), which needs no NUL. False if unknown. */
 bool sm_dtype_of_npy(enum sm_dtype *out, const char *name, size_t name_count);
 
 #endif

@@ -112,8 +112,7 @@ static bool is_container(const struct sm_pickle *pickle, uint32_t value)
     return kind == SM_VALUE_DICT || kind == SM_VALUE_LIST || kind == SM_VALUE_TUPLE;
 }
 
-/* Returns the list of OrderedDict([[key, value], ...]), Python 2's form of an OrderedDict; 0 for
- * any other value. */
+/* Returns the list of OrderedDict([[key, value], ...]), Python 2's form; 0 for any other value. */
 static uint32_t pairs_of(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *object = &pickle->values[value];
@@ -157,8 +156,7 @@ static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
     return pickle->values[value].kind == SM_VALUE_DICT ? value : 0;
 }
 
-/* Returns the value with the items of a set: the set itself or, in protocol 2, the list that is the
- * argument of set(). */
+/* Returns the value with a set's items: the set or, in protocol 2, the list argument of set(). */
 static uint32_t items_of_set(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *set = &pickle->values[value];

@@ -1,5 +1,4 @@
-/* Finds the tensors among pickled values and gives them the names that a state_dict has. Private to
- * core/ckpt. */
+/* Finds tensors among pickled values and names them as a state_dict does. Private to core/ckpt. */
 #ifndef CORE_CKPT_FLATTEN_H
 #define CORE_CKPT_FLATTEN_H
 

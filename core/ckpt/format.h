@@ -15,8 +15,8 @@
 /* The position of a tensor's elements. */
 struct sm_place {
     struct sm_view view;
-    uint64_t at;   /* byte of the file where the view's storage begins; in shards: index of the
-                      tensor in its shard */
+    uint64_t
+        at; /* first byte of its storage in the file; shards: the tensor's index in its shard */
     uint64_t part; /* index of the zip entry or shard that holds it; other formats: 0 */
 };
 
@@ -58,12 +58,10 @@ struct sm_ckpt {
 };
 
 /* "Measures" a tensor: sets its count from rank and shape. SM_CORRUPT for a negative side or a
- * product that overflows. The check counts sides of 0 as 1, so that no partial product can
- * overflow. */
+ * product that overflows, even if sides of 0 are left out. */
 enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err);
 
-/* Appends a measured tensor; copies its name. The caller has checked that the view's elements are
- * within the file. */
+/* Appends a measured tensor; copies its name. The caller has checked its view against the file. */
 enum sm_code sm_ckpt_add(struct sm_ckpt *ckpt, const struct sm_tensor *tensor,
                          const struct sm_place *place, struct sm_err *err);
 

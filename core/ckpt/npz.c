@@ -194,8 +194,7 @@ static enum sm_code parse_header(struct header *header, const char *text, size_t
     return SM_OK;
 }
 
-/* Reads the header of a .npy of `count` bytes. *head_count receives the number of bytes before the
- * elements. */
+/* Reads the header of a .npy of `count` bytes. *head_count: number of bytes before the elements. */
 static enum sm_code read_header(struct header *header, size_t *head_count, const uint8_t *bytes,
                                 uint64_t count, struct sm_err *err)
 {

@@ -113,8 +113,7 @@ static enum sm_code op_int(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* Reads an integer in two's complement, little-endian, after its length. `arg`: width of the length
- * in bytes. */
+/* Reads a little-endian integer in two's complement. `arg`: width of its length in bytes. */
 static enum sm_code op_long(struct sm_machine *m, const struct op *op)
 {
     uint64_t count, number = 0;
@@ -212,8 +211,7 @@ static enum sm_code container_of(struct sm_machine *m, uint32_t value, enum sm_v
     return SM_OK;
 }
 
-/* `arg`: number of values to pop; 0: all above the mark. `kind`: kind of the container below them
- * that receives them. */
+/* `arg`: number of values to pop; 0: all above the mark. The container below receives them. */
 static enum sm_code op_extend(struct sm_machine *m, const struct op *op)
 {
     uint32_t count = (uint32_t)op->arg;
@@ -281,8 +279,7 @@ static enum sm_code op_stack_global(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* `arg`: number of operands: 2 for the callable and its tuple of arguments, 3 with keyword
- * arguments, which are dropped. */
+/* `arg`: number of operands: callable, tuple of arguments and, if 3, keywords, which are ignored. */
 static enum sm_code op_call(struct sm_machine *m, const struct op *op)
 {
     const uint32_t *operands = NULL;

@@ -87,8 +87,7 @@ enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t
                              struct sm_err *err);
 void sm_pickle_release(struct sm_pickle *pickle);
 
-/* Returns item `index` of a list or tuple; value 0 (None) past the end and for any other value.
- * Cost: O(index). */
+/* Returns item `index` of a list or tuple, else value 0 (None). Cost: O(index). */
 uint32_t sm_pickle_item(const struct sm_pickle *pickle, uint32_t list, uint32_t index);
 /* Returns the value of the text key `key` in a dict; 0 if the key is missing or the value is no
  * dict. Cost: O(size of the dict). */

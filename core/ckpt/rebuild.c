@@ -1,6 +1,5 @@
-/* PyTorch rebuilds a tensor by calling a function of torch/_utils.py (PyTorch 1.13; see also
- * torch/serialization.py). This code only reads the arguments of that call, which are numbers, and
- * checks them. */
+/* PyTorch rebuilds a tensor by calling a function of torch/_utils.py (PyTorch 1.13). This code only
+ * reads and checks the arguments of that call, which are numbers. */
 #include "core/ckpt/rebuild.h"
 
 #include <inttypes.h>
@@ -107,7 +106,6 @@ static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
     return SM_OK;
 }
 
-/* Reads sides, strides and offset from the arguments. */
 static enum sm_code parse_view(struct sm_view *view, struct sm_tensor *tensor,
                                const struct sm_pickle *pickle, uint32_t args, struct sm_err *err)
 {

@@ -72,8 +72,7 @@ static bool has_code(const struct opening *opening)
     return false;
 }
 
-/* Locates the entry <prefix>/<name>. If it is missing, sets *entry to -1 and fails unless
- * `optional`. */
+/* Locates the entry <prefix>/<name>. If missing, sets *entry to -1 and fails unless `optional`. */
 static enum sm_code find_entry(const struct opening *opening, const char *name, bool optional,
                                int64_t *entry, uint64_t *at, uint64_t *bytes_count,
                                struct sm_err *err)
@@ -137,8 +136,7 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
     return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
 }
 
-/* Refuses files that declare big-endian elements. Older files declare no byte order and are, in
- * practice, little-endian. */
+/* Refuses files that declare big-endian elements. Older files declare nothing: little-endian. */
 static enum sm_code check_byte_order(const struct opening *opening, struct sm_err *err)
 {
     static const char little[] = "little";

@@ -11,8 +11,7 @@ struct sm_view {
     int64_t stride[SM_TENSOR_RANK_MAX]; /* [rank], never negative */
 };
 
-/* Makes the view of a measured tensor without gaps: row-major (C order) or column-major (Fortran
- * order). */
+/* Makes the view of a measured tensor without gaps, row-major (C) or column-major (Fortran). */
 void sm_view_dense(struct sm_view *out, const struct sm_tensor *tensor, bool column_major);
 
 /* Checks that all elements of a measured tensor's view are inside a storage of `count` elements

@@ -29,8 +29,7 @@ const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry);
 /* Returns the index of the entry of this name, or -1. */
 int64_t sm_zip_find(const struct sm_zip *zip, const char *name);
 
-/* Finds the position and number of an entry's bytes in the archive; later calls return the known
- * result. */
+/* Finds the position and number of an entry's bytes in the archive; later calls return at once. */
 enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
                            struct sm_err *err);
 /* Compares the CRC of an entry's bytes; later calls return at once if it was correct. */

@@ -160,9 +160,8 @@ static const struct preset {
      5},
     /* MAE's pretraining (facebookresearch/mae, main_pretrain.py). */
     {"mae", {RRC(0.2, SM_BICUBIC), FLIP(0.5)}, 2},
-    /* DINO (facebookresearch/dino, main_dino.py): global_transfo1, the first of the two global
-     * crops, which is always blurred and never solarized. Crop scale 0.4-1 is the default of
-     * --global_crops_scale. */
+    /* DINO (facebookresearch/dino, main_dino.py): global_transfo1, the first global crop, which is
+     * always blurred and never solarized; the scale 0.4-1 is --global_crops_scale's default. */
     {"dino-global",
      {RRC(0.4, SM_BICUBIC), FLIP(0.5), JITTER(0.4, 0.4, 0.2, 0.1, 0.8), GRAY(0.2), BLUR(1)},
      5},

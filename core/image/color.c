@@ -74,8 +74,7 @@ void sm_ops_solarize(struct sm_image *image, int32_t threshold)
     }
 }
 
-/* Computes the hue and saturation of a pixel that is not grey; `high` and `low` are its largest and
- * smallest channel. */
+/* Computes hue and saturation of a pixel that is not grey, with channels between low and high. */
 static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, int high, int low)
 {
     float range = (float)(high - low);
@@ -96,8 +95,7 @@ static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, 
     *saturation = (uint8_t)(int)(s * 255.0);
 }
 
-/* Rounds to nearest. Pillow calls round(); both agree for all 2^24 triples of hue, saturation and
- * value (all were tried). */
+/* Rounds as Pillow's round() does: all 2^24 triples of hue, saturation and value were compared. */
 static uint8_t nearest(double value)
 {
     return (uint8_t)(int)(value + 0.5);

@@ -88,8 +88,7 @@ static void count_jitter(double steps[SM_WORKS], const struct extent *e, const s
 }
 
 /* A pass over a line first sums up the pixels of a box, which may be longer than the line. For
- * sigma s the box has about s pixels on each side. A pixel of this first sum costs a third of a
- * step. */
+ * sigma s the box has about s pixels on each side, and each costs a third of a step. */
 static void count_blur(double steps[SM_WORKS], const struct extent *e, const struct sm_op *op)
 {
     double box = op->sigma[1] + 1;

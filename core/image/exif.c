@@ -56,8 +56,7 @@ struct sm_exif sm_exif_read(const uint8_t *tiff, size_t tiff_count)
     return entries > entries_inside ? unreadable : none;
 }
 
-/* For each orientation, how to find the source of upright pixel (x, y): swap the coordinates if
- * `swap`, then mirror them. */
+/* For each orientation, the way from an upright pixel to its source: swap x and y, then mirror. */
 static const struct {
     bool swap, mirror_x, mirror_y;
 } turns[9] = {

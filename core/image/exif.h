@@ -9,8 +9,7 @@ struct sm_exif {
     bool unreadable; /* the file has EXIF data without a readable orientation, which is then 1 */
 };
 
-/* Reads the orientation from a TIFF block. NULL means that the file has no EXIF data, and gives
- * orientation 1. */
+/* Reads the orientation from a TIFF block; 1 for NULL, that is, for a file without EXIF data. */
 struct sm_exif sm_exif_read(const uint8_t *tiff, size_t tiff_count);
 
 /* Replaces `image` by its upright form. `orientation` is 1..8. SM_NOMEM. */

@@ -15,8 +15,7 @@ enum sm_code sm_ops_copy(struct sm_image *out, const struct sm_image *image, str
 enum sm_code sm_ops_crop(struct sm_image *out, const struct sm_image *image, int32_t top,
                          int32_t left, int32_t height, int32_t width, struct sm_err *err);
 
-/* Copies the central square of side `size`, in pixels; a smaller image is first padded with black
- * (torchvision's center_crop). */
+/* torchvision's center_crop: pads a smaller image with black, then copies the central square. */
 enum sm_code sm_ops_center_crop(struct sm_image *out, const struct sm_image *image, int32_t size,
                                 struct sm_err *err);
 

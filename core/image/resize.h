@@ -13,8 +13,7 @@ struct sm_resize_to {
 enum sm_code sm_resize(struct sm_image *out, const struct sm_image *image,
                        const struct sm_resize_to *to, struct sm_err *err);
 
-/* Returns half the filter's width in input pixels, without the stretch of a reduction: 1 for
- * bilinear, 2 for bicubic. */
+/* Returns half the unstretched filter's width in input pixels: 1 for bilinear, 2 for bicubic. */
 double sm_resize_support(enum sm_interpolation interpolation);
 
 #endif

@@ -15,8 +15,7 @@ static uint8_t *put_u32(uint8_t *to, uint32_t value)
     return to;
 }
 
-/* Completes a chunk whose data, `bytes_count` bytes, is already at to + 8: adds length, type and
- * CRC. Returns its end. */
+/* Adds length, type and CRC to a chunk whose data is already at to + 8. Returns the chunk's end. */
 static uint8_t *close_chunk(uint8_t *to, const char *type, size_t bytes_count)
 {
     put_u32(to, (uint32_t)bytes_count);

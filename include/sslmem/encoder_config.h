@@ -17,8 +17,7 @@
 
 #include "sslmem/err.h"
 
-/* Values of the configuration. 0 means "not set": the sources of enum sm_source then decide, in
- * their order. */
+/* Values of settings. 0 is "not set": the next source of enum sm_source that has one decides. */
 enum sm_activation_kind {
     SM_ACTIVATION_UNSET,
     SM_ACTIVATION_GELU,
@@ -99,8 +98,7 @@ enum sm_source {
     SM_SOURCE_GUESS    /* published encoders differ; this is the most common value */
 };
 
-/* A number in another program's file that the tensors also determine; opening the encoder compares
- * the two (core/names/claims.c). */
+/* A number in another program's file that open compares with the tensors (core/names/claims.c). */
 #define SM_CLAIMS_MAX 32
 struct sm_config_claim {
     uint16_t row, fact; /* indices of the tables in core/names/claims.c */

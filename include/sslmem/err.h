@@ -40,8 +40,7 @@ struct sm_err {
 enum sm_code sm_err_set(struct sm_err *err, enum sm_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Fills `err` (which may be NULL) for the field of a JSON document at `pointer` and returns
- * SM_INVALID. */
+/* Fills `err` (which may be NULL) for the JSON field at `pointer` and returns SM_INVALID. */
 enum sm_code sm_err_field(struct sm_err *err, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

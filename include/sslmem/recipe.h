@@ -46,8 +46,7 @@ enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
                              const struct sm_recipe *base, int32_t input_px, const char *pointer,
                              struct sm_err *err);
 
-/* Writes every field, but target_se only if above 0. Returns a new reference, NULL when out of
- * memory. */
+/* Writes every field (target_se if above 0). Returns a new reference, NULL when out of memory. */
 json_t *sm_recipe_json(const struct sm_recipe *recipe);
 
 /* Writes the recipe's digest: 64 hex digits and a NUL. */

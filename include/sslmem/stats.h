@@ -56,12 +56,11 @@ enum sm_code sm_mann_whitney(struct sm_mwu *out, const double *a, size_t a_count
 
 /* Sorts x in place, ascending, as sm_quantile, sm_percentile_rank and sm_conformal_p need it. */
 void sm_sort(double *x, size_t count);
-/* Returns quantile q of a sorted sample, type 7 (NumPy's "linear"). NaN if the sample is empty or q
- * is outside [0, 1]. */
+/* Returns quantile q of a sorted sample, type 7 (NumPy's "linear"); NaN if empty or q not in [0,
+ * 1]. */
 double sm_quantile(const double *sorted, size_t count, double q);
 /* Counts the values of x in `bins_count` bins of equal width over [low, high] with NumPy's edges;
- * the last bin includes `high`. Ignores values outside. If low equals high, only the last bin
- * counts. */
+ * the last bin includes `high`. Ignores other values. If low is high, only the last bin counts. */
 void sm_histogram(int64_t *bins, size_t bins_count, double low, double high, const double *x,
                   size_t count);
 
@@ -130,8 +129,7 @@ struct sm_interval sm_clopper_pearson(size_t successes, size_t count, double con
  * given the counts of a membership test at one threshold fixed beforehand (Jagielski et al.,
  * NeurIPS 2020). The bound is the larger of ln((TPR - delta)/FPR) and ln((TNR - delta)/FNR), at
  * least 0. Numerators take the lower and denominators the upper one-sided Clopper-Pearson bound of
- * the rate, each at (1 - confidence)/2. The result holds only if members were inserted at random.
- */
+ * the rate, each at (1 - confidence)/2. It holds only if members were inserted at random. */
 double sm_epsilon_lower(size_t true_positives, size_t members_count, size_t false_positives,
                         size_t others_count, double delta, double confidence);
 
@@ -149,8 +147,7 @@ enum sm_code sm_spearman(struct sm_correlation *out, const double *x, const doub
                          struct sm_err *err);
 enum sm_code sm_kendall(struct sm_correlation *out, const double *x, const double *y, size_t count,
                         struct sm_err *err);
-/* Writes the indices of x, ordered from the highest value to the lowest; equal values in the order
- * of their indices. */
+/* Writes the indices of x from the highest value to the lowest; equal values by index. */
 enum sm_code sm_order_descending(size_t *order, const double *x, size_t count, struct sm_err *err);
 
 /* Computes the Benjamini-Hochberg q-values of `count` p-values (SciPy's false_discovery_control,

@@ -44,8 +44,7 @@ struct sm_decoded {
     struct sm_image_info info;
     uint8_t digest[32]; /* SHA-256 of the image file */
 };
-/* Opens a task for a decoded image. Takes ownership of the pixels, even if it fails, and zeroes
- * `decoded->image`. */
+/* Opens a task for a decoded image. Takes its pixels and zeroes decoded->image, even on failure. */
 enum sm_code sm_task_open_decoded(struct sm_task **out, const struct sm_pair *pair,
                                   const struct sm_recipe *recipe, struct sm_decoded *decoded,
                                   struct sm_err *err);
