@@ -15,8 +15,7 @@
 /* The position of a tensor's elements. */
 struct sm_place {
     struct sm_view view;
-    uint64_t
-        at; /* first byte of its storage in the file; shards: the tensor's index in its shard */
+    uint64_t at;   /* first byte of the storage in the file; shards: index in the shard */
     uint64_t part; /* index of the zip entry or shard that holds it; other formats: 0 */
 };
 

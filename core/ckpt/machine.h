@@ -24,11 +24,11 @@ struct sm_machine {
     bool is_cut;  /* the stream is longer than bytes_count, which is at the limit */
     size_t op_at; /* position of the running opcode; with its name, for error texts */
     const char *op_name;
-    struct sm_array values; /* of struct sm_value */
-    struct sm_array links;  /* of struct sm_link */
-    struct sm_array stack;  /* of uint32_t: indices of values */
-    struct sm_array marks;  /* of uint32_t: heights of the stack at open marks */
-    struct sm_array memo;   /* of uint32_t: indices of values, or UNSET */
+    struct sm_array values; /* items: struct sm_value */
+    struct sm_array links;  /* items: struct sm_link */
+    struct sm_array stack;  /* items: uint32_t, indices of values */
+    struct sm_array marks;  /* items: uint32_t, heights of the stack at open marks */
+    struct sm_array memo;   /* items: uint32_t, indices of values, or UNSET */
     uint32_t memo_used;     /* entries of the memo that are not UNSET */
     bool stopped;
     struct sm_err *err;

@@ -279,7 +279,7 @@ static enum sm_code op_stack_global(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* `arg`: number of operands: callable, tuple of arguments and, if 3, keywords, which are ignored. */
+/* `arg`: number of operands: callable, tuple of arguments and, if 3, keywords (dropped). */
 static enum sm_code op_call(struct sm_machine *m, const struct op *op)
 {
     const uint32_t *operands = NULL;

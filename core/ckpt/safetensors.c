@@ -81,7 +81,7 @@ static enum sm_code parse_offsets(struct span *span, const json_t *offsets, uint
                           tensor->name, (unsigned long long)(data_at + span->end),
                           (unsigned long long)file_count);
     if (tensor->dtype == SM_UNREAD)
-        return SM_OK; /* its element size is unknown */
+        return SM_OK; /* no size to compare: the element size is unknown */
     if (__builtin_mul_overflow(tensor->count, (int64_t)sm_dtype_bytes(tensor->dtype), &wanted))
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s: the product of its shape overflows",
                           tensor->name);

@@ -163,7 +163,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
             return sm_err_set(err, SM_UNSUPPORTED, "pickle: a persistent id is not a storage");
         code = sm_storage_parse(&storage, object, id, &inner);
         if (code == SM_UNSUPPORTED && storage.element_bytes != 0)
-            code = SM_OK; /* its tensors are unread, but its size is known */
+            code = SM_OK; /* a type that cannot be read, but of known size */
         else if (code == SM_UNSUPPORTED)
             return sm_err_set(err, code, "%.120s, and where the next storage begins is unknown",
                               inner.text);
