@@ -1,4 +1,5 @@
-/* One row of the table is kept; `diagonal` is what the row above had one to the left. */
+/* Levenshtein's algorithm with one row of its table in memory. `diagonal` holds the value from the
+ * row above, one column to the left. */
 #include "core/base/edits.h"
 
 #include <stdint.h>

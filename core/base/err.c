@@ -1,5 +1,5 @@
-/* Errors are set in one line and carry their text; nothing here allocates. Names out of hostile
- * files end up in texts, texts in logs, terminals and JSON: they are escaped here, once for all. */
+/* Error texts may contain names from hostile files and are later shown in logs, terminals and JSON.
+ * Therefore every text is escaped here, when it is set. Nothing allocates. */
 #include "sslmem/err.h"
 
 #include <stdarg.h>

@@ -1,15 +1,14 @@
-/* One decoder of UTF-8 and one list of what is unsafe; everything that shows foreign text asks
- * here. */
+/* The only UTF-8 decoder and list of unsafe characters, for all code that shows foreign text. */
 #include "core/base/escape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ESCAPE_BYTES 16 /* of the longest escape, two \uXXXX, with its NUL */
+#define ESCAPE_BYTES 16 /* room for the longest escape, two \uXXXX, and a NUL */
 
-/* Bytes of a sequence by its first byte, the bits of that byte that count, and the least code point
- * that needs so many. */
+/* UTF-8 sequences by their first byte, from `low` to `high`: `mask` selects its bits of the code
+ * point, `length` is the number of bytes, `least` the smallest code point that needs so many. */
 static const struct {
     unsigned char low, high, mask, length;
     uint32_t least;
@@ -73,12 +72,12 @@ bool sm_is_unsafe(uint32_t point)
     return false;
 }
 
-/* The character or byte at `text` as it is shown; returns how many bytes of `text` it is. */
+/* Writes the character or invalid byte at `text`, escaped if unsafe. Returns its size in `text`. */
 static size_t show_one(char out[ESCAPE_BYTES], const char *text)
 {
     uint32_t point;
     size_t n =
-        sm_utf8_decode(&point, text, SIZE_MAX); /* stops at the NUL: that continues nothing */
+        sm_utf8_decode(&point, text, SIZE_MAX); /* stops at the NUL, which continues no sequence */
     if (n == 0 || (point < 0x80 && sm_is_unsafe(point)))
         snprintf(out, ESCAPE_BYTES, "\\x%02x", (unsigned char)*text);
     else if (sm_is_unsafe(point))
@@ -91,7 +90,7 @@ static size_t show_one(char out[ESCAPE_BYTES], const char *text)
 char *sm_escape(char *out, size_t out_bytes, const char *text)
 {
     static const char cut[] = "...";
-    size_t used = 0, kept = 0; /* kept: where the mark of a cut still fits */
+    size_t used = 0, kept = 0; /* kept: end of the last text after which "..." fits */
     while (*text != '\0') {
         char shown[ESCAPE_BYTES];
         size_t taken = show_one(shown, text), length = strlen(shown);
@@ -110,7 +109,7 @@ char *sm_escape(char *out, size_t out_bytes, const char *text)
     return out;
 }
 
-/* The character as JSON escapes it. */
+/* Writes a character as a JSON escape, a surrogate pair above U+FFFF. */
 static void show_json(char out[ESCAPE_BYTES], uint32_t point)
 {
     if (point > 0xffff)
@@ -122,7 +121,7 @@ static void show_json(char out[ESCAPE_BYTES], uint32_t point)
 
 char *sm_escape_json(const char *json)
 {
-    char *out = malloc(6 * strlen(json) + 1); /* a byte becomes \ufffd at most */
+    char *out = malloc(6 * strlen(json) + 1); /* a byte becomes at most 6: \ufffd */
     size_t used = 0;
     while (out && *json != '\0') {
         char shown[ESCAPE_BYTES];

@@ -1,15 +1,17 @@
-/* Foreign text, made fit to be shown: names out of files, archives and requests may hold what moves
- * a terminal's cursor, forges a line of a log or turns the direction of writing.
+/* Escapes foreign text so that it is safe to show. Names in files, archives and requests may
+ * contain characters that move a terminal's cursor, forge a log line or reverse the direction of
+ * writing.
  *
  *     printf("%s: not found\n", sm_shown(name));
  *     sm_escape(text, sizeof text, name);
  *
- * Unsafe are bytes that are no UTF-8 (RFC 3629), the control characters C0, DEL and C1, line and
- * paragraph separators, marks of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
- * U+2069) and tags (U+E0000 to U+E007F). They are shown as \x1b (a byte, or a character below 128)
- * and \u202e. A backslash stays as it is: what is shown is for people, not to be read back.
+ * Unsafe are bytes that are not UTF-8 (RFC 3629), the control characters C0, DEL and C1, line and
+ * paragraph separators, direction marks (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
+ * U+2069) and tags (U+E0000 to U+E007F). A byte or a character below 128 is escaped like \x1b, any
+ * other character like \u202e. A backslash is not escaped: the result is for people, not for
+ * programs.
  *
- * Threads: no state. Text ends with a NUL unless a count is given. */
+ * Threads: no state. Text ends with a NUL unless a function takes a count. */
 #ifndef CORE_BASE_ESCAPE_H
 #define CORE_BASE_ESCAPE_H
 
@@ -17,28 +19,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SM_SHOWN_BYTES      4096   /* of a text on a terminal, with its NUL */
-#define SM_UTF8_REPLACEMENT 0xfffd /* stands for a byte that is no text */
+#define SM_SHOWN_BYTES      4096   /* longest result of sm_shown, with its NUL */
+#define SM_UTF8_REPLACEMENT 0xfffd /* replaces a byte that is not UTF-8 */
 
-/* Writes the text with what is unsafe escaped, as much as fits, whole characters and escapes only;
- * text that was cut ends in "...". Returns out. */
+/* Writes `text` with unsafe characters escaped. If it does not fit, cuts it after a whole character
+ * or escape and appends "...". Returns `out`. */
 char *sm_escape(char *out, size_t out_bytes, const char *text);
 
-/* The same in a buffer that lives as long as the block around the call. */
+/* Escapes `text` into a buffer that lives until the end of the enclosing block. */
 #define sm_shown(text) sm_escape((char[SM_SHOWN_BYTES]){0}, SM_SHOWN_BYTES, text)
 
-/* JSON text with what is unsafe in its strings as \u escapes: the same document. Allocated; NULL
- * when out of memory. */
+/* Replaces unsafe characters in the strings of a JSON text by \u escapes; the document stays the
+ * same. The caller frees the result; NULL when out of memory. */
 char *sm_escape_json(const char *json);
 
-/* Whether a character is unsafe to show. */
+/* Returns true if a character (code point) is unsafe to show. */
 bool sm_is_unsafe(uint32_t point);
 
-/* The character that `text` of `count` bytes begins with: its length, 0 when none does. */
+/* Decodes the first character of `text`, which has `count` bytes. Returns its length in bytes; 0 if
+ * the text is empty or does not begin with valid UTF-8. */
 size_t sm_utf8_decode(uint32_t *point, const char *text, size_t count);
-/* Whether all of it is UTF-8, without NUL: what JSON and C strings both can hold. */
+/* Returns true if the text is UTF-8 without NUL, so that both JSON and a C string can hold it. */
 bool sm_utf8_is_text(const char *text, size_t count);
-/* Writes a character, at most 4 bytes, and returns its length. */
+/* Writes a character as UTF-8, without a NUL. Returns its length in bytes. */
 size_t sm_utf8_encode(char out[4], uint32_t point);
 
 #endif

@@ -1,5 +1,6 @@
-/* Files are mapped, not read: a checkpoint's pages are shared with the page cache and dropped under
- * pressure. Writing goes through a temporary file, so a reader sees the old file or the new one. */
+/* Files are mapped instead of read: the kernel shares a checkpoint's pages with its page cache and
+ * can drop them when memory is short. Writing goes through a temporary file, so that a reader sees
+ * either the old file or the new one. */
 #include "core/base/file.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@ enum sm_code sm_file_map(struct sm_file *out, const char *path, int64_t bytes_ma
                          struct sm_err *err)
 {
     *out = (struct sm_file){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
+    /* Without O_NONBLOCK, opening a FIFO waits for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%s: %s", path,
                           strerror(errno));

@@ -1,5 +1,5 @@
-/* One reader per field type; the table says where each value goes. Untrusted text is measured for
- * depth before jansson, which recurses, sees it. */
+/* Each field type has one reader; the caller's table tells where each value is stored. Before
+ * jansson parses untrusted text, its nesting depth is checked, because jansson recurses. */
 #include "core/base/json.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 struct place {
     const struct sm_field *field;
-    const char *pointer; /* of the field */
+    const char *pointer; /* JSON pointer of the field */
     void *at;
     struct sm_err *err;
 };
@@ -165,7 +165,7 @@ static const struct sm_field *find_field(const struct sm_field *fields, const ch
     return NULL;
 }
 
-/* RFC 6901: "~" and "/" in a key are escaped. Only unknown keys can hold them. */
+/* Appends a key to a JSON pointer and escapes "~" and "/" in it (RFC 6901). */
 static void join_pointer(char *out, size_t out_size, const char *parent, const char *key)
 {
     size_t at = (size_t)snprintf(out, out_size, "%s/", parent);
@@ -210,7 +210,7 @@ enum sm_code sm_fields_read(void *out, const json_t *node, const struct sm_field
     return SM_OK;
 }
 
-/* Deepest nesting of arrays and objects, brackets inside strings left out. */
+/* Returns the deepest nesting of arrays and objects; ignores brackets inside strings. */
 static int json_depth(const char *text, size_t bytes_count)
 {
     int depth = 0, deepest = 0;

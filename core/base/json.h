@@ -1,4 +1,4 @@
-/* Field rules over jansson: a JSON object to a struct, or the pointer of the bad field.
+/* Reads a JSON object (of jansson) into a struct by a table of fields, and reports the bad field.
  *
  *     static const struct sm_field fields[] = {
  *         {"views", SM_FIELD_INT, offsetof(struct sm_recipe, views), .min = 2, .max = 64},
@@ -6,9 +6,9 @@
  *         {0}};
  *     sm_fields_read(&recipe, node, fields, "/recipe", &err);
  *
- * A field that is absent leaves the struct alone unless it is required; an unknown one is an error.
- * Errors: SM_INVALID with the pointer ("/recipe/views") and a text with both what is and what may
- * be. */
+ * An absent field leaves its member of the struct unchanged, unless it is required. An unknown
+ * field is an error. Errors: SM_INVALID with the pointer ("/recipe/views") and a text that gives
+ * both the value and the allowed values. */
 #ifndef CORE_BASE_JSON_H
 #define CORE_BASE_JSON_H
 
@@ -20,42 +20,44 @@
 #include "sslmem/err.h"
 
 enum sm_field_type {
-    SM_FIELD_INT, /* int32_t within [min, max] */
-    SM_FIELD_U64, /* uint64_t: a non-negative integer, or its decimal digits as a string above 2^63
-                     - 1 */
-    SM_FIELD_DOUBLE, /* double within [min, max], finite */
-    SM_FIELD_RANGE,  /* double[2] within [min, max], ascending */
-    SM_FIELD_BOOL,   /* bool */
-    SM_FIELD_ENUM,   /* int (an enum), index of the string in `names` */
-    SM_FIELD_TEXT,   /* char[max + 1] */
-    SM_FIELD_NODE    /* const json_t *, borrowed: for the caller to read */
+    SM_FIELD_INT,    /* stored as int32_t, within [min, max] */
+    SM_FIELD_U64,    /* stored as uint64_t: a non-negative integer; above 2^63 - 1 the document must
+                     have a string of decimal digits */
+    SM_FIELD_DOUBLE, /* stored as double, finite and within [min, max] */
+    SM_FIELD_RANGE,  /* stored as double[2]: two ascending numbers within [min, max] */
+    SM_FIELD_BOOL,   /* stored as bool */
+    SM_FIELD_ENUM,   /* stored as int (an enum): the index of the string in `names` */
+    SM_FIELD_TEXT,   /* stored as char[max + 1]: at most `max` bytes and a NUL */
+    SM_FIELD_NODE    /* stored as const json_t *: a borrowed node, which the caller reads itself */
 };
 
 struct sm_field {
-    const char *name; /* NULL ends the table */
+    const char *name; /* name of the field in the document; NULL ends the table */
     enum sm_field_type type;
-    size_t offset;
+    size_t offset; /* offset of the member in the struct, bytes */
     double min, max;
-    const char *const *names; /* NULL-terminated */
+    const char *const *names; /* NULL-terminated strings of SM_FIELD_ENUM */
     bool required;
 };
 
+/* Reads the object `node` into the struct at `out`. `pointer` is the node's own JSON pointer. */
 enum sm_code sm_fields_read(void *out, const json_t *node, const struct sm_field *fields,
                             const char *pointer, struct sm_err *err);
 
-/* Parses untrusted JSON text: duplicate keys, depth over `depth_max` and bytes over `bytes_max` are
- * refused before or while parsing. */
+/* Parses untrusted JSON text into a new reference. SM_LIMIT if the text has more than `bytes_max`
+ * bytes or is nested deeper than `depth_max`; SM_CORRUPT for invalid JSON and duplicate keys. */
 enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, size_t bytes_max,
                            int depth_max, struct sm_err *err);
 
-/* As SM_FIELD_U64 reads it: JSON integers end at 2^63 - 1, above are the digits as a string. */
+/* Makes a value that SM_FIELD_U64 reads: an integer up to 2^63 - 1, above a string of digits.
+ * Returns a new reference, NULL when out of memory. */
 json_t *sm_json_u64(uint64_t value);
 
-/* Null where the value is not finite. */
+/* Makes a JSON number, or null if `value` is not finite. New reference, NULL when out of memory. */
 json_t *sm_json_number(double value);
 
-/* Keys sorted, no spaces, doubles with 17 digits. Allocated with malloc; NULL when out of memory.
- */
+/* Writes canonical text: sorted keys, no spaces, doubles with 17 digits. The caller frees the
+ * result; NULL when out of memory. */
 char *sm_json_canonical(const json_t *node);
 
 #endif

@@ -1,6 +1,6 @@
-/* Philox4x32-10: ten rounds of two 32x32 -> 64 bit products and a key bump (Salmon et al.,
- * "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3). Checked against the known
- * answers of the authors' distribution. */
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section
+ * 3.3): each of ten rounds computes two 32x32 -> 64 bit products and advances the key. Tests
+ * compare it with the known answers of the authors' distribution. */
 #include "core/base/rng.h"
 
 #define MULTIPLY_0 UINT32_C(0xD2511F53)
@@ -30,6 +30,6 @@ void sm_philox(uint32_t out[4], const uint32_t key[2], const uint32_t counter[4]
 
 double sm_unit(uint32_t high, uint32_t low)
 {
-    uint64_t bits = (uint64_t)high << 21 | low >> 11; /* 53 bits */
+    uint64_t bits = (uint64_t)high << 21 | low >> 11; /* the upper 53 of 64 bits */
     return (double)bits * 0x1p-53;
 }

@@ -1,4 +1,4 @@
-/* SHA-256, from Nettle: the identity of images, checkpoints, recipes and pairs. */
+/* SHA-256: digests that identify images, checkpoints, recipes and pairs. Threads: no state. */
 #ifndef CORE_BASE_SHA256_H
 #define CORE_BASE_SHA256_H
 
@@ -6,13 +6,14 @@
 #include <stdint.h>
 
 #define SM_SHA256_BYTES 32
-#define SM_SHA256_HEX   65 /* 64 digits and a NUL */
+#define SM_SHA256_HEX   65 /* bytes of 64 hex digits and a NUL */
 
 void sm_sha256(uint8_t out[SM_SHA256_BYTES], const void *bytes, size_t bytes_count);
 void sm_sha256_hex(char out[SM_SHA256_HEX], const void *bytes, size_t bytes_count);
-/* HMAC-SHA-256 under a key of SM_SHA256_BYTES. */
+/* Writes the HMAC-SHA-256 of the bytes; `key` has SM_SHA256_BYTES bytes. */
 void sm_hmac_sha256_hex(char out[SM_SHA256_HEX], const uint8_t *key, const void *bytes,
                         size_t bytes_count);
-void sm_hex(char *out, const uint8_t *bytes, size_t bytes_count); /* 2 * count digits and a NUL */
+/* Writes 2 * bytes_count hex digits and a NUL. */
+void sm_hex(char *out, const uint8_t *bytes, size_t bytes_count);
 
 #endif

@@ -1,21 +1,21 @@
 /* Checkpoints: the part that all formats share.
  *
- * Opening maps the file, asks each row of `formats` whether the first bytes are its own, lets that
- * row list the tensors, sorts an index of names and takes the file's SHA-256 (one pass over the
- * mapping; nothing is copied). Names are looked up by bisection: O(log n) whatever names a hostile
- * file picks, where a hash table could be driven into quadratic time, and neighbours in the index
- * show duplicates for free. */
+ * Opening maps the file and picks the first row of `formats` that recognises its first bytes. That
+ * row lists the tensors. Then opening sorts an index of names and computes the file's SHA-256 in
+ * one pass over the mapping, without a copy. Names are looked up by bisection, which takes O(log n)
+ * steps for any names; a hostile file could drive a hash table into quadratic time. In the sorted
+ * index, duplicate names are neighbours. */
 #include "core/ckpt/format.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The first that knows the file by its beginning. */
+/* Tried in this order; the first format that recognises the beginning of the file opens it. */
 static const struct sm_ckpt_format *const formats[] = {
-    &sm_ckpt_format_npz, /* a zip file too, of its own kind */
+    &sm_ckpt_format_npz, /* before torch: both are zip files, and npz recognises less */
     &sm_ckpt_format_torch,  &sm_ckpt_format_torch_legacy, &sm_ckpt_format_torch_tar,
-    &sm_ckpt_format_shards, &sm_ckpt_format_safetensors, /* last: its mark is one byte */
+    &sm_ckpt_format_shards, &sm_ckpt_format_safetensors, /* last: it recognises a single byte */
 };
 
 enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
@@ -38,7 +38,6 @@ enum sm_code sm_tensor_measure(struct sm_tensor *tensor, struct sm_err *err)
     return SM_OK;
 }
 
-/* Makes room for one tensor more. */
 static enum sm_code grow(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     size_t room = ckpt->tensors_room == 0 ? 64 : 2 * ckpt->tensors_room;
@@ -146,7 +145,7 @@ static const struct sm_ckpt_format *recognise(const uint8_t *bytes, size_t bytes
     return NULL;
 }
 
-/* Opens ckpt->bytes; the caller closes a failed checkpoint. */
+/* Opens ckpt->bytes. The caller closes the checkpoint, even after a failure. */
 static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
 {
     enum sm_code code;
@@ -164,7 +163,7 @@ static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
     return code;
 }
 
-/* `others`: whether the file may name files beside it. */
+/* `others`: whether the file may name other files in its folder (an index of shards). */
 static enum sm_code open_path(struct sm_ckpt **out, const char *path, bool others,
                               struct sm_err *err)
 {

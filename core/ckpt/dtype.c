@@ -1,7 +1,7 @@
-/* Element types. One row per type carries everything that depends on it. A conversion is a loop of
- * its own for each type, with the step known where elements are dense, so that compilers vectorise
- * it; float32 in order, the usual case, is a plain copy. f16 and bf16 convert exactly; f64 and
- * 64-bit integers are rounded to nearest, ties to even, as torch's .float() does. */
+/* Element types. A table has one row per type with everything that depends on it. Each type has its
+ * own conversion loop. For dense elements the loop's step is a constant, so that compilers
+ * vectorise it; dense float32, the usual case, is a plain copy. f16 and bf16 convert exactly; f64
+ * and large integers are rounded to nearest, ties to even, as torch's .float() does. */
 #include "core/ckpt/dtype.h"
 
 #include <assert.h>
@@ -26,8 +26,9 @@ static inline float of_bf16(uint16_t bits)
     return float_of_bits((uint32_t)bits << 16);
 }
 
-/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. Moved to a float's place they
- * are 2^(127 - 15) too small, subnormals included; infinity and NaN get a float's exponent. */
+/* Converts IEEE 754 binary16: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits. Shifted into
+ * the fields of a float, a value is 2^(127 - 15) times too small, subnormals included. Infinity and
+ * NaN get the exponent of a float's infinity. */
 static inline float of_f16(uint16_t half)
 {
     uint32_t sign = (half & 0x8000u) << 16;
@@ -38,8 +39,8 @@ static inline float of_f16(uint16_t half)
     return float_of_bits(bits | special | sign);
 }
 
-/* Defines convert_<name>: `count` elements of C type `type`, each `step` bytes after the last, by
- * the expression or function `of`. */
+/* Defines convert_<name>, which converts `count` elements of C type `type`, `step` bytes apart,
+ * with the cast or function `of`. */
 #define CONVERT(name, type, of)                                                                    \
     static inline float load_##name(const uint8_t *in)                                             \
     {                                                                                              \
@@ -90,7 +91,8 @@ static const struct dtype {
 #define DTYPES_COUNT (sizeof dtypes / sizeof dtypes[0])
 _Static_assert(DTYPES_COUNT == SM_UNREAD, "a row for every type that is read");
 
-/* Storages of PyTorch that nothing here reads: their size tells where the next one begins. */
+/* PyTorch's storage classes that are not read. The element size is needed to find the storage that
+ * follows in a legacy file. */
 static const struct {
     const char *storage;
     size_t bytes;

@@ -1,5 +1,5 @@
-/* Element types: one table of sizes, names in each format, and conversion to float.
- * All formats store elements little-endian. */
+/* Element types: their sizes, their names in each format, and conversion to float. All formats
+ * store elements little-endian. Threads: no state. Private to core/ckpt. */
 #ifndef CORE_CKPT_DTYPE_H
 #define CORE_CKPT_DTYPE_H
 
@@ -9,17 +9,19 @@
 
 #include "sslmem/ckpt.h"
 
-/* out [count]; element i is read at in + i * step_bytes, which need not be aligned. */
+/* Converts elements to float: out [count]. Reads element i at in + i * step_bytes, unaligned. */
 void sm_dtype_convert(float *out, const uint8_t *in, enum sm_dtype dtype, size_t count,
                       size_t step_bytes);
 
-/* The type called `name` in a safetensors header ("BF16"); false when there is none. */
+/* Finds the type of a name in a safetensors header ("BF16"). Returns false for an unknown name. */
 bool sm_dtype_of_safetensors(enum sm_dtype *out, const char *name);
-/* The type held by PyTorch's storage class `name` ("BFloat16Storage"), which is not terminated. */
+/* Finds the type of PyTorch's storage class `name` ("HalfStorage"), which needs no NUL. Returns
+ * false if the class cannot be read. */
 bool sm_dtype_of_storage(enum sm_dtype *out, const char *name, size_t name_count);
-/* Bytes of an element of a storage class that is not read; 0: unknown. */
+/* Returns the bytes of one element of a storage class of PyTorch that cannot be read
+ * ("QInt8Storage"); 0 if the class is unknown. */
 size_t sm_dtype_storage_bytes(const char *name, size_t name_count);
-/* The type of NumPy's `name` ("<f4", "|b1"; "|V2" is bf16), which is not terminated. */
+/* Finds the type of NumPy's `name` ("<f4"; "|V2" is bf16), which needs no NUL. False if unknown. */
 bool sm_dtype_of_npy(enum sm_dtype *out, const char *name, size_t name_count);
 
 #endif

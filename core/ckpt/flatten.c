@@ -1,12 +1,12 @@
-/* A depth-first walk with its own stack of frames, one per open container. A frame has up to three
- * sources that are walked one after the other under the same prefix: a dict or list is its own
- * single source, a module has three. One name buffer serves all frames: each remembers how long its
- * prefix is.
+/* Walks the values depth first, with a stack of frames: one frame for each container on the current
+ * path. A frame has up to three sources, which are walked one after the other under the same name
+ * prefix. A dict or list is its own single source; a module has three. All frames share one name
+ * buffer, and each frame stores the length of its prefix.
  *
- * Hostile graphs: a value on the current path is not entered again (cycles), frames are limited
- * (depth), and every link followed counts as a step against a limit that grows with the pickle, so
- * that shared values nested in shared values, 2^n paths from n bytes, end in SM_LIMIT after a
- * fraction of a second. */
+ * Three rules bound the walk of hostile graphs. A value on the current path is not entered again,
+ * which ends cycles. The number of frames is limited. Every followed link counts as a step, and the
+ * limit of steps grows with the size of the pickle. Shared values inside shared values can make 2^n
+ * paths from n bytes; they end in SM_LIMIT after a fraction of a second. */
 #include "core/ckpt/flatten.h"
 
 #include <stdio.h>
@@ -16,20 +16,20 @@
 #include "core/ckpt/format.h"
 
 #define FRAMES_MAX  64
-#define STEPS_BASE  (1u << 20) /* plus STEPS_ITEM for each item of the pickle */
+#define STEPS_BASE  (1u << 20) /* limit of steps, plus STEPS_ITEM for each item of the pickle */
 #define STEPS_ITEM  4u
 #define SOURCES_MAX 3
-#define BRIEF       48 /* bytes of a module's or function's name in a text */
-#define BUFFERS     1  /* place of _buffers among a module's sources */
+#define BRIEF       48 /* bytes of a module's or function's name that an error text shows */
+#define BUFFERS     1  /* index of _buffers among a module's sources */
 
 struct frame {
-    uint32_t owner; /* the value that is on the path */
+    uint32_t owner; /* the value on the path: a container or an object */
     uint32_t sources[SOURCES_MAX];
-    int source;
-    uint32_t link;      /* next one of the current source */
-    uint32_t index;     /* in a list or tuple */
-    uint32_t transient; /* list of names in _buffers that are not persistent; 0 for none */
-    size_t prefix_count;
+    int source;          /* index of the current source */
+    uint32_t link;       /* next link of the current source */
+    uint32_t index;      /* index of the next item of a list or tuple */
+    uint32_t transient;  /* list of names of non-persistent _buffers; 0: no list */
+    size_t prefix_count; /* bytes of the frame's prefix in walk->name */
 };
 
 struct walk {
@@ -40,18 +40,18 @@ struct walk {
     struct frame frames[FRAMES_MAX];
     int frames_count;
     uint32_t steps, steps_max;
-    char why[160]; /* of ROLE_UNREAD */
+    char why[160]; /* the reason for ROLE_UNREAD */
     size_t name_count;
     char name[SM_CKPT_NAME_MAX + 1];
 };
 
-/* What calling a global would give. */
+/* What Python would get by calling a global. */
 enum role {
-    ROLE_OBJECT, /* anything else */
-    ROLE_UNREAD, /* a tensor that we do not read */
-    ROLE_TENSOR, /* (storage, offset, size, stride, ...) */
-    ROLE_FIRST,  /* its first argument */
-    ROLE_CALL    /* (callable, type, arguments, state): the call of that */
+    ROLE_OBJECT, /* any other object */
+    ROLE_UNREAD, /* a tensor that cannot be read */
+    ROLE_TENSOR, /* a tensor made from the arguments (storage, offset, size, stride, ...) */
+    ROLE_FIRST,  /* the first argument itself */
+    ROLE_CALL    /* the result of another call: arguments are (callable, type, arguments, state) */
 };
 
 static const struct {
@@ -77,7 +77,7 @@ static enum sm_code spend(struct walk *walk, uint32_t steps)
     return SM_OK;
 }
 
-/* Makes walk->name the prefix of the frame and, after a dot, `part`. */
+/* Sets walk->name to the frame's prefix, a dot and `part`. */
 static enum sm_code extend_name(struct walk *walk, const struct frame *frame, const char *part,
                                 size_t part_count)
 {
@@ -112,8 +112,7 @@ static bool is_container(const struct sm_pickle *pickle, uint32_t value)
     return kind == SM_VALUE_DICT || kind == SM_VALUE_LIST || kind == SM_VALUE_TUPLE;
 }
 
-/* The list in OrderedDict([[key, value], ...]), which is how Python 2 pickles one; 0 for anything
- * else. */
+/* Returns the list of OrderedDict([[key, value], ...]), Python 2's form; 0 for any other value. */
 static uint32_t pairs_of(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *object = &pickle->values[value];
@@ -125,7 +124,7 @@ static uint32_t pairs_of(const struct sm_pickle *pickle, uint32_t value)
     return pickle->values[list].kind == SM_VALUE_LIST ? list : 0;
 }
 
-/* First link of a container or of such pairs, 0 for anything else. */
+/* Returns the first link of a container or of the list of pairs_of, 0 for any other value. */
 static uint32_t first_link(const struct sm_pickle *pickle, uint32_t value)
 {
     if (!is_container(pickle, value))
@@ -146,8 +145,8 @@ static enum sm_code enter(struct walk *walk, struct frame frame)
     return SM_OK;
 }
 
-/* The dict in a value that is one (dict) or holds one (OrderedDict), the value itself where it is
- * one of pairs; 0 for anything else. */
+/* Returns the dict that a value is (dict) or holds (OrderedDict). Returns the value itself if it is
+ * an OrderedDict in the form of pairs_of, and 0 for any other value. */
 static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
 {
     if (pairs_of(pickle, value) != 0)
@@ -157,7 +156,7 @@ static uint32_t dict_of(const struct sm_pickle *pickle, uint32_t value)
     return pickle->values[value].kind == SM_VALUE_DICT ? value : 0;
 }
 
-/* The items of a set: in itself, or (protocol 2) in the list that set() would be called with. */
+/* Returns the value with a set's items: the set or, in protocol 2, the list argument of set(). */
 static uint32_t items_of_set(const struct sm_pickle *pickle, uint32_t value)
 {
     const struct sm_value *set = &pickle->values[value];
@@ -173,10 +172,10 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     uint32_t parameters, modules;
     struct frame frame = {.owner = object};
     enum sm_code code;
-    if (pickle->values[state].kind == SM_VALUE_TUPLE) /* attributes and slots */
+    if (pickle->values[state].kind == SM_VALUE_TUPLE) /* a pair (attributes, slots) */
         state = sm_pickle_item(pickle, state, 0);
     state = dict_of(pickle, state);
-    if (pickle->values[state].kind == SM_VALUE_DICT) { /* four look-ups */
+    if (pickle->values[state].kind == SM_VALUE_DICT) { /* 4 look-ups over all keys */
         code = spend(walk, pickle->values[state].as.items.count * 2);
         if (code != SM_OK)
             return code;
@@ -197,7 +196,7 @@ static enum sm_code enter_object(struct walk *walk, uint32_t object)
     return enter(walk, frame);
 }
 
-/* Whether a storage is among the arguments of a call: what it gives would be made of it. */
+/* Sets *out to whether a storage is among a call's arguments; the result would be made from it. */
 static enum sm_code takes_storage(struct walk *walk, uint32_t args, bool *out)
 {
     const struct sm_pickle *pickle = walk->pickle;
@@ -220,7 +219,7 @@ static int brief(struct sm_slice slice)
     return (int)(slice.count < BRIEF ? slice.count : BRIEF);
 }
 
-/* What calling `callable` with `args` would give. */
+/* Finds what Python would get by calling `callable` with `args`. */
 static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args, enum role *out)
 {
     const struct sm_pickle *pickle = walk->pickle;
@@ -256,7 +255,7 @@ static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args,
     return SM_OK;
 }
 
-/* Looks at a value called walk->name: reports it, enters it or ignores it. */
+/* Handles the value named walk->name: reports a tensor, enters a container, ignores the rest. */
 static enum sm_code visit(struct walk *walk, uint32_t value)
 {
     const struct sm_pickle *pickle = walk->pickle;
@@ -311,7 +310,7 @@ static enum sm_code is_transient(struct walk *walk, const struct frame *frame, u
     return code;
 }
 
-/* Visits a value of the frame under a key; keys that no state_dict has are passed over. */
+/* Visits a value of a dict under its key; skips keys that are neither text nor integer. */
 static enum sm_code visit_entry(struct walk *walk, const struct frame *frame, uint32_t key,
                                 uint32_t value)
 {
@@ -335,7 +334,7 @@ static enum sm_code visit_entry(struct walk *walk, const struct frame *frame, ui
     return code == SM_OK ? visit(walk, value) : code;
 }
 
-/* Visits an item of the frame under its place. */
+/* Visits an item of a list or tuple under its index. */
 static enum sm_code visit_item(struct walk *walk, struct frame *frame, uint32_t value)
 {
     char digits[12];
@@ -349,7 +348,7 @@ static enum sm_code visit_item(struct walk *walk, struct frame *frame, uint32_t 
     return code == SM_OK ? visit(walk, value) : code;
 }
 
-/* Follows the next link of the innermost frame, or leaves it. */
+/* Follows the next link of the innermost frame, or removes the frame after its last link. */
 static enum sm_code step(struct walk *walk)
 {
     struct frame *frame = &walk->frames[walk->frames_count - 1];

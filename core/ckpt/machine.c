@@ -1,5 +1,5 @@
-/* Every array grows by doubling up to a limit of its own, so a stream can take no more memory than
- * the limits allow, and no count can overflow. */
+/* Every array doubles its room when it is full, up to its own limit. Therefore the memory of a
+ * stream is bounded and no count can overflow. */
 #include "core/ckpt/machine.h"
 
 #include <stdlib.h>

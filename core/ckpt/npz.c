@@ -1,14 +1,16 @@
-/* NumPy's .npz, as numpy.savez writes it and as big_vision stores weights: a zip file of one .npy
- * per array, named like the array. See numpy/lib/format.py of NumPy 1.24.
+/* NumPy's .npz, as numpy.savez writes it and big_vision stores weights: a zip file with one .npy
+ * entry per array, named after the array. See numpy/lib/format.py of NumPy 1.24. An entry holds:
  *
  *     "\x93NUMPY", version 1..3, header size (u16, or u32 since version 2), header, elements
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
  *
- * The header is the text of a Python dict. Ours is no Python: exactly these three keys, each once,
- * in any order, with a text, True or False, and a tuple of numbers; blanks between, nothing behind.
- * The elements fill the entry exactly. Column-major arrays are a view with other strides.
+ * The header is the text of a Python dict. This parser accepts only a small part of Python: exactly
+ * these three keys, each once and in any order; their values must be a text, True or False, and a
+ * tuple of numbers. Blanks may be between tokens, nothing may follow the dict. The elements must
+ * fill the rest of the entry exactly. A column-major array is a view with other strides.
  *
- * A 2-byte void is bfloat16: NumPy has no name for it, and this is what arrays of JAX's become. */
+ * A 2-byte void is read as bfloat16: NumPy has no name for that type, and NumPy saves bfloat16
+ * arrays of JAX as such. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +22,12 @@
 
 #define MAGIC           "\x93NUMPY"
 #define MAGIC_COUNT     6
-#define NPY_HEADER_MAX  10000 /* bytes; numpy.load's own limit */
+#define NPY_HEADER_MAX  10000 /* bytes; numpy.load has the same limit */
 #define SUFFIX          ".npy"
 #define SUFFIX_COUNT    4
 #define DESCR_BYTES_MAX 32
 
-/* A place in the header's text. */
+/* A position in the header's text, and the text's end. */
 struct cursor {
     const char *at, *end;
 };
@@ -52,7 +54,7 @@ static void skip_blanks(struct cursor *c)
         c->at++;
 }
 
-/* Passes over blanks and then `word`, if it is there. */
+/* Skips blanks and then `word`; returns false if the text does not continue with `word`. */
 static bool accept(struct cursor *c, const char *word)
 {
     const size_t count = strlen(word);
@@ -63,7 +65,7 @@ static bool accept(struct cursor *c, const char *word)
     return true;
 }
 
-/* A quoted text without escapes. */
+/* Reads a quoted text without escapes. */
 static bool accept_text(struct cursor *c, const char **text, size_t *count)
 {
     const char *quote;
@@ -91,7 +93,7 @@ static bool accept_number(struct cursor *c, int64_t *out)
     }
     if (c->at == first || (!negative && __builtin_mul_overflow(*out, -1, out)))
         return false;
-    if (c->at < c->end && *c->at == 'L') /* Python 2 */
+    if (c->at < c->end && *c->at == 'L') /* suffix of a long in Python 2 */
         c->at++;
     return true;
 }
@@ -192,7 +194,7 @@ static enum sm_code parse_header(struct header *header, const char *text, size_t
     return SM_OK;
 }
 
-/* The dict of the .npy of `count` bytes at `bytes`, and how many bytes come before the elements. */
+/* Reads the header of a .npy of `count` bytes. *head_count: number of bytes before the elements. */
 static enum sm_code read_header(struct header *header, size_t *head_count, const uint8_t *bytes,
                                 uint64_t count, struct sm_err *err)
 {
@@ -219,7 +221,8 @@ static enum sm_code read_header(struct header *header, size_t *head_count, const
     return parse_header(header, (const char *)bytes + *head_count - text_count, text_count, err);
 }
 
-/* Tensor and place of the .npy of `count` bytes at byte place->at of the file. */
+/* Fills tensor and place from a .npy of `count` bytes at `bytes`, which is byte place->at of the
+ * file. Advances place->at to the elements. */
 static enum sm_code parse_array(struct sm_tensor *tensor, struct sm_place *place,
                                 const uint8_t *bytes, uint64_t count, struct sm_err *err)
 {

@@ -1,12 +1,13 @@
-/* A pickle machine that only records. Opcodes come from Python's Lib/pickletools.py; those of
- * protocol 2, which PyTorch writes, and the few that later protocols use for the same values. Text
- * opcodes of protocols 0 and 1, copyreg extensions and out-of-band buffers are refused.
+/* A pickle machine that records calls instead of making them. It runs the opcodes of protocol 2,
+ * which PyTorch writes, and the few opcodes of later protocols for the same values (Python's
+ * Lib/pickletools.py). It refuses text opcodes of protocols 0 and 1, copyreg extensions and
+ * out-of-band buffers.
  *
- * A program of n bytes runs at most n opcodes, and each makes at most one value and moves, in sum
- * over the program, at most n links: time and memory are linear in n, and n is bounded. Containers
- * are chains in one array of links, so appending costs O(1), sharing is free, and everything is
- * released with two frees. REDUCE, NEWOBJ and BUILD leave an OBJECT that remembers what would have
- * been called with what. */
+ * A stream of n bytes runs at most n opcodes. Each opcode makes at most one value, and all of them
+ * together make at most n links. Time and memory are therefore linear in n, and n is bounded.
+ * Containers are chains in one array of links, so that an append costs O(1), containers can be
+ * shared, and two frees release everything. REDUCE and NEWOBJ make an OBJECT that stores the
+ * callable and its arguments; BUILD adds the state. */
 #include "core/ckpt/pickle.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 
 enum { NONE_VALUE, TRUE_VALUE, FALSE_VALUE, EMPTY_TUPLE_VALUE };
 
-/* Opcodes. `arg` and `kind` come from the table. */
+/* A row of the table of opcodes. The comment of each `run` explains `arg` and `kind`. */
 
 struct op {
     const char *name;
@@ -99,7 +100,7 @@ static enum sm_code op_constant(struct sm_machine *m, const struct op *op)
     return sm_machine_push(m, (uint32_t)op->arg);
 }
 
-/* arg: width in bytes, negative for a signed number. */
+/* `arg`: width of the number in bytes, negative for a signed number. */
 static enum sm_code op_int(struct sm_machine *m, const struct op *op)
 {
     uint64_t number;
@@ -112,7 +113,7 @@ static enum sm_code op_int(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* arg: width of the length of a little-endian two's complement number. */
+/* Reads a little-endian integer in two's complement. `arg`: width of its length in bytes. */
 static enum sm_code op_long(struct sm_machine *m, const struct op *op)
 {
     uint64_t count, number = 0;
@@ -141,7 +142,7 @@ static enum sm_code op_float(struct sm_machine *m, const struct op *op)
     return code == SM_OK ? sm_machine_make_pushed(m, SM_VALUE_FLOAT, &value) : code;
 }
 
-/* arg: width of the length. */
+/* `arg`: width of the text's length in bytes. */
 static enum sm_code op_text(struct sm_machine *m, const struct op *op)
 {
     uint64_t count;
@@ -164,7 +165,7 @@ static enum sm_code op_empty(struct sm_machine *m, const struct op *op)
     return sm_machine_make_pushed(m, op->kind, &value);
 }
 
-/* A new container of `count` values that were just popped. */
+/* Pushes a new container with `count` values that were just popped. */
 static enum sm_code collect(struct sm_machine *m, enum sm_value_kind kind, const uint32_t *first,
                             uint32_t count)
 {
@@ -178,7 +179,7 @@ static enum sm_code collect(struct sm_machine *m, enum sm_value_kind kind, const
     return code == SM_OK ? sm_machine_push(m, value) : code;
 }
 
-/* arg: how many values; 0: those above the mark. */
+/* `arg`: number of values to pop; 0: all above the mark. */
 static enum sm_code op_collect(struct sm_machine *m, const struct op *op)
 {
     uint32_t count = (uint32_t)op->arg;
@@ -188,8 +189,8 @@ static enum sm_code op_collect(struct sm_machine *m, const struct op *op)
     return code == SM_OK ? collect(m, op->kind, first, count) : code;
 }
 
-/* The container of `kind` that items of an opcode go to: the value itself, or what an object
- * collects. */
+/* Finds the container of `kind` for new items: `value` itself or, if it is an object, the object's
+ * items, which are made if absent. */
 static enum sm_code container_of(struct sm_machine *m, uint32_t value, enum sm_value_kind kind,
                                  uint32_t *out)
 {
@@ -210,7 +211,7 @@ static enum sm_code container_of(struct sm_machine *m, uint32_t value, enum sm_v
     return SM_OK;
 }
 
-/* arg: how many values; 0: those above the mark. kind: what they are added to. */
+/* `arg`: number of values to pop; 0: all above the mark. The container below receives them. */
 static enum sm_code op_extend(struct sm_machine *m, const struct op *op)
 {
     uint32_t count = (uint32_t)op->arg;
@@ -278,8 +279,7 @@ static enum sm_code op_stack_global(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* arg: operands; callable and tuple of arguments, then perhaps keyword arguments, which nothing
- * reads. */
+/* `arg`: number of operands: callable, tuple of arguments and, if 3, keywords (dropped). */
 static enum sm_code op_call(struct sm_machine *m, const struct op *op)
 {
     const uint32_t *operands = NULL;
@@ -331,7 +331,7 @@ static enum sm_code op_persistent(struct sm_machine *m, const struct op *op)
     return code;
 }
 
-/* arg: width of the index. */
+/* `arg`: width of the memo's index in bytes. */
 static enum sm_code op_get(struct sm_machine *m, const struct op *op)
 {
     uint64_t index;
@@ -343,8 +343,8 @@ static enum sm_code op_get(struct sm_machine *m, const struct op *op)
     return sm_machine_push(m, words(&m->memo)[index]);
 }
 
-/* Indices are dense in what Python writes: one that is not below the stream's size is no memo of
- * it, and would only make the table large. */
+/* Stores the top of the stack in the memo. Python writes dense indices, so an index is always below
+ * the stream's size. A larger one is refused, because it would only make the table large. */
 static enum sm_code memoize(struct sm_machine *m, uint64_t index)
 {
     enum sm_code code;
@@ -376,7 +376,7 @@ static enum sm_code op_memoize(struct sm_machine *m, const struct op *op)
     return memoize(m, m->memo_used);
 }
 
-/* By opcode; a row without `run` is refused. */
+/* Indexed by opcode; an opcode without `run` is refused. */
 static const struct op ops[256] = {
     ['('] = {"MARK", op_mark, 0, 0},
     ['.'] = {"STOP", op_stop, 0, 0},
@@ -433,8 +433,8 @@ static const struct op ops[256] = {
     [0x96] = {"BYTEARRAY8", op_text, 8, SM_VALUE_BYTES},
 };
 
-/* The values that opcodes share, in the order of the enum above, the unused link 0, and
- * a stack that is not NULL: popping nothing from it is no special case. */
+/* Makes the values that opcodes share, in the order of the enum above, and the unused link 0. Also
+ * allocates the stack, so that popping 0 values needs no special case. */
 static enum sm_code prepare(struct sm_machine *m)
 {
     static const struct sm_value shared[] = {

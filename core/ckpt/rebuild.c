@@ -1,5 +1,5 @@
-/* See torch/_utils.py and torch/serialization.py of PyTorch 1.13. Nothing is rebuilt: the arguments
- * of the functions that would do it are numbers, and numbers are checked. */
+/* PyTorch rebuilds a tensor by calling a function of torch/_utils.py (PyTorch 1.13). This code only
+ * reads and checks the arguments of that call, which are numbers. */
 #include "core/ckpt/rebuild.h"
 
 #include <inttypes.h>
@@ -19,7 +19,7 @@ static bool is_size(const struct sm_value *value)
     return value->kind == SM_VALUE_INT && value->as.number >= 0;
 }
 
-/* None, or (key, offset, elements) */
+/* Returns true if the last item of an id is None or (key, offset, elements). */
 static bool is_part(const struct sm_pickle *pickle, uint32_t id)
 {
     const struct sm_value *part = item(pickle, id, ID_COUNT);
@@ -82,7 +82,7 @@ enum sm_code sm_storage_parse(struct sm_storage *out, const struct sm_pickle *pi
     return SM_OK;
 }
 
-/* Copies a tuple of non-negative integers: the sides or strides of a tensor. */
+/* Copies a tuple of non-negative integers: a tensor's sides or strides, named `what` in errors. */
 static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
                                  const struct sm_pickle *pickle, uint32_t tuple, const char *what,
                                  struct sm_err *err)
@@ -106,7 +106,6 @@ static enum sm_code copy_numbers(int64_t out[SM_TENSOR_RANK_MAX], int *count,
     return SM_OK;
 }
 
-/* Sides, strides and offset. */
 static enum sm_code parse_view(struct sm_view *view, struct sm_tensor *tensor,
                                const struct sm_pickle *pickle, uint32_t args, struct sm_err *err)
 {
@@ -154,6 +153,6 @@ enum sm_code sm_rebuild(struct sm_tensor *tensor, struct sm_view *view, struct s
     if (code == SM_OK)
         code = sm_view_check(view, tensor, storage->part_count, err);
     if (code == SM_OK && tensor->count != 0)
-        view->offset += storage->part_at; /* both below storage->count */
+        view->offset += storage->part_at; /* cannot overflow: both <= storage->count */
     return code;
 }

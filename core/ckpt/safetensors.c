@@ -1,15 +1,15 @@
-/* safetensors: u64 header size, a JSON header, then the tensors' bytes without gaps.
+/* safetensors: a file has a u64 header size, a JSON header, then the tensors' bytes without gaps.
  * Format: https://github.com/huggingface/safetensors#format
  *
  *     {"__metadata__": {...}, "fc.weight": {"dtype": "F32", "shape": [10, 4], "data_offsets": [0,
  * 160]}, ...}
  *
- * The header is believed only after every entry has passed alone (type, rank, sides, size equal to
- * product times element) and all of them together: sorted by offset they must start at byte 0 of
- * the data, touch each other, and end with the file. So no byte of the file is outside a tensor,
- * none is in two, and what reading takes is bounded by the file. Tensors are listed in the order of
- * their bytes. Fields of an entry that the format
- * does not know are ignored, as its reference implementation does. */
+ * The header is trusted only after two checks. Each entry must be consistent: type, rank, sides,
+ * and a size equal to the product of the sides times the element size. All entries together, sorted
+ * by offset, must start at byte 0 of the data, touch each other and end with the file. Therefore
+ * every byte of the data belongs to exactly one tensor, and the size of the file bounds the work.
+ * Tensors are listed in the order of their bytes. Unknown fields of an entry are ignored, as in the
+ * reference implementation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +18,16 @@
 #include "core/ckpt/dtype.h"
 #include "core/ckpt/format.h"
 
-#define HEADER_AT        8 /* the size field comes first */
-#define HEADER_DEPTH_MAX 4 /* tensors, one tensor, its lists; one more than needed */
-#define HEADER_ALIGN     8 /* writers pad the header so that data is aligned */
+#define HEADER_AT        8 /* byte where the header begins, after its size field */
+#define HEADER_DEPTH_MAX 4 /* 3 levels are needed: tensors, one tensor, its lists */
+#define HEADER_ALIGN     8 /* the header is padded to a multiple, so that the data is aligned */
 #define METADATA         "__metadata__"
 
 struct span {
-    struct sm_tensor tensor; /* its name is the header's */
-    const char *type;        /* what the header calls a dtype that we do not read */
-    uint64_t begin, end;     /* in the data */
-    size_t order;            /* in the header: empty tensors keep their order */
+    struct sm_tensor tensor; /* its name is borrowed from the header */
+    const char *type;        /* name of a dtype that cannot be read; NULL: readable */
+    uint64_t begin, end;     /* first byte and end of its elements, counted from the data's begin */
+    size_t order;            /* position in the header; decides the order of empty tensors */
 };
 
 static uint64_t load_u64(const uint8_t *bytes)
@@ -81,7 +81,7 @@ static enum sm_code parse_offsets(struct span *span, const json_t *offsets, uint
                           tensor->name, (unsigned long long)(data_at + span->end),
                           (unsigned long long)file_count);
     if (tensor->dtype == SM_UNREAD)
-        return SM_OK; /* its element's size is unknown */
+        return SM_OK; /* no size to compare: the element size is unknown */
     if (__builtin_mul_overflow(tensor->count, (int64_t)sm_dtype_bytes(tensor->dtype), &wanted))
         return sm_err_set(err, SM_CORRUPT, "tensor %.96s: the product of its shape overflows",
                           tensor->name);
@@ -121,7 +121,7 @@ static int compare_spans(const void *a, const void *b)
     return left->order < right->order ? -1 : left->order > right->order;
 }
 
-/* Sorted spans cover the data exactly. */
+/* Checks that the sorted spans cover the data without gaps or overlaps. */
 static enum sm_code check_cover(const struct span *spans, size_t count, uint64_t data_at,
                                 uint64_t file_count, struct sm_err *err)
 {
@@ -202,7 +202,7 @@ static enum sm_code open_safetensors(struct sm_ckpt *ckpt, struct sm_err *err)
                          HEADER_DEPTH_MAX, &json_err);
     if (code != SM_OK)
         return sm_err_set(err, code, "safetensors header: %.200s", json_err.text);
-    /* Begins with a brace: an object. */
+    /* The text begins with a brace, so the header is an object. */
     code = list_tensors(ckpt, header, HEADER_AT + header_count, err);
     json_decref(header);
     return code;
@@ -229,7 +229,7 @@ static enum sm_code measure_out(struct sm_tensor *measured, const struct sm_tens
     return SM_OK;
 }
 
-/* Adds the header entry of `tensor` at byte *end of the data, which moves behind it. */
+/* Adds the header entry of a tensor that begins at byte *end of the data; moves *end to its end. */
 static enum sm_code describe(json_t *header, const struct sm_tensor *tensor, int64_t *end,
                              struct sm_err *err)
 {
@@ -257,7 +257,7 @@ out:
                               tensor->name);
 }
 
-/* Copies the tensors to where the header says. */
+/* Copies the tensors to their offsets in the header. */
 static void copy_data(uint8_t *data, const json_t *header, const struct sm_tensor_out *tensors,
                       size_t tensors_count)
 {

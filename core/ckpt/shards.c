@@ -1,21 +1,22 @@
-/* An index of shards: one JSON file beside several checkpoints, each with a part of the tensors.
+/* An index of shards: a JSON file in a folder of checkpoints, each of which has part of the
+ * tensors.
  *
  *     model.safetensors.index.json, pytorch_model.bin.index.json:
  *     {"metadata": {...}, "weight_map": {"fc.weight": "model-00001-of-00002.safetensors", ...}}
  *
- * Written by Hugging Face's transformers when a model is larger than one file should be.
+ * Hugging Face's transformers writes an index if a model is larger than its limit for one file.
  *
- * File names are hostile: they name files of the index's own folder, nothing else. A shard is
- * opened as any checkpoint, but may not be an index itself. Then the map and the shards must agree:
- * every tensor of the map is in its shard, and no shard has one that the map does not give to it.
- * Map and shards are walked in order of file and name, so nothing is looked up more than once.
+ * File names are untrusted: they may only name files in the index's own folder. A shard is opened
+ * as any checkpoint, but must not be an index itself. The map and the shards must agree: every
+ * tensor of the map is in its shard, and a shard has no other tensors. Both are walked in order of
+ * file and name, so that one pass compares them.
  *
- * Tensors are listed shard by shard, by file name, each in the order of its file. The digest is the
- * SHA-256 of this text, which knows no folder:
+ * Shards are listed in order of their file names, the tensors of a shard in the order of its file.
+ * The digest is the SHA-256 of this text, which does not contain the folder's path:
  *
  *     <digest of the index>\n
  *     <digest of the first shard> <its file name>\n
- *     ...                                             by file name */
+ *     ...                                             in order of file names */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,15 +27,15 @@
 
 #define SHARDS_MAX      256
 #define FILE_NAME_MAX   255
-#define INDEX_DEPTH_MAX 8 /* metadata may be anything */
+#define INDEX_DEPTH_MAX 8 /* the map needs 2 levels; "metadata" may have more */
 #define PATH_BYTES      4096
 
 struct state {
-    struct sm_ckpt *shards[SHARDS_MAX]; /* by file name */
+    struct sm_ckpt *shards[SHARDS_MAX]; /* in order of file names, owned */
     size_t count;
 };
 
-/* An entry of the map; the texts are the index's. */
+/* An entry of the map; its texts are borrowed from the index's JSON. */
 struct mapped {
     const char *tensor, *file;
 };
@@ -42,12 +43,13 @@ struct mapped {
 struct opening {
     struct sm_ckpt *ckpt;
     struct state *state;
-    struct mapped *map; /* by file, then by tensor */
+    struct mapped *map; /* [map_count], sorted by file, then by tensor */
     size_t map_count;
-    size_t folder_count; /* bytes of the path, with its slash */
+    size_t folder_count; /* bytes of ckpt->path up to and including its last slash */
 };
 
-/* A brace, and text behind it: the 8 bytes that a safetensors file begins with end in zeros. */
+/* Recognises a brace in text. A safetensors file may begin with the byte of a brace, too, but its
+ * first 8 bytes are a header size and end in zeros. */
 static bool sniff_shards(const uint8_t *bytes, size_t bytes_count)
 {
     return bytes_count >= 8 && bytes[0] == '{' && !memchr(bytes, '\0', 8);
@@ -73,7 +75,7 @@ static enum sm_code check_file_name(const char *tensor, const char *file, struct
     return SM_OK;
 }
 
-/* Entries of the map from `first` on that name the same file. */
+/* Returns the number of entries from `first` on that name the same file. */
 static size_t count_of_file(const struct opening *opening, size_t first)
 {
     size_t last = first + 1;
@@ -117,7 +119,7 @@ static enum sm_code read_map(struct opening *opening, const json_t *index, struc
     return SM_OK;
 }
 
-/* The `count` tensors that the map gives to a shard are those that it has. */
+/* Checks that a shard has exactly the `count` tensors that the map assigns to it. */
 static enum sm_code compare_names(const struct sm_ckpt *shard, const struct mapped *map,
                                   size_t count, struct sm_err *err)
 {

@@ -1,15 +1,14 @@
-/* PyTorch zip files (torch.save since 1.6) and TorchScript archives: <prefix>/data.pkl is a pickle
- * whose persistent ids name storages, and <prefix>/data/<key> holds the elements of each,
- * uncompressed. A tensor is a strided view of a storage. See torch/serialization.py of PyTorch
- * 1.13.
+/* PyTorch zip files (torch.save since 1.6) and TorchScript archives. The pickle <prefix>/data.pkl
+ * describes tensors as strided views of storages. A persistent id names a storage, and the entry
+ * <prefix>/data/<key> holds its elements, uncompressed. See torch/serialization.py of PyTorch 1.13.
  *
- * A TorchScript archive holds code, or the constants of it, beside data.pkl. Its parameters and
- * buffers are attributes of the pickled modules, as for any module; tensors of its constants belong
- * to the code and are left alone.
+ * A TorchScript archive also holds code or the code's constants. Its parameters and buffers are
+ * attributes of the pickled modules, as in other files; tensors among the constants belong to the
+ * code and are not listed.
  *
- * Opening reads the zip directory and the pickle only. Every view is checked against its storage
- * and every storage against its entry before it is listed. Reading converts straight out of the
- * mapped entry, whose CRC is checked the first time. */
+ * Opening reads only the zip directory and the pickle. Before a tensor is listed, its view is
+ * checked against its storage and the storage against its entry. Reading a tensor converts it from
+ * the mapped entry; the first read also checks the entry's CRC. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +20,13 @@
 #include "core/ckpt/rebuild.h"
 #include "core/ckpt/zip.h"
 
-#define PATH_BYTES 512 /* of an entry, with its NUL */
+#define PATH_BYTES 512 /* room for an entry's path and a NUL */
 
 struct opening {
     struct sm_ckpt *ckpt;
     struct sm_zip *zip;
     const struct sm_pickle *pickle;
-    char prefix[PATH_BYTES / 2];
+    char prefix[PATH_BYTES / 2]; /* path of the folder with data.pkl */
 };
 
 static const struct sm_ckpt_format torchscript;
@@ -58,12 +57,12 @@ static enum sm_code find_prefix(struct opening *opening, struct sm_err *err)
     return sm_err_set(err, SM_UNSUPPORTED, "zip file without data.pkl: not a PyTorch file");
 }
 
-/* Whether the archive has <prefix>/code/ or <prefix>/constants.pkl. */
+/* Returns true if the archive has <prefix>/code/ or <prefix>/constants.pkl. */
 static bool has_code(const struct opening *opening)
 {
     char code[PATH_BYTES], constants[PATH_BYTES];
-    size_t code_count =
-        (size_t)snprintf(code, sizeof code, "%s/code/", opening->prefix); /* prefix: half of it */
+    /* Both paths fit: the prefix takes at most half of the room. */
+    size_t code_count = (size_t)snprintf(code, sizeof code, "%s/code/", opening->prefix);
     snprintf(constants, sizeof constants, "%s/constants.pkl", opening->prefix);
     for (uint64_t i = 0; i < sm_zip_count(opening->zip); i++) {
         const char *name = sm_zip_name(opening->zip, i);
@@ -73,7 +72,7 @@ static bool has_code(const struct opening *opening)
     return false;
 }
 
-/* Finds <prefix>/<name>; *entry is -1 when there is none and it may be absent. */
+/* Locates the entry <prefix>/<name>. If missing, sets *entry to -1 and fails unless `optional`. */
 static enum sm_code find_entry(const struct opening *opening, const char *name, bool optional,
                                int64_t *entry, uint64_t *at, uint64_t *bytes_count,
                                struct sm_err *err)
@@ -88,7 +87,7 @@ static enum sm_code find_entry(const struct opening *opening, const char *name, 
     return sm_zip_locate(at, bytes_count, opening->zip, (uint64_t)*entry, err);
 }
 
-/* The entry of a storage, which holds exactly its elements. */
+/* Locates the entry of a storage and checks that it has exactly the storage's size. */
 static enum sm_code find_storage(struct sm_place *place, const struct opening *opening,
                                  const struct sm_storage *storage, const char *tensor_name,
                                  struct sm_err *err)
@@ -115,7 +114,7 @@ static enum sm_code find_storage(struct sm_place *place, const struct opening *o
     return SM_OK;
 }
 
-/* sm_flatten_found */
+/* Callback of sm_flatten: lists one tensor. */
 static enum sm_code found_tensor(void *context, const char *name, uint32_t args, const char *why,
                                  struct sm_err *err)
 {
@@ -137,8 +136,7 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
     return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
 }
 
-/* Files of big-endian machines say so; older files say nothing and are little-endian in practice.
- */
+/* Refuses files that declare big-endian elements. Older files declare nothing: little-endian. */
 static enum sm_code check_byte_order(const struct opening *opening, struct sm_err *err)
 {
     static const char little[] = "little";
@@ -205,7 +203,7 @@ const struct sm_ckpt_format sm_ckpt_format_torch = {
     .close = sm_zip_close_state,
 };
 
-/* What open_torch turns into: not in the table of formats. */
+/* open_torch replaces the format by this one for an archive with code, so it is in no table. */
 static const struct sm_ckpt_format torchscript = {
     .name = "torchscript",
     .read = sm_zip_read,

@@ -1,17 +1,17 @@
-/* What torch.save wrote before PyTorch 1.6: five pickles one after the other, then the storages.
+/* The format of torch.save before PyTorch 1.6: five pickles one after the other, then the storages.
  *
  *     magic number | protocol 1001 | system | object | keys of storages | count, data | …
  *
- * The object is the same pickle as in the zip files; its persistent ids name storages, or classes
- * of whole modules with their source, ('module', class, file, source), which stay as inert as any
- * other. A storage may be shared, and an id may name a part of another storage. The keys come
- * sorted by the writer; for each there is its number of elements, an int64, and its elements. See
- * _legacy_save in torch/serialization.py of PyTorch 1.13.
+ * The object is the same pickle as in the zip files. A persistent id names a storage, or a class of
+ * a whole module with its source, ('module', class, file, source), which is ignored. A storage may
+ * be shared, and an id may name a part of another storage. After the list of keys, each key's
+ * storage follows in the order of the list: its number of elements as an int64, then its elements.
+ * See _legacy_save in torch/serialization.py of PyTorch 1.13.
  *
- * The places of the storages are known before the object's tensors are looked at: keys are sorted
- * here (nobody else's order is believed), each persistent id is found among them by bisection and
- * gives its type and count, and one walk over the stream, in the order of the keys, checks that
- * each is there with that count. Then a tensor costs one look-up. */
+ * All storages are located before the tensors are read, in three steps. The keys are sorted; the
+ * file's order is not trusted. Each persistent id gives its storage, found by bisection, a type and
+ * a number of elements. One walk over the file, in the order of the list, checks these numbers and
+ * locates the elements. Then each tensor costs one look-up. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,24 +24,24 @@
 #define PROTOCOL 1001
 
 struct stored {
-    const char *key; /* not terminated */
+    const char *key; /* [key_count], without NUL, borrowed from the file */
     uint32_t key_count;
-    uint32_t order; /* in the file */
-    bool named;     /* by a persistent id; the rest is what that says */
+    uint32_t order; /* position in the file's list of keys */
+    bool named;     /* a persistent id names it and has set the next three fields */
     enum sm_dtype dtype;
     size_t element_bytes;
     int64_t count;
-    uint64_t at; /* of its elements, in the file */
+    uint64_t at; /* first byte of its elements in the file */
 };
 
 struct opening {
     struct sm_ckpt *ckpt;
     struct sm_pickle object, keys;
-    struct stored *stored; /* sorted by key */
+    struct stored *stored; /* [stored_count], sorted by key */
     uint32_t stored_count;
 };
 
-/* The first value is this number, as LONG1 of ten bytes, after the protocol. */
+/* The first pickle is PyTorch's magic number, as an opcode LONG1 with ten bytes after PROTO. */
 static bool sniff_legacy(const uint8_t *bytes, size_t bytes_count)
 {
     static const uint8_t magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
@@ -50,7 +50,7 @@ static bool sniff_legacy(const uint8_t *bytes, size_t bytes_count)
     return head > 0 && bytes[0] == 0x80 && memmem(bytes, head, magic, sizeof magic);
 }
 
-/* Parses the pickle at byte *at of the file, which moves behind it. */
+/* Parses the pickle at byte *at of the file and advances *at to its end. */
 static enum sm_code next_pickle(struct sm_pickle *out, const struct sm_ckpt *ckpt, size_t *at,
                                 const char *what, struct sm_err *err)
 {
@@ -62,7 +62,7 @@ static enum sm_code next_pickle(struct sm_pickle *out, const struct sm_ckpt *ckp
     return SM_OK;
 }
 
-/* Magic number, protocol and system. */
+/* Reads and checks the magic number, the protocol and the system (byte order). */
 static enum sm_code read_head(const struct sm_ckpt *ckpt, size_t *at, struct sm_err *err)
 {
     static const char *const parts[] = {"magic number", "protocol number", "system"};
@@ -106,7 +106,7 @@ static int by_order(const void *a, const void *b)
     return (left->order > right->order) - (left->order < right->order);
 }
 
-/* Fills opening->stored from the list of keys, sorted by key. */
+/* Fills opening->stored from the list of keys and sorts it by key. */
 static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
 {
     const struct sm_pickle *keys = &opening->keys;
@@ -139,14 +139,14 @@ static enum sm_code list_keys(struct opening *opening, struct sm_err *err)
     return SM_OK;
 }
 
-/* The storage of a key, NULL when the file has none. */
+/* Returns the storage of a key, or NULL. */
 static struct stored *find_stored(const struct opening *opening, struct sm_slice key)
 {
     struct stored wanted = {.key = sm_slice_text(&opening->object, key), .key_count = key.count};
     return bsearch(&wanted, opening->stored, opening->stored_count, sizeof wanted, by_key);
 }
 
-/* Takes type and count of every storage from the persistent ids of the object. */
+/* Sets type and number of elements of every storage from the persistent ids of the object. */
 static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
 {
     const struct sm_pickle *object = &opening->object;
@@ -163,7 +163,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
             return sm_err_set(err, SM_UNSUPPORTED, "pickle: a persistent id is not a storage");
         code = sm_storage_parse(&storage, object, id, &inner);
         if (code == SM_UNSUPPORTED && storage.element_bytes != 0)
-            code = SM_OK; /* skipped, and what comes after it is found */
+            code = SM_OK; /* a type that cannot be read, but of known size */
         else if (code == SM_UNSUPPORTED)
             return sm_err_set(err, code, "%.120s, and where the next storage begins is unknown",
                               inner.text);
@@ -188,7 +188,7 @@ static enum sm_code name_storages(struct opening *opening, struct sm_err *err)
     return SM_OK;
 }
 
-/* Walks the storages, the first of which is at byte `at` of the file. */
+/* Locates and checks the storages, in the order of the file; the first is at byte `at`. */
 static enum sm_code place_storages(struct opening *opening, uint64_t at, struct sm_err *err)
 {
     const struct sm_ckpt *ckpt = opening->ckpt;
@@ -221,7 +221,7 @@ static enum sm_code place_storages(struct opening *opening, uint64_t at, struct 
     return SM_OK;
 }
 
-/* sm_flatten_found */
+/* Callback of sm_flatten: lists one tensor. */
 static enum sm_code found_tensor(void *context, const char *name, uint32_t args, const char *why,
                                  struct sm_err *err)
 {
@@ -238,7 +238,7 @@ static enum sm_code found_tensor(void *context, const char *name, uint32_t args,
         return sm_ckpt_add_unread(opening->ckpt, &tensor, inner.text, err);
     if (code != SM_OK)
         return sm_err_set(err, code, "%s", inner.text);
-    place.at = find_stored(opening, storage.key)->at; /* there is one: name_storages */
+    place.at = find_stored(opening, storage.key)->at; /* not NULL: name_storages found it */
     return sm_ckpt_add(opening->ckpt, &tensor, &place, err);
 }
 
@@ -274,7 +274,7 @@ const struct sm_ckpt_format sm_ckpt_format_torch_legacy = {
     .open = open_legacy,
 };
 
-/* Before PyTorch 0.1.10 it was a tar archive; others call their packed folders .pth.tar. */
+/* PyTorch before 0.1.10 wrote tar archives. The name .pth.tar is also used for packed folders. */
 static bool sniff_tar(const uint8_t *bytes, size_t bytes_count)
 {
     return bytes_count >= 512 && memcmp(bytes + 257, "ustar", 5) == 0;

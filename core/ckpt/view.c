@@ -1,5 +1,5 @@
-/* A view whose strides are those of its shape is one run of elements and converted in one go; any
- * other is converted row by row of its last dimension. */
+/* A dense row-major view is one run of elements and converted in one call. Any other view is
+ * converted in runs along its last dimension. */
 #include "core/ckpt/view.h"
 
 #include <inttypes.h>
@@ -50,7 +50,7 @@ static bool is_row_major(const struct sm_tensor *tensor, const struct sm_view *v
     return true;
 }
 
-/* `index` counts through all dimensions but the last. */
+/* Converts a view that is not dense. `index` counts through all dimensions but the last. */
 static void gather(float *out, const uint8_t *storage, const struct sm_tensor *tensor,
                    const struct sm_view *view)
 {

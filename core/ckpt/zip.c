@@ -1,14 +1,16 @@
-/* libzip reads archives through a source of ours: the mapped bytes and a position. It parses the
- * directory and the local headers, finds an entry's data, and computes its CRC while it reads; the
- * source sees which bytes it asks for. So locating an entry is to let libzip read the first byte of
- * it and to look where that was, and checking one is to let it read all of it, in pieces that stay
- * in the processor's cache. Nothing here knows the format of a zip file.
+/* libzip reads archives through a source that this file implements: the mapped bytes and a
+ * position. libzip parses the directory and the local headers, finds an entry's data and computes
+ * its CRC while reading. The source sees which bytes libzip reads. To locate an entry, this code
+ * lets libzip read its first byte and takes the position of that read. To check an entry, it lets
+ * libzip read all of it, in pieces that stay in the processor's cache. So this file need not parse
+ * zip files.
  *
- * The directory is hostile. libzip adds each name to a hash table whose function is known, so names
- * that collide cost time quadratic in their number: the source counts what is read before the
- * archive is open, two reads for each entry of a large directory, and stops it. Entries
- * that overlap are how small archives become large: together they may claim no more bytes than
- * there are, and those that are used may not overlap. */
+ * The directory is untrusted. libzip adds each name to a hash table with a known function, so that
+ * colliding names cost time quadratic in their number. Opening an archive takes two reads for each
+ * entry of a large directory; therefore the source counts reads until the archive is open and fails
+ * over a limit. Overlapping entries could make a small archive expand to a large one. Therefore all
+ * entries together may not claim more bytes than the archive has, and entries that are used may not
+ * overlap. */
 #include "core/ckpt/zip.h"
 
 #include <inttypes.h>
@@ -16,28 +18,28 @@
 #include <string.h>
 #include <zip.h>
 
-#define ENTRIES_MAX   16384 /* a ViT with its optimizer has some 2000; colliding, these take 1 s */
-#define OPEN_READS    (2 * ENTRIES_MAX + 64) /* libzip takes two for an entry */
+#define ENTRIES_MAX   16384 /* a ViT with its optimizer has about 2000; this many collide in 1 s */
+#define OPEN_READS    (2 * ENTRIES_MAX + 64) /* limit of reads; libzip needs two per entry */
 #define PIECE_BYTES   65536
 #define NO_READ       UINT64_MAX
 #define LOCAL_MARK    "PK\3\4"
-#define LOCAL_NAME_AT 30 /* the name's place in a local header, and its length's */
-#define LOCAL_SIZE_AT 26
+#define LOCAL_NAME_AT 30 /* offset of the name in a local header */
+#define LOCAL_SIZE_AT 26 /* offset of the name's length in a local header */
 
 struct entry {
-    uint64_t at, count; /* where its bytes are */
-    bool located, checked;
+    uint64_t at, count;    /* first byte in the archive and number of bytes; valid if located */
+    bool located, checked; /* checked: the CRC was correct */
 };
 
 struct sm_zip {
     const uint8_t *bytes;
     uint64_t bytes_count;
-    uint64_t at;         /* of the source */
-    uint64_t first_read; /* where the first read since it was set to NO_READ began */
-    uint64_t reads;      /* while the archive is opened */
-    zip_error_t error;   /* of the source */
+    uint64_t at;         /* current position of the source in the archive */
+    uint64_t first_read; /* position of the first read since this was set to NO_READ */
+    uint64_t reads;      /* number of reads until the archive was open */
+    zip_error_t error;   /* last error of the source */
     zip_t *archive;
-    struct entry *entries; /* [sm_zip_count] */
+    struct entry *entries; /* [sm_zip_count], what is known about each entry */
 };
 
 bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, size_t *name_count)
@@ -85,7 +87,7 @@ static zip_int64_t source_stat(const struct sm_zip *zip, zip_stat_t *stat)
     return sizeof *stat;
 }
 
-/* zip_source_callback */
+/* The source: a zip_source_callback of libzip. */
 static zip_int64_t source(void *context, void *data, zip_uint64_t count, zip_source_cmd_t command)
 {
     struct sm_zip *zip = context;
@@ -116,7 +118,7 @@ static zip_int64_t source(void *context, void *data, zip_uint64_t count, zip_sou
     }
 }
 
-/* Entries have names and sizes, and together claim no more than there is. */
+/* Checks that all entries have names and sizes and together claim at most the archive's bytes. */
 static enum sm_code check_directory(const struct sm_zip *zip, struct sm_err *err)
 {
     uint64_t claimed = 0;
@@ -240,7 +242,7 @@ static enum sm_code stat_stored(zip_stat_t *stat, struct sm_zip *zip, uint64_t e
     return SM_OK;
 }
 
-/* Lets libzip read the first byte of an entry of `count`, and sees where it is. */
+/* Finds the first byte of an entry of `count` bytes: lets libzip read it and takes its position. */
 static enum sm_code locate(uint64_t *at, struct sm_zip *zip, uint64_t entry, uint64_t count,
                            struct sm_err *err)
 {
@@ -312,7 +314,7 @@ enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err)
     return code;
 }
 
-/* Reading to the end, and finding it, compares the CRC. */
+/* libzip compares the CRC when a read meets the end of the entry. */
 enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err)
 {
     uint8_t piece[PIECE_BYTES];

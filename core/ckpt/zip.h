@@ -1,13 +1,13 @@
-/* Zip archives over mapped bytes, through libzip. Entries must be stored as they are: what is
- * listed is where their bytes stand in the mapping, and nothing is copied. Private to core/ckpt.
+/* Zip archives in mapped bytes, read by libzip. Entries must be stored without compression. They
+ * are located in the mapping and never copied. Private to core/ckpt.
  *
  *     int64_t entry = sm_zip_find(zip, "archive/data.pkl");
  *     sm_zip_locate(&at, &count, zip, entry, &err);      // bytes [at, at + count) of the archive
- *     sm_zip_check(zip, entry, &err);                    // their CRC: before use
+ *     sm_zip_check(zip, entry, &err);                    // compares their CRC; call before use
  *
- * Owner:   sm_zip_close; accepts NULL. The archive's bytes must outlive it.
+ * Owner:   sm_zip_close frees an archive and accepts NULL. The bytes must outlive it.
  * Errors:  SM_CORRUPT, SM_UNSUPPORTED (compressed or encrypted entries), SM_LIMIT, SM_NOMEM.
- * Limits:  16384 entries, which together may not claim more bytes than the archive has. */
+ * Limits:  16384 entries; together they may not claim more bytes than the archive has. */
 #ifndef CORE_CKPT_ZIP_H
 #define CORE_CKPT_ZIP_H
 
@@ -15,8 +15,8 @@
 
 struct sm_zip;
 
-/* Whether bytes begin with a local entry; if so and `name` is not NULL, its name (not terminated)
- * and that name's length, cut at the end of the bytes. */
+/* Returns true if the bytes begin like a zip file. Then *name points to the name of the first
+ * entry, without NUL, and *name_count is its length, cut at the end of the bytes. */
 bool sm_zip_sniff(const uint8_t *bytes, size_t bytes_count, const char **name, size_t *name_count);
 
 enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes_count,
@@ -24,20 +24,22 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
 void sm_zip_close(struct sm_zip *zip);
 
 uint64_t sm_zip_count(const struct sm_zip *zip);
-const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry); /* raw bytes of the file */
-int64_t sm_zip_find(const struct sm_zip *zip, const char *name);   /* -1: none */
+/* Returns an entry's name as the file has it, in any encoding; owned by the archive. */
+const char *sm_zip_name(const struct sm_zip *zip, uint64_t entry);
+/* Returns the index of the entry of this name, or -1. */
+int64_t sm_zip_find(const struct sm_zip *zip, const char *name);
 
-/* Where the bytes of a stored entry are. A second call costs nothing. */
+/* Finds the position and number of an entry's bytes in the archive; later calls return at once. */
 enum sm_code sm_zip_locate(uint64_t *at, uint64_t *bytes_count, struct sm_zip *zip, uint64_t entry,
                            struct sm_err *err);
-/* The bytes of an entry have their CRC; a second call costs nothing. */
+/* Compares the CRC of an entry's bytes; later calls return at once if it was correct. */
 enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err);
 
-/* No byte belongs to two of the entries that were located. */
+/* Checks that the entries located so far do not overlap. */
 enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err);
 
-/* `read` and `close` of the formats whose state is a struct sm_zip and whose parts are its entries:
- * checks the entry, then reads from the tensor's place. */
+/* The functions `read` and `close` of formats that keep a struct sm_zip in ckpt->state and the
+ * entry's index in sm_place.part. sm_zip_read checks the entry, then converts the tensor. */
 enum sm_code sm_zip_read(struct sm_ckpt *ckpt, size_t index, int64_t row, float *out,
                          struct sm_err *err);
 void sm_zip_close_state(void *zip);

@@ -1,14 +1,14 @@
-/* Views: parameters are drawn, recorded and applied, op by op.
+/* Views: for each op of the list, draws the parameters, records them and applies the op.
  *
- * Random numbers. Key: the first 8 bytes, little endian, of SHA-256(seed as 8 bytes little endian,
- * then the image digest). Counter: (view, position of the op in the list, draw, 0). Draw 0 decides
- * whether the op is applied; the others are numbered per kind below. So no draw depends on whether
- * another was made.
+ * Random numbers come from Philox. The stream key is the first 8 bytes, little-endian, of
+ * SHA-256(seed as 8 bytes little-endian, image digest). The counter is (view, position of the op in
+ * the list, draw, 0). Draw 0 decides whether the op is applied; the enums below number the other
+ * draws of each kind. Therefore no draw depends on whether another draw was made.
  *
- * Distributions are torchvision 0.14's get_params; the numbers are ours. They are drawn in double
- * where torchvision rounds to float, which moves no distribution by more than 1e-7. Crops go
- * through libm's exp, log and sqrt, whose last bit may differ between libraries, and are then
- * rounded to whole pixels. */
+ * Parameters have the distributions of torchvision 0.14's get_params, but not its random numbers.
+ * They are drawn in double precision. torchvision rounds to float; no distribution differs by more
+ * than 1e-7. Crops use exp, log and sqrt of libm, whose last bit may differ between libraries;
+ * rounding to whole pixels follows. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +21,19 @@
 
 #define CROP_ATTEMPTS 10
 
+/* The stream key and the fixed part of the counter for the draws of one op. */
 struct lane {
     uint32_t stream_key[2];
     uint32_t view, op;
 };
 
 enum { DRAW_APPLY = 0 };
-/* Crop: attempt n draws CROP_FIRST + 4 n + … */
+/* Attempt n of a crop uses the draws CROP_FIRST + CROP_DRAWS * n + CROP_AREA … CROP_LEFT. */
 enum { CROP_FIRST = 1, CROP_AREA = 0, CROP_RATIO, CROP_TOP, CROP_LEFT, CROP_DRAWS };
 enum { JITTER_ORDER = 1, JITTER_FACTORS = JITTER_ORDER + 3 };
 enum { BLUR_SIGMA = 1 };
 
-/* Uniform in [0, 1). */
+/* Returns draw `index`, uniform in [0, 1). */
 static double draw(const struct lane *lane, uint32_t index)
 {
     uint32_t r[4], counter[4] = {lane->view, lane->op, index, 0};
@@ -45,7 +46,7 @@ static double draw_between(const struct lane *lane, uint32_t index, double low, 
     return low + (high - low) * draw(lane, index);
 }
 
-/* Uniform among 0 … count - 1. */
+/* Returns draw `index`, uniform among the integers 0 … count - 1. */
 static int32_t draw_below(const struct lane *lane, uint32_t index, int32_t count)
 {
     return (int32_t)(draw(lane, index) * count);
@@ -63,7 +64,7 @@ static void lane_key(uint32_t key[2], const struct sm_stream_key *stream)
                  (uint32_t)hash[4 * i + 2] << 16 | (uint32_t)hash[4 * i + 3] << 24;
 }
 
-/* An op at work: reads `in`, makes `out`, and tells `drawn` (which may be NULL) what it drew. */
+/* An op in progress; `drawn` (may be NULL) is the JSON object that records its drawn parameters. */
 struct step {
     const struct sm_op *op;
     struct lane lane;
@@ -84,7 +85,7 @@ struct rectangle {
     int32_t top, left, height, width;
 };
 
-/* RandomResizedCrop.get_params. */
+/* Draws a rectangle as torchvision's RandomResizedCrop.get_params does. */
 static struct rectangle draw_crop(const struct step *s, int32_t width, int32_t height)
 {
     const struct sm_op *op = s->op;
@@ -103,14 +104,14 @@ static struct rectangle draw_crop(const struct step *s, int32_t width, int32_t h
                 .height = (int32_t)h,
                 .width = (int32_t)w};
     }
-    /* Nothing fitted: the largest central crop of an allowed ratio. */
+    /* No attempt fitted into the image: takes the largest central crop of an allowed ratio. */
     struct rectangle r = {.height = height, .width = width};
     double ratio = (double)width / height;
     if (ratio < op->ratio[0])
         r.height = (int32_t)nearbyint(width / op->ratio[0]);
     else if (ratio > op->ratio[1])
         r.width = (int32_t)nearbyint(height * op->ratio[1]);
-    /* A range of ratios that no whole number of pixels meets can round to nothing. */
+    /* With an extreme ratio a side can round to 0. */
     r.height = r.height < 1 ? 1 : r.height;
     r.width = r.width < 1 ? 1 : r.width;
     r.top = (height - r.height) / 2;
@@ -144,8 +145,8 @@ static enum sm_code flip(struct sm_image *out, const struct sm_image *in, const 
     return code;
 }
 
-/* The four parts of ColorJitter in torchvision's numbering; a part whose range is empty is not
- * applied. */
+/* The four parts of ColorJitter in torchvision's numbering. `center` is the factor that changes
+ * nothing. A part with range 0 is skipped. */
 static const struct {
     const char *name;
     size_t offset;
@@ -247,7 +248,7 @@ static enum sm_code pad(struct sm_image *out, const struct sm_image *in, const s
     return sm_ops_pad(out, in, (struct sm_margins){n, n, n, n}, (uint8_t)s->op->fill, s->err);
 }
 
-/* Whether a kind may be skipped is in its fields: only these have a probability. */
+/* For each kind of op: the function that applies it, and whether it has a probability. */
 static const struct {
     enum sm_code (*apply)(struct sm_image *, const struct sm_image *, const struct step *);
     bool has_p;

@@ -1,4 +1,4 @@
-/* What augment.c (views) and augment_json.c (op lists, presets) share. */
+/* Names of ops, shared by augment.c (views) and augment_json.c (op lists, presets). */
 #ifndef CORE_IMAGE_AUGMENT_H
 #define CORE_IMAGE_AUGMENT_H
 
@@ -6,7 +6,7 @@
 
 #define SM_OP_KINDS (SM_OP_PAD + 1)
 
-/* "random_resized_crop", …, in the order of enum sm_op_kind; NULL-terminated. */
+/* Names of ops ("random_resized_crop", …), indexed by enum sm_op_kind, NULL-terminated. */
 extern const char *const sm_op_names[SM_OP_KINDS + 1];
 
 #endif

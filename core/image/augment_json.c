@@ -1,7 +1,7 @@
-/* Op lists as JSON, and the presets.
+/* Reads and writes op lists as JSON, and defines the presets.
  *
- * One table per kind of op names its fields, with bounds, and serves both directions; the bounds
- * keep every later computation inside its types. Defaults are torchvision's. */
+ * Each kind of op has a table of its fields with their bounds; reading and writing both use it. The
+ * bounds keep later computations from overflowing. Defaults are torchvision's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 #define SIZE_MAX_PX  2048
 #define SIGMA_MAX    64
-#define FACTOR_MAX   16 /* brightness, contrast, saturation */
+#define FACTOR_MAX   16 /* limit of brightness, contrast and saturation */
 #define PADDING_MAX  1024
 #define COUNT_OF(a)  (sizeof(a) / sizeof((a)[0]))
 #define PRESET_OPS   6
@@ -90,7 +90,7 @@ static const struct sm_field pad_fields[] = {
     {0},
 };
 
-/* Shorthands of presets and defaults. A size of 0 is the size that the caller asks for. */
+/* Shorthands for presets and defaults. A size of 0 becomes the caller's `size_px`. */
 #define RRC(low, method)                                                                           \
     {                                                                                              \
         .kind = SM_OP_RANDOM_RESIZED_CROP, .interpolation = (method), .p = 1,                      \
@@ -150,7 +150,7 @@ static const struct preset {
     struct sm_op ops[PRESET_OPS];
     int count;
 } presets[] = {
-    /* SSLMem (arXiv 2401.12233), appendix B.1: the SimCLR training set on CIFAR-10. */
+    /* SSLMem (arXiv 2401.12233), appendix B.1: augmentations of SimCLR training on CIFAR-10. */
     {"simclr-cifar",
      {RRC(0.08, SM_BILINEAR), FLIP(0.5), JITTER(0.4, 0.4, 0.4, 0.1, 0.8), GRAY(0.2)},
      4},
@@ -158,26 +158,25 @@ static const struct preset {
     {"simclr-imagenet",
      {RRC(0.08, SM_BILINEAR), FLIP(0.5), JITTER(0.8, 0.8, 0.8, 0.2, 0.8), GRAY(0.2), BLUR(0.5)},
      5},
-    /* MAE (facebookresearch/mae, main_pretrain.py). */
+    /* MAE's pretraining (facebookresearch/mae, main_pretrain.py). */
     {"mae", {RRC(0.2, SM_BICUBIC), FLIP(0.5)}, 2},
-    /* DINO (facebookresearch/dino, main_dino.py, global_transfo1: the first of the two global
-     * crops, always blurred, never solarized; crop scale 0.4-1 is the default of
-     * --global_crops_scale). */
+    /* DINO (facebookresearch/dino, main_dino.py): global_transfo1, the first global crop, which is
+     * always blurred and never solarized; the scale 0.4-1 is --global_crops_scale's default. */
     {"dino-global",
      {RRC(0.4, SM_BICUBIC), FLIP(0.5), JITTER(0.4, 0.4, 0.2, 0.1, 0.8), GRAY(0.2), BLUR(1)},
      5},
-    /* VICReg (facebookresearch/vicreg, augmentations.py, `transform`: the first of the two, blur
-     * p 1.0, solarization p 0.0; `transform_prime` has 0.1 and 0.2). */
+    /* VICReg (facebookresearch/vicreg, augmentations.py): `transform`, the first of two, with p 1.0
+     * for blur and 0.0 for solarization; `transform_prime` has 0.1 and 0.2. */
     {"vicreg",
      {RRC(0.08, SM_BICUBIC), FLIP(0.5), JITTER(0.4, 0.4, 0.2, 0.1, 0.8), GRAY(0.2), BLUR(1),
       SOLARIZE(0)},
      6},
-    /* The published SSLMem script (sprintml/MemorizationSSL), applied to pixels, not normalised
-       values. */
+    /* The published SSLMem script (sprintml/MemorizationSSL); it applies the ops to normalised
+     * values, this preset applies them to pixels. */
     {"sslmem-script",
      {RRC(0.08, SM_BILINEAR), FLIP(0.5), JITTER(0.8, 0.8, 0.8, 0.2, 0.8), GRAY(0.2)},
      4},
-    /* Usual evaluation (torchvision); nothing changes in an image that has the size already. */
+    /* torchvision's usual evaluation; does not change a square image of the target size. */
     {"eval", {RESIZE, CENTER_CROP}, 2},
     {"identity", {{0}}, 0},
 };

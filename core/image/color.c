@@ -1,7 +1,7 @@
-/* Colour ops. Pillow blends an image with its degenerate form (black, mean grey, grey picture) in
- * float and truncates; hue goes through an 8-bit HSV whose conversions mix float and double. Which
- * of the two a value has decides bits, so the types here follow Pillow 9.4 (Blend.c, Convert.c)
- * expression by expression. */
+/* Colour ops. Pillow blends an image with a degenerate one (black, mean grey or the grey picture)
+ * in float and truncates the result. For hue it converts to an 8-bit HSV in a mix of float and
+ * double. The precision of each value decides bits of the result, so every expression here has the
+ * types of Pillow 9.4 (Blend.c, Convert.c). */
 #include "core/image/ops.h"
 
 static size_t pixels_of(const struct sm_image *image)
@@ -9,19 +9,19 @@ static size_t pixels_of(const struct sm_image *image)
     return (size_t)image->width_px * (size_t)image->height_px;
 }
 
-/* ITU-R 601 luma in 16-bit fixed point. */
+/* Returns the ITU-R 601 luma of a pixel, computed in 16-bit fixed point. */
 static uint8_t luma(const uint8_t *p)
 {
     return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
 }
 
-/* from + factor * (to - from), truncated and clipped: in this order, as compilers make branches
- * of a clipped float, and a client's pixels can make half of them go the wrong way. */
+/* Returns from + factor * (to - from), first truncated, then clipped to 0..255. Compilers make
+ * branches when they clip a float, and a client's pixels could mispredict half of them. */
 static uint8_t blend(int from, int to, float factor)
 {
     int value = (int)((float)from + factor * (float)(to - from));
     value = value < 255 ? value : 255;
-    return (uint8_t)(value & ~(value >> 31)); /* a negative one becomes 0 */
+    return (uint8_t)(value & ~(value >> 31)); /* a negative value becomes 0 */
 }
 
 static void blend_with_level(struct sm_image *image, int level, double factor)
@@ -74,7 +74,7 @@ void sm_ops_solarize(struct sm_image *image, int32_t threshold)
     }
 }
 
-/* Hue and saturation of a pixel that is not grey; the value is `high`. */
+/* Computes hue and saturation of a pixel that is not grey, with channels between low and high. */
 static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, int high, int low)
 {
     float range = (float)(high - low);
@@ -88,14 +88,14 @@ static void hue_saturation(uint8_t *hue, uint8_t *saturation, const uint8_t *p, 
         h = (float)(2.0 + r - b);
     else
         h = (float)(4.0 + g - r);
-    double turns = h / 6.0 + 1.0; /* in [0, 2): Pillow's fmod(turns, 1) is exactly this */
+    double turns = h / 6.0 + 1.0; /* in [0, 2); the next line equals Pillow's fmod(turns, 1) */
     h = (float)(turns >= 1.0 ? turns - 1.0 : turns);
     float s = range / (float)high;
     *hue = (uint8_t)(int)(h * 255.0);
     *saturation = (uint8_t)(int)(s * 255.0);
 }
 
-/* Pillow's round(); the two agree for every hue, saturation and value (all 2^24 were tried). */
+/* Rounds as Pillow's round() does: all 2^24 triples of hue, saturation and value were compared. */
 static uint8_t nearest(double value)
 {
     return (uint8_t)(int)(value + 0.5);
@@ -103,7 +103,7 @@ static uint8_t nearest(double value)
 
 static void from_hsv(uint8_t *p, uint8_t hue, uint8_t saturation, uint8_t value)
 {
-    /* Per sixth of the circle: which of value, p, q, t becomes red, green, blue. */
+    /* For each sixth of the circle: the indices in `level` of red, green and blue. */
     static const uint8_t order[6][3] = {{0, 3, 1}, {2, 0, 1}, {1, 0, 3},
                                         {1, 2, 0}, {3, 1, 0}, {0, 1, 2}};
     int sixth = (int)((float)hue * 6.0 / 255.0);
@@ -132,7 +132,7 @@ void sm_ops_hue(struct sm_image *image, double factor)
         if (high == low)
             continue;
         hue_saturation(&hue, &saturation, p, high, low);
-        if (saturation == 0) /* range under 1/255 of the value: becomes grey */
+        if (saturation == 0) /* high - low is below high / 255: the pixel becomes grey */
             p[0] = p[1] = p[2] = high;
         else
             from_hsv(p, (uint8_t)(hue + turn), saturation, high);

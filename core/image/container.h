@@ -1,11 +1,11 @@
-/* Image files to pixels, a file per format. Each decoder proves a step before it takes the next:
- * the size is checked before pixels have memory, and nothing reaches a library that could lead it
- * out of its tables.
+/* Image decoders, one source file per format. A decoder checks the size before it allocates pixels,
+ * and passes no data to a library that could make it read outside of its tables. Private to
+ * core/image.
  *
- * Owner: the caller releases `out`, which is written on success only; `bytes` are not kept.
+ * Owner:   the caller releases `out`, which is written only on success; `bytes` are not kept.
  * Threads: no shared state.
- * Errors: SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM; the text names the part and both
- * numbers. */
+ * Errors:  SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, SM_NOMEM; the text names the part and both
+ *          numbers. */
 #ifndef CORE_IMAGE_CONTAINER_H
 #define CORE_IMAGE_CONTAINER_H
 
@@ -19,28 +19,31 @@
 #define SM_JPEG_MAGIC "\xff\xd8\xff"
 #define SM_PNG_MAGIC  "\x89PNG\r\n\x1a\n"
 
-/* What a file says besides its pixels. */
+/* Data of a file other than its pixels. */
 struct sm_found {
     struct sm_exif exif;
-    int decoder_warnings; /* of broken data, for which the decoder made up pixels */
+    int decoder_warnings; /* places of broken data where the decoder invented pixels */
 };
 
-/* Files that begin with the magic. */
+/* Decode a file that begins with the format's magic bytes. */
 enum sm_code sm_jpeg_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
                             size_t bytes_count, struct sm_err *err);
 enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
                            size_t bytes_count, struct sm_err *err);
 
-/* "libjpeg-turbo-2.1.5": the headers' version; the soname keeps the library to its pixels. */
+/* Return the name and version of a decoder: "libjpeg-turbo-2.1.5". For libjpeg-turbo this is the
+ * version of its headers; any library with the same soname decodes the same pixels. */
 const char *sm_jpeg_decoder(void);
 const char *sm_png_decoder(void);
 
-/* SM_UNSUPPORTED when the first bytes already say that the file is of a kind that is refused. */
+/* SM_UNSUPPORTED if the first bytes show a kind of PNG that is refused (16-bit grey). */
 enum sm_code sm_png_check_kind(const uint8_t *bytes, size_t bytes_count, struct sm_err *err);
 
-/* Sides and pixels against the limits of sslmem/image.h; zero sizes are SM_CORRUPT. */
+/* Checks sides and number of pixels against the limits of sslmem/image.h. SM_LIMIT, or SM_CORRUPT
+ * for a side below 1. */
 enum sm_code sm_image_check_size(int64_t width_px, int64_t height_px, struct sm_err *err);
 
+/* Read big-endian numbers of 16 and 32 bits. */
 static inline uint32_t sm_be16(const uint8_t *p)
 {
     return (uint32_t)p[0] << 8 | p[1];

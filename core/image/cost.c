@@ -1,13 +1,14 @@
-/* The steps of a view, op by op: sizes are followed through the list as augment.c makes them.
+/* Counts the steps of a view op by op and follows the image's size through the list, as augment.c
+ * changes it.
  *
- * Sizes of results depend on sizes of inputs alone. What is drawn changes the work in between: a
- * crop may take any part of its input, and is counted with the whole. */
+ * The size of a result depends only on the size of the input. Drawn parameters change the work, so
+ * the count assumes the most expensive ones: a random crop is counted as the whole input. */
 #include <math.h>
 
 #include "core/image/resize.h"
 #include "sslmem/cost.h"
 
-#define BLUR_LINE_PASSES 6 /* three along rows, three along columns */
+#define BLUR_LINE_PASSES 6 /* passes over each pixel: 3 along rows, 3 along columns */
 
 struct extent {
     double width, height;
@@ -24,7 +25,7 @@ static bool is_image(const struct extent *e)
            e->height <= SM_IMAGE_SIDE_MAX_PX && pixels_of(e) <= SM_IMAGE_PIXELS_MAX;
 }
 
-/* Input pixels under the filter of one output pixel. */
+/* Returns the number of input pixels under the filter of one output pixel, along one axis. */
 static double taps_of(double in, double out, enum sm_interpolation interpolation)
 {
     return 2 * sm_resize_support(interpolation) * fmax(1, in / out);
@@ -61,7 +62,7 @@ static void count_short_side(double steps[SM_WORKS], struct extent *e, const str
     count_resize(steps, e, op, &to);
 }
 
-/* Padded to the size first where the image is smaller. */
+/* A center crop first pads an image that is smaller than the size. */
 static void count_center_crop(double steps[SM_WORKS], struct extent *e, const struct sm_op *op)
 {
     struct extent padded = {fmax(e->width, op->size_px), fmax(e->height, op->size_px)};
@@ -86,8 +87,8 @@ static void count_jitter(double steps[SM_WORKS], const struct extent *e, const s
         steps[SM_WORK_BRIGHTNESS + i] += widths[i] > 0 ? pixels_of(e) : 0;
 }
 
-/* A line's sum begins with a box, which may be longer than the line: sigma s has a box of some s to
- * each side in each pass, and every other pixel of it costs a third of a step. */
+/* A pass over a line first sums up the pixels of a box, which may be longer than the line. For
+ * sigma s the box has about s pixels on each side, and each costs a third of a step. */
 static void count_blur(double steps[SM_WORKS], const struct extent *e, const struct sm_op *op)
 {
     double box = op->sigma[1] + 1;
@@ -96,7 +97,7 @@ static void count_blur(double steps[SM_WORKS], const struct extent *e, const str
     steps[SM_WORK_BLUR] += BLUR_LINE_PASSES * pixels_of(e) + BLUR_LINE_PASSES / 2 * start / 3;
 }
 
-/* Of the kinds whose result is as large as their input: what one step a pixel is of. */
+/* Kinds of ops that keep the size and need one step a pixel, with the kind of that step. */
 static const enum sm_work pixel_work[] = {[SM_OP_FLIP] = SM_WORK_FLIP,
                                           [SM_OP_GRAYSCALE] = SM_WORK_GRAYSCALE,
                                           [SM_OP_SOLARIZE] = SM_WORK_SOLARIZE};

@@ -1,4 +1,5 @@
-/* Bytes to pixels: size, kind, decode, orientation. What stays is 3 bytes per pixel. */
+/* Decodes an image file: checks size and kind, calls the format's decoder, applies the orientation.
+ * The result takes 3 bytes per pixel. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

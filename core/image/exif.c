@@ -1,5 +1,6 @@
-/* EXIF (CIPA DC-008): a TIFF block whose first directory may hold tag 0x0112. Only that directory
- * is read; every offset comes from the file and is checked against the block before use. */
+/* Reads the orientation from EXIF data (CIPA DC-008): a TIFF block whose first directory may have
+ * the tag 0x0112. Only that directory is read. Every offset comes from the file and is checked
+ * against the size of the block before use. */
 #include "core/image/exif.h"
 
 #include <string.h>
@@ -55,7 +56,7 @@ struct sm_exif sm_exif_read(const uint8_t *tiff, size_t tiff_count)
     return entries > entries_inside ? unreadable : none;
 }
 
-/* How the upright pixel (x, y) finds its source: swap the coordinates, then mirror each. */
+/* For each orientation, the way from an upright pixel to its source: swap x and y, then mirror. */
 static const struct {
     bool swap, mirror_x, mirror_y;
 } turns[9] = {

@@ -1,23 +1,22 @@
-/* JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling), as Pillow and torchvision
- * read it: the pixels are those of Pillow's convert("RGB"), bit for bit.
+/* JPEG, decoded by libjpeg-turbo with its defaults (islow DCT, fancy upsampling), as Pillow and
+ * torchvision do. The pixels are those of Pillow's convert("RGB"), bit for bit.
  *
- * What is refused: all that Pillow refuses, that is, what libjpeg calls an error and files without
- * an end marker. Besides what Pillow shows with missing rows in grey: a scan that ends before its
- * last row (a cut file that got an end marker), and a component that no scan codes. An arithmetic-
- * coded scan may leave out zeros at its end, so a cut one cannot be told.
+ * Refused files. All that Pillow refuses: libjpeg's errors and files without an end marker. Also
+ * two kinds of files in which Pillow shows the missing rows in grey: a scan that ends before its
+ * last row (a truncated file with an end marker), and a component that no scan codes. A truncated
+ * arithmetic-coded scan is not detected, because encoders may omit zeros at its end.
  *
- * What is counted: libjpeg's other warnings of broken data. Training saw these pixels, some of
- * which the decoder invented, so the file is decoded and its `decoder_warnings` say so. A
- * progressive file whose encoder left coefficients out is valid (T.81 does not ask for all of
- * them).
+ * Counted warnings. libjpeg reports other broken data as warnings and invents pixels. Training saw
+ * the same pixels, so the file is decoded, and `decoder_warnings` has the number of warnings. A
+ * progressive file without some of the coefficients is valid (T.81 does not require all of them).
  *
- * Costs. The size is checked when the frame header is read, before pixels or coefficients have
- * memory. A scan costs a pass over the picture and may have no data, so scans are counted, and so
- * are pixels times scans. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES, whatever
- * the environment (JPEGMEM) says, and has no temporary files beyond that.
+ * Costs. The size is checked after the frame header, before pixels or coefficients are allocated. A
+ * scan costs a pass over the picture even if it has no data; therefore the number of scans and the
+ * pixels in all scans are limited. Coefficients stay in memory: libjpeg may use MEMORY_MAX_BYTES,
+ * whatever the environment variable JPEGMEM says, and never makes temporary files.
  *
- * The library prints nothing: its messages go into the error. It leaves a call only through
- * longjmp to run, and everything that a decoder owns is in one struct. */
+ * libjpeg prints nothing; its messages become the text of the error. After an error it leaves its
+ * function only by longjmp to run. One struct owns everything of a decoder. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +29,12 @@
 #include "core/image/container.h"
 #include "core/image/exif.h"
 
-#define SCANS_MAX          100 /* no encoder writes more; cjpeg takes no longer script */
-#define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans are usual */
+#define SCANS_MAX          100 /* no encoder writes more; cjpeg accepts at most as many */
+#define SCANNED_PIXELS_MAX (16 * (int64_t)SM_IMAGE_PIXELS_MAX) /* 10 scans per file are usual */
 #define ROWS_AT_ONCE       16
 #define MEMORY_MAX_BYTES   (512L << 20) /* 40 million pixels have 320 MB of coefficients */
 #define EXIF_MARKER        (JPEG_APP0 + 1)
-#define EXIF_HEAD_BYTES    6 /* "Exif", 0, padding */
+#define EXIF_HEAD_BYTES    6 /* bytes before the TIFF block: "Exif", 0, padding */
 
 struct decoder {
     struct jpeg_decompress_struct jpeg;
@@ -44,7 +43,7 @@ struct decoder {
     jmp_buf failed;
     size_t bytes_count;
     struct sm_image image;
-    uint8_t *inks; /* a row of CMYK, NULL for other files */
+    uint8_t *inks; /* [4 * width], one row of CMYK; NULL for other files */
     int warnings;
     enum sm_code code;
     struct sm_err *err;
@@ -52,7 +51,7 @@ struct decoder {
 
 /* --- messages --- */
 
-/* What is not SM_CORRUPT. */
+/* Codes of libjpeg's errors; all others are SM_CORRUPT. */
 static const struct {
     int message;
     enum sm_code code;
@@ -78,7 +77,8 @@ static enum sm_code code_of(int message)
     return SM_CORRUPT;
 }
 
-/* Whether a scan ends before its last row. Data that ends at a restart marker goes on behind it. */
+/* Returns true if the current warning means that a scan ends before its last row. A restart
+ * marker is no end, because the scan continues after it. */
 static bool is_cut(const struct decoder *d)
 {
     int message = d->errors.msg_code;
@@ -87,8 +87,9 @@ static bool is_cut(const struct decoder *d)
     return (message == JWRN_HIT_MARKER || message == JWRN_MUST_RESYNC) && ended;
 }
 
-/* An unknown version of JFIF, parameters of a sequential scan, which has none, and bytes left over
- * behind the last row of a scan or outside of scans change no pixel. */
+/* Returns true if the current warning is about data that changes no pixel: an unknown version of
+ * JFIF, useless parameters of a sequential scan, or extra bytes after the last row of a scan or
+ * outside of scans. */
 static bool is_harmless(const struct decoder *d)
 {
     int message = d->errors.msg_code;
@@ -180,15 +181,16 @@ static void read_header(struct decoder *d, const uint8_t *bytes)
 
 /* --- pixels --- */
 
-/* a * b / 255, rounded, for 0..255. */
+/* Returns a * b / 255, rounded, for a and b in 0..255. */
 static unsigned product_255(unsigned a, unsigned b)
 {
     unsigned product = a * b + 128;
     return (product + (product >> 8)) >> 8;
 }
 
-/* Pillow's reading: every file of four components holds inverted inks, with or without an Adobe
- * marker, and each colour is what its ink leaves of the light that the black ink leaves. */
+/* Converts a row of CMYK as Pillow does. In every file of four components, with or without an Adobe
+ * marker, the inks are inverted. With C the inverted ink and K the inverted black:
+ * red = K - (255 - C) * K / 255; green and blue likewise. */
 static void put_inks(uint8_t *rgb, const uint8_t *inks, size_t width)
 {
     for (size_t x = 0; x < width; x++, rgb += 3, inks += 4) {
@@ -224,7 +226,8 @@ static void read_rows(struct decoder *d)
     }
 }
 
-/* libjpeg notes a component's table when a scan codes it. */
+/* Refuses a file with a component that no scan codes. libjpeg sets a component's quantisation table
+ * when a scan codes it. */
 static void check_coded(struct decoder *d)
 {
     for (int i = 0; i < d->jpeg.num_components; i++)
@@ -236,7 +239,7 @@ static void check_coded(struct decoder *d)
 static void decode(struct decoder *d, struct sm_found *found, const uint8_t *bytes)
 {
     read_header(d, bytes);
-    read_exif(&found->exif, d); /* jpeg_finish_decompress drops the markers */
+    read_exif(&found->exif, d); /* now: jpeg_finish_decompress frees the markers */
     jpeg_start_decompress(&d->jpeg);
     check_coded(d);
     if (d->jpeg.out_color_space == JCS_CMYK)
@@ -247,7 +250,7 @@ static void decode(struct decoder *d, struct sm_found *found, const uint8_t *byt
     found->decoder_warnings = d->warnings;
 }
 
-/* On its own, because longjmp leaves locals of setjmp's function indeterminate. */
+/* A function of its own, because longjmp makes locals of the function with setjmp indeterminate. */
 static void run(struct decoder *d, struct sm_found *found, const uint8_t *bytes)
 {
     if (setjmp(d->failed) == 0)

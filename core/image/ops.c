@@ -1,8 +1,8 @@
-/* Geometry and blur. Colour ops are in color.c.
+/* Ops of geometry, and blur. Colour ops are in color.c.
  *
- * The blur (Pillow 9.4, src/libImaging/BoxBlur.c, after Gwosdek et al., SSVM 2011) is a running
- * sum: the cost per pixel does not depend on sigma. Weights are 24-bit fixed point and computed in
- * float, as there. */
+ * The blur mirrors Pillow 9.4 (src/libImaging/BoxBlur.c, after Gwosdek et al., SSVM 2011). It keeps
+ * a running sum, so that the cost per pixel does not depend on sigma. As in Pillow, weights are
+ * 24-bit fixed point and computed in float. */
 #include "core/image/ops.h"
 
 #include <math.h>
@@ -52,7 +52,7 @@ enum sm_code sm_ops_pad(struct sm_image *out, const struct sm_image *image,
     return SM_OK;
 }
 
-/* Python's int(round(excess / 2.0)): halves go to the even side. */
+/* Returns excess / 2 rounded as Python's int(round(excess / 2.0)): halves to the even integer. */
 static int32_t half_even(int32_t excess)
 {
     return (int32_t)nearbyint(excess / 2.0);
@@ -83,7 +83,7 @@ void sm_ops_short_side(int64_t *width, int64_t *height, const struct sm_image *i
 {
     int64_t w = image->width_px, h = image->height_px;
     bool tall = w <= h;
-    /* Python divides the exact product in double. */
+    /* As in Python: an exact integer product, then a division in double. */
     int64_t longer = (int64_t)((double)(size * (tall ? h : w)) / (double)(tall ? w : h));
     *width = tall ? size : longer;
     *height = tall ? longer : size;
@@ -103,8 +103,8 @@ void sm_ops_flip(struct sm_image *image)
     }
 }
 
-/* Radius of the box whose `BLUR_PASSES`-fold convolution has the variance sigma^2; float as in
- * Pillow. */
+/* Returns the radius of the box whose BLUR_PASSES-fold convolution with itself has the variance
+ * sigma^2. Computes in float as Pillow does. */
 static float box_radius(float sigma)
 {
     float variance = sigma * sigma / BLUR_PASSES;
@@ -115,8 +115,8 @@ static float box_radius(float sigma)
     return whole + part;
 }
 
-/* Box of radius + a fraction, in 1/2^24: `inner` for whole pixels, `edge` for the two at the ends.
- */
+/* A box of a radius that need not be an integer: weights in units of 2^-24, `inner` for the pixels
+ * within `radius` of the centre, `edge` for the next pixel on each side. */
 struct box {
     int radius;
     uint32_t inner, edge;
@@ -127,12 +127,12 @@ static int clamp_index(int i, int count)
     return i < 0 ? 0 : i >= count ? count - 1 : i;
 }
 
-/* One pass over a line of `count` pixels; pixels beyond the ends repeat the last one. */
+/* Blurs a line of `count` pixels once; beyond its ends, the first or last pixel repeats. */
 static void box_blur_line(uint8_t *out, const uint8_t *in, int count, struct box box)
 {
     int r = box.radius;
     for (int c = 0; c < 3; c++) {
-        uint32_t sum = 0; /* of the box around pixel -1 */
+        uint32_t sum = 0; /* sum of the pixels in the box around pixel -1 */
         for (int i = -r - 1; i < r && i < count; i++)
             sum += in[3 * clamp_index(i, count) + c];
         if (r > count)
@@ -148,7 +148,7 @@ static void box_blur_line(uint8_t *out, const uint8_t *in, int count, struct box
     }
 }
 
-/* Blurs a line whose pixels are `step` bytes apart; `room` holds two lines. */
+/* Blurs a line in place by all passes. Pixels are `step` bytes apart; `room` fits two lines. */
 static void blur_line(uint8_t *line, size_t step, int count, struct box box, uint8_t *room)
 {
     uint8_t *from = room, *to = room + (size_t)count * 3;

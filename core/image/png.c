@@ -1,23 +1,24 @@
-/* PNG (ISO/IEC 15948) by stb_image, after a walk over its chunks: signature, IHDR first, critical
- * chunks with a good CRC, image data, one IEND. The walk decodes and allocates nothing.
+/* PNG (ISO/IEC 15948). A walk over the chunks checks the file: IHDR comes first, critical chunks
+ * have a correct CRC, there is image data, IEND comes last. The walk neither decodes nor allocates.
+ * Then stb_image decodes the file.
  *
- * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, of
- * 16-bit samples the high byte is taken, palettes are expanded, alpha and tRNS are dropped (never
+ * Pixels are those of Pillow's convert("RGB"): grey of 1, 2 and 4 bits is scaled to 0..255, 16-bit
+ * samples are reduced to their high bytes, palettes are expanded, alpha and tRNS are dropped (never
  * blended), gamma and colour profiles are not applied.
  *
- * 16-bit grey is refused, because readers disagree: Pillow clips it at 255, which leaves most such
- * images white, torchvision and OpenCV keep or scale it. So is a pixel beyond the palette, which
- * one reader shows black and another grey.
+ * 16-bit grey is refused, because decoders disagree: Pillow clips it at 255, which makes most such
+ * images white; torchvision and OpenCV keep or scale it. A pixel beyond the palette is refused,
+ * too: some decoders show it black, others grey.
  *
- * stb_image leaves these open, so they are settled here: colour type and bit depth must be a pair
- * that the standard knows; an unknown critical chunk is refused before stb_image writes its name
- * into a static buffer shared by all threads; of a file whose palette is shorter than its pixels
- * can index, or that has IDAT chunks without bytes (legal, but stb_image then copies to a null
- * pointer), stb_image gets a copy without these. Ancillary chunks are skipped unread (eXIf apart)
- * and their CRC is not checked.
+ * This file handles four cases that stb_image does not. Colour type and bit depth must be a pair of
+ * the standard. An unknown critical chunk is refused; stb_image would write its name into a static
+ * buffer that all threads share. For a palette shorter than the pixels' bits can index, stb_image
+ * gets a copy of the file with a padded palette. For IDAT chunks without bytes, which are legal, it
+ * gets a copy without them, because it would copy to a null pointer. Ancillary chunks other than
+ * eXIf are skipped, and their CRC is not checked.
  *
- * Cost: one pass over the bytes of critical chunks. Memory: stb_image's own buffers (for 16-bit
- * RGBA up to some 24 bytes per pixel) are freed before this returns. */
+ * Cost: one pass over the bytes of critical chunks. Memory: stb_image's buffers (for 16-bit RGBA up
+ * to about 24 bytes per pixel) are freed before sm_png_decode returns. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,10 +27,10 @@
 #include "sslmem/image.h"
 
 #define SIGNATURE_BYTES 8
-#define DEPTH_OFFSET    24 /* of the first chunk, IHDR; the colour type follows */
-#define CHUNK_BYTES     12 /* length, type, CRC */
+#define DEPTH_OFFSET    24 /* offset of IHDR's bit depth in the file; the colour type follows */
+#define CHUNK_BYTES     12 /* bytes of a chunk besides its data: length, type, CRC */
 
-/* Half-byte table of the CRC of ISO 3309, reflected polynomial 0xedb88320. */
+/* Table for the CRC of ISO 3309, 4 bits at a time; reflected polynomial 0xedb88320. */
 static const uint32_t crc_nibble[16] = {
     0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
     0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
@@ -45,7 +46,7 @@ static uint32_t crc32_of(const uint8_t *bytes, size_t count)
     return ~crc;
 }
 
-/* Channels of a colour type, and the bit depths that it allows as a set of powers of two. */
+/* For each colour type: its channels, and the sum of its allowed bit depths (powers of two). */
 static const struct {
     int channels;
     unsigned depths;
@@ -72,16 +73,16 @@ struct walk {
     bool has_header;
     int data_chunks;
     size_t data_bytes;
-    /* Found. */
+    /* Results of the walk. */
     int32_t width_px, height_px;
-    const uint8_t *exif; /* TIFF block, NULL when absent */
+    const uint8_t *exif; /* TIFF block; NULL: the file has none */
     size_t exif_count;
-    size_t inflated_bytes;                  /* size of the filtered rows */
-    int palette_entries, palette_reachable; /* in the file, and by the pixels' bits */
-    bool has_empty_data;                    /* an IDAT chunk without bytes */
+    size_t inflated_bytes;                  /* upper bound of the bytes of the filtered rows */
+    int palette_entries, palette_reachable; /* colours in the file; colours that pixels can index */
+    bool has_empty_data;                    /* the file has an IDAT chunk without bytes */
 };
 
-/* Reads the chunk at `at` and steps over it. */
+/* Reads the chunk at w->at, checks its bounds and CRC, and moves w->at to the next chunk. */
 static enum sm_code chunk_next(struct chunk *chunk, struct walk *w, struct sm_err *err)
 {
     size_t left = w->count - w->at;
@@ -110,8 +111,8 @@ static enum sm_code chunk_next(struct chunk *chunk, struct walk *w, struct sm_er
     return SM_OK;
 }
 
-/* Bytes of the filtered rows, an upper bound for interlaced images: seven passes, each with a
- * filter byte and a partly used last byte per row. */
+/* Returns the bytes of the filtered rows. For interlaced images it is an upper bound, because each
+ * row of the seven passes has a filter byte and a partly used last byte. */
 static size_t inflated_size(int64_t width, int64_t height, int bits, bool interlaced)
 {
     int64_t row = (width * bits + 7) / 8 + 1;
@@ -215,7 +216,7 @@ enum sm_code sm_png_check_kind(const uint8_t *bytes, size_t bytes_count, struct 
     return SM_OK;
 }
 
-/* --- what stb_image gets --- */
+/* --- the file for stb_image --- */
 
 static uint8_t *put_chunk(uint8_t *to, const char *name, const uint8_t *data, size_t count,
                           size_t padded_count)
@@ -224,7 +225,7 @@ static uint8_t *put_chunk(uint8_t *to, const char *name, const uint8_t *data, si
         to[i] = (uint8_t)(padded_count >> (24 - 8 * i));
     memcpy(to + 4, name, 4);
     memcpy(to + 8, data, count);
-    return to + padded_count + CHUNK_BYTES; /* stb_image reads no CRC */
+    return to + padded_count + CHUNK_BYTES; /* the CRC stays 0: stb_image does not read it */
 }
 
 static bool needs_copy(const struct walk *w)
@@ -232,8 +233,9 @@ static bool needs_copy(const struct walk *w)
     return w->palette_entries < w->palette_reachable || w->has_empty_data;
 }
 
-/* A copy without IDAT chunks that have no bytes. A short palette is padded, and its tRNS chunk says
- * which entries are in the file: alpha 0 is beyond. NULL when out of memory. */
+/* Makes a copy of the file without empty IDAT chunks. Pads a short palette and adds a tRNS chunk
+ * that gives added entries alpha 0, so that pixels beyond the palette can be found. NULL when out
+ * of memory. */
 static uint8_t *copy_chunks(size_t *copy_count, const struct walk *walked)
 {
     struct walk w = {.bytes = walked->bytes, .count = walked->count, .at = SIGNATURE_BYTES};
@@ -260,7 +262,7 @@ static uint8_t *copy_chunks(size_t *copy_count, const struct walk *walked)
     return copy;
 }
 
-/* RGBA to RGB. */
+/* Converts RGBA to RGB; refuses pixels beyond the palette. */
 static enum sm_code take_rgb(struct sm_image *out, const struct sm_stb_pixels *pixels,
                              const struct walk *walked, struct sm_err *err)
 {
@@ -282,8 +284,8 @@ static enum sm_code take_rgb(struct sm_image *out, const struct sm_stb_pixels *p
     return SM_OK;
 }
 
-/* Twice the filtered rows is room for the inflate buffer's doubling, twice the file for the
- * collected IDAT chunks'. */
+/* stb_image doubles its buffers when they are full. Therefore their limit is twice the filtered
+ * rows (inflate buffer) or twice the file (collected IDAT chunks), whichever is more. */
 enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
                            size_t bytes_count, struct sm_err *err)
 {

@@ -1,25 +1,25 @@
-/* Convolution resampling after Pillow 9.4 (src/libImaging/Resample.c): the filter is stretched by
- * the reduction factor, weights are computed in double, normalised to sum 1, rounded to 22-bit
- * fixed point, and applied in two passes, horizontal first, with an 8-bit image in between. A pass
- * whose side does not change is skipped. Order of operations and rounding are part of the contract:
- * they decide bits. Cost: per output pixel and pass, the filter's width = 2 * support * max(1, in /
- * out). */
+/* Resampling by convolution, mirrors Pillow 9.4 (src/libImaging/Resample.c). The filter is
+ * stretched by the reduction factor. Its weights are computed in double, normalised to sum 1 and
+ * rounded to 22-bit fixed point. Two passes apply them, the horizontal one first, with an 8-bit
+ * image in between; a pass whose side does not change is skipped. The order of operations and the
+ * rounding must not change, because they decide bits. Cost per output pixel and pass: the filter's
+ * width, 2 * support * max(1, in / out). */
 #include "core/image/resize.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PRECISION_BITS (32 - 8 - 2) /* 8 bits of result, 2 of headroom for negative lobes */
+#define PRECISION_BITS (32 - 8 - 2) /* 8 bits of result, 2 bits for overshoot */
 
-/* Triangle. */
+/* The triangle filter. */
 static double bilinear(double x)
 {
     x = fabs(x);
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* Keys' cubic convolution with a = -0.5. */
+/* The filter of Keys' cubic convolution with a = -0.5. */
 static double bicubic(double x)
 {
     const double a = -0.5;
@@ -39,12 +39,12 @@ double sm_resize_support(enum sm_interpolation interpolation)
     return filters[interpolation].support;
 }
 
-/* Weights of one axis: output i is the sum over j < width[i] of in[first[i] + j] * k[i * stride +
- * j]. */
+/* Weights along one axis: output i is the sum over j < width[i] of
+ * in[first[i] + j] * k[i * stride + j]. */
 struct taps {
     int32_t *first, *width, *k;
     int stride;
-    int64_t sum; /* of all widths */
+    int64_t sum; /* sum of all `width` */
 };
 
 static void taps_release(struct taps *t)
@@ -61,7 +61,7 @@ static int32_t to_fixed(double weight)
     return (int32_t)(weight < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
-/* Weights of output `i`; `w` is room for t->stride of them. */
+/* Computes the weights of output `i`; `w` is a buffer of t->stride numbers. */
 static void taps_compute(struct taps *t, int i, int in, double scale, const struct filter *filter,
                          double *w)
 {
@@ -106,8 +106,7 @@ static uint8_t clip8(int32_t fixed)
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-/* One pass: out[i] for i < count, where neighbours along the axis are `step` bytes apart in `in`.
- */
+/* Computes one output pixel from `width` input pixels, which are `step` bytes apart. */
 static void resample_pixel(uint8_t *out, const uint8_t *in, size_t step, const int32_t *k,
                            int width)
 {

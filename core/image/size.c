@@ -1,5 +1,5 @@
-/* The size that a file's header declares, by the first bytes alone: PNG has it at a fixed place,
- * JPEG in its first frame header. Nothing else of the file is looked at; a decoder proves it. */
+/* Reads the size that a file's header declares: PNG has it at a fixed offset, JPEG in its first
+ * frame header. The rest of the file is not checked; decoding does that. */
 #include <string.h>
 
 #include "core/image/container.h"
@@ -18,7 +18,7 @@ static bool png_size(uint32_t *width, uint32_t *height, const uint8_t *p, size_t
     return true;
 }
 
-/* Frame headers are C0 to CF but for C4 (tables), C8 (reserved) and CC (conditioning). */
+/* Frame headers have the markers C0 to CF except C4 (tables), C8 (reserved), CC (conditioning). */
 static bool is_frame(uint8_t marker)
 {
     return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
@@ -30,7 +30,7 @@ static bool jpeg_size(uint32_t *width, uint32_t *height, const uint8_t *p, size_
     while (at + 9 <= count && p[at] == 0xff) {
         uint8_t marker = p[at + 1];
         if (marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
-            at += marker == 0xff ? 1 : 2; /* fill bytes, and markers without a segment */
+            at += marker == 0xff ? 1 : 2; /* skips a fill byte or a marker without a segment */
             continue;
         }
         if (is_frame(marker)) {

@@ -1,16 +1,14 @@
-/* stb_image, compiled for PNG only, with its allocator replaced.
+/* stb_image, compiled for PNG only, with its own allocator. The allocator has four tasks:
  *
- * Why the allocator: (1) stb_image leaves memory unwritten for broken streams (deflate distance
- * codes 30 and 31), and the same file must give the same pixels: every byte starts as zero. (2)
- * Its inflate buffer doubles for as long as the stream goes on, so 16 MB of PNG could ask for
- * gigabytes: growth stops at a bound that the caller knows from the header. The bound travels in a
- * thread-local because stb_image hands no context to its allocator; it is set and cleared by the
- * same call.
+ * (1) It zeroes memory. For broken streams (deflate distance codes 30 and 31) stb_image leaves
+ * bytes unwritten, but the same file must give the same pixels. (2) It limits growth. stb_image
+ * doubles its inflate buffer while the stream continues, so that 16 MB of PNG could take gigabytes;
+ * the caller knows a limit from the header. The limit is thread-local, because stb_image passes no
+ * context to its allocator; sm_stb_decode sets and clears it. (3) It records failed allocations,
+ * because stb_image does not report all of them. (4) It frees the blocks that stb_image leaks after
+ * some failures.
  *
- * (3) Not every failure of stb_image for lack of memory says so: the allocator remembers. (4) Some
- * of these failures leak: the allocator frees what is left.
- *
- * Asserts are off: input is hostile, and a failed one would end the process. */
+ * Asserts are off, because a failed one would let a hostile file end the process. */
 #include "core/image/stb.h"
 
 #include <stdbool.h>
@@ -21,7 +19,7 @@
 
 #include "core/image/container.h"
 
-/* In front of each block. Linked in one list per thread. */
+/* The header before each block; the headers of a thread form a doubly linked list. */
 union head {
     struct {
         union head *next, *previous;
@@ -94,7 +92,7 @@ static void release(void *bytes)
     free(block);
 }
 
-/* Outside the push: unused functions are only found at the end of the file. */
+/* Not within the push: gcc reports unused functions at the end of the file, after the pop. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -126,12 +124,12 @@ enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size
     grow_max = grow_max_bytes;
     grow_refused = false;
     out_of_memory = false;
-    stbi__g_failure_reason = NULL; /* some failures give none, and would show an older one */
+    stbi__g_failure_reason = NULL; /* some failures set no reason and would show an older one */
     out->rgba = stbi_load_from_memory(bytes, (int)bytes_count, &out->width_px, &out->height_px,
                                       &channels, 4);
     grow_max = 0;
     if (out->rgba)
-        unlink_block((union head *)(void *)out->rgba - 1); /* the caller's now */
+        unlink_block((union head *)(void *)out->rgba - 1); /* the caller owns the pixels now */
     while (blocks)
         release(blocks + 1);
     if (out->rgba)

@@ -1,5 +1,7 @@
-/* The one door to stb_image. Everything it is given has passed the checks of png.c.
- * Owner: pixels are freed with sm_stb_free. Threads: no shared state. */
+/* The only access to stb_image. png.c checks every file before it is decoded here.
+ *
+ * Owner:   the caller frees the pixels with sm_stb_free.
+ * Threads: no shared state. Errors: SM_CORRUPT, SM_NOMEM. */
 #ifndef CORE_IMAGE_STB_H
 #define CORE_IMAGE_STB_H
 
@@ -9,12 +11,12 @@
 #include "sslmem/err.h"
 
 struct sm_stb_pixels {
-    uint8_t *rgba; /* [height, width, 4] */
+    uint8_t *rgba; /* [height_px, width_px, 4], owned */
     int width_px, height_px;
 };
 
-/* Decodes to RGBA. A buffer of stb_image may grow to `grow_max_bytes` and no further: a stream that
- * inflates past it is SM_CORRUPT. */
+/* Decodes a PNG to RGBA. Buffers of stb_image may grow up to `grow_max_bytes`; a stream that
+ * inflates to more is SM_CORRUPT. */
 enum sm_code sm_stb_decode(struct sm_stb_pixels *out, const uint8_t *bytes, size_t bytes_count,
                            size_t grow_max_bytes, struct sm_err *err);
 

@@ -1,6 +1,6 @@
-/* Thumbnails: resized as views are, written as PNG of 8-bit RGB with one IDAT. Every row is
- * filtered by difference to its left neighbour, which suits small photographs; zlib does the rest.
- * */
+/* Thumbnails: resizes an image as for views and writes an 8-bit RGB PNG with one IDAT chunk. Every
+ * row has the filter "Sub" (difference to the left pixel), which suits small photographs; zlib
+ * compresses the rows. */
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -15,7 +15,7 @@ static uint8_t *put_u32(uint8_t *to, uint32_t value)
     return to;
 }
 
-/* A chunk whose `bytes_count` bytes of data stand at to + 8 already. */
+/* Adds length, type and CRC to a chunk whose data is already at to + 8. Returns the chunk's end. */
 static uint8_t *close_chunk(uint8_t *to, const char *type, size_t bytes_count)
 {
     put_u32(to, (uint32_t)bytes_count);

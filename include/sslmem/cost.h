@@ -1,16 +1,17 @@
-/* Cost: the work of a score in one unit, known before anything is computed.
+/* Cost: estimates the work of a score, in one unit, before anything is computed.
  *
  *     int64_t ms = sm_cost_ms(pair, &recipe, width_px, height_px);
  *     if (ms > ms_max) …                               // refuse it
  *
- * The unit is the nominal processor millisecond: what the work takes one core of the processor that
- * tests/bench/RESULTS.md names, with the fastest kernels. Another core takes so many times longer,
- * whatever the work: limits are set in this unit, and what a machine does of it in a second is
- * measured where it matters.
+ * The unit is the nominal processor millisecond: the work that one core of the processor named in
+ * tests/bench/RESULTS.md does in a millisecond with the fastest kernels. Another core needs a
+ * constant multiple of it for every kind of work. Limits are set in this unit; code that needs real
+ * times measures the speed of its machine.
  *
- * Work is counted in steps of a few kinds and multiplied by one table of coefficients. The count is
- * an upper bound: an op with any probability is applied, a random crop takes the whole image, and a
- * target_se uses all views. `make bench` prints what each kind takes beside the table.
+ * The estimate counts steps of a few kinds of work and multiplies them by a table of coefficients.
+ * The count is an upper bound: it takes an op of any probability above 0 as applied, a random crop
+ * as the whole image, and a recipe with target_se as using all views. `make bench` prints the
+ * measured time of each kind next to its coefficient.
  *
  * Threads: no state. */
 #ifndef SSLMEM_COST_H
@@ -18,11 +19,12 @@
 
 #include "sslmem/score.h"
 
+/* Kinds of work, each with the meaning of one step; without a comment: one pixel of an image. */
 enum sm_work {
-    SM_WORK_DECODE, /* a pixel of the file */
-    SM_WORK_COPY,   /* a pixel into another image: each op makes a new one */
-    SM_WORK_RESIZE, /* an output pixel of one pass, for each input pixel under its filter */
-    SM_WORK_BLUR,   /* a pixel of one of three passes, along rows and along columns */
+    SM_WORK_DECODE, /* one pixel of the file */
+    SM_WORK_COPY,   /* one pixel copied into another image: each op makes a new one */
+    SM_WORK_RESIZE, /* one input pixel times its filter weight, for one output pixel of a pass */
+    SM_WORK_BLUR,   /* one pixel in one of six box passes: three along rows, three along columns */
     SM_WORK_FLIP,
     SM_WORK_BRIGHTNESS,
     SM_WORK_CONTRAST,
@@ -30,27 +32,28 @@ enum sm_work {
     SM_WORK_HUE,
     SM_WORK_GRAYSCALE,
     SM_WORK_SOLARIZE,
-    SM_WORK_TENSOR,       /* a pixel of a view as encoders take it */
-    SM_WORK_MULTIPLY_ADD, /* of an encoder's forward */
-    SM_WORK_DISTANCE,     /* a number of a representation, in one distance */
+    SM_WORK_TENSOR,       /* one pixel of a view, normalised to floats for the encoders */
+    SM_WORK_MULTIPLY_ADD, /* one multiply-add of an encoder's forward */
+    SM_WORK_DISTANCE,     /* one number of a representation, in one distance */
     SM_WORKS
 };
 
-/* The table: "blur", 12.5 nanoseconds a step. */
+/* Return a row of the table: the name of a kind ("blur") and the nanoseconds of one step. */
 const char *sm_work_name(enum sm_work work);
 double sm_work_ns(enum sm_work work);
 
-/* Adds the steps of one view of an image of this size. Ops behind one that fails on the image's
- * size are not counted. */
+/* Adds to `steps` the steps of rendering one view of an image of this size. Counting ends after an
+ * op whose result would exceed the limits of sslmem/image.h, because rendering fails there. */
 void sm_augment_count(double steps[SM_WORKS], const struct sm_augment *augment, int32_t width_px,
                       int32_t height_px);
-/* The steps of a score. The recipe must have passed sm_pair_check_recipe. Without an image (0 x 0)
- * those that every image takes at least. */
+/* Writes the steps of a score to `steps`. The recipe must have passed sm_pair_check_recipe. For a
+ * size of 0 x 0 the steps are those that every image needs at least. */
 void sm_cost_count(double steps[SM_WORKS], const struct sm_pair *pair,
                    const struct sm_recipe *recipe, int32_t width_px, int32_t height_px);
-/* Steps times coefficients, rounded up: at least 1. */
+/* Returns the cost of a score: its steps times their coefficients, rounded up, at least 1. */
 int64_t sm_cost_ms(const struct sm_pair *pair, const struct sm_recipe *recipe, int32_t width_px,
                    int32_t height_px);
+/* Returns the cost of counted steps, rounded up, at least 1. */
 int64_t sm_steps_ms(const double steps[SM_WORKS]);
 
 #endif

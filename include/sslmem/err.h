@@ -1,33 +1,33 @@
-/* Errors: one closed list of codes, one line of text, owned by the caller.
+/* Errors: a closed list of codes and one line of text, in a struct that the caller owns.
  *
  *     struct sm_err err = {0};
  *     if (sm_image_decode(&img, bytes, n, false, NULL, &err) != SM_OK)
  *         fprintf(stderr, "%s\n", err.text);
  *
- * Owner:   the caller; nothing to free.
+ * Owner:   the caller owns the struct; nothing needs to be freed.
  * Threads: no shared state.
- * Rules:   a failing function fills `err` and returns its code; a succeeding one leaves it
- * untouched. The text names the thing and both numbers ("tensor fc.weight ends at byte 812, file
- * has 800") and never repeats the caller's verb; it is UTF-8 without anything that is unsafe to
- * show (core/base/escape.h). `pointer` is the RFC 6901 pointer of the bad field
- * when the error is about a JSON document, else empty. */
+ * Rules:   a function that fails fills `err` and returns its code; one that succeeds leaves `err`
+ *          untouched. The text names the thing and both numbers ("tensor fc.weight ends at byte
+ *          812, file has 800") and does not say what the caller tried to do. It is UTF-8 without
+ *          characters that are unsafe to show (core/base/escape.h). For an error in a JSON document
+ *          `pointer` is the RFC 6901 pointer of the bad field; otherwise it is empty. */
 #ifndef SSLMEM_ERR_H
 #define SSLMEM_ERR_H
 
 enum sm_code {
     SM_OK,
-    SM_INVALID,     /* an argument or document says something it may not */
+    SM_INVALID,     /* an argument or a field of a document has a forbidden value */
     SM_NOT_FOUND,   /* a named thing does not exist */
-    SM_CONFLICT,    /* two things that must agree do not */
-    SM_UNSUPPORTED, /* well formed, but of a kind we do not read */
+    SM_CONFLICT,    /* two things that must agree differ */
+    SM_UNSUPPORTED, /* well formed, but of a kind that the library does not read */
     SM_CORRUPT,     /* a file or message breaks its own format */
-    SM_LIMIT,       /* over a named limit */
-    SM_BUSY,        /* full or locked now; later may succeed */
-    SM_FULL,        /* the disk, or a file that may not grow, has no room; later may succeed */
+    SM_LIMIT,       /* a size or count exceeds a named limit */
+    SM_BUSY,        /* full or locked now; a retry may succeed */
+    SM_FULL,        /* the disk, or a file of limited size, has no room; a retry may succeed */
     SM_CANCELLED,
     SM_IO,
     SM_NOMEM,
-    SM_INTERNAL /* our own mistake */
+    SM_INTERNAL /* a bug in this program */
 };
 
 struct sm_err {
@@ -40,11 +40,12 @@ struct sm_err {
 enum sm_code sm_err_set(struct sm_err *err, enum sm_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As sm_err_set, for the field of a JSON document at `pointer`; the code is SM_INVALID. */
+/* Fills `err` (which may be NULL) for the JSON field at `pointer` and returns SM_INVALID. */
 enum sm_code sm_err_field(struct sm_err *err, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "invalid", "not_found", …: stable names, used in stored records and problem documents. */
+/* Returns the name of a code: "invalid", "not_found", …. Stored records and problem documents use
+ * these names, so they never change. */
 const char *sm_code_name(enum sm_code code);
 
 #endif

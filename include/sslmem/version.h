@@ -1,4 +1,4 @@
-/* The library's version, in the provenance of every score. */
+/* The library's version, which the provenance of every score states. */
 #ifndef SSLMEM_VERSION_H
 #define SSLMEM_VERSION_H
 

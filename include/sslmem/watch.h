@@ -1,15 +1,15 @@
-/* Watches: whoever starts long work is asked, all along it, whether it is to go on.
+/* Watches: long work asks a callback of its caller, again and again, whether to continue.
  *
  *     struct sm_watch watch = {still_wanted, &job};
  *     sm_task_watch(task, &watch);
  *
- * Work asks before each view and op, before each block of rows of a resize or blur, before each op
- * of a forward and before the distances of each encoder. A block is SM_WATCH_BLOCK steps over a
- * pixel, about a millisecond. What was asked to end returns SM_CANCELLED.
+ * The work asks before each view and op, before each block of rows of a resize or blur, before each
+ * op of a forward, and before the distances of each encoder. A block takes about a millisecond.
+ * Work that is asked to end returns SM_CANCELLED.
  *
- * Owner:   the caller; a watch outlives the work that it is given to. NULL, and a watch without a
- *          function, never end anything.
- * Threads: `go_on` runs on the thread that works, and may do other work before it returns. */
+ * Owner:   the caller owns a watch, which must outlive the work. A NULL watch or one without a
+ *          function never ends the work.
+ * Threads: `go_on` runs on the working thread; it may do other work before it returns. */
 #ifndef SSLMEM_WATCH_H
 #define SSLMEM_WATCH_H
 
@@ -19,10 +19,10 @@
 
 #include "sslmem/err.h"
 
-#define SM_WATCH_BLOCK 65536
+#define SM_WATCH_BLOCK 65536 /* steps of a block; a step is one filter weight or one pixel */
 
 struct sm_watch {
-    bool (*go_on)(void *arg);
+    bool (*go_on)(void *arg); /* returns false to end the work */
     void *arg;
 };
 
@@ -31,13 +31,13 @@ static inline bool sm_watch_goes_on(const struct sm_watch *watch)
     return !watch || !watch->go_on || watch->go_on(watch->arg);
 }
 
-/* SM_CANCELLED when it is not to go on. */
+/* Returns SM_CANCELLED if the watch ends the work. */
 static inline enum sm_code sm_watch_ask(const struct sm_watch *watch, struct sm_err *err)
 {
     return sm_watch_goes_on(watch) ? SM_OK : sm_err_set(err, SM_CANCELLED, "told to stop");
 }
 
-/* Rows of a block when a row takes so many steps. */
+/* Returns the number of rows in a block if each row takes `row_steps` steps. */
 static inline int64_t sm_watch_rows(int64_t row_steps)
 {
     return SM_WATCH_BLOCK / (row_steps + 1) + 1;
