@@ -1,4 +1,4 @@
-/* Many tests at once. */
+/* Correction of p-values for many tests at once. */
 #include <math.h>
 #include <stdlib.h>
 
