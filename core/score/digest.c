@@ -1,5 +1,5 @@
-/* One way to a digest for recipes, pairs and scores: what is equal as canonical JSON is the same
- * thing. */
+/* One way to a digest for recipes, pairs and scores: two documents are the same if their canonical
+ * JSON is. */
 #include "core/score/digest.h"
 
 #include <stdlib.h>
