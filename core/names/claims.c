@@ -23,12 +23,13 @@
 
 enum fact { WIDTH, BLOCKS, PATCH, MLP, REGISTERS, IMAGE, STAGE_BLOCKS, STAGE_WIDTHS, CONVS };
 
-enum shape { ONE, SIDES, STAGES }; /* one number; one or two sides; one number per stage */
+/* a fact is one number, one or two sides, or one number per stage */
+enum shape { ONE, SIDES, STAGES };
 
 static const struct {
     const char *name;
     enum shape shape;
-    size_t offset; /* offset of the fact's first number in sm_encoder_info */
+    size_t offset; /* where sm_encoder_info has the fact's first number */
     int32_t min;
 } facts[] = {
 #define AT(member) offsetof(struct sm_encoder_info, member)
@@ -44,7 +45,7 @@ static const struct {
 #undef AT
 };
 
-/* Maps the keys of each kind of file to facts. */
+/* Maps the keys of each kind of file to the facts that they state. */
 static const struct row {
     enum sm_claims kind;
     const char *file, *key;
@@ -272,7 +273,7 @@ void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char 
         const struct architecture *a = &architectures[i];
         size_t length = strlen(a->name);
         if (strncmp(name, a->name, length) != 0 || !strstr(name, a->part) ||
-            !strchr("_.", name[length])) /* strchr finds the final NUL, too */
+            !strchr("_.", name[length])) /* strchr finds the final NUL too: the name may end */
             continue;
         claim_named(out, key, WIDTH, &a->width, 1);
         claim_named(out, key, BLOCKS, &a->blocks, 1);

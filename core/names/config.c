@@ -207,7 +207,7 @@ enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t 
 {
     struct draft {
         struct sm_encoder_config config;
-        const json_t *list; /* mean or std, which sm_config_read_pixels reads */
+        const json_t *list; /* mean or std; sm_config_read_pixels reads both afterwards */
     } draft = {0};
     struct sm_field fields[SM_CONFIG_FIELDS + 1] = {0};
     for (int i = 0; i < SM_CONFIG_FIELDS; i++) {

@@ -24,7 +24,7 @@
 #define SM_ATTN_SCALE_MIN    1e-4
 #define SM_ATTN_SCALE_MAX    100
 #define SM_ROPE_BASE_MAX     1e9
-#define SM_SIDECAR_BYTES_MAX (4 << 20) /* config.json with the labels of ImageNet-21k has 2 MB */
+#define SM_SIDECAR_BYTES_MAX (4 << 20) /* a config.json with the labels of ImageNet-21k has 2 MB */
 #define SM_SIDECAR_DEPTH_MAX 32
 
 /* Sets the fields of `out` that preset `name` states and zeroes all others. SM_NOT_FOUND lists the

@@ -319,7 +319,7 @@ const struct sm_dialect sm_dialects[] = {
      .fixed = true,
      .norm_eps = 1e-6,
      .activation = SM_ACTIVATION_GELU_TANH},
-    {.name = "big_vision", /* trained with scan=True, which stacks the blocks */
+    {.name = "big_vision", /* files trained with scan=True, which stacks the blocks */
      .family = SM_FAMILY_VIT,
      .anchors = {"Transformer/encoderblock/LayerNorm_0/scale", "embedding/kernel"},
      .renames = big_vision,

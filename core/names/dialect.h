@@ -19,7 +19,7 @@ struct sm_rename {
 };
 
 struct sm_dialect {
-    const char *name; /* "torchvision", … */
+    const char *name; /* the dialect's name, such as "torchvision" */
     enum sm_family family;
     /* File names that mark an encoder: a place has this dialect if all of them exist below its
      * prefix. An anchor may have alternatives, separated by ','. The first may not, because it

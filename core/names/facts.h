@@ -16,7 +16,7 @@
 
 #include "sslmem/encoder.h"
 
-/* Bits of encoder families. */
+/* Bits that name encoder families. */
 #define SM_OF_RESNET      1u
 #define SM_OF_CLIP_RESNET 2u
 #define SM_OF_VIT         4u

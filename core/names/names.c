@@ -22,11 +22,11 @@
 
 /* The tensors of the file behind a canonical name. */
 struct source {
-    struct sm_name_entry *parts[PARTS_MAX]; /* NULL: missing from the file */
+    struct sm_name_entry *parts[PARTS_MAX]; /* NULL: the part is not in the file */
     int parts_count, present;
     /* row of the parts' first dimension if blocks are stacked, else -1 */
     int32_t row;
-    char first[SM_NAME_BYTES]; /* name for the error if no part exists */
+    char first[SM_NAME_BYTES]; /* name that the error reports if no part exists */
 };
 
 struct shape {
@@ -58,7 +58,7 @@ static const struct sm_rename *place(char base[SM_NAME_BYTES], const char **tail
     return d->renames;
 }
 
-/* Finds the tensors of one alternative, "a+b+c". */
+/* Looks up the tensors of one alternative of a rename, such as "a+b+c". */
 static void find_parts(struct source *out, const struct sm_names *names, const char *base,
                        const char *alternative, size_t alternative_length, const char *rest)
 {

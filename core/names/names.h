@@ -42,7 +42,7 @@ struct sm_names {
     struct sm_name_entry *entries; /* all tensors of the file, sorted by key */
     size_t entries_count;
     int64_t nonfinite;         /* count of NaN and infinite numbers read so far */
-    struct sm_weights weights; /* identity of all tensors read so far */
+    struct sm_weights weights; /* identity of all weights read so far */
 };
 
 /* Indexes the tensors of `ckpt` and finds the encoder. `key` chooses one of several encoders by

@@ -4,7 +4,7 @@
 
 #include "core/names/names.h"
 
-#define SM_NAME_BYTES 640 /* longest tensor name, in the file or looked up, with its NUL */
+#define SM_NAME_BYTES 640 /* room for a tensor's name, from the file or looked up, with its NUL */
 
 /* Returns the entry of a key; NULL if no tensor has that key. */
 struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *key);

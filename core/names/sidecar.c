@@ -92,7 +92,7 @@ static enum sm_code read_size(struct sm_encoder_config *out, const json_t *node,
 static const struct hf_family {
     const char *model_type;
     bool two_towers;
-    bool has_table; /* has a position table */
+    bool has_table; /* the network has a position table */
     int32_t heads;
     double norm_eps;
     enum sm_activation_kind activation;
@@ -128,8 +128,8 @@ static const enum sm_activation_kind hf_acts[] = {SM_ACTIVATION_GELU,      SM_AC
 _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / sizeof *hf_acts + 1,
                "an activation for every name");
 
-#define HF_IMAGE_SIZE 224 /* default of every class without a position table */
-#define HF_ROPE_THETA 100 /* default of DINOv3 and of the builder; not recorded */
+#define HF_IMAGE_SIZE 224 /* default image size of every class without a position table */
+#define HF_ROPE_THETA 100 /* default of DINOv3 and of the builder, so not recorded */
 
 /* Reads the file's claims. If the file omits `key` and `standard` is above 0, `standard` is
  * claimed: the program's default width, from which its default number of heads follows. */
@@ -148,7 +148,7 @@ static enum sm_code read_claims(struct sm_encoder_config *out, enum sm_claims ki
     return code;
 }
 
-#define HEAD_WIDTH 64 /* default of every class */
+#define HEAD_WIDTH 64 /* default width of a head in every class */
 
 static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_family *family,
                             const json_t *doc, struct sm_err *err)
@@ -208,7 +208,7 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
 
 /* timm: its config.json has an architecture. Facts about the training are in pretrained_cfg, or at
  * the top level before timm 0.9. Only DINOv3 has no position table. */
-/* in the order of enum sm_pool */
+/* names in the order of enum sm_pool */
 static const char *const timm_pool_names[] = {"token", "avg", "map", NULL};
 
 static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, struct sm_err *err)
@@ -283,7 +283,7 @@ static enum sm_code read_preprocessor(struct sm_encoder_config *out, const json_
 
 /* Fields of open_clip src/open_clip/model.py, CLIPVisionCfg. */
 
-/* in the order of enum sm_pool */
+/* names in the order of enum sm_pool */
 static const char *const clip_pool_names[] = {"tok", "avg", NULL};
 static const char *const approximate_names[] = {"none", "tanh",
                                                 NULL}; /* in the order of enum sm_activation_kind */
@@ -291,7 +291,7 @@ static const char *const approximate_names[] = {"none", "tanh",
 struct clip {
     const json_t *model, *pixels, *vision;
     bool quick_gelu;
-    /* fields of vision_cfg */
+    /* The members below are the fields of vision_cfg. */
     int32_t width, head_width;
     const json_t *layers, *attentional_pool, *act_kwargs, *norm_kwargs;
     char timm_model_name[2 * FOREIGN_BYTES];
@@ -333,7 +333,7 @@ static enum sm_code read_clip_vision(struct sm_encoder_config *out, const struct
                                      struct sm_err *err)
 {
     bool resnet = json_is_array(clip->layers);
-    if (clip->timm_model_name[0]) { /* mean unless stated; "": the tower decides */
+    if (clip->timm_model_name[0]) { /* the mean unless stated; "" leaves the pooling to the tower */
         bool said = json_object_get(clip->vision, "timm_pool") != NULL;
         out->pool = said ? (enum sm_pool)(clip->timm_pool + 1) : SM_POOL_MEAN;
         return SM_OK;

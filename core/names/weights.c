@@ -22,8 +22,8 @@
 #define MAGNITUDE      0x7fffffffu
 #define INFINITE       0x7f800000u
 #define NAME_BYTES_MAX 127
-#define NOT_F16        0x1fffu /* low bits of a float that float16 has no room for */
-#define NOT_BF16       0xffffu /* the same of bfloat16 */
+#define NOT_F16        0x1fffu /* low bits of a float, which float16 has no room for */
+#define NOT_BF16       0xffffu /* low bits of a float, which bfloat16 has no room for */
 #define OF_TENSOR      8       /* weights sampled per tensor */
 
 static const char *const heads[] = {"head.", "pooler."};
@@ -60,7 +60,7 @@ static uint16_t to_f16(float value)
     uint32_t tiny = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000;
     uint32_t finite = magnitude < 0x38800000 ? tiny : normal;
     uint32_t large = magnitude > INFINITE ? 0x7e00 : 0x7c00;
-    /* 65520, halfway from the largest float16 to the next */
+    /* 65520: halfway from the largest float16 to the next */
     bool is_finite = magnitude < 0x477ff000;
     sign = magnitude > INFINITE ? 0 : sign;
     return (uint16_t)(sign | (is_finite ? finite : large));

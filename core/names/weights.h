@@ -18,7 +18,7 @@
 
 struct sm_weights {
     uint8_t as_f16[SM_SHA256_BYTES], as_bf16[SM_SHA256_BYTES];
-    uint32_t bits; /* bitwise OR of all weights */
+    uint32_t bits; /* bitwise OR of the bits of all weights */
     uint32_t sample_count;
     float sample[SM_WEIGHTS_SAMPLE_MAX]; /* up to eight weights of each tensor */
 };

@@ -64,10 +64,11 @@ enum sm_activation sm_activation_of(enum sm_activation_kind kind);
 struct sm_conv_spec {
     /* `bn` is the batch normalisation after `conv`; NULL: the convolution has a bias of its own */
     const char *conv, *bn;
-    bool bias_optional; /* bn NULL: the bias may be missing */
+    bool bias_optional; /* without bn: the bias may be missing */
     int32_t in, residual;
-    int32_t k, stride, pad, groups; /* groups 0: 1 */
-    int32_t dilation;               /* 0: 1. A dilated kernel becomes a larger one with zeros. */
+    int32_t k, stride, pad, groups; /* groups 0 means 1 */
+    /* 0 means 1; a dilated kernel becomes a larger one with zeros */
+    int32_t dilation;
     double bn_eps;
     enum sm_activation activation;
 };
@@ -77,11 +78,11 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
                          const struct sm_conv_spec *spec, struct sm_err *err);
 
 struct sm_linear_spec {
-    const char *name;      /* names weight [c, c_in] and bias [c] */
+    const char *name;      /* prefix of the layer's weight [c, c_in] and bias [c] */
     bool bias_optional;    /* a missing bias is zeros */
     const char *scale;     /* full canonical name of a LayerScale [c] to fold in; NULL: none */
     const char *bias_mask; /* full canonical name of factors of the bias [c]; NULL: none */
-    int64_t c;             /* -1: any, as in the file */
+    int64_t c;             /* outputs; -1: as many as the file has */
     int32_t in, residual;
     enum sm_activation activation;
 };

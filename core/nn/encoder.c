@@ -27,7 +27,7 @@ struct sm_workspace {
     struct sm_plan plan;
     float *buffer;
     const struct sm_watch *watch;
-    int32_t *taps; /* [taps_count] nodes of the requested taps */
+    int32_t *taps; /* [taps_count] node of each requested tap */
     size_t taps_count;
     int n_max;
 };

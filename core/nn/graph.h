@@ -39,7 +39,7 @@ struct sm_node {
     float *weight, *bias;
     bool shares_weights; /* weight and bias belong to node `weights_of` */
     int32_t weights_of;
-    bool tap_only;      /* no other output needs it: not counted or listed */
+    bool tap_only;      /* only its own tap needs it: neither counted nor listed */
     int64_t parameters; /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };

@@ -148,8 +148,8 @@ static enum sm_code read_bias(struct sm_node *node, struct sm_names *names, cons
     return node->bias ? SM_OK : sm_err_set(err, SM_NOMEM, "no memory for %s", name);
 }
 
-/* Refuses a GroupNorm. A norm with weight and bias but no running statistics, in a file where no
- * norm has any, is not a BatchNorm that lost them. */
+/* Refuses a GroupNorm. If no norm of the file has running statistics, a norm with weight and bias
+ * is not a BatchNorm with missing tensors but another kind of norm. */
 static enum sm_code check_statistics(const struct sm_names *names, const char *bn,
                                      struct sm_err *err)
 {
@@ -308,7 +308,7 @@ enum sm_code sm_add_linear(int32_t *index, struct sm_graph *graph, struct sm_nam
     snprintf(name, sizeof name, "%s.weight", spec->name);
     enum sm_code code = sm_names_shape(shape, names, name, 2,
                                        (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
-    if (code == SM_OK && shape[0] > INT32_MAX) /* possible if parts are joined */
+    if (code == SM_OK && shape[0] > INT32_MAX) /* joined parts can be this large */
         code = sm_err_set(err, SM_LIMIT, "tensor %s has %lld channels, most is %d", name,
                           (long long)shape[0], (int)INT32_MAX);
     if (code != SM_OK)

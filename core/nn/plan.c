@@ -15,7 +15,7 @@
 #define ALIGN_FLOATS (SM_PLAN_ALIGN / sizeof(float))
 
 struct slot {
-    size_t begin, end; /* in floats */
+    size_t begin, end; /* offsets in the buffer, in floats */
     int32_t last;      /* last node that reads the slot */
 };
 

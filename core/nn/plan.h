@@ -17,8 +17,8 @@
 
 struct sm_plan {
     bool *live;            /* [nodes] true if a requested tap depends on the node */
-    size_t *offsets;       /* [nodes] in floats */
-    size_t scratch_offset; /* in floats */
+    size_t *offsets;       /* [nodes] offset of each slot in the buffer, in floats */
+    size_t scratch_offset; /* offset of the scratch memory, in floats */
     size_t bytes;          /* size of the buffer, a multiple of SM_PLAN_ALIGN */
 };
 

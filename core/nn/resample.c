@@ -161,7 +161,7 @@ enum sm_code sm_pos_resample(float *out, const float *table, int32_t grid_h, int
                              struct sm_err *err)
 {
     struct axis x = {0}, y = {0};
-    float *between = NULL; /* [grid_h, cols, dim] */
+    float *between = NULL; /* the table after its columns are resampled: [grid_h, cols, dim] */
     assert(rule > SM_POS_RESIZE_UNSET && rule <= SM_POS_RESIZE_ANTIALIAS);
     enum sm_code code = check_table(grid_h, grid_w, dim, err);
     if (code == SM_OK)

@@ -14,7 +14,7 @@
 #include "sslmem/encoder.h"
 #include "sslmem/err.h"
 
-#define SM_POS_SIDE_MAX 4096 /* most rows or columns of a table */
+#define SM_POS_SIDE_MAX 4096 /* most rows or columns of a position table */
 
 /* Resamples table [grid_h, grid_w, dim] to out [rows, cols, dim]. If the sides do not change, PLAIN
  * and ANTIALIAS copy the table. OFFSET changes it even then; the original code does not resample in

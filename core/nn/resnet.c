@@ -41,7 +41,7 @@
 #define BN_EPS      1e-5
 #define CIFAR_PX    32
 #define IMAGENET_PX 224
-#define PLACE_BYTES 32   /* for a place such as "layer4.35." */
+#define PLACE_BYTES 32   /* room for a prefix such as "layer4.35." */
 #define PADDED_MAX  4096 /* most channels of an option A shortcut; published: 64 */
 
 struct pool {
@@ -53,7 +53,7 @@ struct pool {
 
 struct stem {
     int convs;
-    int32_t k, stride, pad; /* of the first convolution; the others are 3x3 */
+    int32_t k, stride, pad; /* geometry of the first convolution; the others are 3x3 */
     enum sm_stem_pool pool;
 };
 
@@ -77,7 +77,7 @@ static const struct sm_resnet_block blocks[] = {
     [BLOCK_CLIP] = {3, {1, 3, 1}, 2, true},
 };
 
-/* Adds a pooling node. */
+/* Adds a pooling node, which has no weights. */
 static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct pool *pool,
                              int32_t in)
 {
@@ -90,7 +90,7 @@ static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct p
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
-/* Adds the mean of windows of stride x stride. */
+/* Adds a mean pooling over windows of stride x stride. */
 static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const char *name, int32_t in,
                                   int32_t stride)
 {
@@ -247,7 +247,7 @@ static void choose_blocks(struct sm_resnet *b)
     b->block = &blocks[kind];
     b->projection = find_projection(b->names);
     if (!b->projection && kind != BLOCK_BASIC)
-        b->projection = projections[0]; /* the error for the missing tensor has this name */
+        b->projection = projections[0]; /* this name appears in the error for the missing tensor */
     if (!b->projection) {
         b->shortcut_pad = SM_SHORTCUT_PAD_BOTH;
         sm_choose(b->info, "shortcut", SM_SOURCE_TENSORS,
@@ -336,7 +336,7 @@ static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char
     if (code != SM_OK)
         return code;
     bool whole = shape[1] > 0 && shape[1] <= c_in && c_in % shape[1] == 0;
-    *groups = whole ? (int32_t)(c_in / shape[1]) : 1; /* 1: sm_add_conv then reports both shapes */
+    *groups = whole ? (int32_t)(c_in / shape[1]) : 1; /* with 1, sm_add_conv reports both shapes */
     if (*groups > 1 && !b->groups) {
         sm_choose(b->info, "groups", SM_SOURCE_TENSORS, "inputs of conv2 over those of one output",
                   "%d", (int)*groups);
@@ -484,7 +484,7 @@ static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
     return code;
 }
 
-/* ---- the whole ---- */
+/* ---- whole network ---- */
 
 /* Returns the name of the family, such as "resnet50", which depends on the block counts; "resnet"
  * if they are not known. */

@@ -12,8 +12,8 @@ enum sm_stem { STEM_IMAGENET, STEM_CIFAR, STEM_CLIP };
 struct sm_resnet_block {
     int convs;
     int32_t k[3];
-    int strided; /* number of the convolution with the stride, from 1 */
-    bool pools;  /* that convolution has stride 1; a mean pooling strides after it */
+    int strided; /* which convolution has the stride, counted from 1 */
+    bool pools;  /* that convolution has stride 1 and a mean pooling after it has the stride */
 };
 
 struct sm_resnet {
@@ -24,12 +24,13 @@ struct sm_resnet {
     struct sm_err *err;
     enum sm_stem stem;
     const struct sm_resnet_block *block;
-    const char *projection; /* the file's name of projections; NULL: option A, no tensors */
-    int32_t groups;         /* of the first grouped convolution; 0: none so far */
+    /* name of projections in the file; NULL: option A, which has no tensors */
+    const char *projection;
+    int32_t groups; /* groups of the first grouped convolution; 0: none so far */
     enum sm_activation activation;
     enum sm_dilate_from dilate_from;
-    enum sm_shortcut_pad shortcut_pad; /* of option A shortcuts */
-    int32_t first_dilation, dilation;  /* of a block's first 3x3, and of later ones */
+    enum sm_shortcut_pad shortcut_pad; /* where option A shortcuts put zero channels */
+    int32_t first_dilation, dilation;  /* dilation of a block's first 3x3, and of later ones */
     int32_t counts[SM_RESNET_STAGES_MAX];
 };
 

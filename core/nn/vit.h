@@ -13,12 +13,12 @@ struct sm_vit {
     struct sm_err *err;
     int32_t dim, heads, blocks, patch;
     int64_t fc1;                   /* rows of mlp.fc1, the same in every block */
-    int32_t rows, cols;            /* patches of the input, vertically and horizontally */
+    int32_t rows, cols;            /* patches of the input: down, across */
     int32_t table_side;            /* side of the position table in patches; 0: no table, RoPE */
-    bool cls, cls_position;        /* has a CLS token; it has a row in the position table */
+    bool cls, cls_position;        /* there is a CLS token; it has a row in the position table */
     int32_t registers;             /* tokens without position, between CLS and patches */
     bool conv_stem, norm_pre;      /* convolutional stem (MoCo v3); norm before the blocks (CLIP) */
-    bool gated, scaled, bias_mask; /* has SwiGLU; has LayerScale; masks the bias of q, k, v */
+    bool gated, scaled, bias_mask; /* MLPs have SwiGLU; LayerScale; a mask on the bias of q, k, v */
     bool norm_post;                /* post-norm: norm(x + f(x)) in place of x + f(norm(x)) */
     int32_t patch_stride;
     double eps, stem_eps, attn_scale, rope_base;
@@ -28,8 +28,8 @@ struct sm_vit {
     enum sm_pos_resize pos_resize;
 };
 
-/* Fills all members of `v` but the first five, and records in info->choices what tensors do not
- * tell. */
+/* Fills all members of `v` from `dim` on, and records in info->choices the facts that tensors do
+ * not show. */
 enum sm_code sm_vit_facts(struct sm_vit *v);
 
 /* Returns the factor of q k^T that the attention kernel applies, 1/sqrt(head width). */

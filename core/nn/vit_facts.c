@@ -17,7 +17,7 @@
 #define HEAD_DIM       64
 #define DEFAULT_PX     224
 #define REGISTERS_MAX  64
-#define CONV_STEM_PX   16 /* four convolutions of stride 2 */
+#define CONV_STEM_PX   16 /* patch side: four convolutions of stride 2 */
 #define CONV_STEM_EPS  1e-5
 #define ROPE_BASE      100
 #define CONV_STEM_LAST "patch_embed.proj.12.weight"

@@ -13,7 +13,7 @@ static const double pi = 3.14159265358979323846;
 /* One representation and the factor of each of its rows. */
 struct vector {
     const float *x;      /* [rows, dim] */
-    const double *scale; /* [rows] */
+    const double *scale; /* [rows] factor of each row */
     size_t rows, dim;
 };
 

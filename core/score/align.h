@@ -35,8 +35,8 @@ struct sm_reps {
 void sm_align_pairs(double *d, const struct sm_reps *reps, enum sm_normalize normalize,
                     enum sm_distance distance, double *scale);
 
-/* Computes the distance of each view from 1 on to the anchor, view 0: d [views - 1]. `scale` as
- * above. */
+/* Computes the distance of each view from 1 on to the anchor, view 0: d [views - 1]. `scale` is as
+ * in sm_align_pairs. */
 void sm_align_anchor(double *d, const struct sm_reps *reps, enum sm_normalize normalize,
                      enum sm_distance distance, double *scale);
 

@@ -31,7 +31,7 @@ struct sm_reference {
     char cohort[PAIR_COHORT_MAX + 1];
     char digest[SM_SHA256_HEX]; /* SHA-256 of the reference file */
     char recipe_digest[SM_SHA256_HEX];
-    double *sorted; /* [count], ascending */
+    double *sorted; /* [count] scores, ascending */
     /* [count], sorted by digest; NULL: the file lists no images */
     struct sm_reference_image *images;
     size_t count;
@@ -51,7 +51,7 @@ struct sm_pair {
     float mean_f32[3], std_f32[3];
     struct sm_recipe recipe;
     struct sm_reference reference;
-    bool allow_same; /* an encoder of f may hold the same weights as one of g */
+    bool allow_same; /* true: an encoder of f may hold the same weights as one of g */
 };
 
 /* Reads the reference `file` in the pair's folder. The encoders of both sides must be open. A

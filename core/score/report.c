@@ -17,7 +17,7 @@ static json_t *member_json(const struct sm_member *member)
     return out;
 }
 
-/* Returns an encoder as a score names it. */
+/* Returns an encoder as a score names it: file and digest. */
 static json_t *member_name_json(const struct sm_member *member)
 {
     return json_pack("{s:s, s:s}", "file", member->file, "digest", member->digest);

@@ -18,7 +18,8 @@ struct sm_scorer {
     /* The tap and the number of images that all workspaces are planned for. */
     char tap[sizeof((struct sm_recipe *)0)->representation];
     int images;
-    struct sm_workspace *workspaces[SM_SIDES][SM_ENCODERS_MAX]; /* NULL: not made yet */
+    /* NULL: no unit has needed it yet */
+    struct sm_workspace *workspaces[SM_SIDES][SM_ENCODERS_MAX];
 };
 
 static void release_workspaces(struct sm_scorer *scorer)

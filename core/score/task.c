@@ -30,19 +30,19 @@
 #include "core/score/combine.h"
 #include "core/score/scorer.h"
 
-/* The work of one encoder on this image. */
+/* One encoder's representations and distances for this image. */
 struct track {
     const struct sm_member *member;
     int side, index;
-    float *reps;                /* [anchor + K, rows, dim] of K views */
-    double *scale;              /* [anchor + K, rows] */
+    float *reps;                /* representations [anchor + K, rows, dim] of K views */
+    double *scale;              /* [anchor + K, rows] factors of the rows of reps */
     double d[SM_DISTANCES_MAX]; /* distances of the views aligned so far */
 };
 
 struct sm_task {
     const struct sm_pair *pair;
     const struct sm_watch *watch;
-    struct sm_score score; /* its recipe is the task's */
+    struct sm_score score; /* the score so far; holds the task's recipe */
     struct sm_image image;
     uint8_t digest[SM_SHA256_BYTES];
     struct sm_augment unaugmented;

@@ -52,7 +52,7 @@ static void delong(struct sm_auc *out, const struct sm_pooled *pooled)
     double m = (double)pooled->a_count, n = (double)pooled->b_count, squares[2];
     placement_squares(squares, pooled, out->auc);
     double se = sqrt(squares[0] / (m - 1) / m + squares[1] / (n - 1) / n);
-    if (!(se > 0)) /* NaN if a side has one value */
+    if (!(se > 0)) /* also if se is NaN: a side has one value */
         return;
     out->se = se;
     out->delong.low = fmax(0, out->auc - z_95 * se);
@@ -114,11 +114,11 @@ static void draw(size_t index[4], struct draws *draws, size_t count)
 
 struct bootstrap {
     const struct sm_pooled *pooled;
-    uint32_t *group_of_a, *group_of_b; /* [a_count], [b_count] */
+    uint32_t *group_of_a, *group_of_b; /* group of each value: [a_count], [b_count] */
     /* [groups + 1]: resampled others below each group. Until the prefix sum, below[g + 1] counts
      * those in group g. */
     uint32_t *below;
-    double *aucs; /* [resamples] */
+    double *aucs; /* AUC of each resample: [resamples] */
 };
 
 static void count_others(struct bootstrap *s, struct draws draws)

@@ -54,9 +54,9 @@ enum sm_code sm_spearman(struct sm_correlation *out, const double *x, const doub
 
 /* Sums over groups of t tied values, for the variance of Kendall's S. */
 struct ties {
-    double pairs;   /* t (t - 1) / 2 */
-    double triples; /* t (t - 1) (t - 2) */
-    double spread;  /* t (t - 1) (2 t + 5) */
+    double pairs;   /* sum of t (t - 1) / 2 */
+    double triples; /* sum of t (t - 1) (t - 2) */
+    double spread;  /* sum of t (t - 1) (2 t + 5) */
 };
 
 static void add_group(struct ties *ties, size_t size)

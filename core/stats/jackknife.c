@@ -30,7 +30,7 @@
 #include "core/stats/special.h"
 #include "sslmem/stats.h"
 
-#define PAIRS_MIN 4 /* fewest items that leave residuals */
+#define PAIRS_MIN 4 /* fewest items whose least-squares fit leaves residuals */
 
 /* Sums the distances, less `base`, of item i to every other item. */
 static double row_sum(const double *d, size_t k, size_t i, double base)
@@ -83,7 +83,7 @@ void sm_jackknife_mean(struct sm_jackknife *out, const double *d, size_t k)
 
 struct sm_interval sm_interval_of(double value, const double *se, const double *df, size_t parts)
 {
-    double variance = 0, lost = 0; /* 1/df of the sum of parts */
+    double variance = 0, lost = 0; /* `lost` is 1/df of the sum of all parts */
     for (size_t i = 0; i < parts; i++)
         variance += se[i] * se[i];
     if (!(variance > 0))

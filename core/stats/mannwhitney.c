@@ -31,7 +31,7 @@ static void exact_tail(double *at, double *up_to, double *ways, size_t last, siz
             ways[k] -= ways[k - (n + i)];
         for (size_t k = i; k <= last; k++)
             ways[k] += ways[k - i];
-        all = all * (double)(n + i) / (double)i; /* C(n + i, i) */
+        all = all * (double)(n + i) / (double)i; /* C(n + i, i), the number of all ways */
     }
     for (size_t k = 0; k <= last; k++)
         sum += ways[k];

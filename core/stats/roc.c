@@ -13,7 +13,8 @@ static struct sm_roc_point point_at(double threshold, size_t false_positives, si
         .threshold = threshold,
         .false_positives = false_positives,
         .true_positives = true_positives,
-        .fpr = (double)false_positives / (double)pooled->b_count, /* 0/0 gives the documented NaN */
+        /* an empty side gives 0/0, the documented NaN */
+        .fpr = (double)false_positives / (double)pooled->b_count,
         .tpr = (double)true_positives / (double)pooled->a_count,
     };
 }

@@ -20,8 +20,8 @@
 #include "sslmem/stats.h"
 
 #define LENTZ_FLOOR    1e-300
-#define ROOT_TOLERANCE 1e-14 /* relative, of the last step; Newton's error is then far below */
-#define ROOT_ROUNDS    2000  /* enough to reach the least double by halving alone */
+#define ROOT_TOLERANCE 1e-14 /* relative size of the last step; Newton's error is then far below */
+#define ROOT_ROUNDS    2000  /* halving alone reaches the least double in fewer rounds */
 
 static const double pi = 3.14159265358979323846;
 static const double half_log_2pi = 0.91893853320467274178;
@@ -51,7 +51,7 @@ static double deviance(double u, double v)
     double r = (u - v) / (u + v);
     double sum = (u - v) * r;
     double term = 2 * u * r;
-    for (int j = 3;; j += 2) { /* |r| < 0.1: at most eight rounds */
+    for (int j = 3;; j += 2) { /* at most eight rounds, because |r| < 0.1 */
         term *= r * r;
         double next = sum + term / j;
         if (next == sum)
@@ -133,7 +133,7 @@ static double beta_root(double a, double b, double p, bool upper)
     double low = 0, high = 1, x = a / (a + b), last = 1;
     for (int round = 0; round < ROOT_ROUNDS; round++) {
         double tail = upper ? beta_inc_xy(b, a, 1 - x, x) : beta_inc_xy(a, b, x, 1 - x);
-        double excess = upper ? p - tail : tail - p; /* grows with x */
+        double excess = upper ? p - tail : tail - p; /* increases with x, 0 at the root */
         *(excess < 0 ? &low : &high) = x;
         double density = beta_power(a, b, x, 1 - x) / (x * (1 - x));
         double step = excess / density;

@@ -75,6 +75,6 @@ void sm_ttest_one(struct sm_ttest *out, const double *x, size_t count)
 {
     double variance = sm_variance(x, count), n = (double)count;
     *out = undefined;
-    if (variance > 0) /* false for NaN */
+    if (variance > 0) /* a NaN variance fails this test, too */
         finish(out, sm_mean(x, count), sqrt(variance / n), n - 1, sqrt(variance), n - 1);
 }
