@@ -21,9 +21,10 @@ struct sm_rename {
 struct sm_dialect {
     const char *name; /* the dialect's name, such as "torchvision" */
     enum sm_family family;
-    /* File names that mark an encoder: a place has this dialect if all of them exist below its
-     * prefix. An anchor may have alternatives, separated by ','. The first may not, because it
-     * alone is searched for. If several rows match a place, the first row is its dialect. */
+    /* Tensor names, as in the file, that mark an encoder: a place has this dialect if all of them
+     * exist below its prefix. An anchor may have alternatives, separated by ','. The first may not,
+     * because it alone is searched for. If several rows match a place, the first row is its
+     * dialect. */
     const char *anchors[3];
     const struct sm_rename *renames;
     /* ViT: the file's prefix of block N, with '#' for N, and the renames below it. NULL: `renames`

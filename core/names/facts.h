@@ -1,11 +1,11 @@
-/* Facts: what decides an encoder's numbers but is stored in no tensor, one row each.
+/* Facts: properties that decide an encoder's outputs but are stored in no tensor, one row each.
  *
  *     for (size_t i = 0; sm_fact_at(i); i++)
  *         printf("%s\n", sm_fact_at(i)->name);
  *
  * A row with `setting` can be configured: its name is a field of the configuration. Builders record
- * the value that they took and who decided it (sm_choose in build.h), under the row's name and with
- * a source that the row allows. A row without `setting` cannot be configured: only one value is in
+ * the value that they took and its source (sm_choose in build.h), under the row's name and with a
+ * source that the row allows. A row without `setting` cannot be configured: only one value is in
  * use or supported, or the tensors show it after all. Its `told` says which.
  *
  * Threads: constant data. */

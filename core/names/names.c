@@ -182,9 +182,9 @@ static int64_t part_count(const struct sm_tensor *t, int32_t row)
     return row >= 0 ? t->count / t->shape[0] : t->count;
 }
 
-/* Changes the shape of a kernel [in…, out…] to PyTorch's order. [h, w, ci, co] becomes [co, ci, h,
- * w]. [in, out] becomes [out, in], and so do [in, heads, dim] and [heads, dim, out]; `in` shows
- * which of these two it is. */
+/* Changes the shape of a kernel from [in…, out…] to PyTorch's order. A convolution [h, w, ci, co]
+ * becomes [co, ci, h, w]. A matrix [in, out] becomes [out, in], and so do [in, heads, dim] and
+ * [heads, dim, out]; `in` shows which of these two it is. */
 static void turn(struct shape *s, int rank, int64_t in)
 {
     const struct shape was = *s;

@@ -42,8 +42,8 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* Rounds to the nearest bfloat16, ties to even; every NaN becomes the same one. It has no branches,
- * as to_f16, so that the compiler can vectorise the loops over weights. */
+/* Rounds to the nearest bfloat16, ties to even; every NaN becomes the same one. Like to_f16 it has
+ * no branches, so that the compiler can vectorise the loops over weights. */
 static uint16_t to_bf16(float value)
 {
     uint32_t bits = bits_of(value);

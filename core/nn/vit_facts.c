@@ -1,10 +1,11 @@
-/* Determines what a ViT is from shapes and from which tensors exist. What these do not show comes
- * from the configuration, from what all published encoders of the family have, or is a guess. Every
- * such choice is recorded with its source, for `sslmem inspect`.
+/* Determines what a ViT is from shapes and from which tensors exist. Facts that these do not show
+ * come from the configuration, from the values that all published encoders of the family share, or
+ * are guesses. Every such choice is recorded with its source, for `sslmem inspect`.
  *
- * facts.c lists what no tensor shows: head count, LayerNorm eps, form of GELU, what "pooled" means,
- * how a position table is resampled, … A wrong value moves outputs by 1e-4 to 1 without any error.
- * So a fact that cannot be guessed with reason is an error that names the setting. */
+ * facts.c lists the facts that no tensor shows: head count, LayerNorm eps, form of GELU, meaning of
+ * "pooled", resampling of the position table and others. A wrong value moves outputs by 1e-4 to 1
+ * without any error. So a fact that cannot be guessed with reason is an error that names the
+ * setting. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

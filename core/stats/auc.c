@@ -89,7 +89,8 @@ static void newcombe(struct sm_auc *out, const struct sm_pooled *pooled)
     out->interval.high = fmax(out->newcombe.high, out->delong.high);
 }
 
-/* The random words of side `side` of resample `number`: Philox at counters 0, 1, … */
+/* The random words for one side (0: members, 1: others) of a resample: Philox at counters 0, 1,
+ * … */
 struct draws {
     uint32_t key[2];
     uint32_t counter[4];

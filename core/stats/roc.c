@@ -1,5 +1,6 @@
-/* The receiver operating characteristic (ROC) of a score. It has one point for each distinct value,
- * from the highest down; a point counts all scores at or above its value. */
+/* The receiver operating characteristic (ROC) of a score. It starts at threshold +infinity and has
+ * one point for each distinct value, from the highest down. A point counts all scores at or above
+ * its value. */
 #include <math.h>
 #include <stdlib.h>
 

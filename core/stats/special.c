@@ -78,7 +78,7 @@ static double away_from_zero(double v)
 static double beta_fraction(double a, double b, double x, double y)
 {
     double lambda =
-        /* small if x is near the mean, so it is computed from y, not from 1 - x */
+        /* lambda is small if x is near the mean, so it is computed from y, not from 1 - x */
         a * y - b * x + 1;
     double f = away_from_zero(a * lambda / (a + 1));
     double c = f, d = 0;
