@@ -198,9 +198,8 @@ static bool read_numbers(int32_t out[VALUES], const struct row *row, const json_
     return true;
 }
 
-/* Computes the MLP's width from its ratio to `width`, which the file states. DINOv2's SwiGLU
- * (`gated`) takes two thirds of it, rounded up to a multiple of 8. Returns false for an invalid
- * ratio. */
+/* Computes the MLP's width from its ratio to the file's `width`. DINOv2's SwiGLU (`gated`) takes
+ * two thirds of it, rounded up to a multiple of 8. Returns false for an invalid ratio. */
 static bool read_ratio(int32_t out[VALUES], const json_t *ratio, const json_t *width,
                        const json_t *gated)
 {
@@ -293,8 +292,8 @@ static bool measure(int32_t out[VALUES], const struct sm_config_claim *said,
         out[1] = out[0];
     if (said->fact != IMAGE)
         return true;
-    /* Pixels that do not fill a patch have no place in the table: the image may be larger by
-     * them. */
+    /* Pixels that do not fill a patch have no place in the table: the image may have such
+     * pixels. */
     int32_t unit = info->patch ? info->patch : POOL_UNIT;
     bool fits = (int64_t)(said->value[0] / unit) * (said->value[1] / unit) ==
                 (int64_t)info->table_side * info->table_side;

@@ -26,9 +26,8 @@ struct span {
     size_t offset, size;
 };
 
-/* One field. Enum values are 1 + the index in `names`, because 0 means unset. SM_FIELD_NODE is an
- * array of three numbers, each within the limits. The field is set if any byte of `told` is not
- * zero. */
+/* One field. Enum values are 1 + the index in `names`; 0 means unset. SM_FIELD_NODE is an array of
+ * three numbers within the limits. The field is set if any byte of `told` is not zero. */
 static const struct setting {
     const char *name;
     enum sm_field_type type;
@@ -77,7 +76,7 @@ static const struct setting {
                                 ROW(SM_FIELD_INT, 1, SM_INPUT_MAX_PX, NULL, patch_stride)},
     [SM_CONFIG_CHANNEL_ORDER] = {"channel_order",
                                  ROW(SM_FIELD_ENUM, 1, 2, channel_names, channel_order)},
-    /* A mean of 0 (black) is valid, so std shows whether both are set: a document has both or
+    /* 0 (black) is a valid mean, so std shows whether both are set: a document has both or
      * neither. */
     [SM_CONFIG_MEAN] = {"mean", SM_FIELD_NODE, 0, 1, NULL, AT(mean), AT(std)},
     [SM_CONFIG_STD] = {"std", ROW(SM_FIELD_NODE, 1e-3, 1, NULL, std)},

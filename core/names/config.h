@@ -52,8 +52,7 @@ void sm_config_text(char *out, size_t out_bytes, enum sm_config_field field, con
 /* Copies a set field to *value, which must have the field's type. */
 void sm_config_get(void *value, const struct sm_encoder_config *config, enum sm_config_field field);
 
-/* Input normalisations (mean and standard deviation of pixels in [0, 1]) of published training
- * code. */
+/* Normalisations (mean and standard deviation of pixels in [0, 1]) of published training code. */
 enum sm_pixels {
     SM_PIXELS_UNSET,
     SM_PIXELS_IMAGENET,
@@ -73,8 +72,8 @@ void sm_pixels_set(struct sm_encoder_config *out, enum sm_pixels pixels);
 /* Reads the document that sm_encoder_config_parse describes. */
 enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t *node,
                                     const char *pointer, struct sm_err *err);
-/* Reads mean and standard deviation from the fields `mean` and `std` of `node`: both must be there,
- * or neither. */
+/* Reads mean and standard deviation from fields `mean` and `std`: both must be there, or
+ * neither. */
 enum sm_code sm_config_read_pixels(struct sm_encoder_config *out, const json_t *node,
                                    const char *mean, const char *std, const char *pointer,
                                    struct sm_err *err);
@@ -89,7 +88,7 @@ const char *sm_sidecar(size_t index);
  * document, SM_LIMIT for one that is too big or too deep; `config` is then unchanged. */
 enum sm_code sm_sidecar_read(struct sm_encoder_config *config, size_t index, const void *bytes,
                              size_t bytes_count, struct sm_err *err);
-/* As sm_sidecar_read, for the file in the folder of the checkpoint at `path`. A missing file is no
+/* As sm_sidecar_read, for the file in the folder of checkpoint `path`. A missing file is no
  * error. */
 enum sm_code sm_sidecar_beside(struct sm_encoder_config *config, const char *path, size_t index,
                                struct sm_err *err);
@@ -113,8 +112,7 @@ enum sm_name { SM_NAME_TIMM, SM_NAME_CLIP_TIMM, SM_NAME_SOLO };
  * type or is out of range. */
 enum sm_code sm_claims_read(struct sm_encoder_config *out, enum sm_claims kind, const json_t *node,
                             const char *pointer, struct sm_err *err);
-/* Records the claims that an architecture's name implies, except for facts that `out` already
- * claims. */
+/* Records the claims that an architecture's name implies; facts that `out` claims already stay. */
 void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char *name);
 /* Copies the claims of `from` to `config`, without duplicates. */
 void sm_claims_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from);

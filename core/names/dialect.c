@@ -1,4 +1,4 @@
-/* The table of dialects. To add a dialect, add a row here and a golden case. The builders (vit.c,
+/* The table of dialects. To add one, add a row here and a golden case. The builders (vit.c,
  * resnet.c, convnext.c) decide what a network computes; they look up optional tensors by canonical
  * name. */
 #include "core/names/dialect.h"
@@ -111,8 +111,7 @@ static const struct sm_rename hf_dinov3_block[] = {
     {"mlp.fc2", "mlp.down_proj"},
     END};
 
-/* Names of transformers modeling_clip.py and modeling_siglip.py; "pre_layrnorm" is spelled so
- * there. */
+/* Names of transformers modeling_clip.py, modeling_siglip.py ("pre_layrnorm" is their spelling). */
 static const struct sm_rename hf_clip[] = {
     {"patch_embed.proj", "vision_model.embeddings.patch_embedding"},
     {"cls_token", "vision_model.embeddings.class_embedding"},

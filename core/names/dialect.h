@@ -1,5 +1,5 @@
-/* Dialects: how each family of checkpoints names the tensors of an encoder. Data only; names.c and
- * find.c read it. */
+/* Dialects: how each family of checkpoints names the tensors of an encoder. Data for names.c,
+ * find.c. */
 #ifndef CORE_NAMES_DIALECT_H
 #define CORE_NAMES_DIALECT_H
 
@@ -21,14 +21,13 @@ struct sm_rename {
 struct sm_dialect {
     const char *name; /* the dialect's name, such as "torchvision" */
     enum sm_family family;
-    /* Tensor names, as in the file, that mark an encoder: a place has this dialect if all of them
-     * exist below its prefix. An anchor may have alternatives, separated by ','. The first may not,
-     * because it alone is searched for. If several rows match a place, the first row is its
-     * dialect. */
+    /* Names of tensors in the file that mark an encoder: a place has this dialect if all of them
+     * exist below its prefix. An anchor may have alternatives, separated by ','; the first may not,
+     * because it alone is searched for. If several rows match a place, the first one counts. */
     const char *anchors[3];
     const struct sm_rename *renames;
-    /* ViT: the file's prefix of block N, with '#' for N, and the renames below it. NULL: `renames`
-     * covers the blocks too. */
+    /* ViT: the file's prefix of block N, with '#' for N, and the renames below it; NULL: as
+     * `renames`. */
     const char *block;
     const struct sm_rename *block_renames;
     /* `block` has no '#': tensors below it hold all blocks along their first dimension */

@@ -66,8 +66,7 @@ size_t sm_name_leads(const char *name, const char *head)
     return !strncmp(name, head, length) && (separates(name[length]) || !name[length]) ? length : 0;
 }
 
-/* Returns the length of `name` without the components of `tail`, or -1 if it does not end in
- * them. */
+/* Returns the length of `name` without `tail`, its last components; -1 if it does not end so. */
 static ptrdiff_t prefix_length(const char *name, const char *tail)
 {
     size_t length = strlen(name), tail_length = strlen(tail);
@@ -244,7 +243,7 @@ static bool is_wrapper(const char *at, size_t length)
 
 /* Returns true if "module", the wrapper of DataParallel, is inside an encoder: the component
  * `before` it is a number or the name of an encoder's own part. Otherwise "module" belongs to the
- * encoder's prefix. So it does after "encoder", which names a whole encoder in more files than a
+ * encoder's prefix, as it does after "encoder", which names a whole encoder more often than a
  * part. */
 static bool is_inside(const char *before, size_t length)
 {
@@ -259,8 +258,7 @@ static bool is_inside(const char *before, size_t length)
     return false;
 }
 
-/* Removes the components of wrappers from a name: "blocks.0._orig_mod.attn" becomes
- * "blocks.0.attn". */
+/* Removes wrappers from a name: "blocks.0._orig_mod.attn" becomes "blocks.0.attn". */
 static void strip_wrappers(char *name)
 {
     char *out = name, *last = name;

@@ -112,8 +112,7 @@ bool sm_names_any_ends(const struct sm_names *names, const char *last)
     return false;
 }
 
-/* Returns true if the file has a tensor below a canonical prefix such as "blocks.3." or
- * "layer1.3.". */
+/* Returns true if the file has a tensor below a canonical prefix, "blocks.3." or "layer1.3.". */
 static bool has_below(const struct sm_names *names, const char *canonical)
 {
     char base[SM_NAME_BYTES], below[2 * SM_NAME_BYTES];
@@ -152,7 +151,7 @@ static void shape_text(char out[96], int rank, const int64_t *side)
     snprintf(out + (at < 94 ? at : 94), 2, "]");
 }
 
-/* Changes a shape to `rank` dimensions: removes sides of 1, the first ones first, or adds them in
+/* Changes a shape to `rank` sides: removes sides of 1, the first ones first, or adds some in
  * front. */
 static void squeeze(struct shape *s, int rank)
 {
@@ -182,9 +181,9 @@ static int64_t part_count(const struct sm_tensor *t, int32_t row)
     return row >= 0 ? t->count / t->shape[0] : t->count;
 }
 
-/* Changes the shape of a kernel from [in…, out…] to PyTorch's order. A convolution [h, w, ci, co]
- * becomes [co, ci, h, w]. A matrix [in, out] becomes [out, in], and so do [in, heads, dim] and
- * [heads, dim, out]; `in` shows which of these two it is. */
+/* Changes the shape of a kernel whose inputs come first to PyTorch's order. A convolution [h, w,
+ * ci, co] becomes [co, ci, h, w]. A matrix [in, out] becomes [out, in], and so do [in, heads, dim]
+ * and [heads, dim, out]; `in` shows which of these two it is. */
 static void turn(struct shape *s, int rank, int64_t in)
 {
     const struct shape was = *s;

@@ -52,8 +52,7 @@ enum sm_code sm_names_init(struct sm_names *out, struct sm_ckpt *ckpt, const cha
                            struct sm_err *err);
 void sm_names_release(struct sm_names *names);
 
-/* Returns true if the file has the tensor of this canonical name, or one of the parts that form
- * it. */
+/* Returns true if the file has the tensor of this canonical name, or one of its parts. */
 bool sm_names_has(const struct sm_names *names, const char *canonical);
 
 /* Returns true if any tensor of the encoder has a name whose last component is `last`. */
@@ -67,9 +66,8 @@ int32_t sm_names_count(const struct sm_names *names, const char *list);
 enum sm_code sm_names_shape(int64_t *out, const struct sm_names *names, const char *canonical,
                             int rank, const int64_t *shape, struct sm_err *err);
 
-/* Reads a tensor of exactly this shape as floats into a new array, which the caller frees. Extra
- * dimensions of size 1 are dropped and missing leading ones are added: [1, 1, 192] reads as [192],
- * and the other way round. */
+/* Reads a tensor of exactly this shape as floats into a new array, which the caller frees. Sides of
+ * 1 are dropped, or added in front, to fit: [1, 1, 192] reads as [192], and the other way round. */
 enum sm_code sm_names_read(struct sm_names *names, float **out, const char *canonical, int rank,
                            const int64_t *shape, struct sm_err *err);
 

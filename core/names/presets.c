@@ -89,14 +89,13 @@ static const struct {
      * models/vision_transformer.py */
     [DINO] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
               SM_PIXELS_IMAGENET},
-    /* from facebookresearch/mae models_vit.py (CLS is pooled, as in pretraining),
-     * util/pos_embed.py */
+    /* from facebookresearch/mae models_vit.py (CLS pooled, as in pretraining), util/pos_embed.py */
     [MAE] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_PLAIN, 0, 0,
              SM_PIXELS_IMAGENET},
     /* from facebookresearch/moco-v3 vits.py, which never resizes the position table */
     [MOCOV3] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
-    /* from facebookresearch/dinov2 hub/backbones.py: resizes with offset .1; with registers, offset
-     * 0 and antialiasing */
+    /* from facebookresearch/dinov2 hub/backbones.py: offset .1; with registers 0 and
+     * antialiasing */
     [DINOV2] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
                 SM_PIXELS_IMAGENET},
     [DINOV2_REG] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_ANTIALIAS, 0, 0,
@@ -109,8 +108,7 @@ static const struct {
     /* From facebookresearch/ijepa src/models/vision_transformer.py. pos_resize is unset, because
      * the resizing there assumes a CLS row, which the table does not have. */
     [IJEPA] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_MEAN, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
-    /* from openai/CLIP clip/model.py: ln_post is applied to CLS only, which equals a norm before
-     * pooling */
+    /* from openai/CLIP clip/model.py: ln_post sees CLS only, which equals a norm before pooling */
     [CLIP] = {1e-5, SM_ACTIVATION_QUICK_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
     [CLIP_RESNET] = {0, 0, 0, 0, 0, 0, 0, SM_PIXELS_CLIP},
     /* From mlfoundations/open_clip model_configs/ViT-B-32.json, ViT-L-14.json: no quick_gelu. L-14
@@ -128,10 +126,9 @@ static const struct {
      * solo-learn and lightly. */
     [RESNET] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_IMAGENET},
     [SWAV] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_SWAV},
-    /* from sprintml/MemorizationSSL models/SimCLR/model.py: torchvision's with a 3x3 conv1, padding
-     * 1 */
+    /* from sprintml/MemorizationSSL models/SimCLR/model.py: torchvision's, conv1 3x3, padding 1 */
     [SIMCLR_CIFAR] = {0, 0, 0, 0, 0, 1, SM_STRIDE_CONV2, SM_PIXELS_CIFAR10_SIMCLR},
-    /* from vturrisi/solo-learn solo/methods/base.py: torchvision's with a 3x3 conv1, padding 2 */
+    /* from vturrisi/solo-learn solo/methods/base.py: torchvision's, conv1 3x3, padding 2 */
     [SOLO_CIFAR10] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR10},
     [SOLO_CIFAR100] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR100},
     /* from sprintml/MemorizationSSL models/MAE/model.py: timm's Block with PyTorch's default eps */

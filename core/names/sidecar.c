@@ -34,8 +34,7 @@ json_t *sm_sidecar_get(const json_t *node, const char *name)
     return silent ? NULL : value;
 }
 
-/* Reads the fields of the table and ignores all others. Nodes that it reads are borrowed from
- * `node`. */
+/* Reads the fields of the table and ignores all others. Nodes are borrowed from `node`. */
 static enum sm_code read_known(void *out, const json_t *node, const struct sm_field *fields,
                                const char *pointer, struct sm_err *err)
 {
@@ -440,8 +439,6 @@ static enum sm_code read_args(struct sm_encoder_config *out, const json_t *doc, 
         sm_claims_name(out, SM_NAME_SOLO, backbone);
     return code;
 }
-
-/* The sidecars and their readers. */
 
 static enum sm_code read_encoder(struct sm_encoder_config *out, const json_t *doc,
                                  struct sm_err *err)

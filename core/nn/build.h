@@ -1,7 +1,7 @@
 /* Builders: turn named tensors into a graph, one builder per family. A builder fills the members of
  * `info` that describe the network, its choices, and the taps and input size of the graph. On
- * failure the graph holds the nodes added so far, and the caller releases it. Errors: as in names.h
- * and graph.h. */
+ * failure the caller releases the graph, which holds some nodes. Errors: as in names.h and
+ * graph.h. */
 #ifndef CORE_NN_BUILD_H
 #define CORE_NN_BUILD_H
 
@@ -30,8 +30,8 @@ enum sm_code sm_convnext_build(struct sm_graph *graph, struct sm_encoder_info *i
                                struct sm_names *names, const struct sm_encoder_config *config,
                                struct sm_err *err);
 
-/* Adds a choice to info->choices. `name` is a row of facts.h, which must allow `source`; `value` is
- * a printf format. */
+/* Adds a choice to `info`. Row `name` of facts.h must allow `source`; `value` is a printf
+ * format. */
 void sm_choose(struct sm_encoder_info *info, const char *name, enum sm_source source,
                const char *why, const char *value, ...) __attribute__((format(printf, 5, 6)));
 
@@ -52,8 +52,7 @@ enum sm_source sm_usual(const struct sm_encoder_config *config, enum sm_config_f
 enum sm_code sm_check_said(const struct sm_encoder_config *config, unsigned family,
                            const char *what, const char *prefix, struct sm_err *err);
 
-/* Returns the reason of a configured value: the preset's name if the preset set it, else a fixed
- * text. */
+/* Returns the reason of a configured value: the preset's name if that set it, else a fixed text. */
 const char *sm_said_by(const struct sm_encoder_config *config, enum sm_config_field field);
 
 /* Returns the kernels' value for an activation, which must be set. */

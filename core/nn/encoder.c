@@ -32,7 +32,7 @@ struct sm_workspace {
     int n_max;
 };
 
-/* Fills the members of `info` that builders leave open: sums over the graph, and facts from the
+/* Fills the members of `info` that builders leave open: sums over the graph, facts from the
  * names. */
 static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names *names,
                               struct sm_err *err)

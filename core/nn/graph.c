@@ -31,8 +31,7 @@ static int32_t window_side(int32_t side, const struct sm_geometry *g)
     return room < 0 ? 0 : (int32_t)((room + (g->ceil ? g->stride - 1 : 0)) / g->stride + 1);
 }
 
-/* Counts the multiply-adds of one image; returns false if they overflow. Kernels not listed here do
- * too few to count. */
+/* Counts the multiply-adds of one image; returns false on overflow. Other kernels do hardly any. */
 static bool count_multiply_adds(struct sm_node *node)
 {
     const struct sm_geometry *g = &node->g;
@@ -131,8 +130,7 @@ static void infer_shape(struct sm_node *node)
     }
 }
 
-/* Returns the elements that a residual must have. PREPEND adds its residual to its first rows
- * only. */
+/* Returns the number of elements of a residual. PREPEND adds it to its own first rows only. */
 static size_t residual_elements(const struct sm_node *node)
 {
     return node->kernel == SM_KERNEL_PREPEND ? (size_t)node->g.rows * (size_t)node->g.c
@@ -156,8 +154,7 @@ static enum sm_code check_shape(struct sm_node *node, struct sm_err *err)
     return SM_OK;
 }
 
-/* Makes room for one more element in an array whose size doubles; returns false when out of
- * memory. */
+/* Makes room for one more element in an array that doubles; returns false when out of memory. */
 static bool grow(void **array, int32_t count, int32_t *room, size_t element_bytes)
 {
     if (count < *room)

@@ -89,9 +89,8 @@ bool sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, cons
                   const float *x, int32_t n);
 
 /* Returns one object per op: {op, name, shape, parameters, bytes, multiply_adds} and "algorithm" if
- * `kern` has several for the op. shape is [h, w, c] or [tokens, dim]; bytes are those of one
- * image's output. Nodes that only taps need are left out. New reference, NULL when out of
- * memory. */
+ * `kern` has several for the op. shape is [h, w, c] or [tokens, dim], bytes are those of one
+ * image's output. Nodes for taps only are left out. New reference, NULL when out of memory. */
 json_t *sm_graph_json(const struct sm_graph *graph, const struct sm_kern *kern);
 
 #endif

@@ -165,8 +165,7 @@ static enum sm_code check_statistics(const struct sm_names *names, const char *b
                       names->prefix, bn);
 }
 
-/* Reads a BatchNorm over c channels as scale = gamma / sqrt(var + eps) and bias = beta - mean *
- * scale. */
+/* Reads a BatchNorm: scale = gamma / sqrt(var + eps), bias = beta - mean * scale, of c channels. */
 static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, const char *bn,
                             int64_t c, double eps, struct sm_err *err)
 {
@@ -197,8 +196,7 @@ static enum sm_code fold_bn(double **scale, struct sm_node *node, struct sm_name
     return read_bn(*scale, node->bias, names, bn, c, eps, err);
 }
 
-/* Spreads the k x k taps of a packed weight, `tap` floats each, over a window of `wide` x `wide`
- * zeros. */
+/* Spreads the k x k taps (`tap` floats each) of a packed weight over `wide` x `wide` zeros. */
 static enum sm_code spread_weight(struct sm_node *node, int32_t k, int32_t wide, size_t tap,
                                   const char *name, struct sm_err *err)
 {
@@ -261,7 +259,6 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
     return sm_graph_add(graph, &node, index, err);
 }
 
-/* Multiplies the bias by the mask, unless `mask` is NULL. */
 static enum sm_code mask_bias(struct sm_node *node, struct sm_names *names, const char *mask,
                               int64_t c, struct sm_err *err)
 {

@@ -43,8 +43,7 @@ static void mark(struct sm_plan *plan, int32_t *last, const struct sm_graph *gra
     }
 }
 
-/* Inserts a slot of `floats` at the lowest free offset, which it returns. `used` is sorted by
- * offset. */
+/* Inserts a slot at the lowest free offset, which it returns. `used` is sorted by offset. */
 static size_t place(struct slot *used, size_t *used_count, size_t floats, int32_t last)
 {
     size_t at = 0, begin = 0;

@@ -64,8 +64,7 @@ static int32_t clamp(int64_t i, int32_t count)
     return i < 0 ? 0 : i < count ? (int32_t)i : count - 1;
 }
 
-/* Fills four taps per output position: the two source positions on either side of its
- * coordinate. */
+/* Fills four taps per output position: the two source positions on either side of it. */
 static void fill_plain(struct axis *axis, int32_t grid, int32_t side, float scale, float a)
 {
     for (int32_t i = 0; i < side; i++) {
@@ -127,8 +126,7 @@ static enum sm_code axis_init(struct axis *axis, int32_t grid, int32_t side,
     return SM_OK;
 }
 
-/* Writes output position i to out [dim], along an axis whose source positions are `step` floats
- * apart. */
+/* Writes output position i to out [dim]; source positions of the axis are `step` floats apart. */
 static void apply(float *out, const float *source, size_t step, const struct axis *axis, int32_t i,
                   int32_t dim)
 {
@@ -198,8 +196,7 @@ out:
     return code;
 }
 
-/* The angles of a patch fill head_dim in quarters: from its row, from its column, then both
- * again. */
+/* The angles of a patch fill quarters of head_dim: from row, from column, then both again. */
 void sm_rope_tables(float *cosines, float *sines, const double *periods, int32_t head_dim,
                     int32_t rows, int32_t cols)
 {

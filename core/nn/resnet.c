@@ -77,7 +77,6 @@ static const struct sm_resnet_block blocks[] = {
     [BLOCK_CLIP] = {3, {1, 3, 1}, 2, true},
 };
 
-/* Adds a pooling node, which has no weights. */
 static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct pool *pool,
                              int32_t in)
 {
@@ -90,7 +89,6 @@ static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct p
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
-/* Adds a mean pooling over windows of stride x stride. */
 static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const char *name, int32_t in,
                                   int32_t stride)
 {
@@ -324,8 +322,7 @@ static enum sm_code add_shortcut(int32_t *index, struct sm_resnet *b, const char
     return code == SM_OK ? sm_add_conv(index, b->graph, b->names, &spec, b->err) : code;
 }
 
-/* Reads the groups of a bottleneck's 3x3: its input channels over the input channels of one
- * filter. */
+/* Reads the groups of a bottleneck's 3x3: its input channels over those of one filter. */
 static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char *place, int32_t in)
 {
     char name[SM_NODE_NAME];
@@ -486,8 +483,7 @@ static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
 
 /* ---- whole network ---- */
 
-/* Returns the name of the family, such as "resnet50", which depends on the block counts; "resnet"
- * if they are not known. */
+/* Returns the family's name, such as "resnet50", by the block counts; "resnet" for unknown ones. */
 static const char *family_name(const struct sm_resnet *b)
 {
     static const struct {

@@ -40,12 +40,10 @@ static inline enum sm_source sm_resnet_said(const struct sm_resnet *b, enum sm_c
     return (enum sm_source)b->config->source[field];
 }
 
-/* Sets the input size to the one that the position table is made for. SM_INVALID if another size is
- * configured. */
+/* Sets the input size to that of the position table. SM_INVALID if another size is configured. */
 enum sm_code sm_resnet_clip_input(struct sm_resnet *b);
 
-/* Adds the attention pool over node `map` and its mean, node `mean`. *pooled receives its output
- * node. */
+/* Adds the attention pool over node `map` and its mean, node `mean`; *pooled is its output node. */
 enum sm_code sm_resnet_clip_pool(int32_t *pooled, struct sm_resnet *b, int32_t map, int32_t mean);
 
 #endif

@@ -93,7 +93,6 @@ static enum sm_code read_positions(float **out, float *cls, const struct sm_vit 
     return code;
 }
 
-/* Reads a token tensor of `rows` rows into out. */
 static enum sm_code read_tokens(float *out, const struct sm_vit *v, const char *name, int32_t rows)
 {
     float *tokens;

@@ -28,8 +28,7 @@ struct sm_vit {
     enum sm_pos_resize pos_resize;
 };
 
-/* Fills all members of `v` from `dim` on, and records in info->choices the facts that tensors do
- * not show. */
+/* Fills all members of `v` from `dim` on. Records facts that tensors hide in info->choices. */
 enum sm_code sm_vit_facts(struct sm_vit *v);
 
 /* Returns the factor of q k^T that the attention kernel applies, 1/sqrt(head width). */
@@ -41,8 +40,7 @@ static inline int32_t sm_vit_prefix(const struct sm_vit *v)
     return v->cls + v->registers;
 }
 
-/* Adds the outputs of the encoder, computed from the residual stream (node `stream`), and their
- * taps. */
+/* Adds the encoder's outputs, computed from the residual stream (node `stream`), and their taps. */
 enum sm_code sm_vit_out(struct sm_vit *v, int32_t stream);
 
 #endif

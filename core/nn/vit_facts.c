@@ -197,8 +197,7 @@ static enum sm_code measure_blocks(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Compares the claims of sidecars before anything is taken from these files, which may describe
- * another network. */
+/* Compares claims before anything is taken from sidecars, which may describe another network. */
 static enum sm_code compare_claims(struct sm_vit *v)
 {
     v->info->dim = v->dim;

@@ -80,7 +80,7 @@ static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm
     return code == SM_OK ? replace_rows(tokens, v, *tokens, head, prefix) : code;
 }
 
-/* Changes the product's weight [c, 3 c] and bias [3 c] so that q is W_q probe + b_q for every
+/* Changes the product's weight [c, 3 c] and bias [3 c] so that q is W_q probe + b_q for any
  * input. */
 static void fix_query(float *weight, float *bias, const float *probe, size_t c)
 {
@@ -166,8 +166,7 @@ static enum sm_code add_right_product(int32_t *at, const struct sm_vit *v)
     return sm_graph_add(v->graph, &node, at, v->err);
 }
 
-/* Adds "pooled". *at is the node that was pooled before the norm, if any (else negative); then
- * "pooled". */
+/* Adds "pooled" as *at, which on entry is the node pooled before the norm, or negative. */
 static enum sm_code add_pooled(int32_t *at, const struct sm_vit *v, int32_t tokens, int32_t cls,
                                int32_t mean)
 {

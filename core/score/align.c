@@ -1,9 +1,9 @@
 /* Distances between representations.
  *
  * Normalisation is a factor per row, kept in double and applied while summing. So there is no
- * normalised copy and no second rounding to float. Cost: one pass over rows * dim numbers per pair
- * of views, of which there are K(K-1)/2. For K = 10 and a CIFAR ResNet's 16 x 512 map that is far
- * below one forward. */
+ * normalised copy and no second rounding to float. Cost: one pass over rows * dim numbers for each
+ * of K(K-1)/2 pairs of views. For K = 10 and a CIFAR ResNet's 16 x 512 map that is far below one
+ * forward. */
 #include "core/score/align.h"
 
 #include <math.h>

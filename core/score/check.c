@@ -38,8 +38,7 @@ static enum sm_code check_extent(const struct sm_augment *augment, int32_t input
     return SM_OK;
 }
 
-/* Checks that every encoder has the tap, in the same shape: distances of different shapes are not
- * comparable. */
+/* Checks that every encoder has the tap in the same shape, so that distances are comparable. */
 static enum sm_code check_representation(const struct sm_pair *pair, const char *tap,
                                          struct sm_err *err)
 {

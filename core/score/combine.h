@@ -17,8 +17,7 @@ struct sm_distances {
     int encoders_count[SM_SIDES];
 };
 
-/* Returns the number of distances of `views` views. SM_DISTANCES_MAX is the largest over all
- * recipes. */
+/* Returns the number of distances of `views` views. SM_DISTANCES_MAX is the most of any recipe. */
 size_t sm_distances_count(enum sm_compare compare, size_t views);
 #define SM_DISTANCES_MAX (SM_VIEWS_MAX * (SM_VIEWS_MAX - 1) / 2)
 

@@ -1,5 +1,4 @@
-/* One way to a digest for recipes, pairs and scores: two documents are the same if their canonical
- * JSON is. */
+/* Digests of recipes, pairs and scores: equal canonical JSON has equal digests. */
 #include "core/score/digest.h"
 
 #include <stdlib.h>

@@ -71,8 +71,7 @@ char *sm_pair_path(const char *dir, const char *file)
     return path;
 }
 
-/* Returns true if the text begins with the file's name and a colon, or contains a path that ends
- * so. */
+/* Returns true if the text begins with "<file>:" or contains a path that ends in it. */
 static bool names_file(const char *text, const char *file)
 {
     char in_path[PAIR_FILE_MAX + 3];
@@ -260,8 +259,7 @@ bool sm_members_same(const struct sm_member *a, const struct sm_member *b)
     return strcmp(a->digest, b->digest) == 0 || sm_encoder_same_weights(a->encoder, b->encoder);
 }
 
-/* Refuses an encoder on both sides: it cancels out, and the rest of m says nothing about any
- * image. */
+/* Refuses an encoder on both sides: it cancels out, and m then says nothing about any image. */
 static enum sm_code check_sides(const struct sm_pair *pair, struct sm_err *err)
 {
     char at[32];

@@ -83,8 +83,7 @@ static int by_digest(const void *a, const void *b)
     return strcmp(x->digest, y->digest);
 }
 
-/* Sorts the images by digest and refuses duplicates. A duplicate would count twice and would be
- * compared with itself. */
+/* Sorts the images by digest and refuses duplicates, which would be compared with themselves. */
 static enum sm_code check_once(struct sm_reference_image *images, size_t count, struct sm_err *err)
 {
     qsort(images, count, sizeof *images, by_digest);
@@ -189,8 +188,7 @@ const struct sm_reference_image *sm_reference_find(const struct sm_reference *re
     return bsearch(&key, reference->images, reference->count, sizeof key, by_digest);
 }
 
-/* Returns the document of a reference file: cohort, recipe, encoders, images and scores. NULL when
- * out of memory. */
+/* Returns a reference file: cohort, recipe, encoders, images, scores. NULL when out of memory. */
 static json_t *document_json(const struct sm_pair *pair, const char *cohort,
                              const char *recipe_digest, const struct sm_reference_image *images,
                              size_t count)

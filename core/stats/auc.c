@@ -28,8 +28,8 @@
 
 static const double z_95 = 1.95996398454005423552;
 
-/* Sums the squared differences of the placements from their mean: squares[0] for members,
- * squares[1] for others. */
+/* Sums squared differences of placements from their mean: squares[0] members', squares[1]
+ * others'. */
 static void placement_squares(double squares[2], const struct sm_pooled *pooled, double auc)
 {
     double a_count = (double)pooled->a_count, b_count = (double)pooled->b_count;
@@ -89,8 +89,7 @@ static void newcombe(struct sm_auc *out, const struct sm_pooled *pooled)
     out->interval.high = fmax(out->newcombe.high, out->delong.high);
 }
 
-/* The random words for one side (0: members, 1: others) of a resample: Philox at counters 0, 1,
- * … */
+/* The random words for one side (0: members, 1: others) of a resample: Philox from counter 0 on. */
 struct draws {
     uint32_t key[2];
     uint32_t counter[4];
@@ -103,7 +102,6 @@ static struct draws draws_of(uint64_t seed, size_t number, uint32_t side)
                           {0, (uint32_t)n, (uint32_t)(n >> 32), side}};
 }
 
-/* Draws four indices below `count`. */
 static void draw(size_t index[4], struct draws *draws, size_t count)
 {
     uint32_t words[4];

@@ -22,8 +22,8 @@ enum sm_code sm_pool(struct sm_pooled *out, const double *a, size_t a_count, con
                      size_t b_count, struct sm_err *err);
 void sm_pooled_release(struct sm_pooled *pooled);
 
-/* Returns twice Mann-Whitney's U of sample a: two for each pair with a above b, one for each tie.
- * Exact. */
+/* Returns exactly twice Mann-Whitney's U of sample a: 2 for each pair with a above b, 1 for a
+ * tie. */
 uint64_t sm_pooled_twice_u(const struct sm_pooled *pooled);
 
 #endif

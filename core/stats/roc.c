@@ -63,8 +63,8 @@ void sm_roc_thin(struct sm_roc *roc)
     if (roc->count < 4)
         return;
     struct sm_roc_point *points = roc->points;
-    /* Kept points overwrite the start of the same array, so the window holds copies of the last
-     * points read. */
+    /* Kept points overwrite the start of the array, so the window holds copies of the last
+     * points. */
     struct sm_roc_point window[3] = {points[1], points[2]};
     size_t kept = 2; /* always kept: the points at infinity and at the highest value */
     for (size_t i = 3; i < roc->count; i++) {

@@ -23,8 +23,7 @@ struct sm_keyed {
  * NULL and sets SM_NOMEM in `err` when out of memory. */
 struct sm_keyed *sm_keyed_new(const double *x, size_t count, struct sm_err *err);
 
-/* Sorts ascending by key; equal keys keep their order. Returns how many pairs were in descending
- * order. */
+/* Sorts stably, ascending by key. Returns the number of pairs that were in descending order. */
 uint64_t sm_keyed_sort(struct sm_keyed *items, size_t count);
 
 /* Writes the rank of each x[i] to ranks[i], from 1; equal values all get the mean of their ranks.

@@ -42,8 +42,7 @@ static double stirling_remainder(double z)
     return (1.0 / 12 - w * s) / z;
 }
 
-/* Returns u log(u/v) + v - u, the deviance of u against v, without cancellation if they are
- * close. */
+/* Returns u log(u/v) + v - u, the deviance of u from v, without cancellation if they are close. */
 static double deviance(double u, double v)
 {
     if (fabs(u - v) >= 0.1 * (u + v))
@@ -158,8 +157,7 @@ double sm_beta_upper_quantile(double a, double b, double p)
     return beta_root(a, b, p, true);
 }
 
-/* P(|T| >= t) = I_x(df/2, 1/2) at x = df/(df + t^2). The root is sought for the smaller of x and 1
- * - x. */
+/* P(|T| >= t) = I_x(df/2, 1/2) at x = df/(df + t^2). The smaller of x and 1 - x is computed. */
 double sm_student_quantile(double p_two_sided, double df)
 {
     double x = beta_root(df / 2, 0.5, p_two_sided, false);

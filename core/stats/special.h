@@ -20,8 +20,8 @@ double sm_normal_upper(double z);
 double sm_beta_quantile(double a, double b, double p);
 double sm_beta_upper_quantile(double a, double b, double p);
 
-/* Returns the factor that removes the bias of a standardised difference (Hedges 1981); NaN for df
- * <= 1. */
+/* Returns the factor that removes the bias of a standardised difference (Hedges 1981); NaN if df <=
+ * 1. */
 double sm_hedges_factor(double df);
 
 #endif

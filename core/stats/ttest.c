@@ -14,7 +14,7 @@ struct samples {
     double a_count, b_count;
 };
 
-/* Describes both samples. Returns false if a test is undefined; every number of `out` is then
+/* Describes both samples. If a test is undefined, returns false and every number of `out` is
  * NaN. */
 static bool describe(struct samples *s, struct sm_ttest *out, const double *a, size_t a_count,
                      const double *b, size_t b_count)
