@@ -73,7 +73,7 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
     return SM_OK;
 }
 
-/* Adds the mean before the positions of the map and adds its row of the table to each. */
+/* Puts the mean before the positions of the map and adds its row of the table to each of them. */
 static enum sm_code add_positions(int32_t *at, struct sm_resnet *b, int32_t map, int32_t mean)
 {
     const struct sm_geometry *g = &b->graph->nodes[map].g;

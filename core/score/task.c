@@ -244,8 +244,8 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
     return SM_OK;
 }
 
-/* Returns true if no round is left. The standard error is NaN for too few views, which never meets
- * the target; then the first chunk already has all views of the recipe. */
+/* Returns true if no round is left. With too few views the standard error is NaN and meets no
+ * target, but then the first chunk has all views of the recipe. */
 static bool is_complete(const struct sm_task *task)
 {
     double target_se = task->score.recipe.target_se;

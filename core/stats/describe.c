@@ -26,7 +26,7 @@ double sm_variance(const double *x, size_t count)
     for (size_t i = 0; i < count; i++) {
         double d = x[i] - mean;
         squares += d * d;
-        rest += d; /* would be 0 without the rounding of the mean */
+        rest += d; /* not 0 only because the mean is rounded */
     }
     return (squares - rest * rest / (double)count) / (double)(count - 1);
 }

@@ -98,7 +98,7 @@ double sm_roc_advantage(const struct sm_roc *roc)
 {
     double advantage = NAN;
     for (size_t i = 0; i < roc->count; i++)
-        /* fmax ignores the NaN */
+        /* fmax ignores a NaN, also the first one */
         advantage = fmax(advantage, roc->points[i].tpr - roc->points[i].fpr);
     return advantage;
 }
