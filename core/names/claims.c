@@ -1,13 +1,14 @@
-/* What files of other programs say that the tensors tell, too.
+/* Compares what files of other programs say about a network with its tensors.
  *
- * Such a file is believed in what tensors hide, so it must be about the network that is here: each
- * number that both know is kept when the file is read, and compared when the shapes are known. One
- * that differs makes it another network's. What a file leaves out is no difference. A file from
- * which nothing is taken, because all it says was said before, is not compared.
+ * Such a file is trusted for facts that tensors hide, so it must describe the network of this
+ * checkpoint. Each number that the file states and the tensors show is recorded when the file is
+ * read (a claim), and compared when the shapes are known. If one differs, the file describes
+ * another network. A number that the file omits is not compared. If no field was taken from these
+ * files, because earlier sources set them all, nothing is compared.
  *
- * Numbers behind names of architectures: timm models/vision_transformer.py, resnet.py, convnext.py,
- * eva.py (DINOv3); solo-learn solo/backbones. The widths of ResNets are not in their names' rows:
- * narrow ones carry them, too. */
+ * The numbers behind architecture names are from timm models/vision_transformer.py, resnet.py,
+ * convnext.py, eva.py (DINOv3) and from solo-learn solo/backbones. Rows of ResNets state no width,
+ * because narrow ResNets have the same names. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +18,18 @@
 #include "core/names/config.h"
 
 #define NUMBER_MAX 65536
-#define POOL_UNIT  32 /* pixels of a position in the table of a CLIP ResNet */
+#define POOL_UNIT  32 /* pixels per position in the table of a CLIP ResNet */
 #define VALUES     (sizeof(((struct sm_config_claim *)NULL)->value) / sizeof(int32_t))
 
 enum fact { WIDTH, BLOCKS, PATCH, MLP, REGISTERS, IMAGE, STAGE_BLOCKS, STAGE_WIDTHS, CONVS };
 
-enum shape { ONE, SIDES, STAGES }; /* a number; one or two sides; one for each stage */
+/* a fact is one number, one or two sides, or one number per stage */
+enum shape { ONE, SIDES, STAGES };
 
 static const struct {
     const char *name;
     enum shape shape;
-    size_t offset; /* of the first number in sm_encoder_info */
+    size_t offset; /* where sm_encoder_info has the fact's first number */
     int32_t min;
 } facts[] = {
 #define AT(member) offsetof(struct sm_encoder_info, member)
@@ -43,13 +45,13 @@ static const struct {
 #undef AT
 };
 
-/* Which key of which kind of file says which fact. */
+/* Maps the keys of each kind of file to the facts that they state. */
 static const struct row {
     enum sm_claims kind;
     const char *file, *key;
     enum fact fact;
-    int32_t times; /* the fact is this many times the number; 0: once */
-    bool ratio;    /* … or this ratio of the width that the file says */
+    int32_t times; /* factor from the file's number to the fact; 0: 1 */
+    bool ratio;    /* the number is a ratio to the width that the file states */
 } rows[] = {
     {SM_CLAIMS_HF, "config.json", "hidden_size", WIDTH, 0, false},
     {SM_CLAIMS_HF, "config.json", "num_hidden_layers", BLOCKS, 0, false},
@@ -85,7 +87,7 @@ static const struct row {
 
 #define ROWS (sizeof rows / sizeof *rows)
 
-/* Keys whose value is the name of an architecture: rows from ROWS on. */
+/* Keys whose value is the name of an architecture. Their claims are numbered from ROWS on. */
 static const struct {
     const char *file, *key;
 } names[] = {
@@ -94,7 +96,8 @@ static const struct {
     [SM_NAME_SOLO] = {"args.json", "backbone"},
 };
 
-/* The first row that fits: `name` begins the architecture's, `part` is in it. 0: not told. */
+/* Numbers behind the names of architectures; 0: not stated. The first row counts whose `name`
+ * begins the architecture's name and whose `part` occurs in it. */
 static const struct architecture {
     const char *name, *part;
     int32_t width, blocks, stages[VALUES], convs;
@@ -172,7 +175,7 @@ static bool is_number(const json_t *node, int32_t min, int32_t max)
            json_integer_value(node) <= max;
 }
 
-/* The numbers of a fact; false when they are of another type or out of range. */
+/* Reads the numbers of a fact; returns false if they have the wrong type or are out of range. */
 static bool read_numbers(int32_t out[VALUES], const struct row *row, const json_t *node)
 {
     enum shape shape = facts[row->fact].shape;
@@ -195,8 +198,8 @@ static bool read_numbers(int32_t out[VALUES], const struct row *row, const json_
     return true;
 }
 
-/* The MLP's width by its ratio to `width`, which the file says; DINOv2's gates take two thirds,
- * rounded up to 8. False when it is no ratio. */
+/* Computes the MLP's width from its ratio to the file's `width`. DINOv2's SwiGLU (`gated`) takes
+ * two thirds of it, rounded up to a multiple of 8. Returns false for an invalid ratio. */
 static bool read_ratio(int32_t out[VALUES], const json_t *ratio, const json_t *width,
                        const json_t *gated)
 {
@@ -236,7 +239,7 @@ enum sm_code sm_claims_read(struct sm_encoder_config *out, enum sm_claims kind, 
     return SM_OK;
 }
 
-/* Notes a number behind a name, unless the file says it itself. */
+/* Records a number that an architecture's name implies, unless the file states the fact itself. */
 static void claim_named(struct sm_encoder_config *out, enum sm_name name, enum fact fact,
                         const int32_t *values, size_t count)
 {
@@ -249,7 +252,7 @@ static void claim_named(struct sm_encoder_config *out, enum sm_name name, enum f
     claim(out, &said);
 }
 
-/* The number behind `mark` in a name; 0: none. */
+/* Returns the number that follows `mark` in a name; 0 if no number does. */
 static int32_t number_behind(const char *name, const char *mark)
 {
     const char *at = strstr(name, mark);
@@ -269,7 +272,7 @@ void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char 
         const struct architecture *a = &architectures[i];
         size_t length = strlen(a->name);
         if (strncmp(name, a->name, length) != 0 || !strstr(name, a->part) ||
-            !strchr("_.", name[length])) /* or its end */
+            !strchr("_.", name[length])) /* strchr finds the final NUL too: the name may end */
             continue;
         claim_named(out, key, WIDTH, &a->width, 1);
         claim_named(out, key, BLOCKS, &a->blocks, 1);
@@ -279,7 +282,7 @@ void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char 
     }
 }
 
-/* The checkpoint's own numbers of a claim; false when it has none to compare. */
+/* Writes the checkpoint's own numbers for a claim; returns false if it has none to compare. */
 static bool measure(int32_t out[VALUES], const struct sm_config_claim *said,
                     const struct sm_encoder_info *info)
 {
@@ -289,7 +292,8 @@ static bool measure(int32_t out[VALUES], const struct sm_config_claim *said,
         out[1] = out[0];
     if (said->fact != IMAGE)
         return true;
-    /* What does not fill a patch is not in the table: the image may be that much larger. */
+    /* Pixels that do not fill a patch have no place in the table: the image may have such
+     * pixels. */
     int32_t unit = info->patch ? info->patch : POOL_UNIT;
     bool fits = (int64_t)(said->value[0] / unit) * (said->value[1] / unit) ==
                 (int64_t)info->table_side * info->table_side;
@@ -307,7 +311,7 @@ static void format(char out[64], const int32_t value[VALUES], enum shape shape)
             (size_t)snprintf(out + at, 64 - at, "%s%d", shape == SIDES ? "x" : ", ", (int)value[i]);
 }
 
-/* What is taken from files of other programs: "\"heads\", \"pool\"". */
+/* Lists the fields that were taken from files of other programs: "\"heads\", \"pool\"". */
 static void list_taken(char *out, size_t out_bytes, const struct sm_encoder_config *config)
 {
     size_t at = 0;

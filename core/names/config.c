@@ -1,9 +1,9 @@
-/* The configuration of an encoder: what tensors do not tell, from whoever knows it.
+/* The configuration of an encoder: the facts that tensors do not show, collected from all sources.
  *
- * One table has every field with its type, its limits, where it lies and how it is told that it is
- * set. Reading, writing, checking and merging are loops over it. Merging is the only way in which a
- * source reaches a configuration: it fills what is unset and notes who did, so the order of the
- * calls in sm_encoder_config_complete is the order of precedence. */
+ * One table lists every field with its type, its limits, its place in the struct and the bytes that
+ * show whether it is set. Reading, writing, checking and merging are loops over this table. A
+ * source reaches a configuration only by merging, which fills unset fields and records the source.
+ * So the order of the calls in sm_encoder_config_complete is the order of precedence. */
 #include "core/names/config.h"
 
 #include <stdio.h>
@@ -26,8 +26,8 @@ struct span {
     size_t offset, size;
 };
 
-/* One field. Enum values are 1 + index in `names`, as 0 is "not said"; SM_FIELD_NODE is an array of
- * three numbers, each within the limits. The field is set if a byte of `told` is not zero. */
+/* One field. Enum values are 1 + the index in `names`; 0 means unset. SM_FIELD_NODE is an array of
+ * three numbers within the limits. The field is set if any byte of `told` is not zero. */
 static const struct setting {
     const char *name;
     enum sm_field_type type;
@@ -76,7 +76,8 @@ static const struct setting {
                                 ROW(SM_FIELD_INT, 1, SM_INPUT_MAX_PX, NULL, patch_stride)},
     [SM_CONFIG_CHANNEL_ORDER] = {"channel_order",
                                  ROW(SM_FIELD_ENUM, 1, 2, channel_names, channel_order)},
-    /* Black is a mean, so both are told by std: a document has both or none. */
+    /* 0 (black) is a valid mean, so std shows whether both are set: a document has both or
+     * neither. */
     [SM_CONFIG_MEAN] = {"mean", SM_FIELD_NODE, 0, 1, NULL, AT(mean), AT(std)},
     [SM_CONFIG_STD] = {"std", ROW(SM_FIELD_NODE, 1e-3, 1, NULL, std)},
 #undef ROW
@@ -205,7 +206,7 @@ enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t 
 {
     struct draft {
         struct sm_encoder_config config;
-        const json_t *list; /* of mean or std, read afterwards */
+        const json_t *list; /* mean or std; sm_config_read_pixels reads both afterwards */
     } draft = {0};
     struct sm_field fields[SM_CONFIG_FIELDS + 1] = {0};
     for (int i = 0; i < SM_CONFIG_FIELDS; i++) {
@@ -239,8 +240,8 @@ enum sm_code sm_encoder_config_parse(struct sm_encoder_config *out, const json_t
     return code;
 }
 
-/* A field as JSON. Sides that differ, which only a caller in C can ask for, have no form there: the
- * height stands for both. */
+/* Returns a field as JSON. The document has one number for both input sides: if they differ, which
+ * only a caller in C can request, the height is written. */
 static json_t *field_json(const struct setting *s, const void *value)
 {
     const double *numbers = value;

@@ -1,12 +1,14 @@
-/* Inside of the encoder configuration: what config.c, sidecar.c, presets.c and encoder.c share.
+/* Internals of the encoder configuration, shared by config.c, sidecar.c, presets.c, claims.c and
+ * the builders of core/nn.
  *
  *     struct sm_encoder_config config = {.preset = "dino-vits16"};
- *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // checks what was set by hand, too
- *     …                                                        // the encoder opens
+ *     sm_encoder_config_complete(&config, "f/dino.pth", &err); // also checks fields set by hand
+ *     …                                                        // open the encoder
  *     sm_preset_check(&config, sm_encoder_info(encoder), &err);
  *
- * Threads: constant tables only. Limits: SM_SIDECAR_BYTES_MAX, SM_SIDECAR_DEPTH_MAX. Errors: as
- * encoder.h; those of files begin with the file's name. */
+ * Threads: no shared state, constant tables only. Limits: SM_SIDECAR_BYTES_MAX,
+ * SM_SIDECAR_DEPTH_MAX. Errors: as in encoder.h; an error about a file begins with the file's
+ * name. */
 #ifndef CORE_NAMES_CONFIG_H
 #define CORE_NAMES_CONFIG_H
 
@@ -14,7 +16,7 @@
 
 #include "sslmem/encoder.h"
 
-#define SM_INPUT_MAX_PX 4096 /* side of an encoder's input */
+#define SM_INPUT_MAX_PX 4096 /* largest side of an encoder's input */
 
 #define SM_HEADS_MAX         1024
 #define SM_NORM_EPS_MIN      1e-12
@@ -22,34 +24,35 @@
 #define SM_ATTN_SCALE_MIN    1e-4
 #define SM_ATTN_SCALE_MAX    100
 #define SM_ROPE_BASE_MAX     1e9
-#define SM_SIDECAR_BYTES_MAX (4 << 20) /* config.json with the labels of ImageNet-21k has 2 MB */
+#define SM_SIDECAR_BYTES_MAX (4 << 20) /* a config.json with the labels of ImageNet-21k has 2 MB */
 #define SM_SIDECAR_DEPTH_MAX 32
 
-/* What the preset says; everything else is zero. SM_NOT_FOUND with the nearest names. */
+/* Sets the fields of `out` that preset `name` states and zeroes all others. SM_NOT_FOUND lists the
+ * nearest preset names. */
 enum sm_code sm_preset_config(struct sm_encoder_config *out, const char *name, struct sm_err *err);
 
-/* Whether the encoder that was opened looks as the preset of `config` (if it names one) says:
- * SM_CONFLICT with both widths, block counts or patch counts. */
+/* Compares the opened encoder with the preset that `config` names, if it names one. SM_CONFLICT
+ * gives both widths, block counts or patch counts. */
 enum sm_code sm_preset_check(const struct sm_encoder_config *config,
                              const struct sm_encoder_info *info, struct sm_err *err);
 
-/* Whether every field that is set lies within its limits: SM_INVALID with value and limits. A
- * config that was parsed does. */
+/* Checks that every set field lies within its limits. SM_INVALID gives the value and the limits. A
+ * parsed config always passes. */
 enum sm_code sm_encoder_config_check(const struct sm_encoder_config *config, struct sm_err *err);
 
-/* Takes over what `from` says and `config` does not, as said by `source`. */
+/* Copies every field that `from` sets and `config` does not, and records `source` as its source. */
 void sm_config_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from,
                     enum sm_source source);
 
-/* Name of a field, and whether it is set. */
+/* Return the name of a field, and whether `config` sets it. */
 const char *sm_config_name(enum sm_config_field field);
 bool sm_config_is_set(const struct sm_encoder_config *config, enum sm_config_field field);
-/* A field's value as text; `value` has its type. */
+/* Writes a field's value as text. `value` points to a value of the field's type. */
 void sm_config_text(char *out, size_t out_bytes, enum sm_config_field field, const void *value);
-/* Copies a field that is set to *value, of its type. */
+/* Copies a set field to *value, which must have the field's type. */
 void sm_config_get(void *value, const struct sm_encoder_config *config, enum sm_config_field field);
 
-/* Normalisations of [0, 1] pixels that training code uses. */
+/* Normalisations (mean and standard deviation of pixels in [0, 1]) of published training code. */
 enum sm_pixels {
     SM_PIXELS_UNSET,
     SM_PIXELS_IMAGENET,
@@ -64,32 +67,35 @@ enum sm_pixels {
 };
 void sm_pixels_set(struct sm_encoder_config *out, enum sm_pixels pixels);
 
-/* Readers: they set what the document says and leave `source` alone. */
+/* Readers of documents. They set the fields that the document states and do not touch `source`. */
 
-/* The document of sm_encoder_config_parse. */
+/* Reads the document that sm_encoder_config_parse describes. */
 enum sm_code sm_encoder_config_read(struct sm_encoder_config *out, const json_t *node,
                                     const char *pointer, struct sm_err *err);
-/* Mean and standard deviation under these names in `node`: both or none. */
+/* Reads mean and standard deviation from fields `mean` and `std`: both must be there, or
+ * neither. */
 enum sm_code sm_config_read_pixels(struct sm_encoder_config *out, const json_t *node,
                                    const char *mean, const char *std, const char *pointer,
                                    struct sm_err *err);
-/* The files that are looked for beside a checkpoint, in order of precedence. */
+/* Sidecars: files in the checkpoint's folder that state facts about its encoder. They are indexed
+ * in order of precedence. */
 
-#define SM_SIDECAR_OWN 0 /* encoder.json: before the preset, the others after it */
+#define SM_SIDECAR_OWN 0 /* encoder.json; it precedes the preset, the others follow it */
 
-/* Its name; NULL past the end. */
+/* Returns the file name of a sidecar; NULL past the end. */
 const char *sm_sidecar(size_t index);
-/* Fills in what `config` does not say out of the contents of such a file. SM_INVALID when it is
- * broken, SM_LIMIT when it is too big or too deep; `config` is then left as it was. */
+/* Fills the unset fields of `config` from the contents of a sidecar. SM_INVALID for a malformed
+ * document, SM_LIMIT for one that is too big or too deep; `config` is then unchanged. */
 enum sm_code sm_sidecar_read(struct sm_encoder_config *config, size_t index, const void *bytes,
                              size_t bytes_count, struct sm_err *err);
-/* The same, of the file in the folder of the checkpoint at `path`; none is fine. */
+/* As sm_sidecar_read, for the file in the folder of checkpoint `path`. A missing file is no
+ * error. */
 enum sm_code sm_sidecar_beside(struct sm_encoder_config *config, const char *path, size_t index,
                                struct sm_err *err);
-/* The value of a key; NULL also for what says nothing, null and "". */
+/* Returns the value of a key, borrowed; NULL if the key is missing or its value is null or "". */
 json_t *sm_sidecar_get(const json_t *node, const char *name);
 
-/* Claims: what such a file says that the tensors tell, too. */
+/* Claims: numbers that a sidecar states and that the tensors show as well. */
 
 enum sm_claims {
     SM_CLAIMS_HF,
@@ -102,19 +108,21 @@ enum sm_claims {
 };
 enum sm_name { SM_NAME_TIMM, SM_NAME_CLIP_TIMM, SM_NAME_SOLO };
 
-/* Notes what the object says; SM_INVALID with the pointer of a number that is none. */
+/* Records the claims that `node` makes. SM_INVALID gives the pointer of a value that has the wrong
+ * type or is out of range. */
 enum sm_code sm_claims_read(struct sm_encoder_config *out, enum sm_claims kind, const json_t *node,
                             const char *pointer, struct sm_err *err);
-/* Notes what the architecture's name says and the file has not said itself, so far. */
+/* Records the claims that an architecture's name implies; facts that `out` claims already stay. */
 void sm_claims_name(struct sm_encoder_config *out, enum sm_name key, const char *name);
-/* Takes over the claims of `from`, each once. */
+/* Copies the claims of `from` to `config`, without duplicates. */
 void sm_claims_fill(struct sm_encoder_config *config, const struct sm_encoder_config *from);
-/* Whether what was measured is what the files say, if anything is taken from them: SM_CONFLICT with
- * the file, its key, both numbers and what is taken. */
+/* Compares the claims with the opened checkpoint, unless no field was taken from files of other
+ * programs. SM_CONFLICT names the file, its key, both numbers and the fields taken from such
+ * files. */
 enum sm_code sm_claims_check(const struct sm_encoder_config *config,
                              const struct sm_encoder_info *info, struct sm_err *err);
 
-/* Puts the file's name before the text of an error. */
+/* Puts the sidecar's file name before the text of an error. Returns `code`. */
 enum sm_code sm_sidecar_name(struct sm_err *err, enum sm_code code, size_t index);
 
 #endif

@@ -1,5 +1,6 @@
-/* The table of dialects. A new one is a row here and a golden case; what it computes is the
- * builder's (vit.c, resnet.c, convnext.c), which asks by canonical name for what may be there. */
+/* The table of dialects. To add one, add a row here and a golden case. The builders (vit.c,
+ * resnet.c, convnext.c) decide what a network computes; they look up optional tensors by canonical
+ * name. */
 #include "core/names/dialect.h"
 
 #define END                                                                                        \
@@ -9,8 +10,8 @@
 
 static const struct sm_rename none[] = {END};
 
-/* torchvision models/resnet.py; CIFAR ResNets call the projection of option B "shortcut". The
- * attention pooling is that of openai/CLIP clip/model.py. */
+/* Names of torchvision models/resnet.py. CIFAR ResNets name the projection of option B "shortcut".
+ * The attention pooling has the names of openai/CLIP clip/model.py. */
 static const struct sm_rename torchvision[] = {
     {"attnpool.qkv", "attnpool.q_proj+attnpool.k_proj+attnpool.v_proj"}, END};
 
@@ -20,14 +21,15 @@ static const struct sm_rename sequential[] = {
     {"conv1", "0"},  {"bn1", "1"}, {"layer1", "3"}, {"layer2", "4"}, {"layer3", "5"},
     {"layer4", "6"}, END};
 
-/* Sequential(*list(resnet.children())[:-1]), with the pooling at 3: its VICReg script, lightly, and
- * many others. */
+/* Names of Sequential(*list(resnet.children())[:-1]), with the pooling at 3: the VICReg script of
+ * sprintml/MemorizationSSL, lightly, and many others. */
 static const struct sm_rename sequential_pool[] = {
     {"conv1", "0"},  {"bn1", "1"}, {"layer1", "4"}, {"layer2", "5"}, {"layer3", "6"},
     {"layer4", "7"}, END};
 
-/* timm, and the official code of DINO, MAE, MoCo v3, iBOT, I-JEPA, DINOv2 (register_tokens, ls1,
- * w12) and DINOv3 (storage_tokens, w1, w2). timm: reg_token, gamma_1, fc1_g, q_bias. */
+/* Names of timm and of the official code of DINO, MAE, MoCo v3, iBOT, I-JEPA, DINOv2 and DINOv3.
+ * DINOv2 has register_tokens, ls1 and w12; DINOv3 has storage_tokens, w1 and w2; timm has
+ * reg_token, gamma_1, fc1_g and q_bias. */
 static const struct sm_rename timm[] = {{"reg_token", "reg_token,register_tokens,storage_tokens"},
                                         {"rope.periods", "rope_embed.periods"},
                                         {"attn_pool.qkv", "attn_pool.q+attn_pool.kv"},
@@ -43,11 +45,11 @@ static const struct sm_rename timm_block[] = {
     {"mlp.fc2", "mlp.fc2,mlp.w3"},
     END};
 
-/* models/MAE/model.py of sprintml/MemorizationSSL: timm blocks under other names. */
+/* Names of sprintml/MemorizationSSL models/MAE/model.py: timm's blocks under other names. */
 static const struct sm_rename memssl_mae[] = {
     {"patch_embed.proj", "patchify"}, {"pos_embed", "pos_embedding"}, {"norm", "layer_norm"}, END};
 
-/* openai/CLIP clip/model.py and mlfoundations/open_clip transformer.py. */
+/* Names of openai/CLIP clip/model.py and mlfoundations/open_clip transformer.py. */
 static const struct sm_rename clip[] = {{"patch_embed.proj", "conv1"},
                                         {"cls_token", "class_embedding"},
                                         {"pos_embed", "positional_embedding"},
@@ -66,7 +68,7 @@ static const struct sm_rename clip_block[] = {{"norm1", "ln_1"},
                                               {"mlp.fc2", "mlp.c_proj"},
                                               END};
 
-/* Hugging Face transformers, modeling_vit.py and modeling_vit_mae.py. */
+/* Names of Hugging Face transformers modeling_vit.py and modeling_vit_mae.py. */
 static const struct sm_rename hf_embeddings[] = {
     {"patch_embed.proj", "embeddings.patch_embeddings.projection"},
     {"cls_token", "embeddings.cls_token"},
@@ -87,7 +89,7 @@ static const struct sm_rename hf_vit_block[] = {HF_ATTENTION,
                                                 {"mlp.fc2", "output.dense"},
                                                 END};
 
-/* modeling_dinov2.py, with or without registers. */
+/* Names of transformers modeling_dinov2.py, with or without registers. */
 static const struct sm_rename hf_dinov2_block[] = {HF_ATTENTION,
                                                    {"ls1", "layer_scale1.lambda1"},
                                                    {"ls2", "layer_scale2.lambda1"},
@@ -95,7 +97,7 @@ static const struct sm_rename hf_dinov2_block[] = {HF_ATTENTION,
                                                    {"mlp.fc2", "mlp.fc2,mlp.weights_out"},
                                                    END};
 
-/* modeling_dinov3_vit.py. */
+/* Names of transformers modeling_dinov3_vit.py. */
 static const struct sm_rename hf_dinov3[] = {{"patch_embed.proj", "embeddings.patch_embeddings"},
                                              {"cls_token", "embeddings.cls_token"},
                                              {"reg_token", "embeddings.register_tokens"},
@@ -109,7 +111,7 @@ static const struct sm_rename hf_dinov3_block[] = {
     {"mlp.fc2", "mlp.down_proj"},
     END};
 
-/* modeling_clip.py and modeling_siglip.py ("pre_layrnorm" is theirs). */
+/* Names of transformers modeling_clip.py, modeling_siglip.py ("pre_layrnorm" is their spelling). */
 static const struct sm_rename hf_clip[] = {
     {"patch_embed.proj", "vision_model.embeddings.patch_embedding"},
     {"cls_token", "vision_model.embeddings.class_embedding"},
@@ -130,7 +132,8 @@ static const struct sm_rename hf_clip_block[] = {
     {"norm2", "layer_norm2"},
     END};
 
-/* torchvision models/vision_transformer.py; mlp.0 and mlp.3 since 0.14, linear_1 and _2 before. */
+/* Names of torchvision models/vision_transformer.py: mlp.0 and mlp.3 since version 0.14,
+ * mlp.linear_1 and mlp.linear_2 before. */
 static const struct sm_rename torchvision_vit[] = {{"patch_embed.proj", "conv_proj"},
                                                    {"cls_token", "class_token"},
                                                    {"pos_embed", "encoder.pos_embedding"},
@@ -146,7 +149,7 @@ static const struct sm_rename torchvision_vit_block[] = {
     {"mlp.fc2", "mlp.3,mlp.linear_2"},
     END};
 
-/* google-research/big_vision models/vit.py, as its .npz files flatten it. */
+/* Names of google-research/big_vision models/vit.py, as its .npz files flatten them. */
 #define FLAX_MHA(ours, theirs)                                                                     \
     {ours ".qkv.weight", theirs "query/kernel+" theirs "key/kernel+" theirs "value/kernel"},       \
         {ours ".qkv.bias", theirs "query/bias+" theirs "key/bias+" theirs "value/bias"},           \
@@ -315,7 +318,7 @@ const struct sm_dialect sm_dialects[] = {
      .fixed = true,
      .norm_eps = 1e-6,
      .activation = SM_ACTIVATION_GELU_TANH},
-    {.name = "big_vision", /* trained with scan=True */
+    {.name = "big_vision", /* files trained with scan=True, which stacks the blocks */
      .family = SM_FAMILY_VIT,
      .anchors = {"Transformer/encoderblock/LayerNorm_0/scale", "embedding/kernel"},
      .renames = big_vision,

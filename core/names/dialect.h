@@ -1,5 +1,5 @@
-/* Dialects: how families of checkpoints name the tensors of an encoder. Data only; names.c reads
- * it. */
+/* Dialects: how each family of checkpoints names the tensors of an encoder. Data for names.c,
+ * find.c. */
 #ifndef CORE_NAMES_DIALECT_H
 #define CORE_NAMES_DIALECT_H
 
@@ -10,42 +10,44 @@
 
 enum sm_family { SM_FAMILY_RESNET, SM_FAMILY_VIT, SM_FAMILY_CONVNEXT };
 
-/* Leading components of a canonical name, and the file's: alternatives with ',' between, the first
- * that is there counts; parts with '+' between are joined along the first dimension. A part that is
- * missing beside others is zero (a bias that k has none of). Tables end with a NULL row. */
+/* Maps the leading components of a canonical name to components in the file. `file` holds
+ * alternatives, separated by ','; the first one with a tensor in the file counts. An alternative
+ * can have parts, separated by '+', which are joined along the first dimension. If only some parts
+ * exist, the missing ones are zeros (k may have no bias). Tables end with a NULL row. */
 struct sm_rename {
     const char *canonical, *file;
 };
 
 struct sm_dialect {
-    const char *name; /* "torchvision", … */
+    const char *name; /* the dialect's name, such as "torchvision" */
     enum sm_family family;
-    /* An encoder stands wherever all of these do, in the file's names; alternatives with ','. The
-     * first, without alternatives, is enough to find it. Rows are tried in order, the first that
-     * stands at a place is its dialect. */
+    /* Names of tensors in the file that mark an encoder: a place has this dialect if all of them
+     * exist below its prefix. An anchor may have alternatives, separated by ','; the first may not,
+     * because it alone is searched for. If several rows match a place, the first one counts. */
     const char *anchors[3];
     const struct sm_rename *renames;
-    /* ViT: the way to block N, with '#' for N, and renames below it; NULL: as all names. */
+    /* ViT: the file's prefix of block N, with '#' for N, and the renames below it; NULL: as
+     * `renames`. */
     const char *block;
     const struct sm_rename *block_renames;
-    bool stacked; /* no '#' in `block`: tensors below it have all blocks along their first side */
-    /* First components that belong to the encoder: a tensor under them that nobody read is an
-     * error, unless its name is or is below one of `unread`. Includes those of relatives that
-     * compute something else. NULL-terminated. */
+    /* `block` has no '#': tensors below it hold all blocks along their first dimension */
+    bool stacked;
+    /* First components of the encoder's tensors, NULL-terminated, including those of related
+     * networks that compute something else. An unread tensor below one of them is an error, unless
+     * its name is, or is below, an entry of `unread`. */
     const char *const *own;
     const char *const *unread;
-    bool in_out; /* kernels are [in…, out…] (flax), not [out, in…] */
-    /* ResNet: -1 tells the pooling of the stem from the size of conv1, else whether there is one.
-     */
+    bool in_out; /* kernels are stored as [in…, out…] (flax), not as [out, in…] */
+    /* ResNet: 1 or 0: the stem has max pooling or has none; -1: the size of conv1 decides. */
     int stem_pool;
-    /* ViT: what most published encoders with these names have; 0: they differ. `fixed`: one program
-     * writes these names, and it knows no other. */
+    /* ViT: the values of most published encoders with these names; 0: they differ. `fixed`: only
+     * one program writes these names, and it has no other values. */
     bool fixed;
     double norm_eps;
     enum sm_activation_kind activation;
 };
 
-/* Ends with a row without a name. */
+/* The table of dialects. A row without a name ends it. */
 extern const struct sm_dialect sm_dialects[];
 
 #endif

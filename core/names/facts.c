@@ -1,5 +1,5 @@
-/* The table of facts. A value that published code does not agree on is a guess wherever nobody says
- * it, however usual it is: the file at hand may be the exception. */
+/* The table of facts. If published code disagrees on a value and no source states it, the value is
+ * a guess, however usual it is: the file at hand may be an exception. */
 #include "core/names/facts.h"
 
 #include <string.h>

@@ -1,12 +1,12 @@
-/* Facts: what decides an encoder's numbers and stands in no tensor, one row each.
+/* Facts: properties that decide an encoder's outputs but are stored in no tensor, one row each.
  *
  *     for (size_t i = 0; sm_fact_at(i); i++)
  *         printf("%s\n", sm_fact_at(i)->name);
  *
- * A row with a setting (its name is a field of the configuration) may be said; builders note which
- * value they took and who decided it (build.h), under the row's name and from a source that the row
- * allows. A row without a setting has one value in all code that writes these tensor names, or the
- * tensors tell it after all: `told` says which.
+ * A row with `setting` can be configured: its name is a field of the configuration. Builders record
+ * the value that they took and its source (sm_choose in build.h), under the row's name and with a
+ * source that the row allows. A row without `setting` cannot be configured: only one value is in
+ * use or supported, or the tensors show it after all. Its `told` says which.
  *
  * Threads: constant data. */
 #ifndef CORE_NAMES_FACTS_H
@@ -16,7 +16,7 @@
 
 #include "sslmem/encoder.h"
 
-/* Families, as bits. */
+/* Bits that name encoder families. */
 #define SM_OF_RESNET      1u
 #define SM_OF_CLIP_RESNET 2u
 #define SM_OF_VIT         4u
@@ -28,16 +28,17 @@ struct sm_fact {
     const char *name;
     bool setting;
     unsigned families;
-    unsigned sources; /* 1 << enum sm_source: who decides what configuration, encoder.json, preset
-                         and other programs' files leave open */
-    const char *told; /* values in use, or why there is one only */
+    /* bits 1 << enum sm_source: who may decide the value if configuration, encoder.json, preset and
+     * sidecars leave it open */
+    unsigned sources;
+    const char *told; /* the values in use, or why there is only one */
 };
 
-/* By index; NULL past the end. */
+/* Returns a row by its index; NULL past the end. */
 const struct sm_fact *sm_fact_at(size_t index);
-/* The row of a name for these families; NULL when there is none. */
+/* Returns the row of this name that covers any of these families; NULL if no row does. */
 const struct sm_fact *sm_fact_find(const char *name, unsigned families);
-/* Whether `source` may decide the fact of this name. */
+/* Returns true if `source` may decide the fact of this name. */
 bool sm_fact_allows(const char *name, enum sm_source source);
 
 #endif

@@ -1,12 +1,12 @@
-/* Finding the encoder: the index of a file's names, the places where a dialect's anchors stand, and
- * the choice between them.
+/* Finds the encoder: indexes the names of a file, collects the places where the anchors of a
+ * dialect exist, and chooses one of these places.
  *
- * Components that wrappers put into names ("_orig_mod", "_fsdp_wrapped_module", …) are left out
- * of the index, and of `key`.
+ * Components that wrappers insert into names ("_orig_mod", "_fsdp_wrapped_module", …) are removed
+ * from the index and from `key`.
  *
- * A file with several encoders (student and teacher, encoder and momentum encoder) is never guessed
- * about: `key` must choose. It may be the whole prefix or some consecutive components of it; a
- * whole prefix wins over a part of another. */
+ * If a file holds several encoders (student and teacher, encoder and momentum encoder), `key` must
+ * choose one; nothing is guessed. `key` may be the whole prefix of an encoder or some consecutive
+ * components of it. A match of a whole prefix wins over a match of components. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,9 @@
 #include "core/base/edits.h"
 #include "core/names/names_impl.h"
 
-#define PLACES_MAX  16
-#define NEAREST_MAX 4096 /* names compared for "nearest": bounds the time on hostile files */
+#define PLACES_MAX 16
+/* most names compared to find the nearest; bounds the time on hostile files */
+#define NEAREST_MAX 4096
 
 struct place {
     char prefix[SM_PREFIX_MAX + 1];
@@ -65,7 +66,7 @@ size_t sm_name_leads(const char *name, const char *head)
     return !strncmp(name, head, length) && (separates(name[length]) || !name[length]) ? length : 0;
 }
 
-/* Length of `name` without the components of `tail`, or -1 when it does not end in them. */
+/* Returns the length of `name` without `tail`, its last components; -1 if it does not end so. */
 static ptrdiff_t prefix_length(const char *name, const char *tail)
 {
     size_t length = strlen(name), tail_length = strlen(tail);
@@ -80,7 +81,7 @@ bool sm_name_ends(const char *name, const char *tail)
     return prefix_length(name, tail) >= 0;
 }
 
-/* Whether one of the alternatives of an anchor is below the prefix. */
+/* Returns true if one of the alternatives of an anchor exists below the prefix. */
 static bool has_anchor(const struct sm_names *names, const char *prefix, const char *anchor)
 {
     while (*anchor) {
@@ -103,7 +104,8 @@ static bool stands_at(const struct sm_names *names, const struct sm_dialect *dia
     return true;
 }
 
-/* Adds a place, or lowers the row of one that is known. Places past the last are counted. */
+/* Adds a place. A place that is known keeps the earlier of both dialects. Places beyond PLACES_MAX
+ * are counted only. */
 static void add_place(struct place *places, size_t *count, const char *prefix,
                       const struct sm_dialect *dialect)
 {
@@ -141,7 +143,7 @@ static size_t find_places(struct place *places, const struct sm_names *names)
     return count;
 }
 
-/* Whether `key` is the whole prefix, but for the last separator. */
+/* Returns true if `key` is the whole prefix, with or without the last separator. */
 static bool is_prefix(const char *prefix, const char *key)
 {
     size_t length = strlen(key);
@@ -150,7 +152,7 @@ static bool is_prefix(const char *prefix, const char *key)
            (!prefix[length] || (separates(prefix[length]) && !prefix[length + 1]));
 }
 
-/* Whether `key` is some consecutive components of the prefix. */
+/* Returns true if `key` is some consecutive components of the prefix. */
 static bool is_within(const char *prefix, const char *key)
 {
     size_t length = strlen(key);
@@ -162,7 +164,7 @@ static bool is_within(const char *prefix, const char *key)
     return false;
 }
 
-/* The only place that `key` fits by `test`; NULL for none or several. */
+/* Returns the only place whose prefix passes `test` with `key`; NULL if none or several pass. */
 static const struct place *only(const struct place *places, size_t count, const char *key,
                                 bool (*test)(const char *, const char *))
 {
@@ -226,8 +228,8 @@ static enum sm_code choose(struct sm_names *names, const char *key, struct sm_er
     return SM_OK;
 }
 
-/* Whether a component is one that a wrapper of PyTorch's puts between a module and its tensors:
- * compile, activation checkpoints, FSDP, Lightning. */
+/* Returns true for a component that a PyTorch wrapper (compile, activation checkpoints, FSDP,
+ * Lightning) inserts between a module and its tensors. */
 static bool is_wrapper(const char *at, size_t length)
 {
     static const char *const wrappers[] = {"_orig_mod", "_checkpoint_wrapped_module",
@@ -239,9 +241,10 @@ static bool is_wrapper(const char *at, size_t length)
     return false;
 }
 
-/* Whether `module`, the wrapper of DataParallel, stands inside of an encoder: behind a number or
- * the name of one of an encoder's own parts. Before an encoder it is a name on the way to it, as
- * behind "encoder", which is a whole one in more files than it is a part. */
+/* Returns true if "module", the wrapper of DataParallel, is inside an encoder: the component
+ * `before` it is a number or the name of an encoder's own part. Otherwise "module" belongs to the
+ * encoder's prefix, as it does after "encoder", which names a whole encoder more often than a
+ * part. */
 static bool is_inside(const char *before, size_t length)
 {
     if (length && strspn(before, "0123456789") >= length)
@@ -255,7 +258,7 @@ static bool is_inside(const char *before, size_t length)
     return false;
 }
 
-/* Takes the components of wrappers out of a name: "blocks.0._orig_mod.attn" -> "blocks.0.attn". */
+/* Removes wrappers from a name: "blocks.0._orig_mod.attn" becomes "blocks.0.attn". */
 static void strip_wrappers(char *name)
 {
     char *out = name, *last = name;
@@ -278,7 +281,8 @@ static void strip_wrappers(char *name)
         out[-1] = 0;
 }
 
-/* "blocks.1.3.attn" -> "blocks.3.attn": chunked DINOv2 runs count blocks over the whole network. */
+/* Removes the number of the chunk: "blocks.1.3.attn" becomes "blocks.3.attn". Checkpoints of
+ * chunked DINOv2 runs count blocks over the whole network. */
 static void flatten_chunks(char *key)
 {
     for (char *at = strstr(key, "blocks."); at; at = strstr(at + 1, "blocks.")) {
@@ -306,8 +310,8 @@ static enum sm_code make_index(struct sm_names *names, struct sm_err *err)
     return SM_OK;
 }
 
-/* Without their wrappers two tensors below the encoder's prefix may have one name. Those of others
- * are nobody's here. */
+/* Refuses two tensors of the encoder whose names are equal once wrappers are removed. Tensors
+ * outside the encoder's prefix are not compared. */
 static enum sm_code check_twins(const struct sm_names *names, struct sm_err *err)
 {
     size_t prefix = strlen(names->prefix);

@@ -1,16 +1,15 @@
-/* The index is sorted once, so a lookup is a binary search however many tensors a file claims to
- * have. A canonical name becomes the file's by one rule of the dialect (dialect.c): the first whose
- * leading components it has. What the rule names may be several tensors, which are read one behind
- * the other; shapes are checked on what will come out, before anything is read.
+/* Looks up and reads tensors by canonical name. The index is sorted once, so a lookup is a binary
+ * search, however many tensors a file claims to have. One rule of the dialect (dialect.c) turns a
+ * canonical name into the file's: the first rule whose leading components the name has. The rule
+ * can name several tensors, which are read one after the other. The resulting shape is checked
+ * before any data is read.
  *
  * Wrappers ("model.", "state_dict.", "module.backbone.", a pickled module's attributes) need no
- * table: they are what stands before an anchor. Which encoder is meant where there are several,
- * find.c decides.
+ * table: they are whatever precedes an anchor. If a file has several encoders, find.c chooses one.
  *
  * Why unused tensors are errors: a checkpoint with one more LayerScale or register token loads
  * without complaint into code that ignores it, and every number after that is wrong. Heads,
- * projectors, decoders and optimizer states stand outside of the encoder's own names and are left
- * alone. */
+ * projectors, decoders and optimizer states are outside the encoder's own names and are ignored. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +20,13 @@
 #define PARTS_MAX  3
 #define BLOCKS_MAX 4096
 
-/* What a canonical name stands for in the file. */
+/* The tensors of the file behind a canonical name. */
 struct source {
-    struct sm_name_entry *parts[PARTS_MAX]; /* NULL: not there */
+    struct sm_name_entry *parts[PARTS_MAX]; /* NULL: the part is not in the file */
     int parts_count, present;
-    int32_t row;               /* of the parts' first side, where blocks are stacked; else -1 */
-    char first[SM_NAME_BYTES]; /* the name to report when there is nothing */
+    /* row of the parts' first dimension if blocks are stacked, else -1 */
+    int32_t row;
+    char first[SM_NAME_BYTES]; /* name that the error reports if no part exists */
 };
 
 struct shape {
@@ -34,8 +34,8 @@ struct shape {
     int64_t side[SM_TENSOR_RANK_MAX];
 };
 
-/* Splits a canonical name into the place below which the file's name is looked up and the rest of
- * it, and finds the table for the rest; *row is the block's number where blocks are stacked. */
+/* Splits a canonical name into the file's prefix for it (`base`) and the rest (`tail`). Returns the
+ * rename table for the rest. *row is the block's number if blocks are stacked, else -1. */
 static const struct sm_rename *place(char base[SM_NAME_BYTES], const char **tail, int32_t *row,
                                      const struct sm_names *names, const char *canonical)
 {
@@ -58,7 +58,7 @@ static const struct sm_rename *place(char base[SM_NAME_BYTES], const char **tail
     return d->renames;
 }
 
-/* The tensors of one alternative, "a+b+c". */
+/* Looks up the tensors of one alternative of a rename, such as "a+b+c". */
 static void find_parts(struct source *out, const struct sm_names *names, const char *base,
                        const char *alternative, size_t alternative_length, const char *rest)
 {
@@ -112,7 +112,7 @@ bool sm_names_any_ends(const struct sm_names *names, const char *last)
     return false;
 }
 
-/* Whether the file has anything below a canonical place, "blocks.3." or "layer1.3.". */
+/* Returns true if the file has a tensor below a canonical prefix, "blocks.3." or "layer1.3.". */
 static bool has_below(const struct sm_names *names, const char *canonical)
 {
     char base[SM_NAME_BYTES], below[2 * SM_NAME_BYTES];
@@ -138,7 +138,7 @@ int32_t sm_names_count(const struct sm_names *names, const char *list)
     return BLOCKS_MAX;
 }
 
-/* "[64,*,3,3]" */
+/* Writes a shape as "[64,*,3,3]"; '*' is any size. */
 static void shape_text(char out[96], int rank, const int64_t *side)
 {
     size_t at = (size_t)snprintf(out, 96, "[");
@@ -151,7 +151,8 @@ static void shape_text(char out[96], int rank, const int64_t *side)
     snprintf(out + (at < 94 ? at : 94), 2, "]");
 }
 
-/* Brings a shape to `rank` by leaving out or putting in sides of 1, the first ones first. */
+/* Changes a shape to `rank` sides: removes sides of 1, the first ones first, or adds some in
+ * front. */
 static void squeeze(struct shape *s, int rank)
 {
     for (int i = 0; i < s->rank && s->rank > rank;) {
@@ -174,14 +175,15 @@ static bool is_kernel(const struct sm_names *names, const struct sm_tensor *t)
     return names->dialect->in_out && sm_name_ends(t->name, "kernel");
 }
 
-/* Numbers of a part: of the whole tensor, or of one row. */
+/* Returns the number of elements of a part: of the whole tensor (row < 0), or of one row. */
 static int64_t part_count(const struct sm_tensor *t, int32_t row)
 {
     return row >= 0 ? t->count / t->shape[0] : t->count;
 }
 
-/* A kernel [in…, out…] as PyTorch has it: [co, ci, h, w] of [h, w, ci, co]; [out, in] of two
- * sides, of [in, heads, dim] and of [heads, dim, out], which `in` tells apart. */
+/* Changes the shape of a kernel whose inputs come first to PyTorch's order. A convolution [h, w,
+ * ci, co] becomes [co, ci, h, w]. A matrix [in, out] becomes [out, in], and so do [in, heads, dim]
+ * and [heads, dim, out]; `in` shows which of these two it is. */
 static void turn(struct shape *s, int rank, int64_t in)
 {
     const struct shape was = *s;
@@ -196,7 +198,7 @@ static void turn(struct shape *s, int rank, int64_t in)
     }
 }
 
-/* The shape that a tensor of the file, or a row of it, has in our layout. */
+/* Returns the shape of a tensor of the file, or of one of its rows, in canonical layout. */
 static struct shape our_shape(const struct sm_names *names, const struct sm_tensor *t, int32_t row,
                               int rank, const int64_t *expected)
 {
@@ -235,7 +237,8 @@ static enum sm_code fail_shape(const struct sm_tensor *t, int rank, const int64_
                       actual, expected);
 }
 
-/* Checks one part of `count` against `shape`; its first side may be any when it is joined. */
+/* Checks one part against `shape` and writes its shape to `out`. The first side may have any size
+ * if several parts are joined. */
 static enum sm_code check_part(int64_t *out, const struct sm_names *names,
                                const struct source *source, int part, int rank,
                                const int64_t *shape, struct sm_err *err)
@@ -262,8 +265,8 @@ static enum sm_code check_part(int64_t *out, const struct sm_names *names,
     return SM_OK;
 }
 
-/* The whole shape: `out` [rank], first sides of the parts added up. Parts that are missing beside
- * others share what is left of shape[0]. */
+/* Computes the joined shape, out [rank]: the first sides of the parts add up. If some parts of a
+ * vector are missing, they share the rest of shape[0] equally, *missing_rows each. */
 static enum sm_code measure(int64_t *out, int64_t *missing_rows, const struct sm_names *names,
                             const struct source *source, int rank, const int64_t *shape,
                             struct sm_err *err)
@@ -297,7 +300,7 @@ enum sm_code sm_names_shape(int64_t *out, const struct sm_names *names, const ch
     return measure(out, &missing_rows, names, &source, rank, shape, err);
 }
 
-/* out [co, ci, window] of in [window, ci, co]; a linear layer's kernel has a window of 1. */
+/* Transposes a kernel: out [co, ci, window], in [window, ci, co]. A linear layer's window is 1. */
 static void turn_kernel(float *out, const float *in, size_t co, size_t ci, size_t window)
 {
     for (size_t t = 0; t < window; t++)
@@ -313,7 +316,7 @@ static enum sm_code read_rows(float *out, const struct sm_names *names, const st
                     : sm_ckpt_read(names->ckpt, t, out, err);
 }
 
-/* Reads one tensor in our layout, [co, ci, …] where it is a kernel. */
+/* Reads one tensor in canonical layout: a kernel becomes [co, ci, …]. */
 static enum sm_code read_part(float *out, const struct sm_names *names, const struct sm_tensor *t,
                               int32_t row, int rank, const int64_t *shape, struct sm_err *err)
 {
@@ -381,7 +384,8 @@ enum sm_code sm_names_read(struct sm_names *names, float **out, const char *cano
     return SM_OK;
 }
 
-/* Counters that training and profilers leave beside the weights, and what is only trained. */
+/* Returns true for tensors that inference does not need: counters that training and profilers
+ * leave, and the dialect's `unread`. */
 static bool may_be_unread(const struct sm_names *names, const char *name, size_t prefix)
 {
     static const char *const last[] = {"num_batches_tracked", "total_ops", "total_params"};

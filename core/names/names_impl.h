@@ -1,24 +1,24 @@
-/* The index behind names.h, shared by names.c and find.c only. */
+/* The index of tensor names behind names.h, for names.c, find.c and core/nn/vit_facts.c only. */
 #ifndef CORE_NAMES_NAMES_IMPL_H
 #define CORE_NAMES_NAMES_IMPL_H
 
 #include "core/names/names.h"
 
-#define SM_NAME_BYTES 640 /* longest name of a file and of what we look for, with its NUL */
+#define SM_NAME_BYTES 640 /* room for a tensor's name, from the file or looked up, with its NUL */
 
-/* The entry of a key; NULL when there is none. */
+/* Returns the entry of a key; NULL if no tensor has that key. */
 struct sm_name_entry *sm_names_entry(const struct sm_names *names, const char *key);
 
-/* The first entry whose key begins with these bytes; NULL when there is none. */
+/* Returns the first entry whose key begins with `bytes`; NULL if no key does. */
 struct sm_name_entry *sm_names_below(const struct sm_names *names, const char *bytes);
 
-/* Length of `head` when it is `name` or its leading components, else 0. */
+/* Returns the length of `head` if `name` is `head` or begins with its components, else 0. */
 size_t sm_name_leads(const char *name, const char *head);
-/* Whether `tail` is `name` or its last components. */
+/* Returns true if `name` is `tail` or ends with its components. */
 bool sm_name_ends(const char *name, const char *tail);
 
-/* The name below the prefix that differs least from `name`, among those used or not; false when
- * none is near. */
+/* Writes the key below the encoder's prefix with the least edit distance to `name`, among the
+ * entries whose `used` equals the argument. Returns false if no key is near. */
 bool sm_names_nearest(char out[SM_NAME_BYTES], const struct sm_names *names, const char *name,
                       bool used);
 

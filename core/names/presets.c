@@ -1,15 +1,18 @@
-/* Presets: what published encoders have that their tensors do not tell.
+/* Presets: the facts about published encoders that their tensors do not show.
  *
- * Two tables. A family has what all its sizes share, from its own training or model code; a preset
- * is a family in one size, with what the file must then look like. Only what the source says is
- * stated, all else stays unset: that and what the file itself tells decides. The normalisation is
- * the one of the training; the input size the one the family's own evaluation feeds (DINOv2 and
- * DINOv3: 224, though the table of DINOv2 is for 518). What is unset because no preset differs in
- * it (eps of BatchNorm, stem pooling, strides, order of norms) is the builder's usual value, and
- * the preset is who decided it (sm_usual). `width` is the channels of the tokens or of the last
- * map, `blocks` counts residual blocks over all stages.
+ * There are two tables. A family states what all its sizes share, from its own training or model
+ * code. A preset is a family in one size; it also states the width, blocks and patch that the file
+ * must have. A family states only what its source states; all other fields stay unset, for the
+ * checkpoint and its sidecars to decide. The normalisation is that of the training. The input size
+ * is that of the family's own evaluation (DINOv2 and DINOv3: 224, though DINOv2's table is for
+ * 518).
  *
- * A name that is not here costs one pass of edit distances, each of at most 31 x 31 steps. */
+ * Some fields are the same for all presets (eps of BatchNorm, stem pooling, strides, order of
+ * norms). They stay unset too: the builder takes its usual value and records the preset as its
+ * source (sm_usual). `width` is the number of channels of the tokens or of the last map. `blocks`
+ * counts residual blocks over all stages.
+ *
+ * An unknown name costs one pass of edit distances, each of at most 31 x 31 steps. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,20 +25,20 @@
 static const struct {
     double mean[3], std[3];
 } norms[] = {
-    /* torchvision's and timm's */
+    /* from torchvision and timm */
     [SM_PIXELS_IMAGENET] = {{.485, .456, .406}, {.229, .224, .225}},
     [SM_PIXELS_HALF] = {{.5, .5, .5}, {.5, .5, .5}},
-    /* openai/CLIP clip/clip.py */
+    /* from openai/CLIP clip/clip.py */
     [SM_PIXELS_CLIP] = {{.48145466, .4578275, .40821073}, {.26862954, .26130258, .27577711}},
-    /* facebookresearch/swav src/multicropdataset.py: .228, not .229 */
+    /* from facebookresearch/swav src/multicropdataset.py: red has std .228, not .229 */
     [SM_PIXELS_SWAV] = {{.485, .456, .406}, {.228, .224, .225}},
-    /* facebookresearch/dinov3, satellite weights */
+    /* from facebookresearch/dinov3, satellite weights */
     [SM_PIXELS_SAT493M] = {{.430, .411, .296}, {.213, .156, .143}},
-    /* solo-learn solo/data/pretrain_dataloader.py */
+    /* from solo-learn solo/data/pretrain_dataloader.py */
     [SM_PIXELS_CIFAR10] = {{.4914, .4822, .4465}, {.2470, .2435, .2616}},
     [SM_PIXELS_CIFAR100] = {{.5071, .4865, .4409}, {.2673, .2564, .2762}},
     [SM_PIXELS_STL10] = {{.4914, .4823, .4466}, {.247, .243, .261}},
-    /* sprintml/MemorizationSSL SimCLR */
+    /* from the SimCLR script of sprintml/MemorizationSSL */
     [SM_PIXELS_CIFAR10_SIMCLR] = {{.4914, .4822, .4465}, {.2023, .1994, .2010}},
 };
 
@@ -74,62 +77,67 @@ enum family {
 
 static const struct {
     double norm_eps;
-    enum sm_activation_kind activation; /* of MLPs that are not gated */
+    enum sm_activation_kind activation; /* activation of MLPs without a gate */
     enum sm_pool pool;
     enum sm_final_norm final_norm;
-    enum sm_pos_resize pos_resize; /* unset: there is no table, or no resizing in the source */
+    enum sm_pos_resize pos_resize; /* unset: the family has no position table or never resizes it */
     int32_t stem_pad;
-    enum sm_stride_at stride_at; /* plays no part in basic blocks */
+    enum sm_stride_at stride_at; /* which convolution strides; basic blocks ignore it */
     enum sm_pixels pixels;
 } families[FAMILIES] = {
-    /* facebookresearch/dino vision_transformer.py, bytedance/ibot models/vision_transformer.py */
+    /* from facebookresearch/dino vision_transformer.py, bytedance/ibot
+     * models/vision_transformer.py */
     [DINO] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
               SM_PIXELS_IMAGENET},
-    /* facebookresearch/mae models_vit.py (as pretrained: CLS), util/pos_embed.py */
+    /* from facebookresearch/mae models_vit.py (CLS pooled, as in pretraining), util/pos_embed.py */
     [MAE] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_PLAIN, 0, 0,
              SM_PIXELS_IMAGENET},
-    /* facebookresearch/moco-v3 vits.py; the table is never resized there */
+    /* from facebookresearch/moco-v3 vits.py, which never resizes the position table */
     [MOCOV3] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
-    /* facebookresearch/dinov2 hub/backbones.py: offset .1, and 0 with antialias with registers */
+    /* from facebookresearch/dinov2 hub/backbones.py: offset .1; with registers 0 and
+     * antialiasing */
     [DINOV2] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_OFFSET, 0, 0,
                 SM_PIXELS_IMAGENET},
     [DINOV2_REG] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, SM_POS_RESIZE_ANTIALIAS, 0, 0,
                     SM_PIXELS_IMAGENET},
-    /* facebookresearch/dinov3 hub/backbones.py: norm layer "layernormbf16", eps 1e-5 */
+    /* from facebookresearch/dinov3 hub/backbones.py: norm layer "layernormbf16", eps 1e-5 */
     [DINOV3] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
     [DINOV3_SAT] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_SAT493M},
-    /* facebookresearch/dinov3 models/convnext.py */
+    /* from facebookresearch/dinov3 models/convnext.py */
     [DINOV3_CONVNEXT] = {1e-6, SM_ACTIVATION_GELU, 0, 0, 0, 0, 0, SM_PIXELS_IMAGENET},
-    /* facebookresearch/ijepa src/models/vision_transformer.py; its resizing assumes a CLS row that
-     * is not there */
+    /* From facebookresearch/ijepa src/models/vision_transformer.py. pos_resize is unset, because
+     * the resizing there assumes a CLS row, which the table does not have. */
     [IJEPA] = {1e-6, SM_ACTIVATION_GELU, SM_POOL_MEAN, BEFORE, 0, 0, 0, SM_PIXELS_IMAGENET},
-    /* openai/CLIP clip/model.py: ln_post sees CLS only, which is the same as before pooling */
+    /* from openai/CLIP clip/model.py: ln_post sees CLS only, which equals a norm before pooling */
     [CLIP] = {1e-5, SM_ACTIVATION_QUICK_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
     [CLIP_RESNET] = {0, 0, 0, 0, 0, 0, 0, SM_PIXELS_CLIP},
-    /* mlfoundations/open_clip model_configs/ViT-B-32.json, ViT-L-14.json: no quick_gelu. Of L-14
-     * the LAION-2B release has another normalisation (.5) than the others (pretrained.py). */
+    /* From mlfoundations/open_clip model_configs/ViT-B-32.json, ViT-L-14.json: no quick_gelu. L-14
+     * has no normalisation here, because its LAION-2B release (.5) differs from the others
+     * (pretrained.py). */
     [OPENCLIP] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_CLIP},
     [OPENCLIP_OPEN_PIXELS] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0,
                               SM_PIXELS_UNSET},
-    /* transformers models/siglip: tanh, as flax's gelu in google-research/big_vision. timm's
-     * towers of the first SigLIP compute exact GELU: say "activation" for those. */
+    /* From transformers models/siglip: tanh approximation, as flax's gelu in
+     * google-research/big_vision. timm's towers of the first SigLIP compute the exact GELU: set
+     * "activation" for them. */
     [SIGLIP] = {1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
-    /* torchvision models/resnet.py, which these build or write out: facebookresearch/moco,
-     * simsiam, moco-v3, dino, vicreg (resnet.py), barlowtwins; BYOL in solo-learn and lightly */
+    /* From torchvision models/resnet.py, which these projects import or copy:
+     * facebookresearch/moco, simsiam, moco-v3, dino, vicreg (resnet.py), barlowtwins; for BYOL,
+     * solo-learn and lightly. */
     [RESNET] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_IMAGENET},
     [SWAV] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_SWAV},
-    /* sprintml/MemorizationSSL models/SimCLR/model.py: torchvision's with conv1 3x3, padding 1 */
+    /* from sprintml/MemorizationSSL models/SimCLR/model.py: torchvision's, conv1 3x3, padding 1 */
     [SIMCLR_CIFAR] = {0, 0, 0, 0, 0, 1, SM_STRIDE_CONV2, SM_PIXELS_CIFAR10_SIMCLR},
-    /* vturrisi/solo-learn solo/methods/base.py: torchvision's with conv1 3x3, padding 2 */
+    /* from vturrisi/solo-learn solo/methods/base.py: torchvision's, conv1 3x3, padding 2 */
     [SOLO_CIFAR10] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR10},
     [SOLO_CIFAR100] = {0, 0, 0, 0, 0, 2, SM_STRIDE_CONV2, SM_PIXELS_CIFAR100},
-    /* sprintml/MemorizationSSL models/MAE/model.py: timm's Block, whose eps is PyTorch's */
+    /* from sprintml/MemorizationSSL models/MAE/model.py: timm's Block with PyTorch's default eps */
     [MEMSSL_MAE] = {1e-5, SM_ACTIVATION_GELU, SM_POOL_CLS, BEFORE, 0, 0, 0, SM_PIXELS_HALF},
-    /* sprintml/MemorizationSSL models/VicReg/model.py: torchvision's, stem 7x7 */
+    /* from sprintml/MemorizationSSL models/VicReg/model.py: torchvision's with its 7x7 stem */
     [MEMSSL_VICREG] = {0, 0, 0, 0, 0, 0, SM_STRIDE_CONV2, SM_PIXELS_HALF},
 };
 
-/* patch 0: no patches; heads 0: no attention; input 0: as the images come. */
+/* patch 0: no patches; heads 0: no attention; input_px 0: the preset states no input size. */
 static const struct preset {
     const char *name;
     enum family family;
@@ -147,9 +155,10 @@ static const struct preset {
     {"mae-vitl16", MAE, 1024, 24, 16, 16, 224},
     {"mae-vith14", MAE, 1280, 32, 14, 16, 224},
     {"mocov2-resnet50", RESNET, 2048, 16, 0, 0, 224},
-    {"mocov3-vits16", MOCOV3, 384, 12, 16, 12, 224}, /* 12 heads, where DINO's has 6 */
+    {"mocov3-vits16", MOCOV3, 384, 12, 16, 12, 224}, /* 12 heads; DINO's ViT-S has 6 */
     {"mocov3-vitb16", MOCOV3, 768, 12, 16, 12, 224},
-    {"mocov3-conv-vits16", MOCOV3, 384, 11, 16, 12, 224}, /* convolutions for the patches */
+    /* convolutional stem in place of patches */
+    {"mocov3-conv-vits16", MOCOV3, 384, 11, 16, 12, 224},
     {"mocov3-conv-vitb16", MOCOV3, 768, 11, 16, 12, 224},
     {"mocov3-resnet50", RESNET, 2048, 16, 0, 0, 224},
     {"dinov2-vits14", DINOV2, 384, 12, 14, 6, 224},
@@ -179,7 +188,7 @@ static const struct preset {
     {"clip-vitb16", CLIP, 768, 12, 16, 12, 224},
     {"clip-vitl14", CLIP, 1024, 24, 14, 16, 224},
     {"clip-vitl14-336", CLIP, 1024, 24, 14, 16, 336},
-    {"clip-rn50", CLIP_RESNET, 2048, 16, 0, 32, 224}, /* heads of the attention pooling */
+    {"clip-rn50", CLIP_RESNET, 2048, 16, 0, 32, 224}, /* 32 heads of the attention pooling */
     {"clip-rn101", CLIP_RESNET, 2048, 33, 0, 32, 224},
     {"clip-rn50x4", CLIP_RESNET, 2560, 26, 0, 40, 288},
     {"clip-rn50x16", CLIP_RESNET, 3072, 40, 0, 48, 384},

@@ -1,20 +1,21 @@
-/* The files beside a checkpoint: ours, and those in which other programs write what tensors do not
- * tell.
+/* Reads sidecars, the files in a checkpoint's folder: encoder.json, and files in which other
+ * programs record facts that tensors do not show.
  *
- * Each has a reader that makes a configuration of its own out of the document, in which zero is
- * "not said". These files are anyone's: bounded in bytes and depth before they are parsed; fields
- * that nobody here reads are left aside, those that are read must be of the right type and in
- * range, also when an earlier source wins. `null` and "" say nothing. A config.json or args.json
- * without the keys that tell its kind belongs to another program. One that is no JSON is refused:
- * whose it is cannot be told, and a truncated file that is dropped without a word would change the
- * scores.
+ * Each file has a reader that turns the document into a configuration of its own, in which zero is
+ * "not stated". The files are not trusted. Their bytes and depth are bounded before they are
+ * parsed. Fields that no reader uses are ignored. Fields that are used must have the right type and
+ * range, even if an earlier source wins. `null` and "" state nothing.
  *
- * Image sizes in these files are used only where the network has no position table that tells
- * (DINOv3). What tensors tell as well is noted, for claims.c to compare.
+ * A config.json or args.json without the keys that mark its kind belongs to another program and is
+ * ignored. A file that is not JSON is refused: its program cannot be identified, and to drop a
+ * truncated file silently would change the scores.
  *
- * Defaults of Hugging Face's classes, which leave them out of the files they write, come from
- * transformers src/transformers/models/<type>/configuration_<type>.py; see hf_families for the ones
- * that are not certain. */
+ * Image sizes in these files are used only if the network has no position table (DINOv3). Numbers
+ * that the tensors show as well are recorded, and claims.c compares them.
+ *
+ * Hugging Face's classes do not write default values to their files. The defaults here are from
+ * transformers src/transformers/models/<type>/configuration_<type>.py; the comment at hf_families
+ * lists the uncertain ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,8 @@
 #include "core/names/config.h"
 
 #define WIDTH_MAX     65536
-#define FOREIGN_BYTES 64 /* of a name in another program's file, with its NUL */
+#define FOREIGN_BYTES 64 /* size of a name in another program's file, with its NUL */
 
-/* NULL also for what says nothing. */
 json_t *sm_sidecar_get(const json_t *node, const char *name)
 {
     json_t *value = json_object_get(node, name);
@@ -34,8 +34,7 @@ json_t *sm_sidecar_get(const json_t *node, const char *name)
     return silent ? NULL : value;
 }
 
-/* Reads the fields of the table and leaves all others aside. Nodes that are read are borrowed from
- * `node`. */
+/* Reads the fields of the table and ignores all others. Nodes are borrowed from `node`. */
 static enum sm_code read_known(void *out, const json_t *node, const struct sm_field *fields,
                                const char *pointer, struct sm_err *err)
 {
@@ -66,7 +65,7 @@ static bool is_side(const json_t *node)
            json_integer_value(node) <= SM_INPUT_MAX_PX;
 }
 
-/* One number for both sides, or a list that ends in height and width. */
+/* Reads an input size: one number for both sides, or a list that ends in height and width. */
 static enum sm_code read_size(struct sm_encoder_config *out, const json_t *node, const char *name,
                               const char *pointer, struct sm_err *err)
 {
@@ -82,17 +81,17 @@ static enum sm_code read_size(struct sm_encoder_config *out, const json_t *node,
     return SM_OK;
 }
 
-/* Hugging Face: config.json has a model_type. Two-tower models keep the encoder's fields in
+/* Hugging Face: its config.json has a model_type. Two-tower models keep the encoder's fields in
  * vision_config.
  *
- * Not certain: DINOv2's resizing (transformers passed the scales with offset, as DINOv2 does, and
- * passes the size since; the offset is the one of the training) and ViT's (which changed alike, and
- * is left to the family); DINOv2's eps, which is 1e-6 in releases and was 1e-12 before the first;
- * siglip2, whose patches of any aspect are no image that we could feed. */
+ * Uncertain defaults: DINOv2's resizing (transformers first passed the scales with an offset, as
+ * DINOv2 does, and later the size; the table has the offset, as in training); ViT's resizing (it
+ * changed likewise and stays unset); DINOv2's eps (1e-6 in releases, 1e-12 before the first);
+ * siglip2 (its patches have any aspect ratio, which encoders here do not take). */
 static const struct hf_family {
     const char *model_type;
     bool two_towers;
-    bool has_table; /* of positions */
+    bool has_table; /* the network has a position table */
     int32_t heads;
     double norm_eps;
     enum sm_activation_kind activation;
@@ -117,7 +116,7 @@ static const struct hf_family {
     {"siglip2_vision_model", false, true, 12, 1e-6, SM_ACTIVATION_GELU_TANH, SM_POOL_MAP, 0},
 };
 
-/* transformers activations.py; silu is the gate's, in configurations of gated MLPs only. */
+/* From transformers activations.py. "silu" is the gate's activation, for gated MLPs only. */
 static const char *const hf_act_names[] = {
     "gelu",       "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh",
     "quick_gelu", "relu",        "silu",     NULL};
@@ -128,11 +127,11 @@ static const enum sm_activation_kind hf_acts[] = {SM_ACTIVATION_GELU,      SM_AC
 _Static_assert(sizeof hf_act_names / sizeof *hf_act_names == sizeof hf_acts / sizeof *hf_acts + 1,
                "an activation for every name");
 
-#define HF_IMAGE_SIZE 224 /* of every class without position table */
-#define HF_ROPE_THETA 100 /* DINOv3's, and the builder's: not said again */
+#define HF_IMAGE_SIZE 224 /* default image size of every class without a position table */
+#define HF_ROPE_THETA 100 /* default of DINOv3 and of the builder, so not recorded */
 
-/* The file's claims; `key`, where it is left out, has the default that the number of heads goes
- * with: both programs compute so. */
+/* Reads the file's claims. If the file omits `key` and `standard` is above 0, `standard` is
+ * claimed: the program's default width, from which its default number of heads follows. */
 static enum sm_code read_claims(struct sm_encoder_config *out, enum sm_claims kind,
                                 const json_t *node, const char *key, int32_t standard,
                                 const char *pointer, struct sm_err *err)
@@ -148,7 +147,7 @@ static enum sm_code read_claims(struct sm_encoder_config *out, enum sm_claims ki
     return code;
 }
 
-#define HEAD_WIDTH 64 /* of every class by default */
+#define HEAD_WIDTH 64 /* default width of a head in every class */
 
 static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_family *family,
                             const json_t *doc, struct sm_err *err)
@@ -206,9 +205,10 @@ static enum sm_code read_hf(struct sm_encoder_config *out, const struct hf_famil
                          : code;
 }
 
-/* timm: config.json has an architecture; what it was trained with stands in pretrained_cfg, or at
- * the top before timm 0.9. Only DINOv3 has no position table. */
-static const char *const timm_pool_names[] = {"token", "avg", "map", NULL}; /* as enum sm_pool */
+/* timm: its config.json has an architecture. Facts about the training are in pretrained_cfg, or at
+ * the top level before timm 0.9. Only DINOv3 has no position table. */
+/* names in the order of enum sm_pool */
+static const char *const timm_pool_names[] = {"token", "avg", "map", NULL};
 
 static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, struct sm_err *err)
 {
@@ -247,8 +247,8 @@ static enum sm_code read_timm(struct sm_encoder_config *out, const json_t *doc, 
     return code;
 }
 
-/* Networks of Hugging Face whose files say nothing that tensors hide: what stands beside such a
- * file is compared all the same. */
+/* Networks of Hugging Face whose files state no fact that tensors hide. Their claims are recorded
+ * all the same, because other sidecars may set fields. */
 static const char *const hf_compared[] = {"resnet", "convnext", "convnextv2"};
 
 static enum sm_code read_config(struct sm_encoder_config *out, const json_t *doc,
@@ -264,7 +264,7 @@ static enum sm_code read_config(struct sm_encoder_config *out, const json_t *doc
     return json_is_string(json_object_get(doc, "architecture")) ? read_timm(out, doc, err) : SM_OK;
 }
 
-/* Hugging Face's processor. Without normalisation the pixels are used as they are. */
+/* Reads Hugging Face's image processor. Without normalisation, mean is 0 and std is 1. */
 static enum sm_code read_preprocessor(struct sm_encoder_config *out, const json_t *doc,
                                       struct sm_err *err)
 {
@@ -280,16 +280,17 @@ static enum sm_code read_preprocessor(struct sm_encoder_config *out, const json_
     return code;
 }
 
-/* open_clip: src/open_clip/model.py, CLIPVisionCfg. */
+/* Fields of open_clip src/open_clip/model.py, CLIPVisionCfg. */
 
-static const char *const clip_pool_names[] = {"tok", "avg", NULL}; /* as enum sm_pool */
+/* names in the order of enum sm_pool */
+static const char *const clip_pool_names[] = {"tok", "avg", NULL};
 static const char *const approximate_names[] = {"none", "tanh",
-                                                NULL}; /* as enum sm_activation_kind */
+                                                NULL}; /* in the order of enum sm_activation_kind */
 
 struct clip {
     const json_t *model, *pixels, *vision;
     bool quick_gelu;
-    /* vision_cfg */
+    /* The members below are the fields of vision_cfg. */
     int32_t width, head_width;
     const json_t *layers, *attentional_pool, *act_kwargs, *norm_kwargs;
     char timm_model_name[2 * FOREIGN_BYTES];
@@ -331,12 +332,12 @@ static enum sm_code read_clip_vision(struct sm_encoder_config *out, const struct
                                      struct sm_err *err)
 {
     bool resnet = json_is_array(clip->layers);
-    if (clip->timm_model_name[0]) { /* pooled by average unless said, "" is the tower's own way */
+    if (clip->timm_model_name[0]) { /* the mean unless stated; "" leaves the pooling to the tower */
         bool said = json_object_get(clip->vision, "timm_pool") != NULL;
         out->pool = said ? (enum sm_pool)(clip->timm_pool + 1) : SM_POOL_MEAN;
         return SM_OK;
     }
-    /* A ResNet's attention pooling works on its last map, 32 times as wide as its stem. */
+    /* A ResNet pools its last map by attention. That map is 32 times as wide as the stem. */
     out->heads = (resnet ? 32 : 1) * clip->width / clip->head_width;
     if (out->heads < 1 || out->heads > SM_HEADS_MAX)
         return sm_err_field(err, CLIP_VISION "/head_width",
@@ -385,9 +386,9 @@ static enum sm_code read_open_clip(struct sm_encoder_config *out, const json_t *
     return code;
 }
 
-/* solo-learn: solo/data/pretrain_dataloader.py has the normalisations, solo/methods/base.py the
- * stem of CIFAR ResNets (convolution of 3x3 with padding 2). Data sets that are not here get
- * ImageNet's. */
+/* solo-learn: the normalisations are from solo/data/pretrain_dataloader.py. The stem of CIFAR
+ * ResNets (3x3 convolution with padding 2) is from solo/methods/base.py. Other data sets get
+ * ImageNet's normalisation. */
 static const struct {
     const char *name;
     enum sm_pixels pixels;
@@ -398,7 +399,7 @@ static const struct {
     {"stl10", SM_PIXELS_STL10, false},
 };
 
-/* The text at doc[outer][inner], or at doc[flat] in files of the time before the sections. */
+/* Reads the text at doc[outer][inner], or at doc[flat] in older files, which have no sections. */
 static enum sm_code read_sectioned(char out[FOREIGN_BYTES], const json_t *doc, const char *outer,
                                    const char *inner, const char *flat, struct sm_err *err)
 {
@@ -438,8 +439,6 @@ static enum sm_code read_args(struct sm_encoder_config *out, const json_t *doc, 
         sm_claims_name(out, SM_NAME_SOLO, backbone);
     return code;
 }
-
-/* Files. */
 
 static enum sm_code read_encoder(struct sm_encoder_config *out, const json_t *doc,
                                  struct sm_err *err)

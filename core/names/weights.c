@@ -1,16 +1,16 @@
-/* A chain of SHA-256: each tensor's digest is hashed together with the digest of all tensors before
- * it and with its name.
+/* A chain of SHA-256 digests: each step hashes the digest of all tensors so far together with the
+ * digest and the name of the next tensor.
  *
  * Values are hashed after rounding to 16 bits, once as float16 and once as bfloat16. Rounding twice
  * changes nothing, so a checkpoint and its copy in half precision agree in one of the two digests.
  * Two trainings do not: they would have to agree to three digits in every weight.
  *
- * A copy in float16 and one in bfloat16 agree in neither, for what float16 rounded may lie on the
- * other side of a tie of bfloat16. They are compared by some weights of each tensor: two trainings
- * would have to agree to two digits in all of them.
+ * A float16 copy and a bfloat16 copy agree in neither digest, because rounding to float16 can move
+ * a value across a rounding boundary of bfloat16. They are compared by some weights of each tensor:
+ * two trainings would have to agree to two digits in all of these.
  *
- * Heads are left out. A classifier or projection serves only the taps "logits" and "pooler", and
- * one file of a training often has it where another has not. */
+ * Heads are left out. A classifier or projection serves only the taps "logits" and "pooler", and of
+ * two files from one training often only one has it. */
 #include "core/names/weights.h"
 
 #include <math.h>
@@ -22,9 +22,9 @@
 #define MAGNITUDE      0x7fffffffu
 #define INFINITE       0x7f800000u
 #define NAME_BYTES_MAX 127
-#define NOT_F16        0x1fffu /* bits of a float that float16 has no room for, and bfloat16 */
-#define NOT_BF16       0xffffu
-#define OF_TENSOR      8 /* sampled weights */
+#define NOT_F16        0x1fffu /* low bits of a float, which float16 has no room for */
+#define NOT_BF16       0xffffu /* low bits of a float, which bfloat16 has no room for */
+#define OF_TENSOR      8       /* weights sampled per tensor */
 
 static const char *const heads[] = {"head.", "pooler."};
 
@@ -42,8 +42,8 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* To the nearest bfloat16, ties to even; every NaN is the same one. Without branches, as below: the
- * loops over weights are vectors then. */
+/* Rounds to the nearest bfloat16, ties to even; every NaN becomes the same one. Like to_f16 it has
+ * no branches, so that the compiler can vectorise the loops over weights. */
 static uint16_t to_bf16(float value)
 {
     uint32_t bits = bits_of(value);
@@ -51,8 +51,8 @@ static uint16_t to_bf16(float value)
     return (uint16_t)((bits & MAGNITUDE) > INFINITE ? 0x7fc0 : rounded);
 }
 
-/* To the nearest float16, ties to even; every NaN is the same one. Below 2^-14 a number is a
- * multiple of 2^-24, which is the last place of 0.5. */
+/* Rounds to the nearest float16, ties to even; every NaN becomes the same one. Below 2^-14 a
+ * float16 is a multiple of 2^-24, the last place of the float 0.5: adding 0.5 rounds to it. */
 static uint16_t to_f16(float value)
 {
     uint32_t sign = bits_of(value) >> 16 & 0x8000, magnitude = bits_of(value) & MAGNITUDE;
@@ -60,7 +60,8 @@ static uint16_t to_f16(float value)
     uint32_t tiny = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000;
     uint32_t finite = magnitude < 0x38800000 ? tiny : normal;
     uint32_t large = magnitude > INFINITE ? 0x7e00 : 0x7c00;
-    bool is_finite = magnitude < 0x477ff000; /* 65520, halfway from the largest to the next */
+    /* 65520: halfway from the largest float16 to the next */
+    bool is_finite = magnitude < 0x477ff000;
     sign = magnitude > INFINITE ? 0 : sign;
     return (uint16_t)(sign | (is_finite ? finite : large));
 }
@@ -77,7 +78,7 @@ static void round_bf16(uint16_t *restrict out, const float *restrict in, size_t 
         out[i] = to_bf16(in[i]);
 }
 
-/* The digest so far, and of one tensor its digest and name. */
+/* Extends the chain by the digest and name of one tensor. */
 static void chain(uint8_t digest[SM_SHA256_BYTES], const uint16_t *values, size_t count,
                   const char *canonical)
 {
@@ -116,8 +117,9 @@ enum sm_code sm_weights_add(struct sm_weights *weights, const char *canonical, c
     return SM_OK;
 }
 
-/* Half a last place of float16 and of bfloat16 apart at most; below 2^-14 float16 has one last
- * place, 2^-24. What float16 cannot hold says nothing. */
+/* Returns true if `a` and `b` can be the float16 and the bfloat16 of one number: they differ by at
+ * most half a last place of each. Below 2^-14 the last place of float16 is always 2^-24. Numbers
+ * that are not finite may have overflowed in float16 and are not compared. */
 static bool both_rounded(float a, float b)
 {
     float larger = fmaxf(fabsf(a), fabsf(b));

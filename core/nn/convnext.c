@@ -1,16 +1,16 @@
-/* ConvNeXt, as facebookresearch/dinov3 dinov3/models/convnext.py and facebookresearch/ConvNeXt
- * before it; their names are the canonical ones.
+/* Builds a ConvNeXt, as facebookresearch/dinov3 dinov3/models/convnext.py and
+ * facebookresearch/ConvNeXt before it. The canonical names are those of this code.
  *
  *   downsample_layers.0    4x4 / 4, norm              stages.i.j   x + gamma * pwconv2(gelu(
  *   downsample_layers.i    norm, 2x2 / 2                           pwconv1(norm(dwconv x))))
  *
- * Depths and widths are read off the tensors. Maps are stored channels last, so the official
- * "channels first" norm is the ordinary one, over the channels of a position, and the two Linears
- * of a block are products on the map; gamma is folded into the second. A block is five nodes.
+ * Depths and widths are read from the tensors. Maps are stored channels last, so the official
+ * "channels first" norm is an ordinary norm over the channels of a position, and the two Linears of
+ * a block are matrix products on the map. gamma is folded into the second. A block is four nodes.
  *
- * DINOv3 puts the mean of the map before its positions and normalises all of them: "tokens", whose
- * first row is its CLS. That row is what the classifier of the first ConvNeXt sees too, so "pooled"
- * means the same in both; others normalise before they pool (final_norm). */
+ * DINOv3 puts the mean of the map before its positions and normalises all of them. The result is
+ * "tokens"; its first row is DINOv3's CLS. The classifier of the first ConvNeXt reads the same row,
+ * so "pooled" means the same in both. Other networks normalise before they pool (final_norm). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -78,7 +78,7 @@ static enum sm_code add_conv(int32_t *at, struct builder *b, const char *name, i
     return sm_add_conv(at, b->graph, b->names, &spec, b->err);
 }
 
-/* The stem has its norm after the convolution, the others before. */
+/* The stem (stage 0) has its norm after the convolution, the other stages before. */
 static enum sm_code add_downsample(int32_t *at, struct builder *b, int32_t stage)
 {
     char first[SM_NODE_NAME], second[SM_NODE_NAME];
@@ -91,7 +91,7 @@ static enum sm_code add_downsample(int32_t *at, struct builder *b, int32_t stage
     return stage ? add_conv(at, b, second, 2, 2, 1, 0) : add_norm(at, b, second);
 }
 
-/* `at`: the residual stream before, then after the block. */
+/* Adds a block. *at is the residual stream before the block, then after it. */
 static enum sm_code add_block(int32_t *at, struct builder *b, const char *block)
 {
     char dwconv[SM_NODE_NAME], norm[SM_NODE_NAME], pwconv1[SM_NODE_NAME], pwconv2[SM_NODE_NAME];
@@ -144,7 +144,7 @@ static enum sm_code add_stage(int32_t *at, struct builder *b, int32_t stage)
     return code == SM_OK ? add_tap(b, "stage", b->info->stages++, *at) : code;
 }
 
-/* The mean of the map, then its positions. */
+/* Adds "tokens", not normalised yet: the mean of the map, then its positions. */
 static enum sm_code add_tokens(int32_t *at, struct builder *b)
 {
     const struct sm_node mean = {

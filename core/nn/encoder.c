@@ -1,9 +1,7 @@
-/* The encoder: dialect -> builder -> graph at open; plan and one buffer per workspace; a loop at
- * forward.
- *
- * Forward must not allocate, so everything a call could need (slots, im2col windows, attention
- * scores) is laid out by plan.c for the most images the workspace will see. Fewer images use the
- * front of the same slots. */
+/* Encoders and workspaces. At open, the dialect chooses a builder, which makes the graph. A
+ * workspace is a plan and one buffer. A forward is one loop over the graph. Forward must not
+ * allocate, so plan.c lays out everything that a call could need (slots, im2col windows, attention
+ * scores) for the most images of the workspace. Fewer images use the front of the same slots. */
 #include "sslmem/encoder.h"
 
 #include <assert.h>
@@ -21,7 +19,7 @@ struct sm_encoder {
     struct sm_graph graph;
     const struct sm_kern *kern;
     struct sm_weights weights;
-    bool *uses; /* [tensors of the checkpoint] */
+    bool *uses; /* [tensors of the checkpoint] true if the encoder read it */
 };
 
 struct sm_workspace {
@@ -29,12 +27,13 @@ struct sm_workspace {
     struct sm_plan plan;
     float *buffer;
     const struct sm_watch *watch;
-    int32_t *taps; /* nodes asked for */
+    int32_t *taps; /* [taps_count] node of each requested tap */
     size_t taps_count;
     int n_max;
 };
 
-/* What builders leave to us: the sums over the graph and what the names know. */
+/* Fills the members of `info` that builders leave open: sums over the graph, facts from the
+ * names. */
 static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names *names,
                               struct sm_err *err)
 {
@@ -64,8 +63,8 @@ static enum sm_code fill_info(struct sm_encoder *encoder, const struct sm_names 
     return SM_OK;
 }
 
-/* Turns the first convolution of an encoder that was trained on blue, green, red: images stay as
- * they are. */
+/* Reverses the input channels of the first convolution, for an encoder that was trained on blue,
+ * green, red. Images stay red, green, blue. */
 static void reverse_channels(struct sm_graph *graph)
 {
     for (int32_t i = 0; i < graph->nodes_count; i++) {
@@ -83,8 +82,8 @@ static void reverse_channels(struct sm_graph *graph)
     }
 }
 
-/* What all families have in front: the order of channels, and the normalisation, which whoever
- * makes the views applies. */
+/* Settles the input of every family: the order of channels, and the normalisation, which the code
+ * that renders views applies. */
 static void settle_pixels(struct sm_encoder *encoder, const struct sm_encoder_config *config)
 {
     static const char unsaid[] = "said nowhere; the training's own is needed";

@@ -1,6 +1,6 @@
-/* Shapes follow from the input side and each op's parameters, so a node is complete and checked
- * when it is added: the loop that runs them has nothing left to decide. Every size that a kernel
- * computes as int32 is bounded here. */
+/* Graphs. Shapes follow from the input size and each op's parameters, so a node is complete and
+ * checked when it is added, and the loop that runs the nodes has nothing left to decide. Every size
+ * that a kernel computes as int32 is bounded here. */
 #include "core/nn/graph.h"
 
 #include <assert.h>
@@ -24,14 +24,14 @@ size_t sm_node_elements(const struct sm_node *node)
     return (size_t)node->g.h * (size_t)node->g.w * (size_t)node->g.c;
 }
 
-/* Output side of a window op; 0 when the window does not fit. */
+/* Returns the output side of a window op; 0 if the window does not fit. */
 static int32_t window_side(int32_t side, const struct sm_geometry *g)
 {
     int64_t room = (int64_t)side + 2 * (int64_t)g->pad - g->k;
     return room < 0 ? 0 : (int32_t)((room + (g->ceil ? g->stride - 1 : 0)) / g->stride + 1);
 }
 
-/* Multiply-adds of one image, by kernel; the rest does none worth counting. */
+/* Counts the multiply-adds of one image; returns false on overflow. Other kernels do hardly any. */
 static bool count_multiply_adds(struct sm_node *node)
 {
     const struct sm_geometry *g = &node->g;
@@ -49,7 +49,7 @@ static bool count_multiply_adds(struct sm_node *node)
     }
 }
 
-/* What a builder must have seen to: kernels trust it. */
+/* Asserts what kernels assume about a node; builders must ensure it. */
 static void assert_geometry(const struct sm_node *node)
 {
     const struct sm_geometry *g = &node->g;
@@ -130,7 +130,7 @@ static void infer_shape(struct sm_node *node)
     }
 }
 
-/* Elements that a residual must have: PREPEND adds one to its first rows only. */
+/* Returns the number of elements of a residual. PREPEND adds it to its own first rows only. */
 static size_t residual_elements(const struct sm_node *node)
 {
     return node->kernel == SM_KERNEL_PREPEND ? (size_t)node->g.rows * (size_t)node->g.c
@@ -154,7 +154,7 @@ static enum sm_code check_shape(struct sm_node *node, struct sm_err *err)
     return SM_OK;
 }
 
-/* Room for one more element of an array that doubles. */
+/* Makes room for one more element in an array that doubles; returns false when out of memory. */
 static bool grow(void **array, int32_t count, int32_t *room, size_t element_bytes)
 {
     if (count < *room)

@@ -1,4 +1,5 @@
-/* Graphs: a network as a flat array of ops, each writing one slot, run by one loop.
+/* Graphs: a network as a flat array of nodes. Each node runs one op and writes one slot; one loop
+ * runs all nodes.
  *
  *     struct sm_graph g = {0};
  *     struct sm_node conv = {.kernel = SM_KERNEL_CONV2D, .in = 0, .residual = SM_NODE_NONE, …};
@@ -6,11 +7,12 @@
  *     sm_graph_tap(&g, "tokens", index, &err);
  *     sm_graph_release(&g);
  *
- * A node is its own slot: `in` and `residual` are indexes of earlier nodes. Architectures
- * (resnet.c, vit.c) only describe; plan.c lays the slots out in one buffer.
+ * A node and its slot have the same index: `in` and `residual` are indexes of earlier nodes.
+ * Builders (resnet.c, vit.c, convnext.c) only describe a network; plan.c lays the slots out in one
+ * buffer.
  *
- * Owner:   sm_graph_release frees nodes and weights; accepts a zeroed graph.
- * Errors:  SM_INVALID (a shape that cannot be), SM_LIMIT, SM_NOMEM. */
+ * Owner:   sm_graph_release frees nodes and weights; it accepts a zeroed graph.
+ * Errors:  SM_INVALID (an impossible shape), SM_LIMIT, SM_NOMEM. */
 #ifndef CORE_NN_GRAPH_H
 #define CORE_NN_GRAPH_H
 
@@ -29,15 +31,15 @@
 struct sm_node {
     enum sm_kernel kernel;
     int32_t in, residual;
-    struct sm_geometry
-        g; /* to add: k, stride, pad, groups (0: 1), heads, skip, rows (PICK: 0 is 1),
-                             activation, eps and, where weights decide it, c */
-    char name[SM_NODE_NAME]; /* as torchvision / timm name the layer */
-    bool map;                /* output is [h, w, c], else [h, c] */
+    /* The caller of sm_graph_add sets k, stride, pad, ceil, groups (0: 1), heads, skip, rows (PICK:
+     * 0 is 1), activation, eps and, if the weights decide it, c. sm_graph_add infers the rest. */
+    struct sm_geometry g;
+    char name[SM_NODE_NAME]; /* the layer's canonical name or, without weights, a description */
+    bool map;                /* true: output is [h, w, c]; false: [h, c] */
     float *weight, *bias;
-    bool shares_weights; /* weight and bias are those of node `weights_of`, which owns them */
+    bool shares_weights; /* weight and bias belong to node `weights_of` */
     int32_t weights_of;
-    bool tap_only;      /* no output of the encoder needs it: left out of sums and listings */
+    bool tap_only;      /* only its own tap needs it: neither counted nor listed */
     int64_t parameters; /* learned numbers in the checkpoint, before folding */
     int64_t multiply_adds;
 };
@@ -54,27 +56,29 @@ struct sm_graph {
     int32_t nodes_count, nodes_room, taps_count, taps_room;
 };
 
-/* Takes over node->weight and node->bias, also on failure. `index` may be NULL. */
+/* Adds a node, after inferring and checking its shape. Takes over node->weight and node->bias, also
+ * on failure. *index receives the node's index; `index` may be NULL. */
 enum sm_code sm_graph_add(struct sm_graph *graph, const struct sm_node *node, int32_t *index,
                           struct sm_err *err);
-/* Adds the product of node `fused` once more without its residual, sharing its weights: for a tap
- * of what a block adds to the stream. It runs only when it is tapped. */
+/* Adds node `fused` again without its residual, sharing its weights. A tap on this node gives what
+ * a block adds to the residual stream; it runs only if it is tapped. */
 enum sm_code sm_graph_add_unfused(struct sm_graph *graph, int32_t fused, int32_t *index,
                                   struct sm_err *err);
-/* Puts all weights into the form that the kernels want; the graph then runs with these only. */
+/* Converts all weights to the layout of the kernels `kern`; the graph then runs with these only. */
 enum sm_code sm_graph_pack(struct sm_graph *graph, const struct sm_kern *kern, struct sm_err *err);
 enum sm_code sm_graph_tap(struct sm_graph *graph, const char *name, int32_t node,
                           struct sm_err *err);
-/* SM_NOT_FOUND lists what there is. */
+/* Finds the node of a tap. SM_NOT_FOUND lists the taps of the graph. */
 enum sm_code sm_graph_find_tap(int32_t *node, const struct sm_graph *graph, const char *name,
                                struct sm_err *err);
 void sm_graph_release(struct sm_graph *graph);
 
-/* Elements of one image in a node's slot. */
+/* Returns the number of elements of one image in a node's slot. */
 size_t sm_node_elements(const struct sm_node *node);
 
-/* Runs the nodes with live[i], reading x [n, 3, input_h_px, input_w_px]; slots are buffer +
- * offsets[i]. `watch` (may be NULL) is asked before each node; false when it ended the run. */
+/* Runs the nodes i with live[i] on x [n, 3, input_h_px, input_w_px]. Slot i is at buffer +
+ * offsets[i], in floats. `watch` (may be NULL) decides before each node whether to go on; returns
+ * false if it ended the run. */
 struct sm_graph_memory {
     const size_t *offsets;
     float *buffer;
@@ -84,9 +88,9 @@ bool sm_graph_run(const struct sm_graph *graph, const struct sm_kern *kern, cons
                   const struct sm_graph_memory *memory, const struct sm_watch *watch,
                   const float *x, int32_t n);
 
-/* One object per op: {op, name, shape, parameters, bytes, multiply_adds} and, where `kern` has a
- * choice, "algorithm"; shape is [h, w, c] or [tokens, dim], bytes those of one image's output.
- * Nodes for taps only are left out. New reference, NULL when out of memory. */
+/* Returns one object per op: {op, name, shape, parameters, bytes, multiply_adds} and "algorithm" if
+ * `kern` has several for the op. shape is [h, w, c] or [tokens, dim], bytes are those of one
+ * image's output. Nodes for taps only are left out. New reference, NULL when out of memory. */
 json_t *sm_graph_json(const struct sm_graph *graph, const struct sm_kern *kern);
 
 #endif

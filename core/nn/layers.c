@@ -1,8 +1,8 @@
-/* Layers that builders share: weights read by name, turned into the layout of the kernels, and
- * everything that is affine per output channel folded in once, in double: batch normalisation
- * (weight * s and beta - mean * s with s = gamma / sqrt(var + eps)), LayerScale (gamma * (W x +
- * b)) and masks of a bias. A fold moves an output by an ulp or so; not folding costs a pass over
- * the activations. */
+/* Layers that builders share. Weights are read by name and converted to the layout of the kernels.
+ * Everything that is affine per output channel is folded in once, in double: batch normalisation
+ * (weight * s and beta - mean * s with s = gamma / sqrt(var + eps)), LayerScale (gamma * (W x + b))
+ * and masks of a bias. A fold changes an output by about an ulp; without it, each would cost
+ * another pass over the activations. */
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>
@@ -82,8 +82,8 @@ enum sm_activation sm_activation_of(enum sm_activation_kind kind)
     return forms[kind];
 }
 
-/* [c, c_in, window] -> [window, c_in, c], each output channel scaled. Tiles keep both sides of the
- * transposition in cache: rows of weight and of out are far apart. */
+/* Transposes [c, c_in, window] to [window, c_in, c] and scales each output channel. It works in
+ * tiles, because rows of weight and of out are far apart and would not stay in cache. */
 static void pack_weight(float *out, const float *weight, const double *scale, size_t c, size_t c_in,
                         size_t window)
 {
@@ -102,7 +102,7 @@ static void pack_weight(float *out, const float *weight, const double *scale, si
     }
 }
 
-/* Reads "<layer>.<part>" [count]. */
+/* Reads the vector "<layer>.<part>" [count]. */
 static enum sm_code read_part(float **out, struct sm_names *names, const char *layer,
                               const char *part, int64_t count, struct sm_err *err)
 {
@@ -111,7 +111,7 @@ static enum sm_code read_part(float **out, struct sm_names *names, const char *l
     return sm_names_read(names, out, name, 1, &count, err);
 }
 
-/* Reads "<layer>.weight" of `rank` into node->weight, packed and scaled. */
+/* Reads "<layer>.weight", of `rank` dimensions, into node->weight, transposed and scaled. */
 static enum sm_code read_weight(struct sm_node *node, struct sm_names *names, const char *layer,
                                 int rank, const int64_t *shape, const double *scale,
                                 struct sm_err *err)
@@ -134,7 +134,7 @@ static enum sm_code read_weight(struct sm_node *node, struct sm_names *names, co
     return code;
 }
 
-/* Reads "<layer>.bias" [c] into node->bias; zeros when it may be left out and is. */
+/* Reads "<layer>.bias" [c] into node->bias. A bias that is optional and missing is zeros. */
 static enum sm_code read_bias(struct sm_node *node, struct sm_names *names, const char *layer,
                               int64_t c, bool optional, struct sm_err *err)
 {
@@ -148,8 +148,8 @@ static enum sm_code read_bias(struct sm_node *node, struct sm_names *names, cons
     return node->bias ? SM_OK : sm_err_set(err, SM_NOMEM, "no memory for %s", name);
 }
 
-/* A norm that has weight and bias in a file where nothing has running statistics is no BatchNorm
- * that lost them. */
+/* Refuses a GroupNorm. If no norm of the file has running statistics, a norm with weight and bias
+ * is not a BatchNorm with missing tensors but another kind of norm. */
 static enum sm_code check_statistics(const struct sm_names *names, const char *bn,
                                      struct sm_err *err)
 {
@@ -165,7 +165,7 @@ static enum sm_code check_statistics(const struct sm_names *names, const char *b
                       names->prefix, bn);
 }
 
-/* scale = gamma / sqrt(var + eps) and bias = beta - mean * scale of a BatchNorm over c channels. */
+/* Reads a BatchNorm: scale = gamma / sqrt(var + eps), bias = beta - mean * scale, of c channels. */
 static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, const char *bn,
                             int64_t c, double eps, struct sm_err *err)
 {
@@ -183,7 +183,8 @@ static enum sm_code read_bn(double *scale, float *bias, struct sm_names *names, 
     return code;
 }
 
-/* Scale and bias of a convolution's channels, from the batch normalisation after it. */
+/* Computes *scale, which the caller frees, and node->bias from the batch normalisation after a
+ * convolution of c channels. */
 static enum sm_code fold_bn(double **scale, struct sm_node *node, struct sm_names *names,
                             const char *bn, int64_t c, double eps, struct sm_err *err)
 {
@@ -195,7 +196,7 @@ static enum sm_code fold_bn(double **scale, struct sm_node *node, struct sm_name
     return read_bn(*scale, node->bias, names, bn, c, eps, err);
 }
 
-/* Spreads the k x k taps of a packed weight over a window of `wide` x `wide` zeros. */
+/* Spreads the k x k taps (`tap` floats each) of a packed weight over `wide` x `wide` zeros. */
 static enum sm_code spread_weight(struct sm_node *node, int32_t k, int32_t wide, size_t tap,
                                   const char *name, struct sm_err *err)
 {
@@ -258,7 +259,6 @@ enum sm_code sm_add_conv(int32_t *index, struct sm_graph *graph, struct sm_names
     return sm_graph_add(graph, &node, index, err);
 }
 
-/* Multiplies the bias by the mask, if any. */
 static enum sm_code mask_bias(struct sm_node *node, struct sm_names *names, const char *mask,
                               int64_t c, struct sm_err *err)
 {
@@ -272,7 +272,8 @@ static enum sm_code mask_bias(struct sm_node *node, struct sm_names *names, cons
     return code;
 }
 
-/* LayerScale as factors of the weight's rows; the bias takes them here. */
+/* Reads LayerScale into *scale, factors of the weight's rows that the caller frees, and multiplies
+ * the bias by it. */
 static enum sm_code read_scale(double **scale, struct sm_node *node, struct sm_names *names,
                                const char *name, int64_t c, struct sm_err *err)
 {
@@ -304,7 +305,7 @@ enum sm_code sm_add_linear(int32_t *index, struct sm_graph *graph, struct sm_nam
     snprintf(name, sizeof name, "%s.weight", spec->name);
     enum sm_code code = sm_names_shape(shape, names, name, 2,
                                        (int64_t[]){spec->c, graph->nodes[spec->in].g.c}, err);
-    if (code == SM_OK && shape[0] > INT32_MAX) /* of parts that are joined */
+    if (code == SM_OK && shape[0] > INT32_MAX) /* joined parts can be this large */
         code = sm_err_set(err, SM_LIMIT, "tensor %s has %lld channels, most is %d", name,
                           (long long)shape[0], (int)INT32_MAX);
     if (code != SM_OK)

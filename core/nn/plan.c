@@ -1,12 +1,13 @@
-/* Planning, once per workspace.
+/* Plans a workspace, once, in three passes.
  *
- * 1. Backwards: a node is live when a tap or a live node reads it. What nobody asked for is not
- * computed.
- * 2. Backwards too: last use of each slot; a tapped slot is used until the end.
- * 3. Forwards: each slot goes to the lowest place free of the slots still in use (first fit). These
- * are few (a chain with one residual keeps three), so the search is linear in nodes for real
- * networks; with every block tapped it is quadratic in blocks, which is small. Scratch of the
- * greediest kernel stands behind the slots. All places are multiples of SM_PLAN_ALIGN bytes. */
+ * 1. Backwards: a node is live if a tap or a live node reads it. Other nodes are not computed.
+ * 2. Backwards too: finds the last use of each slot. A tapped slot is used until the end.
+ * 3. Forwards: places each slot in the lowest gap between the slots still in use (first fit). Few
+ * slots are in use at once (a chain with one residual keeps three), so the search is linear in
+ * nodes for real networks. With every block tapped it is quadratic in blocks, which are few.
+ *
+ * Scratch memory for the kernel that needs most lies behind the slots. All offsets are multiples of
+ * SM_PLAN_ALIGN bytes. */
 #include "core/nn/plan.h"
 
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #define ALIGN_FLOATS (SM_PLAN_ALIGN / sizeof(float))
 
 struct slot {
-    size_t begin, end; /* in floats */
-    int32_t last;      /* node that reads it last */
+    size_t begin, end; /* offsets in the buffer, in floats */
+    int32_t last;      /* last node that reads the slot */
 };
 
 static size_t round_up(size_t floats)
@@ -42,7 +43,7 @@ static void mark(struct sm_plan *plan, int32_t *last, const struct sm_graph *gra
     }
 }
 
-/* Inserts a slot of `floats` at the lowest free place of `used`, which is sorted by place. */
+/* Inserts a slot at the lowest free offset, which it returns. `used` is sorted by offset. */
 static size_t place(struct slot *used, size_t *used_count, size_t floats, int32_t last)
 {
     size_t at = 0, begin = 0;
@@ -55,7 +56,7 @@ static size_t place(struct slot *used, size_t *used_count, size_t floats, int32_
     return begin;
 }
 
-/* Drops the slots that no node from `node` on reads. */
+/* Drops the slots that neither `node` nor a later node reads. */
 static void retire(struct slot *used, size_t *used_count, int32_t node)
 {
     size_t kept = 0;
@@ -65,7 +66,8 @@ static void retire(struct slot *used, size_t *used_count, int32_t node)
     *used_count = kept;
 }
 
-/* Slots are bounded one by one (2^31 numbers times images), so only their sum needs the limit. */
+/* Assigns an offset to each slot. Each slot is bounded already (2^31 numbers times images), so only
+ * their sum needs the limit. */
 static enum sm_code lay_out(struct sm_plan *plan, struct slot *used, const int32_t *last,
                             const struct sm_graph *graph, const struct sm_kern *kern,
                             int32_t images, struct sm_err *err)

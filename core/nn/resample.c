@@ -1,21 +1,21 @@
-/* Both kinds of bicubic resampling are separable: a list of taps (source index, weight) per output
- * position of an axis, applied to the columns first, as PyTorch does, then to the rows. What is
- * between is rounded to float there too; the sums are in double here, which PyTorch's are not.
+/* Both kinds of bicubic resampling are separable: each output position of an axis has a list of
+ * taps (source index, weight). As in PyTorch, the columns are resampled first, then the rows, and
+ * the intermediate result is rounded to float. Sums are in double, which PyTorch's are not.
  *
  *   plain, offset    4 taps around (i + 0.5) * scale - 0.5, indexes clamped at the borders;
  *                    aten/src/ATen/native/UpSample.h, get_cubic_upsample_coefficients, a = -0.75
- *   antialias        all taps under the kernel, which widens by the scale when it shrinks; those
- *                    outside are left out and the rest is normalised to 1;
+ *   antialias        all taps under the kernel, which widens by the scale when the table shrinks;
+ *                    taps outside the table are left out and the others are normalised to sum 1;
  *                    aten/src/ATen/native/cpu/UpSampleKernel.cpp, aa_filter of
  *                    HelperInterpCubic, a = -0.5
  *
- * scale is grid / side when the size is given. DINO gives a factor of (side + 0.1) / grid and
- * PyTorch steps by its inverse, so that its grid ends 0.1 of a patch early: the offset moves
- * every position a little, also when the sizes agree.
+ * scale is grid / side if the size is given. DINO instead gives a factor of (side + 0.1) / grid,
+ * and PyTorch steps by its inverse, so that DINO's grid ends 0.1 of a patch early. The offset moves
+ * every position a little, even if the sizes agree.
  *
- * PyTorch keeps scale and weights in float, which moves a weight by some 1e-6 where the coordinate
- * is large. The weights here are its own to an ulp: scale is rounded to float where it does so,
- * and the polynomials are contracted as its builds for AVX2 contract them.
+ * PyTorch keeps scale and weights in float, which moves a weight by about 1e-6 at large
+ * coordinates. The weights here equal PyTorch's to an ulp: scale is rounded to float at the same
+ * places, and the polynomials use the fused multiply-adds of its builds for AVX2.
  *
  * Cost: grid_h * cols * dim + rows * cols * dim sums of taps, and grid_h * cols * dim floats. */
 #include "core/nn/resample.h"
@@ -40,14 +40,15 @@ static const struct rule rules[] = {
     [SM_POS_RESIZE_ANTIALIAS] = {-0.5f, 0, true},
 };
 
-/* Output position i is the sum over t < taps of weight[i * taps + t] * source[index[...]]. */
+/* Taps of one axis. Output position i is the sum over t < taps of weight[i * taps + t] *
+ * source[index[i * taps + t]]. */
 struct axis {
     int32_t taps;
     int32_t *index;
     float *weight;
 };
 
-/* The cubic convolution kernel at |x|, support 2. */
+/* Returns the cubic convolution kernel at |x|; it is 0 from 2 on. */
 static float cubic(float x, float a)
 {
     x = fabsf(x);
@@ -63,7 +64,7 @@ static int32_t clamp(int64_t i, int32_t count)
     return i < 0 ? 0 : i < count ? (int32_t)i : count - 1;
 }
 
-/* Four taps from the one before the source coordinate to the second after it. */
+/* Fills four taps per output position: the two source positions on either side of it. */
 static void fill_plain(struct axis *axis, int32_t grid, int32_t side, float scale, float a)
 {
     for (int32_t i = 0; i < side; i++) {
@@ -77,7 +78,7 @@ static void fill_plain(struct axis *axis, int32_t grid, int32_t side, float scal
     }
 }
 
-/* All source positions whose centres the kernel covers. */
+/* Fills the taps of an antialiased axis: all source positions whose centres the kernel covers. */
 static void fill_antialias(struct axis *axis, int32_t grid, int32_t side, float scale, float a)
 {
     float support = scale >= 1 ? 2 * scale : 2, inverse = scale >= 1 ? 1 / scale : 1;
@@ -125,7 +126,7 @@ static enum sm_code axis_init(struct axis *axis, int32_t grid, int32_t side,
     return SM_OK;
 }
 
-/* out [dim] = output position i along an axis whose source positions are `step` floats apart. */
+/* Writes output position i to out [dim]; source positions of the axis are `step` floats apart. */
 static void apply(float *out, const float *source, size_t step, const struct axis *axis, int32_t i,
                   int32_t dim)
 {
@@ -158,7 +159,7 @@ enum sm_code sm_pos_resample(float *out, const float *table, int32_t grid_h, int
                              struct sm_err *err)
 {
     struct axis x = {0}, y = {0};
-    float *between = NULL; /* [grid_h, cols, dim] */
+    float *between = NULL; /* the table after its columns are resampled: [grid_h, cols, dim] */
     assert(rule > SM_POS_RESIZE_UNSET && rule <= SM_POS_RESIZE_ANTIALIAS);
     enum sm_code code = check_table(grid_h, grid_w, dim, err);
     if (code == SM_OK)
@@ -195,7 +196,7 @@ out:
     return code;
 }
 
-/* Angles of one patch: the row's, then the column's, and both once more for the other half. */
+/* The angles of a patch fill quarters of head_dim: from row, from column, then both again. */
 void sm_rope_tables(float *cosines, float *sines, const double *periods, int32_t head_dim,
                     int32_t rows, int32_t cols)
 {

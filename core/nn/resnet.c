@@ -1,34 +1,34 @@
-/* ResNets: all that tensors can tell is read off them. Block counts are how many there are of each
- * stage, bottlenecks have a conv3, widths and groups are shapes, and the kind of stem follows from
- * the size of conv1. What they cannot tell (facts.h) is the configuration's or a guess, and is
- * noted: the usual values of a stem below are torchvision's and those of CIFAR code, and each of
- * them has exceptions among published files.
+/* Builds a ResNet. All that tensors show is read from them: the block count of each stage,
+ * bottlenecks (they have a conv3), widths and groups (shapes), and the kind of stem (size of
+ * conv1). What tensors do not show (facts.h) comes from the configuration or is a guess, and is
+ * recorded. The usual values below are torchvision's and those of CIFAR code; each of them has
+ * exceptions among published files.
  *
  *   stem        imagenet   conv1 7x7 / 2, max pooling 3x3 / 2          torchvision models/resnet.py
- *               cifar      conv1 3x3                                   nothing to pool at 32 pixels
+ *               cifar      conv1 3x3, no pooling at 32 pixels
  *               clip       conv1 3x3 / 2, conv2, conv3, mean of 2x2    openai/CLIP clip/model.py
  *   block       basic      3x3 / s, 3x3
  *               v1.5       1x1, 3x3 / s, 1x1                           torchvision, most others
  *               v1         1x1 / s, 3x3, 1x1                           He et al. 2016, Caffe
  *               clip       1x1, 3x3, mean of s x s, 1x1
- *   shortcut    identity   where the shape stays
- *               option B   1x1 / s with batch normalisation, "downsample" or, in CIFAR code,
+ *   shortcut    identity   if the shape does not change
+ *               option B   1x1 / s with batch normalisation, named "downsample" or, in CIFAR code,
  *                          "shortcut"; clip: mean of s x s, then 1x1
- *               option A   every s-th row and column, zero channels on both sides
- *                          (akamaster/pytorch_resnet_cifar10) or after: a file without projections
+ *               option A   for a file without projections: every s-th row and column, zero channels
+ *                          on both sides (akamaster/pytorch_resnet_cifar10) or after
  *   dilation    none       or from a stage on: strides of 1, 3x3 with gaps (torchvision's
  *                          replace_stride_with_dilation; basic blocks as timm's)
  *   pooling     mean       of the map; or its maximum
  *               attention  clip: resnet_clip.c
  *
- * Batch normalisation of inference is an affine map per channel and is folded into the convolution
- * before it (layers.c). Residual and ReLU then ride in the epilogue of a block's last convolution,
- * and one block is two to four nodes. The shortcut of option A is a 1x1 convolution with ones on a
- * shifted diagonal: it costs some multiplications, is exact, and needs no kernel of its own. A
- * dilated 3x3 is a larger convolution with zeros, for the same reason.
+ * Batch normalisation at inference is an affine map per channel and is folded into the convolution
+ * before it (layers.c). A block's last convolution also adds the residual and applies ReLU, so a
+ * block is two to four nodes (CLIP: up to six). The shortcut of option A is a 1x1 convolution with
+ * ones on a shifted diagonal: it costs some multiplications, but is exact and needs no kernel of
+ * its own. A dilated 3x3 is a larger convolution with zeros, for the same reason.
  *
- * Both ways through a block agree in rows and columns whatever the input: 3x3 / s with padding 1
- * rounds as 1x1 / s does, and CLIP takes the same mean on both. That they agree in channels is
+ * Both paths through a block have the same rows and columns for any input: 3x3 / s with padding 1
+ * rounds as 1x1 / s does, and CLIP takes the same mean on both. That they have the same channels is
  * checked here, on the shape of the projection. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,8 +41,8 @@
 #define BN_EPS      1e-5
 #define CIFAR_PX    32
 #define IMAGENET_PX 224
-#define PLACE_BYTES 32   /* "layer4.35." */
-#define PADDED_MAX  4096 /* channels of a shortcut of option A; the published have 64 */
+#define PLACE_BYTES 32   /* room for a prefix such as "layer4.35." */
+#define PADDED_MAX  4096 /* most channels of an option A shortcut; published: 64 */
 
 struct pool {
     const char *name;
@@ -53,7 +53,7 @@ struct pool {
 
 struct stem {
     int convs;
-    int32_t k, stride, pad; /* of the first convolution; more are 3x3 */
+    int32_t k, stride, pad; /* geometry of the first convolution; the others are 3x3 */
     enum sm_stem_pool pool;
 };
 
@@ -77,7 +77,6 @@ static const struct sm_resnet_block blocks[] = {
     [BLOCK_CLIP] = {3, {1, 3, 1}, 2, true},
 };
 
-/* Adds a node that only says how to pool. */
 static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct pool *pool,
                              int32_t in)
 {
@@ -90,7 +89,6 @@ static enum sm_code add_pool(int32_t *index, struct sm_resnet *b, const struct p
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
-/* The mean of windows of stride x stride. */
 static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const char *name, int32_t in,
                                   int32_t stride)
 {
@@ -98,7 +96,7 @@ static enum sm_code add_mean_pool(int32_t *index, struct sm_resnet *b, const cha
     return add_pool(index, b, &mean, in);
 }
 
-/* A convolution "<place>conv<nth>" with "<place>bn<nth>" after it. */
+/* Adds the convolution "<place>conv<nth>" with "<place>bn<nth>" after it. */
 static enum sm_code add_nth_conv(int32_t *index, struct sm_resnet *b, const char *place, int nth,
                                  struct sm_conv_spec *spec)
 {
@@ -130,8 +128,8 @@ static enum sm_code choose_stem(struct sm_resnet *b)
                       b->names->prefix, (long long)shape[2], (long long)shape[3]);
 }
 
-/* A preset stands for its whole network, if that has the stem that is here; args.json of solo-learn
- * tells a CIFAR stem by its padding. */
+/* Returns the source of a usual value. A preset decides for its whole network if it has the kind of
+ * stem found here. args.json of solo-learn decides for a CIFAR stem if it set the padding. */
 static enum sm_source usual_source(const struct sm_resnet *b)
 {
     struct sm_encoder_config preset;
@@ -145,13 +143,13 @@ static enum sm_source usual_source(const struct sm_resnet *b)
                                           : SM_SOURCE_GUESS;
 }
 
-/* Notes one fact of the network; `why` is of a guess. */
+/* Settles one setting of the network; `why` is the reason if it is a guess. */
 static void settle(struct sm_resnet *b, enum sm_config_field field, void *value, const char *why)
 {
     sm_settle(b->info, b->config, field, value, usual_source(b), why);
 }
 
-/* What the first convolution does beside its size, and what pools behind it. */
+/* Settles stride and padding of the first convolution and the pooling after it. */
 static void choose_stem_facts(struct stem *stem, struct sm_resnet *b)
 {
     bool cifar = b->stem == STEM_CIFAR;
@@ -219,7 +217,7 @@ static enum sm_code choose_input(struct sm_resnet *b)
 
 static const char *const projections[] = {"downsample", "shortcut"};
 
-/* What a network calls its projections: one file has one kind, or none at all. */
+/* Returns the name of the projections in this file, which has one kind; NULL if it has none. */
 static const char *find_projection(const struct sm_names *names)
 {
     for (size_t i = 0; i < sizeof projections / sizeof *projections; i++) {
@@ -247,7 +245,7 @@ static void choose_blocks(struct sm_resnet *b)
     b->block = &blocks[kind];
     b->projection = find_projection(b->names);
     if (!b->projection && kind != BLOCK_BASIC)
-        b->projection = projections[0]; /* missed by this name */
+        b->projection = projections[0]; /* this name appears in the error for the missing tensor */
     if (!b->projection) {
         b->shortcut_pad = SM_SHORTCUT_PAD_BOTH;
         sm_choose(b->info, "shortcut", SM_SOURCE_TENSORS,
@@ -261,7 +259,8 @@ static void choose_blocks(struct sm_resnet *b)
                "classifiers; dense tasks dilate with the same tensors");
 }
 
-/* Option A: input channel i is output channel i + (c - c_in) / 2, or i, at every s-th pixel. */
+/* Adds a shortcut of option A: every s-th row and column. Input channels keep their number, or are
+ * shifted by (c - c_in) / 2 if there are zero channels on both sides. */
 static enum sm_code add_padded(int32_t *index, struct sm_resnet *b, const char *place, int32_t in,
                                int32_t stride, int64_t c)
 {
@@ -290,7 +289,7 @@ static enum sm_code add_padded(int32_t *index, struct sm_resnet *b, const char *
     return sm_graph_add(b->graph, &node, index, b->err);
 }
 
-/* The other way around a block that leads to `c` channels. */
+/* Adds the shortcut around a block that ends in `c` channels. */
 static enum sm_code add_shortcut(int32_t *index, struct sm_resnet *b, const char *place, int32_t in,
                                  int32_t stride, int64_t c)
 {
@@ -323,7 +322,7 @@ static enum sm_code add_shortcut(int32_t *index, struct sm_resnet *b, const char
     return code == SM_OK ? sm_add_conv(index, b->graph, b->names, &spec, b->err) : code;
 }
 
-/* Groups of a bottleneck's 3x3: how often its inputs go into those it has. */
+/* Reads the groups of a bottleneck's 3x3: its input channels over those of one filter. */
 static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char *place, int32_t in)
 {
     char name[SM_NODE_NAME];
@@ -334,7 +333,7 @@ static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char
     if (code != SM_OK)
         return code;
     bool whole = shape[1] > 0 && shape[1] <= c_in && c_in % shape[1] == 0;
-    *groups = whole ? (int32_t)(c_in / shape[1]) : 1; /* 1: sm_add_conv names both */
+    *groups = whole ? (int32_t)(c_in / shape[1]) : 1; /* with 1, sm_add_conv reports both shapes */
     if (*groups > 1 && !b->groups) {
         sm_choose(b->info, "groups", SM_SOURCE_TENSORS, "inputs of conv2 over those of one output",
                   "%d", (int)*groups);
@@ -343,7 +342,7 @@ static enum sm_code read_groups(int32_t *groups, struct sm_resnet *b, const char
     return SM_OK;
 }
 
-/* Convolution `nth` of a block and what stands in for its stride. */
+/* Adds convolution `nth` of a block, and the mean after it that replaces its stride in CLIP. */
 static enum sm_code add_block_conv(int32_t *at, struct sm_resnet *b, const char *place, int nth,
                                    int32_t stride, int32_t residual)
 {
@@ -370,7 +369,7 @@ static enum sm_code add_block_conv(int32_t *at, struct sm_resnet *b, const char 
     return add_mean_pool(at, b, name, *at, stride);
 }
 
-/* `at`: input, then output node. */
+/* Adds a block. *at is its input node, then its output node. */
 static enum sm_code add_block(int32_t *at, struct sm_resnet *b, const char *place, int32_t stride)
 {
     int convs = b->block->convs;
@@ -394,7 +393,7 @@ static enum sm_code add_tap(struct sm_resnet *b, const char *kind, int32_t numbe
     return sm_graph_tap(b->graph, tap, node, b->err);
 }
 
-/* Whether the stage, from 0, has a dilation in place of its stride. */
+/* Returns true if the stage (from 0) has a dilation in place of its stride. */
 static bool is_dilated(const struct sm_resnet *b, int stage)
 {
     static const int first[] = {[SM_DILATE_NONE] = SM_RESNET_STAGES_MAX,
@@ -421,8 +420,8 @@ static enum sm_code add_stage(int32_t *at, struct sm_resnet *b, int stage, int32
     return code == SM_OK ? add_tap(b, "stage", stage, *at) : code;
 }
 
-/* CIFAR ResNets have three stages or four. One that ought to be there is missed by its first
- * tensor. */
+/* Adds all stages. CIFAR ResNets have three or four, others four. For a required stage without
+ * tensors one block is tried, whose error names the first missing tensor. */
 static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
 {
     int required = b->stem == STEM_CIFAR ? 3 : SM_RESNET_STAGES_MAX;
@@ -445,7 +444,8 @@ static enum sm_code add_stages(int32_t *at, struct sm_resnet *b)
 
 /* ---- pooling ---- */
 
-/* "pooled" of a network without attention pooling: the mean, or the maximum of a square map. */
+/* Settles "pooled" of a network without attention pooling: the mean, which *pooled is already, or
+ * the maximum of a square map. */
 static enum sm_code add_pooled(int32_t *pooled, struct sm_resnet *b, int32_t map)
 {
     const struct sm_geometry *g = &b->graph->nodes[map].g;
@@ -481,9 +481,9 @@ static enum sm_code add_outputs(struct sm_resnet *b, int32_t map)
     return code;
 }
 
-/* ---- the whole ---- */
+/* ---- whole network ---- */
 
-/* "resnet50" for its block counts, else "resnet". */
+/* Returns the family's name, such as "resnet50", by the block counts; "resnet" for unknown ones. */
 static const char *family_name(const struct sm_resnet *b)
 {
     static const struct {
@@ -506,7 +506,7 @@ static const char *family_name(const struct sm_resnet *b)
     return "resnet";
 }
 
-/* Eps of every BatchNorm and the activation behind it. */
+/* Settles the eps of every BatchNorm and the activation after it. */
 static void choose_layers(struct sm_resnet *b)
 {
     enum sm_activation_kind activation = SM_ACTIVATION_RELU;
@@ -517,8 +517,8 @@ static void choose_layers(struct sm_resnet *b)
     b->activation = sm_activation_of(activation);
 }
 
-/* The configuration without what presets and files of other programs say of a ViT: such a file may
- * stand beside a ResNet. */
+/* Returns the configuration without pool, activation and norm_eps from presets and files of other
+ * programs: a file in a ResNet's folder may state those of a ViT. */
 static struct sm_encoder_config without_hearsay(const struct sm_encoder_config *config)
 {
     struct sm_encoder_config own = *config;

@@ -1,10 +1,12 @@
-/* The attention pool of openai/CLIP clip/model.py, AttentionPool2d: the mean of the map is put
- * before its positions, all get their row of a table, and what one multi-head attention answers to
- * the mean, projected, is the output. The answers to the positions are computed and left: their
- * queries are 3 % of an RN50, and no kernel is needed that only this network has.
+/* The attention pool of openai/CLIP clip/model.py, AttentionPool2d. The mean of the map is put
+ * before its positions, and each gets its row of a position table. One multi-head attention
+ * follows; the output is the projection of its result for the mean. The results for the positions
+ * are computed and not used: their queries are 3 % of an RN50, and no kernel is needed for this
+ * network only.
  *
- * The table ties the network to one input size, 32 pixels a position. It is read with the rows that
- * the map has, so a network whose stages lead elsewhere is refused with both shapes. */
+ * The table ties the network to one input size, 32 pixels per position. It must have a row for each
+ * position of the map and one for the mean, so a network whose stages produce another map is
+ * refused with both shapes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@ static int32_t square_root(int64_t n)
     return root;
 }
 
-/* The attention pool has one row for the mean and one for each position of a square map. */
+/* The table has one row for the mean and one for each position of a square map. */
 enum sm_code sm_resnet_clip_input(struct sm_resnet *b)
 {
     static const char table[] = "attnpool.positional_embedding";
@@ -71,7 +73,7 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
     return SM_OK;
 }
 
-/* The mean before the positions of the map, each with its row of the table. */
+/* Puts the mean before the positions of the map and adds its row of the table to each of them. */
 static enum sm_code add_positions(int32_t *at, struct sm_resnet *b, int32_t map, int32_t mean)
 {
     const struct sm_geometry *g = &b->graph->nodes[map].g;

@@ -1,11 +1,12 @@
-/* ViT, pre-norm: x + ls1 * proj(attention(norm1 x)), then x + ls2 * mlp(norm2 x); seven nodes a
- * block, one more with RoPE and one more with SwiGLU. LayerScale is folded into the products, and
- * so is a scale of attention that is not the kernel's. Post-norm has its norms after the sums.
+/* Builds a ViT. A pre-norm block is x + ls1 * proj(attention(norm1 x)), then x + ls2 * mlp(norm2
+ * x): seven nodes, one more with RoPE and one more with SwiGLU. Post-norm applies the norms after
+ * the sums. LayerScale is folded into the products, and so is a scale of attention that differs
+ * from the kernel's.
  *
- * The patch convolution is an ordinary convolution with stride = k. Tokens are CLS, registers,
- * patches row by row; positions are added before registers are put between. The halves of a block
- * can be tapped before their residual: a second node shares the product's weights and runs only
- * then. */
+ * The patch embedding is an ordinary convolution with stride = k, unless configured otherwise.
+ * Tokens are CLS, registers, then patches row by row. Positions are added before registers are
+ * inserted. Each half of a block can be tapped before its residual: a second node shares the
+ * product's weights and runs only if it is tapped. */
 #include "core/nn/vit.h"
 
 #include <math.h>
@@ -20,8 +21,8 @@ static enum sm_code fail_memory(const struct sm_vit *v, const char *what)
     return sm_err_set(v->err, SM_NOMEM, "no memory for the %s of a ViT", what);
 }
 
-/* MoCo v3 (vits.py, ConvStem): four 3x3 convolutions of stride 2 with BatchNorm and ReLU, then a
- * 1x1 with bias, in a Sequential. */
+/* Adds the stem of MoCo v3 (vits.py, ConvStem): four 3x3 convolutions of stride 2 with BatchNorm
+ * and ReLU, then a 1x1 with bias, in a Sequential. */
 static enum sm_code add_conv_stem(int32_t *at, const struct sm_vit *v)
 {
     enum sm_code code = SM_OK;
@@ -65,8 +66,8 @@ static enum sm_code add_patches(int32_t *at, const struct sm_vit *v)
                        v->err);
 }
 
-/* The position table for the input's patches [rows * cols, dim], to be freed; its row for CLS is
- * added to `cls`. */
+/* Reads the position table for the input's patches, *out [rows * cols, dim], which the caller
+ * frees. Adds the table's row for CLS, if it has one, to `cls`. */
 static enum sm_code read_positions(float **out, float *cls, const struct sm_vit *v)
 {
     const int64_t side = v->table_side, dim = v->dim;
@@ -92,7 +93,6 @@ static enum sm_code read_positions(float **out, float *cls, const struct sm_vit 
     return code;
 }
 
-/* Reads a token table of `rows` rows to out. */
 static enum sm_code read_tokens(float *out, const struct sm_vit *v, const char *name, int32_t rows)
 {
     float *tokens;
@@ -147,7 +147,8 @@ static enum sm_code read_periods(double *periods, const struct sm_vit *v)
     return code;
 }
 
-/* Rotates q and k of the patches. All blocks share the tables of the first, `shared`. */
+/* Adds the rotation of q and k of the patches. All blocks share the tables of the first rotation,
+ * node *shared; negative: none yet. */
 static enum sm_code add_rope(int32_t *at, const struct sm_vit *v, int32_t *shared)
 {
     struct sm_node node = {.kernel = SM_KERNEL_ROPE,
@@ -185,15 +186,15 @@ static enum sm_code add_rope(int32_t *at, const struct sm_vit *v, int32_t *share
     return code;
 }
 
-/* The norm of a half, where it stands before it; else *at is left. */
+/* Adds the norm before a half of a block. Post-norm has none there and leaves *at unchanged. */
 static enum sm_code begin_half(int32_t *at, const struct sm_vit *v, const char *norm)
 {
     return v->norm_post ? SM_OK : sm_add_norm(at, v->graph, v->names, norm, *at, v->eps, v->err);
 }
 
-/* One half of a block ends here: `spec` is its last product, onto the stream. Taps it before the
- * residual as "block.N.<half>" and after it, and after a norm there, as "block.N.<half>.residual".
- */
+/* Ends a half of a block with its last product, `spec`, which adds the residual stream. Taps the
+ * product before the residual as "block.N.<half>". Taps the stream after it (post-norm: after the
+ * norm) as "block.N.<half>.residual". */
 static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct sm_linear_spec *spec,
                              const char *norm, int32_t block, const char *half)
 {
@@ -229,8 +230,8 @@ static enum sm_code end_half(int32_t *at, const struct sm_vit *v, const struct s
 #define NAME_fc2       "mlp.fc2"
 #define NAME_ls2       "ls2"
 
-/* Makes the kernel's scale of q k^T the configured one: q of the product [dim, 3 dim] takes what
- * lies between. */
+/* Makes the scale of q k^T the configured one: multiplies q in the product [dim, 3 dim] by the
+ * configured scale over the kernel's. */
 static void scale_queries(struct sm_node *qkv, const struct sm_vit *v)
 {
     size_t dim = (size_t)v->dim;
@@ -242,7 +243,7 @@ static void scale_queries(struct sm_node *qkv, const struct sm_vit *v)
     }
 }
 
-/* `at`: the residual stream before, then after the attention half. */
+/* Adds the attention half of a block. *at is the residual stream before it, then after it. */
 static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t block, int32_t *rope)
 {
     NAME(norm1);
@@ -284,7 +285,7 @@ static enum sm_code add_attention(int32_t *at, const struct sm_vit *v, int32_t b
                          : code;
 }
 
-/* `at`: the residual stream before, then after the MLP half. */
+/* Adds the MLP half of a block. *at is the residual stream before it, then after it. */
 static enum sm_code add_mlp(int32_t *at, const struct sm_vit *v, int32_t block)
 {
     NAME(norm2);

@@ -1,10 +1,11 @@
-/* What a ViT is: from shapes and from which tensors there are, and where these do not tell, from
- * the configuration, from what all published encoders of the family have, or from a guess. Every
- * such choice is noted with its source, for `inspect`.
+/* Determines what a ViT is from shapes and from which tensors exist. Facts that these do not show
+ * come from the configuration, from the values that all published encoders of the family share, or
+ * are guesses. Every such choice is recorded with its source, for `sslmem inspect`.
  *
- * What is in no tensor is listed in facts.c: head count, LayerNorm eps, form of GELU, what "pooled"
- * means, how a position table is resampled, … A wrong one moves outputs by 1e-4 to 1 without any
- * error, so what cannot be guessed with reason is an error that says what to set. */
+ * facts.c lists the facts that no tensor shows: head count, LayerNorm eps, form of GELU, meaning of
+ * "pooled", resampling of the position table and others. A wrong value moves outputs by 1e-4 to 1
+ * without any error. So a fact that cannot be guessed with reason is an error that names the
+ * setting. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #define HEAD_DIM       64
 #define DEFAULT_PX     224
 #define REGISTERS_MAX  64
-#define CONV_STEM_PX   16 /* four convolutions of stride 2 */
+#define CONV_STEM_PX   16 /* patch side: four convolutions of stride 2 */
 #define CONV_STEM_EPS  1e-5
 #define ROPE_BASE      100
 #define CONV_STEM_LAST "patch_embed.proj.12.weight"
@@ -27,8 +28,9 @@ double sm_vit_attn_scale(const struct sm_vit *v)
     return 1 / sqrt((double)v->dim / v->heads);
 }
 
-/* Who decided a usual value that nobody said. A file that says the eps names the code whose encoder
- * this is; timm's says its pooling and leaves the rest to its name. */
+/* Returns the source of a usual value that the configuration does not set. A file that states
+ * norm_eps comes from the code that computes this encoder, so it decides. timm's file states the
+ * pooling only and does not. */
 static enum sm_source usual_source(const struct sm_vit *v)
 {
     enum sm_source by = sm_usual(v->config, SM_CONFIG_NORM_EPS);
@@ -77,8 +79,8 @@ static enum sm_code measure_patch(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Without a position table the patches are rotated, as DINOv3 does, whose published encoders all
- * have a CLS token. */
+/* Settles the rotation of a ViT without a position table: it is DINOv3's, whose published encoders
+ * all have a CLS token. */
 static enum sm_code choose_rope(struct sm_vit *v)
 {
     bool told = has(v, "rope.periods"), hf = !strcmp(v->names->dialect->name, "hf-dinov3");
@@ -130,8 +132,8 @@ static enum sm_code measure_tokens(struct sm_vit *v)
     return SM_OK;
 }
 
-/* RoPE beside a position table leaves no tensor. EVA-02's files are known by q, k and v apart under
- * timm's names. */
+/* Refuses EVA-02, which has RoPE as well as a position table; RoPE leaves no tensor there. EVA-02's
+ * files have separate q, k and v under timm's names. */
 static enum sm_code refuse_eva(struct sm_vit *v)
 {
     char name[SM_NAME_BYTES];
@@ -174,7 +176,8 @@ static enum sm_code measure_input(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Bias masks and gates follow the first block; a block that differs has tensors missing or over. */
+/* Takes LayerScale, bias mask and gate from the first block. A block that differs then has missing
+ * or unused tensors. */
 static enum sm_code measure_blocks(struct sm_vit *v)
 {
     int64_t fc1[2], fc2[2];
@@ -194,7 +197,7 @@ static enum sm_code measure_blocks(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Before anything is taken from files beside the checkpoint, which may be another network's. */
+/* Compares claims before anything is taken from sidecars, which may describe another network. */
 static enum sm_code compare_claims(struct sm_vit *v)
 {
     v->info->dim = v->dim;
@@ -266,7 +269,8 @@ static enum sm_code choose_heads(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Eps, order and scale of the blocks, and what only some have: BatchNorm in a stem, RoPE. */
+/* Settles eps, order of norms and scale of attention, and what only some ViTs have: BatchNorm in a
+ * stem, the base of RoPE. */
 static void choose_blocks(struct sm_vit *v)
 {
     bool dinov3 = !v->table_side, clip = v->norm_pre;
@@ -289,7 +293,7 @@ static void choose_blocks(struct sm_vit *v)
         settle(v, SM_CONFIG_ROPE_BASE, &v->rope_base, "DINOv3; its periods are not in the file");
 }
 
-/* Which activation the names suggest, and how sure that is. */
+/* Returns the activation that the names suggest, with its source and reason. */
 static enum sm_activation_kind usual_activation(const struct sm_vit *v, enum sm_source *source,
                                                 const char **why)
 {
@@ -362,7 +366,8 @@ static enum sm_code choose_pool(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Which rule the family resamples by, from what only its files have. */
+/* Returns the rule by which the family resamples, recognised by names that only its files have;
+ * UNSET if none is recognised. */
 static enum sm_pos_resize usual_resize(const struct sm_vit *v, const char **why)
 {
     const char *prefix = v->names->prefix, *dialect = v->names->dialect->name;

@@ -1,18 +1,18 @@
-/* Outputs of a ViT.
+/* Adds the outputs of a ViT.
  *
- *     tokens   norm(stream). DINOv3 may have cls_norm for CLS and registers. Where there is only
+ *     tokens   norm(stream). DINOv3 may have a cls_norm for CLS and registers. If there is only
  *              fc_norm (MAE fine-tuned, iBOT with mean pooling), patches stay as they are and the
- *              CLS row becomes fc_norm(mean of patches), or of CLS where `pool` says so. Where
- *              the norm comes after pooling (open_clip), or the last block ends in it
- *              (post-norm), the stream itself.
- *     cls      its first row; mean: mean of its patches
+ *              CLS row becomes fc_norm(mean of patches), or fc_norm(CLS) if `pool` is cls. If the
+ *              norm comes after pooling (open_clip), or the last block ends in it (post-norm), the
+ *              tokens are the stream itself.
+ *     cls      first row of the tokens; mean: mean of their patches
  *     pooled   cls, mean, or attention pooling; then CLIP's projection
  *     logits   the file's classifier on pooled; pooler: Hugging Face's tanh layer on cls
  *
- * Attention pooling (SigLIP) asks with one learned query, the same for every image. So its
- * projection is computed once here and stands in the bias of a q, k, v product whose weights for q
- * are zero; ordinary attention and its first row are the rest. That wastes one block's attention
- * and saves a kernel. */
+ * Attention pooling (SigLIP) has one learned query, the same for every image. So its projection is
+ * computed once, here, and stored in the bias of a q, k, v product whose weights for q are zero. An
+ * ordinary attention follows, of which only the first row is used. That wastes one block's
+ * attention and saves a kernel. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static enum sm_code add_norm(int32_t *out, const struct sm_vit *v, const char *n
     return sm_add_norm(out, v->graph, v->names, name, in, v->eps, v->err);
 }
 
-/* `in` with its first `rows` rows replaced by those of `head`. */
+/* Adds a node with the rows of `in`, the first `rows` of them replaced by those of `head`. */
 static enum sm_code replace_rows(int32_t *out, const struct sm_vit *v, int32_t in, int32_t head,
                                  int32_t rows)
 {
@@ -48,7 +48,7 @@ static enum sm_code replace_rows(int32_t *out, const struct sm_vit *v, int32_t i
     return sm_graph_add(v->graph, &node, out, v->err);
 }
 
-/* `pooled` is set where pooling comes before the norm. */
+/* Adds "tokens". Sets *pooled only if pooling comes before the norm. */
 static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm_vit *v,
                                int32_t stream)
 {
@@ -80,8 +80,8 @@ static enum sm_code add_tokens(int32_t *tokens, int32_t *pooled, const struct sm
     return code == SM_OK ? replace_rows(tokens, v, *tokens, head, prefix) : code;
 }
 
-/* Turns the product's weight [c, 3 c] and bias [3 c] into one whose q is W_q probe + b_q whatever
- * the input. */
+/* Changes the product's weight [c, 3 c] and bias [3 c] so that q is W_q probe + b_q for any
+ * input. */
 static void fix_query(float *weight, float *bias, const float *probe, size_t c)
 {
     for (size_t j = 0; j < c; j++) {
@@ -143,7 +143,8 @@ static enum sm_code add_attention_pool(int32_t *at, const struct sm_vit *v, int3
     return code;
 }
 
-/* OpenAI's and open_clip's projection is [dim, out], multiplied from the right: as kernels want. */
+/* Adds the projection of OpenAI and open_clip. It is stored as [dim, out] and multiplied from the
+ * right, which is the layout of the kernels. */
 static enum sm_code add_right_product(int32_t *at, const struct sm_vit *v)
 {
     struct sm_node node = {
@@ -165,7 +166,7 @@ static enum sm_code add_right_product(int32_t *at, const struct sm_vit *v)
     return sm_graph_add(v->graph, &node, at, v->err);
 }
 
-/* `at`: what was pooled before the norm, if so; then "pooled". */
+/* Adds "pooled" as *at, which on entry is the node pooled before the norm, or negative. */
 static enum sm_code add_pooled(int32_t *at, const struct sm_vit *v, int32_t tokens, int32_t cls,
                                int32_t mean)
 {
@@ -189,8 +190,8 @@ static enum sm_code add_pooled(int32_t *at, const struct sm_vit *v, int32_t toke
     return SM_OK;
 }
 
-/* A linear layer of the file on node `in`, tapped as `tap`; nothing where the file has none that
- * fits: heads are outside of the encoder. */
+/* Adds a head, a linear layer of the file on node `in`, tapped as `tap`. Adds nothing if the file
+ * has no head that fits: heads are not part of the encoder. */
 static enum sm_code add_head(const struct sm_vit *v, const char *name, const char *tap, int32_t in,
                              enum sm_activation activation)
 {

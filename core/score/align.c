@@ -1,8 +1,9 @@
 /* Distances between representations.
  *
- * Normalisation is a factor per row, kept in double and applied while summing: no normalised copy,
- * no second rounding to float. Cost: one pass over rows * dim numbers per pair, K(K-1)/2 pairs; for
- * K = 10 and a CIFAR ResNet's 16 x 512 map that is far below one forward pass. */
+ * Normalisation is a factor per row, kept in double and applied while summing. So there is no
+ * normalised copy and no second rounding to float. Cost: one pass over rows * dim numbers for each
+ * of K(K-1)/2 pairs of views. For K = 10 and a CIFAR ResNet's 16 x 512 map that is far below one
+ * forward. */
 #include "core/score/align.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@ static const double pi = 3.14159265358979323846;
 /* One representation and the factor of each of its rows. */
 struct vector {
     const float *x;      /* [rows, dim] */
-    const double *scale; /* [rows] */
+    const double *scale; /* [rows] factor of each row */
     size_t rows, dim;
 };
 
@@ -69,8 +70,8 @@ static double l1(const struct vector *a, const struct vector *b)
     return sum;
 }
 
-/* sqrt(aa * bb), not sqrt(aa) * sqrt(bb): for equal vectors it is exactly their product, the cosine
- * exactly 1. */
+/* Returns the cosine. sqrt(aa * bb) equals aa exactly for equal vectors, which sqrt(aa) * sqrt(bb)
+ * need not, so their cosine is exactly 1. */
 static double cosine_of(const struct vector *a, const struct vector *b)
 {
     double ab = 0, aa = 0, bb = 0;

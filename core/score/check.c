@@ -1,12 +1,12 @@
-/* Does a recipe fit a pair? What can be known without an image is answered here, before anything is
- * queued.
+/* Checks whether a recipe fits a pair. All that can be known without an image is checked here,
+ * before anything is queued.
  *
- * The short side of the views is followed through the ops: a crop or a resize makes it known,
- * padding adds to it. What depends on the image (no such op, a resize without a crop) is left to
- * the score. */
+ * The short side of the views is followed through the ops: a crop or a resize sets it, padding adds
+ * to it. What depends on the image (the size without such an op, the long side after a resize
+ * without a crop) is checked when the image is scored. */
 #include "core/score/pair.h"
 
-/* Short side after one more op; 0 while it depends on the image. */
+/* Returns the short side after one more op; 0 while it depends on the image. */
 static int64_t follow(int64_t short_px, const struct sm_op *op)
 {
     switch (op->kind) {
@@ -38,8 +38,7 @@ static enum sm_code check_extent(const struct sm_augment *augment, int32_t input
     return SM_OK;
 }
 
-/* Every encoder has the tap, in the same shape: distances of different shapes are not comparable.
- */
+/* Checks that every encoder has the tap in the same shape, so that distances are comparable. */
 static enum sm_code check_representation(const struct sm_pair *pair, const char *tap,
                                          struct sm_err *err)
 {

@@ -1,10 +1,10 @@
-/* Alignment, score, their standard errors and the score's interval.
+/* Computes alignments, the score, their standard errors and the score's interval.
  *
- * An encoder's alignment is the mean of its distances, a side's the mean of the distances averaged
- * over its encoders, the score the mean of the difference of the sides: one jackknife over views
- * serves all three. The spread between a side's encoders is a further part of the error of m, with
- * a degree of freedom fewer than encoders. Everything is a pass over at most SM_DISTANCES_MAX
- * numbers per encoder, in arrays on the stack (64 KiB). */
+ * An encoder's alignment is the mean of its distances. A side's alignment is the mean of the
+ * distances averaged over its encoders. The score is the mean of the difference of the sides. One
+ * jackknife over views serves all three. The spread between a side's encoders is a further part of
+ * the error of m, with one degree of freedom less than encoders. Everything is a pass over at most
+ * SM_DISTANCES_MAX numbers per encoder, in arrays on the stack (64 KiB). */
 #include "core/score/combine.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ static size_t anchors_count(size_t views)
     return views;
 }
 
-/* The jackknife reads a square. */
+/* Copies the distances into the square that the jackknife reads. */
 static void jackknife_pairs(struct sm_jackknife *out, const double *d, size_t views)
 {
     double square[SM_VIEWS_MAX * SM_VIEWS_MAX];
@@ -45,7 +45,7 @@ size_t sm_distances_count(enum sm_compare compare, size_t views)
     return modes[compare].count(views);
 }
 
-/* `d_mean` receives the distances averaged over the side's encoders. */
+/* Fills a side's alignment. `d_mean` receives the distances averaged over the side's encoders. */
 static void align_side(struct sm_alignment *out, double *d_mean, const struct sm_distances *d,
                        int s)
 {
@@ -69,7 +69,7 @@ static void align_side(struct sm_alignment *out, double *d_mean, const struct sm
     out->sd_encoders = encoders > 1 ? sqrt(sm_variance(out->per_encoder, encoders)) : 0;
 }
 
-/* Standard error of a side's mean over its encoders. */
+/* Returns the standard error of a side's mean that comes from the spread between its encoders. */
 static double between_encoders(const struct sm_alignment *side)
 {
     return side->sd_encoders / sqrt(side->encoders_count);

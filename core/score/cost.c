@@ -1,8 +1,9 @@
-/* The work of a score: views, forwards and distances, each once for every view and encoder, and the
- * table that makes them one number.
+/* The cost of a score: counts its work (views, forwards and distances, each once for every view and
+ * encoder) and converts it to milliseconds with one table.
  *
- * The coefficients are those of one core of an AMD EPYC (Zen 4, AVX-512) as `make bench
- * BENCH="--parts cost"` prints them: the dearest of the sizes that it times. */
+ * The coefficients are those of one core of an AMD EPYC (Zen 4, AVX-512), as `make bench
+ * BENCH="--parts cost"` prints them. Each is that of the most expensive size that the bench
+ * times. */
 #include "sslmem/cost.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 
 static const struct {
     const char *name;
-    double ns; /* of a step */
+    double ns; /* nanoseconds per step */
 } table[SM_WORKS] = {
     [SM_WORK_DECODE] = {"decode", 32},
     [SM_WORK_COPY] = {"copy", 2},
@@ -48,7 +49,7 @@ int64_t sm_steps_ms(const double steps[SM_WORKS])
     return ms < 1 ? 1 : ms < 1e15 ? (int64_t)ms : INT64_C(1000000000000000);
 }
 
-/* One more image in the anchor mode: the unaugmented one, through the preset "eval". */
+/* Adds the work of the anchor mode's additional image, the unaugmented one: the preset "eval". */
 static void count_anchor(double steps[SM_WORKS], int32_t side, int32_t width_px, int32_t height_px)
 {
     const struct sm_augment eval = {.ops = {{.kind = SM_OP_RESIZE, .size_px = side},

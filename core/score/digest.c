@@ -1,5 +1,4 @@
-/* One way to a digest for recipes, pairs and scores: what is equal as canonical JSON is the same
- * thing. */
+/* Digests of recipes, pairs and scores: equal canonical JSON has equal digests. */
 #include "core/score/digest.h"
 
 #include <stdlib.h>

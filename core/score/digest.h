@@ -7,7 +7,7 @@
 #include "core/base/sha256.h"
 #include "sslmem/err.h"
 
-/* Releases `doc`; a NULL one means that memory ran out while it was built. */
+/* Writes the digest of `doc` and releases it. NULL `doc`: memory ran out while it was built. */
 enum sm_code sm_json_digest(char hex[SM_SHA256_HEX], json_t *doc, struct sm_err *err);
 
 #endif

@@ -1,9 +1,10 @@
-/* Pairs: a folder with pair.json and checkpoints to encoders that can be compared.
+/* Opens a pair: reads a folder with pair.json and checkpoints, and makes encoders that can be
+ * compared.
  *
- * Everything is checked at open, so that a score can fail only because of its image: file names
- * stay inside the folder, every encoder opens under the one shared configuration, all encoders
- * agree in what makes distances comparable (one table), the pair's own recipe fits them, the
- * reference belongs to them. */
+ * Everything is checked at open, so that a score can fail only because of its image. File names
+ * stay inside the folder. Every encoder opens under the one shared configuration. All encoders
+ * agree in what makes distances comparable (the table `facts`). The pair's own recipe fits them,
+ * and the reference was measured with them. */
 #include "core/score/pair.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@
 
 const char *const sm_side_names[SM_SIDES] = {"f", "g"};
 
-/* pair.json as read; nodes are borrowed. */
+/* pair.json as read; its nodes are borrowed from the document. */
 struct draft {
     char description[PAIR_DESCRIPTION_MAX + 1];
     const json_t *sides[SM_SIDES];
@@ -46,7 +47,7 @@ static const struct sm_field fields[] = {
 
 enum fact_type { FACT_TEXT, FACT_INT, FACT_DOUBLE };
 
-/* What every encoder of a pair must have in common. */
+/* The facts that every encoder of a pair must have in common. */
 static const struct {
     const char *name;
     enum fact_type type;
@@ -70,7 +71,7 @@ char *sm_pair_path(const char *dir, const char *file)
     return path;
 }
 
-/* Whether the text begins with the file's name or with a path that ends in it. */
+/* Returns true if the text begins with "<file>:" or contains a path that ends in it. */
 static bool names_file(const char *text, const char *file)
 {
     char in_path[PAIR_FILE_MAX + 3];
@@ -97,8 +98,8 @@ static const char *last_component(char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Last component of the path as given, links unfollowed; what dots stand for is asked of the file
- * system. */
+/* Sets the pair's name to the last component of the path as given, without following links. For "."
+ * and ".." the file system resolves the path first. */
 static enum sm_code set_name(struct sm_pair *pair, struct sm_err *err)
 {
     char *path = strdup(pair->dir);
@@ -160,7 +161,7 @@ static enum sm_code read_side(struct sm_side *out, const json_t *list, const cha
     return SM_OK;
 }
 
-/* pair.json's own numbers, else those that come with the encoder, else 0.5. */
+/* Reads three numbers: pair.json's own, else those of the encoder's configuration, else 0.5. */
 static enum sm_code read_channels(double out[3], float out_f32[3], const json_t *list,
                                   const double *encoder, const char *name, double min,
                                   struct sm_err *err)
@@ -181,7 +182,8 @@ static enum sm_code read_channels(double out[3], float out_f32[3], const json_t 
     return SM_OK;
 }
 
-/* The configuration with the normalisation that the pair takes: the digest has that on its own. */
+/* Returns the configuration with the pair's normalisation. pair->config does not have it, because
+ * the pair's digest covers mean and std separately. */
 static struct sm_encoder_config with_pixels(const struct sm_pair *pair)
 {
     struct sm_encoder_config config = pair->config;
@@ -257,7 +259,7 @@ bool sm_members_same(const struct sm_member *a, const struct sm_member *b)
     return strcmp(a->digest, b->digest) == 0 || sm_encoder_same_weights(a->encoder, b->encoder);
 }
 
-/* An encoder on both sides cancels out: what is left of m says nothing about any image. */
+/* Refuses an encoder on both sides: it cancels out, and m then says nothing about any image. */
 static enum sm_code check_sides(const struct sm_pair *pair, struct sm_err *err)
 {
     char at[32];
@@ -293,8 +295,8 @@ static enum sm_code read_document(struct sm_pair *pair, struct draft *draft, con
     return sm_err_name_file(err, code, "pair.json");
 }
 
-/* What pair.json leaves open, from the preset and the files beside the checkpoints, which are in
- * one folder. */
+/* Completes what pair.json leaves open from the preset and from the sidecars in the pair's folder,
+ * which all its checkpoints share. */
 static enum sm_code complete_config(struct sm_pair *pair, const struct draft *draft,
                                     struct sm_err *err)
 {
@@ -334,7 +336,7 @@ static enum sm_code read_recipe(struct sm_pair *pair, const json_t *node, struct
     return sm_err_name_file(err, code, "pair.json");
 }
 
-/* Codes and files of the flags, [] for none; NULL when out of memory. */
+/* Returns the flags of the pair without their texts, [] if it has none. NULL when out of memory. */
 static json_t *flags_without_texts(const struct sm_pair *pair)
 {
     json_t *flags = sm_pair_flags_json(pair), *flag;

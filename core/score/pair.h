@@ -1,5 +1,5 @@
-/* What a pair is made of, for the files of core/score only.
- * Owner: sm_pair_close. Threads: immutable after open. */
+/* The parts of a pair, for the files of core/score only.
+ * Owner: sm_pair_close frees all of it. Threads: immutable after open. */
 #ifndef CORE_SCORE_PAIR_H
 #define CORE_SCORE_PAIR_H
 
@@ -26,13 +26,14 @@ struct sm_side {
     int count;
 };
 
-/* Scores of a cohort that neither side saw. `count` 0: none registered. */
+/* Scores of a cohort that neither side saw. count 0: the pair has no reference. */
 struct sm_reference {
     char cohort[PAIR_COHORT_MAX + 1];
-    char digest[SM_SHA256_HEX]; /* of the file */
+    char digest[SM_SHA256_HEX]; /* SHA-256 of the reference file */
     char recipe_digest[SM_SHA256_HEX];
-    double *sorted;                    /* [count], ascending */
-    struct sm_reference_image *images; /* [count], by digest; NULL: the file lists none */
+    double *sorted; /* [count] scores, ascending */
+    /* [count], sorted by digest; NULL: the file lists no images */
+    struct sm_reference_image *images;
     size_t count;
     double mean, sd;
 };
@@ -45,36 +46,36 @@ struct sm_pair {
     char recipe_digest[SM_SHA256_HEX];
     struct sm_side sides[SM_SIDES];
     struct sm_encoder_config config;
-    double mean[3], std[3]; /* as written in pair.json */
+    double mean[3], std[3]; /* input normalisation on [0, 1], before rounding to float */
     enum sm_source mean_source, std_source;
     float mean_f32[3], std_f32[3];
     struct sm_recipe recipe;
     struct sm_reference reference;
-    bool allow_same; /* an encoder of f may be one of g */
+    bool allow_same; /* true: an encoder of f may hold the same weights as one of g */
 };
 
-/* Reads `file` in the pair's folder; the sides must be open. */
+/* Reads the reference `file` in the pair's folder. The encoders of both sides must be open. A
+ * failure leaves nothing to release. */
 enum sm_code sm_reference_load(struct sm_reference *out, const struct sm_pair *pair,
                                const char *file, struct sm_err *err);
 void sm_reference_release(struct sm_reference *reference);
-/* NULL when the cohort does not list the image. */
+/* Returns the image's entry in the reference; NULL if the reference does not list the image. */
 const struct sm_reference_image *sm_reference_find(const struct sm_reference *reference,
                                                    const char *image_digest);
 
-/* As provenance names them: "avx512/1", row and revision. */
+/* Writes the kernels as provenance names them, row and revision: "avx512/1". */
 void sm_pair_kernels(char out[32], const struct sm_pair *pair);
 
-/* Whether two members are one encoder: the same file, or the same weights. */
+/* Returns true if two members are the same encoder: the same file, or the same weights. */
 bool sm_members_same(const struct sm_member *a, const struct sm_member *b);
 
-/* {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
+/* Returns {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
 json_t *sm_pair_digests_json(const struct sm_pair *pair);
 
-/* `dir`/`file`, to be freed; NULL when out of memory. */
+/* Returns the path "dir/file", which the caller frees; NULL when out of memory. */
 char *sm_pair_path(const char *dir, const char *file);
 
-/* Puts "file: " before the error's text unless the text names the file already. Returns the error's
- * code. */
+/* Puts "file: " before the error's text, unless the text names the file already. Returns `code`. */
 enum sm_code sm_err_name_file(struct sm_err *err, enum sm_code code, const char *file);
 
 #endif

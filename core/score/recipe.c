@@ -1,9 +1,10 @@
-/* Recipes: one table of fields read over a base value, one function that writes every field out.
+/* Recipes: one table of fields, which is read over a base recipe, and one function that writes
+ * every field.
  *
- * Two recipes are the same when their canonical JSON is: a preset is expanded to its ops, a default
- * is written out, a seed has one spelling. So the digest does not depend on how the recipe was
- * asked for. target_se came later than the other fields: it is left out when it is 0, so that older
- * digests stay what they were. */
+ * Two recipes are the same if their canonical JSON is: presets are expanded to their ops, defaults
+ * are written out, and a seed has one spelling. So the digest does not depend on how the client
+ * wrote the recipe. target_se is newer than the other fields. It is left out when it is 0, so that
+ * older digests stay the same. */
 #include "sslmem/recipe.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ static const char *const orientation_names[] = {"ignore", "apply", NULL};
 
 static const struct sm_recipe defaults = {.views = 10, .representation = "tokens"};
 
-/* A recipe as its document spells it. */
+/* A recipe while its document is read: enums are indexes of their names. */
 struct draft {
     struct sm_recipe recipe;
     const json_t *augment;
@@ -49,8 +50,9 @@ static void join(char *out, size_t out_size, const char *pointer, const char *na
     snprintf(out, out_size, "%s/%s", pointer, name);
 }
 
-/* "block.N" is spelled in one way only, or two spellings of a recipe would have two digests; so
- * "block.N.mlp.residual", which is the same output, is no representation. */
+/* Returns true if `name` is a representation. Every output has one name only, or two spellings of a
+ * recipe would have two digests. So N has no leading zeros, and "block.N.mlp.residual", the same
+ * output as "block.N", is refused. */
 static bool is_representation(const char *name)
 {
     static const char *const names[] = {"tokens", "cls", "mean", "pooled", NULL};

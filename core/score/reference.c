@@ -1,7 +1,7 @@
-/* Reference cohorts: the scores of images that neither side saw, kept in a file beside the pair.
+/* Reference cohorts: scores of images that neither side saw, kept in a file in the pair's folder.
  *
- * The file carries the digests of the encoders and of the recipe that it was measured with: under
- * other encoders it is refused, under another recipe it is simply not used. It also lists the
+ * The file carries the digests of the encoders and of the recipe that it was measured with. A file
+ * of other encoders is refused; a file of another recipe is not used. The file also lists the
  * digests of its images, so that a score of one of them is compared with the others only. */
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 #include "core/score/pair.h"
 #include "sslmem/stats.h"
 
-#define REFERENCE_BYTES_MAX (128 << 20) /* a million scores of some 20 digits and digests of 64 */
+/* a million scores of about 20 digits and as many digests of 64 */
+#define REFERENCE_BYTES_MAX (128 << 20)
 #define REFERENCE_DEPTH_MAX 4
 #define REFERENCE_FILE      "reference.json"
 
@@ -82,7 +83,7 @@ static int by_digest(const void *a, const void *b)
     return strcmp(x->digest, y->digest);
 }
 
-/* The image would be evidence twice, and compared with itself. */
+/* Sorts the images by digest and refuses duplicates, which would be compared with themselves. */
 static enum sm_code check_once(struct sm_reference_image *images, size_t count, struct sm_err *err)
 {
     qsort(images, count, sizeof *images, by_digest);
@@ -92,7 +93,7 @@ static enum sm_code check_once(struct sm_reference_image *images, size_t count, 
     return SM_OK;
 }
 
-/* One for each score, which stand in the order of the file as yet. */
+/* Reads one digest for each score. The scores are in the order of the file here, not sorted yet. */
 static enum sm_code read_images(struct sm_reference *out, const json_t *list, struct sm_err *err)
 {
     char at[40];
@@ -187,7 +188,7 @@ const struct sm_reference_image *sm_reference_find(const struct sm_reference *re
     return bsearch(&key, reference->images, reference->count, sizeof key, by_digest);
 }
 
-/* {"images","scores"} and what comes with them. */
+/* Returns a reference file: cohort, recipe, encoders, images, scores. NULL when out of memory. */
 static json_t *document_json(const struct sm_pair *pair, const char *cohort,
                              const char *recipe_digest, const struct sm_reference_image *images,
                              size_t count)

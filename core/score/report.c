@@ -1,4 +1,4 @@
-/* Pairs and scores as JSON: the documents that clients see. A number that is undefined is null. */
+/* Pairs and scores as JSON: the documents that clients see. An undefined number is null. */
 #include <stdio.h>
 
 #include "core/base/json.h"
@@ -17,7 +17,7 @@ static json_t *member_json(const struct sm_member *member)
     return out;
 }
 
-/* As a score names an encoder. */
+/* Returns an encoder as a score names it: file and digest. */
 static json_t *member_name_json(const struct sm_member *member)
 {
     return json_pack("{s:s, s:s}", "file", member->file, "digest", member->digest);
@@ -47,7 +47,8 @@ static json_t *channels_json(const double v[3])
 
 /* --- flags --- */
 
-/* Pairs of members that are one encoder: [[file, file] …], of two sides or of one. */
+/* Lists the pairs of members that are the same encoder, [[file, file] …], between two sides or
+ * within one (a == b). */
 static json_t *same_json(const struct sm_side *a, const struct sm_side *b)
 {
     json_t *list = json_array();
@@ -59,7 +60,8 @@ static json_t *same_json(const struct sm_side *a, const struct sm_side *b)
     return list;
 }
 
-/* Adds the flag where it has files; the text is about the first two. Takes the reference. */
+/* Adds the flag if `files` is not empty; its text names the first two files. Releases `files`.
+ * Returns false when out of memory. */
 static bool add_flag(json_t *flags, const char *code, json_t *files, const char *text)
 {
     const json_t *first = json_array_get(files, 0);
@@ -144,7 +146,8 @@ static const char unlisted_note[] =
     "the reference lists no images: if this one is among them, it is compared with itself too; "
     "sslmem reference writes a list";
 
-/* {"reference": …}, with a note on what is missing. */
+/* Returns {"reference": …}. Adds "reference_note" if there is no reference to compare with, or if
+ * it lists no images. */
 static json_t *reference_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;

@@ -1,8 +1,8 @@
-/* Scores on one thread: the loop over a task's units, and the workspaces that it runs them with.
+/* Scores on one thread: the loop over a task's units, and the workspaces in which the units run.
  *
- * A workspace is made when the first unit of its encoder comes and kept from image to image, until
- * a recipe wants another output or another number of images at once. So a thread that only ever
- * runs units of g has none for f. */
+ * A workspace is made for the first unit of its encoder and kept from image to image, until a
+ * recipe needs another tap or another number of images at once. So a thread that runs only units of
+ * g has no workspace for f. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,11 @@
 struct sm_scorer {
     const struct sm_pair *pair;
     const struct sm_watch *watch;
-    /* What the workspaces are planned for. */
+    /* The tap and the number of images that all workspaces are planned for. */
     char tap[sizeof((struct sm_recipe *)0)->representation];
     int images;
-    struct sm_workspace *workspaces[SM_SIDES][SM_ENCODERS_MAX]; /* NULL: not made yet */
+    /* NULL: no unit has needed it yet */
+    struct sm_workspace *workspaces[SM_SIDES][SM_ENCODERS_MAX];
 };
 
 static void release_workspaces(struct sm_scorer *scorer)

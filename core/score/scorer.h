@@ -4,8 +4,9 @@
 
 #include "core/score/pair.h"
 
-/* The workspace of encoder k of side s for `images` images and one tap, made when it is first asked
- * for and kept until another recipe wants others. */
+/* Returns in *out the workspace of encoder k of side s, for `images` images and one tap. A
+ * workspace is made on first use. The scorer owns it, and keeps it until another tap or another
+ * number of images is requested. */
 enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *scorer, int s, int k,
                                  const char *tap, int images, struct sm_err *err);
 

@@ -1,23 +1,24 @@
-/* One image through every encoder of a pair, in units that threads may share.
+/* Runs one image through every encoder of a pair, in units that threads may share.
  *
  * Views are rendered once, as floats [view, 3, S, S], and every encoder reads that same buffer, so
- * alignments of f and g differ by the encoders alone. The unaugmented image of the anchor mode
- * stands before view 0 and rides with the first chunk:
+ * alignments of f and g differ by the encoders alone. In anchor mode the unaugmented image comes
+ * before view 0 and belongs to the first chunk:
  *
  *     image    0 (anchor)  1 2 3 4 5  6 7 8 9 10
  *     view                 0 1 2 3 4  5 6 7 8 9
  *     chunk    0 0 0 0 0 0 0 . . . .  1 1 1 1 1
  *
- * A recipe with a fixed number of views is one round of all chunks; one with target_se is a round
- * per chunk, until the standard error is small enough. Chunks are the same in both, so n views give
- * the same bits in both; distances append (align.h), so a round costs only what is new.
+ * A recipe with a fixed number of views is one round of all chunks. A recipe with target_se is one
+ * round per chunk, until the standard error is small enough. The chunks are the same in both cases,
+ * so n views give the same bits. New distances are appended (align.h), so a round computes only new
+ * ones.
  *
- * The shape of every forward therefore depends on recipe and encoder only, never on the threads or
- * their load, and so do the bits. A unit writes its own rows of its own encoder's representations
- * and reads what nobody writes between two rounds, so units need no lock.
+ * The shape of every forward depends on recipe and encoder only, never on the threads or their
+ * load, and so do the bits. A unit writes only its own rows of its encoder's representations, and
+ * reads only what no thread writes while units run. So units need no lock.
  *
- * Cost: encoders * views forwards, which is everything. Memory: 3 S^2 floats per view of a round,
- * rows * dim floats per view and encoder; activations are the threads' own (scorer.h). */
+ * Cost: encoders * views forwards are nearly all of it. Memory: 3 S^2 floats per view of a round,
+ * and rows * dim floats per view and encoder. The threads own the activations (scorer.h). */
 #include "sslmem/task.h"
 
 #include <assert.h>
@@ -29,30 +30,30 @@
 #include "core/score/combine.h"
 #include "core/score/scorer.h"
 
-/* One encoder on this image. */
+/* One encoder's representations and distances for this image. */
 struct track {
     const struct sm_member *member;
     int side, index;
-    float *reps;                /* [anchor + K, rows, dim] */
-    double *scale;              /* [anchor + K, rows] */
-    double d[SM_DISTANCES_MAX]; /* of the views aligned so far */
+    float *reps;                /* representations [anchor + K, rows, dim] of K views */
+    double *scale;              /* [anchor + K, rows] factors of the rows of reps */
+    double d[SM_DISTANCES_MAX]; /* distances of the views aligned so far */
 };
 
 struct sm_task {
     const struct sm_pair *pair;
     const struct sm_watch *watch;
-    struct sm_score score; /* its recipe is this task's */
+    struct sm_score score; /* the score so far; holds the task's recipe */
     struct sm_image image;
     uint8_t digest[SM_SHA256_BYTES];
     struct sm_augment unaugmented;
-    size_t anchor;     /* 1: image 0 is the unaugmented one */
-    size_t rows, dim;  /* of a representation */
-    size_t chunk;      /* views */
-    size_t chunks;     /* in all */
-    size_t step;       /* chunks of a round */
-    size_t begin, end; /* chunks of this round */
-    float *x;          /* images of this round: [.., 3, S, S] */
-    size_t aligned;    /* images whose distances are known */
+    size_t anchor;     /* 1: image 0 is the unaugmented one; 0: anchor mode is off */
+    size_t rows, dim;  /* shape of a representation */
+    size_t chunk;      /* views of a chunk */
+    size_t chunks;     /* number of chunks */
+    size_t step;       /* chunks per round */
+    size_t begin, end; /* this round has the chunks [begin, end) */
+    float *x;          /* [images of this round, 3, S, S] */
+    size_t aligned;    /* number of images whose distances are known */
     size_t tracks_count;
     struct track tracks[];
 };
@@ -69,7 +70,7 @@ size_t sm_task_chunk_views(const struct sm_encoder *encoder)
                                                                   : SM_CHUNK_VIEWS;
 }
 
-/* First image of a chunk; of the one past the last: images in all. */
+/* Returns the first image of a chunk. For the chunk past the last, returns the number of images. */
 static size_t chunk_begin(const struct sm_task *task, size_t chunk)
 {
     size_t views = (size_t)task->score.recipe.views;
@@ -86,7 +87,7 @@ static size_t image_floats(const struct sm_task *task)
 
 /* --- opening --- */
 
-/* Takes the pixels. */
+/* Takes over the decoded pixels and fills the provenance of the score. */
 static enum sm_code take_image(struct sm_task *task, struct sm_decoded *decoded, struct sm_err *err)
 {
     struct sm_score *score = &task->score;
@@ -104,7 +105,7 @@ static enum sm_code take_image(struct sm_task *task, struct sm_decoded *decoded,
     return code;
 }
 
-/* What stands before the views of the anchor mode. */
+/* Prepares the unaugmented image that comes before the views in anchor mode. */
 static enum sm_code set_anchor(struct sm_task *task, struct sm_err *err)
 {
     if (task->score.recipe.compare != SM_COMPARE_ANCHOR)
@@ -217,7 +218,7 @@ static enum sm_code check_finite(const struct track *track, size_t count, struct
     return SM_OK;
 }
 
-/* From the representations of the last round to the numbers of the score so far. */
+/* Computes the distances of the last round's images and the score of all views so far. */
 static enum sm_code align(struct sm_task *task, struct sm_err *err)
 {
     const struct sm_recipe *recipe = &task->score.recipe;
@@ -243,7 +244,8 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
     return SM_OK;
 }
 
-/* The standard error of two views may be NaN; then there are no more. */
+/* Returns true if no round is left. With too few views the standard error is NaN and meets no
+ * target, but then the first chunk has all views of the recipe. */
 static bool is_complete(const struct sm_task *task)
 {
     double target_se = task->score.recipe.target_se;
@@ -271,7 +273,7 @@ enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_
 
 /* --- units --- */
 
-/* All chunks of one encoder, then all of the next: neighbours share weights. */
+/* Units are numbered by encoder, then by chunk, so that neighbours read the same weights. */
 enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *scorer,
                          struct sm_err *err)
 {

@@ -1,21 +1,22 @@
-/* Area under the ROC curve and its intervals: DeLong's, Newcombe's, the bootstrap's.
+/* Area under the ROC curve (AUC) and its intervals: DeLong's, Newcombe's and the bootstrap's.
  *
- * A member's placement is the share of others below it, ties half; the AUC is the mean placement
- * and DeLong's variance that of the placements of both sides, each over its count (DeLong, DeLong
- * and Clarke-Pearson 1988). Placements of equal values are equal, so the groups of the pooled
- * sample are all that is summed over (Sun and Xu 2014 get there by midranks).
+ * A member's placement is the share of others below it, with ties counted half. The AUC is the mean
+ * placement. DeLong's variance is the sum over both sides of the variance of the placements divided
+ * by their count (DeLong, DeLong and Clarke-Pearson 1988). Equal values have equal placements, so
+ * sums run over the groups of the pooled sample (Sun and Xu 2014 use midranks for the same result).
  *
- * Newcombe's interval holds the values A with |auc - A| <= z sqrt(V(A)), V the variance of Hanley
- * and McNeil (1982) with both counts replaced by their mean in the numerator (Newcombe, Statistics
- * in Medicine 25, 2006, method 5). It has width everywhere, but its V knows the data by auc alone:
- * too small where the smaller side has the larger spread. DeLong's is right there for large samples
- * and far too narrow near 0 and 1 and for small ones. So the stated interval takes the wider end of
- * the two; tests/unit/core/stats/test_simulation.c measures what it covers.
+ * Newcombe's interval holds the values A with |auc - A| <= z sqrt(V(A)). V is the variance of
+ * Hanley and McNeil (1982) with both counts in the numerator replaced by their mean (Newcombe,
+ * Statistics in Medicine 25, 2006, method 5). Its width is never 0. But V depends on the data only
+ * through auc, and is too small if the smaller side has the larger spread. DeLong's interval is
+ * right in that case for large samples, but far too narrow near 0 and 1 and for small samples. So
+ * each end of the stated interval is the wider of the two; tests/unit/core/stats/test_simulation.c
+ * measures what it covers.
  *
- * A bootstrap sample counts how often each group is drawn on the side of the others, sums the
- * counts up, and reads off the placements of the members it draws: O(n) without a sort. An index is
- * the upper half of a 32-bit word times the count: its chance is off by count / 2^32 of itself at
- * most. */
+ * A bootstrap sample counts how often each group is drawn for the others, sums the counts up, and
+ * reads off the placements of the members it draws: O(n) without a sort. An index is the upper half
+ * of the product of a 32-bit word and the count. The relative error of its probability is at most
+ * count / 2^32. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@
 
 static const double z_95 = 1.95996398454005423552;
 
-/* Sums of squared differences of the placements from their mean, members' and others'. */
+/* Sums squared differences of placements from their mean: squares[0] members', squares[1]
+ * others'. */
 static void placement_squares(double squares[2], const struct sm_pooled *pooled, double auc)
 {
     double a_count = (double)pooled->a_count, b_count = (double)pooled->b_count;
@@ -50,7 +52,7 @@ static void delong(struct sm_auc *out, const struct sm_pooled *pooled)
     double m = (double)pooled->a_count, n = (double)pooled->b_count, squares[2];
     placement_squares(squares, pooled, out->auc);
     double se = sqrt(squares[0] / (m - 1) / m + squares[1] / (n - 1) / n);
-    if (!(se > 0)) /* NaN for a side of one value */
+    if (!(se > 0)) /* also if se is NaN: a side has one value */
         return;
     out->se = se;
     out->delong.low = fmax(0, out->auc - z_95 * se);
@@ -65,8 +67,8 @@ static bool newcombe_holds(double candidate, double auc, double m, double n)
     return off * off <= z_95 * z_95 * variance;
 }
 
-/* The end of the interval between auc, which it holds, and 0 or 1, by halving down to the last
- * bit. */
+/* Returns the end of the interval between auc, which is inside, and `outside` (0 or 1), by
+ * bisection down to the last bit. */
 static double newcombe_end(double auc, double outside, double m, double n)
 {
     double inside = auc;
@@ -83,11 +85,11 @@ static void newcombe(struct sm_auc *out, const struct sm_pooled *pooled)
     double m = (double)pooled->a_count, n = (double)pooled->b_count;
     out->newcombe.low = newcombe_end(out->auc, 0, m, n);
     out->newcombe.high = newcombe_end(out->auc, 1, m, n);
-    out->interval.low = fmin(out->newcombe.low, out->delong.low); /* drops a NaN */
+    out->interval.low = fmin(out->newcombe.low, out->delong.low); /* fmin and fmax ignore a NaN */
     out->interval.high = fmax(out->newcombe.high, out->delong.high);
 }
 
-/* Stream `side` of resample `number`: the words of counters 0, 1, ... */
+/* The random words for one side (0: members, 1: others) of a resample: Philox from counter 0 on. */
 struct draws {
     uint32_t key[2];
     uint32_t counter[4];
@@ -100,7 +102,6 @@ static struct draws draws_of(uint64_t seed, size_t number, uint32_t side)
                           {0, (uint32_t)n, (uint32_t)(n >> 32), side}};
 }
 
-/* Four indices below `count`. */
 static void draw(size_t index[4], struct draws *draws, size_t count)
 {
     uint32_t words[4];
@@ -112,9 +113,11 @@ static void draw(size_t index[4], struct draws *draws, size_t count)
 
 struct bootstrap {
     const struct sm_pooled *pooled;
-    uint32_t *group_of_a, *group_of_b; /* [a_count], [b_count] */
-    uint32_t *below; /* [groups + 1]: drawn others in lower groups, counts before they are summed */
-    double *aucs;    /* [resamples] */
+    uint32_t *group_of_a, *group_of_b; /* group of each value: [a_count], [b_count] */
+    /* [groups + 1]: resampled others below each group. Until the prefix sum, below[g + 1] counts
+     * those in group g. */
+    uint32_t *below;
+    double *aucs; /* AUC of each resample: [resamples] */
 };
 
 static void count_others(struct bootstrap *s, struct draws draws)

@@ -1,4 +1,4 @@
-/* Agreement of paired values: Pearson's r, Spearman's rho, Kendall's tau-b. */
+/* Correlation of paired values: Pearson's r, Spearman's rho, Kendall's tau-b. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -19,7 +19,8 @@ void sm_pearson(struct sm_correlation *out, const double *x, const double *y, si
     }
     if (!(xx > 0 && yy > 0))
         return;
-    double norm = xx == yy ? xx : sqrt(xx) * sqrt(yy); /* ranks in the same order: r is 1, p is 0 */
+    /* avoids rounding by sqrt: equal ranks give exactly r = 1 and p = 0 */
+    double norm = xx == yy ? xx : sqrt(xx) * sqrt(yy);
     out->r = fmax(-1, fmin(1, xy / norm));
     out->p_two_sided = sm_correlation_two_sided(out->r, (double)count - 2);
 }
@@ -51,11 +52,11 @@ enum sm_code sm_spearman(struct sm_correlation *out, const double *x, const doub
     return code;
 }
 
-/* Sums over groups of t tied values, as in the variance of Kendall's S. */
+/* Sums over groups of t tied values, for the variance of Kendall's S. */
 struct ties {
-    double pairs;   /* t (t - 1) / 2 */
-    double triples; /* t (t - 1) (t - 2) */
-    double spread;  /* t (t - 1) (2 t + 5) */
+    double pairs;   /* sum of t (t - 1) / 2 */
+    double triples; /* sum of t (t - 1) (t - 2) */
+    double spread;  /* sum of t (t - 1) (2 t + 5) */
 };
 
 static void add_group(struct ties *ties, size_t size)
@@ -77,7 +78,7 @@ static struct ties ties_of(const struct sm_keyed *sorted, size_t count)
     return ties;
 }
 
-/* Pairs equal in x and in y; `by_x` is sorted by x, then by y. */
+/* Returns the number of pairs that are equal in both x and y. `by_x` is sorted by x, then by y. */
 static double tied_in_both(const struct sm_keyed *by_x, const double *y, size_t count)
 {
     struct ties ties = {0};
@@ -90,8 +91,8 @@ static double tied_in_both(const struct sm_keyed *by_x, const double *y, size_t 
     return ties.pairs;
 }
 
-/* Both variances and p as SciPy's kendalltau(method="asymptotic"). `s` is concordant minus
- * discordant pairs. */
+/* Computes tau-b and p as SciPy's kendalltau(method="asymptotic"). `s` is the number of concordant
+ * pairs minus that of discordant pairs. */
 static void kendall_finish(struct sm_correlation *out, double n, double s, const struct ties *x,
                            const struct ties *y)
 {
@@ -106,7 +107,8 @@ static void kendall_finish(struct sm_correlation *out, double n, double s, const
     out->p_two_sided = 2 * sm_normal_upper(fabs(s) / sqrt(variance));
 }
 
-/* Knight's way (1966): in order of x, ties by y, the discordant pairs are the inversions of y. */
+/* Knight's method (1966): in the order of x, with ties in the order of y, the discordant pairs are
+ * the inversions of y. */
 enum sm_code sm_kendall(struct sm_correlation *out, const double *x, const double *y, size_t count,
                         struct sm_err *err)
 {

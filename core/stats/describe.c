@@ -1,6 +1,6 @@
-/* Mean, variance, quantiles, histograms. The first two work on differences from the first value: a
- * constant sample then has exactly that mean and variance 0, which the t-tests and the "all equal"
- * cases rely on. */
+/* Mean, variance, quantiles and histograms. Mean and variance work on differences from the first
+ * value. So a constant sample has exactly that mean and variance 0, which the t-tests and the
+ * checks for "all equal" rely on. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ double sm_variance(const double *x, size_t count)
     for (size_t i = 0; i < count; i++) {
         double d = x[i] - mean;
         squares += d * d;
-        rest += d; /* zero but for the rounding of the mean */
+        rest += d; /* not 0 only because the mean is rounded */
     }
     return (squares - rest * rest / (double)count) / (double)(count - 1);
 }
@@ -53,11 +53,13 @@ double sm_quantile(const double *sorted, size_t count, double q)
     if (at + 1 >= count)
         return sorted[count - 1];
     double share = place - (double)at, step = sorted[at + 1] - sorted[at];
-    /* From the nearer end: the upper neighbour is then met exactly, and q orders the results. */
+    /* Interpolates from the nearer end, so that the upper neighbour is reached exactly and results
+     * never decrease as q grows. */
     return share < 0.5 ? sorted[at] + step * share : sorted[at + 1] - step * (1 - share);
 }
 
-/* Rounding may put a value at an edge into the bin beside its own: the edges as computed decide. */
+/* Returns the bin of x. Rounding may put a value near an edge into the neighbouring bin, so the
+ * edges decide, as computed here. */
 static size_t bin_of(double x, size_t bins_count, double low, double high)
 {
     double n = (double)bins_count, width = (high - low) / n;

@@ -1,36 +1,38 @@
 /* Standard errors of means over items, and over pairs of items, in closed form.
  *
- * Leaving item k out of the mean over pairs leaves (T - R_k) / C(K-1, 2), T the sum over pairs and
- * R_k the sum over pairs with k. The mean of these over k is theta itself, and
+ * The mean over pairs without item k is (T - R_k) / C(K-1, 2). T is the sum over all pairs, R_k the
+ * sum over the pairs with k. The mean of these over k is theta itself, and
  *
  *     theta_(k) - theta = 2/(K-2) * (theta - R_k/(K-1)) = -2/(K-1) * a_k,
  *
- * a_k the effect of item k in the least-squares fit theta + a_i + a_j. The jackknife's variance is
- * therefore 4/(K (K-1)) * sum a_k^2.
+ * where a_k is the effect of item k in the least-squares fit theta + a_i + a_j. The jackknife's
+ * variance is therefore 4/(K (K-1)) * sum a_k^2.
  *
- * Its bias. Hoeffding's decomposition d_ij = theta + alpha_i + alpha_j + beta_ij has uncorrelated
- * parts of variances A and B. The mean over pairs has variance 4 A/K + 2 B/(K (K-1)); the jackknife
- * expects 4 A/K + 4 B/(K (K-2)), too much by 2 B/((K-1)(K-2)). B is estimated without bias by the
- * residuals of the fit, which have K (K-3)/2 degrees of freedom, so the difference estimates the
- * variance without bias. Where it is below what A = 0 leaves, 2 B/(K (K-1)), it is set to that: A
- * is a variance, and the result is 0 for equal distances only.
+ * This variance is biased. The parts of Hoeffding's decomposition d_ij = theta + alpha_i + alpha_j
+ * + beta_ij are uncorrelated and have variances A (alpha) and B (beta). The mean over pairs has
+ * variance 4 A/K + 2 B/(K (K-1)). The jackknife's expectation is 4 A/K + 4 B/(K (K-2)), which is
+ * too large by 2 B/((K-1)(K-2)). The residuals of the fit, which have K (K-3)/2 degrees of freedom,
+ * estimate B without bias, so the difference estimates the variance without bias. A is a variance
+ * and cannot be negative, so the result is at least its value for A = 0, which is 2 B/(K (K-1)). It
+ * is 0 for equal distances only.
  *
- * The interval is made of the jackknife itself and Student's t with K - 1 degrees of freedom. The
- * corrected variance is a difference, scatters more, and is small where theta happens to be far
- * off: with it intervals cover 92 to 93 % at 10 views. The jackknife's excess, which vanishes as
+ * The interval uses the uncorrected jackknife and Student's t with K - 1 degrees of freedom. The
+ * corrected variance is a difference: it scatters more, and is small when theta happens to be far
+ * off. Intervals made of it cover 92 to 93 % at 10 views. The jackknife's excess, which vanishes as
  * 1/K, about makes up for the scatter of either (tests/unit/core/stats/test_simulation.c,
  * tests/stress/coverage.py).
  *
- * For a plain mean theta_(k) - theta = (theta - d_k)/(K-1), without bias. Sums are taken of
- * differences from the first value: equal distances then give exactly that theta and se 0. */
+ * For a plain mean, theta_(k) - theta = (theta - d_k)/(K-1), and the jackknife has no bias. Sums
+ * are taken of differences from the first value: equal distances then give exactly that theta and
+ * se 0. */
 #include <math.h>
 
 #include "core/stats/special.h"
 #include "sslmem/stats.h"
 
-#define PAIRS_MIN 4 /* items that leave residuals */
+#define PAIRS_MIN 4 /* fewest items whose least-squares fit leaves residuals */
 
-/* Of item i with every other one. */
+/* Sums the distances, less `base`, of item i to every other item. */
 static double row_sum(const double *d, size_t k, size_t i, double base)
 {
     double sum = 0;
@@ -81,7 +83,7 @@ void sm_jackknife_mean(struct sm_jackknife *out, const double *d, size_t k)
 
 struct sm_interval sm_interval_of(double value, const double *se, const double *df, size_t parts)
 {
-    double variance = 0, lost = 0; /* 1/df of the sum */
+    double variance = 0, lost = 0; /* `lost` is 1/df of the sum of all parts */
     for (size_t i = 0; i < parts; i++)
         variance += se[i] * se[i];
     if (!(variance > 0))

@@ -1,13 +1,13 @@
 /* Mann-Whitney's U.
  *
- * The number of ways in which m values of one sample fall among n of the other with U = k is the
- * coefficient of q^k in the Gaussian binomial
+ * The number of ways in which m values of one sample fall among n values of the other with U = k is
+ * the coefficient of q^k in the Gaussian binomial
  *
  *     prod over i = 1..m of (1 - q^(n+i)) / (1 - q^i),
  *
- * multiplied out factor by factor. Up to the middle, k <= m n / 2, the coefficients only grow, so
- * what the subtractions round away is small against them; the other half is its mirror image. They
- * are whole numbers, exact below 2^53. */
+ * which is multiplied out factor by factor. Up to the middle, k <= m n / 2, the coefficients only
+ * grow, so the rounding errors of the subtractions are small against them. The other half is the
+ * mirror image. Coefficients are whole numbers, exact below 2^53. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -20,7 +20,8 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* P(U = last) and P(U <= last) for last <= m n / 2. `ways` [last + 1]. */
+/* Computes P(U = last) and P(U <= last) for last <= m n / 2. `ways` [last + 1] is work space,
+ * zeroed by the caller. */
 static void exact_tail(double *at, double *up_to, double *ways, size_t last, size_t m, size_t n)
 {
     double all = 1, sum = 0;
@@ -30,7 +31,7 @@ static void exact_tail(double *at, double *up_to, double *ways, size_t last, siz
             ways[k] -= ways[k - (n + i)];
         for (size_t k = i; k <= last; k++)
             ways[k] += ways[k - i];
-        all = all * (double)(n + i) / (double)i; /* C(n + i, i) */
+        all = all * (double)(n + i) / (double)i; /* C(n + i, i), the number of all ways */
     }
     for (size_t k = 0; k <= last; k++)
         sum += ways[k];
@@ -54,10 +55,12 @@ static enum sm_code exact(struct sm_mwu *out, const struct sm_pooled *pooled, st
     return SM_OK;
 }
 
-/* The variance of U is a b/(12 n (n - 1)) times n^3 - n less t^3 - t for each group of t tied
- * values. That is 3 c t (c + t) summed over the groups, c the values before each: nothing cancels,
- * and it is 0 when all are tied. With the correction for continuity, P(U >= u) starts half a step
- * below u. */
+/* Computes the p-values by the normal approximation.
+ *
+ * The variance of U is a b/(12 n (n - 1)) times this: n^3 - n, less t^3 - t for each group of t
+ * tied values. That is the sum of 3 c t (c + t) over the groups, where c is the number of values
+ * before a group. Computed so, nothing cancels, and the variance is 0 if all values are tied. With
+ * the continuity correction, P(U >= u) starts half a step below u. */
 static void asymptotic(struct sm_mwu *out, const struct sm_pooled *pooled)
 {
     double a = (double)pooled->a_count, b = (double)pooled->b_count, n = a + b;

@@ -1,4 +1,4 @@
-/* Many tests at once. */
+/* Correction of p-values for many tests at once. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -7,7 +7,8 @@
 
 enum sm_code sm_bh_q(double *q, const double *p, size_t count, struct sm_err *err)
 {
-    struct sm_keyed *items = sm_keyed_new(p, count, err); /* a copy: q may be p */
+    /* copies p, because q may be the same array */
+    struct sm_keyed *items = sm_keyed_new(p, count, err);
     if (!items)
         return SM_NOMEM;
     sm_keyed_sort(items, count);

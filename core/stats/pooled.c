@@ -1,4 +1,4 @@
-/* Sorted together, one group a distinct value. */
+/* Pools two samples: sorts them together and makes one group of each distinct value. */
 #include "core/stats/pooled.h"
 
 #include <stdlib.h>

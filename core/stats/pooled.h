@@ -1,6 +1,6 @@
-/* Two samples as one sorted list of distinct values with their counts: all that depends on order
- * alone (Mann-Whitney, ROC, AUC) is read off it.
- * Owner: sm_pool fills, sm_pooled_release frees. Threads: no state. */
+/* Two samples pooled into one sorted list of distinct values with their counts. Everything that
+ * depends on order only (Mann-Whitney, ROC, AUC) is computed from this list.
+ * Owner: sm_pool allocates, sm_pooled_release frees. Threads: no shared state. Errors: SM_NOMEM. */
 #ifndef CORE_STATS_POOLED_H
 #define CORE_STATS_POOLED_H
 
@@ -11,10 +11,10 @@
 
 struct sm_tied {
     double value;
-    size_t a, b; /* how many of either sample have it */
+    size_t a, b; /* number of values of each sample that are equal to `value` */
 };
 struct sm_pooled {
-    struct sm_tied *groups; /* ascending */
+    struct sm_tied *groups; /* [count], ascending by value */
     size_t count;
     size_t a_count, b_count;
 };
@@ -22,7 +22,8 @@ enum sm_code sm_pool(struct sm_pooled *out, const double *a, size_t a_count, con
                      size_t b_count, struct sm_err *err);
 void sm_pooled_release(struct sm_pooled *pooled);
 
-/* Twice Mann-Whitney's U of a: pairs with a above b count two, ties one. Exact. */
+/* Returns exactly twice Mann-Whitney's U of sample a: 2 for each pair with a above b, 1 for a
+ * tie. */
 uint64_t sm_pooled_twice_u(const struct sm_pooled *pooled);
 
 #endif

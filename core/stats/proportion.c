@@ -1,4 +1,4 @@
-/* Exact bounds on proportions and what they say of differential privacy. */
+/* Exact bounds on proportions, and the bound on differential privacy that follows from them. */
 #include <math.h>
 
 #include "core/stats/special.h"
@@ -15,15 +15,16 @@ struct sm_interval sm_clopper_pearson(size_t successes, size_t count, double con
     return out;
 }
 
-/* The least epsilon under which a rate of at least `low` and one of at most `high` go together. */
+/* Returns the least epsilon that allows a verdict at a rate of at least `low` on one side (members
+ * or others) together with a rate of at most `high` on the other. */
 static double epsilon_between(double low, double high, double delta)
 {
     return low - delta > high ? log((low - delta) / high) : 0;
 }
 
-/* Both directions bound the same two rates from the same sides: together they are wrong with
- * probability 1 - confidence at most. Each rate is bounded from its own counts, since 1 - x would
- * lose the digits of a small one. */
+/* Both directions bound the same two rates from the same sides, so together they are wrong with a
+ * probability of at most 1 - confidence. Each rate is bounded from its own counts, because 1 - x
+ * would lose the digits of a small rate. */
 double sm_epsilon_lower(size_t true_positives, size_t members_count, size_t false_positives,
                         size_t others_count, double delta, double confidence)
 {

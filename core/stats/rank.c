@@ -1,11 +1,11 @@
-/* Where a value stands in a sorted reference: two binary searches give how many are below and at or
- * below. */
+/* The rank of a value in a sorted reference: two binary searches count the values below it and
+ * those at or below it. */
 #include <math.h>
 #include <stdbool.h>
 
 #include "sslmem/stats.h"
 
-/* How many of the sorted values are below x, or, with `ties`, at or below it. */
+/* Returns how many of the sorted values are below x or, with `ties`, at or below x. */
 static size_t count_below(const double *sorted, size_t count, double x, bool ties)
 {
     size_t low = 0, high = count;

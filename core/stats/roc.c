@@ -1,5 +1,6 @@
-/* The receiver operating characteristic of a score, from its highest value down: a point where a
- * distinct value ends. */
+/* The receiver operating characteristic (ROC) of a score. It starts at threshold +infinity and has
+ * one point for each distinct value, from the highest down. A point counts all scores at or above
+ * its value. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,7 +14,8 @@ static struct sm_roc_point point_at(double threshold, size_t false_positives, si
         .threshold = threshold,
         .false_positives = false_positives,
         .true_positives = true_positives,
-        .fpr = (double)false_positives / (double)pooled->b_count, /* 0/0 is the NaN promised */
+        /* an empty side gives 0/0, the documented NaN */
+        .fpr = (double)false_positives / (double)pooled->b_count,
         .tpr = (double)true_positives / (double)pooled->a_count,
     };
 }
@@ -48,7 +50,7 @@ void sm_roc_release(struct sm_roc *roc)
     *roc = (struct sm_roc){0};
 }
 
-/* The steps into and out of the point are the same. */
+/* Returns true if the step to the point equals the step from it, so that it lies halfway. */
 static bool midway(const struct sm_roc_point *p)
 {
     return p[0].false_positives - p[-1].false_positives ==
@@ -61,9 +63,10 @@ void sm_roc_thin(struct sm_roc *roc)
     if (roc->count < 4)
         return;
     struct sm_roc_point *points = roc->points;
-    /* Kept points are written behind those still compared, so the last two read are copies. */
+    /* Kept points overwrite the start of the array, so the window holds copies of the last
+     * points. */
     struct sm_roc_point window[3] = {points[1], points[2]};
-    size_t kept = 2; /* the ones at infinity and at the highest value */
+    size_t kept = 2; /* always kept: the points at infinity and at the highest value */
     for (size_t i = 3; i < roc->count; i++) {
         window[2] = points[i];
         if (!midway(&window[1]))
@@ -95,6 +98,7 @@ double sm_roc_advantage(const struct sm_roc *roc)
 {
     double advantage = NAN;
     for (size_t i = 0; i < roc->count; i++)
-        advantage = fmax(advantage, roc->points[i].tpr - roc->points[i].fpr); /* drops the NaN */
+        /* fmax ignores a NaN, also the first one */
+        advantage = fmax(advantage, roc->points[i].tpr - roc->points[i].fpr);
     return advantage;
 }

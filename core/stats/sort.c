@@ -1,5 +1,5 @@
-/* Merge sort from runs of one upwards. Whenever an item of the right run overtakes, it does so past
- * all that is left of the left run: their number sums to the inversions. */
+/* Merge sort, starting from runs of one item. An item of the right run that moves ahead passes all
+ * items left in the left run; the sum of their numbers is the number of inversions. */
 #include "core/stats/sort.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct sm_keyed *sm_keyed_new(const double *x, size_t count, struct sm_err *err)
     return items;
 }
 
-/* Merges from[0, middle) and from[middle, count). */
+/* Merges from[0, middle) and from[middle, count) into `to`; returns the inversions between them. */
 static uint64_t merge(struct sm_keyed *to, const struct sm_keyed *from, size_t middle, size_t count)
 {
     uint64_t inversions = 0;
@@ -67,7 +67,8 @@ enum sm_code sm_order_descending(size_t *order, const double *x, size_t count, s
     if (!items)
         return SM_NOMEM;
     for (size_t i = 0; i < count; i++)
-        items[i].key = -items[i].key; /* a stable sort leaves equal values by index */
+        /* the sort is stable, so equal values stay ordered by index */
+        items[i].key = -items[i].key;
     sm_keyed_sort(items, count);
     for (size_t i = 0; i < count; i++)
         order[i] = items[i].index;

@@ -1,15 +1,16 @@
-/* The regularised incomplete beta function, its inverse, and what follows from them.
+/* The regularised incomplete beta function, its inverse, and functions that follow from them.
  *
- * I_x(a, b) = x^a y^b / (B(a, b) f), y = 1 - x, f the continued fraction of DiDonato and Morris
- * (ACM TOMS 708, 1992, eq. 9) by modified Lentz; it converges in O(sqrt(max(a, b))) steps for x
- * below the mean of the distribution, and I_x(a, b) = 1 - I_y(b, a) covers the rest.
+ * I_x(a, b) = x^a y^b / (B(a, b) f) with y = 1 - x. f is the continued fraction of DiDonato and
+ * Morris (ACM TOMS 708, 1992, eq. 9), computed by the modified Lentz method. It converges in
+ * O(sqrt(max(a, b))) steps for x below the mean of the distribution; I_x(a, b) = 1 - I_y(b, a)
+ * covers the rest.
  *
- * The factor before it is where digits are lost: a log x + b log y - log B(a, b) cancels terms of
- * size a. Loader's saddle-point form (C. Loader, "Fast and accurate computation of binomial
- * probabilities", 2000) writes it with Stirling remainders and deviances, all of them small when
- * the factor is not, so it stays good to about 1e-13 for any a, b and far into the tails. x and y
- * are passed apart: a tail probability depends on the small one of them, which 1 - x would round
- * away. */
+ * The factor x^a y^b / B(a, b) is where digits can be lost: a log x + b log y - log B(a, b) cancels
+ * terms of size a. Loader's saddle-point form (C. Loader, "Fast and accurate computation of
+ * binomial probabilities", 2000) writes it with Stirling remainders and deviances. All of these are
+ * small unless the factor is, so it stays good to about 1e-13 for any a, b and far into the tails.
+ * x and y are separate arguments: a tail probability depends on the smaller one, which 1 - x would
+ * round away. */
 #include "core/stats/special.h"
 
 #include <float.h>
@@ -19,21 +20,21 @@
 #include "sslmem/stats.h"
 
 #define LENTZ_FLOOR    1e-300
-#define ROOT_TOLERANCE 1e-14 /* of the last step; Newton's error is then far below */
-#define ROOT_ROUNDS    2000  /* halving alone reaches the least double before */
+#define ROOT_TOLERANCE 1e-14 /* relative size of the last step; Newton's error is then far below */
+#define ROOT_ROUNDS    2000  /* halving alone reaches the least double in fewer rounds */
 
 static const double pi = 3.14159265358979323846;
 static const double half_log_2pi = 0.91893853320467274178;
 static const double sqrt_half = 0.70710678118654752440;
 
-/* lgamma(z + 1) - (z + 1/2) log z + z - log(2 pi)/2, z > 0. */
+/* Returns lgamma(z + 1) - (z + 1/2) log z + z - log(2 pi)/2, for z > 0. */
 static double stirling_remainder(double z)
 {
     if (z < 16) {
         int sign;
         return lgamma_r(z + 1, &sign) - (z + 0.5) * log(z) + z - half_log_2pi;
     }
-    double w = 1 / (z * z); /* the next term is below 1e-17 */
+    double w = 1 / (z * z); /* the next term of the series is below 1e-17 */
     double s = 1.0 / 1188 - w * (691.0 / 360360);
     s = 1.0 / 1680 - w * s;
     s = 1.0 / 1260 - w * s;
@@ -41,7 +42,7 @@ static double stirling_remainder(double z)
     return (1.0 / 12 - w * s) / z;
 }
 
-/* u log(u/v) + v - u: the deviance of u against v, without cancellation when they are close. */
+/* Returns u log(u/v) + v - u, the deviance of u from v, without cancellation if they are close. */
 static double deviance(double u, double v)
 {
     if (fabs(u - v) >= 0.1 * (u + v))
@@ -49,7 +50,7 @@ static double deviance(double u, double v)
     double r = (u - v) / (u + v);
     double sum = (u - v) * r;
     double term = 2 * u * r;
-    for (int j = 3;; j += 2) { /* |r| < 0.1: at most eight rounds */
+    for (int j = 3;; j += 2) { /* at most eight rounds, because |r| < 0.1 */
         term *= r * r;
         double next = sum + term / j;
         if (next == sum)
@@ -58,7 +59,7 @@ static double deviance(double u, double v)
     }
 }
 
-/* x^a y^b / B(a, b), x + y = 1. */
+/* Returns x^a y^b / B(a, b), for x + y = 1. */
 static double beta_power(double a, double b, double x, double y)
 {
     double n = a + b;
@@ -72,11 +73,12 @@ static double away_from_zero(double v)
     return fabs(v) < LENTZ_FLOOR ? LENTZ_FLOOR : v;
 }
 
-/* The value f of the fraction in I_x(a, b) = x^a y^b / (B(a, b) f). */
+/* Returns the fraction f in I_x(a, b) = x^a y^b / (B(a, b) f). */
 static double beta_fraction(double a, double b, double x, double y)
 {
     double lambda =
-        a * y - b * x + 1; /* small when x is near the mean: hence from y, not from 1 - x */
+        /* lambda is small if x is near the mean, so it is computed from y, not from 1 - x */
+        a * y - b * x + 1;
     double f = away_from_zero(a * lambda / (a + 1));
     double c = f, d = 0;
     int rounds = 1000 + (int)fmin(20 * sqrt(a + b), 1e7);
@@ -93,7 +95,7 @@ static double beta_fraction(double a, double b, double x, double y)
     return f;
 }
 
-/* I_x(a, b) with y = 1 - x given to full relative precision. */
+/* Returns I_x(a, b); y = 1 - x is given to full relative precision. */
 static double beta_inc_xy(double a, double b, double x, double y)
 {
     if (x <= 0)
@@ -122,14 +124,15 @@ double sm_student_two_sided(double t, double df)
     return beta_inc_xy(df / 2, 0.5, 1 / (1 + q), q / (1 + q));
 }
 
-/* The x at which the lower tail of Beta(a, b), or the upper one, is p: Newton's steps inside a
- * bracket that shrinks around the root, halved where a step leaves it or gains too little. */
+/* Returns the x at which the lower or the upper tail of Beta(a, b) is p. Newton's steps stay inside
+ * a bracket that shrinks around the root; a step that leaves it or gains too little becomes a
+ * bisection. */
 static double beta_root(double a, double b, double p, bool upper)
 {
     double low = 0, high = 1, x = a / (a + b), last = 1;
     for (int round = 0; round < ROOT_ROUNDS; round++) {
         double tail = upper ? beta_inc_xy(b, a, 1 - x, x) : beta_inc_xy(a, b, x, 1 - x);
-        double excess = upper ? p - tail : tail - p; /* grows with x */
+        double excess = upper ? p - tail : tail - p; /* increases with x, 0 at the root */
         *(excess < 0 ? &low : &high) = x;
         double density = beta_power(a, b, x, 1 - x) / (x * (1 - x));
         double step = excess / density;
@@ -154,7 +157,7 @@ double sm_beta_upper_quantile(double a, double b, double p)
     return beta_root(a, b, p, true);
 }
 
-/* P(|T| >= t) = I_x(df/2, 1/2) at x = df/(df + t^2). The smaller of x and 1 - x is sought. */
+/* P(|T| >= t) = I_x(df/2, 1/2) at x = df/(df + t^2). The smaller of x and 1 - x is computed. */
 double sm_student_quantile(double p_two_sided, double df)
 {
     double x = beta_root(df / 2, 0.5, p_two_sided, false);
@@ -176,8 +179,8 @@ double sm_normal_upper(double z)
     return erfc(z * sqrt_half) / 2;
 }
 
-/* Gamma(z) / (sqrt(z) Gamma(z - 1/2)), z = df/2. With Stirling's formula for both nothing large is
- * subtracted. */
+/* The factor is Gamma(z) / (sqrt(z) Gamma(z - 1/2)) with z = df/2. With Stirling's formula for both
+ * Gammas, no large numbers are subtracted. */
 double sm_hedges_factor(double df)
 {
     if (!(df > 1))

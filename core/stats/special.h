@@ -1,25 +1,27 @@
-/* Special functions behind p-values.
- * Owner, threads: no state (the C library's lgamma writes signgam, so only lgamma_r is used). */
+/* Special functions for p-values.
+ * Threads: no shared state (the C library's lgamma writes signgam, so only lgamma_r is used). */
 #ifndef CORE_STATS_SPECIAL_H
 #define CORE_STATS_SPECIAL_H
 
-/* P(|T| >= |t|) for Student's t with df > 0 degrees of freedom; relative error below 1e-11 down to
- * 1e-300. */
+/* Returns P(|T| >= |t|) for Student's t with df > 0 degrees of freedom. The relative error is below
+ * 1e-11 for results down to 1e-300. */
 double sm_student_two_sided(double t, double df);
-/* The t >= 0 with P(|T| >= t) = p_two_sided, in (0, 1). */
+/* Returns the t >= 0 with P(|T| >= t) = p_two_sided, for p_two_sided in (0, 1). */
 double sm_student_quantile(double p_two_sided, double df);
 
-/* P(|R| >= |r|) for the correlation of independent normal values, df = pairs - 2; NaN for df 0. */
+/* Returns P(|R| >= |r|) for the correlation of independent normal values, with df = pairs - 2; NaN
+ * unless df is above 0. */
 double sm_correlation_two_sided(double r, double df);
 
-/* P(Z >= z) for a standard normal Z. */
+/* Returns P(Z >= z) for a standard normal Z. */
 double sm_normal_upper(double z);
 
-/* The x below which, or above which, Beta(a, b) has probability p, in (0, 1). */
+/* Return the x below which, or above which, Beta(a, b) has probability p, for p in (0, 1). */
 double sm_beta_quantile(double a, double b, double p);
 double sm_beta_upper_quantile(double a, double b, double p);
 
-/* What takes the bias from a standardised difference (Hedges 1981); NaN for df <= 1. */
+/* Returns the factor that removes the bias of a standardised difference (Hedges 1981); NaN if df <=
+ * 1. */
 double sm_hedges_factor(double df);
 
 #endif

@@ -1,5 +1,5 @@
-/* t-tests: Student with the pooled variance, Welch with Satterthwaite's degrees of freedom, and of
- * one sample. */
+/* t-tests: Student's with the pooled variance, Welch's with Satterthwaite's degrees of freedom, and
+ * the test of one sample. */
 #include <math.h>
 #include <stdbool.h>
 
@@ -14,7 +14,8 @@ struct samples {
     double a_count, b_count;
 };
 
-/* False when a test is undefined; then every number of `out` is NaN. */
+/* Describes both samples. If a test is undefined, returns false and every number of `out` is
+ * NaN. */
 static bool describe(struct samples *s, struct sm_ttest *out, const double *a, size_t a_count,
                      const double *b, size_t b_count)
 {
@@ -31,7 +32,8 @@ static bool describe(struct samples *s, struct sm_ttest *out, const double *a, s
     return s->var_a > 0 && s->var_b > 0;
 }
 
-/* The deviation `sd` of single values has `sd_df` degrees of freedom, Welch's test has fewer. */
+/* Fills the test. `sd` is the standard deviation of single values and has `sd_df` degrees of
+ * freedom; Welch's test has fewer (`df`). */
 static void finish(struct sm_ttest *out, double difference, double se, double df, double sd,
                    double sd_df)
 {
@@ -73,6 +75,6 @@ void sm_ttest_one(struct sm_ttest *out, const double *x, size_t count)
 {
     double variance = sm_variance(x, count), n = (double)count;
     *out = undefined;
-    if (variance > 0) /* false for NaN */
+    if (variance > 0) /* a NaN variance fails this test, too */
         finish(out, sm_mean(x, count), sqrt(variance / n), n - 1, sqrt(variance), n - 1);
 }
