@@ -1,6 +1,6 @@
-/* A table of rows of WAYS buckets; the row is a keyed hash of the address, so that nobody can
- * choose addresses that fall into one. A bucket is kept as the time at which it was last empty:
- * what is in it follows from how long ago that is. */
+/* A table of rows of WAYS buckets. A keyed hash of the address selects the row, so that an attacker
+ * cannot choose addresses of the same row. A bucket stores only the time at which it was empty; its
+ * tokens follow from the time that has passed since then. */
 #include "server/base/buckets.h"
 
 #include <pthread.h>
@@ -15,12 +15,12 @@
 
 struct bucket {
     uint8_t address[ADDRESS_BYTES];
-    int64_t empty_us; /* when it was empty; 0: the place is free */
+    int64_t empty_us; /* monotonic time at which it was empty; 0: unused */
 };
 
 struct sm_buckets {
     pthread_mutex_t mutex;
-    int64_t step_us; /* in which one comes in */
+    int64_t step_us; /* microseconds between two new tokens */
     uint8_t key[crypto_shorthash_KEYBYTES];
     struct bucket buckets[ROWS][WAYS];
 };
@@ -45,7 +45,8 @@ void sm_buckets_free(struct sm_buckets *b)
     free(b);
 }
 
-/* That of the address, or the place that it gets: free, or of the fullest. */
+/* Returns the bucket of the address. A new address gets an unused bucket of the row, or replaces
+ * the fullest one. */
 static struct bucket *find(struct sm_buckets *b, const uint8_t address[ADDRESS_BYTES])
 {
     uint8_t hash[crypto_shorthash_BYTES];

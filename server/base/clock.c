@@ -34,7 +34,7 @@ void sm_time_format(char out[32], int64_t unix_ms)
         ms += 1000;
         s--;
     }
-    if (s < YEAR_0_S || s > YEAR_9999_S) { /* RFC 3339 ends there */
+    if (s < YEAR_0_S || s > YEAR_9999_S) { /* RFC 3339 has four-digit years */
         ms = s < YEAR_0_S ? 0 : 999;
         s = s < YEAR_0_S ? YEAR_0_S : YEAR_9999_S;
     }
@@ -47,7 +47,7 @@ void sm_time_format(char out[32], int64_t unix_ms)
              (unsigned)ms % 1000);
 }
 
-/* Reads `count` digits as a number within [min, max] and steps over them. */
+/* Reads `count` digits and moves *text past them. Returns true if their number is in [min, max]. */
 static bool digits(int *out, const char **text, int count, int min, int max)
 {
     int value = 0;
@@ -68,7 +68,7 @@ static bool one_of(const char **text, const char *characters)
     return true;
 }
 
-/* ".5" to ".123456789", cut to whole milliseconds; absent: 0. */
+/* Reads ".5" to ".123456789" and cuts it to whole milliseconds; without a fraction *out_ms is 0. */
 static bool fraction(int *out_ms, const char **text)
 {
     *out_ms = 0;
@@ -83,7 +83,7 @@ static bool fraction(int *out_ms, const char **text)
     return count >= 1 && count <= 9;
 }
 
-/* "Z", "+hh:mm" or "-hh:mm". */
+/* Reads "Z", "+hh:mm" or "-hh:mm". */
 static bool offset(int *out_s, const char **text)
 {
     int hours, minutes, sign = **text == '-' ? -1 : 1;
@@ -113,9 +113,9 @@ bool sm_time_parse(int64_t *out_unix_ms, const char *text)
                     .tm_hour = hour,
                     .tm_min = minute,
                     .tm_sec = second};
-    int64_t s = timegm(&tm); /* a leap second becomes the first of the next minute */
+    int64_t s = timegm(&tm); /* second 60 becomes the first of the next minute */
     if (second < 60 && tm.tm_mday != day)
-        return false; /* 31 June */
+        return false; /* no such day, such as 31 June */
     *out_unix_ms = (s - offset_s) * 1000 + ms;
     return true;
 }

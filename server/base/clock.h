@@ -9,14 +9,13 @@
 #include <stdint.h>
 
 int64_t sm_clock_unix_ms(void);
-int64_t sm_clock_monotonic_ms(void); /* for deadlines and durations; starts anywhere, never jumps */
+int64_t sm_clock_monotonic_ms(void); /* for deadlines and durations; never jumps */
 int64_t sm_clock_monotonic_us(void);
 
-/* Writes "2026-01-31T12:34:56.789Z". A time outside the years 0000 to 9999 becomes the nearest one
- * inside. */
+/* Writes "2026-01-31T12:34:56.789Z". Clamps the time to the years 0000 to 9999. */
 void sm_time_format(char out[32], int64_t unix_ms);
-/* Parses RFC 3339: a fraction of 0 to 9 digits, cut to milliseconds, and Z or an offset. Returns
- * false for any other text. */
+/* Parses RFC 3339: date, time, an optional fraction of 1 to 9 digits, which is cut to milliseconds,
+ * and Z or an offset. Returns false for any other text. */
 bool sm_time_parse(int64_t *out_unix_ms, const char *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* The table of settings, and what is to hold between them. */
+/* The table of settings, and the checks that involve several settings. */
 #include "server/base/config.h"
 
 #include <inttypes.h>
@@ -15,7 +15,7 @@
                                                                      .help = help_                 \
     }
 
-/* One that may change while the service runs. */
+/* A limit that SIGHUP reloads while the service runs. */
 #define LIVE(name_, member, fallback_, min_, max_, help_)                                          \
     {                                                                                              \
         name_, SM_SETTING_INT, FIELD(member), fallback_, min_, max_,                               \

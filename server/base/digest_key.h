@@ -1,7 +1,8 @@
-/* The key under which exports name images, from a file of the operator's.
+/* Reads the digest key, the secret under which reports name images, from a file of the operator.
  *
- * Errors: those of sm_secret_read, so others than its owner must not be able to read it; SM_INVALID
- * when it is not 64 hexadecimal digits and at most a line end; the text never quotes it.
+ * Errors: those of sm_secret_read, which accepts only a file that nobody but its owner may access;
+ *         SM_INVALID unless the file holds 64 hexadecimal digits and at most a line end. Error
+ *         texts never quote the key.
  * Owner, threads: no state. */
 #ifndef SERVER_BASE_DIGEST_KEY_H
 #define SERVER_BASE_DIGEST_KEY_H

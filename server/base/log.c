@@ -1,6 +1,7 @@
-/* One line, one write: lines of several threads do not mix, whether standard error is a terminal, a
- * file or a pipe (up to PIPE_BUF bytes). A log line must never stop the service, so failures end
- * here. JSON escapes C0 only; what else is unsafe on a terminal is escaped here, too. */
+/* Each line is one write, so lines of several threads do not mix in a terminal, a file or a pipe
+ * (up to PIPE_BUF bytes). Logging must never stop the service, so a failed write is ignored. JSON
+ * escapes only C0 control characters; sm_escape_json escapes the rest that is unsafe on a
+ * terminal. */
 #include "server/base/log.h"
 
 #include <errno.h>
@@ -46,12 +47,13 @@ void sm_log_json(const char *level, const char *event, const char *fields)
     free(safe);
 }
 
-/* The fields without braces, to be freed; NULL when there are none, or no memory. */
+/* Returns the fields as JSON text without braces, which the caller frees. NULL: no fields, or out
+ * of memory. */
 static char *fields_text(const char *pack_format, va_list args)
 {
     json_error_t why;
     json_t *fields = json_vpack_ex(&why, 0, pack_format, args);
-    if (!fields) /* a string that is not UTF-8, most likely */
+    if (!fields) /* most likely a string that is not UTF-8 */
         fields = json_pack("{s:s}", "fields_lost", why.text);
     bool any = json_object_size(fields) > 0;
     char *text = any ? json_dumps(fields, JSON_COMPACT | JSON_EMBED) : NULL;

@@ -1,10 +1,11 @@
-/* A series is a block of atomic numbers: one, or for a histogram its buckets, the rest and the sum.
- * The series of a metric stand in one array, in the order of their labels' values, like the digits
- * of a number; each label has "other" as its last value. A histogram's count is the sum of its
- * buckets, so the two never disagree.
+/* A series is a block of atomic numbers: a single one, or for a histogram its buckets, the overflow
+ * bucket and the sum. All series of a metric are in one array. A series' index has one digit per
+ * label, the index of the label's value; the last value of each label is "other". A histogram's
+ * count is the sum of its buckets, so the two never disagree.
  *
- * Series of metrics with up to one label are always shown, also at 0, so that a rate sees their
- * first event; of the product of several labels only those that happened. */
+ * Series of metrics with at most one label are written even at 0, so that a rate sees their first
+ * event. Series of several labels, or with the value "other", are written once they have counted
+ * something. */
 #include "server/base/metrics.h"
 
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 #define OTHER       "other"
-#define LABEL_BYTES 16 /* of a label's name */
+#define LABEL_BYTES 16 /* bytes of a label's name and its NUL */
 
 enum kind { COUNTER, GAUGE, HISTOGRAM, INFO, SAMPLE, COUNTER_SAMPLE };
 
@@ -27,7 +28,7 @@ static const struct metric {
 };
 
 static const struct {
-    const char *prometheus, *openmetrics, *suffix; /* of an OpenMetrics sample's name */
+    const char *prometheus, *openmetrics, *suffix; /* suffix: of sample names in OpenMetrics */
 } kinds[] = {
     [COUNTER] = {"counter", "counter", "_total"},
     [GAUGE] = {"gauge", "gauge", ""},
@@ -37,7 +38,7 @@ static const struct {
     [COUNTER_SAMPLE] = {"counter", "counter", "_total"},
 };
 
-/* From a header's answer to an image that takes a minute. */
+/* Upper bounds of the buckets: from a refusal on the headers to an image that takes a minute. */
 static const int64_t bounds_us[] = {100,     250,     500,     1000,     2500,     5000,
                                     10000,   25000,   50000,   100000,   250000,   500000,
                                     1000000, 2500000, 5000000, 10000000, 30000000, 60000000};
@@ -53,12 +54,12 @@ static const char *const failures[] = {"missing", "unknown", "wrong",   "revoked
                                        "expired", "scope",   "limited", NULL};
 static const char *const outcomes[] = {"queued", "failed", NULL};
 static const char *const tables[] = {"thumbnails", "audits", "jobs", "scores", NULL};
-static const char *reasons[SM_INTERNAL + 1]; /* names of the codes after SM_OK, at start */
+static const char *reasons[SM_INTERNAL + 1]; /* names of the codes after SM_OK; set at the start */
 
-enum { ROUTES, PROBLEMS }; /* sets that the start brings */
+enum { ROUTES, PROBLEMS }; /* sm_metrics_start fills in the values of these sets */
 static struct set {
     const char *label;
-    const char *const *values; /* NULL-terminated, each once */
+    const char *const *values; /* NULL-terminated, without repetitions */
 } sets[] = {
     [ROUTES] = {"route"},  [PROBLEMS] = {"code"}, {"method", methods},   {"status", statuses},
     {"reason", reasons},   {"state", states},     {"outcome", outcomes}, {"cause", causes},
@@ -66,11 +67,11 @@ static struct set {
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
-static atomic_llong *cells[SM_METRIC_COUNT]; /* NULL before the start */
+static atomic_llong *cells[SM_METRIC_COUNT]; /* the numbers of each metric; NULL before the start */
 
 /* --- series --- */
 
-/* The labels of a metric, in order; returns how many. */
+/* Splits the label names of a metric, in order; returns their number. */
 static int split_labels(char names[SM_METRIC_LABELS_MAX][LABEL_BYTES], const struct metric *metric)
 {
     int count = 0;
@@ -96,7 +97,7 @@ static size_t values_count(const struct set *set)
     size_t count = 0;
     while (set->values[count])
         count++;
-    return count + 1; /* "other" */
+    return count + 1; /* one more for the value "other" */
 }
 
 static size_t value_index(const struct set *set, const char *value)
@@ -127,7 +128,7 @@ static size_t series_count(const struct metric *metric)
     return count;
 }
 
-/* The first cell of the series with these values; NULL before the start. */
+/* Returns the first cell of the series with these label values; NULL before the start. */
 static atomic_llong *find_cells(enum sm_metric metric, const char *const values[])
 {
     char names[SM_METRIC_LABELS_MAX][LABEL_BYTES];
@@ -170,7 +171,7 @@ void sm_metric_observe(enum sm_metric metric, int64_t us, const char *a, const c
 
 /* --- start and stop --- */
 
-/* A copy of the set without repetitions. */
+/* Returns a copy of the set without repetitions, which the caller frees; NULL: out of memory. */
 static const char *const *unique(const char *const *values)
 {
     size_t count = 0, kept = 0;
@@ -234,7 +235,7 @@ static void write_label(FILE *out, const char *name, const char *value, bool fir
     fputc('"', out);
 }
 
-/* `more` ends a name ("_bucket"), `le` is a label of its own; both may be NULL. */
+/* Appends `more` ("_bucket") to the name and adds a label `le`; either may be NULL. */
 static void write_sample(FILE *out, const struct metric *metric, const char *more,
                          const char *const *values, const char *le, double value)
 {
@@ -287,7 +288,7 @@ static void write_cells(FILE *out, enum sm_metric id)
     size_t count = cells[id] ? series_count(metric) : 0, width = cells_of(metric);
     for (size_t series = 0; series < count; series++) {
         const atomic_llong *cell = cells[id] + series * width;
-        bool odd = false; /* "other" among its values */
+        bool odd = false; /* a label has the value "other" */
         size_t rest = series;
         for (int i = labels - 1; i >= 0; i--) {
             const struct set *set = find_set(names[i]);
@@ -310,7 +311,7 @@ static void write_head(FILE *out, const struct metric *metric, enum sm_metrics_f
 {
     int length = (int)strlen(metric->name);
     bool open = format == SM_METRICS_OPENMETRICS;
-    if (open) /* a family's name lacks what its samples' names end with */
+    if (open) /* the suffix is part of a sample's name, not of the family's */
         length -= (int)strlen(kinds[metric->kind].suffix);
     fprintf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", length, metric->name, metric->help, length,
             metric->name, open ? kinds[metric->kind].openmetrics : kinds[metric->kind].prometheus);

@@ -1,18 +1,18 @@
-/* Metrics: one table says what is measured, under which name, in which unit, with which labels.
+/* Metrics: one table defines each metric's kind, name, unit and labels.
  *
  *     sm_metrics_start(&(struct sm_metrics_sets){.routes = …, .problems = …}, &err);
  *     sm_metric_add(SM_METRIC_ITEMS, 1, "computed");
  *     sm_metric_observe(SM_METRIC_COMMIT, us, NULL, NULL, NULL);
  *
- * A label has a closed set of values; another value counts as "other", so nothing that a client
- * sends makes a series. What can be read at any time (the queue, memory, the pairs) is not counted
- * here: who renders brings it as samples.
+ * A label has a closed set of values. Any other value counts as "other", so a client cannot create
+ * series. Values that can be read at any time (the queue, memory, the pairs) are not counted here:
+ * the caller of sm_metrics_write passes them as samples.
  *
- * Owner:   the process: there is one set of numbers, as there is one log.
- * Threads: add and observe from any, each a few atomic additions without a lock; a rendering in
- *          between may have one request's count and not yet its sum. Start before other threads.
- *          Before the start nothing is counted.
- * Cost:    a look through the set for each label; 8 bytes a number. */
+ * Owner:   the process has one set of numbers, as it has one log.
+ * Threads: add and observe from any thread; each does a few atomic additions without a lock, so
+ *          text written meanwhile may include a request's count but not yet its sum. Call start
+ *          before other threads exist; nothing is counted before it.
+ * Cost:    a linear search of the set for each label; 8 bytes per number. */
 #ifndef SERVER_BASE_METRICS_H
 #define SERVER_BASE_METRICS_H
 
@@ -22,8 +22,8 @@
 
 #include "sslmem/err.h"
 
-/* X(NAME, KIND, "name", "unit", "labels", "help"). A counter's name ends with _total, after that
- * with the unit where it has one, as OpenMetrics wants. */
+/* X(NAME, KIND, "name", "unit", "labels", "help"). As OpenMetrics requires, a name ends with its
+ * unit, if it has one, and a counter's name has _total after that. */
 #define SM_METRICS(X)                                                                              \
     X(HTTP, HISTOGRAM, "sslmem_http_request_duration_seconds", "seconds", "route method status",   \
       "Requests by route template, from their headers to the end of the answer, waits included")   \
@@ -96,23 +96,23 @@
 #define SM_METRIC_ENUM(NAME, kind, name, unit, labels, help) SM_METRIC_##NAME,
 enum sm_metric { SM_METRICS(SM_METRIC_ENUM) SM_METRIC_COUNT };
 
-/* Sets that are known above this floor: static texts, NULL-terminated, repetitions allowed. */
+/* Label values that only higher floors know: NULL-terminated static texts, repetitions allowed. */
 struct sm_metrics_sets {
     const char *const *routes, *const *problems;
 };
 enum sm_code sm_metrics_start(const struct sm_metrics_sets *sets, struct sm_err *err);
-void sm_metrics_stop(void); /* after all other threads */
+void sm_metrics_stop(void); /* call it after all other threads have ended */
 
-/* Counters and gauges, of at most one label (NULL without one). */
+/* Adds to a counter or gauge with at most one label; `label` is its value, NULL without a label. */
 void sm_metric_add(enum sm_metric metric, int64_t delta, const char *label);
-/* Histograms: a duration in microseconds, and what stands at their labels. */
+/* Adds a duration in microseconds to a histogram; a, b, c: the values of its labels, else NULL. */
 void sm_metric_observe(enum sm_metric metric, int64_t us, const char *a, const char *b,
                        const char *c);
 
 #define SM_METRIC_LABELS_MAX  4
 #define SM_METRIC_LABEL_BYTES 96
 
-/* A number that was read for one rendering. */
+/* A number that the caller of sm_metrics_write has just read. */
 struct sm_metric_sample {
     enum sm_metric metric;
     double value;
@@ -121,10 +121,10 @@ struct sm_metric_sample {
 
 enum sm_metrics_format { SM_METRICS_PROMETHEUS, SM_METRICS_OPENMETRICS };
 extern const char *const sm_metrics_media_types[];
-/* Everything, in the order of the table. Prometheus text 0.0.4 or OpenMetrics 1.0. */
+/* Writes all metrics in the order of the table, as Prometheus text 0.0.4 or OpenMetrics 1.0. */
 void sm_metrics_write(FILE *out, enum sm_metrics_format format,
                       const struct sm_metric_sample *samples, size_t samples_count);
-/* The table as documentation: a row of a Markdown table for each metric. */
+/* Writes the documentation: a Markdown table with a row for each metric. */
 void sm_metrics_describe(FILE *out);
 
 #endif

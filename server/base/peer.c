@@ -1,4 +1,4 @@
-/* inet_pton decides what an address is: it takes neither spaces, zones nor short forms. */
+/* inet_pton parses addresses: it accepts no spaces, zones or abbreviated IPv4 forms. */
 #include "server/base/peer.h"
 
 #include <arpa/inet.h>
@@ -64,7 +64,7 @@ struct sm_peer sm_peer_group(const struct sm_peer *peer)
     return group;
 }
 
-/* Whether `a` and `b` agree in their first bits. */
+/* Returns true if the first `bits` bits of `a` and `b` are equal. */
 static bool same_bits(const uint8_t a[16], const uint8_t b[16], int bits)
 {
     int whole = bits / 8, rest = bits % 8;
@@ -97,7 +97,7 @@ bool sm_network_parse(struct sm_network *out, const char *text)
     }
     *out = (struct sm_network){.bits = bits + (v4 ? 96 : 0)};
     memcpy(out->address, peer.address, sizeof out->address);
-    struct sm_network first = *out; /* the network's own address */
+    struct sm_network first = *out; /* the network's lowest address */
     for (int i = out->bits; i < 128; i++)
         first.address[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
     return memcmp(first.address, out->address, sizeof first.address) == 0;

@@ -19,7 +19,7 @@ static int64_t resident_bytes(void)
     return resident * sysconf(_SC_PAGESIZE);
 }
 
-/* Entries of the folder but ".", ".." and the descriptor that reads it. */
+/* Counts the entries of the folder, without ".", ".." and the descriptor that reads it. */
 static int64_t fds_count(void)
 {
     int64_t count = -3;
@@ -54,5 +54,5 @@ int sm_process_cores(void)
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     if (sched_getaffinity(0, sizeof may, &may) == 0)
         return CPU_COUNT(&may);
-    return online > 1 ? (int)online : 1; /* more than a set of this size can tell */
+    return online > 1 ? (int)online : 1; /* more processors than cpu_set_t holds */
 }

@@ -1,4 +1,5 @@
-/* What the system says about this process. What it does not say is 0.
+/* Resource use of this process; a figure that the system does not give is 0.
+ *
  * Threads: any. */
 #ifndef SERVER_BASE_PROCESS_H
 #define SERVER_BASE_PROCESS_H
@@ -8,12 +9,12 @@
 struct sm_process {
     int64_t resident_bytes;
     int64_t fds_count, fds_max;
-    double cpu_seconds; /* user and system */
+    double cpu_seconds; /* user and system time */
 };
 
 void sm_process_read(struct sm_process *out);
-/* Processors that this process may run on, at least 1: in a container or under taskset they can be
- * fewer than the machine has. */
+/* Returns the number of processors that this process may run on, at least 1. In a container or
+ * under taskset the machine can have more. */
 int sm_process_cores(void);
 
 #endif

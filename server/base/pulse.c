@@ -1,5 +1,6 @@
-/* A list under a lock, for those that start, stop and look; beats go to the thread's own pulse
- * without it. What a look reads of one pulse may be of two beats: it is then late by none. */
+/* The pulses of all threads form a list. A lock guards the list while threads start, stop or check.
+ * A beat writes to the thread's own pulse without the lock, so a check may combine the values of
+ * two successive beats; that never makes a loop late that is not. */
 #include "server/base/pulse.h"
 
 #include <pthread.h>
@@ -10,7 +11,7 @@
 #include "server/base/clock.h"
 
 struct pulse {
-    const char *loop; /* NULL: the thread has none */
+    const char *loop; /* name of the loop; NULL: the thread has no pulse */
     int number;
     _Atomic(const char *) step;
     atomic_llong beat_ms, bound_ms;
@@ -27,7 +28,7 @@ void sm_pulses_set_bound(int64_t ms)
     atomic_store(&bound_ms, ms);
 }
 
-/* The smallest that no loop of that name has. With the lock. */
+/* Returns the smallest number that no loop of that name has. The caller holds the lock. */
 static int free_number(const char *loop)
 {
     int number = 0;

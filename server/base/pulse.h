@@ -1,7 +1,7 @@
-/* Pulses: each thread with a loop says that it turns, and at what it is; a probe learns which one
- * stands still.
+/* Pulses: each thread that runs a loop reports its progress and current step, so that a probe can
+ * name a loop that hangs.
  *
- *     sm_pulse_start("worker");               // "worker/0", "worker/1" … by the next free number
+ *     sm_pulse_start("worker");               // named "worker/0", "worker/1" …
  *     for (;;) {
  *         sm_pulse_beat("wait");              // the next beat is due within the bound
  *         …
@@ -9,18 +9,19 @@
  *     }
  *     sm_pulse_stop();
  *
- * Owner:   the process: there is one set, as there is one log. Texts are static.
- * Threads: a thread has one pulse, or none, and then its beats count nothing; start, beat and stop
- *          are its own. A beat is a few atomic stores. The others from any. */
+ * Owner:   the process has one set of pulses, as it has one log. All texts are static.
+ * Threads: a thread has at most one pulse; start, beat and stop act on the pulse of the calling
+ *          thread. A beat is a few atomic stores, and does nothing in a thread without a pulse. The
+ *          other functions may be called from any thread. */
 #ifndef SERVER_BASE_PULSE_H
 #define SERVER_BASE_PULSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SM_PULSE_BOUND_MS 300000 /* unless it is set: the largest encoder's unit takes a minute */
+#define SM_PULSE_BOUND_MS 300000 /* default bound; a unit of the largest encoder takes a minute */
 
-/* Before the first beat. */
+/* Sets the bound for all loops. Call it before the first beat. */
 void sm_pulses_set_bound(int64_t bound_ms);
 
 void sm_pulse_start(const char *loop);
@@ -34,16 +35,17 @@ struct sm_pulse_late {
     const char *step;
     int64_t age_ms, bound_ms;
 };
-/* How many loops there are and how many are late; `late` is the one that has not
- * turned for longest (may be NULL). */
+/* Returns the number of loops and sets *late_count to the number of late ones. *late receives the
+ * late loop with the oldest beat; `late` may be NULL. */
 int sm_pulses_check(int *late_count, struct sm_pulse_late *late);
 
-/* The oldest beat among the loops of each name. */
+/* The age of the oldest beat among all loops of one name. */
 struct sm_pulse_age {
     const char *loop;
     int64_t age_ms;
 };
-#define SM_PULSE_LOOPS_MAX 16 /* names */
+#define SM_PULSE_LOOPS_MAX 16 /* different names of loops */
+/* Fills in one entry per name of a loop; returns their number. */
 int sm_pulses_ages(struct sm_pulse_age out[SM_PULSE_LOOPS_MAX]);
 
 #endif

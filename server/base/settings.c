@@ -1,7 +1,7 @@
-/* Every source ends as text in `set`, which alone knows what the kinds allow: a number in the file
- * is checked by the rule that checks a flag.
+/* Every source passes its values as text to `set`, so that one rule per kind checks a number in the
+ * file as it checks a flag.
  *
- * The sources are applied in rising precedence, each over the one before. */
+ * The sources are applied in rising precedence; each overwrites the values of the one before. */
 #include "server/base/settings.h"
 
 #include <assert.h>
@@ -14,12 +14,12 @@
 #include "core/base/json.h"
 #include "server/base/settings_value.h"
 
-#define NAME_BYTES     33 /* of a row, NUL included */
+#define NAME_BYTES     33 /* bytes of a row's name and its NUL */
 #define FILE_BYTES_MAX (64 << 10)
 #define FILE_DEPTH_MAX 4
-#define EDITS_NEAR     4 /* a name farther away is no help */
+#define EDITS_NEAR     4 /* a name at this edit distance is no longer suggested */
 
-/* The words that are no settings. */
+/* Flags that are not settings. */
 static const struct {
     const char *name, *help;
     enum sm_settings_action action;
@@ -36,7 +36,7 @@ struct reading {
     void *out;
     struct sm_settings_sources *sources;
     const struct sm_setting *rows;
-    const char *file; /* NULL: none */
+    const char *file; /* path of the configuration file; NULL: no file */
 };
 
 /* --- names --- */
@@ -46,7 +46,7 @@ static char upper(char c)
     return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-/* "queue-max" to "SSLMEM_QUEUE_MAX". */
+/* Turns "queue-max" into "SSLMEM_QUEUE_MAX". */
 static void variable_name(char out[NAME_BYTES + 8], const struct sm_setting *row)
 {
     int length = snprintf(out, NAME_BYTES + 8, "SSLMEM_%s", row->name);
@@ -54,7 +54,7 @@ static void variable_name(char out[NAME_BYTES + 8], const struct sm_setting *row
         out[i] = out[i] == '-' ? '_' : upper(out[i]);
 }
 
-/* "queue-max" to "queue_max". */
+/* Turns "queue-max" into "queue_max". */
 static void key_name(char out[NAME_BYTES], const struct sm_setting *row)
 {
     int length = snprintf(out, NAME_BYTES, "%s", row->name);
@@ -87,7 +87,8 @@ static const struct sm_setting *find_key(const struct sm_setting *rows, const ch
     return NULL;
 }
 
-/* The row whose name is nearest, NULL when none is near. Dashes and underscores are the same. */
+/* Returns the row whose name is most similar to `name`; NULL if no name is similar. Dashes and
+ * underscores are equal. */
 static const struct sm_setting *nearest(const struct sm_setting *rows, const char *name)
 {
     char own[NAME_BYTES], plain[NAME_BYTES];
@@ -137,7 +138,8 @@ static enum sm_code read_variables(struct reading *r, struct sm_err *err)
     return code;
 }
 
-/* The words of a flag's value: "--name=value", or "--name value" which steps over both. */
+/* Reads "--name=value" or "--name value" at *at and moves *at past it. *value is NULL when no word
+ * follows the name. */
 static enum sm_code split_flag(char name[SM_EDITS_MAX], const char **value, int argc, char **argv,
                                int *at, struct sm_err *err)
 {
@@ -202,7 +204,8 @@ static enum sm_code unknown_key(const struct reading *r, const char *section, co
                       row ? own : "");
 }
 
-/* The text of a list: its items with commas between. */
+/* Joins the items of a list with commas. Returns false for an item that is not text, is empty or
+ * has a comma, and when `out` is too small. */
 static bool join(char *out, size_t out_bytes, const json_t *list)
 {
     size_t used = 0, i;
@@ -298,7 +301,8 @@ static enum sm_code read_file(struct reading *r, struct sm_err *err)
 
 /* --- the whole --- */
 
-/* Takes the action's words out of argv. --help wins, whatever else is there. */
+/* Removes the flags of actions from argv; returns the number of words that remain. --help takes
+ * precedence over other actions. */
 static int take_actions(enum sm_settings_action *action, int argc, char **argv)
 {
     int kept = 0;
@@ -325,7 +329,7 @@ enum sm_code sm_settings_read(void *out, struct sm_settings_sources *sources,
         return SM_OK;
     r.file = getenv("SSLMEM_CONFIG");
     enum sm_code code = read_fallbacks(&r, err);
-    if (code == SM_OK) /* for --config alone; what it sets is set again */
+    if (code == SM_OK) /* finds --config; the values are set again below */
         code = read_flags(&r, argc, argv, err);
     if (code == SM_OK && r.file)
         code = read_file(&r, err);
@@ -354,7 +358,7 @@ static json_t *value_json(const struct sm_setting *row, const char *field)
 {
     if (row->kind == SM_SETTING_INT)
         return json_integer(*(const sm_setting_int *)(const void *)field);
-    if (row->kind != SM_SETTING_TEXTS) /* a secret begins with its path */
+    if (row->kind != SM_SETTING_TEXTS) /* a struct sm_secret begins with its path */
         return json_string(field);
     const struct sm_texts *texts = (const struct sm_texts *)(const void *)field;
     json_t *list = json_array();
@@ -385,7 +389,8 @@ json_t *sm_settings_json(const void *values, const struct sm_setting *rows)
     return top;
 }
 
-/* A row whose values differ. */
+/* Compares one row of two structs. If the values differ, copies the new one (a row with `reloads`)
+ * or lists the row for a restart. Returns false when out of memory. */
 static bool apply_row(const struct sm_setting *row, char *field, const char *next, json_t *changed,
                       json_t *restart)
 {

@@ -1,4 +1,4 @@
-/* The kinds of settings: a function for each, in the order of their enum. */
+/* The kinds of settings: one function for each, in the order of enum sm_setting_kind. */
 #include "server/base/settings_value.h"
 
 #include <ctype.h>
@@ -14,7 +14,7 @@
 
 #include "server/base/peer.h"
 
-/* Of a socket's name, without its NUL. */
+/* Longest path of a unix socket, without its NUL. */
 enum { UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 
 typedef enum sm_code set_kind(void *field, const struct sm_setting *row, const char *source,
@@ -89,7 +89,8 @@ static enum sm_code set_choice(void *field, const struct sm_setting *row, const 
     return set_text(field, row, source, text, err);
 }
 
-/* Names are not looked up: what a listener is bound to must not depend on who answers. */
+/* Returns true for a numeric address and port. Host names are not accepted: the address that a
+ * listener binds must not depend on a name server. */
 static bool is_address(const char *text)
 {
     const char *colon = strrchr(text, ':');
@@ -158,7 +159,7 @@ static enum sm_code set_texts(void *field, const struct sm_setting *row, const c
     return SM_OK;
 }
 
-/* The one line of an open file. */
+/* Reads the secret, the one line of an open file. */
 static enum sm_code read_secret(struct sm_secret *secret, int fd, const char *source,
                                 struct sm_err *err)
 {

@@ -1,6 +1,6 @@
-/* One value of a setting from its text. Of settings.c alone.
+/* Parses the text of one setting into its field. Private to settings.c.
  *
- * `source` names where the text came from, for the error. */
+ * `source` names the text's origin in errors. */
 #ifndef SERVER_BASE_SETTINGS_VALUE_H
 #define SERVER_BASE_SETTINGS_VALUE_H
 

@@ -36,7 +36,8 @@ void sm_token_new(struct sm_token *out, const char *prefix)
     sodium_memzero(encoded, sizeof encoded);
 }
 
-/* The alphabets first: libsodium 1.0.18 takes byte 255 for a digit of base64. */
+/* Checks the alphabets before libsodium decodes: its version 1.0.18 accepts byte 255 as a digit of
+ * base64. */
 static bool has_form(const char *text)
 {
     static const char alphabet[] =

@@ -1,15 +1,15 @@
 /* Tokens of API keys: "sslmem_<prefix>_<secret>".
  *
  *     struct sm_token token;
- *     sm_token_new(&token, NULL);                // token.text is shown once, token.hash is stored
+ *     sm_token_new(&token, NULL);           // show token.text once, store token.hash
  *     if (sm_token_read(&token, text) && sm_token_is(&token, stored)) …
  *
- * The prefix, 10 hex digits, finds the key and may be told to anybody; the secret is 32 random
- * bytes in base64url. What is stored of it is its BLAKE2b-256, without salt or repetition: those
- * slow down who guesses passwords, and nobody guesses 256 random bits, while a slow hash would let
+ * The prefix, 10 hex digits, identifies the API key and is not secret. The secret is 32 random
+ * bytes in base64url. The database stores its BLAKE2b-256, without salt or iterations: those only
+ * slow down guesses at passwords. Nobody guesses 256 random bits, and a slow hash would let
  * strangers keep the service busy. Hashes are compared in constant time.
  *
- * Owner: values; sm_token_forget wipes one. Threads: no state. */
+ * Owner: plain values; sm_token_forget wipes one. Threads: no state. */
 #ifndef SERVER_BASE_TOKEN_H
 #define SERVER_BASE_TOKEN_H
 
@@ -26,11 +26,12 @@ struct sm_token {
     uint8_t hash[SM_TOKEN_HASH_BYTES];
 };
 
-/* A new one, with that prefix or (NULL) a new one. */
+/* Makes a token with a random secret and the given prefix; NULL: a random prefix. */
 void sm_token_new(struct sm_token *out, const char *prefix);
-/* False for a text of any other form, NULL among them; `out` is then a token that matches nothing,
- * so that whoever goes on with it does the same work. */
+/* Parses a token. Returns false for NULL and for any text of another form. *out is then a token
+ * that matches no hash, so that the caller can do the same work for good and bad tokens. */
 bool sm_token_read(struct sm_token *out, const char *text);
+/* Returns true if `hash` is the token's. */
 bool sm_token_is(const struct sm_token *token, const uint8_t hash[SM_TOKEN_HASH_BYTES]);
 void sm_token_forget(struct sm_token *token);
 

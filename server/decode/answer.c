@@ -1,11 +1,11 @@
-/* The memory is as large as the limits on images allow pixels to be, so a size within the limits is
- * a size within the memory; nothing else of an answer is a length. Pixels may be any, they are only
- * pixels. */
+/* The shared memory holds the largest image that the limits allow, so an image size within the
+ * limits cannot exceed the memory. An answer has no other lengths. The values of pixels are not
+ * checked: any value is valid. */
 #include "server/decode/answer.h"
 
 #include <string.h>
 
-/* Whether the code is one of these, and a failure says why in a text that ends. */
+/* Returns true if the code is in `codes`, the text has a NUL, and a failure's text is not empty. */
 static bool is_verdict(int32_t code, const char *text, size_t text_bytes, const enum sm_code *codes,
                        size_t codes_count)
 {
@@ -47,7 +47,7 @@ enum sm_code sm_decode_answer_take(struct sm_image *out, const struct sm_decode_
     if (answer->code != SM_OK)
         return sm_err_set(err, (enum sm_code)answer->code, "%s", answer->text);
     bool oriented = request->apply_orientation && answer->orientation != 1;
-    bool turned = oriented && answer->orientation >= 5; /* on its side */
+    bool turned = oriented && answer->orientation >= 5; /* width and height are swapped */
     int32_t width = turned ? answer->height_px : answer->width_px;
     int32_t height = turned ? answer->width_px : answer->height_px;
     enum sm_code code = sm_image_alloc(out, width, height, err);

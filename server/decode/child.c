@@ -1,19 +1,19 @@
-/* Starting, limiting and ending a decoder.
+/* Starts, limits and ends a decoder.
  *
- * By posix_spawn and never by fork: the parent runs BLAS, whose threads a fork would leave behind
- * in the middle of anything, after handlers of its own that have been seen to hang. posix_spawn
- * copies no address space, runs no such handlers and goes straight to exec, so a decoder can also
- * be replaced while encoders run.
+ * The process is started with posix_spawn, never with fork. The parent runs BLAS, whose threads a
+ * fork would leave in an undefined state, and whose fork handlers have been seen to hang.
+ * posix_spawn copies no address space, runs no such handlers and goes straight to exec, so a
+ * decoder can also be replaced while encoders run.
  *
- * The new process gets two descriptors, /dev/null for the three standard ones, no environment but
- * what loading needs, and a process group of its own; SIGINT, SIGTERM and SIGHUP stay blocked in
- * it: an interrupt is for the parent, which lets images end.
+ * The new process gets two descriptors, /dev/null as the three standard ones, only the environment
+ * variables that loading needs, and its own process group. SIGINT, SIGTERM and SIGHUP stay blocked
+ * in it: they are for the parent, which lets running images finish.
  *
- * Shared memory is a memfd sealed against any change of its size: a decoder that could shrink it
- * would end the parent with SIGBUS. Each process has its own; with the process it goes.
+ * The shared memory is a memfd sealed against any change of its size; otherwise a decoder could
+ * shrink it and end the parent with SIGBUS. Each process has its own, which is released with it.
  *
- * Processor time is limited with prlimit from here, because the limit counts from the start of the
- * process and has to move on with each image, and so that nobody but the parent can move it. */
+ * The parent limits processor time with prlimit. The limit counts from the start of the process, so
+ * it must be raised for each image, and only the parent can raise it. */
 #include "server/decode/child.h"
 
 #include <errno.h>
@@ -47,7 +47,8 @@ static enum sm_code failed(struct sm_err *err, const char *step, int number)
 
 /* --- descriptors --- */
 
-/* Out of the way of those that the child wants. */
+/* Moves `fd` above the descriptor numbers that the child uses, so that dup2 cannot overwrite it.
+ * Closes `fd`; returns -1 with errno on failure. */
 static int move_up(int fd)
 {
     int up = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SM_DECODE_MEMORY_FD + 1);
@@ -83,8 +84,8 @@ static enum sm_code open_sockets(int *ours, int *theirs, struct sm_err *err)
 
 /* --- the process --- */
 
-/* Of sanitizers: an allocation that fails is NULL, as elsewhere, and reports do without the files
- * that cannot be opened. Other builds do not know these. */
+/* The options are for sanitizer builds, others ignore them: a failed allocation returns NULL as in
+ * other builds, and reports need no files, which the sandbox forbids to open. */
 static void fill_environment(char *environment[5])
 {
     static char blas[] = "OPENBLAS_NUM_THREADS=1",
@@ -105,7 +106,7 @@ static int set_actions(posix_spawn_file_actions_t *actions, int socket, int memo
 {
     int failure = 0;
     for (int fd = 0; failure == 0 && fd <= 2; fd++)
-        if (fd != 2 || !SM_SANDBOX_SANITIZER) /* where reports go */
+        if (fd != 2 || !SM_SANDBOX_SANITIZER) /* sanitizers report on fd 2 */
             failure = posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
     if (failure == 0)
         failure = posix_spawn_file_actions_adddup2(actions, socket, SM_DECODE_SOCKET_FD);

@@ -1,7 +1,8 @@
-/* One decoder as its parent sees it: a process, a socket, shared memory. Private to this floor.
+/* One decoder as its parent sees it: a process, a socket, shared memory. Private to server/decode.
  *
- * Threads: one at a time. Errors: SM_IO (a call failed; the text names it), SM_UNSUPPORTED (it
- * cannot be locked in), SM_NOMEM. */
+ * Threads: one at a time per decoder.
+ * Errors:  SM_IO (a call failed; the text names it), SM_UNSUPPORTED (the sandbox is not available),
+ *          SM_NOMEM. */
 #ifndef SERVER_DECODE_CHILD_H
 #define SERVER_DECODE_CHILD_H
 
@@ -10,31 +11,33 @@
 #include "server/decode/decode.h"
 
 struct sm_child {
-    pid_t pid;       /* 0: there is none */
-    int socket;      /* above the standard ones; 0: there is none */
-    uint8_t *memory; /* [SM_DECODE_MEMORY_BYTES] of protocol.h */
+    pid_t pid;       /* the decoder's process; 0: no process */
+    int socket;      /* the parent's end of the socket pair; 0: no socket */
+    uint8_t *memory; /* [SM_DECODE_MEMORY_BYTES], laid out as protocol.h says */
     int landlock_abi;
-    int images; /* given to it */
+    int images; /* images sent to this decoder so far */
 };
 
-/* Starts the process; it is of use after sm_child_await. So several can start at once. */
+/* Starts the process and returns at once, so that several can start in parallel. The caller must
+ * call sm_child_await before it uses the decoder. */
 enum sm_code sm_child_start(struct sm_child *out, const struct sm_decoders_params *params,
                             struct sm_err *err);
-/* Waits for its hello; on failure it has been ended. */
+/* Waits for the decoder's hello; on failure, ends the decoder. */
 enum sm_code sm_child_await(struct sm_child *child, struct sm_err *err);
-/* Kills it and waits for its end; accepts a zeroed one, and zeroes. Returns the status of waitpid.
- */
+/* Kills the process, waits for its end, releases the rest and zeroes *child, which may be zeroed
+ * already. Returns the status of waitpid. */
 int sm_child_end(struct sm_child *child);
 
-/* Processor time from now on, rounded up to a second, after which the kernel ends it (SIGXCPU).
- * False when that cannot be set: it has ended. */
+/* Limits the processor time that the decoder may use from now on to `cpu_max_s`, rounded up to the
+ * next full second of its total; the kernel then ends it with SIGXCPU. Returns false if the limit
+ * cannot be set because the decoder has ended. */
 bool sm_child_limit_cpu(const struct sm_child *child, int cpu_max_s);
 
-/* Alive and with nothing to say, as between two images. */
+/* Returns true if the decoder is alive and has sent nothing, as it must be between two images. */
 bool sm_child_is_quiet(const struct sm_child *child);
 
-/* A packet of at most `room_bytes`; its size, 0 when the decoder has ended, -1 when the time is
- * over. */
+/* Receives one packet and returns its size, which is above `room_bytes` if it was cut. Returns 0 if
+ * the decoder has ended, -1 if `wait_ms` passed without a packet. */
 long sm_child_receive(const struct sm_child *child, void *packet, size_t room_bytes, int wait_ms);
 bool sm_child_send(const struct sm_child *child, const void *packet, size_t packet_bytes);
 

@@ -1,18 +1,17 @@
-/* The pool: as many decoders as may work at once, each in a slot; whoever has an image takes a free
- * slot, and waits for one when there is none. The mutex guards who has which slot and the counts;
- * what is in a slot belongs to whoever has it.
+/* The pool: a fixed number of slots with one decoder each. A thread with an image takes a free slot
+ * or waits for one. The mutex guards the slots' `taken` flags and the counts; a slot's decoder
+ * belongs to the thread that took the slot.
  *
- * A decoder is replaced by the first image that finds its slot without one, so a crash costs the
- * next image some milliseconds and the failed one nothing more. Before an image is handed over, the
- * decoder must be alive and silent: one that was killed meanwhile, or that speaks without being
- * asked, is replaced, and the image does not pay for it.
+ * After a crash the slot is empty, and its next image starts a new decoder, which costs that image
+ * some milliseconds. Before a decoder gets an image, it must be alive and silent. One that was
+ * killed since, or sent a packet without a request, is replaced, and the image does not fail.
  *
- * What size and first bytes refuse is refused here, by the same function, and costs no message:
- * nothing has been parsed by then.
+ * Files that are too large or whose first bytes are of no known format are refused in this process,
+ * by sm_image_decode itself, which parses nothing before these checks.
  *
- * Cost: two copies of the pixels and of the file, some calls to the kernel and two switches between
- * processes. Both copies in shared memory are wiped after each image: the next one may be somebody
- * else's. A decoder's own heap is not, until it is recycled. */
+ * Cost: two copies of the pixels and of the file, a few system calls and two process switches. The
+ * copies in shared memory are wiped after each image, because the next image may be of another
+ * client. A decoder's heap is wiped only when the decoder is recycled. */
 #include "server/decode/decode.h"
 
 #include <assert.h>
@@ -27,8 +26,8 @@
 #include "server/decode/answer.h"
 #include "server/decode/child.h"
 
-/* Over it pages are given back: a decoder keeps no more memory than this twice, and pages that are
- * new each time cost more than zeroing old ones. */
+/* Up to this size, memory is wiped with zeros, because fresh pages would cost more. Above it, the
+ * pages go back to the kernel, so an idle decoder keeps at most twice this much shared memory. */
 #define WIPE_BY_HAND_BYTES ((size_t)8 << 20)
 
 struct slot {
@@ -46,7 +45,7 @@ struct sm_decoders {
     struct slot slots[];
 };
 
-/* One image on its way. */
+/* One image that a decoder works on. */
 struct errand {
     struct sm_decoders *decoders;
     struct sm_child *child;
@@ -94,7 +93,8 @@ enum sm_code sm_decoders_start(struct sm_decoders **out, const struct sm_decoder
     p->images_max = p->images_max ? p->images_max : SM_DECODE_IMAGES_MAX;
     pthread_mutex_init(&decoders->mutex, NULL);
     pthread_cond_init(&decoders->freed, NULL);
-    /* Ignored (a parent of ours may have done that), the kernel would not keep how one ended. */
+    /* If our parent process has set SIGCHLD to be ignored, waitpid could not tell how a decoder
+     * ended. */
     signal(SIGCHLD, SIG_DFL);
     enum sm_code code = start_all(decoders, err);
     if (code == SM_OK)
@@ -161,7 +161,7 @@ static enum sm_code start_one(struct sm_decoders *decoders, struct sm_child *chi
     return code == SM_OK ? SM_OK : sm_err_set(err, SM_IO, "%s", why.text);
 }
 
-/* Makes sure that the slot has a decoder that can take an image. */
+/* Ensures that the slot has a decoder that is ready for an image. */
 static enum sm_code make_ready(struct sm_decoders *decoders, struct sm_child *child,
                                struct sm_err *err)
 {

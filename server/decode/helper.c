@@ -1,12 +1,10 @@
-/* A decoder: map the memory, lock itself in, then one image after the other.
+/* A decoder maps the shared memory, enters the sandbox, and then decodes one image after another.
  *
- * It decodes a built-in image of each format before it locks itself in, so that what a first time
- * needs (symbols that are bound late, the allocator's random key, the look at the processor) has
- * happened. After that it makes no system call
- * but for memory and its socket.
+ * It decodes a built-in image of each format before it enters the sandbox, so that one-time work
+ * (lazy binding of symbols, the allocator's random key, processor detection) is done by then. After
+ * that, its only system calls are for memory and its socket.
  *
- * It trusts its parent: the file's length is checked by an assert only. The parent does not trust
- * it. */
+ * It trusts its parent: only an assert checks the file's length. The parent does not trust it. */
 #include "server/decode/helper.h"
 
 #include <assert.h>
@@ -48,8 +46,8 @@ static enum sm_code decode_once(const void *bytes, size_t bytes_count, struct sm
     return code;
 }
 
-/* A grey image of one pixel in each format. The JPEG has no Huffman tables: libjpeg has the usual
- * ones. */
+/* Decodes a grey image of one pixel in each format. The JPEG has no Huffman tables; libjpeg uses
+ * the standard ones. */
 static enum sm_code warm_up(struct sm_err *err)
 {
     static const uint8_t jpeg_head[] = {0xff, 0xd8, 0xff, 0xdb, 0x00, 0x43, 0x00},
@@ -144,5 +142,5 @@ int sm_decode_helper(int argc, char **argv)
         fprintf(stderr, "%s is started by sslmem itself\n", argv[0]);
         return EXIT_USAGE;
     }
-    _exit(run(memory_bytes)); /* no exit handlers: they may call what is forbidden */
+    _exit(run(memory_bytes)); /* runs no exit handlers: the sandbox may forbid their calls */
 }

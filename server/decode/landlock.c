@@ -1,5 +1,5 @@
-/* An empty set of rules over everything that the kernel's version can handle: what no rule allows
- * is denied. Descriptors that are open stay usable. */
+/* The rule set handles every right that the kernel's version knows and has no rules; landlock
+ * denies what no rule allows. Open descriptors stay usable. */
 #include "server/decode/landlock.h"
 
 #include <errno.h>
@@ -8,21 +8,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's struct landlock_ruleset_attr of ABI 6; an older kernel takes it while the fields
- * that it does not know are zero. Written out, because headers lag behind kernels. */
+/* The kernel's struct landlock_ruleset_attr of ABI 6. An older kernel accepts it if the fields that
+ * it does not know are zero. Defined here because system headers may be older than the kernel. */
 struct ruleset {
     uint64_t files, ports, scopes;
 };
 
-/* All that each version can handle; the last row is for every later one. */
+/* All rights that each version knows, by version; the last row serves all later versions. */
 static const struct ruleset handled[] = {
     {.files = 0},
     {.files = (1 << 13) - 1},
-    {.files = (1 << 14) - 1},                          /* 2: moves between folders */
-    {.files = (1 << 15) - 1},                          /* 3: truncate */
-    {.files = (1 << 15) - 1, .ports = 3},              /* 4: bind and connect */
-    {.files = (1 << 16) - 1, .ports = 3},              /* 5: ioctl of devices */
-    {.files = (1 << 16) - 1, .ports = 3, .scopes = 3}, /* 6: abstract sockets, signals */
+    {.files = (1 << 14) - 1},                          /* version 2 adds renames between folders */
+    {.files = (1 << 15) - 1},                          /* version 3 adds truncation */
+    {.files = (1 << 15) - 1, .ports = 3},              /* version 4 adds bind and connect */
+    {.files = (1 << 16) - 1, .ports = 3},              /* version 5 adds ioctl on devices */
+    {.files = (1 << 16) - 1, .ports = 3, .scopes = 3}, /* version 6 adds sockets and signals */
 };
 enum { ABI_LAST = sizeof handled / sizeof *handled - 1 };
 

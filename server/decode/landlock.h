@@ -1,11 +1,12 @@
-/* Landlock: this process gives up files, ports and signals, as far as the kernel knows how. */
+/* Landlock: takes from this process the right to open files, use ports and send signals, as far as
+ * the kernel's landlock version supports it. */
 #ifndef SERVER_DECODE_LANDLOCK_H
 #define SERVER_DECODE_LANDLOCK_H
 
 #include "sslmem/err.h"
 
-/* For a process of one thread with no_new_privs. *abi: the kernel's version, 0 when it has none,
- * which is no error. Errors: SM_IO. */
+/* Restricts this process, which must have one thread and no_new_privs. Sets *abi to the kernel's
+ * landlock version. A kernel without landlock is no error: *abi is 0. Errors: SM_IO. */
 enum sm_code sm_landlock_enter(int *abi, struct sm_err *err);
 
 #endif

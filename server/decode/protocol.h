@@ -1,21 +1,21 @@
-/* What a process and its decoder say to each other. Private to this floor.
+/* The protocol between the parent process and a decoder. Private to server/decode.
  *
- * Messages are packets of a socket pair (SOCK_SEQPACKET), one struct each, so a short or long one
- * shows by its size. Files and pixels go through shared memory, [file][pixels], with room for the
- * largest of both; only written pages cost memory.
+ * A message is one struct in one packet of a socket pair (SOCK_SEQPACKET), so a packet of the wrong
+ * size is noticed. Files and pixels go through shared memory, [file][pixels], which has room for
+ * the largest of both; only written pages use memory.
  *
- *     decoder: hello                      once, when it is locked in, or cannot be
- *     parent:  file into memory, request
- *     decoder: pixels into memory, answer
+ *     decoder: hello                             once, after it entered the sandbox or failed to
+ *     parent:  writes the file, sends a request
+ *     decoder: writes the pixels, sends an answer
  *
- * The two are of one executable, so nothing here has versions. The parent believes nothing of what
- * it reads (answer.c). */
+ * Both run the same executable, so the protocol has no versions. The parent trusts nothing that it
+ * reads (answer.c). */
 #ifndef SERVER_DECODE_PROTOCOL_H
 #define SERVER_DECODE_PROTOCOL_H
 
 #include "sslmem/image.h"
 
-#define SM_DECODE_SOCKET_FD 3 /* of the decoder's end */
+#define SM_DECODE_SOCKET_FD 3 /* the decoder's descriptor of the socket */
 #define SM_DECODE_MEMORY_FD 4
 
 #define SM_DECODE_FILE_BYTES   ((size_t)SM_IMAGE_BYTES_MAX)
@@ -23,7 +23,7 @@
 #define SM_DECODE_MEMORY_BYTES (SM_DECODE_FILE_BYTES + SM_DECODE_PIXELS_BYTES)
 
 struct sm_decode_hello {
-    int32_t code; /* enum sm_code; SM_OK: it waits for requests */
+    int32_t code; /* enum sm_code; SM_OK: the decoder waits for requests */
     int32_t landlock_abi;
     char text[sizeof((struct sm_err *)0)->text];
 };
@@ -34,11 +34,12 @@ struct sm_decode_request {
     uint32_t apply_orientation; /* 0 or 1 */
 };
 
-/* Whether the orientation was applied and which size the pixels have follows from the request. */
+/* Width and height are those of the file. The request tells whether the decoder applied the
+ * orientation, which may swap them in the pixels. */
 struct sm_decode_answer {
     uint64_t id;
-    int32_t code;                             /* enum sm_code of sm_image_decode */
-    int32_t width_px, height_px, orientation; /* struct sm_image_info */
+    int32_t code;                             /* enum sm_code from sm_image_decode */
+    int32_t width_px, height_px, orientation; /* as in struct sm_image_info */
     uint32_t exif_unreadable;                 /* 0 or 1 */
     int32_t decoder_warnings;
     char text[sizeof((struct sm_err *)0)->text];

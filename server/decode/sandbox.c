@@ -1,23 +1,23 @@
 /* Four walls, each of which holds without the others:
  *
- *   rlimits    address space; no file may grow, no descriptor be opened, no process be started
- *   no_new_privs, not dumpable: nothing is gained by exec; no other process of this user can trace
- *              it, and no core file holds somebody's image
- *   landlock   where the kernel has it: an empty set of rules over all that it knows, so no file
- *              can be opened, no port bound or connected, no process outside be signalled
- *   seccomp    a list of calls; any other kills the process. It is short, because a decoder needs
- *              memory only: read and write are for the one socket, mmap for anonymous pages that
- *              cannot be executed
+ *   rlimits    limit address space; files cannot grow, descriptors and processes cannot be created
+ *   no_new_privs, not dumpable: exec gains no rights, no other process of this user can trace the
+ *              decoder, and no core file contains a client's image
+ *   landlock   where the kernel has it: an empty set of rules over all rights that it knows, so the
+ *              process opens no file, binds or connects no port, signals no process outside
+ *   seccomp    a list of allowed calls; any other kills the process. The list is short, because a
+ *              decoder only needs memory: read and write are allowed on its socket, mmap for
+ *              anonymous pages that are not executable
  *
- * Processor time is limited from outside (child.c), where the limit can follow each image.
+ * The parent limits processor time (child.c), because that limit must move with each image.
  *
- * Address space is what is mapped already and a budget, because a process maps its libraries and
- * a sanitizer terabytes of shadow, of which nothing is used here.
+ * The limit of address space is the present size plus a budget: the libraries of the process, and
+ * the terabytes of a sanitizer's shadow memory, are mapped already.
  *
- * Sanitizers: their runtimes lock, yield, print and look at themselves before they exit. These
- * builds allow it, on top of the list; what opens or asks for files is refused with EACCES there,
- * not killed, and files may grow, so that the report of a finding comes out, also into a file. A
- * release has none of it. */
+ * Sanitizer runtimes lock, yield, print and inspect their process before they exit. Their builds
+ * allow these calls too, refuse calls that open or query files with EACCES in place of killing, and
+ * let files grow, so that a finding is reported, also into a file. A release build allows none of
+ * this. */
 #include "server/decode/sandbox.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ static enum sm_code set_limits(uint64_t memory_bytes, struct sm_err *err)
     return SM_OK;
 }
 
-/* Last: landlock needs a descriptor for a moment. */
+/* Forbids new descriptors. Called after sm_landlock_enter, which briefly needs one. */
 static enum sm_code forbid_descriptors(struct sm_err *err)
 {
     return setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0}) == 0
@@ -89,7 +89,7 @@ static enum sm_code forbid_descriptors(struct sm_err *err)
 
 /* --- seccomp --- */
 
-/* A call that is allowed, when up to two arguments are as told. */
+/* The action for a call whose arguments meet up to two conditions. */
 struct rule {
     int call;
     uint32_t action;

@@ -1,9 +1,9 @@
-/* The cell that decoding runs in: after sm_sandbox_enter a process can compute on memory that it
- * has, get more up to a bound, and exchange packets on one socket. Anything else ends it.
+/* The sandbox of a decoder. After sm_sandbox_enter, the process can compute on its memory, allocate
+ * more up to a bound, and exchange packets on one socket. Any other system call ends it.
  *
- * Threads: for a process of one thread (others, seccomp would hold and landlock not).
+ * Threads: only for a process of one thread; landlock would not restrict further threads.
  * Errors:  SM_UNSUPPORTED (the kernel has no seccomp filters), SM_IO (a step failed; the text names
- *          it); the process may be half locked in then, and must end. */
+ *          it). After an error the process may be partly restricted, and must end. */
 #ifndef SERVER_DECODE_SANDBOX_H
 #define SERVER_DECODE_SANDBOX_H
 
@@ -11,7 +11,7 @@
 
 #include "sslmem/err.h"
 
-/* Built with a sanitizer: its runtime needs some calls more, see sandbox.c. */
+/* 1 in a build with a sanitizer, whose runtime needs more system calls (sandbox.c). */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SM_SANDBOX_SANITIZER 1
 #elif defined(__has_feature)
@@ -23,8 +23,8 @@
 #define SM_SANDBOX_SANITIZER 0
 #endif
 
-/* `memory_bytes`: address space beyond what is mapped now. *landlock_abi: the kernel's version of
- * landlock, 0 when it has none. */
+/* Restricts this process. `memory_bytes`: address space that it may map in addition to its present
+ * mappings. Sets *landlock_abi to the kernel's landlock version; 0: no landlock. */
 enum sm_code sm_sandbox_enter(int *landlock_abi, int socket_fd, uint64_t memory_bytes,
                               struct sm_err *err);
 

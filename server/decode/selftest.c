@@ -1,8 +1,8 @@
-/* One row for each kind of thing: files, sockets, processes, other processes, executable memory, a
- * descriptor other than the socket, lifting the limits.
+/* One row for each kind of attack: files, sockets, new processes, other processes, executable
+ * memory, a descriptor other than the socket, raising the limits.
  *
- * By syscall() where glibc would add calls of its own, so that the one that is tried is the one
- * that is stopped. */
+ * Each attempt uses syscall(), because glibc's functions could make other calls first, and those
+ * would be stopped in place of the one under test. */
 #include "server/decode/selftest.h"
 
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static long try_limits(void)
 
 static const struct {
     const char *name;
-    long (*run)(void); /* -1: refused */
+    long (*run)(void); /* returns -1 when refused */
 } tries[] = {
     {"open", try_open},
     {"create", try_create},

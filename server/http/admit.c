@@ -1,4 +1,4 @@
-/* What the headers of a request decide: whether it goes on, and with room for its body. */
+/* Decides on the headers of a request: refuses it, or admits it and reserves room for its body. */
 #include <microhttpd.h>
 #include <string.h>
 #include <strings.h>
@@ -47,7 +47,7 @@ static bool spools(const struct sm_request *r)
     return sm_media_type_in(r->route->spools, r->media_type);
 }
 
-/* Every coding of every line must be "identity": a body is taken as it is. */
+/* Refuses every content coding but "identity": the service decodes no bodies. */
 static enum MHD_Result check_coding(void *arg, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
@@ -69,14 +69,14 @@ static enum MHD_Result check_coding(void *arg, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-/* A body without a type is bytes of any kind (RFC 9110 section 8.3). */
+/* Without Content-Type, a body may be of any type (RFC 9110 section 8.3). */
 static void read_media_type(struct sm_request *r)
 {
     const char *type = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_TYPE);
     sm_media_type(r->media_type, !type || *type == '\0' ? SM_MEDIA_TYPE_ANY : type);
 }
 
-/* What the headers say about the body against what the route takes. */
+/* Compares the headers about the body with what the route accepts; replies if they do not fit. */
 static void check_body(struct sm_request *r, int64_t *length)
 {
     const char *declared = sm_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -112,7 +112,7 @@ static void check_body(struct sm_request *r, int64_t *length)
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_coding, r);
 }
 
-/* Finds the row; replies when there is none to run. */
+/* Finds the row of the route table; replies if no row matches, and to OPTIONS. */
 static void find_route(struct sm_request *r, const char *path)
 {
     char allow[SM_ALLOW_BYTES];
@@ -176,7 +176,8 @@ void sm_admit_route(struct sm_request *r)
         r->route->admit(r);
 }
 
-/* Whatever a body becomes, it ends on the disk. */
+/* Refuses a body for which the disk has no room. This applies to every body, because the service
+ * stores whatever it makes of it on that disk. */
 static void check_disk(struct sm_request *r, int64_t length)
 {
     const struct sm_http_params *params = &r->http->params;
@@ -200,7 +201,7 @@ void sm_admit(struct sm_request *r, const char *path)
     if (!sm_replied(r) && !r->route->while_draining && sm_park_draining(r->park)) {
         sm_reply_problem(r, SM_PROBLEM_DRAINING, "the service is stopping");
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
-        sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* elsewhere is better */
+        sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* sends the client elsewhere */
     }
     if (!sm_replied(r) && r->route->scope && r->http->params.authorize)
         r->http->params.authorize(r);

@@ -1,5 +1,5 @@
-/* Body collection: the length is known and bounded before the first byte comes, so one allocation,
- * or one reservation on the disk. */
+/* The length of a body is known and bounded before its first byte comes, so one allocation, or one
+ * reservation on the disk, is enough. */
 #include "server/http/body.h"
 
 #include <errno.h>

@@ -1,8 +1,7 @@
-/* Bodies: collected whole, each within its declared length, all within one budget.
+/* Bodies: each is collected whole, within its declared length. Bodies in memory share one budget of
+ * bytes, spooled bodies another.
  *
- * A body in memory has one budget, a spooled one another.
- *
- * Owner: sm_body_release gives memory, file and budget back; accepts a zeroed body. */
+ * Owner: the caller; sm_body_release frees memory, file and budget, and accepts a zeroed body. */
 #ifndef SERVER_HTTP_BODY_H
 #define SERVER_HTTP_BODY_H
 
@@ -11,18 +10,19 @@
 #include "server/http/request.h"
 #include "sslmem/err.h"
 
-/* Bytes that bodies may take together. Any thread. */
+/* Bytes that all bodies together use and may use. Any thread. */
 struct sm_body_budget {
     _Atomic int64_t used;
     _Atomic int64_t max;
 };
 
-/* Reserves room for a body of `length` bytes. SM_BUSY over the budget, SM_NOMEM. */
+/* Reserves memory for a body of `length` bytes. Errors: SM_BUSY (over the budget), SM_NOMEM. */
 enum sm_code sm_body_reserve(struct sm_body *body, struct sm_body_budget *budget, size_t length);
-/* The same in a file without a name in `folder`. SM_FULL: the disk has no room for it, SM_IO. */
+/* Reserves a file without a name in `folder` for a body of `length` bytes. Errors: SM_BUSY (over
+ * the budget), SM_FULL (the disk has no room), SM_IO. */
 enum sm_code sm_body_spool(struct sm_body *body, struct sm_body_budget *budget, const char *folder,
                            size_t length, struct sm_err *err);
-/* Appends; false when more comes than was declared, or the disk fails. */
+/* Appends bytes. Returns false if the body grows beyond its declared length or the disk fails. */
 bool sm_body_append(struct sm_body *body, const void *bytes, size_t bytes_count);
 void sm_body_release(struct sm_body *body, struct sm_body_budget *budget);
 

@@ -1,9 +1,9 @@
-/* Clients: those who connect, and those for whom a trusted proxy asks.
+/* Clients and their limits. A client connects directly or through a trusted proxy.
  *
- * A client that connects itself and has too many connections is closed at once, before a handshake
- * and before any memory is its: an answer would cost more than the connection. Behind a proxy there
- * is no connection to close, so its requests under way are counted against the same limit, and one
- * too many is told so (429). */
+ * If a client that connects directly has too many connections, its next one is closed at once,
+ * before a handshake and before it uses memory: a reply would cost more than the connection. A
+ * client behind a proxy has no connection to close, so the same limit also applies to the requests
+ * under way of each client; a request over the limit gets 429. */
 #include <microhttpd.h>
 #include <string.h>
 #include <strings.h>
@@ -39,7 +39,8 @@ static struct sm_connection *add(struct sm_http *http, const struct sm_peer *pee
     sm_metric_add(SM_METRIC_CONNECTIONS, 1, NULL);
     if (!connection)
         return NULL;
-    /* The limit was asked on accept; another thread of the pool may have let one more in. */
+    /* sm_client_accept has checked the limit. No limit here: another thread may have accepted a
+     * connection of this client since, and both stay. */
     connection->counted = !is_trusted(http, peer) &&
                           sm_clients_take(&http->clients, peer, SM_CLIENT_CONNECTION, INT64_MAX);
     return connection;
@@ -92,9 +93,9 @@ struct sm_connection *sm_client_link(struct MHD_Connection *connection)
     return !info ? NULL : info->socket_context;
 }
 
-/* Called with the request line, before there is a request and before its query is parsed. The
- * parser takes memory for each parameter. When that is out, libmicrohttpd 0.9.75 neither answers
- * nor closes: a line with too many of them must end here. */
+/* Called with the request line, before libmicrohttpd makes a request of it and parses its query.
+ * The parser takes memory for each parameter. If that memory runs out, libmicrohttpd 0.9.75 neither
+ * answers nor closes the connection, so a line with too many parameters is refused here. */
 void *sm_client_url(void *cls, const char *url, struct MHD_Connection *connection)
 {
     struct sm_connection *link = sm_client_link(connection);
@@ -128,7 +129,7 @@ static enum MHD_Result read_line(void *arg, enum MHD_ValueKind kind, const char 
     return reading->code == SM_OK ? MHD_YES : MHD_NO;
 }
 
-/* What a trusted proxy says, or the peer itself. */
+/* Sets the client: the one that a trusted proxy names, or else the peer of the connection. */
 static void find_client(struct sm_request *r, const struct sm_peer *peer)
 {
     struct reading reading = {.code = SM_OK};

@@ -1,5 +1,5 @@
-/* A hash table of chains. Whoever would fill one chain needs as many addresses as it has entries,
- * and a connection open from each. */
+/* A hash table of chains. An attacker who wants to make a chain long needs a different address, and
+ * an open connection from it, for each entry. */
 #include "server/http/clients.h"
 
 #include <assert.h>
@@ -24,7 +24,7 @@ void sm_clients_release(struct sm_clients *clients)
     pthread_mutex_destroy(&clients->lock);
 }
 
-/* Where the client's entry is, or would be. */
+/* Returns the link to the client's entry, or the link where a new entry belongs. */
 static struct sm_client **find(struct sm_clients *clients, const struct sm_peer *group)
 {
     uint32_t hash = 2166136261; /* FNV-1a */

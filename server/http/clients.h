@@ -1,13 +1,16 @@
-/* How much each client uses at once, counted by address.
+/* Counts the connections, requests and event streams that each client uses now.
  *
  *     if (!sm_clients_take(&clients, &peer, SM_CLIENT_STREAM, 16)) refuse…
  *     sm_clients_give(&clients, &peer, SM_CLIENT_STREAM);
  *
- * Clients are counted as sm_peer_group says; one that is unknown is neither counted nor refused.
+ * sm_peer_group tells which addresses count as one client. An unknown client is neither counted nor
+ * refused.
  *
- * Owner:   the caller; what was taken must be given before the release.
+ * Owner:   the caller; each sm_clients_take that returned true needs its sm_clients_give before the
+ *          release.
  * Threads: any; one lock.
- * Cost:    an entry for each client that uses anything now, a walk along one of BUCKETS chains. */
+ * Cost:    an entry for each client that uses something now; a call walks one of
+ *          SM_CLIENTS_BUCKETS chains. */
 #ifndef SERVER_HTTP_CLIENTS_H
 #define SERVER_HTTP_CLIENTS_H
 
@@ -32,7 +35,8 @@ struct sm_clients {
 void sm_clients_init(struct sm_clients *clients);
 void sm_clients_release(struct sm_clients *clients);
 
-/* False when the client has `max` of them already, or memory is out. */
+/* Counts one more use. Returns false, without counting it, if the client already has `max` of them
+ * or memory is out. */
 bool sm_clients_take(struct sm_clients *clients, const struct sm_peer *peer, enum sm_client_use use,
                      int64_t max);
 void sm_clients_give(struct sm_clients *clients, const struct sm_peer *peer,

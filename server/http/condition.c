@@ -1,6 +1,6 @@
-/* The header lines of a condition are read one by one: a list may be spread over several.
+/* Reads all header lines of a condition, because a list of tags may be spread over several lines.
  *
- * If-Match compares strongly, If-None-Match weakly; our own tags are all strong. */
+ * If-Match compares strongly, If-None-Match weakly; all tags of the service are strong. */
 #include "server/http/condition.h"
 
 #include <microhttpd.h>
@@ -41,7 +41,7 @@ static void add_validator(struct sm_request *request, const char *etag)
 {
     if (!sm_reply_get_header(request, MHD_HTTP_HEADER_ETAG))
         sm_reply_header(request, MHD_HTTP_HEADER_ETAG, "%s", etag);
-    /* May be kept by its owner, and asked for again. */
+    /* The client may store the reply, but must revalidate it before each use. */
     if (!sm_reply_get_header(request, MHD_HTTP_HEADER_CACHE_CONTROL))
         sm_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
 }
@@ -76,7 +76,7 @@ bool sm_condition_ends(struct sm_request *request, const char *etag)
     return is_not.met;
 }
 
-/* The tag that this reply has, or is to have; false when it has none. */
+/* Writes the tag that the reply has or will get. Returns false if it has none. */
 static bool find_etag(char out[SM_ETAG_BYTES], const struct sm_request *request)
 {
     unsigned char digest[SM_SHA256_BYTES];

@@ -1,6 +1,7 @@
-/* A list that is walked a few times a second. What the sweeper shuts wakes libmicrohttpd, which
- * closes it as if the client had gone. A descriptor is shut under the lock that its removal takes,
- * and its removal comes before its close: it cannot be another's by then. */
+/* The sweeper walks the list of connections a few times a second. When it shuts a socket,
+ * libmicrohttpd wakes and closes the connection as if the client had gone. The sweeper shuts a
+ * descriptor under the lock that sm_connections_remove also takes, and the remove comes before the
+ * close, so the number cannot belong to another connection by then. */
 #include "server/http/connections.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static void sweep(struct sm_connections *connections)
     for (struct sm_connection *c = connections->first; c; c = c->next)
         if (!c->busy && c->quiet_since_ms < oldest_ms) {
             shutdown(c->fd, SHUT_RDWR);
-            c->busy = true; /* once */
+            c->busy = true; /* so that it is shut only once */
             sm_metric_add(SM_METRIC_CUTS, 1, "head_deadline");
         }
 }

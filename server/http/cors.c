@@ -1,11 +1,12 @@
-/* Cross-origin resource sharing (the Fetch standard): off unless origins are listed.
+/* Cross-origin resource sharing (the Fetch standard): off unless the configuration lists origins.
  *
- * Pages of a listed origin get their own origin back, never "*", and never the permission to send
- * cookies: keys go in a header that only the page's own code can set. Since what is sent depends on
- * who asks, every reply says so to caches.
+ * A page of a listed origin gets its own origin back, never "*", and never the permission to send
+ * cookies: API keys go in a header that only the page's own code can set. Replies differ by origin,
+ * so each has "Vary: Origin" for caches.
  *
- * Reading is what a browser refuses to other pages by itself. A form can still send a request that
- * changes something, so what names an origin that is not listed is refused unless it only reads. */
+ * A browser does not let pages of other origins read replies. Their forms can still send requests
+ * that change something, so a request from an origin that is not listed is refused unless its
+ * method is GET or HEAD. */
 #include <microhttpd.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@
     "Audit-Completeness, Content-Digest, Content-Disposition, ETag, Link, Location, "              \
     "Preference-Applied, Retry-After, Server-Timing, X-Request-Id"
 
-/* The origin of the page, when it is listed; NULL also when there is none. */
+/* Returns the request's Origin if it is listed; NULL if it is not listed or absent. */
 static const char *listed_origin(const struct sm_request *r)
 {
     const struct sm_texts *origins = r->http->params.cors_origins;

@@ -1,5 +1,5 @@
-/* The grammar is that of a dictionary of byte sequences (RFC 8941): "sha-256=:base64:" between
- * commas. A member of another algorithm may be of any shape that ends at a comma. */
+/* The grammar is a dictionary of byte sequences (RFC 8941): "sha-256=:base64:", separated by
+ * commas. A member with another algorithm may have any form that ends at a comma. */
 #include "server/http/digest.h"
 
 #include <sodium.h>
@@ -20,8 +20,8 @@ static bool key_char(char c, bool first)
            (!first && ((c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'));
 }
 
-/* Past the value of an algorithm that is not known: to the comma, or the end. NULL: an open quote.
- */
+/* Skips the value of an unknown algorithm: returns the next comma or the end; NULL if a quote is
+ * not closed. */
 static const char *skip_member(const char *p)
 {
     for (bool quoted = false; *p != '\0' || quoted; p++) {
@@ -60,7 +60,7 @@ static const char *read_value(struct sm_digest *digest, int which, const char *p
     return end + 1;
 }
 
-/* One "name=value"; NULL when it is ill formed. */
+/* Reads one "name=value" and returns its end; NULL with an error if it is malformed. */
 static const char *read_member(struct sm_digest *digest, const char *p, struct sm_err *err)
 {
     size_t n = 0;
@@ -84,7 +84,7 @@ enum sm_code sm_digest_declare(struct sm_digest *digest, const char *value, stru
     for (const char *p = value + strspn(value, SPACE);; p += 1 + strspn(p + 1, SPACE)) {
         if (!(p = read_member(digest, p, err)))
             return SM_INVALID;
-        if (*p == ';' && !(p = skip_member(p))) /* parameters say nothing to us */
+        if (*p == ';' && !(p = skip_member(p))) /* parameters are ignored */
             return sm_err_set(err, SM_INVALID, "a quote is not closed");
         p += strspn(p, SPACE);
         if (*p == '\0')

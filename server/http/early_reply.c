@@ -1,9 +1,9 @@
-/* An answer while the head or the body is still coming.
+/* Replies while the head or the body of a request is still arriving.
  *
- * libmicrohttpd queues none at these points, and closing without one leaves the client to guess.
- * What it would have sent is written to the socket here, on its own thread and between two of its
- * reads, before it is told to close. It is one small write, and the socket has room: no other
- * answer is on its way. */
+ * libmicrohttpd cannot queue a reply at these points, and a close without a reply leaves the client
+ * to guess. So these functions write the reply to the socket themselves, on the HTTP thread and
+ * between two reads, before libmicrohttpd closes the connection. The reply is one small write, and
+ * the socket has room for it, because no other reply is on its way. */
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static enum MHD_Result put_header(void *out, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-/* The whole answer as text; NULL when out of memory. */
+/* Returns the whole reply as text, which the caller frees; NULL when out of memory. */
 static char *print_reply(const struct sm_request *r, size_t *bytes_count)
 {
     char *text = NULL;
@@ -43,7 +43,7 @@ static char *print_reply(const struct sm_request *r, size_t *bytes_count)
     return text;
 }
 
-/* What does not fit is lost: the connection is about to close anyway. */
+/* Sends the text once. Bytes that do not fit are lost: the connection is about to close anyway. */
 static void send_now(struct sm_request *r, const char *text, size_t bytes_count)
 {
     const union MHD_ConnectionInfo *info;
@@ -58,7 +58,7 @@ static void send_now(struct sm_request *r, const char *text, size_t bytes_count)
         send(info->connect_fd, text, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Sends the problem that is set. */
+/* Sends the reply that is set on the request. */
 static void send_problem(struct sm_request *r)
 {
     size_t bytes_count;

@@ -1,18 +1,18 @@
-/* One pass over the text, one function per rule of the grammar:
+/* One pass over the text, with one function per rule of the grammar:
  *
  *     line = element *( OWS "," OWS element )      element = pair *( OWS ";" OWS pair )
  *     pair = token "=" ( token | quoted-string )
  *
- * Empty elements and pairs, which the RFC lets a reader skip, are refused: the header comes from a
- * proxy of the operator's own, and what is odd there is better seen. A name may stand once in an
- * element; names other than `for` and `proto` are read and left alone. */
+ * The RFC lets a reader skip empty elements and pairs, but they are refused here: the header comes
+ * from the operator's own proxy, and its mistakes should be seen. A name may occur once in an
+ * element. Names other than `for` and `proto` are parsed and ignored. */
 #include "server/http/forwarded.h"
 
 #include <string.h>
 #include <strings.h>
 
 #define NAME_BYTES      32
-#define PAIRS_MAX       16 /* of an element */
+#define PAIRS_MAX       16 /* pairs per element */
 #define IPV6_BYTES_MAX  45
 #define PORT_DIGITS_MAX 5
 
@@ -85,7 +85,8 @@ static bool is_port(const char *text)
     return digits > 0 && digits <= PORT_DIGITS_MAX && !text[digits];
 }
 
-/* A node is "name" or "name:port". */
+/* Reads a node, "name" or "name:port", and changes `text`. A hidden name gives an unknown peer.
+ * Returns false if the text is no node. */
 static bool read_node(struct sm_peer *out, char *text)
 {
     *out = (struct sm_peer){0};

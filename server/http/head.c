@@ -1,10 +1,11 @@
-/* Every header line is looked at once.
+/* Checks every header line once.
  *
- * libmicrohttpd 0.9.75 takes the first of two lengths for true, and "Content-Length :" for a name
- * of its own: a proxy that reads them otherwise would see other requests on the connection than the
- * service (RFC 9112 section 11.2). It appends a folded line to the name, not to the value: where
- * the name is none any more, or was one of the two lengths, the request is refused. A value ends
- * for it at a NUL, so what is behind one cannot be seen here. */
+ * libmicrohttpd 0.9.75 uses the first of two Content-Length lines, and reads "Content-Length :" as
+ * another header's name. A proxy that reads these differently would see other requests on the
+ * connection than the service does (RFC 9112 section 11.2). libmicrohttpd also appends a folded
+ * line to the name of the header, not to its value. If that gives an invalid name, or if the header
+ * was Content-Length or Transfer-Encoding, the request is refused. A value ends at its first NUL,
+ * so bytes after a NUL cannot be checked here. */
 #include "server/http/head.h"
 
 #include <microhttpd.h>
@@ -13,15 +14,15 @@
 
 #include "server/http/reply.h"
 
-/* Names of what must not stand there twice: which one counts would be a guess. */
+/* Headers that must not occur twice, because readers may disagree about which one counts. */
 static const char once[] = "authorization content-length content-type host transfer-encoding";
 
 struct head_check {
     struct sm_request *request;
-    unsigned seen; /* of `once`, a bit each */
+    unsigned seen; /* bit set: the names in `once` that have occurred */
 };
 
-/* The bit of a name of `once`, or 0. */
+/* Returns the bit of a name in `once`; 0 for other names. */
 static unsigned once_bit(const char *name)
 {
     const char *word = once;
@@ -34,7 +35,8 @@ static unsigned once_bit(const char *name)
     return 0;
 }
 
-/* Continues a name that says where a request ends: what a folded line of it becomes. */
+/* Returns true if the name begins with that of a length header and goes on: libmicrohttpd makes
+ * such a name of a length header with a folded line. */
 static bool hides_length(const char *name)
 {
     static const char *const lengths[] = {"content-length", "transfer-encoding"};

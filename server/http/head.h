@@ -1,4 +1,4 @@
-/* Heads of requests that two readers could read differently.
+/* Refuses request heads that two readers could understand differently (request smuggling).
  *
  * Threads: the one that has the request. */
 #ifndef SERVER_HTTP_HEAD_H
@@ -6,8 +6,8 @@
 
 #include "server/http/request.h"
 
-/* Whether it is beyond doubt what the head says and where the request ends; replies when not. The
- * connection must not be read on then. */
+/* Returns true if the head has one meaning only, and one end of the request. Otherwise replies; the
+ * caller must then read nothing more from the connection. */
 bool sm_head_check(struct sm_request *request);
 
 #endif

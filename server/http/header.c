@@ -1,8 +1,6 @@
-/* Parsers of header values.
- *
- * All walk the text once with a cursor; `item` below cuts "name [= value] *(; name [= value])"
- * elements out of comma separated lists, which is the grammar that Prefer and the parameters of
- * Content-Type and Content-Disposition share (RFC 9110 section 5.6). */
+/* All parsers walk the text once with a cursor. `read_item` below reads one "name [= value]", which
+ * Prefer and the parameters of Content-Type and Content-Disposition share (RFC 9110 section
+ * 5.6). */
 #include "server/http/header.h"
 
 #include <string.h>
@@ -21,8 +19,8 @@ static bool token_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-/* Reads a token or a quoted string into `out` and returns where it ended, NULL when it is ill
- * formed or does not fit. */
+/* Reads a token or a quoted string into `out` and returns its end; NULL if it is malformed or does
+ * not fit. */
 static const char *read_word(char *out, size_t out_bytes, const char *p)
 {
     bool quoted = *p == '"';
@@ -39,8 +37,7 @@ static const char *read_word(char *out, size_t out_bytes, const char *p)
     return p + quoted;
 }
 
-/* One "name" or "name=value"; value is "" without one. Returns where it ended, NULL when ill
- * formed. */
+/* Reads "name", with "" as value, or "name=value". Returns its end; NULL if it is malformed. */
 static const char *read_item(char *name, size_t name_bytes, char *value, size_t value_bytes,
                              const char *p)
 {
@@ -54,7 +51,7 @@ static const char *read_item(char *name, size_t name_bytes, char *value, size_t 
     return read_word(value, value_bytes, skip_space(equals + 1));
 }
 
-/* The next ',' or ';' (as `stops` says) outside of quotes, or the end. */
+/* Returns the next character of `stops` outside of quotes, or the end of the text. */
 static const char *skip_to(const char *p, const char *stops)
 {
     for (bool quoted = false; *p != '\0' && (quoted || !strchr(stops, *p)); p++) {
@@ -154,7 +151,8 @@ bool sm_header_param(char *out, size_t out_bytes, const char *value, const char 
     return false;
 }
 
-/* A tag has no escapes: it ends at the next quote (RFC 9110 section 8.8.3). */
+/* Returns true if the list `p` has the tag, or is "*". A tag has no escapes: it ends at the next
+ * quote (RFC 9110 section 8.8.3). */
 static bool find_tag(const char *p, const char *etag, bool weak)
 {
     p = skip_space(p);
@@ -187,7 +185,8 @@ bool sm_etag_matches_strongly(const char *value, const char *etag)
     return find_tag(value, etag, false);
 }
 
-/* Into `out` up to the closing quote; NULL when it is ill formed or does not fit. */
+/* Copies a quoted string, from after its opening quote, into `out` and returns its end; NULL if it
+ * is malformed or does not fit. */
 static const char *read_string(char *out, size_t out_bytes, const char *p)
 {
     size_t n = 0;
@@ -224,7 +223,8 @@ bool sm_idempotency_key(char out[SM_IDEMPOTENCY_KEY_BYTES], const char *value)
     return false;
 }
 
-/* Whether `text` begins with `count` lower-case hexadecimal digits, not all of them `empty`. */
+/* Returns true if `text` begins with `count` lower-case hexadecimal digits that are not all
+ * `empty`. */
 static bool hex_field(const char *text, size_t count, char empty)
 {
     const char all[] = {empty, '\0'};
@@ -241,7 +241,7 @@ void sm_trace_id(char out[SM_TRACE_BYTES], const char *value)
         !hex_field(value + PARENT, 16, '0') || value[FLAGS - 1] != '-' ||
         strspn(value + FLAGS, "0123456789abcdef") < 2)
         return;
-    /* A later version may go on after another dash. */
+    /* A version after 00 may append more fields after a dash. */
     if (value[END] != '\0' && (value[END] != '-' || memcmp(value, "00", 2) == 0))
         return;
     memcpy(out, value + TRACE, 32);

@@ -1,14 +1,14 @@
 /* The daemon and the life of a request.
  *
- * libmicrohttpd calls `on_access` once with the headers, then per fragment of the body, then once
- * more when the request is whole, and again after every resume. A refusal can be sent on the first
- * call only: later it would have to swallow the body first (measured on 0.9.75). So everything that
- * the headers tell is checked there, in the order of `sm_admit`, and what comes after is a body of
- * known, bounded length.
+ * libmicrohttpd calls `on_access` once with the headers, then for each fragment of the body, then
+ * once more when the request is complete, and again after every resume. A refusal must be sent on
+ * the first call: later, libmicrohttpd would read the whole body first (measured on 0.9.75). So
+ * `sm_admit` checks everything that the headers tell on the first call, and only a body of known,
+ * bounded length follows.
  *
- * An answer in place of a body closes the connection: what the client still sends would otherwise
- * be read as its next request; so does one to a head that another reader could read differently. A
- * request without a body is refused on the second call, and keeps it. */
+ * A refusal before the body closes the connection, because the body that the client still sends
+ * would be read as its next request. A refusal of an ambiguous head closes it too. A request
+ * without a body is refused on the second call, which keeps the connection open. */
 #include "server/http/http.h"
 
 #include <microhttpd.h>
@@ -29,7 +29,8 @@
 
 /* --- the life of a request --- */
 
-/* The first step with the whole body, and then the handler. */
+/* Called when the body is complete: checks its digest and the idempotency key, then calls the
+ * route's handler. */
 static void enter(struct sm_request *r)
 {
     uint8_t sha256[SHA256_DIGEST_SIZE];
@@ -43,13 +44,13 @@ static void enter(struct sm_request *r)
         sm_idempotency_fingerprint(r, sha256);
         r->http->params.idempotency->enter(r);
     }
-    if (!sm_replied(r) && !r->admitted) /* the key was forgotten meanwhile */
+    if (!sm_replied(r) && !r->admitted) /* the stored answer has expired since the headers */
         sm_admit_route(r);
     if (!sm_replied(r))
         r->again(r);
 }
 
-/* The client's id when it is a harmless token, else a new one. */
+/* Takes the client's X-Request-Id if it is short and has only safe characters; else makes an id. */
 static void set_request_id(struct sm_request *r)
 {
     static const char safe[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._";
@@ -84,9 +85,9 @@ static bool has_body(const struct sm_request *r)
            (length && strcmp(length, "0") != 0);
 }
 
-/* The path of a decoded target. In absolute form it stands behind the origin, which decoding has
- * left as it was. Without a path OPTIONS asks about the whole service (RFC 9112 section 3.2.4),
- * others for its root. */
+/* Returns the path of a decoded request target. In absolute form, the path follows the origin,
+ * which decoding does not change. Without a path, OPTIONS means the whole service (RFC 9112 section
+ * 3.2.4), and other methods mean its root. */
 static const char *target_path(const struct sm_request *r, const char *target)
 {
     const char *path = target + (!r->link ? 0 : r->link->origin_bytes);
@@ -125,12 +126,12 @@ static enum MHD_Result begin(struct sm_http *http, struct MHD_Connection *connec
         return MHD_YES;
     }
     if (certain && !has_body(r))
-        return MHD_YES; /* sent by the call that follows: a reply on this one always closes */
+        return MHD_YES; /* the next call sends it: a reply sent by this call closes */
     sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
     return send_reply(r);
 }
 
-/* Runs handlers until one replies or really waits. */
+/* Runs handlers until one replies or the request is suspended. */
 static enum MHD_Result run(struct sm_request *r)
 {
     do {
@@ -144,8 +145,8 @@ static enum MHD_Result run(struct sm_request *r)
     return MHD_YES;
 }
 
-/* A body must come at a least rate, however long it is. Looked at when some of it comes; silence is
- * for the idle timeout. */
+/* Returns true, after a reply, if the body comes more slowly than the limits allow. This is checked
+ * whenever a part of the body comes; the idle timeout ends connections that send nothing. */
 static bool is_slow(struct sm_request *r)
 {
     const struct sm_http_limits *limits = &r->http->limits;
@@ -193,8 +194,8 @@ static size_t put_id(char *out, size_t out_bytes, const char *name, const char *
     return id[0] == '\0' ? 0 : (size_t)snprintf(out, out_bytes, ",\"%s\":\"%s\"", name, id);
 }
 
-/* Nothing that the client chose but its ids: a template in place of the path, no query. So there is
- * nothing that JSON would escape, and all has a length that fits. */
+/* The line has no text that the client chose except its ids: it has the route's template, not the
+ * path and query. So no field needs JSON escapes, and all fields fit into the buffer. */
 void sm_log_access(const struct sm_request *r, bool whole)
 {
     bool sent = strcmp(r->method, "HEAD") != 0;
@@ -251,8 +252,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
     sm_log("warning", "http", "{s:s}", "text", text);
 }
 
-/* Percent decoding that leaves %00 alone: a decoded NUL would cut the text short of what was sent.
- */
+/* Decodes percent escapes, but leaves text with %00 as it is: a NUL would hide the rest of it. */
 static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
 {
     (void)cls, (void)connection;
@@ -282,11 +282,11 @@ static struct MHD_Daemon *start_threads(struct sm_http *http)
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-/* The daemon's threads inherit a policy under which they do not preempt: on a processor that
- * computes, a request waits for the next tick, some milliseconds at most, and those of a tick are
- * answered together. At ten times the capacity it raises the goodput from 85 to 89 %
- * (tests/stress/overload.py). On an idle processor nothing waits. A policy of the operator stays.
- */
+/* Starts the daemon's threads under SCHED_BATCH, so that they do not preempt workers. On a busy
+ * processor a request waits for the next tick, a few milliseconds at most, and all requests of a
+ * tick are answered together. At ten times the capacity this raises the goodput from 85 to 89 %
+ * (tests/stress/overload.py). On an idle processor nothing waits. If the operator has set another
+ * policy, it stays. */
 static struct MHD_Daemon *start_daemon(struct sm_http *http)
 {
     const struct sched_param param = {0};
@@ -342,7 +342,7 @@ out_free:
 void sm_http_set_limits(struct sm_http *http, const struct sm_http_limits *limits)
 {
     struct sm_http_limits *own = &http->limits;
-    own->body_bytes_max = limits->body_bytes_max; /* one by one: each is read while it changes */
+    own->body_bytes_max = limits->body_bytes_max; /* one by one, because other threads read them */
     own->spool_bytes_max = limits->spool_bytes_max;
     own->connections_per_client_max = limits->connections_per_client_max;
     own->streams_max = limits->streams_max;
@@ -368,11 +368,12 @@ void sm_http_stop(struct sm_http *http)
 {
     if (!http)
         return;
-    /* Not MHD_quiesce_daemon: it and the pool's threads both take the listening socket out of the
-     * epoll set, and who comes second aborts the process. New requests are answered "draining". */
+    /* Do not call MHD_quiesce_daemon: both it and the pool's threads remove the listening socket
+     * from the epoll set, and the second removal aborts the process. New requests get 503
+     * "draining" instead. */
     sm_park_drain(&http->park);
     await_idle(http, SM_HTTP_DRAIN_MS);
-    /* Whoever still waits is resumed, and has a moment to say so to its client. */
+    /* Requests that still wait are resumed and get a moment to reply. */
     sm_park_end(&http->park);
     await_idle(http, SM_HTTP_DRAIN_MS / 10);
     MHD_stop_daemon(http->daemon);

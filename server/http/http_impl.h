@@ -1,4 +1,4 @@
-/* What the files of the daemon share. Private to server/http. */
+/* Shared by the files of the daemon. Private to server/http. */
 #ifndef SERVER_HTTP_HTTP_IMPL_H
 #define SERVER_HTTP_HTTP_IMPL_H
 
@@ -13,7 +13,7 @@
 #include "server/http/park.h"
 
 struct sm_http {
-    struct sm_http_params params; /* but for the limits, which change */
+    struct sm_http_params params; /* as given to sm_http_start, except limits: use those below */
     struct sm_http_limits limits;
     struct sm_listener listener;
     struct MHD_Daemon *daemon;
@@ -26,7 +26,7 @@ struct sm_http {
     atomic_int active, streams;
 };
 
-/* A reply was set; it may be lost again for lack of memory. */
+/* Returns true once a reply was set, even if it was then lost for lack of memory. */
 static inline bool sm_replied(const struct sm_request *request)
 {
     return request->status != 0;
@@ -34,46 +34,47 @@ static inline bool sm_replied(const struct sm_request *request)
 
 /* --- admit.c --- */
 
-/* Decides on the headers: sets a reply, or leaves the request ready for its body. */
+/* Makes all decisions on the headers: sets a reply, or makes the request ready for its body. */
 void sm_admit(struct sm_request *request, const char *path);
-/* The part of it that is the route's own. */
+/* Calls the route's `admit`. */
 void sm_admit_route(struct sm_request *request);
 
-/* --- client.c: who asks, and how much of it --- */
+/* --- client.c: clients and their limits --- */
 
-/* Finds the client of a request and counts the request; replies when it may not go on. */
+/* Finds the client of a request and counts the request; replies if a limit refuses it. */
 void sm_client_admit(struct sm_request *request);
-/* Takes back what the request was counted as. */
+/* Undoes all counts of the request. */
 void sm_client_forget(struct sm_request *request);
-/* libmicrohttpd's callbacks, the daemon their closure: before a connection is taken, when it begins
- * and ends, and when a request line is there. */
+/* Callbacks of libmicrohttpd, which passes the daemon as first argument: before it accepts a
+ * connection, when a connection begins and ends, and when a request line has arrived. */
 enum MHD_Result sm_client_accept(void *http, const struct sockaddr *address,
                                  socklen_t address_bytes);
 void sm_client_connection(void *http, struct MHD_Connection *connection, void **link,
                           enum MHD_ConnectionNotificationCode what);
 void *sm_client_url(void *http, const char *url, struct MHD_Connection *connection);
-/* NULL when there was no memory for it. */
+/* Returns the record of a connection; NULL if there was no memory for it. */
 struct sm_connection *sm_client_link(struct MHD_Connection *connection);
 
 /* --- cors.c: web pages of other origins --- */
 
-/* Refuses what would change something on behalf of a page that is not listed. */
+/* Refuses a request other than GET and HEAD from a page whose origin is not listed. */
 void sm_cors_admit(struct sm_request *request);
-/* What a browser asks before it sends the request itself; `allow` as in Allow. */
+/* Adds to a reply to OPTIONS what a preflight request of a browser needs; `allow`: the methods, as
+ * in the header Allow. */
 void sm_cors_preflight(struct sm_request *request, const char *allow);
-/* Adds what a reply needs for pages of the listed origins. */
+/* Adds the headers that pages of listed origins need to read the reply. */
 void sm_cors_complete(struct sm_request *request);
 
-/* --- cut.c --- */
+/* --- early_reply.c --- */
 
-/* Answers in the middle of an upload: the connection must be closed after it. */
+/* Replies 408 in the middle of an upload; the caller must then close the connection. */
 void sm_early_reply_body(struct sm_request *request, const char *detail);
-/* Answers a request line with too many query parameters, and shuts the connection. */
+/* Replies 414 to a request line with too many query parameters, and shuts the connection. */
 void sm_early_reply_head(struct sm_http *http, struct MHD_Connection *connection, int parameters);
 
 /* --- http.c --- */
 
-/* Writes the log line of an answer. `whole`: all of it was sent. */
+/* Writes the log line of a request. `whole`: the whole reply was sent. */
 void sm_log_access(const struct sm_request *request, bool whole);
 
 #endif

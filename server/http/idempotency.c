@@ -1,5 +1,6 @@
-/* The fingerprint is over texts each with its NUL, so that none runs into the next. The query is
- * read by the names that the route knows, so their order does not count. */
+/* The fingerprint hashes each text with its NUL, so that the border between two texts counts. It
+ * takes query parameters in the order of the route's list, so their order in the URL does not
+ * count. */
 #include "server/http/idempotency.h"
 
 #include <microhttpd.h>

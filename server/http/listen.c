@@ -1,5 +1,5 @@
-/* The listening socket is made here and not by libmicrohttpd, which tells neither why a bind failed
- * nor, in every version, which port it got. */
+/* The service opens the listening socket itself, because libmicrohttpd does not tell why a bind
+ * failed, and some of its versions do not tell which port they bound. */
 #include "server/http/listen.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #define SOCKET_TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 #define UNIX_PREFIX "unix:"
 
-/* "[host]:port" or "host:port", cut at the last colon. */
+/* Splits "[host]:port" or "host:port" at the last colon. Returns false for other text. */
 static bool split(char host[SM_ADDRESS_BYTES], char port[8], const char *text)
 {
     const char *colon = strrchr(text, ':');
@@ -26,7 +26,7 @@ static bool split(char host[SM_ADDRESS_BYTES], char port[8], const char *text)
     if (n >= 2 && text[0] == '[' && colon[-1] == ']')
         text++, n -= 2;
     else if (memchr(text, ':', n))
-        return false; /* a bare IPv6 address: where it ends and the port begins is a guess */
+        return false; /* an IPv6 address without brackets: the start of the port is ambiguous */
     if (n == 0 || n >= SM_ADDRESS_BYTES)
         return false;
     snprintf(host, SM_ADDRESS_BYTES, "%.*s", (int)n, text);
@@ -50,7 +50,7 @@ static enum sm_code name_of(char address[SM_ADDRESS_BYTES], int fd, struct sm_er
     return SM_OK;
 }
 
-/* The address that a text names, to be freed. */
+/* Converts text to an address, which the caller frees with freeaddrinfo. */
 static enum sm_code find_address(struct addrinfo **out, const char *text, struct sm_err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
@@ -101,7 +101,8 @@ static enum sm_code listen_tcp(struct sm_listener *listener, const char *text, s
     return code;
 }
 
-/* Makes room at the path, when what stands there is the socket of nobody. */
+/* Removes the file at the path if it is a socket on which nobody listens; any other file is a
+ * conflict. */
 static enum sm_code remove_stale(const struct sockaddr_un *at, struct sm_err *err)
 {
     struct stat about;
@@ -136,7 +137,8 @@ static enum sm_code listen_unix(struct sm_listener *listener, const char *text, 
     if (code != SM_OK)
         return code;
     int fd = listener->fd = socket(AF_UNIX, SOCKET_TYPE, 0);
-    /* The mode before the name: the file has it from its first moment, whatever the umask. */
+    /* The mode is set before bind creates the file, so the file never has another, whatever the
+     * umask. */
     if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) != 0 ||
         bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 || lstat(path, &about) != 0)
         return sm_err_set(err, SM_IO, "cannot listen on %s: %s", text, strerror(errno));

@@ -1,13 +1,13 @@
-/* A listening socket from text: TCP from "address:port", or "unix:/path".
+/* Opens a listening socket from text: "address:port" for TCP, or "unix:/path".
  *
  *     struct sm_listener listener;
  *     sm_listen(&listener, "127.0.0.1:0", &err);
- *     …                                        // listener.fd goes to the daemon, which closes it
+ *     …                                        // pass listener.fd to the daemon, which closes it
  *     sm_listener_end(&listener);
  *
- * A unix socket is its owner's alone (mode 0600). What stands at its path is removed only when it
- * is a socket on which nobody listens, as a killed process leaves one; two that start at the same
- * path at the same moment are not kept apart. */
+ * Only the owner may use a unix socket (mode 0600). An existing file at its path is removed only if
+ * it is a socket on which nobody listens, as a killed process leaves one. Two processes that start
+ * on the same path at the same moment are not protected from each other. */
 #ifndef SERVER_HTTP_LISTEN_H
 #define SERVER_HTTP_LISTEN_H
 
@@ -20,19 +20,21 @@
 
 struct sm_listener {
     int fd;
-    char address[SM_ADDRESS_BYTES]; /* as the text, with the port that was bound */
+    char address[SM_ADDRESS_BYTES]; /* the address given, with the port that was bound */
     bool is_unix;
-    dev_t device; /* of a unix socket's file */
+    dev_t device; /* device and inode identify the file of a unix socket */
     ino_t inode;
 };
 
-/* "127.0.0.1:8080", "[::1]:8080", "0.0.0.0:0", "unix:/run/sslmem/admin". SM_INVALID for a text that
- * is no address, SM_CONFLICT for a path that is taken, SM_IO with the system's own words. */
+/* Listens on `text`: "127.0.0.1:8080", "[::1]:8080", "0.0.0.0:0", "unix:/run/sslmem/admin". Errors:
+ * SM_INVALID (the text is no address), SM_CONFLICT (the path is in use), SM_IO (a system call
+ * failed). */
 enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm_err *err);
-/* Removes a unix socket's file, if it still is the one that was made. */
+/* Removes the file of a unix socket, if it is still the file that sm_listen made. */
 void sm_listener_end(const struct sm_listener *listener);
 
-/* Whether only this machine can reach it: 127.0.0.0/8 or ::1. SM_INVALID as above. */
+/* Sets *out if only this machine can reach the address: 127.0.0.0/8 or ::1. Errors: SM_INVALID (the
+ * text is no address). */
 enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err);
 
 #endif

@@ -1,9 +1,10 @@
-/* multipart/form-data over a body that is already whole in memory.
+/* Splits a body that is whole in memory.
  *
- * A body has a declared and bounded length, so it is collected first and split here without a copy:
- * one memmem per delimiter, linear in the body. libmicrohttpd's own post processor works on
- * fragments; it reports an empty part and a part whose first fragment is empty alike, and has been
- * its weak spot (CVE-2021-3466, CVE-2023-27371). Here every part is a slice between two delimiters:
+ * A body has a declared and bounded length, so it is collected first and split here without a copy,
+ * with one memmem per delimiter, in time linear in the body. libmicrohttpd's post processor is not
+ * used: it works on fragments, cannot tell an empty part from a part whose first fragment is empty,
+ * and has had vulnerabilities (CVE-2021-3466, CVE-2023-27371). A part is a slice between two
+ * delimiters:
  *
  *     [preamble CRLF] {--boundary [spaces] CRLF headers CRLF CRLF bytes CRLF} --boundary-- */
 #include "server/http/multipart.h"
@@ -21,7 +22,7 @@ static size_t left(const struct cursor *c)
     return (size_t)(c->end - c->at);
 }
 
-/* Whether the cursor stands at `text`; then it moves past it. */
+/* If `text` is at the cursor, moves past it and returns 1; else returns 0. */
 static int take(struct cursor *c, const char *text)
 {
     size_t n = strlen(text);
@@ -31,7 +32,8 @@ static int take(struct cursor *c, const char *text)
     return 1;
 }
 
-/* Copies the value of a header line that starts with `name`; 1 when it was that header. */
+/* Copies the value of a header line if the header is `name`. Returns 0 if it is another, or if the
+ * value does not fit or has a NUL. */
 static int header_value(char *out, size_t out_bytes, const char *line, size_t line_bytes,
                         const char *name)
 {
@@ -46,7 +48,7 @@ static int header_value(char *out, size_t out_bytes, const char *line, size_t li
     return 1;
 }
 
-/* Reads the headers of a part, up to and with the empty line. */
+/* Reads the headers of a part and the empty line that ends them. */
 static enum sm_code read_headers(struct sm_part *part, struct cursor *c, int index,
                                  struct sm_err *err)
 {
@@ -84,14 +86,14 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
                                 const void *body, size_t body_bytes, const char *boundary,
                                 struct sm_err *err)
 {
-    const uint8_t *from = body_bytes == 0 ? (const uint8_t *)"" : body; /* may be NULL then */
+    const uint8_t *from = body_bytes == 0 ? (const uint8_t *)"" : body; /* body may be NULL */
     struct cursor c = {from, from + body_bytes};
     char delimiter[SM_BOUNDARY_BYTES + 4];
     *parts_count = 0;
     int n = snprintf(delimiter, sizeof delimiter, "\r\n--%s", boundary);
     if (n <= 4 || (size_t)n >= sizeof delimiter)
         return sm_err_set(err, SM_INVALID, "boundary has %d characters, 1 to 70 may be", n - 4);
-    if (!take(&c, delimiter + 2)) { /* no preamble is the usual case */
+    if (!take(&c, delimiter + 2)) { /* usually there is no preamble */
         const uint8_t *first = memmem(from, body_bytes, delimiter, (size_t)n);
         if (!first)
             return sm_err_set(err, SM_INVALID, "the boundary of Content-Type is not in the body");
@@ -109,7 +111,7 @@ enum sm_code sm_multipart_split(struct sm_part *parts, int *parts_count, int par
         if (read_headers(part, &c, *parts_count, err) != SM_OK)
             return SM_INVALID;
         part->bytes = c.at;
-        /* The CRLF that ends the headers may also begin the next delimiter: an empty part. */
+        /* In an empty part, the CRLF that ends the headers also begins the next delimiter. */
         c.at -= 2;
         const uint8_t *next = memmem(c.at, left(&c), delimiter, (size_t)n);
         if (!next)

@@ -1,12 +1,12 @@
 /* The registry of waiting requests.
  *
- * A request moves between three states, all changes under one lock:
+ * A request has three states, which change under one lock:
  *
  *     running --enter--> parked --(wake | deadline | drain)--> running
- *        \--wake--> woken: the next enter returns at once, so that no wake is lost in between
+ *        \--wake--> woken: the next enter returns at once, so that no wake is lost
  *
- * The list is walked whole for the nearest deadline: it holds at most one entry per connection, and
- * the walk happens when a wait ends by time, not per request. */
+ * To find the nearest deadline, the timer thread walks the whole list, which has at most one entry
+ * per connection. */
 #include "server/http/park.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "server/base/clock.h"
 #include "server/base/pulse.h"
 
-#define BEAT_MS 1000 /* of the timer, at most */
+#define BEAT_MS 1000 /* longest time between two beats of the timer thread */
 
 static bool over(const struct sm_park *park, int64_t deadline_ms, int64_t now_ms)
 {
@@ -42,7 +42,7 @@ static void resume(struct sm_request *request)
     MHD_resume_connection(request->connection);
 }
 
-/* Resumes every request whose wait is over; returns the nearest deadline of the others. */
+/* Resumes every request whose wait is over. Returns the nearest deadline of the others. */
 static int64_t sweep(struct sm_park *park)
 {
     int64_t now_ms = sm_clock_monotonic_ms(), nearest = SM_NO_DEADLINE;
@@ -79,7 +79,7 @@ enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct s
     *park = (struct sm_park){.comfortable_count = comfortable_count};
     pthread_mutex_init(&park->lock, NULL);
     pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of sm_clock_monotonic_ms */
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of the deadlines */
     pthread_cond_init(&park->changed, &attr);
     pthread_condattr_destroy(&attr);
     int rc = pthread_create(&park->timer, NULL, timer_main, park);
@@ -94,7 +94,7 @@ static void raise_flag(struct sm_park *park, bool *flag)
 {
     pthread_mutex_lock(&park->lock);
     *flag = true;
-    sweep(park); /* before this returns, for the daemon may be stopped next */
+    sweep(park); /* at once: the caller may stop the daemon when this returns */
     pthread_cond_signal(&park->changed);
     pthread_mutex_unlock(&park->lock);
 }

@@ -1,11 +1,11 @@
-/* Waiting requests: suspended connections with deadlines of our own, and the thread that keeps
- * them.
+/* The registry of waiting requests, whose connections are suspended, and the thread that wakes them
+ * at their deadlines.
  *
- * libmicrohttpd gives a suspended connection no timeout, must not have one resumed twice, and wants
- * all resumed before it stops: this registry is what keeps those three rules.
+ * The registry does what libmicrohttpd leaves to its user: a suspended connection has no timeout,
+ * must not be resumed twice, and must be resumed before the daemon stops.
  *
- * Threads: everything here takes the registry's one lock; nothing is called under it but
- * MHD_suspend_connection and MHD_resume_connection. */
+ * Threads: any; each function takes the registry's one lock. Under the lock, only
+ *          MHD_suspend_connection and MHD_resume_connection are called. */
 #ifndef SERVER_HTTP_PARK_H
 #define SERVER_HTTP_PARK_H
 
@@ -19,25 +19,26 @@ struct sm_park {
     pthread_cond_t changed;
     pthread_t timer;
     struct sm_request *first;
-    int count, comfortable_count; /* that wait now; above which no more should */
-    bool draining;                /* waits with a deadline are over */
-    bool ending;                  /* all waits are over */
-    bool stopped;                 /* the timer thread is to leave */
+    int count, comfortable_count; /* waiting requests now, and their number without crowding */
+    bool draining;                /* waits with a deadline end at once */
+    bool ending;                  /* all waits end at once */
+    bool stopped;                 /* the timer thread must return */
 };
 
 enum sm_code sm_park_start(struct sm_park *park, int comfortable_count, struct sm_err *err);
+/* End all waits that have a deadline, or all waits, now and from now on. */
 void sm_park_drain(struct sm_park *park);
 void sm_park_end(struct sm_park *park);
-/* After the daemon has stopped: joins the timer thread and destroys the registry. */
+/* Joins the timer thread and destroys the registry. Call it after the daemon has stopped. */
 void sm_park_stop(struct sm_park *park);
 bool sm_park_draining(struct sm_park *park);
 
-/* To be called before a handler runs: wakes from here on count for its next wait. */
+/* Call it before a handler runs: a wake from now on ends the handler's next wait. */
 void sm_park_begin(struct sm_request *request);
-/* Suspends a request that waits; false when the wait is over already and the handler is to run
- * again. */
+/* Suspends a request whose handler has asked for a wait. Returns false, without suspending it, if
+ * the wait is over already; the caller then runs the handler again. */
 bool sm_park_enter(struct sm_request *request);
-/* Forgets a request whose connection is gone. */
+/* Removes a request whose connection is gone from the registry. */
 void sm_park_forget(struct sm_request *request);
 
 #endif

@@ -1,7 +1,7 @@
 /* Replies and the table of problems.
  *
- * A problem's type is a reference to its row in openapi.yaml, which this service serves itself, so
- * that the link in an error leads to its explanation. Clients switch on `code`. */
+ * The type of a problem is a link to its row in openapi.yaml, which the service itself serves, so
+ * that the link leads to an explanation. Clients should decide by `code`. */
 #include "server/http/reply.h"
 
 #include <microhttpd.h>
@@ -22,11 +22,11 @@
 #define PROBLEM_TYPE "application/problem+json"
 
 #define STREAM_BLOCK_BYTES 16384
-#define HSTS_S             31536000 /* a year */
+#define HSTS_S             31536000 /* one year, for Strict-Transport-Security */
 
 static const struct {
     unsigned status;
-    const char *code, *head; /* what all its answers begin with */
+    const char *code, *head; /* head: the beginning of the problem's JSON text */
 } problems[] = {
 #define ROW(NAME, status, code, title)                                                             \
     {status, code,                                                                                 \
@@ -36,7 +36,7 @@ static const struct {
 #undef ROW
 };
 
-/* Without one of its headers a reply would say something else: it is dropped then. */
+/* Adds a header. If that fails, drops the whole reply: without the header it would be wrong. */
 static void add_header(struct sm_request *request, const char *name, const char *value)
 {
     if (!request->response ||
@@ -83,8 +83,8 @@ const char *sm_reply_get_body(const struct sm_request *request, unsigned *status
     return !request->response ? NULL : request->reply_body;
 }
 
-/* Answers are data for programs: a browser must not guess another type, run anything in it, tell
- * others its address or keep it. A reply that is meant otherwise has set its own. */
+/* Replies are data for programs: by default, a browser must not guess another type, run anything in
+ * them, send their address to other sites, or store them. Headers that a handler has set stay. */
 void sm_reply_complete(struct sm_request *request)
 {
     static const struct {
@@ -108,7 +108,7 @@ void sm_reply_complete(struct sm_request *request)
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count)
 {
-    /* The mode promises that the bytes are only read; the parameter lacks the const. */
+    /* In this mode libmicrohttpd only reads the bytes, although its parameter is not const. */
     set_response(request, status, media_type,
                  MHD_create_response_from_buffer(bytes_count, (void *)(uintptr_t)bytes,
                                                  MHD_RESPMEM_PERSISTENT));
@@ -127,8 +127,9 @@ void sm_reply_file(struct sm_request *request, unsigned status, const char *medi
     set_response(request, status, media_type, response);
 }
 
-/* Nobody reads a socket that is suspended, so a client that went away is looked for. One that only
- * has no more to say looks the same; whoever reads a stream keeps both ways open. */
+/* Returns true if the client has closed its side of the connection. libmicrohttpd does not notice
+ * this while a connection is suspended. A client that shuts down only its sending direction counts
+ * as gone too: a reader of a stream must keep both directions open. */
 static bool client_gone(const struct sm_request *request)
 {
     const union MHD_ConnectionInfo *info =
@@ -140,8 +141,8 @@ static bool client_gone(const struct sm_request *request)
     return poll(&socket, 1, 0) > 0;
 }
 
-/* libmicrohttpd would call again and again while there is nothing to send, so the connection is
- * suspended meanwhile, like that of a request that waits. */
+/* Gives the next bytes of a stream to libmicrohttpd. While there are none, it suspends the
+ * connection, because libmicrohttpd would call it in a busy loop. */
 static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max)
 {
     struct sm_request *request = arg;
@@ -161,7 +162,7 @@ static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max
 
 void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stream *stream)
 {
-    /* libmicrohttpd 0.9.75 ends an answer to HEAD with the last chunk of a body. */
+    /* With a stream, libmicrohttpd 0.9.75 would send the last chunk of a body in reply to HEAD. */
     if (strcmp(request->method, "HEAD") == 0) {
         sm_reply_static(request, 200, media_type, "", 0);
         return;
@@ -177,7 +178,7 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
     sm_reply_static(request, status, NULL, "", 0);
 }
 
-/* One place for all figures of all answers: whatever is JSON goes out through here. */
+/* All JSON replies go through this function, so figures are rounded in this one place. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
     if (request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0)
@@ -199,7 +200,8 @@ void sm_reply_stored(struct sm_request *request, unsigned status, const char *me
     request->reply_bytes = (int64_t)strlen(text);
 }
 
-/* One line, its end included: answers are read in terminals and gathered into files. */
+/* Returns JSON as one line with its end, because users read replies in terminals and collect them
+ * in files. The caller frees it; NULL when out of memory. */
 static char *dump(const json_t *body)
 {
     char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));

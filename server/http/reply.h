@@ -3,9 +3,8 @@
  *     sm_reply_json(request, 202, document);
  *     sm_reply_header(request, "Location", "/v1/jobs/%s", id);
  *
- * Each sm_reply_* sets the reply of the request once; headers are added after it. A reply that
- * cannot be made for lack of memory leaves the request without one, and its connection is closed.
- */
+ * A handler calls one of the sm_reply_* functions once, then adds headers. If memory runs out, the
+ * request has no reply and its connection is closed. */
 #ifndef SERVER_HTTP_REPLY_H
 #define SERVER_HTTP_REPLY_H
 
@@ -14,8 +13,7 @@
 #include "server/http/request.h"
 #include "sslmem/err.h"
 
-/* X(NAME, status, "code", "title"): every problem of the service. openapi.yaml lists the same
- * codes. */
+/* X(NAME, status, "code", "title"): all problems of the service, as in openapi.yaml. */
 #define SM_PROBLEMS(X)                                                                             \
     X(BODY_EMPTY, 400, "body_empty", "The body is empty")                                          \
     X(BODY_UNEXPECTED, 400, "body_unexpected", "This operation takes no body")                     \
@@ -91,42 +89,45 @@
 #define SM_PROBLEM_ENUM(NAME, status, code, title) SM_PROBLEM_##NAME,
 enum sm_problem { SM_PROBLEMS(SM_PROBLEM_ENUM) SM_PROBLEM_COUNT };
 
-/* Steals `body`; NULL (out of memory) becomes the problem "internal". */
+/* Replies with JSON. Steals `body`; NULL (out of memory) becomes the problem "internal". */
 void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
-/* Replies 500: memory ran out. */
+/* Replies 500, because memory ran out. */
 void sm_reply_no_memory(struct sm_request *request);
-/* Steals `text`, which malloc gave; NULL: out of memory. */
+/* Replies with text; rounds the figures in JSON if the caller's API key asks for it. Steals `text`,
+ * allocated with malloc; NULL (out of memory): no reply. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
-/* The same for an answer that was kept as it was sent to this key: rounded, if the key rounds. */
+/* Replies with a stored answer, which was rounded before it was stored. Otherwise as
+ * sm_reply_text. */
 void sm_reply_stored(struct sm_request *request, unsigned status, const char *media_type,
                      char *text);
-/* Bytes that outlive the request. */
+/* Replies with bytes that are not copied and must outlive the request. */
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count);
-/* The whole of a regular file; takes the descriptor. */
+/* Replies with the whole regular file `fd`, which it takes over and closes. */
 void sm_reply_file(struct sm_request *request, unsigned status, const char *media_type, int fd);
-/* What `stream` gives, until it ends; the handler must not be called again. */
+/* Replies 200 with the bytes that `stream` produces. The handler must not reply again. */
 void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stream *stream);
 void sm_reply_empty(struct sm_request *request, unsigned status);
 void sm_reply_problem(struct sm_request *request, enum sm_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* With one member more, whose value it steals (NULL: without). */
+/* Replies with a problem that has one more member. Steals its value; NULL: no such member. */
 void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, const char *member,
                            json_t *value, const char *detail);
-/* With errors: [{pointer, detail}] about one field of a document. */
+/* Replies with a problem about one field of a document: errors: [{pointer, detail}]. */
 void sm_reply_field_problem(struct sm_request *request, enum sm_problem problem,
                             const struct sm_err *err);
-/* A failure of our own (store, memory): the text goes to the log, not to the client. */
+/* Replies with a failure of the service itself (store, memory). Its text goes to the log, not to
+ * the client. */
 void sm_reply_failure(struct sm_request *request, const struct sm_err *err);
 
 void sm_reply_header(struct sm_request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A header of the reply that is set; NULL: it has none. */
+/* Returns a header of the reply; NULL if it is not set. */
 const char *sm_reply_get_header(const struct sm_request *request, const char *name);
-/* The body of the reply that is set, while it is in memory; else NULL. */
+/* Returns the body of the reply if it is in memory, else NULL; also its status and bytes. */
 const char *sm_reply_get_body(const struct sm_request *request, unsigned *status,
                               size_t *bytes_count);
-/* Of the daemon: adds the headers that every reply has and this one does not have yet. */
+/* For the daemon: adds the headers of every reply, unless the handler has set them. */
 void sm_reply_complete(struct sm_request *request);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a handler can ask of its request. */
+/* The functions with which a handler reads its request. */
 #include "server/http/request.h"
 
 #include <microhttpd.h>
@@ -32,7 +32,7 @@ struct sm_prefer sm_request_prefer(const struct sm_request *request)
     return prefer;
 }
 
-/* Everything but RFC 3986's unreserved characters encoded. */
+/* Percent-encodes all but the unreserved characters of RFC 3986. */
 static void put_encoded(FILE *out, const char *value)
 {
     for (; *value != '\0'; value++) {
@@ -45,7 +45,7 @@ static void put_encoded(FILE *out, const char *value)
     }
 }
 
-/* The route's path with what stood at its placeholder. */
+/* Writes the route's path with the captured text in place of its placeholder. */
 static void put_path(FILE *out, const struct sm_request *request)
 {
     const char *path = request->route->path, *open = strchr(path, '{');

@@ -1,6 +1,6 @@
-/* The document is read, changed in place and written again. Two tables say what a number is: a
- * figure, or something that tells nothing of a score (a count, a size, what the client itself has
- * said). What is in neither is taken out. */
+/* Parses the document, changes it in place and writes it again. Two tables classify numbers by
+ * name: figures, which are rounded, and numbers that reveal nothing about a score (counts, sizes,
+ * values from the client), which stay. Any other number is removed or becomes null. */
 #include "server/http/rounding.h"
 
 #include <jansson.h>
@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_MIN        1e-100 /* a spread below this is none */
+#define STEP_MIN        1e-100 /* a smaller standard deviation counts as unknown */
 #define SIGNIFICANT_MAX 17
 
 enum kind {
-    GRID,    /* in the unit of m */
-    MEMBERS, /* the same, of each encoder of a side */
-    SHARE,   /* from 0 or -1 to 1 */
-    PERCENT  /* from 0 to 100 */
+    GRID,    /* figures in the unit of the score m */
+    MEMBERS, /* figures in the unit of m for the encoders of a side */
+    SHARE,   /* figures from 0 to 1, or from -1 to 1 */
+    PERCENT  /* figures from 0 to 100 */
 };
 
 static const struct {
@@ -31,13 +31,13 @@ static const struct {
     {"p_value", SHARE},  {"q_value", SHARE}, {"ratio", SHARE},
 };
 
-/* Numbers that are no figures: by name, or by a unit at its end. */
+/* Numbers that stay as they are: names, and units at the end of names. */
 static const char *const plain_names[] = {"n",      "count",      "decoder_warnings", "index",
                                           "line",   "generation", "revision",         "orientation",
                                           "scored", "total"};
 static const char *const units[] = {"_count", "_bytes", "_px", "_ms", "_s", "_max", "_percent"};
 
-/* What is left alone as a whole: what the client or the operator has set. */
+/* Values that stay as they are with all their members: the client or the operator has set them. */
 static const struct {
     const char *name;
     json_type type;
@@ -48,8 +48,8 @@ static const struct {
 
 struct scale {
     int digits;
-    bool known;
-    int exponent; /* of the step */
+    bool known;   /* false: no step, because there is no reference */
+    int exponent; /* the step is 10 to this power */
 };
 
 #define COUNT(rows) (sizeof(rows) / sizeof *(rows))
@@ -62,7 +62,8 @@ static struct scale scale_of(int digits, double sd)
     return scale;
 }
 
-/* To a multiple of a power of ten, by way of decimal text: the same value always gives the same. */
+/* Rounds to a multiple of 10^exponent. For fractions it rounds the decimal text, which is exact, so
+ * equal values give equal results. */
 static double round_to(double x, int exponent)
 {
     char text[800];
@@ -70,7 +71,7 @@ static double round_to(double x, int exponent)
     if (exponent > 0)
         return rint(x / unit) * unit + 0.0;
     snprintf(text, sizeof text, "%.*f", -exponent, x);
-    return strtod(text, NULL) + 0.0; /* no negative zero */
+    return strtod(text, NULL) + 0.0; /* turns -0 into 0 */
 }
 
 static bool has_unit(const char *name)
@@ -100,7 +101,7 @@ static bool is_setting(const char *name, const json_t *value)
     return false;
 }
 
-/* The number as it is shown, a new reference; `count` is of those beside it. */
+/* Returns the number as the reply shows it, a new reference. `count`: the numbers in its array. */
 static json_t *show(const char *name, const json_t *value, size_t count, const struct scale *s)
 {
     double x = json_number_value(value);
@@ -130,7 +131,8 @@ static bool put(json_t *object, const char *name, double value)
            json_object_set_new(object, name, json_real(value)) == 0;
 }
 
-/* An end of the interval: as far from the rounded m as from the exact one, rounded outwards. */
+/* Sets an end of the interval: its distance from the exact m, rounded up, is applied to the rounded
+ * m. */
 static bool put_end(json_t *score, const char *name, double m, double shown, int exponent)
 {
     double end = number_at(score, name), unit = pow(10, exponent);
@@ -139,7 +141,7 @@ static bool put_end(json_t *score, const char *name, double m, double shown, int
            put(score, name, round_to(end < m ? shown - width : shown + width, exponent));
 }
 
-/* The only encoder of a side is the side. */
+/* Sets the alignment of a side. If the side has one encoder, that encoder has the same figure. */
 static bool put_side(json_t *side, double alignment)
 {
     json_t *members = json_object_get(side, "encoders");
@@ -194,7 +196,7 @@ static bool walk_object(json_t *object, struct scale s)
         json_t *shown = show(name, value, 1, &s);
         bool kept = !json_is_null(shown) || json_is_real(value);
         if (kept ? json_object_set_new(object, name, shown) != 0
-                 : json_object_del(object, name) != 0) /* whole numbers are never null */
+                 : json_object_del(object, name) != 0) /* an integer is removed, never null */
             return false;
     }
     return true;
@@ -225,7 +227,7 @@ static bool walk(json_t *node, const char *name, struct scale s)
 static void write_real(FILE *out, double value)
 {
     char text[40];
-    for (int n = 15; n <= SIGNIFICANT_MAX; n++) { /* the shortest that reads back */
+    for (int n = 15; n <= SIGNIFICANT_MAX; n++) { /* finds the shortest text with the same value */
         snprintf(text, sizeof text, "%.*g", n, value);
         if (strtod(text, NULL) == value)
             break;

@@ -1,5 +1,6 @@
-/* O_TMPFILE, or on file systems without it a file whose name is taken away at once. Room is asked
- * for before it is filled, so that a full disk is an answer on the headers and no broken upload. */
+/* Uses O_TMPFILE, or on file systems without it a file that is unlinked at once. Disk space is
+ * reserved before the body comes, so that a full disk refuses the request on its headers in place
+ * of breaking the upload. */
 #include "server/http/spool.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ enum sm_code sm_spool_open(int *fd, const char *folder, int64_t bytes_count, str
     if (bytes_count > 0 && fallocate(*fd, FALLOC_FL_KEEP_SIZE, 0, bytes_count) != 0)
         failed = errno;
     if (failed != ENOSPC && failed != EDQUOT && failed != EFBIG)
-        return SM_OK; /* a file system that cannot reserve may still hold it */
+        return SM_OK; /* if the file system cannot reserve, the body may still fit */
     close(*fd);
     *fd = -1;
     return sm_err_set(err, SM_FULL, "no disk room for %lld bytes now", (long long)bytes_count);

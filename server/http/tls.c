@@ -1,8 +1,8 @@
-/* GnuTLS asks for a certificate in every handshake and is given copies, which it frees: so a load
- * replaces the originals under a lock, and nobody counts who still uses the old ones. A copy is
- * little beside the arithmetic of a handshake.
+/* In every handshake, GnuTLS asks for a certificate and gets copies, which it frees. So a load can
+ * replace the originals under a lock, without counting references to the old ones. A copy costs
+ * little compared with the arithmetic of a handshake.
  *
- * The certificate is checked by its own parser and against its key before it replaces another. */
+ * A certificate replaces another only after it was parsed and matched with its key. */
 #include "server/http/tls.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 #include "server/base/metrics.h"
 
 struct pair {
-    gnutls_x509_crt_t *chain; /* GnuTLS's array, the server's own first */
+    gnutls_x509_crt_t *chain; /* GnuTLS allocates it; the server's own certificate is first */
     unsigned chain_count;
     gnutls_x509_privkey_t key;
 };
@@ -70,7 +70,7 @@ static enum sm_code read_open(gnutls_datum_t *out, int fd, const char *path, mod
     return SM_OK;
 }
 
-/* `forbidden`: permissions that its mode must not have. */
+/* Reads a file. `forbidden`: permission bits that its mode must not have. */
 static enum sm_code read_pem(gnutls_datum_t *out, const char *path, mode_t forbidden,
                              struct sm_err *err)
 {
@@ -122,7 +122,7 @@ static enum sm_code read_key(struct pair *pair, const char *path, struct sm_err 
     return code;
 }
 
-/* Whether the key is that of the certificate: both know the digest of the public key. */
+/* Checks that the key belongs to the certificate: both give the same digest of the public key. */
 static enum sm_code check_match(const struct pair *pair, const char *cert_path,
                                 const char *key_path, struct sm_err *err)
 {
@@ -145,7 +145,7 @@ static int64_t expires_s(const struct pair *pair)
     return pair->chain_count > 0 ? gnutls_x509_crt_get_expiration_time(pair->chain[0]) : 0;
 }
 
-/* `pair` becomes the one in use, and what was in use. */
+/* Puts `pair` in use; the one that was in use comes back in *pair. */
 static void swap(struct sm_tls *tls, struct pair *pair)
 {
     struct pair old = tls->pair;
@@ -160,7 +160,7 @@ static void swap(struct sm_tls *tls, struct pair *pair)
     *pair = old;
 }
 
-/* `pair` is to be released in any case. */
+/* Reads both files and checks that they match. The caller releases `pair` even after an error. */
 static enum sm_code read_pair(struct pair *pair, const char *cert_path, const char *key_path,
                               struct sm_err *err)
 {
@@ -224,7 +224,7 @@ void sm_tls_free(struct sm_tls *tls)
     free(tls);
 }
 
-/* --- of clients --- */
+/* --- for clients --- */
 
 enum sm_code sm_tls_check_authorities(const char *path, struct sm_err *err)
 {
@@ -251,7 +251,7 @@ bool sm_tls_say_distrust(char *out, size_t out_bytes, unsigned status)
 
 /* --- handshakes --- */
 
-/* What GnuTLS frees when it is done. */
+/* The copies for one handshake; GnuTLS frees them. */
 struct copies {
     gnutls_pcert_st *chain;
     unsigned chain_count;
@@ -318,6 +318,6 @@ void *sm_tls_callback(void)
 {
     gnutls_certificate_retrieve_function3 *function = retrieve;
     void *pointer;
-    memcpy(&pointer, &function, sizeof pointer); /* ISO C converts no function to void * */
+    memcpy(&pointer, &function, sizeof pointer); /* ISO C has no cast from function to void * */
     return pointer;
 }

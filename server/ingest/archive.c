@@ -1,16 +1,16 @@
-/* Archives of strangers, through libarchive.
+/* Reads untrusted archives with libarchive.
  *
- * Only tar and zip are switched on, plain or under gzip or zstd, and never a filter that libarchive
- * would run a program for. Zip is read from front to back: its directory at the end, of any number
- * of entries, would have to be held in memory.
+ * Only tar and zip are enabled, plain or compressed with gzip or zstd, and no filter for which
+ * libarchive would start a program. A zip is read from front to back, because its directory at the
+ * end can have any number of entries and would have to be held in memory.
  *
- * Every byte of every entry is drawn through `read_entry`, also of those that are of no use:
- * libarchive's own skipping would unpack them out of sight of the limits. What counts as unpacked
- * is the larger of the data of the entries (zip) and of what came out of the filters (tar, with its
- * headers). A hole of a sparse entry is filled, within the limit of an image.
+ * `read_entry` reads every byte of every entry, even of entries that are not used: if libarchive
+ * skipped them, it would unpack them without our limits. The unpacked size is the larger of two
+ * numbers: the data of the entries (zip), and the output of the filters (tar, headers included).
+ * A hole in a sparse entry is filled with zeros, within the limit of an image.
  *
- * Names are bytes. The process stays in the C locale, in which libarchive hands on the bytes of
- * every name but those that a zip marks as UTF-8: zip_name.h reads these. */
+ * Names are bytes. The process stays in the C locale, in which libarchive passes on the bytes of
+ * every name, except of names that a zip marks as UTF-8; zip_name.h reads those. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdlib.h>
@@ -23,8 +23,8 @@
 #include "sslmem/image.h"
 
 #define BLOCK_BYTES       65536
-#define RATIO_SLACK_BYTES (1 << 20) /* small archives of long runs are no bombs */
-#define SNIFF_BYTES       16        /* more than any magic that is known */
+#define RATIO_SLACK_BYTES (1 << 20) /* unpacked bytes to which the ratio does not apply */
+#define SNIFF_BYTES       16        /* bytes that suffice to recognize an image */
 
 struct reading {
     struct sm_ingest *ingest;
@@ -38,9 +38,9 @@ struct entry {
     const char *name;
     uint8_t *bytes;
     size_t bytes_count, capacity;
-    bool useless; /* its bytes are drawn and not kept */
-    bool over;    /* over the limit of an image */
-    bool broken;  /* libarchive cannot read it, but what follows */
+    bool useless; /* the bytes are read but not kept */
+    bool over;    /* the entry is larger than an image may be */
+    bool broken;  /* libarchive cannot read it, but can read the next entry */
 };
 
 static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
@@ -70,7 +70,7 @@ static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
 
 /* --- one entry --- */
 
-/* Room for `size` bytes in all, at most SM_IMAGE_BYTES_MAX; what is new is zero. */
+/* Grows the buffer to at least `size` bytes, at most SM_IMAGE_BYTES_MAX; new bytes are zero. */
 static bool grow(struct entry *e, size_t size)
 {
     size_t capacity = e->capacity < BLOCK_BYTES ? BLOCK_BYTES : e->capacity;
@@ -87,7 +87,7 @@ static bool grow(struct entry *e, size_t size)
     return true;
 }
 
-/* Keeps a block that begins at byte `at`; libarchive gives them in order. */
+/* Stores a block of the entry that begins at byte `at`; libarchive returns blocks in order. */
 static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t at,
                          struct sm_err *err)
 {
@@ -106,7 +106,7 @@ static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t a
     return SM_OK;
 }
 
-/* Draws the whole entry. */
+/* Reads the whole entry. */
 static enum sm_code read_entry(struct entry *e, struct reading *r, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
@@ -131,7 +131,7 @@ static enum sm_code read_entry(struct entry *e, struct reading *r, struct sm_err
     return code;
 }
 
-/* The cohort that the entry's first folder names, or -1. */
+/* Returns the cohort that the first folder of the name names, or -1. */
 static int cohort_of(const char *name)
 {
     char first[32];
@@ -146,7 +146,7 @@ static int cohort_of(const char *name)
     return sm_cohort_parse(&cohort, first, NULL) == SM_OK ? (int)cohort : -1;
 }
 
-/* An entry whose bytes were drawn goes where it belongs. */
+/* Adds an entry to the audit, or skips it, after its bytes were read. */
 static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err *err)
 {
     struct sm_ingest_labels labels = *r->labels;
@@ -178,7 +178,7 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
     return SM_OK;
 }
 
-/* The entry's name, from `raw` where libarchive has none; NULL when it cannot be read. */
+/* Returns the entry's name, read into `raw` if libarchive has none; NULL if it cannot be read. */
 static const char *name_of(const struct reading *r, struct archive_entry *header,
                            char raw[SM_ZIP_NAME_BYTES])
 {
@@ -202,7 +202,7 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
     bool folder = archive_entry_filetype(header) == AE_IFDIR;
     e.useless = link || archive_entry_filetype(header) != AE_IFREG;
     enum sm_code code = read_entry(&e, r, err);
-    /* A hole at the end is not read, and counts. */
+    /* libarchive returns no block for a hole at the end, but the hole is part of the size. */
     e.over = e.over || archive_entry_size(header) > SM_IMAGE_BYTES_MAX;
     if (code == SM_OK && link)
         sm_ingest_pass(r->ingest, 0, e.name, SM_INGEST_LINK, "links are not followed");
@@ -268,8 +268,7 @@ static enum sm_code read_entries(struct reading *r, struct sm_err *err)
         int rc = archive_read_next_header(r->archive, &header);
         if (rc == ARCHIVE_EOF)
             return SM_OK;
-        if (rc == ARCHIVE_FATAL ||
-            rc == ARCHIVE_RETRY) /* RETRY: no header here, no entry to read */
+        if (rc == ARCHIVE_FATAL || rc == ARCHIVE_RETRY) /* RETRY: there is no header, so no entry */
             return corrupt(r, err);
         if (++r->entries_count > SM_INGEST_ENTRIES_MAX)
             return sm_err_set(err, SM_LIMIT, "the archive has over %d entries, which is the limit",

@@ -1,5 +1,5 @@
-/* Folder trees, depth first, each folder's names in byte order: the same tree gives the same items
- * in the same order on every file system. */
+/* Walks folder trees depth first, the names of each folder in byte order, so that the same tree
+ * gives the same items in the same order on every file system. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +15,8 @@ struct walk {
     struct sm_ingest *ingest;
     struct sm_root root;
     const struct sm_ingest_labels *labels;
-    char path[PATH_MAX]; /* of the folder or file that is looked at */
-    size_t base;         /* bytes of `path` before names begin */
+    char path[PATH_MAX]; /* path of the current folder or file below the data root */
+    size_t base;         /* bytes of `path` before the names of images begin */
     int64_t entries_count;
     int depth;
 };
@@ -73,7 +73,7 @@ static enum sm_code list_names(struct names *out, struct walk *w, DIR *dir, stru
 
 static enum sm_code take_folder(struct walk *w, struct sm_err *err);
 
-/* What `w->path` now names, of that type. */
+/* Adds or skips the file or folder at `w->path`, whose type is in `mode`. */
 static enum sm_code take(struct walk *w, mode_t mode, struct sm_err *err)
 {
     struct sm_ingest_labels labels = *w->labels;
@@ -115,7 +115,8 @@ static enum sm_code take_names(struct walk *w, const struct names *names, int di
     return code;
 }
 
-/* The folder at `w->path`. One that cannot be read is an error at the top, and skipped below. */
+/* Adds the folder at `w->path`. If it cannot be read, that is an error for the top folder; a
+ * sub-folder is skipped. */
 static enum sm_code take_folder(struct walk *w, struct sm_err *err)
 {
     struct names names = {0};
@@ -153,7 +154,7 @@ enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, c
                           PATH_MAX - 2);
     if (code == SM_OK) {
         memcpy(w.path, folder, length);
-        w.base = length + 1; /* the slash behind it */
+        w.base = length + 1; /* names begin after the folder and a slash */
         code = take_folder(&w, err);
     }
     sm_root_close(&w.root);

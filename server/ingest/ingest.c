@@ -1,8 +1,9 @@
 /* The batch and the report.
  *
- * Images are held until SM_INGEST_BATCH_IMAGES or SM_INGEST_BATCH_BYTES are there, then go to the
- * store in one transaction: a commit costs a disk's flush, and memory stays bounded whatever is
- * sent. A failed image commits what is held first, so that items stand in the order they came. */
+ * A batch collects up to SM_INGEST_BATCH_IMAGES images or about SM_INGEST_BATCH_BYTES bytes, then
+ * goes to the store in one transaction. So images share the cost of a commit, a flush of the disk,
+ * and memory stays bounded. A failed image commits the batch first, so that items keep the order of
+ * the input. */
 #include "server/ingest/ingest_impl.h"
 
 #include <stdarg.h>
@@ -69,7 +70,7 @@ static enum sm_code add(struct sm_store_audit_added *added, const struct sm_inge
                               err);
 }
 
-/* What could not be committed is gone: the error that is returned says so. */
+/* Commits the batch. If that fails, the batch is dropped and the error is returned. */
 static enum sm_code flush(struct sm_ingest *ingest, struct sm_err *err)
 {
     struct sm_store_audit_added added;
@@ -96,7 +97,8 @@ static void describe(struct sm_store_audit_image_in *image, struct sm_ingest_hel
                                               .group = held->group};
 }
 
-/* What scoring the image costs, by its header; 0 when that is not known. */
+/* Computes the cost of scoring the image from its header; 0 without a pair. SM_LIMIT if it is over
+ * item_cost_ms_max. */
 static enum sm_code weigh(int64_t *cost_ms, const struct sm_ingest *ingest, const void *bytes,
                           size_t bytes_count, struct sm_err *err)
 {

@@ -1,25 +1,26 @@
-/* Images into an open audit: one by one, from archives, or named by a manifest or by folders below
- * a data root. Knows no HTTP; the service and the command line both use it.
+/* Adds images to an open audit: one by one, from archives, or from files below a data root that a
+ * manifest or a folder names. It knows no HTTP; the service and the command line both use it.
  *
  *     struct sm_ingest *ingest;
  *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.store = store, .audit = id, …}, &err);
  *     sm_ingest_folder(ingest, "/data", "train/members", &(struct sm_ingest_labels){…}, &err);
- *     sm_ingest_finish(&report, ingest, &err);      // what was taken, what was not and why
+ *     sm_ingest_finish(&report, ingest, &err);      // counts, and what was skipped and why
  *     sm_ingest_free(ingest);
  *
- * Images go to the store in batches, each one commit. What is no image file, or cannot be found, is
- * skipped and reported; an image that is over the limit or cannot be read becomes a failed item of
- * the audit; all others go on. Nothing that an archive says is used as a path: names are labels.
- * Files below a data root stay where they are; the store keeps their path and digest.
+ * Images go to the store in batches, one commit each. A file that is missing or no image is skipped
+ * and reported. An image that is over a limit or unreadable becomes a failed item of the audit.
+ * Both leave the other images alone. Names in an archive are labels, never paths. Files below a
+ * data root stay in place; the store keeps their path and digest.
  *
- * Owner:   the caller; everything is borrowed during a call.
+ * Owner:   the caller owns and frees the object; a call borrows its arguments. The fields of
+ *          sm_ingest_params except `audit` must outlive the object.
  * Threads: one at a time; calls wait for commits and must not run on an HTTP thread.
- * Errors:  an error ends the call; what came before it stays. SM_CORRUPT (the archive breaks its
- *          format or has none that is read), SM_LIMIT (over a limit; the text has both numbers),
- *          SM_UNSUPPORTED (no data root), SM_INVALID (the folder), SM_CANCELLED (`stop`, or
- *          the caller's key has ended),
- *          SM_NOT_FOUND, SM_CONFLICT (no such audit, or not open), SM_IO, SM_NOMEM.
- * Limits:  below. */
+ * Errors:  an error ends the call; images added before it stay. SM_CORRUPT (the archive is broken
+ *          or of an unknown format), SM_LIMIT (over a limit; the text has both numbers),
+ *          SM_UNSUPPORTED (no data root), SM_INVALID (the folder), SM_CANCELLED (`stop`, or the
+ *          caller's API key is no longer valid), SM_NOT_FOUND (no such audit), SM_CONFLICT (the
+ *          audit is not open), SM_IO, SM_NOMEM.
+ * Limits:  the constants below. */
 #ifndef SERVER_INGEST_INGEST_H
 #define SERVER_INGEST_INGEST_H
 
@@ -30,32 +31,32 @@
 
 #define SM_INGEST_BATCH_IMAGES       64
 #define SM_INGEST_BATCH_BYTES        (4u << 20)
-#define SM_INGEST_ENTRIES_MAX        1000000 /* of an archive, a folder tree; lines of a manifest */
+#define SM_INGEST_ENTRIES_MAX        1000000 /* in an archive or folder tree; lines of a manifest */
 #define SM_INGEST_UNPACKED_BYTES_MAX (INT64_C(64) << 30)
-#define SM_INGEST_RATIO_MAX          100 /* unpacked bytes to bytes of the archive */
+#define SM_INGEST_RATIO_MAX          100 /* unpacked bytes per byte of the archive */
 #define SM_INGEST_LINE_BYTES_MAX     16384
 #define SM_INGEST_LABEL_BYTES_MAX    255
-#define SM_INGEST_DEPTH_MAX          16  /* folders within folders */
-#define SM_INGEST_SKIPPED_MAX        100 /* that the report names; all are counted */
+#define SM_INGEST_DEPTH_MAX          16  /* levels of nested folders */
+#define SM_INGEST_SKIPPED_MAX        100 /* skipped files that the report names; it counts all */
 
 struct sm_ingest;
 
 struct sm_ingest_params {
     struct sm_store *store;
-    const char *audit;              /* its id */
-    int64_t items_max;              /* images of the audit in all */
-    const struct sm_caller *caller; /* on whose behalf; NULL: nobody's key is looked at */
-    int64_t unpacked_bytes_max;     /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
-    /* What the images are scored with, for their cost; NULL: not known. */
+    const char *audit;              /* id of the audit */
+    int64_t items_max;              /* limit of images in the whole audit */
+    const struct sm_caller *caller; /* its API key must stay valid; NULL: no key is checked */
+    int64_t unpacked_bytes_max;     /* limit per archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
+    /* Used to compute the cost of each image; pair NULL: the cost is unknown. */
     const struct sm_pair *pair;
     const struct sm_recipe *recipe;
     int64_t item_cost_ms_max; /* an image over it becomes a failed item; 0: no limit */
     const atomic_bool *stop;  /* NULL, or set by another thread to end the work soon */
 };
 
-/* Of what follows; NULL is "". */
+/* Labels for the images that a call adds; NULL means "". */
 struct sm_ingest_labels {
-    int cohort; /* enum sm_cohort, or -1: an archive's entries are in folders named as cohorts */
+    int cohort; /* enum sm_cohort; -1, for archives only: the first folder in an entry's name */
     const char *name, *class_label, *group;
 };
 
@@ -63,46 +64,49 @@ enum sm_code sm_ingest_new(struct sm_ingest **out, const struct sm_ingest_params
                            struct sm_err *err);
 void sm_ingest_free(struct sm_ingest *ingest);
 
-/* The bytes are copied. `labels->cohort` is one. */
+/* Adds one image, whose bytes it copies. `labels->cohort` must not be -1. */
 enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                              const void *bytes, size_t bytes_count, struct sm_err *err);
 
-/* "tar", "zip", "gzip", "zstd" or NULL, from the first bytes; SM_INGEST_SNIFF_BYTES tell all. */
+/* Returns the type of an archive by its first bytes: "tar", "zip", "gzip", "zstd" or NULL.
+ * SM_INGEST_SNIFF_BYTES bytes are enough. */
 #define SM_INGEST_SNIFF_BYTES 265
 const char *sm_ingest_sniff(const void *bytes, size_t bytes_count);
 
-/* A tar (ustar, pax, GNU; plain, gzip or zstd) or zip archive, from the start of the regular file
- * `fd`. An image is called by its entry's name. */
+/* Adds the images of a tar (ustar, pax, GNU; plain, gzip or zstd) or zip archive. The archive is
+ * the whole regular file `fd`. Each image gets the name of its entry. */
 enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
                                const struct sm_ingest_labels *labels, struct sm_err *err);
 
-/* JSON Lines {"cohort", "path", "class", "group"} from the start of the regular file `fd`; paths
- * are relative to `data_root` (a folder; NULL or "": none is allowed). An image is called by its
- * path. A line that cannot be used is skipped and reported with its number. */
+/* Adds the images that a manifest names. The manifest is the whole regular file `fd`: JSON Lines
+ * {"cohort", "path", "class", "group"} with paths relative to the folder `data_root` (NULL or "":
+ * SM_UNSUPPORTED). Each image gets its path as name. An invalid line is skipped and reported with
+ * its number. */
 enum sm_code sm_ingest_manifest(struct sm_ingest *ingest, const char *data_root, int fd,
                                 struct sm_err *err);
 
-/* Every image file of `folder`, which is relative to `data_root` ("." is the root itself), and of
- * the folders in it, in the order of their names. An image is called by its path in `folder`. */
+/* Adds all image files in `folder`, which is relative to `data_root` ("." is the root itself), and
+ * in its sub-folders, in the order of their names. Each image gets its path below `folder` as
+ * name. */
 enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, const char *folder,
                               const struct sm_ingest_labels *labels, struct sm_err *err);
 
-/* Commits what is still held, and tells what all calls did, also after one has failed; *out is set
- * in any case but SM_NOMEM:
+/* Commits the last batch and reports on all calls, even if one has failed. *out is set, as a new
+ * reference, unless the code is SM_NOMEM for the report itself:
  *     {"added_count", "duplicate_count", "failed_count", "skipped_count",
  *      "skipped_by_reason": {"not_an_image": 3, …},
- *      "skipped": [{"line" (of a manifest), "name", "reason", "detail"} …]}
- * New reference. */
+ *      "skipped": [{"line" (of a manifest), "name", "reason", "detail"} …]} */
 enum sm_code sm_ingest_finish(json_t **out, struct sm_ingest *ingest, struct sm_err *err);
 
-/* Whether anything of a report is in the audit: added, there already, or a failed item. */
+/* Returns true if the audit has at least one image of the report: added, a duplicate, or failed. */
 bool sm_ingest_took(const json_t *report);
 
-/* When nothing is: "0 images (JPEG, PNG), 3 skipped: 2 not_an_image, 1 empty". */
+/* Describes a report for which sm_ingest_took is false, such as
+ * "0 images (JPEG, PNG), 3 skipped: 2 not_an_image, 1 empty". */
 #define SM_INGEST_NOTHING_BYTES 400
 void sm_ingest_say_nothing(char out[SM_INGEST_NOTHING_BYTES], const json_t *report);
 
-/* X(NAME, "reason"): why something was skipped. openapi.yaml lists the same. */
+/* X(NAME, "reason"): why a file or line was skipped, as in openapi.yaml. */
 #define SM_INGEST_SKIPS(X)                                                                         \
     X(EMPTY, "empty")                                                                              \
     X(NOT_AN_IMAGE, "not_an_image")                                                                \

@@ -1,11 +1,11 @@
-/* What the files of the ingest floor share. Private to it. */
+/* Shared by the files of server/ingest, and private to them. */
 #ifndef SERVER_INGEST_INGEST_IMPL_H
 #define SERVER_INGEST_INGEST_IMPL_H
 
 #include "server/ingest/ingest.h"
 #include "server/ingest/label.h"
 
-/* An image of the batch, with what its row of `images` points to. */
+/* The memory to which an image's row in the batch points. */
 struct sm_ingest_held {
     char name[SM_LABEL_BYTES], class_label[SM_LABEL_BYTES], group[SM_LABEL_BYTES];
     char *path;
@@ -22,21 +22,22 @@ struct sm_ingest {
 
     int64_t added_count, duplicate_count, failed_count;
     int64_t skipped_count[SM_INGEST_SKIPS_COUNT];
-    json_t *skipped; /* the first SM_INGEST_SKIPPED_MAX */
-    bool lost;       /* memory for a line of it */
+    json_t *skipped; /* the first SM_INGEST_SKIPPED_MAX skipped inputs, for the report */
+    bool lost;       /* the report lacks a row, because memory ran out */
 };
 
-/* An image with its bytes, which are stolen, or the file at `path` whose bytes these are. */
+/* Adds an image to the batch. Steals `bytes`. If `path` is not NULL, the bytes are those of that
+ * file, and the store keeps the path in place of the bytes. */
 enum sm_code sm_ingest_put(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                            void *bytes, size_t bytes_count, const char *path, struct sm_err *err);
-/* An image that cannot be taken. */
+/* Adds a failed item for an image that cannot be scored; `why`: the item's error. */
 enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_labels *labels,
                             const struct sm_err *why, struct sm_err *err);
-/* What is no image. `line` is 0 outside of a manifest. */
+/* Skips an input and reports it. `line`: its line in the manifest, else 0. */
 void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
                     enum sm_ingest_skip reason, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* SM_CANCELLED once the work is to stop. */
+/* Returns SM_CANCELLED once `stop` is set. */
 enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err);
 
 #endif

@@ -1,10 +1,10 @@
-/* One pass over the bytes: a character of valid UTF-8 (RFC 3629) is copied whole when it fits, any
- * byte that begins none becomes '?'. C0, DEL and C1 are control characters. */
+/* One pass over the bytes: copies each character of valid UTF-8 (RFC 3629) that fits, and writes
+ * '?' for a byte that begins no character. C0, DEL and C1 are control characters. */
 #include "server/ingest/label.h"
 
 #include <string.h>
 
-/* Bytes of the character at `s`, 0 when there is none; reads no byte beyond a NUL. */
+/* Returns the bytes of the character at `s`, 0 for invalid UTF-8. Reads no byte after a NUL. */
 static size_t character(uint32_t *code, const unsigned char *s)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Labels: text of strangers as valid UTF-8 without control characters, of bounded length.
+/* Labels: turns untrusted text into valid UTF-8 of bounded length without control characters.
  *
  * Owner, threads: no state. */
 #ifndef SERVER_INGEST_LABEL_H
@@ -8,7 +8,8 @@
 
 #define SM_LABEL_BYTES (SM_INGEST_LABEL_BYTES_MAX + 1)
 
-/* Replaces what is no printable character by '?' and cuts between characters; NULL is "". */
+/* Copies `text`, replaces each byte or character that is not printable by '?', and cuts a long text
+ * between two characters. NULL gives "". */
 void sm_label(char out[SM_LABEL_BYTES], const char *text);
 
 #endif

@@ -1,5 +1,5 @@
-/* Manifests: one line at a time in a buffer of fixed size, so that neither a long line nor many
- * lines take memory. */
+/* Reads manifests line by line into a buffer of fixed size, so that neither long lines nor many
+ * lines need memory. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +23,8 @@ static const struct sm_field fields[] = {
     {"group", SM_FIELD_TEXT, offsetof(struct row, group), .max = SM_INGEST_LABEL_BYTES_MAX},
     {0}};
 
-/* Reads a line without its end; false at the end of the file. What is longer than the buffer is
- * passed over, and *whole is false. */
+/* Reads a line without its end; returns false at the end of the file. If the line is longer than
+ * the buffer, drops the rest and sets *whole to false. */
 static bool read_line(FILE *file, char line[SM_INGEST_LINE_BYTES_MAX], size_t *count, bool *whole)
 {
     int c;

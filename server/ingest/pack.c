@@ -1,6 +1,6 @@
-/* fts(3) walks without following links, each folder's names in byte order; libarchive packs into a
- * file without a name. Only what begins like an image goes on the way: a folder of training data
- * holds much else. */
+/* fts(3) walks the folder without following links, names in byte order; libarchive packs into a
+ * temporary file. Only files that begin as an image does are packed: a folder of training data can
+ * hold many other files. */
 #include "server/ingest/pack.h"
 
 #include <archive.h>
@@ -18,7 +18,7 @@ struct packing {
     const struct sm_pack_params *params;
     FILE *file;
     struct archive *archive;
-    int64_t bytes_count; /* in the archive that is open */
+    int64_t bytes_count; /* bytes of images in the open archive */
 };
 
 static enum sm_code begin(struct packing *p, struct sm_err *err)
@@ -35,7 +35,7 @@ static enum sm_code begin(struct packing *p, struct sm_err *err)
     return SM_OK;
 }
 
-/* Closes the archive, sends it where it is whole, forgets it. */
+/* Closes the archive, sends it if it is whole, and releases it. */
 static enum sm_code end(struct packing *p, bool whole, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
@@ -73,7 +73,8 @@ static enum sm_code put(struct packing *p, const char *name, const struct sm_fil
     return code;
 }
 
-/* One that is larger than an image may be goes too, without its end: the server has it failed. */
+/* Packs a file if it begins as an image does. Of a file over the size limit of images it packs one
+ * byte more than the limit, so that the service records a failed item. */
 static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
 {
     struct sm_file file;
@@ -103,7 +104,7 @@ static int by_bytes(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* Whatever the walk has come to. */
+/* Packs or reports the entry to which the walk has come. */
 static enum sm_code take(struct packing *p, const FTSENT *at, size_t base, struct sm_err *err)
 {
     const atomic_bool *stop = p->params->stop;

@@ -1,6 +1,6 @@
-/* openat2(2) with RESOLVE_BENEATH and without links says all that is wanted in one call. On kernels
- * before 5.6 the path is walked one name at a time with O_NOFOLLOW, which says the same. ".." is
- * refused before either, so that both take the same paths. */
+/* openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS keeps a path below the root in one call.
+ * On kernels before 5.6, sm_root_walk opens one name at a time with O_NOFOLLOW, which has the same
+ * effect. Both are called only for paths without "..", so that they accept the same paths. */
 #include "server/ingest/root.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ void sm_root_close(struct sm_root *root)
     root->fd = -1;
 }
 
-/* Whether a path stays relative and never goes up. */
+/* Returns true if the path is relative and has no "..". */
 static bool goes_down(const char *path)
 {
     if (path[0] == '/')
@@ -61,7 +61,7 @@ int sm_root_walk(int root, const char *path, int flags)
         } else {
             memcpy(name, path, n);
             name[n] = '\0';
-            /* A link at the end fails with ELOOP; one in between is no folder. */
+            /* A link at the end of the path fails with ELOOP, a link before it with ENOTDIR. */
             next = openat(at, name,
                           *rest == '\0' ? flags | O_NOFOLLOW
                                         : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -115,8 +115,8 @@ static enum sm_ingest_skip reason_of(int error)
     return SM_INGEST_UNREADABLE;
 }
 
-/* Decides about an open regular file of `size` bytes; a file that grows meanwhile is cut there, and
- * has another digest when its turn comes. */
+/* Adds or skips an open regular file of `size` bytes. If the file grows meanwhile, the rest is not
+ * read, and the digest will differ when the item is scored. */
 static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, const char *full_path,
                               const struct sm_ingest_labels *labels, int64_t line,
                               struct sm_err *err)
@@ -155,7 +155,7 @@ enum sm_code sm_root_take(struct sm_ingest *ingest, const struct sm_root *root, 
     enum sm_code code = sm_ingest_check(ingest, err);
     if (code != SM_OK)
         return code;
-    /* Not to wait for the other end of a pipe. */
+    /* O_NONBLOCK: the open must not wait for the other end of a pipe. */
     int fd = sm_root_at(root, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         sm_ingest_pass(ingest, line, labels->name, reason_of(errno), "%s",

@@ -1,6 +1,6 @@
-/* A local header: signature, fixed fields, the name, then extra fields of {id, length, value}.
- * Info-ZIP's 0x7075 holds {version 1, CRC-32 of the header's own name, the name as UTF-8}. It
- * counts while the CRC agrees, else another program has renamed the entry since. */
+/* A local header has a signature, fixed fields, the name, and extra fields {id, length, value}. The
+ * extra field 0x7075 of Info-ZIP holds {version 1, CRC-32 of the header's own name, the name as
+ * UTF-8}. It is valid only if the CRC matches; otherwise another program has renamed the entry. */
 #include "server/ingest/zip_name.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #include <zlib.h>
 
 #define HEADER_BYTES    30
-#define AHEAD_BYTES     64 /* of a data descriptor before the header */
+#define AHEAD_BYTES     64 /* the header begins within so many bytes */
 #define UNICODE_PATH_ID 0x7075
 
 static unsigned two(const uint8_t *p)
@@ -16,7 +16,7 @@ static unsigned two(const uint8_t *p)
     return p[0] | (unsigned)p[1] << 8;
 }
 
-/* The name in the extra fields, or the header's own. */
+/* Returns the valid name in the extra fields, or else the header's own, and its length. */
 static const uint8_t *choose(size_t *count, const uint8_t *name, size_t name_bytes,
                              const uint8_t *extra, size_t extra_bytes)
 {

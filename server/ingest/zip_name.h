@@ -1,7 +1,7 @@
-/* The name of a zip's entry as bytes.
+/* Reads the name of a zip's entry as bytes.
  *
- * libarchive converts a name that is marked as UTF-8 into characters of the locale. It composes
- * them, so the name is no longer that of the file, and drops a name that the locale cannot hold.
+ * libarchive converts a name that is marked as UTF-8 to the locale's characters. It composes them,
+ * which changes the name, and drops a name that the locale cannot represent.
  *
  * Owner, threads: no state. */
 #ifndef SERVER_INGEST_ZIP_NAME_H
@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SM_ZIP_NAME_BYTES 1024 /* the rest is cut: labels are shorter */
+#define SM_ZIP_NAME_BYTES 1024 /* longer names are cut; labels are shorter anyway */
 
-/* The name in the local header that begins at byte `at` of a plain zip, or behind the data
- * descriptor there. False when there is none. */
+/* Reads the name in the local header at byte `at` of a plain zip, or in the header after a data
+ * descriptor at `at`. Returns false if no header is found. */
 bool sm_ingest_zip_name(char out[SM_ZIP_NAME_BYTES], int fd, int64_t at);
 
 #endif

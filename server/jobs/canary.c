@@ -1,5 +1,5 @@
-/* One thread scores it, without the team: it must not take others from their work, and what it is
- * to find is found by any thread. */
+/* One thread scores the canary, without the team: it must not take other workers from their work,
+ * and any thread can find broken hardware. */
 #include "server/jobs/canary.h"
 
 #include <math.h>
@@ -14,11 +14,11 @@
 #include "sslmem/task.h"
 
 #define SIDE_PX_MAX  4096
-#define COST_FACTOR  100 /* the next turn is so many times its cost away, or a period */
-#define BUSY_PERIODS 10  /* after so many, busy threads take it */
+#define COST_FACTOR  100 /* time to the next turn, in durations of the last; at least a period */
+#define BUSY_PERIODS 10  /* a busy thread takes a canary that is overdue by so many periods */
 #define RETRY_MS     1000
 
-/* As large as pictures usually are before a centre crop, and not of one colour anywhere. */
+/* Draws an image of the usual size before a centre crop, without areas of a single colour. */
 static enum sm_code draw(struct sm_decoded *out, int32_t input_px, struct sm_err *err)
 {
     int32_t side = input_px + input_px / 7;
@@ -35,7 +35,7 @@ static enum sm_code draw(struct sm_decoded *out, int32_t input_px, struct sm_err
     return SM_OK;
 }
 
-/* Along a forward, which may take a minute. */
+/* Called repeatedly during a forward, which may take a minute; beats the pulse. */
 static bool go_on(void *arg)
 {
     const struct sm_canary_turn *turn = arg;
@@ -130,7 +130,8 @@ static bool take(struct sm_canary *canary, bool busy)
     return due;
 }
 
-/* Takes what a turn gave; the log has every change for the worse or the better. */
+/* Stores the result of a turn, and logs if the canary changed or recovered. The caller holds the
+ * mutex. */
 static void note(struct sm_canary *canary, const char *name, enum sm_code code, double m,
                  const struct sm_err *why)
 {

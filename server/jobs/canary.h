@@ -1,11 +1,11 @@
-/* The canary: a small image made in code, scored under each pair once it is loaded and again and
- * again in idle time. The same pair, image and recipe give the same bits on any thread, so another
- * number means that memory, processor or kernels are broken, and that no score can be trusted.
+/* The canary: a small image made in code. It is scored with each pair when the pair is loaded, and
+ * repeatedly in idle time. The same pair, image and recipe give the same bits on any thread, so a
+ * different score means that memory, processor or kernels are broken and no score can be trusted.
  *
- * It is scored under the pair's own recipe with two views. A later turn costs at most a hundredth
- * of one thread's time, and gives up when there is something better to do.
+ * It is scored with the pair's own recipe and two views. Repeated turns use at most a hundredth of
+ * one thread's time, and give up when there is other work.
  *
- * Owner:   a generation has one (generation.h). Threads: all from any. */
+ * Owner:   each generation has one (generation.h). Threads: all functions from any. */
 #ifndef SERVER_JOBS_CANARY_H
 #define SERVER_JOBS_CANARY_H
 
@@ -14,36 +14,35 @@
 #include "sslmem/score.h"
 
 #define SM_CANARY_PERIOD_MS 60000
-#define SM_CANARY_TOLERANCE 1e-6 /* |m - first| <= tolerance (1 + |first|) */
+#define SM_CANARY_TOLERANCE 1e-6 /* same score: |m - first| <= tolerance (1 + |first|) */
 
 struct sm_generation;
 struct sm_pairs;
 
 struct sm_canary {
-    pthread_mutex_t mutex; /* guards all below */
-    bool sings;            /* false: the recipe refuses the image */
-    bool taken;            /* by the thread that scores it now */
-    double first, last;
-    int64_t scored_ms, due_ms; /* monotonic */
-    char reason[160];          /* why the last turn is not as the first one; "": it is */
+    pthread_mutex_t mutex;     /* guards the fields below */
+    bool sings;                /* the pair has a canary */
+    bool taken;                /* a thread is scoring it now */
+    double first, last;        /* scores of the first and the last turn */
+    int64_t scored_ms, due_ms; /* monotonic times of the last turn and of the next */
+    char reason[160];          /* how the last turn differed from the first; "": not at all */
 };
 
-/* The first turn, after the load. A recipe that the image does not suit leaves the pair without
- * canary, which is logged. SM_NOMEM. */
+/* Scores the canary for the first time, after the load. If that fails (for example because the
+ * recipe does not suit the image), the pair has no canary, which is logged. Errors: SM_NOMEM. */
 enum sm_code sm_canary_start(struct sm_generation *generation, const char *name,
                              struct sm_err *err);
 
-/* Scores the canary of one pair for which it is time; between its steps `give_up` is asked. Busy
- * threads take only those that no idle one took for long. False when there was nothing to do. */
 struct sm_canary_turn {
-    const void *thread; /* for sm_scorer_slot_take */
-    bool busy;
-    bool (*give_up)(void *arg);
+    const void *thread; /* identifies the thread, for sm_scorer_slot_take */
+    bool busy;          /* the thread has other work: only take a canary that is long overdue */
+    bool (*give_up)(void *arg); /* called during the turn; true ends it */
     void *arg;
 };
+/* Scores the canary of the first pair whose canary is due. Returns false if none is. */
 bool sm_canary_take_turn(struct sm_pairs *pairs, const struct sm_canary_turn *turn);
 
-/* False when the last turn gave another score than the first; then `reason` says so. */
+/* Returns false, with a reason, if the last turn failed or gave another score than the first. */
 bool sm_canary_is_well(char reason[160], struct sm_generation *generation);
 
 #endif

@@ -1,6 +1,6 @@
-/* Uses are counted without a lock; whoever takes one has one already, or holds the lock of the
- * registry, which has one. Scorers live here and not with their threads: a pair that is replaced
- * then needs no thread to let go of what it keeps for it. */
+/* References are counted without a lock: whoever takes one has one already, or holds the lock of
+ * the registry, which has one. Scorers belong to the generation, not to their threads, so that a
+ * pair can be replaced without waiting for every thread to free its scorer. */
 #include "server/jobs/generation.h"
 
 #include <pthread.h>
@@ -12,7 +12,7 @@ struct sm_generation {
     int64_t number;
     atomic_int uses;
     struct sm_canary canary;
-    pthread_mutex_t mutex; /* guards the list and its flags */
+    pthread_mutex_t mutex; /* guards the list of slots and their flags */
     struct sm_scorer_slot *slots;
 };
 
@@ -69,7 +69,8 @@ int64_t sm_generation_number(const struct sm_generation *generation)
     return generation->number;
 }
 
-/* NULL when every slot is taken. */
+/* Returns a free slot, if possible the thread's last one; NULL if every slot is taken. The caller
+ * holds the mutex. */
 static struct sm_scorer_slot *find_seat(struct sm_generation *generation, const void *thread)
 {
     struct sm_scorer_slot *found = NULL;

@@ -1,12 +1,12 @@
 /* Tickets, and the life of the threads.
  *
- * A ticket is pending until the writer thread calls `admitted`, then it stands in the list of
- * waiting ones until a worker finishes the job's last item. A worker can claim an item only through
- * the writer thread, after that call, so a ticket never hears of the end before the beginning.
+ * A ticket is pending until the writer thread calls `admitted`. Then it is in the list of waiting
+ * tickets until a worker finishes the job's last item. A worker can claim an item only through the
+ * writer thread, after that call, so a ticket never finishes before it is admitted.
  *
- * One mutex guards the list and all tickets, and wake is called under it: that is how release can
- * promise that no wake comes after it. A ticket that is released while it is pending is freed by
- * the callback that still points to it. */
+ * One mutex guards the list and all tickets. `wake` is called under it, so that no wake can come
+ * after sm_ticket_release. If a ticket is released while it is pending, `admitted`, which still has
+ * a pointer to it, frees it. */
 #include "server/jobs/jobs_impl.h"
 
 #include <assert.h>
@@ -21,7 +21,7 @@
 #include "server/store/claim.h"
 #include "server/store/pair_use.h"
 
-/* Decoding and view rendering keep small arrays on the stack; BLAS keeps larger ones. */
+/* Decoding and drawing views need small arrays on the stack; BLAS needs larger ones. */
 #define WORKER_STACK_BYTES ((size_t)8 << 20)
 #define TICKER_STACK_BYTES ((size_t)1 << 20)
 
@@ -38,8 +38,8 @@ struct sm_ticket {
     void *arg;
     bool released;
     struct sm_timing timing;
-    int64_t computed_us; /* when the commit of that image began; 0: nothing was computed */
-    struct sm_ticket **link, *next; /* in jobs->waiting; link NULL: not in it */
+    int64_t computed_us;            /* when that image's commit began; 0: no image was computed */
+    struct sm_ticket **link, *next; /* links of jobs->waiting; link NULL: not in that list */
 };
 
 /* --- tickets --- */
@@ -63,12 +63,12 @@ static void list_remove(struct sm_ticket *ticket)
     ticket->link = NULL;
 }
 
-/* The store's callback, on the writer thread. */
+/* The store calls this on the writer thread when an admission is committed or has failed. */
 static void admitted(void *arg, enum sm_code code, const struct sm_err *err)
 {
     struct sm_ticket *ticket = arg;
     struct sm_jobs *jobs = ticket->jobs;
-    sm_team_tell(jobs->team); /* jobs may be gone once the count below is 0 */
+    sm_team_tell(jobs->team); /* before the count below reaches 0: then jobs may be freed */
     pthread_mutex_lock(&jobs->mutex);
     jobs->admitting_count--;
     pthread_cond_broadcast(&jobs->changed);
@@ -116,7 +116,7 @@ void sm_jobs_settle(struct sm_jobs *jobs)
     pthread_mutex_unlock(&jobs->mutex);
 }
 
-/* With the mutex. */
+/* Fails while results wait for the store. The caller holds the mutex. */
 static enum sm_code check_owed(const struct sm_jobs *jobs, struct sm_err *err)
 {
     if (jobs->owed_count == 0)
@@ -143,7 +143,7 @@ enum sm_code sm_jobs_check_store(struct sm_jobs *jobs, struct sm_err *err)
     return code == SM_OK ? sm_store_check(jobs->store, err) : code;
 }
 
-/* Whether it fits; with the mutex. */
+/* Checks that the queue has room for a job. The caller holds the mutex. */
 static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *d,
                                struct sm_err *err)
 {
@@ -170,7 +170,7 @@ static enum sm_code check_room(const struct sm_jobs *jobs, const struct demand *
     return SM_OK;
 }
 
-/* Takes room in the queue; the store's own count takes over when the admission is posted. */
+/* Reserves room in the queue until sm_store_admit has returned; then the store counts the items. */
 static enum sm_code reserve(struct sm_jobs *jobs, const struct demand *d, struct sm_err *err)
 {
     pthread_mutex_lock(&jobs->mutex);
@@ -216,7 +216,7 @@ enum sm_code sm_jobs_submit(struct sm_ticket **out, struct sm_jobs *jobs,
         free(ticket);
         return code;
     }
-    *out = ticket; /* before wake can run */
+    *out = ticket; /* set before wake can run */
     code = sm_store_admit(jobs->store, job, admitted, ticket, err);
     unreserve(jobs, &demand, code == SM_OK);
     if (code != SM_OK) {
@@ -300,7 +300,8 @@ enum sm_code sm_jobs_erase(struct sm_erasure *image, bool *rewritten, struct sm_
 
 /* --- the rate --- */
 
-/* Time counts while there is work, and older time counts less. */
+/* Adds the time since the last call to the busy time if a worker had an item. The caller holds the
+ * mutex. */
 static void count_busy(struct sm_jobs *jobs)
 {
     int64_t now_ms = sm_clock_monotonic_ms();
@@ -364,7 +365,8 @@ bool sm_jobs_sleep(struct sm_jobs *jobs, int64_t ms)
     return stopping;
 }
 
-/* A pass now and then; one that is long goes on with the next ticks, for leases need theirs. */
+/* Deletes expired rows, one pass every EXPIRE_PASS_MS. A call takes about EXPIRE_STEP_MS at most,
+ * because the ticker must renew leases; the next tick continues a longer pass. */
 static void expire(struct sm_jobs *jobs)
 {
     struct sm_err err = {0};
@@ -388,7 +390,7 @@ void *sm_jobs_ticker(void *arg)
         sm_pulse_beat("commit");
         if (sm_store_heartbeat(jobs->store, jobs->owner, &err) != SM_OK)
             sm_log("error", "heartbeat_failed", "{s:s}", "detail", err.text);
-        sm_team_tell(jobs->team); /* expired leases are queued again */
+        sm_team_tell(jobs->team); /* items with expired leases may be queued again */
         expire(jobs);
     }
     sm_pulse_stop();
@@ -495,7 +497,7 @@ void sm_jobs_stop_by(struct sm_jobs *jobs, int64_t give_up_ms)
     pthread_mutex_lock(&jobs->mutex);
     while (jobs->admitting_count > 0)
         pthread_cond_wait(&jobs->changed, &jobs->mutex);
-    assert(!jobs->waiting); /* every ticket is released before the stop */
+    assert(!jobs->waiting); /* the caller has released every ticket */
     pthread_mutex_unlock(&jobs->mutex);
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->mutex);

@@ -1,8 +1,8 @@
-/* The registry: an array in name order. A pair that cannot be loaded keeps its place with the
- * reason, so that clients and operators see what is wrong with which folder.
+/* The registry is an array in name order. A pair that cannot be loaded is listed with the reason,
+ * so that clients and operators see what is wrong with which folder.
  *
- * Two locks: `mutex` guards the array and is held for a look or a swap; `loading` is held for as
- * long as a load takes, so that of two loads of one pair the later one stands. */
+ * There are two locks. `mutex` guards the array and is held only to read or change it. `loading` is
+ * held during a whole load, so that of two loads of one pair the later one wins. */
 #include "server/jobs/pairs.h"
 
 #include <dirent.h>
@@ -17,12 +17,12 @@
 #include "server/base/log.h"
 #include "server/store/pair_use.h"
 
-#define NAME_BYTES_MAX 63 /* as long as stored claims and scores take a pair's name */
+#define NAME_BYTES_MAX 63 /* the longest name of a pair in stored claims and scores */
 
 struct sm_pairs {
     char *dir, *kernels;
     pthread_mutex_t loading;
-    int64_t last_number; /* of a generation; of who is loading */
+    int64_t last_number; /* number of the last generation; guarded by `loading` */
     pthread_mutex_t mutex;
     struct sm_pair_state *entries;
     int count, room;
@@ -58,9 +58,9 @@ void sm_pairs_free(struct sm_pairs *pairs)
     free(pairs);
 }
 
-/* --- entries; with the mutex --- */
+/* --- entries; the caller holds the mutex --- */
 
-/* Where the pair stands, or would. */
+/* Returns the index of the pair, or the index where a new one belongs. */
 static int find_place(const struct sm_pairs *pairs, const char *name)
 {
     int i = 0;
@@ -76,7 +76,7 @@ static struct sm_pair_state *find(struct sm_pairs *pairs, const char *name)
     return found ? &pairs->entries[i] : NULL;
 }
 
-/* The entry of that name, a new one in its place when there is none. */
+/* Returns the entry of that name, and adds it if it is new; NULL when out of memory. */
 static struct sm_pair_state *find_or_add(struct sm_pairs *pairs, const char *name)
 {
     struct sm_pair_state *entry = find(pairs, name);
@@ -100,7 +100,7 @@ static struct sm_pair_state *find_or_add(struct sm_pairs *pairs, const char *nam
 
 /* --- loading --- */
 
-/* "<dir>/<name>", allocated; NULL when out of memory. */
+/* Returns "<dir>/<name>", which the caller frees; NULL when out of memory. */
 static char *join(const char *dir, const char *name)
 {
     size_t bytes = strlen(dir) + strlen(name) + 2;
@@ -120,9 +120,9 @@ static void warn_of_flags(const char *name, const struct sm_pair *pair)
     json_decref(flags);
 }
 
-/* What a user should know before trusting scores: the pair's flags, weights that are no numbers,
- * and what was guessed of an encoder. All encoders of a pair are alike: the guesses of the first
- * are said. */
+/* Logs what a user should know before trusting scores: the pair's flags, weights that are not
+ * finite, and guesses about the encoders. All encoders of a pair have the same architecture, so the
+ * guesses about the first are enough. */
 static void warn_about(const char *name, const struct sm_pair *pair)
 {
     const struct sm_encoder *encoder;
@@ -177,8 +177,8 @@ static enum sm_code open_named(struct sm_generation **out, struct sm_pairs *pair
     return code;
 }
 
-/* Puts what was loaded, or why it was not, into the registry; the one that it replaces comes back.
- */
+/* Enters the loaded generation, or the reason for its failure, into the registry. The caller gives
+ * back *old: the replaced generation, `loaded` itself if memory ran out, or NULL. */
 static enum sm_code settle(struct sm_generation **old, bool *created, struct sm_pairs *pairs,
                            const char *name, struct sm_generation *loaded, const struct sm_err *why)
 {
@@ -219,7 +219,7 @@ static enum sm_code load(struct sm_pairs *pairs, const char *name, bool *created
     return sm_err_set(err, code == SM_NOMEM ? SM_NOMEM : SM_CORRUPT, "%s", why.text);
 }
 
-/* Whether it may be a pair: a folder with a name that the API can say. */
+/* Returns true if `name` may be a pair: a folder whose name is UTF-8 text, as JSON needs. */
 static bool is_folder(const char *dir, const char *name)
 {
     struct stat status;
@@ -234,7 +234,8 @@ static bool is_folder(const char *dir, const char *name)
     return found;
 }
 
-/* False only after SM_NOMEM: any other failure is listed. */
+/* Returns true if the pair is in the registry. After a failed load it is not only if memory ran
+ * out. */
 static bool is_listed(struct sm_pairs *pairs, const char *name)
 {
     pthread_mutex_lock(&pairs->mutex);
@@ -298,7 +299,7 @@ enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const cha
     return code;
 }
 
-/* --- while others score --- */
+/* --- while other threads score --- */
 
 enum sm_code sm_pairs_take(struct sm_generation **out, struct sm_pairs *pairs, const char *name,
                            struct sm_err *err)
@@ -339,11 +340,11 @@ bool sm_pairs_there(void *arg, const char *name)
 struct removal {
     struct sm_pairs *pairs;
     const char *name;
-    struct sm_generation *old; /* to be given back */
+    struct sm_generation *old; /* the removed generation, which the caller gives back */
     bool removed;
 };
 
-/* Takes the entry out; on the writer thread too, so it frees nothing large. */
+/* Removes the entry. It may run on the writer thread, so it does not free the generation. */
 static enum sm_code remove_entry(void *arg, struct sm_err *err)
 {
     struct removal *r = arg;
@@ -388,7 +389,7 @@ enum sm_code sm_pairs_unload(int64_t *waiting, struct sm_pairs *pairs, struct sm
     return code;
 }
 
-/* --- as they stand --- */
+/* --- states --- */
 
 enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pairs *pairs,
                            const char *name, struct sm_err *err)

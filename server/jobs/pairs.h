@@ -1,14 +1,15 @@
-/* The registry of pairs: folders below the pairs folder, each loaded or failed with its reason. A
- * pair is loaded again, or unloaded, while others score under it.
+/* The registry of pairs: one for each folder in the pairs folder, either loaded or failed with a
+ * reason. A pair can be reloaded or unloaded while other threads score with it.
  *
  *     sm_pairs_load(&pairs, "pairs", "auto", &err);
  *     sm_pairs_take(&generation, pairs, "fashion-simclr", &err);      // generation.h
- *     sm_pairs_put(pairs, "fashion-simclr", &created, &err);          // from its folder, again
+ *     sm_pairs_put(pairs, "fashion-simclr", &created, &err);          // reloads it from its folder
  *
- * Each load of the process makes a generation with the next number. It comes beside the old one,
- * which stays when the load fails, and is freed when its last user has given it back.
+ * Each load in this process makes a generation with the next number. If it succeeds, it replaces
+ * the old generation, which is freed when its last user has given it back. If it fails, the old
+ * generation stays in use.
  *
- * Threads: every function from any. A load takes long; one runs at a time, the others wait. */
+ * Threads: all functions from any. A load takes long; only one runs at a time, others wait. */
 #ifndef SERVER_JOBS_PAIRS_H
 #define SERVER_JOBS_PAIRS_H
 
@@ -17,51 +18,55 @@
 #include "server/jobs/generation.h"
 #include "server/store/store.h"
 
-#define SM_PAIR_NAME_BYTES   256 /* of a folder */
+#define SM_PAIR_NAME_BYTES   256 /* a folder's name and its NUL */
 #define SM_PAIR_REASON_BYTES 240
 
 struct sm_pairs;
 
-/* Loads every sub-folder that holds a pair.json (or lacks it: then it is listed as failed), in name
- * order. A pair that fails does not fail the registry. SM_IO when the folder itself cannot be read.
- */
+/* Loads every sub-folder of `dir` whose name does not begin with a dot. A sub-folder that cannot be
+ * loaded, for example without pair.json, is listed as failed. Errors: SM_IO (`dir` cannot be read),
+ * SM_NOMEM. */
 enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *kernels,
                            struct sm_err *err);
-/* A registry of the one pair in folder `dir`. Errors: those of sm_pair_open. */
+/* Makes a registry with one pair, which it loads from `dir`. Errors: those of sm_pair_open. */
 enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const char *kernels,
                                struct sm_err *err);
-/* Every generation must have been given back. */
+/* Frees the registry. Every generation must have been given back. */
 void sm_pairs_free(struct sm_pairs *pairs);
 
-/* SM_NOT_FOUND: there is no such pair. SM_CORRUPT: it failed; the text is its reason. */
+/* Takes a pair's generation, which the caller gives back. Errors: SM_NOT_FOUND (no such pair),
+ * SM_CORRUPT (the pair has failed; the text is its reason). */
 enum sm_code sm_pairs_take(struct sm_generation **out, struct sm_pairs *pairs, const char *name,
                            struct sm_err *err);
 
-/* Loads a pair from its folder, be it new or in use; `created` when there was none of that name.
- * SM_NOT_FOUND: the pairs folder has no folder of that name, which is one plain component of a
- * path. SM_CORRUPT: it cannot be loaded, the text says why; what was there stays. SM_NOMEM. */
+/* Loads a new pair from its folder, or reloads one; sets *created if the name is new. Errors:
+ * SM_NOT_FOUND (`name` is no sub-folder of the pairs folder), SM_CORRUPT (the pair cannot be
+ * loaded; the text has the reason, and an old generation stays), SM_NOMEM. */
 enum sm_code sm_pairs_put(struct sm_pairs *pairs, const char *name, bool *created,
                           struct sm_err *err);
-/* Forgets a pair: who uses it goes on. SM_NOT_FOUND. */
+/* Removes a pair from the registry; threads that use its generation may go on. Errors:
+ * SM_NOT_FOUND. */
 enum sm_code sm_pairs_remove(struct sm_pairs *pairs, const char *name, struct sm_err *err);
-/* The same unless images wait for it, which *waiting counts; none is admitted in between. */
+/* Removes a pair unless images wait for it; *waiting is their number. Check and removal are one
+ * step: no image is admitted in between. */
 enum sm_code sm_pairs_unload(int64_t *waiting, struct sm_pairs *pairs, struct sm_store *store,
                              const char *name, struct sm_err *err);
-/* Whether the pair can be taken; `pairs` is the struct sm_pairs: for sm_store_set_pairs. */
+/* For sm_store_set_pairs: returns true if the pair is loaded. `pairs` is the struct sm_pairs. */
 bool sm_pairs_there(void *pairs, const char *name);
 
-/* A pair as it stands. */
+/* The present state of a pair. */
 struct sm_pair_state {
     char name[SM_PAIR_NAME_BYTES];
-    struct sm_generation *generation;  /* NULL: failed */
-    char reason[SM_PAIR_REASON_BYTES]; /* of the last load that failed after the one that did not */
+    struct sm_generation *generation;  /* NULL: the pair has failed */
+    char reason[SM_PAIR_REASON_BYTES]; /* why the last load failed; "": it succeeded */
 };
-/* All in the order of their names, or the one called `name`, if there is one. */
+/* Lists all pairs in the order of their names, or only `name` (none if it does not exist). The
+ * caller frees the list with sm_pairs_list_free. Errors: SM_NOMEM. */
 enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pairs *pairs,
                            const char *name, struct sm_err *err);
 void sm_pairs_list_free(struct sm_pair_state *states, int count);
-/* {"name","state":"ready"|"failed","generation"?,"reason"?,"reload_reason"?, … sm_pair_json}. New
- * reference. */
+/* Returns {"name","state":"ready"|"failed","generation"?,"reason"?,"reload_reason"?, …} with the
+ * members of sm_pair_json. New reference; NULL when out of memory. */
 json_t *sm_pair_state_json(const struct sm_pair_state *state);
 
 #endif

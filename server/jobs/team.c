@@ -1,20 +1,21 @@
-/* Who runs which unit.
+/* Decides which worker runs which unit.
  *
- * A round of units that may be shared is "open": it stands on its owner's stack and in the team's
- * list. The owner takes units from the front, helpers from the back, so that with two threads each
- * stays with the weights of one encoder and a helper makes workspaces for the encoders that it runs
- * only. A helper takes one unit and then looks for an image of its own again, so a queue is never
- * behind help by more than one unit.
+ * A round is open while its units may be shared: it is on its owner's stack and in the team's list.
+ * The owner takes units from the front, helpers from the back. So with two workers, each uses the
+ * weights of one encoder, and a helper needs workspaces only for the encoders that it runs. A
+ * helper runs one unit and then looks for an item of its own, so a queued item waits at most one
+ * unit for a helper.
  *
- * One mutex guards the list, every open round and the news; units run outside it. The owner leaves
- * a round when no unit is left and none is running: after that nobody holds a pointer to it. That
- * order also is what sm_task_round asks for. Nobody spins: owners and the idle wait on one
- * condition.
+ * One mutex guards the list, every open round and the count of news; units run without it. The
+ * owner closes a round when no unit is left and none is running; then no other worker has a pointer
+ * to it. sm_task_round requires this order too. No worker spins: owners and idle workers wait on
+ * one condition.
  *
- * A unit that fails (out of memory) ends its round: the rest is not begun.
+ * If a unit fails (out of memory), its round ends, and units that nobody has taken do not run.
  *
- * A look may score another image on the same stack. Only a thread with nothing else on its stack
- * helps, and one that waits for its helpers does not, so no two threads wait for each other. */
+ * During a look, a worker may score another image on the same stack. Only a worker with no score on
+ * its stack helps, and an owner that waits for its helpers neither helps nor looks. So two workers
+ * never wait for each other. */
 #include "server/jobs/team.h"
 
 #include <pthread.h>
@@ -29,43 +30,43 @@
 #include "sslmem/cost.h"
 #include "sslmem/task.h"
 
-/* A score under way, on its owner's stack. */
+/* A score under way; on its owner's stack. */
 struct run {
     const struct sm_team_order *order;
     int64_t cost_ms;
-    atomic_llong cpu_us; /* of all threads, up to their last looks */
+    atomic_llong cpu_us; /* processor time of all its workers, up to their last looks */
     atomic_bool ended;
-    struct sm_err why; /* of the end; with the mutex */
+    struct sm_err why; /* why it ended; guarded by the mutex */
 };
 
 struct round {
     struct sm_task *task;
-    struct run *run;   /* of who has the round */
-    size_t first, end; /* units that nobody has taken */
+    struct run *run;   /* the score of the round's owner */
+    size_t first, end; /* units first … end - 1 are not taken yet */
     int running;
-    enum sm_code code; /* of the first unit that failed */
+    enum sm_code code; /* error of the first unit that failed */
     struct sm_err err;
-    struct round **link, *next; /* in team->rounds */
+    struct round **link, *next; /* links of team->rounds */
 };
 
 struct sm_team {
     struct sm_decoders *decoders;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* news, or a round whose last unit has run */
+    pthread_cond_t changed; /* news, or a round has no running unit any more */
     uint64_t news;
     atomic_llong give_up_ms;
-    struct round *rounds; /* the open ones, newest first */
+    struct round *rounds; /* open rounds, newest first */
 };
 
 struct sm_team_worker {
     struct sm_team *team;
-    struct sm_watch watch; /* its own, for everything that its thread runs */
+    struct sm_watch watch; /* calls go_on during everything that the thread runs */
     struct sm_host host;
-    struct run *run;              /* what its thread is at */
-    const char *step;             /* of the pulse */
-    int64_t look_ms;              /* when the next look is due */
-    int64_t cpu_us;               /* of its thread, at the last look */
-    int64_t decode_us, encode_us; /* of the last image */
+    struct run *run;              /* the score on which the thread works; NULL: none */
+    const char *step;             /* step that its pulse shows */
+    int64_t look_ms;              /* monotonic time of the next look */
+    int64_t cpu_us;               /* the thread's processor time at the last look */
+    int64_t decode_us, encode_us; /* times of the last own image */
 };
 
 /* --- the team --- */
@@ -141,7 +142,8 @@ static int64_t thread_cpu_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Puts the thread on a run, or off it with NULL; returns what it was at. */
+/* Makes the worker work on `run` (NULL: on none) and charges the processor time since the last call
+ * to its previous run, which it returns. */
 static struct run *turn_to(struct sm_team_worker *worker, struct run *run, const char *step)
 {
     struct run *before = worker->run;
@@ -154,7 +156,7 @@ static struct run *turn_to(struct sm_team_worker *worker, struct run *run, const
     return before;
 }
 
-/* The first that ends a run says why. */
+/* Ends a run; the first call sets the reason. */
 static void end_run(struct sm_team *team, struct run *run, const struct sm_err *why)
 {
     pthread_mutex_lock(&team->mutex);
@@ -254,7 +256,8 @@ static void remove_round(struct round *round)
         round->next->link = round->link;
 }
 
-/* Runs a unit that was taken. The mutex is held before and after, not meanwhile. */
+/* Runs a unit that the caller has taken. The caller holds the mutex, which is released while the
+ * unit runs. */
 static void run_unit(struct sm_team_worker *worker, struct round *round, size_t unit)
 {
     struct sm_team *team = worker->team;
@@ -306,7 +309,8 @@ static enum sm_code run_round(struct sm_team_worker *worker, struct round *round
     return round->code;
 }
 
-/* What the image costs was admitted by its header; now it is known. */
+/* Computes the cost of the decoded image and checks it against the order's limit. The admission
+ * knew only the size in the image's header. */
 static enum sm_code weigh(struct run *run, const struct sm_image_info *info, struct sm_err *err)
 {
     const struct sm_team_order *order = run->order;

@@ -1,4 +1,5 @@
-/* A team: threads that score images, each its own, and help with each other's when they have none.
+/* A team: workers that score images. A worker without an image runs units of another worker's
+ * score.
  *
  *     sm_team_new(&team, decoders, &err);              // then on every thread:
  *     sm_team_join(&worker, team, &err);
@@ -10,17 +11,18 @@
  *             sm_team_wait(team, seen, 200);
  *     }
  *
- * So a single image gets every thread, and a queue of images gets one thread each, with its views
- * and weights in that core's caches. Which of the two happens does not show in the bits of a score
+ * So a single image uses all workers, while each image of a queue uses one, with its views and
+ * weights in that core's caches. The bits of a score do not depend on which of the two happens
  * (sslmem/task.h).
  *
- * All along a score, about every SM_LOOK_MS, its threads beat their pulse, see to the end of the
- * service and to the processor time that the score may take, and ask the host of their worker, who
- * may end the score or have the same thread score another image in between.
+ * During a score, each of its workers takes a "look" about every SM_LOOK_MS: it beats its pulse,
+ * checks for the end of the service and the score's limit of processor time, and calls its host.
+ * The host may end the score, or score another image on the same thread before it returns.
  *
- * Owner:   workers leave before their team is freed. Threads: a worker belongs to one thread; any
- *          thread may call the functions of the team.
- *          Errors: of a score, as sm_score_image. */
+ * Owner:   the caller; all workers leave before their team is freed.
+ * Threads: a worker belongs to one thread; any thread may call the functions of the team.
+ * Errors:  of sm_team_score: those of sm_score_image and sm_decode, SM_LIMIT (over the order's
+ *          limits), SM_CANCELLED, and those of the host. */
 #ifndef SERVER_JOBS_TEAM_H
 #define SERVER_JOBS_TEAM_H
 
@@ -30,55 +32,57 @@
 struct sm_team;
 struct sm_team_worker;
 
-/* `decoders` decode the images of this team, see sm_decode; they must outlive it. */
+/* Makes a team without workers. `decoders`: see sm_decode; they must outlive the team. */
 enum sm_code sm_team_new(struct sm_team **out, struct sm_decoders *decoders, struct sm_err *err);
 void sm_team_free(struct sm_team *team);
 
-/* Waiting without missing anything: read the count of news, look for work, and only then wait for a
- * count other than the one read. */
+/* Returns the count of news. To wait without missing news, a worker reads the count, looks for
+ * work, and then waits until the count differs. */
 uint64_t sm_team_news(struct sm_team *team);
-/* One more: there may be work, or an end to it. Wakes all that wait. */
+/* Increments the count and wakes all waiting workers: there may be work, or the team must end. */
 void sm_team_tell(struct sm_team *team);
-/* Until news or for `ms`. */
+/* Waits until the count differs from `seen`, at most `ms`. */
 void sm_team_wait(struct sm_team *team, uint64_t seen, int64_t ms);
 
-/* From this time on (monotonic) scores end with SM_CANCELLED at their next look. */
+/* From the monotonic time `ms` on, scores end with SM_CANCELLED at their next look. */
 void sm_team_give_up_at(struct sm_team *team, int64_t ms);
 
 enum sm_code sm_team_join(struct sm_team_worker **out, struct sm_team *team, struct sm_err *err);
 void sm_team_leave(struct sm_team_worker *worker);
 
-/* An image file. */
+/* The bytes of an image file. */
 struct sm_bytes {
     const void *data;
     size_t count;
 };
-/* A score that is wanted; the generation is used until it is there. */
+/* The score to compute. The caller keeps everything in it alive until sm_team_score returns. */
 struct sm_team_order {
     struct sm_generation *generation;
     const struct sm_recipe *recipe;
     struct sm_bytes bytes;
-    int64_t cost_ms_max; /* SM_LIMIT when the decoded image costs more; 0: no limit */
-    /* Processor time of all threads together, over which it ends with SM_LIMIT: so many times its
-     * cost, and so much besides. Both 0: no bound. */
+    int64_t cost_ms_max; /* limit of the decoded image's cost; 0: no limit */
+    /* Limit of processor time, all workers together: cpu_factor times the cost, plus cpu_ms. Both
+     * 0: no limit. */
     int64_t cpu_factor, cpu_ms;
-    const void *tag; /* for the host */
+    const void *tag; /* not used by the team; the host may identify the order by it */
 };
-/* Scores an image with whoever helps. */
+/* Scores an image on this worker; workers without an image help. */
 enum sm_code sm_team_score(struct sm_score *out, struct sm_team_worker *worker,
                            const struct sm_team_order *order, struct sm_err *err);
 
 #define SM_LOOK_MS 20
-/* Called on the worker's thread along each score that it works on, its own or one it helps with.
- * `cost_ms` is the score's. False, with an error, ends the score. It may call sm_team_score. */
+/* The host of a worker. `look` is called on the worker's thread at each look of a score that it
+ * owns or helps with. `cost_ms`: the score's cost. Returns false, with an error, to end the score.
+ * It may call sm_team_score. */
 struct sm_host {
     bool (*look)(void *arg, const struct sm_team_order *order, int64_t cost_ms, struct sm_err *err);
     void *arg;
 };
 void sm_team_set_host(struct sm_team_worker *worker, const struct sm_host *host);
-/* Of the last image that it scored: decoding; views and encoders, waits for helpers too. */
+/* Returns the times of the worker's last own image: decoding, and the rest (views, encoders, waits
+ * for helpers). */
 void sm_team_times(const struct sm_team_worker *worker, int64_t *decode_us, int64_t *encode_us);
-/* Runs one unit of somebody's image; false when nobody has one to give. */
+/* Runs one unit of another worker's score; returns false if no unit is free. */
 bool sm_team_help(struct sm_team_worker *worker);
 
 #endif

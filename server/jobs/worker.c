@@ -1,26 +1,27 @@
-/* A worker: claim an item, find or compute its score, commit, until the stop. While nothing is
- * queued it helps with what others compute (team.h), one unit at a time.
+/* A worker claims an item, finds or computes its score, commits it, and repeats this until the
+ * stop. While nothing is queued, it helps other workers (team.h), one unit at a time.
  *
- * Everything that the score depends on stands in the item (image bytes, recipe, pair), so it does
- * not matter which worker takes what. The item's own worker decodes and draws the views: it has
- * nothing to give before that.
+ * An item has everything on which its score depends (image bytes, recipe, pair), so any worker can
+ * take it. The item's own worker decodes the image and draws the views; only after that are there
+ * units to share.
  *
- * What is wrong with an item (its image, its recipe, a pair that is not there any more) fails that
- * item. What is wrong with the store (disk full, say) is not the item's fault: the result is kept
- * and offered again until the store takes it; when the service stops first, the item is queued
- * again at the next start. An audit is paused besides. While no decoder can be started (SM_IO of
- * sm_decode), the worker keeps the image and tries again. An item that the end of the service does
- * not leave time for is queued again, and the try does not count.
+ * An error of the item (its image, its recipe, a pair that is no longer loaded) fails the item. An
+ * error of the store (such as a full disk) does not: the worker keeps the result and offers it
+ * again until the store accepts it. If the service stops before that, the item is queued again at
+ * the next start. If the item belongs to an audit, the audit is paused. While no decoder can be
+ * started (SM_IO from sm_decode), the worker keeps the item and tries again. If the service stops
+ * before an item is done, the item is queued again, and this attempt does not count.
  *
- * A worker lends itself: along an item, at its looks (team.h), it takes a cheap item of a plain job
- * that waits and scores that in between. The lent one costs at most 1/SM_LEND_RATIO of the one that
- * waits for it, which then goes on for as long as that took before it lends again: so it keeps half
- * of its worker, and a cheap item waits for a look and for others like it, with one worker as with
- * many. Lent items lend in turn, LEND_DEPTH_MAX deep: each holds an image and its views in memory.
+ * Lending: at the looks of a costly item (team.h), its worker claims and scores a cheap queued item
+ * of a plain job. The cheap item costs at most 1/SM_LEND_RATIO of the costly one. Then the costly
+ * item runs for as long as the cheap one took before its worker lends itself again. So the costly
+ * item keeps half of its worker, and a cheap item waits only for a look and for other cheap items,
+ * however few workers there are. A cheap item can lend its worker in turn, up to LEND_DEPTH_MAX
+ * deep, because each level holds an image and its views in memory.
  *
- * The time of an item is bounded by its cost (CPU_FACTOR, CPU_MS: wide enough for the slowest
- * kernels), and every WANTED_MS it is seen to that it still is wanted: an audit that was cancelled,
- * an image that was erased. */
+ * The processor time of an item is bounded by its cost (CPU_FACTOR, CPU_MS: enough for the slowest
+ * kernels). Every WANTED_MS the worker checks that the item is still wanted: its audit may have
+ * been cancelled, or its image erased. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@
 #include "server/store/audits.h"
 #include "server/store/claim.h"
 
-#define IDLE_MS           200 /* how late something unannounced may be noticed */
+#define IDLE_MS           200 /* period in which an idle worker looks for work without news */
 #define RETRY_MIN_MS      100
 #define RETRY_MAX_MS      5000
 #define THUMBNAIL_SIDE_PX 64
@@ -42,7 +43,7 @@
 #define CPU_FACTOR        100
 #define CPU_MS            60000
 
-/* Of an audit's item, when the audit keeps them. */
+/* The thumbnail of an item, if its audit keeps thumbnails. */
 struct thumbnail {
     void *png;
     size_t bytes_count;
@@ -51,13 +52,14 @@ struct thumbnail {
 struct worker {
     struct sm_jobs *jobs;
     struct sm_team_worker *worker;
-    uint64_t seen;     /* news of the team at the last look for work */
-    int depth;         /* items under the one that it is at */
-    int64_t lend_ms;   /* when it may lend itself again */
-    int64_t wanted_ms; /* when to look whether the item is wanted again */
+    uint64_t seen;     /* the team's count of news when it last looked for work */
+    int depth;         /* items that wait below the current one on its stack */
+    int64_t lend_ms;   /* monotonic time from which it may lend itself again */
+    int64_t wanted_ms; /* monotonic time of the next check that the item is wanted */
 };
 
-/* The recipe of an item, which stands in it whole, checked against the pair as it is now. */
+/* Parses the recipe that is stored in the item, and checks that it still has the same digest and
+ * suits the pair as it is loaded now. */
 static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair,
                             const struct sm_claim *claim, struct sm_err *err)
 {
@@ -73,25 +75,27 @@ static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair
     return code == SM_OK ? sm_pair_check_recipe(pair, recipe, err) : code;
 }
 
-/* Every line about an image says who asked for it, also when another process took the request. */
+/* Every log line about an item has the ids of its request, even if an earlier process got the
+ * request. */
 #define ORIGIN       "s:s*, s:s*"
 #define TEXT(text)   ((text)[0] == '\0' ? NULL : (text))
 #define ORIGIN_OF(c) "request", TEXT((c)->origin.request), "trace", TEXT((c)->origin.trace)
 
-/* Failures of the store that may be over a little later. */
+/* Returns true for errors of the store that may go away if the caller tries again. */
 static bool may_pass(enum sm_code code)
 {
     return code == SM_BUSY || code == SM_FULL || code == SM_IO || code == SM_NOMEM;
 }
 
-/* After a commit: done, another's by now, or left to the next start. */
+/* Returns true if nothing is left to do after a commit: it succeeded, another worker has the item
+ * now, or the service stops and the next start will score the item. */
 static bool settled(enum sm_code code)
 {
     return code == SM_OK || code == SM_CONFLICT || may_pass(code);
 }
 
-/* Pauses an audit whose results cannot be written, as soon as this can be: somebody must look, and
- * thousands of images more would meet the same. False when it must be tried again. */
+/* Pauses an audit, because an operator must act and its other items would meet the same problem.
+ * Returns false if the store failed for now and the caller must try again. */
 static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason)
 {
     struct sm_err err = {0};
@@ -100,7 +104,7 @@ static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, cons
     if (code == SM_OK)
         sm_log("warning", "audit_paused", "{s:s, s:s, " ORIGIN "}", "audit", claim->job_id,
                "reason", reason, ORIGIN_OF(claim));
-    return !may_pass(code); /* a conflict: it is paused, or at its end */
+    return !may_pass(code); /* a conflict: the audit is paused already or has ended */
 }
 
 static void count(const struct sm_finish *finish)
@@ -123,7 +127,8 @@ static void log_finish(const char *level, const char *event, const struct sm_cla
            "detail", detail, ORIGIN_OF(claim));
 }
 
-/* Hands a result to the store, until it is taken or refused for good, or the service stops. */
+/* Offers a result to the store until the store accepts it or refuses it for good, or the service
+ * stops. */
 static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
                            const struct sm_finish *finish, struct sm_err *err)
 {
@@ -178,7 +183,8 @@ static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
            &err);
 }
 
-/* True when history had the score, so that nothing is left to do. */
+/* Looks for the score key in history, and finishes the item with that score. Returns false if the
+ * score must be computed. */
 static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, const char *key,
                            const struct thumbnail *thumbnail)
 {
@@ -202,7 +208,8 @@ static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, c
     return settled(code);
 }
 
-/* As the file is stored: whether the recipe turns it does not matter to an eye. */
+/* Draws the thumbnail without applying the file's orientation, even if the recipe applies it: a
+ * person recognizes the image anyway. */
 static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *jobs,
                                    const struct sm_claim *claim, struct sm_err *err)
 {
@@ -227,7 +234,7 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
                                   .cpu_factor = CPU_FACTOR,
                                   .cpu_ms = CPU_MS,
                                   .tag = claim};
-    if (limit_ms > 0) /* what was admitted under another limit stays admitted */
+    if (limit_ms > 0) /* an item that was admitted under a higher limit stays admitted */
         order.cost_ms_max = claim->cost_ms > limit_ms ? claim->cost_ms : limit_ms;
     *document = NULL;
     enum sm_code code = sm_team_score(score, w->worker, &order, err);
@@ -257,14 +264,15 @@ static void commit_score(struct sm_jobs *jobs, const struct sm_claim *claim,
         commit_failure(jobs, claim, &err);
 }
 
-/* The id of a job tells when it was admitted. */
+/* Returns the time since the job's admission, which its id contains. */
 static int64_t waited_us(const struct sm_claim *claim)
 {
     int64_t ms = sm_clock_unix_ms() - sm_id_unix_ms(claim->job_id);
     return ms > 0 ? 1000 * ms : 0;
 }
 
-/* From history, or computed; what is wrong with the item comes back. */
+/* Finishes the item with a score from history, or computes and commits its score. Returns errors of
+ * the item. */
 static enum sm_code score_under(struct sm_generation *generation, struct worker *w,
                                 const struct sm_claim *claim, const struct thumbnail *thumbnail,
                                 struct sm_err *err)
@@ -294,21 +302,22 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
     return SM_OK;
 }
 
-/* Queues an item again that nobody is to blame for. */
+/* Queues the item again without counting the attempt. */
 static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
 {
     struct sm_err err = {0};
     enum sm_code code = sm_store_requeue(jobs->store, claim, jobs->owner, &err);
-    if (code == SM_CONFLICT) /* its end has come already */
+    if (code == SM_CONFLICT) /* the item has ended already */
         return;
     bool given = code == SM_OK;
     sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
            "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index, "detail",
-           err.text, ORIGIN_OF(claim)); /* else its lease runs out */
+           err.text, ORIGIN_OF(claim)); /* after an error, its lease expires */
 }
 
-/* An audit's images are all scored under one pair, or its report would say one thing and hold
- * another. When the pair that is loaded is another, the audit waits for somebody to decide. */
+/* All images of an audit must be scored with the same pair, which its report names. If a different
+ * pair is loaded under that name, pauses the audit until an operator decides, queues the item again
+ * and returns true. */
 static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
                           const struct sm_pair *pair)
 {
@@ -325,8 +334,8 @@ static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
     return true;
 }
 
-/* Under the pair as it is now: an image that was admitted under another generation is scored under
- * this one, and its score says so. */
+/* Scores the item with the pair's present generation, even if the job was admitted under an earlier
+ * one; the score names the pair's digest. */
 static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
                                const struct thumbnail *thumbnail, struct sm_err *err)
 {
@@ -342,7 +351,7 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
     return code;
 }
 
-/* SM_IO: there was no decoder. */
+/* Draws the thumbnail and scores the item. SM_IO means that no decoder could be started. */
 static enum sm_code try_item(struct worker *w, const struct sm_claim *claim, struct sm_err *err)
 {
     struct thumbnail thumbnail = {0};
@@ -375,11 +384,11 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
         commit_failure(w->jobs, claim, &err);
 }
 
-/* An item from its claim to its end, with the rate that it tells. */
+/* Works on a claimed item to its end, and measures the rate of work. */
 static void take_claim(struct worker *w, struct sm_claim *claim)
 {
     sm_jobs_begin_item(w->jobs);
-    if (!claim->audit) /* an audit is made long before it is started */
+    if (!claim->audit) /* an audit's items wait until the audit is started */
         sm_metric_observe(SM_METRIC_WAIT, waited_us(claim), NULL, NULL, NULL);
     take_item(w, claim);
     sm_jobs_end_item(w->jobs, claim->cost_ms);
