@@ -1,6 +1,6 @@
-/* The crews, by what they wait for: uploads for the disk that holds an archive, a few at a time;
- * writes for a commit; reports for the one processor that an evaluation takes; loads for the disk
- * that holds a pair. */
+/* Starts the crews. Each has threads for what its calls wait for: uploads, a few at a time, for the
+ * disk with the archive; writes for a commit; reports for the one processor that an evaluation
+ * uses; loads for the disk with the pair. */
 #include "server/api/api.h"
 
 #include <stdio.h>
