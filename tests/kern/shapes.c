@@ -114,7 +114,7 @@ static bool check_alone(void)
     return ok;
 }
 
-/* Checks the rule that chooses a convolution's algorithm, because the algorithm decides the bits. */
+/* Checks the rule that chooses a convolution's algorithm, on which the bits depend. */
 static bool check_algorithms(void)
 {
     const struct {
