@@ -1,6 +1,6 @@
-/* Starts the crews. Each has threads for what its calls wait for: uploads, a few at a time, for the
- * disk with the archive; writes for a commit; reports for the one processor that an evaluation
- * uses; loads for the disk with the pair. */
+/* Starts and stops the crews, one for each kind of slow work: `uploads` reads archives from disk, a
+ * few at a time; `writes` waits for commits; `reports` evaluates audits, one at a time because that
+ * takes a processor; `loads` reads pairs from disk. */
 #include "server/api/api.h"
 
 #include <stdio.h>

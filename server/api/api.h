@@ -42,6 +42,7 @@ struct sm_api {
     struct sm_buckets *auth_failures; /* limits failures per client address */
 };
 
+/* Starts the crews and sets the fields below `draining`. */
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
 /* Call after the HTTP daemon has stopped, also if sm_api_start failed. */
 void sm_api_stop(struct sm_api *api);

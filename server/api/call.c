@@ -23,7 +23,7 @@ struct sm_crew {
     pthread_t threads[];
 };
 
-/* Waits for the next call and returns it; NULL when the crew stops. Needs the lock. */
+/* Waits for the next call and returns it; NULL when the crew stops. The caller holds the lock. */
 static struct sm_call *take(struct sm_crew *crew)
 {
     while (!crew->first && !crew->stopping) {
@@ -106,7 +106,7 @@ void sm_crew_stop(struct sm_crew *crew)
 
 /* --- the request's side --- */
 
-/* Removes a call that has not begun from the queue. Needs the lock. */
+/* Removes a call that has not begun from the queue. The caller holds the lock. */
 static void withdraw(struct sm_call *call)
 {
     struct sm_crew *crew = call->crew;

@@ -28,8 +28,8 @@ extern const struct sm_idempotency_hooks sm_api_idempotency_hooks;
  * score's image then finds the stored answer. */
 void sm_api_idempotency_about(struct sm_request *request, const char *score_id);
 
-/* Keeps the answer from being stored, for a request that makes nothing and asks for the current
- * state: sent again, it runs again. */
+/* Keeps the answer from being stored, for a request that only asks for the current state: sent
+ * again, it runs again. */
 void sm_api_idempotency_skip(struct sm_request *request);
 
 /* Returns the idempotency claim to store with what the request makes; NULL: the request has no key.

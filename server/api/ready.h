@@ -6,7 +6,8 @@
 
 #include "server/http/request.h"
 
-#define SM_READY_QUEUE_PERCENT 90 /* of queue_max or queue_cost_ms_max; from here on not ready */
+/* Percent of queue_max, or of queue_cost_ms_max, from which on /readyz fails. */
+#define SM_READY_QUEUE_PERCENT 90
 
 enum { SM_READY_CHECKS = 8 };
 

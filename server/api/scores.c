@@ -27,8 +27,8 @@ static bool read_image(struct sm_score_filter *filter, const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-/* Accepts a space where the offset has its sign: a '+' that a client did not percent-encode arrives
- * as a space. */
+/* Reads an RFC 3339 time. The '+' of its offset may be a space, because a '+' that a client did not
+ * percent-encode arrives as one. */
 static bool read_time(int64_t *out, const char *text)
 {
     char copy[64];

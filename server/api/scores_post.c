@@ -8,7 +8,7 @@
  *     wait       until the job has finished, the wait is over,  200 422, or 202
  *                or half of the connections wait
  *
- * `proceed` runs again on every wake, and answers when the job is far enough. */
+ * `proceed` runs at every wake of the request, and either answers or suspends it again. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ struct submission {
     char job_id[SM_ID_BYTES];
     int images_count;
     int64_t deadline_ms;
-    struct sm_prefer prefer; /* its wait is cut to the longest allowed */
+    struct sm_prefer prefer; /* wait_s is at most the configured wait_max_ms */
 };
 
 /* Returns whether the client wants a 202 without any wait. */

@@ -21,6 +21,7 @@ struct sm_upload {
     struct sm_part *parts; /* NULL for a raw body */
 };
 
+/* Reads at most `images_max` images, and a recipe that is checked against the pair. */
 bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const struct sm_pair *pair,
                     int64_t images_max);
 void sm_upload_release(struct sm_upload *upload);

@@ -26,7 +26,7 @@
 enum { SM_EXIT_GATE = 3, SM_EXIT_INCOMPLETE = 4 };
 
 struct sm_cmd_audit_plan {
-    const char *pair;                /* its folder; with a server, its name there */
+    const char *pair;                /* folder of the pair; with a server, the pair's name */
     const char *folders[SM_COHORTS]; /* by cohort; NULL: no folder */
     const char *manifest, *root;     /* NULL: none; a server has its own data root */
     const char *recipe_path;         /* NULL: the pair's own recipe */
@@ -101,8 +101,8 @@ enum sm_code sm_cmd_audit_read_report(json_t **report, const char *out, struct s
 #define SM_AUDIT_RECIPE     "recipe.json"
 #define SM_AUDIT_MANIFEST   "manifest.jsonl"
 #define SM_AUDIT_PLACES_MAX 32
-/* Options of `sslmem audit`, each followed by its value, ended by NULL: sm_audit.places. Released
- * with sm_cmd_audit_places_release. */
+/* The options of `sslmem audit` that repeat an audit, each followed by its value, ended by NULL, as
+ * sm_audit.places takes them. Released with sm_cmd_audit_places_release. */
 struct sm_cmd_audit_places {
     const char *options[SM_AUDIT_PLACES_MAX];
     int count;
@@ -144,7 +144,7 @@ struct sm_cmd_audit_opened {
  * the audit has not finished. */
 enum sm_code sm_cmd_audit_open(struct sm_cmd_audit_opened **out, const char *folder,
                                struct sm_err *err);
-struct sm_audit *sm_cmd_audit_of(struct sm_cmd_audit_opened *opened);
+struct sm_audit *sm_cmd_audit_of(struct sm_cmd_audit_opened *opened); /* borrowed from the record */
 void sm_cmd_audit_close(struct sm_cmd_audit_opened *opened);
 
 /* --- signals --- */
@@ -172,7 +172,7 @@ void sm_progress_end(struct sm_progress *progress); /* ends the line of the prog
  * sm_ingest_finish. */
 void sm_cmd_audit_say_taken(const struct sm_cmd_audit_plan *plan, const char *what,
                             const json_t *report);
-/* Returns SM_INVALID if no image was taken: an empty cohort is a mistake of the caller. */
+/* Returns SM_INVALID if no image was taken, because an empty cohort is a mistake. */
 enum sm_code sm_cmd_audit_check_taken(const char *what, const json_t *report, struct sm_err *err);
 /* Returns true if the audit is complete; otherwise prints a line, after the prefix `whose`, and
  * returns false. `node` is from sm_completeness_json. */

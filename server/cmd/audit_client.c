@@ -22,7 +22,7 @@
 #define WAIT_MIN_MS       250
 #define WAIT_MAX_MS       30000
 #define CONNECT_MS        10000L
-#define SILENCE_S         300L /* longest wait for a byte: large audits evaluate for seconds */
+#define SILENCE_S         300L /* without a byte; evaluating a large audit takes seconds */
 #define ANSWER_BYTES_MAX  ((size_t)64 << 20)
 #define PROBLEM_BYTES_MAX ((size_t)64 << 10)
 #define DEPTH_MAX         32

@@ -17,11 +17,12 @@
 #include "server/cmd/audit.h"
 
 struct sm_client;
-/* Opens a client for the server at `url`. The API key comes from `key_file` (NULL: from the
- * variable SSLMEM_KEY, or there is no key), because every user of the machine can read a command
- * line. It is sent with each request and appears in no error text. An https server needs a
- * certificate from an authority in `ca_file` (NULL: in the file that SSL_CERT_FILE names, or the
- * system's); no other authority is trusted. `ca_file` must outlive the client. */
+/* Opens a client for the server at `url`. The API key is read from `key_file` (NULL: from the
+ * variable SSLMEM_KEY; if that is not set either, there is no key). It is not on the command line,
+ * which every user of the machine can read. It is sent with each request and appears in no error
+ * text. An https server needs a certificate from an authority in `ca_file` (NULL: in the file that
+ * SSL_CERT_FILE names, or the system's); no other authority is trusted. `ca_file` must outlive the
+ * client. */
 enum sm_code sm_client_open(struct sm_client **out, const char *url, const char *key_file,
                             const char *ca_file, struct sm_err *err);
 void sm_client_close(struct sm_client *client);
@@ -30,16 +31,17 @@ struct sm_client_call {
     const char *method; /* NULL: GET */
     const char *path;   /* with its query, percent-encoded */
     const char *media_type;
-    const char *text; /* the body, unless `file` is; NULL: empty */
-    FILE *file;       /* the whole file is the body; NULL: `text` is */
+    const char *text; /* the body if `file` is NULL; NULL: an empty body */
+    FILE *file;       /* the body, from the start of the file; NULL: `text` is the body */
     const char *etag; /* sent as If-None-Match; NULL: not sent */
     FILE *into;       /* receives the body of a 2xx answer; NULL: the answer's text does */
 };
 struct sm_client_answer {
-    long status;                         /* 200 to 299, or 304 */
-    char *text;                          /* to be freed; not NULL on success */
-    char etag[64];                       /* "": the answer has none */
-    struct sm_completeness completeness; /* from the header of an export; else partial, 0 of 0 */
+    long status;   /* 200 to 299, or 304 */
+    char *text;    /* to be freed; not NULL on success */
+    char etag[64]; /* "": the answer has none */
+    struct sm_completeness
+        completeness; /* of an exported audit; without the header: partial, 0 of 0 */
 };
 /* Sends the request, with its repetitions, and waits for the answer. `out` may be NULL. */
 enum sm_code sm_client_send(struct sm_client_answer *out, struct sm_client *client,

@@ -23,8 +23,8 @@ static const char *text_of(const json_t *node, const char *key)
     return text ? text : "";
 }
 
-/* Keeps the new reports consistent with OUT/report.json: file names only if it has them, and
- * SM_CONFLICT if it names images under another digest key. */
+/* Makes the new reports name images as OUT/report.json does: with file names only if it has them.
+ * Returns SM_CONFLICT if it names images under another digest key. */
 static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struct sm_err *err)
 {
     json_t *report = NULL;

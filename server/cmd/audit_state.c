@@ -92,7 +92,7 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
     if (code == SM_OK)
         code = add_path(inputs, "root", plan->root, true, err);
     while (length > 0 && server[length - 1] == '/')
-        length--; /* with or without a slash it is the same server */
+        length--; /* a slash at the end does not make it another server */
     if (code == SM_OK && json_object_set_new(inputs, "server", json_stringn(server, length)) != 0)
         code = sm_err_set(err, SM_INVALID, "--server %.160s: not UTF-8", server);
     if (code == SM_OK)

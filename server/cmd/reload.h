@@ -13,7 +13,7 @@
 struct sm_reload {
     int argc; /* arguments for sm_config_read, as at the start */
     char **argv;
-    struct sm_config *config; /* the running configuration, which is changed */
+    struct sm_config *config; /* the service's configuration, which a reload changes */
     struct sm_http *http;
     struct sm_jobs *jobs;
     struct sm_tls *tls; /* NULL: the service has no certificate */

@@ -78,7 +78,7 @@ static void draw(const struct sm_recipe *recipe)
     sm_image_release(&image);
 }
 
-/* Checks that the written recipe has every field of the document that was read. */
+/* Checks that the written recipe keeps the values that the document gave to these fields. */
 static void check_said(const json_t *node, const json_t *written)
 {
     static const char *const names[] = {"views",     "compare",  "representation",

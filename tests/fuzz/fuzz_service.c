@@ -592,7 +592,7 @@ static void converse(struct client *c, const char *bytes, size_t bytes_count, si
             drain(c);
         }
     }
-    turn(c, true); /* wait for replies first: a client that shuts down gets none */
+    turn(c, true); /* replies come first: a client that shuts down gets none */
     shutdown(c->fd, SHUT_WR);
     turn(c, false);
     while (atomic_load(&server.active) > 0)

@@ -83,7 +83,7 @@ static struct winograd winograd_of(int outputs)
     static const double points[2][5] = {{0, 1, -1}, {0, 0.625, -0.625, 1.5, -1.5}};
     struct winograd w = {.outputs = outputs};
     const double *x = points[outputs == 4];
-    double all[7] = {1}; /* product of (t - x_j) over the points, ascending */
+    double all[7] = {1}; /* coefficients of the product of all (t - x_j), lowest power first */
     for (int i = 0; i <= outputs; i++) {
         double some[7] = {1}, under = 1;
         for (int j = 0, degree = 0; j <= outputs; j++) {

@@ -54,7 +54,8 @@ bool check_moved(const struct shape *s)
     return ok;
 }
 
-/* Returns the weight of the convolution in one group that is equal to the one in groups. */
+/* Returns the weight with which a convolution in one group gives the same result as `weight` in
+ * g->groups groups. */
 static float *dense_weight(const float *weight, const struct sm_geometry *g)
 {
     size_t taps = (size_t)g->k * g->k, c_in = (size_t)g->c_in, c = (size_t)g->c;

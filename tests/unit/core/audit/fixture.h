@@ -226,7 +226,7 @@ typedef enum sm_code writes(FILE *file, const struct held *h, const struct sm_au
 static inline char *written(writes *write, const struct held *h,
                             const struct sm_audit_result *result)
 {
-    static char *text; /* otherwise gcc warns of a pointer to a dead variable in the stream */
+    static char *text; /* static, because gcc warns if a stream holds a local one's address */
     static size_t size;
     struct sm_err err = {0};
     FILE *file = open_memstream(&text, &size);

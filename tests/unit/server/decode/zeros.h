@@ -77,16 +77,16 @@ static struct zeros zeros_png(uint32_t width, uint32_t height, int bits, int cha
     z.count += 8;
     memcpy(z.bytes + z.count, "\x78\x01", 2);
     z.count += 2;
-    zeros_bits(&z, 1 | 1 << 1, 3); /* the last block, of fixed codes */
-    zeros_bits(&z, 0x0c, 8);       /* a zero; codes are stored from their highest bit */
+    zeros_bits(&z, 1 | 1 << 1, 3); /* begins the last block, with fixed codes */
+    zeros_bits(&z, 0x0c, 8);       /* literal 0; codes are stored from their highest bit */
     uint64_t left = length - 1;
     for (; left >= 258; left -= 258) {
-        zeros_bits(&z, 0xa3, 8); /* 258 bytes */
-        zeros_bits(&z, 0, 5);    /* from one byte back */
+        zeros_bits(&z, 0xa3, 8); /* a match of 258 bytes */
+        zeros_bits(&z, 0, 5);    /* at distance 1 */
     }
     for (; left > 0; left--)
         zeros_bits(&z, 0x0c, 8);
-    zeros_bits(&z, 0, 7); /* the end */
+    zeros_bits(&z, 0, 7); /* end of the block */
     zeros_bits(&z, 0, (8 - z.bits_count) % 8);
     zeros_be32(z.bytes + z.count, (uint32_t)(length % 65521) << 16 | 1); /* Adler-32 */
     z.count += 4;
