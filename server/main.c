@@ -1,4 +1,4 @@
-/* One binary: a table of subcommands. */
+/* The program: finds its first argument in a table of subcommands and runs that one. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,18 +28,18 @@ static const struct command {
     {"restore", sm_cmd_restore, "put such a copy in place"},
     {"erase", sm_cmd_erase, "take images out of a database"},
     {"key", sm_cmd_key, "keys of the service's clients"},
-    {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* not for people */
+    {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* internal: not shown in --help */
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
 
-/* OpenBLAS starts its threads while it is loaded, before main, unless the environment says
- * otherwise. They take memory that a limited process lacks, and one of them has been seen to spin
- * in the exit handler of a process that failed. Every worker calls BLAS on its own thread, so this
- * function starts the program once more with one variable added.
+/* forbid_blas_threads executes the program again with OPENBLAS_NUM_THREADS=1, unless the variable
+ * is 1 already. Otherwise OpenBLAS starts threads while it is loaded, before main. They are of no
+ * use, because every worker calls BLAS on its own thread; they take memory that a limited process
+ * lacks, and one of them has been seen to spin in the exit handler of a process that failed.
  *
- * It stands in .preinit_array, which runs before the constructors of every shared library. Nothing
- * is initialised at that time: no sanitizer, no environ, so it makes system calls and nothing else.
- * Where /proc is not mounted the program goes on with the threads. */
+ * The function is in .preinit_array, which runs before the constructors of every shared library.
+ * Sanitizers and environ are not initialised at that time, so it makes only system calls. If /proc
+ * is not mounted, or there are over VARIABLES_MAX variables, the program runs with the threads. */
 #define BLAS_THREADS    "OPENBLAS_NUM_THREADS="
 #define VARIABLES_MAX   4096
 #define BEFORE_THE_REST __attribute__((no_sanitize("address", "undefined", "thread")))
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < COMMANDS_COUNT; i++) {
         if (strcmp(name, commands[i].name) == 0) {
             signal(SIGPIPE, SIG_IGN);
-            signal(SIGXFSZ, SIG_IGN); /* a file over the process's limit is an error of its write */
+            signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE then fails with EFBIG */
             sm_blas_single_thread();
             return commands[i].run(argc - 1, argv + 1);
         }

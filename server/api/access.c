@@ -1,5 +1,5 @@
-/* Who is told of which record: scores, jobs and audits by their ids, noted before the answer goes
- * out. Without keys there is nobody to name. */
+/* Logs which API key reads which records (ids of scores, jobs and audits), before the answer is
+ * sent. A request without an API key is not logged. */
 #include <stdio.h>
 
 #include "server/api/handlers.h"

@@ -1,6 +1,6 @@
-/* The crews, by what they wait for: uploads for the disk that holds an archive, a few at a time;
- * writes for a commit; reports for the one processor that an evaluation takes; loads for the disk
- * that holds a pair. */
+/* Starts and stops the crews, one for each kind of slow work: `uploads` reads archives from disk, a
+ * few at a time; `writes` waits for commits; `reports` evaluates audits, one at a time because that
+ * takes a processor; `loads` reads pairs from disk. */
 #include "server/api/api.h"
 
 #include <stdio.h>

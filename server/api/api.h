@@ -1,4 +1,4 @@
-/* The service's operations over HTTP: what handlers share, and the route table.
+/* The service's operations over HTTP: the state that handlers share, and the route tables.
  *
  *     struct sm_api api = {.config = …, .pairs = …, .store = …, .jobs = …};
  *     sm_api_start(&api, &err);
@@ -7,9 +7,9 @@
  *     sm_http_stop(http);
  *     sm_api_stop(&api);
  *
- * Owner:   what is set before the start is borrowed and must outlive the stop.
- * Threads: handlers run on HTTP threads; they read rows and hash uploads, and never compute. What
- *          takes longer is a call of one of the crews (call.h). */
+ * Owner:   fields set before sm_api_start are borrowed and must outlive sm_api_stop.
+ * Threads: handlers run on HTTP threads; they read rows and hash uploads, and never compute. Slower
+ *          work is a call of one of the crews (call.h). */
 #ifndef SERVER_API_API_H
 #define SERVER_API_API_H
 
@@ -19,9 +19,9 @@
 #include "server/http/route.h"
 #include "server/jobs/jobs.h"
 
-#define SM_API_ITEMS_MAX      1000 /* images of an audit in a page */
+#define SM_API_ITEMS_MAX      1000 /* items of an audit in one page */
 #define SM_API_JSON_BYTES_MAX (64 << 10)
-#define SM_API_JSON_DEPTH_MAX 8 /* levels of a body */
+#define SM_API_JSON_DEPTH_MAX 8 /* nested levels of a body */
 
 struct sm_evaluated;
 struct sm_idempotency;
@@ -31,28 +31,29 @@ struct sm_api {
     struct sm_pairs *pairs;
     struct sm_store *store;
     struct sm_jobs *jobs;
-    struct sm_decoders *decoders; /* NULL: none */
-    int64_t started_ms;           /* of the process, Unix time */
-    atomic_bool draining;         /* set before the end: /readyz fails, all else goes on */
+    struct sm_decoders *decoders; /* NULL: images are decoded in this process */
+    int64_t started_ms;           /* start of the process, Unix time */
+    atomic_bool draining;         /* the drain has begun: /readyz fails, requests are served */
 
-    char spool[1024]; /* folder of the database: for files without a name */
+    char spool[1024]; /* folder for unnamed spool files: that of the database */
     struct sm_crew *uploads, *writes, *reports, *loads;
-    struct sm_evaluated *evaluated; /* the last one; of the one thread of `reports` */
+    struct sm_evaluated *evaluated; /* the last audit evaluated; only for the crew `reports` */
     struct sm_idempotency *retries;
-    struct sm_buckets *auth_failures; /* by address */
+    struct sm_buckets *auth_failures; /* limits failures per client address */
 };
 
+/* Starts the crews and sets the fields below `draining`. */
 enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err);
-/* After the HTTP daemon has stopped; also after a start that failed. */
+/* Call after the HTTP daemon has stopped, also if sm_api_start failed. */
 void sm_api_stop(struct sm_api *api);
 
-/* sm_http_params.authorize: the caller of a request from its key. */
+/* For sm_http_params.authorize: fills in request->caller from the API key, or replies. */
 void sm_api_authorize(struct sm_request *request);
 
-/* sm_http_params.answered: notes who was told of what. */
+/* For sm_http_params.answered: logs that the caller read the record that the path names. */
 void sm_api_idempotency_answered(struct sm_request *request);
 
 extern const struct sm_route sm_api_routes[];
-extern const struct sm_route sm_api_admin_routes[]; /* of the admin listener */
+extern const struct sm_route sm_api_admin_routes[]; /* for the admin listener */
 
 #endif

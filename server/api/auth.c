@@ -1,9 +1,9 @@
-/* Who may do what: called on the headers of every request whose route has a scope.
+/* Authorization by API key, on the headers of every request whose route has a scope.
  *
- * Only failures are limited per address, and a good key is served whatever came from its address
- * before: with secrets that nobody can guess the limit is there against noise, and must not let one
- * client behind a proxy lock out the others. To unknown, wrong, revoked and expired keys the answer
- * is the same; metrics and log tell the operator which it was. */
+ * Only failures are limited per address; a good key is served whatever its address sent before.
+ * Secrets cannot be guessed, so the limit is only against noise, and one client behind a proxy must
+ * not lock out the others. Unknown, wrong, revoked and expired keys get the same answer; metrics
+ * and log tell the operator which case it was. */
 #include <string.h>
 
 #include "server/api/handlers.h"
@@ -16,7 +16,8 @@
 
 #define REALM "Bearer realm=\"sslmem\""
 
-/* The token of "Authorization: Bearer TOKEN"; NULL without one. */
+/* Returns the token of "Authorization: Bearer TOKEN"; NULL without the header, "" for another
+ * scheme. */
 static const char *bearer(const struct sm_request *request)
 {
     static const char scheme[] = "Bearer ";
@@ -94,7 +95,7 @@ bool sm_api_has_budget(struct sm_request *request)
     return code == SM_OK;
 }
 
-/* With the reason: whoever asks can do nothing about it but tell the operator. */
+/* Replies with the reason, because the client can only pass it on to the operator. */
 static void reply_unavailable(struct sm_request *request, enum sm_problem problem,
                               const struct sm_err *err)
 {
@@ -117,7 +118,8 @@ bool sm_api_store_takes(struct sm_request *request)
     return false;
 }
 
-/* What a good key may not do now. */
+/* Refuses exact figures to a key whose figures are rounded, and everything while the log of reads
+ * is full. */
 static void check_caller(struct sm_request *request)
 {
     if (request->caller.rounds && request->route->exact) {

@@ -1,5 +1,5 @@
-/* One queue, one lock. The wake is called under the lock, and the release waits for it, so that no
- * wake comes to a request that is gone. */
+/* A crew has one queue and one lock. A finished call wakes its request under the lock, and
+ * call_free waits for that, so a request that is over is never woken. */
 #include "server/api/call.h"
 
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include "server/base/pulse.h"
 #include "server/http/reply.h"
 
-#define BEAT_MS 1000 /* of a thread without a call */
+#define BEAT_MS 1000 /* between pulses of an idle thread */
 
 struct sm_crew {
     const char *name;
@@ -23,7 +23,7 @@ struct sm_crew {
     pthread_t threads[];
 };
 
-/* The next call, or NULL at the end. With the lock. */
+/* Waits for the next call and returns it; NULL when the crew stops. The caller holds the lock. */
 static struct sm_call *take(struct sm_crew *crew)
 {
     while (!crew->first && !crew->stopping) {
@@ -106,7 +106,7 @@ void sm_crew_stop(struct sm_crew *crew)
 
 /* --- the request's side --- */
 
-/* Takes a call that has not begun out of the queue. With the lock. */
+/* Removes a call that has not begun from the queue. The caller holds the lock. */
 static void withdraw(struct sm_call *call)
 {
     struct sm_crew *crew = call->crew;

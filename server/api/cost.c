@@ -1,5 +1,5 @@
-/* Every image is weighed by the size that its header declares, which costs a look at a few bytes;
- * the workers weigh it once more when it is decoded. */
+/* An image is weighed by the size that its header declares, which needs only its first bytes. A
+ * worker weighs it again when it is decoded. */
 #include "server/api/cost.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
-/* A cursor is 41 bytes in base64url: version, the row's sort value (8 bytes, big endian; of scores
- * IEEE 754), a UUID, and the first 16 bytes of a SHA-256 over these and the list.
+/* A cursor is 41 bytes in base64url: version, the row's sort value (8 bytes, big endian; for scores
+ * an IEEE 754 double), a UUID, and the first 16 bytes of a SHA-256 over these and the list's name.
  *
- * The digest is not a secret: a cursor gives access to nothing that the filter alone does not give.
- * It catches a cursor that was damaged or carried to another query, which would silently skip rows.
- */
+ * The digest is no secret, because a cursor gives access to nothing that its filter alone does not
+ * give. It detects a cursor that was damaged or used with another query: that would silently skip
+ * rows. */
 #include "server/api/cursor.h"
 
 #include <assert.h>
@@ -48,7 +48,7 @@ bool sm_cursor_get(uint64_t *value, char id[SM_ID_BYTES], const char *list, cons
     uint8_t raw[RAW_BYTES], expected[DIGEST_BYTES];
     char hex[33];
     size_t raw_bytes;
-    /* The alphabet first: libsodium 1.0.18 takes byte 255 for a digit. */
+    /* The alphabet is checked first, because libsodium 1.0.18 takes byte 255 for a digit. */
     if (strlen(text) != SM_CURSOR_BYTES - 1 || strspn(text, alphabet) != SM_CURSOR_BYTES - 1 ||
         sodium_base642bin(raw, sizeof raw, text, SM_CURSOR_BYTES - 1, NULL, &raw_bytes, NULL,
                           ENCODING) != 0 ||
@@ -70,7 +70,7 @@ bool sm_cursor_get(uint64_t *value, char id[SM_ID_BYTES], const char *list, cons
 
 static void name_filter(char out[SM_CURSOR_LIST_MAX + 1], const struct sm_score_filter *f)
 {
-    /* Lengths first, so that no two filters write the same text. */
+    /* The length precedes each string, so that no two filters give the same text. */
     snprintf(
         out, SM_CURSOR_LIST_MAX + 1, "%lld|%zu %.64s|%zu %.64s|%d %lld|%d %lld|%d %a|%d %a|%d|",
         (long long)f->tenant, f->pair ? strlen(f->pair) + 1 : 0, f->pair ? f->pair : "",

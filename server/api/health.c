@@ -1,4 +1,4 @@
-/* Probes, versions, and the description of the service itself. */
+/* GET /livez, /version and /openapi.yaml. */
 #include <jansson.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "server/http/http.h"
 #include "sslmem/version.h"
 
-/* Answering at all proves the HTTP threads; the others have pulses. */
+/* The answer itself proves that the HTTP threads run; the other threads have pulses. */
 void sm_api_livez(struct sm_request *request)
 {
     struct sm_pulse_late late;

@@ -1,9 +1,9 @@
-/* Keys in flight are a list in memory, for one process serves a database: an entry is listed from
- * the whole body to the moment before the reply is sent. It is a few hundred at most, one a
- * connection, so it is walked.
+/* Requests with an idempotency key that are running are a list in memory, because one process
+ * serves a database. A request is listed from the time its body is complete until just before its
+ * reply is sent. The list is short, at most one entry per connection, so it is searched linearly.
  *
- * An answer is kept by the writer thread while the request waits. A request that is over before
- * that leaves its entry to the write. */
+ * The writer thread stores an answer while its request waits. If the request ends before that, the
+ * write frees the entry. */
 #include "server/api/idempotency.h"
 
 #include <assert.h>
@@ -16,10 +16,10 @@
 
 struct entry {
     struct sm_idempotency_claim idempotency;
-    char score[SM_ID_BYTES]; /* sm_api_idempotency_about */
+    char score[SM_ID_BYTES]; /* id from sm_api_idempotency_about, or "" */
     struct sm_idempotency *retries;
-    struct sm_request *request;       /* NULL: over, the write frees the entry */
-    enum { RUNS, KEEPS, KEPT } state; /* KEPT: nothing is left to keep */
+    struct sm_request *request;       /* NULL: the request is over, the write frees the entry */
+    enum { RUNS, KEEPS, KEPT } state; /* KEEPS: being stored; KEPT: nothing left to store */
     struct entry *next, **link;
 };
 
@@ -27,10 +27,10 @@ struct sm_idempotency {
     pthread_mutex_t lock; /* guards all below, and state and request of entries */
     pthread_cond_t kept;
     struct entry *first;
-    int writes_count; /* under way */
+    int writes_count; /* answers being stored */
 };
 
-/* What a client needs of an answer's headers; the rest is of the connection or of the moment. */
+/* Headers that are stored with an answer; the others belong to the connection or the moment. */
 static const char *const kept_headers[] = {"Content-Type", "Location", "ETag", "Retry-After",
                                            "Preference-Applied"};
 
@@ -84,7 +84,7 @@ void sm_api_idempotency_skip(struct sm_request *request)
 
 /* --- the list --- */
 
-/* False when the key is in flight already. */
+/* Adds the entry to the list; false if a request with the same key is running. */
 static bool list(struct entry *entry)
 {
     struct sm_idempotency *retries = entry->retries;
@@ -104,7 +104,8 @@ static bool list(struct entry *entry)
     return !other;
 }
 
-/* Takes the entry from its request: out of the list, and freed now or by the write. */
+/* Takes the entry away from its request and off the list. Frees it, unless a write is storing the
+ * answer: then the write frees it. */
 static void release(struct sm_request *request)
 {
     struct entry *entry = request->idempotency;
@@ -124,7 +125,7 @@ static void release(struct sm_request *request)
 
 /* --- coming in --- */
 
-/* Whose they are: of one API key, for another of its tenant may see other figures. */
+/* Idempotency keys belong to one API key: another API key of the tenant may see other figures. */
 static const char *scope_of(const struct sm_request *request)
 {
     return request->caller.api_key_id;
@@ -140,7 +141,7 @@ static bool known(struct sm_request *request)
     return code == SM_OK;
 }
 
-/* The stored answer, with this request's own id. */
+/* Replies with the stored answer, under this request's own request id. */
 static void replay(struct sm_request *request, const struct sm_idempotency_answer *answer)
 {
     const char *type = json_string_value(json_object_get(answer->headers, "Content-Type"));
@@ -152,7 +153,8 @@ static void replay(struct sm_request *request, const struct sm_idempotency_answe
     sm_reply_header(request, "Idempotent-Replayed", "true");
 }
 
-/* No answer is there, but what the request made. */
+/* Replies with a new answer about the job or audit `id` that an earlier try made or moved, because
+ * no answer is stored. */
 static void reply_resource(struct sm_request *request, const char *id)
 {
     struct sm_err err = {0};
@@ -215,7 +217,7 @@ static void enter(struct sm_request *request)
                                                     entry->idempotency.key, &err);
     if (code == SM_OK) {
         reply_known(request, &answer);
-        /* An answer made anew is kept, what is kept already is not kept again. */
+        /* A new answer will be stored; a replayed one, or a refusal, will not. */
         if (answer.status != 0 || strcmp(answer.fingerprint, request->fingerprint) != 0)
             release(request);
         sm_idempotency_answer_release(&answer);
@@ -233,12 +235,12 @@ static json_t *headers_of(const struct sm_request *request)
     for (size_t i = 0; i < sizeof kept_headers / sizeof *kept_headers; i++) {
         const char *value = sm_reply_get_header(request, kept_headers[i]);
         if (value && json_object_set_new(headers, kept_headers[i], json_string(value)) != 0)
-            break; /* the store will say that there is no memory */
+            break; /* out of memory, which the store will report */
     }
     return headers;
 }
 
-/* On the writer thread. */
+/* Called on the writer thread when the answer is stored, or could not be. */
 static void kept(void *arg, enum sm_code code, const struct sm_err *err)
 {
     struct entry *entry = arg;
@@ -257,7 +259,7 @@ static void kept(void *arg, enum sm_code code, const struct sm_err *err)
         free(entry);
 }
 
-/* Begins to keep the reply; false when it is none to keep, or cannot be. */
+/* Begins to store the reply; false if it is no 2xx or too long to be stored. */
 static bool keep(struct sm_request *request, struct entry *entry)
 {
     unsigned status;

@@ -1,14 +1,14 @@
-/* Idempotency-Key over the operations of the service.
+/* Idempotency keys: the answer to a POST with an Idempotency-Key.
  *
- *     new key            the handler runs; what it makes carries the key (sm_api_idempotency_claim)
- *     same request       the stored answer, or one made anew from what was made
+ *     new key            the handler runs; its job or audit is stored with the idempotency claim
+ *     same request       the stored answer, or a new answer about that job or audit
  *     another request    422
- *     still under way    409
+ *     still running      409
  *
- * An answer is kept when it is a 2xx, and sent after the commit that keeps it; a refusal changed
- * nothing, so its request is run again when it comes again.
+ * A 2xx answer is stored, and sent after the commit that stores it. A refusal changed nothing, so
+ * it is not stored, and the same request runs again.
  *
- * Owner:   struct sm_api. Threads: HTTP threads and the store's writer, one lock. */
+ * Owner:   struct sm_api. Threads: HTTP threads and the store's writer thread, under one lock. */
 #ifndef SERVER_API_IDEMPOTENCY_H
 #define SERVER_API_IDEMPOTENCY_H
 
@@ -18,19 +18,22 @@
 struct sm_idempotency;
 
 enum sm_code sm_idempotency_start(struct sm_idempotency **out, struct sm_err *err);
-/* After the HTTP daemon has stopped, before the store closes. */
+/* Call after the HTTP daemon has stopped and before the store closes. Accepts NULL. */
 void sm_idempotency_stop(struct sm_idempotency *retries);
 
 /* For the HTTP daemon of the public routes. */
 extern const struct sm_idempotency_hooks sm_api_idempotency_hooks;
 
-/* The answer tells of this score, and the request made nothing. */
+/* Says that the answer contains this score although the request made no job. The erasure of the
+ * score's image then finds the stored answer. */
 void sm_api_idempotency_about(struct sm_request *request, const char *score_id);
 
-/* The request asks what is so now and makes nothing: sent again it is answered anew. */
+/* Keeps the answer from being stored, for a request that only asks for the current state: sent
+ * again, it runs again. */
 void sm_api_idempotency_skip(struct sm_request *request);
 
-/* The key of this request for what it makes; NULL: it has none. Valid until the reply. */
+/* Returns the idempotency claim to store with what the request makes; NULL: the request has no key.
+ * Valid until the reply. */
 const struct sm_idempotency_claim *sm_api_idempotency_claim(const struct sm_request *request);
 
 #endif

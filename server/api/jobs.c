@@ -1,4 +1,4 @@
-/* GET /v1/jobs/{id}: the state of a job, with the whole scores of what has succeeded so far. */
+/* GET /v1/jobs/{id}: the state of a job, with the full scores of its succeeded items. */
 #include "server/api/handlers.h"
 #include "server/base/id.h"
 

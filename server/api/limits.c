@@ -1,6 +1,5 @@
-/* GET /v1/limits: every named limit of the service, those of the configuration and those of the
- * program, as one flat document. A limit of the program is a row here and a constant where it is
- * enforced. */
+/* GET /v1/limits: every named limit of the service in one flat document, from the configuration and
+ * from the code. A limit of the code is a row here and a #define where it is enforced. */
 #include "server/api/handlers.h"
 #include "server/api/ready.h"
 #include "server/api/upload.h"
@@ -15,7 +14,7 @@
 #include "sslmem/recipe.h"
 
 static const struct {
-    const char *name; /* the unit last */
+    const char *name; /* says the unit, as in "lease_ms" */
     int64_t value;
 } limits[] = {
     {"image_bytes_max", SM_IMAGE_BYTES_MAX},

@@ -1,8 +1,8 @@
-/* GET /metrics: what is counted (server/base/metrics.h), and what is read now: queue, store, pairs,
- * process. OpenMetrics for who accepts it, else Prometheus' text.
+/* GET /metrics: the counters of server/base/metrics.h, and values read on demand: queue, store,
+ * pairs, process. In OpenMetrics if the client accepts that, else in Prometheus' text format.
  *
- * The admin listener always serves it, the public one only with `metrics` on: it says how busy the
- * service is and what it is made of. */
+ * The admin listener always serves metrics. The public one does so only with the setting `metrics`
+ * on, because they reveal the load and the versions of the service. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ struct samples {
     size_t count;
 };
 
-/* The caller made room. */
+/* Appends a sample; the caller has allocated enough rows. */
 static struct sm_metric_sample *put(struct samples *samples, enum sm_metric metric, double value)
 {
     struct sm_metric_sample *row = &samples->rows[samples->count++];
@@ -134,7 +134,7 @@ static char *render(struct sm_request *request, enum sm_metrics_format format)
     int count;
     if (sm_pairs_list(&states, &count, api->pairs, NULL, &err) != SM_OK)
         return NULL;
-    /* one a pair, event, loop and check, and fewer than one more for each metric */
+    /* A row for each pair, decoder event, loop and check; the other rows are fewer than metrics. */
     size_t max =
         (size_t)count + DECODER_EVENTS + SM_PULSE_LOOPS_MAX + SM_READY_CHECKS + SM_METRIC_COUNT;
     struct samples samples = {.rows = calloc(max, sizeof *samples.rows)};

@@ -1,10 +1,11 @@
-/* /v1/pairs, /v1/pairs/{name}: what is loaded, and why the rest is not; loading and unloading.
+/* /v1/pairs, /v1/pairs/{name}: lists the loaded pairs, and the errors of the others; loads and
+ * unloads pairs.
  *
- * A load takes as long as reading a checkpoint, so it is a call of a crew of one thread. What it
- * loads is named, never brought: a folder of the pairs folder that is there.
+ * A load takes as long as reading a checkpoint, so it is a call of a crew of one thread. A client
+ * names an existing folder in the pairs folder; it cannot upload a pair.
  *
- * An unload is refused while images wait for the pair: their 202 was a promise, and who unloads by
- * mistake breaks it for all of them. With force=true they fail, one by one, with the reason. */
+ * An unload is refused while images wait for the pair: their 202 was a promise, which an unload by
+ * mistake would break for all of them. With force=true they fail, each with the reason. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,8 @@ void sm_api_list_pairs(struct sm_request *request)
     sm_reply_json(request, 200, !list ? NULL : json_pack("{s:o}", "pairs", list));
 }
 
-/* The pair as it stands; NULL when there is none, or after a reply. */
+/* Returns the pair's current document (new reference). NULL if there is no such pair (*found is
+ * false then) or after a reply. */
 static json_t *read_pair(bool *found, struct sm_request *request, const char *name)
 {
     struct sm_pair_state *states;
@@ -111,7 +113,7 @@ struct change {
     struct sm_api *api;
     char name[SM_CAPTURE_BYTES];
     bool created, force;
-    int64_t waiting_count; /* images, which are why it is refused */
+    int64_t waiting_count; /* images that wait for the pair; above 0 the unload is refused */
 };
 
 static void change_free(struct sm_call *call)

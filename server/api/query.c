@@ -1,4 +1,4 @@
-/* What several handlers read from a request: JSON bodies, query parameters. */
+/* Reads of a request that several handlers need: JSON bodies, query parameters, the origin. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
-/* GET /readyz: whether requests should be sent here. One table of checks, each cheap: what takes
- * time (the canary) is done elsewhere before, and only looked at. The answer has all of them, so
- * that whoever is woken by one sees the others; a problem's detail is the first that fails. */
+/* GET /readyz: whether a load balancer should send requests here. The checks are a table, and each
+ * is cheap: a slow check (the canary) runs elsewhere, and only its result is read here. The answer
+ * shows all checks, so that an operator sees more than the first failure; a problem's detail is the
+ * first check that fails. */
 #include "server/api/ready.h"
 #include "server/api/handlers.h"
 #include "server/base/pulse.h"
@@ -126,7 +127,8 @@ bool sm_api_ready(struct sm_ready_check out[SM_READY_CHECKS], struct sm_request 
     return true;
 }
 
-/* All checks as a document; `failed` is the first that fails. */
+/* Returns all checks as a document; `failed` receives the first that fails. If none fails, its `ok`
+ * is true. */
 static json_t *run_checks(struct verdict *failed, const struct view *view)
 {
     json_t *document = json_object();

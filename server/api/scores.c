@@ -1,7 +1,7 @@
-/* GET /v1/scores and /v1/scores/{id}: history.
+/* GET /v1/scores and /v1/scores/{id}: stored scores.
  *
- * Query parameters are rows of a table: a name, and a function that reads its text into the filter.
- */
+ * Each query parameter is a row of a table: its name, and a function that reads its text into the
+ * filter. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ static bool read_image(struct sm_score_filter *filter, const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-/* A '+' that a client left unencoded arrives as a space; only an offset can have had one. */
+/* Reads an RFC 3339 time. The '+' of its offset may be a space, because a '+' that a client did not
+ * percent-encode arrives as one. */
 static bool read_time(int64_t *out, const char *text)
 {
     char copy[64];
@@ -54,7 +55,7 @@ static bool read_number(double *out, const char *text)
 {
     char *end;
     if (strspn(text, "0123456789+-.eE") != strlen(text))
-        return false; /* no spaces, hexadecimal, infinities */
+        return false; /* strtod would also take spaces, hexadecimal and infinities */
     *out = strtod(text, &end);
     return end != text && *end == '\0' && isfinite(*out);
 }
@@ -119,7 +120,7 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
                          parameters[i].name, text, parameters[i].expected);
         return false;
     }
-    /* Bounds and orders of m would tell the digits that the key does not see, one by one. */
+    /* Bounds on m, and orders by it, would reveal the hidden digits one by one. */
     if (request->caller.rounds &&
         (filter->has_min || filter->has_max || filter->order == SM_ORDER_HIGHEST ||
          filter->order == SM_ORDER_LOWEST)) {
@@ -136,7 +137,8 @@ static bool read_filter(struct sm_score_filter *filter, struct sm_request *reque
     return false;
 }
 
-/* {"scores": [...], "next": ...} and a line end; frees `scores`. NULL when out of memory. */
+/* Returns {"scores": [...], "next": ...} with a line end, to be freed; NULL when out of memory.
+ * Frees `scores`. */
 static char *page_text(char *scores, const char *next)
 {
     char *text = NULL;

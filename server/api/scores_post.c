@@ -1,14 +1,14 @@
-/* POST /v1/scores: admit a job, wait for it suspended, answer.
+/* POST /v1/scores: admits a job, suspends the request while the job runs, and answers.
  *
- *     headers    pair known and ready, room in the queue        400 404 503, before the body
- *     body       upload.c                                       400 415 422
- *     cost       of each image and of all, by cost.c         422
- *     history    one image whose key is there                   200, no job
- *     admit      the job's commit                               from here on 202 is true
- *     wait       until it has finished, or the wait is over,    200 422, or 202
- *                or half of the connections wait already
+ *     headers    the pair is ready, the queue has room          400 404 503, before the body
+ *     body       upload.c reads images and recipe               400 415 422
+ *     cost       cost.c weighs each image, and all together     422
+ *     history    one image whose score key is stored            200, no job
+ *     admit      the job is committed                           from here on 202 is true
+ *     wait       until the job has finished, the wait is over,  200 422, or 202
+ *                or half of the connections wait
  *
- * `proceed` is the only place that answers for a job; it is called again on every wake. */
+ * `proceed` runs at every wake of the request, and either answers or suspends it again. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,20 +21,20 @@
 #include "server/base/log.h"
 #include "server/store/budget.h"
 
-/* Of a full queue's work: after so much of it a client comes back. */
+/* If the queue is full, a client should come back when a tenth of its work is done. */
 #define RETRY_QUEUE_SHARE 10
-#define RETRY_POLL_MAX_S  60 /* its own images may pass those that cost more */
+#define RETRY_POLL_MAX_S  60 /* cheap images may overtake the queue, so a 202 says no more */
 
-/* What a waiting request keeps. */
+/* The state of a waiting request. */
 struct submission {
     struct sm_ticket *ticket;
     char job_id[SM_ID_BYTES];
     int images_count;
     int64_t deadline_ms;
-    struct sm_prefer prefer; /* with the wait that is granted */
+    struct sm_prefer prefer; /* wait_s is at most the configured wait_max_ms */
 };
 
-/* Asked for a 202 whatever there is. */
+/* Returns whether the client wants a 202 without any wait. */
 static bool at_once(const struct submission *s)
 {
     return s->prefer.respond_async && !s->prefer.has_wait;
@@ -55,7 +55,8 @@ static void reply_queue_full(struct sm_request *request, const struct sm_err *er
                        SM_JOBS_WAIT_MAX_S);
 }
 
-/* The pair that the request names, to be given back; NULL after a reply. */
+/* Returns the pair that the request names, to be given back (sm_generation_give); NULL after a
+ * reply. */
 static struct sm_generation *find_pair(struct sm_request *request)
 {
     const char *name = sm_request_query(request, "pair");
@@ -94,7 +95,8 @@ void sm_api_post_scores_admit(struct sm_request *request)
         reply_queue_full(request, &err);
 }
 
-/* Preference-Applied: what this answer, a 202 or not, owes to the request's preferences. */
+/* Adds Preference-Applied: the request's preferences that this answer follows. `accepted`: it is a
+ * 202. */
 static void add_preference(struct sm_request *request, const struct submission *s, bool accepted)
 {
     char text[64] = "";
@@ -107,7 +109,7 @@ static void add_preference(struct sm_request *request, const struct submission *
         sm_reply_header(request, "Preference-Applied", "%s", text);
 }
 
-/* A score document as this request's answer. Takes the reference. */
+/* Replies with a score. Takes the reference. */
 static void reply_score(struct sm_request *request, json_t *score, bool from_history,
                         const char *job_id)
 {
@@ -120,7 +122,7 @@ static void reply_score(struct sm_request *request, json_t *score, bool from_his
     sm_reply_json(request, 200, score);
 }
 
-/* Why an image could not be scored, from the code that its item stored. */
+/* Replies why an image could not be scored: the problem for the error code that its item stored. */
 static void reply_item_error(struct sm_request *request, const json_t *error, const char *job_id)
 {
     const struct {
@@ -130,7 +132,7 @@ static void reply_item_error(struct sm_request *request, const json_t *error, co
                 {sm_code_name(SM_CORRUPT), SM_PROBLEM_IMAGE_CORRUPT},
                 {sm_code_name(SM_LIMIT), SM_PROBLEM_IMAGE_LIMIT},
                 {sm_code_name(SM_INVALID),
-                 SM_PROBLEM_RECIPE_INVALID}, /* views of this image end elsewhere */
+                 SM_PROBLEM_RECIPE_INVALID}, /* views of a wrong size for the encoders */
                 {SM_ERASED, SM_PROBLEM_IMAGE_ERASED}};
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *detail = json_string_value(json_object_get(error, "detail"));
@@ -171,7 +173,7 @@ static void add_timing(struct sm_request *request, const struct submission *s)
                         (double)t.encode_us / 1e3, (double)t.commit_us / 1e3);
 }
 
-/* The one image of a finished job: its score, or what was wrong with it. */
+/* Replies about the only image of a finished job: its score or its error. */
 static void reply_single(struct sm_request *request, const struct submission *s)
 {
     json_t *job;
@@ -190,13 +192,13 @@ static void reply_single(struct sm_request *request, const struct submission *s)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_ERASED, "the image was erased");
     else
         reply_item_error(request, json_object_get(item, "error"), s->job_id);
-    if (s->ticket && !request->caller.rounds) /* times tell how many views it took */
+    if (s->ticket && !request->caller.rounds) /* times reveal how many views were drawn */
         add_timing(request, s);
     json_decref(job);
 }
 
-/* Nothing was admitted or charged: without a ticket the queue had no room, with one the store
- * refused or failed. */
+/* Replies why nothing was admitted or charged. Without a ticket the queue had no room; with one the
+ * store refused the write or failed. */
 static void reply_admission_failure(struct sm_request *request, const struct submission *s,
                                     const struct sm_err *err)
 {
@@ -210,7 +212,7 @@ static void reply_admission_failure(struct sm_request *request, const struct sub
         sm_reply_failure(request, err);
 }
 
-/* For a job that is committed. */
+/* Replies about a committed job: with its result if `finished`, else with a 202. */
 static void answer(struct sm_request *request, const struct submission *s, bool finished)
 {
     bool accepted = !finished || at_once(s);
@@ -251,7 +253,7 @@ static void proceed(struct sm_request *request)
     }
 }
 
-/* How long to wait. */
+/* Reads the preferences and sets the time until which the request waits. */
 static void read_preference(struct submission *s, struct sm_request *request)
 {
     const struct sm_config *config = sm_api_of(request)->config;
@@ -284,8 +286,8 @@ void sm_api_reply_submitted(struct sm_request *request, const char *job_id)
     json_decref(job);
 }
 
-/* An answer from history that a budget pays for: it waits for the commit of the charge, and so does
- * the end of its request. */
+/* The state of an answer from history that is charged to a budget. The answer waits for the commit
+ * of the charge, and so does recall_free, because the writer thread uses the object. */
 struct recall {
     struct submission submission;
     struct sm_request *request;
@@ -296,7 +298,7 @@ struct recall {
     struct sm_err err;
 };
 
-/* On the writer thread. */
+/* Called on the writer thread when the charge is committed or has failed. */
 static void recall_paid(void *arg, enum sm_code code, const struct sm_err *err)
 {
     struct recall *r = arg;
@@ -341,7 +343,8 @@ static void recall_proceed(struct sm_request *request)
     add_preference(request, &r->submission, false);
 }
 
-/* Takes the reference, and the place of what the request kept. */
+/* Charges for a score from history and replies with it. Takes the reference. Replaces the request's
+ * state, a submission, with a recall. */
 static void pay_and_reply(struct sm_request *request, json_t *score)
 {
     const struct sm_charge charge = {.caller = request->caller, .amount.scores = 1};
@@ -365,8 +368,8 @@ static void pay_and_reply(struct sm_request *request, json_t *score)
     recall_proceed(request);
 }
 
-/* Answers from history when the very same score is there; false when it is not, or when no decoder
- * takes the image any more. */
+/* Answers from history if the score with the same score key is stored. Returns false if it is not,
+ * or if no decoder takes the image. */
 static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
                         const struct sm_upload *upload)
 {
@@ -396,7 +399,7 @@ static bool reply_known(struct sm_request *request, const struct sm_pair *pair,
     return code != SM_NOT_FOUND;
 }
 
-/* Ties the job to the request that asked for it and to the client's trace. */
+/* Logs the job together with its request and the client's trace. */
 static void log_submitted(const struct sm_request *request, const struct sm_job_in *job)
 {
     sm_log("info", "job_submitted", "{s:s, s:s, s:s, s:i, s:s*}", "job", job->id, "request",

@@ -1,8 +1,8 @@
-/* Uploads: every check on what was sent that needs no decoding.
+/* Every check of an upload that needs no decoding.
  *
- * One image that is no image refuses the request; one among several becomes a failed item of the
- * job, so that it does not cost the others. Labels are not looked at: clients guess them from file
- * names. The bytes tell. */
+ * If the only image is not an image, the request is refused. Among several, such a file becomes a
+ * failed item of the job, and the others are scored. The bytes decide what a file is; the media
+ * type of a part is ignored, because clients guess it from the file name. */
 #include "server/api/upload.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void add_image(struct sm_upload *upload, const char *name, const void *by
     sm_sha256_hex(item->image_digest, bytes, bytes_count);
 }
 
-/* The only image of a request must be one; false after a reply. */
+/* Checks that the only image of a request is an image; false after a reply. */
 static bool check_single(struct sm_request *request, const void *bytes, size_t bytes_count)
 {
     if (bytes_count == 0)
@@ -57,7 +57,7 @@ static bool read_recipe(struct sm_upload *upload, struct sm_request *request,
     return code == SM_OK;
 }
 
-/* File names go into JSON documents. */
+/* Makes a file name fit for JSON: if it is not UTF-8, other than ASCII is replaced. */
 static void make_utf8(char *text)
 {
     json_t *node = json_string(text);
@@ -103,7 +103,7 @@ bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
     return code == SM_OK;
 }
 
-/* Sorts one part into the upload. */
+/* Adds one part to the upload, as an image or as the recipe; false after a reply. */
 static bool take_part(struct sm_upload *upload, bool *has_recipe, struct sm_part *part,
                       struct sm_request *request, const struct sm_pair *pair, int64_t images_max)
 {

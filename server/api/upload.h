@@ -1,7 +1,7 @@
-/* The body of POST /v1/scores, raw or multipart, to items and a recipe.
+/* Reads the body of POST /v1/scores, raw or multipart, into items and a recipe.
  *
  * Owner:  items and parts borrow the request's body; sm_upload_release accepts a zeroed object.
- * Errors: sm_upload_read replies itself and returns false. */
+ * Errors: the functions that return false have replied. */
 #ifndef SERVER_API_UPLOAD_H
 #define SERVER_API_UPLOAD_H
 
@@ -21,15 +21,17 @@ struct sm_upload {
     struct sm_part *parts; /* NULL for a raw body */
 };
 
+/* Reads at most `images_max` images, and a recipe that is checked against the pair. */
 bool sm_upload_read(struct sm_upload *out, struct sm_request *request, const struct sm_pair *pair,
                     int64_t images_max);
 void sm_upload_release(struct sm_upload *upload);
 
-/* The parts of a multipart body, which they borrow; `allowed` says what there may be of them. */
+/* Splits a multipart body into at most `parts_max` parts, which borrow it. `allowed` describes the
+ * limit in the error text. */
 bool sm_upload_split(struct sm_part *parts, int *parts_count, int parts_max,
                      struct sm_request *request, const char *allowed);
 
-/* Replies that these bytes are no image, and says where they belong if they are an archive. */
+/* Replies that the bytes are no image; for an archive it names the route that takes archives. */
 void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t bytes_count);
 
 #endif

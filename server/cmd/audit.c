@@ -1,5 +1,5 @@
-/* `sslmem audit`: options to a plan, then here or at a server; and its subcommands, which look at
- * what finished audits left. */
+/* `sslmem audit`: reads the options into a plan and runs it in this process or on a server. Its
+ * subcommands work on finished audits. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "core/base/escape.h"
 #include "server/cmd/audit.h"
 
-/* As given; NULL: not. */
+/* Texts of the options; NULL: not given. */
 struct given {
     const char *name, *signed_by, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
     const char *seed, *resamples;
@@ -20,7 +20,7 @@ static int wrong(const char *text)
     return SM_EXIT_USAGE;
 }
 
-/* "pairs/demo/" is "demo". */
+/* Writes the last part of the pair's path: "demo" for "pairs/demo/". */
 static void default_name(char *out, size_t out_size, const char *pair)
 {
     size_t length = strlen(pair);
@@ -32,8 +32,9 @@ static void default_name(char *out, size_t out_size, const char *pair)
     snprintf(out, out_size, "%.*s", (int)(length - begin), pair + begin);
 }
 
-/* As a document has it: digits are a number, what a JSON integer cannot hold stays text, and other
- * text is refused as text. NULL for NULL. */
+/* Returns the JSON value that a client of the API would send: digits become an integer. Any other
+ * text, or a number too large for JSON, stays a string, which the parser accepts or refuses. NULL
+ * for NULL. */
 static json_t *number_json(const char *text)
 {
     char *end;
@@ -43,10 +44,11 @@ static json_t *number_json(const char *text)
     long long value = strtoll(text, &end, 10);
     bool number = *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
     json_t *node = number ? json_integer(value) : json_string(text);
-    return node ? node : json_null(); /* not UTF-8: no number either */
+    return node ? node : json_null(); /* not UTF-8, so not a number: refused as null */
 }
 
-/* Through the document that the API takes, so that the same texts are right and wrong. */
+/* Reads the specification through the API's JSON document, so that the command line and the API
+ * accept the same values. */
 static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *given,
                               const char *pair, struct sm_err *err)
 {
@@ -67,7 +69,7 @@ static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *gi
     return code;
 }
 
-/* -1: the plan is whole. */
+/* Checks that the options fit together. Returns -1 if they do, else the exit code. */
 static int check_plan(const struct sm_cmd_audit_plan *plan)
 {
     bool here = !plan->server;

@@ -1,8 +1,8 @@
-/* What it takes to run an audit again, beside its report: recipe.json, manifest.jsonl, and the
- * options that name the places.
+/* Writes into OUT what is needed to run the audit again: recipe.json, manifest.jsonl, and the
+ * options that name the files and folders ("places").
  *
- * manifest.jsonl is the copy of --manifest that was read, or else the list of the images that the
- * folders held, with paths from "/". */
+ * manifest.jsonl is the copy of --manifest that the audit read, or else a list of the images in the
+ * cohort folders, with paths relative to "/". */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -20,7 +20,8 @@ static enum sm_code out_of_memory(struct sm_err *err)
 
 /* --- the options --- */
 
-/* From "/" on, links left as they are: a pair is called by the last name of its path. */
+/* Returns the absolute path, to be freed. Links are not resolved, because a pair is named after the
+ * last part of its path. */
 static char *absolute(const char *path)
 {
     char here[PATH_MAX];
@@ -29,7 +30,8 @@ static char *absolute(const char *path)
     return getcwd(here, sizeof here) ? sm_cmd_audit_path(here, path) : NULL;
 }
 
-/* Takes the value. */
+/* Appends an option and its value, which it owns from then on. False: out of memory, or `value` is
+ * NULL. */
 static bool add(struct sm_cmd_audit_places *places, const char *option, char *value)
 {
     char *name = value && places->count + 2 < SM_AUDIT_PLACES_MAX ? strdup(option) : NULL;
@@ -47,7 +49,7 @@ static bool add_path(struct sm_cmd_audit_places *places, const char *option, con
     return !path || add(places, option, absolute(path));
 }
 
-/* OUT/name */
+/* Appends an option with the absolute path of OUT/name. */
 static bool add_made(struct sm_cmd_audit_places *places, const char *option, const char *out,
                      const char *name)
 {
@@ -57,7 +59,8 @@ static bool add_made(struct sm_cmd_audit_places *places, const char *option, con
     return whole;
 }
 
-/* Another folder than OUT, which would only be reported again. */
+/* Appends --out with the new folder "OUT-again": in OUT the command would find a finished audit and
+ * only write its reports again. */
 static bool add_out(struct sm_cmd_audit_places *places, const char *out)
 {
     char *folder = absolute(out);
@@ -161,7 +164,7 @@ static enum sm_code copy_file(FILE *file, void *arg, struct sm_err *err)
     return code;
 }
 
-/* A manifest that is that file already stays. */
+/* Copies nothing if --manifest is OUT/manifest.jsonl itself. */
 enum sm_code sm_cmd_audit_keep_manifest(const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
     struct stat given, kept;
@@ -176,7 +179,7 @@ enum sm_code sm_cmd_audit_keep_manifest(const struct sm_cmd_audit_plan *plan, st
 
 struct listing {
     const struct sm_audit *audit;
-    char folders[SM_COHORTS][PATH_MAX]; /* from "/" on, without it; "" for none */
+    char folders[SM_COHORTS][PATH_MAX]; /* relative to "/"; "": no folder */
 };
 
 static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)

@@ -1,9 +1,9 @@
-/* One easy handle, one request at a time.
+/* A client has one libcurl easy handle and sends one request at a time.
  *
- * Which failures are repeated: what the server did not begin with (no connection, 429, 503), and
- * what broke off in the middle. A POST has an Idempotency-Key, the same in all its tries, so that
- * the server does it once however often it comes; while it still does, it says so, and is waited
- * for. Waits double from a quarter of a second to 30 s, or are what Retry-After says. */
+ * A request is repeated if the server did not begin it (no connection, 429, 503), or if it broke
+ * off in the middle. All tries of a POST carry the same Idempotency-Key, so the server carries it
+ * out only once; while an earlier try is still running, the server answers 409, and the client
+ * waits. Waits double from a quarter of a second to 30 s, unless Retry-After gives a time. */
 #include "server/cmd/audit_client.h"
 
 #include <curl/curl.h>
@@ -22,27 +22,27 @@
 #define WAIT_MIN_MS       250
 #define WAIT_MAX_MS       30000
 #define CONNECT_MS        10000L
-#define SILENCE_S         300L /* without a byte: evaluating a large audit takes seconds */
+#define SILENCE_S         300L /* without a byte; evaluating a large audit takes seconds */
 #define ANSWER_BYTES_MAX  ((size_t)64 << 20)
 #define PROBLEM_BYTES_MAX ((size_t)64 << 10)
 #define DEPTH_MAX         32
 
 struct sm_client {
     CURL *curl;
-    char *url;                  /* without the slash at its end */
+    char *url;                  /* without a slash at its end */
     const char *ca_file;        /* NULL: the system's certificates */
-    char token[SM_TOKEN_BYTES]; /* or "" */
+    char token[SM_TOKEN_BYTES]; /* "": requests have no API key */
     char why[CURL_ERROR_SIZE];
 };
 
-/* One try. */
+/* A request, and the answer to its current try. */
 struct exchange {
     const struct sm_client_call *call;
     struct sm_client *client;
-    char idempotency_key[40]; /* of all its tries, in quotes */
+    char idempotency_key[40]; /* in quotes; the same for all tries */
     struct sm_client_answer answer;
     size_t text_count;
-    long retry_after_s; /* 0: not said */
+    long retry_after_s; /* 0: no Retry-After */
     bool too_long, not_written;
 };
 
@@ -77,7 +77,8 @@ static enum sm_code read_token(struct sm_client *client, const char *key_file, s
     return code;
 }
 
-/* The file must hold a certificate: libcurl says of none only that it trusts nobody. */
+/* Finds the file of authorities and checks that it holds a certificate: for an empty file libcurl
+ * says only that the server is not trusted. */
 static enum sm_code read_ca(struct sm_client *client, const char *ca_file, struct sm_err *err)
 {
     const char *variable = sm_settings_variable("SSL_CERT_FILE");
@@ -148,7 +149,7 @@ static size_t take_bytes(char *bytes, size_t size, size_t n, void *arg)
     return count;
 }
 
-/* Value of a header line of that name, trimmed, or NULL. */
+/* Returns the trimmed value of the header line if it has this name, else NULL. */
 static const char *value_of(char *line, const char *name)
 {
     size_t length = strlen(name);
@@ -249,7 +250,7 @@ static CURLcode try_once(struct exchange *x, const char *url)
     return done;
 }
 
-/* --- what came of it --- */
+/* --- outcome --- */
 
 static enum sm_code code_of(long status)
 {
@@ -265,7 +266,7 @@ static enum sm_code code_of(long status)
     return status >= 400 && status < 500 ? SM_INVALID : SM_IO;
 }
 
-/* In the words of its problem document. */
+/* Sets the error from the status and the detail of the problem document. */
 static enum sm_code refusal(const struct exchange *x, struct sm_err *err)
 {
     json_t *problem = NULL;
@@ -279,13 +280,14 @@ static enum sm_code refusal(const struct exchange *x, struct sm_err *err)
     return code;
 }
 
-/* What is wrong with the server's certificate, in GnuTLS's words; libcurl tells all cases alike. */
+/* Sets an error that says in GnuTLS's words what is wrong with the server's certificate; libcurl
+ * has the same words for every case. */
 static enum sm_code mistrust(const struct exchange *x, struct sm_err *err)
 {
     long status = 0;
     char text[111];
     curl_easy_getinfo(x->client->curl, CURLINFO_SSL_VERIFYRESULT, &status);
-    if (status == 0) /* it is trusted, and another host's */
+    if (status == 0) /* a trusted certificate of another host */
         return sm_err_set(err, SM_IO, "%.80s: %.150s", x->client->url, x->client->why);
     bool unknown = sm_tls_say_distrust(text, sizeof text, (unsigned)status);
     return sm_err_set(err, SM_IO, "%.80s: %s%s", x->client->url, text,
@@ -308,8 +310,8 @@ static enum sm_code failure(const struct exchange *x, CURLcode done, struct sm_e
                       x->client->url, why);
 }
 
-/* Whether the same once more can do better without harm. Of conflicts only one passes by itself:
- * the server is still at an earlier try. */
+/* Returns whether another try may succeed and does no harm. A 409 is repeated only if it has a
+ * Retry-After: then the server is still working on an earlier try. */
 static bool may_repeat(const struct exchange *x, CURLcode done)
 {
     if (atomic_load(&sm_stop_asked) || x->not_written || x->too_long)

@@ -1,5 +1,5 @@
-/* `sslmem audit compare`: finished audits of the same images beside each other. Those of one server
- * are compared there, for their images are known there; the others from their databases. */
+/* `sslmem audit compare`: compares finished audits of the same images. The server compares its own
+ * audits, because only it knows their images; local audits are compared from their databases. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +102,8 @@ static enum sm_code compare_there(json_t **out, const char *server, const char *
     return code;
 }
 
-/* By id, which a link, another spelling of the path and a copy of the folder share. */
+/* Checks that audit `last` is none of the earlier ones. Ids are compared, because a link, another
+ * spelling of the path and a copy of the folder lead to the same id. */
 static enum sm_code check_different(char **folders, char (*ids)[SM_ID_BYTES], size_t last,
                                     struct sm_err *err)
 {

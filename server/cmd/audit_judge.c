@@ -1,6 +1,6 @@
-/* `sslmem audit judge`: other gates on the scores of a finished audit. Those of a server are judged
- * there. Nothing is scored again, and the gates that the audit was started with stay: with --report
- * the reports are written again with both, and say which were set afterwards. */
+/* `sslmem audit judge`: judges other gates on the scores of a finished audit. The server judges its
+ * own audits. Nothing is scored again, and the audit keeps the gates that it was started with. With
+ * --report the reports are written again with both, and say which gates were set afterwards. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 
 struct judging {
     const char *folder, *key_file, *ca_file, *digest_key_path;
-    json_t *gates; /* [text …] */
+    json_t *gates; /* array of texts such as "auc<=0.6" */
     bool writes_report;
 };
 
@@ -23,8 +23,8 @@ static const char *text_of(const json_t *node, const char *key)
     return text ? text : "";
 }
 
-/* The reports name images as before: with names where they had them, and only under the same digest
- * key. */
+/* Makes the new reports name images as OUT/report.json does: with file names only if it has them.
+ * Returns SM_CONFLICT if it names images under another digest key. */
 static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struct sm_err *err)
 {
     json_t *report = NULL;
@@ -48,7 +48,8 @@ static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struc
     return code;
 }
 
-/* `run` tells one report from another, so this is where the time stands. */
+/* Adds the time to the report's `run` object, which holds everything that differs between two
+ * reports of the same audit. */
 static enum sm_code note_time(const struct sm_audit *audit, struct sm_err *err)
 {
     char now[32];
@@ -67,7 +68,7 @@ static enum sm_code write_report(struct sm_cmd_audit_opened *opened, const struc
     enum sm_code code = keep_names(audit, j->folder, err);
     if (code == SM_OK)
         code = sm_cmd_audit_places_read(&places, j->folder, err);
-    if (places.count > 0) /* else an earlier version made the folder */
+    if (places.count > 0) /* 0: an earlier version made the folder */
         audit->places = places.options;
     if (code == SM_OK)
         code = note_time(audit, err);
@@ -145,7 +146,8 @@ static enum sm_code post_gates(json_t **answer, struct sm_client *client, const 
     return code;
 }
 
-/* The numbers beside the gates are those of the report that was fetched. */
+/* Lets the server judge the gates. The other numbers of the summary come from OUT/report.json,
+ * which was fetched when the audit ended. */
 static enum sm_code judge_there(json_t **summary, json_t **audit, const char *server,
                                 const char *id, const struct judging *j, struct sm_err *err)
 {
@@ -180,7 +182,7 @@ static enum sm_code judge_there(json_t **summary, json_t **audit, const char *se
 
 /* --- the command --- */
 
-/* Wrong gates are known before anything is opened, with the texts of `sslmem audit`. */
+/* Checks the gates before anything is opened, with the error texts of `sslmem audit`. */
 static enum sm_code read_gates(json_t **out, const char *const *gates, struct sm_err *err)
 {
     struct sm_audit_spec parsed;

@@ -1,14 +1,15 @@
-/* An audit without a server: the service's own store, ingestion and workers on OUT/audit.db.
+/* Runs an audit without a server, with the service's own store, ingestion and workers; OUT/audit.db
+ * is the database.
  *
- *     claim OUT, open pair and database
- *     no audit there, or one that never got all its images: made anew
+ *     lock OUT, open pair and database
+ *     without audit.json: delete an unfinished audit, create a new one
  *         open -> folders, manifest -> audit.json -> running
- *     workers until its end, or a signal
+ *     run workers until the audit ends or a signal comes
  *     record -> result -> reports
  *
- * What makes this durable is the store: a process that is killed leaves items under leases, which
- * the next one takes back as it opens the database. Only audit.json tells a started audit from one
- * whose images are still coming. Logs of the workers go to OUT/audit.log. */
+ * The store makes this durable: a process that is killed leaves items under leases, and the next
+ * process takes them back when it opens the database. audit.json is written when the audit has all
+ * its images. The log of the workers goes to OUT/audit.log. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,13 +25,13 @@
 #include "server/store/audits.h"
 
 #define LOOK_MS      200
-#define UNHEALTHY_MS 5000 /* a disk that is full for a moment is no reason to give up */
+#define UNHEALTHY_MS 5000 /* how long writes may fail: a disk may be full only for a moment */
 
 struct local {
     const struct sm_cmd_audit_plan *plan;
     struct sm_pairs *pairs;
     struct sm_generation *generation;
-    const struct sm_pair *pair; /* its */
+    const struct sm_pair *pair; /* of the generation */
     struct sm_recipe recipe;
     char recipe_digest[65];
     json_t *inputs;
@@ -95,7 +96,8 @@ static enum sm_code open_store(struct local *l, struct sm_err *err)
 
 /* --- a new audit --- */
 
-/* Audits that never got all their images. */
+/* Deletes audits that never got all their images. SM_CONFLICT if the database holds a started
+ * audit, because then audit.json was lost. */
 static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
 {
     json_t *page, *audit;
@@ -158,7 +160,7 @@ static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_cmd_
     return code;
 }
 
-/* One cohort's folder; -1: the manifest. */
+/* Ingests the folder of `cohort`, or the manifest if it is -1. */
 static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
 {
     const struct sm_cmd_audit_plan *plan = l->plan;
@@ -212,7 +214,8 @@ static bool is_state(const json_t *audit, const char *state)
     return strcmp(json_string_value(json_object_get(audit, "state")), state) == 0;
 }
 
-/* A pause of the workers' own would say so in the database, which is what cannot be written. */
+/* Fails when the database could not be written for UNHEALTHY_MS. The audit's state cannot show
+ * that, because pausing it would be a write to the same database. */
 static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, struct sm_err *err)
 {
     int64_t now_ms = sm_clock_monotonic_ms();
@@ -227,7 +230,7 @@ static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, stru
         l->plan->out);
 }
 
-/* Watches until there is nothing left to do; *audit is the last document. */
+/* Shows progress until the audit no longer runs; *audit is its last document. */
 static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
 {
     struct sm_progress progress;
@@ -250,7 +253,7 @@ static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
     return code;
 }
 
-/* Nothing limits work on one's own machine; that it is long is said before it begins. */
+/* Announces long work before it begins. The command line has no limit of cost. */
 static void say_cost(const struct local *l, const json_t *audit)
 {
     json_int_t left_ms = json_integer_value(json_object_get(audit, "cost_ms")) -
@@ -260,7 +263,7 @@ static void say_cost(const struct local *l, const json_t *audit)
                 (long long)(left_ms / 60000), (int)l->plan->workers);
 }
 
-/* Starts it, or takes it up where it was left. */
+/* Starts or resumes the audit and runs workers until it ends. Returns at once if it has ended. */
 static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
 {
     struct sm_jobs *jobs = NULL;
@@ -281,7 +284,7 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
         code = watch(audit, l, err);
     if (jobs) {
         sm_jobs_stop(jobs);
-        json_t *last = NULL; /* workers finished their images after the last look */
+        json_t *last = NULL; /* read again: workers finished items after watch() ended */
         if (sm_store_audit(&last, l->store, l->id, NULL) == SM_OK) {
             json_decref(*audit);
             *audit = last;
@@ -320,7 +323,7 @@ static void *read_thumbnail(void *arg, const struct sm_audit_item *item, size_t 
     return sm_store_audit_thumbnail(r->store, r->id, item->index, bytes_count);
 }
 
-/* Pictures show as much as names do, and are given with them only. */
+/* Thumbnails reveal as much as file names, so the page has them only if it has names. */
 static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
 {
     const struct reports *r = arg;
@@ -341,7 +344,8 @@ enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store,
     return code;
 }
 
-/* What the reports say of running the audit again, and the files that this takes. */
+/* Sets the options that the reports print for running the audit again, and writes the files that
+ * those options name. */
 static enum sm_code write_again(struct sm_cmd_audit_places *places, struct sm_audit *audit,
                                 const struct local *l, struct sm_err *err)
 {

@@ -1,9 +1,10 @@
-/* An audit at a server, through its API: made, images sent folder by folder as tar archives,
- * started, watched by its ETag, reports fetched.
+/* Runs an audit on a server through its API: creates it, sends the images folder by folder as tar
+ * archives, starts it, watches it by its ETag, and fetches the reports.
  *
- * OUT/upload.json names the audit while images are sent. A command that finds it deletes that audit
- * and begins anew: images that were sent may have changed; a failed upload leaves nothing behind
- * at the server. From audit.json on, the audit is the server's and goes on by itself. */
+ * OUT/upload.json names the audit while images are being sent. A command that finds this file
+ * deletes that audit and begins again, because files may have changed since they were sent. A
+ * failed upload is deleted from the server. Once audit.json is written, the server has all images
+ * and runs the audit even if this command ends. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 struct remote {
     const struct sm_cmd_audit_plan *plan;
     struct sm_client *client;
-    json_t *recipe; /* as given, or NULL */
+    json_t *recipe; /* from --recipe; NULL: not given */
     json_t *inputs;
     char id[SM_ID_BYTES];
 };
@@ -38,7 +39,7 @@ static bool is_state(const json_t *audit, const char *state)
     return strcmp(text_of(audit, "state"), state) == 0;
 }
 
-/* /v1/audits/{id}<tail> */
+/* Writes "/v1/audits/{id}" followed by `tail`; returns `out`. */
 static const char *path_of(char out[PATH_BYTES], const struct remote *r, const char *tail)
 {
     snprintf(out, PATH_BYTES, "/v1/audits/%s%s", r->id, tail);
@@ -58,7 +59,7 @@ static enum sm_code post(struct remote *r, const char *tail, struct sm_err *err)
 
 /* --- a new audit --- */
 
-/* What an interrupted upload left at the server. */
+/* Deletes the audit of an interrupted upload from the server, then OUT/upload.json. */
 static enum sm_code drop_upload(struct remote *r, struct sm_err *err)
 {
     char path[PATH_BYTES];
@@ -101,7 +102,7 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
     return code;
 }
 
-/* What is sent of one folder, and the sum of the server's reports of it. */
+/* The upload of one folder, and the sum of the reports that the server returns for its archives. */
 struct sending {
     struct remote *remote;
     const char *tail, *media_type;
@@ -144,7 +145,7 @@ static enum sm_code send_file(void *arg, FILE *file, struct sm_err *err)
     return code;
 }
 
-/* As the ingestion of the folder would have it. */
+/* Counts a file that could not be packed, in the form in which ingestion reports it. */
 static void pass(void *arg, const char *name, const char *why)
 {
     struct sending *s = arg;
@@ -165,7 +166,7 @@ static enum sm_code send_manifest(struct sending *s, const char *manifest, struc
     return code;
 }
 
-/* One cohort's folder; -1: the manifest. */
+/* Sends the folder of `cohort`, or the manifest if it is -1. */
 static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
 {
     const struct sm_cmd_audit_plan *plan = r->plan;
@@ -204,7 +205,7 @@ static enum sm_code begin(struct remote *r, struct sm_err *err)
     if (code == SM_OK)
         code = sm_cmd_audit_state_write(r->plan->out, SM_AUDIT_STATE, r->id, r->inputs, NULL, err);
     if (code != SM_OK) {
-        drop_upload(r, &ignored); /* or the next command does */
+        drop_upload(r, &ignored); /* if that fails too, the next command does it */
         return code;
     }
     char *file = sm_cmd_audit_path(r->plan->out, SM_AUDIT_UPLOAD);
@@ -260,7 +261,8 @@ static enum sm_code watch(json_t **audit, struct remote *r, struct sm_err *err)
     return code;
 }
 
-/* Starts it, or takes it up; a start that had come through before is no failure. */
+/* Starts or resumes the audit, then watches it. SM_CONFLICT is no failure: an earlier start arrived
+ * although its answer was lost. */
 static enum sm_code run(json_t **audit, struct remote *r, struct sm_err *err)
 {
     char etag[64] = "";
@@ -291,7 +293,7 @@ static enum sm_code fetch(FILE *file, void *arg, struct sm_err *err)
         &(struct sm_client_call){.path = path_of(path, f->remote, tail), .into = file}, err);
 }
 
-/* And keeps the recipe, as an audit of this machine does. */
+/* Reads the summary out of OUT/report.json and, as a local audit does, writes OUT/recipe.json. */
 static enum sm_code read_summary(json_t **summary, const char *out, struct sm_err *err)
 {
     json_t *report = NULL;

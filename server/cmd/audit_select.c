@@ -1,4 +1,4 @@
-/* `sslmem audit select`: which images to train without, as a list on standard output. */
+/* `sslmem audit select`: prints a list of the images to leave out of training. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,14 +10,14 @@
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
 
-/* As given; NULL: not. */
+/* Texts of the options; NULL: not given. */
 struct given {
-    const char *measures[4]; /* by enum sm_selection_kind */
+    const char *measures[4]; /* indexed by enum sm_selection_kind */
     const char *seed, *format, *names, *digest_key, *key_file, *ca_file;
-    FILE *out; /* where the list goes */
+    FILE *out; /* receives the list */
 };
 
-/* By enum sm_selection_kind; `query` is the API's word for the measure. */
+/* Indexed by enum sm_selection_kind; `query` is the API's parameter for the measure. */
 static const struct kind {
     const char *name, *query;
 } kinds[] = {[SM_SELECT_TOP] = {"top", "n"},
@@ -41,7 +41,7 @@ static bool read_count(uint64_t *out, const char *text)
     return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
 }
 
-/* Exactly one kind with its measure; -1: good. */
+/* Reads the selection, of which exactly one kind must be given. Returns -1, or the exit code. */
 static int read_selection(struct sm_selection *out, const struct given *given)
 {
     int kind = -1, given_count = 0;
@@ -74,7 +74,7 @@ static int read_selection(struct sm_selection *out, const struct given *given)
     return -1;
 }
 
-/* On standard error, for a list of names has no place for it. */
+/* Prints to standard error if the audit is incomplete: a list of names has no place for a note. */
 static void say_incomplete(const char *folder, const struct sm_completeness *completeness)
 {
     char whose[256];
@@ -154,7 +154,7 @@ static enum sm_code select_images(const char *folder, const struct given *given,
     return code;
 }
 
-/* Lines for a person: names may hold anything but a line break. */
+/* Prints lines for a terminal, escaped: a name may hold any byte but a line break. */
 static void show_lines(char *text)
 {
     char *rest;
@@ -162,7 +162,7 @@ static void show_lines(char *text)
         puts(sm_shown(line));
 }
 
-/* On a terminal the list is shown; anywhere else its names are what they are, byte for byte. */
+/* Prints the list: escaped on a terminal, unchanged byte for byte into a file or pipe. */
 static enum sm_code select_to_stdout(const char *folder, struct given *given,
                                      struct sm_selection *selection, enum sm_list_format format,
                                      struct sm_err *err)
@@ -228,5 +228,5 @@ int sm_cmd_audit_select(int argc, char **argv)
     if (code == SM_OK)
         return SM_EXIT_OK;
     sm_fail("audit select", &err);
-    return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED; /* a measure out of its range */
+    return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED; /* measure out of its range */
 }

@@ -1,10 +1,10 @@
-/* OUT: its lock, its state, files written whole.
+/* The folder OUT: its lock, its state, and files that are written whole.
  *
- * audit.json says which audit OUT holds, {"id", "inputs"}. The inputs are one flat object, so that
- * a command with others can be told which one differs. It is written once the audit has all its
- * images: before, nothing is lost by beginning again. upload.json is the same of an audit that a
- * server has not got all images of, for the next command to delete it there. "again" in audit.json
- * keeps the places that the report's command names, for a report that is written later. */
+ * audit.json is {"id", "inputs", "again"} of OUT's audit. The inputs are one flat object, so that
+ * an error can name the one that differs. The file is written once the audit has all its images;
+ * before that, beginning again loses nothing. upload.json has the same form and names an audit
+ * whose images are still being sent to a server; the next command deletes that audit there. "again"
+ * keeps the places (audit.h) for reports that are written later. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +30,7 @@ enum sm_code sm_cmd_audit_claim_out(const char *out, struct sm_err *err)
     if (fd < 0)
         return sm_err_set(err, SM_IO, "out folder %.160s: %s", out, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return SM_OK; /* held until the process ends */
+        return SM_OK; /* fd stays open: the lock holds until the process ends */
     int failed = errno;
     close(fd);
     return failed == EWOULDBLOCK
@@ -63,7 +63,7 @@ enum sm_code sm_cmd_audit_log_to(const char *out, struct sm_err *err)
 
 /* --- inputs --- */
 
-/* The path without links, so that the same folder has one name; "" for none. */
+/* Adds the path with its links resolved, so that a folder has only one name; "" for no path. */
 static enum sm_code add_path(json_t *inputs, const char *key, const char *path, bool folder,
                              struct sm_err *err)
 {
@@ -92,7 +92,7 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
     if (code == SM_OK)
         code = add_path(inputs, "root", plan->root, true, err);
     while (length > 0 && server[length - 1] == '/')
-        length--; /* the same server */
+        length--; /* a slash at the end does not make it another server */
     if (code == SM_OK && json_object_set_new(inputs, "server", json_stringn(server, length)) != 0)
         code = sm_err_set(err, SM_INVALID, "--server %.160s: not UTF-8", server);
     if (code == SM_OK)
@@ -111,7 +111,7 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
     {
         const json_t *other = json_object_get(stored, key);
         const char *text = json_string_value(value);
-        bool later = !other && text && *text == '\0'; /* a field that OUT's program did not have */
+        bool later = !other && text && *text == '\0'; /* a field newer than OUT, not given now */
         if (json_equal(value, other) || later)
             continue;
         char *was = json_dumps(other, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -1,7 +1,7 @@
-/* How an audit is watched: a stop that is asked for, progress, and the result in words.
+/* Stop signals, progress, and the result in words.
  *
- * The handler sets a flag and writes to a pipe, at which the main thread sleeps between two looks
- * at the audit: it wakes at once, and nothing else runs in the handler. */
+ * Between two looks at the audit the main thread sleeps on a pipe. The signal handler only sets a
+ * flag and writes to that pipe, which wakes the main thread at once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,7 +31,7 @@ static void on_signal(int number)
     stop_signal = number;
     atomic_store(&sm_stop_asked, true);
     ssize_t written = write(stop_pipe[1], "", 1);
-    (void)written; /* full: there is something to read */
+    (void)written; /* a full pipe wakes the reader too */
     errno = saved;
 }
 
@@ -39,7 +39,7 @@ void sm_stop_watch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-        stop_pipe[0] = stop_pipe[1] = -1; /* a stop is then seen at the next look */
+        stop_pipe[0] = stop_pipe[1] = -1; /* a stop is then noticed when the sleep ends */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -53,7 +53,7 @@ enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err)
 {
     struct pollfd ready = {.fd = stop_pipe[0], .events = POLLIN};
     if (!atomic_load(&sm_stop_asked))
-        poll(&ready, 1, (int)ms); /* interrupted: there is a signal, or nothing is lost */
+        poll(&ready, 1, (int)ms); /* an interrupted sleep is only shorter */
     if (!atomic_load(&sm_stop_asked))
         return SM_OK;
     return sm_err_set(err, SM_CANCELLED, "stopped by signal %d", (int)stop_signal);
@@ -77,7 +77,8 @@ void sm_progress_init(struct sm_progress *progress, bool quiet)
     *progress = (struct sm_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
 }
 
-/* "12.5/s, 1:05 left", by what this process has seen: the time left is that of the cost left. */
+/* Writes ", 12.5/s, 1:05 left": images per second since this process began, and the time for the
+ * remaining cost at the same pace. */
 static void put_rate(char *out, size_t out_size, const struct sm_progress *p, const json_t *audit,
                      int64_t done, int64_t now_ms)
 {
@@ -218,7 +219,7 @@ static void say_cohorts(const json_t *summary)
     }
 }
 
-/* The sentence of candidates and the reference cohort in that part. */
+/* Prints the sentence in `part` of the summary about candidates and the reference cohort. */
 static void say_words(const json_t *summary, const char *part)
 {
     char key[64];
@@ -242,7 +243,7 @@ static void say_fdr(const json_t *summary)
     }
 }
 
-/* With `quiet` those that fail. */
+/* Prints a line for each gate; with `quiet`, only for gates that did not pass. */
 static void say_gates(const json_t *summary, bool quiet)
 {
     const json_t *gates = json_object_get(summary, "gates"), *gate;
@@ -265,7 +266,7 @@ static void say_gates(const json_t *summary, bool quiet)
     }
 }
 
-/* What a reader must know before believing the rest; never left out. */
+/* Prints the flags, even with --quiet: a reader must know them before trusting the result. */
 static void say_flags(const json_t *summary)
 {
     const json_t *flags = json_object_get(summary, "flags"), *flag;

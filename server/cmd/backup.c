@@ -1,4 +1,4 @@
-/* `sslmem backup` and `sslmem restore`: copies of whole databases. */
+/* `sslmem backup` and `sslmem restore`: copy a whole database and verify the copy. */
 #include <stdio.h>
 
 #include "core/base/escape.h"

@@ -1,4 +1,4 @@
-/* What must be there before a command or the service can do its work. */
+/* Checks databases and configurations before a command or the service uses them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static enum sm_code failed(struct sm_err *err, const char *what, const char *pat
 
 /* --- databases --- */
 
-/* An open file that is at least as long as its header. */
+/* Checks that an open file is a regular file and begins with SQLite's header. */
 static enum sm_code check_header(int fd, const char *path, struct sm_err *err)
 {
     static const char magic[16] = "SQLite format 3";
@@ -54,7 +54,7 @@ enum sm_code sm_check_database(const char *path, struct sm_err *err)
 
 /* --- a configuration --- */
 
-/* The folder in which a path stands. */
+/* Writes the folder that contains `path`; "." if the path has no slash. */
 static void parent_of(char out[1024], const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -107,7 +107,8 @@ static enum sm_code check_certificate(const struct sm_config *config, struct sm_
                                        : sm_tls_check(config->tls_cert, config->tls_key, err);
 }
 
-/* The database may be missing; its folder also takes its log, its lock and large bodies. */
+/* The database may be missing. Its folder must be writable: it also holds the write-ahead log, the
+ * lock file and spooled bodies. */
 static enum sm_code check_db(const struct sm_config *config, struct sm_err *err)
 {
     char folder[1024];

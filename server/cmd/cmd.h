@@ -1,5 +1,5 @@
-/* Subcommands: one function each, argv[0] is the subcommand's name. They return the process's exit
- * code: 0 done, 1 something failed (the text on standard error says what), 2 wrong usage.
+/* Subcommands, and what they share. Each subcommand is one function; argv[0] is its name. It
+ * returns the exit code of the process: 0 done, 1 failed (standard error says why), 2 wrong usage.
  *
  *     const char *pair = NULL;
  *     const struct sm_option options[] = {{"pair", "DIR", "folder", &pair, .required = true}, {0}};
@@ -16,68 +16,68 @@
 #include "server/base/config.h"
 #include "sslmem/score.h"
 
-#define SM_COST_SAID_MS 600000 /* work over it is announced; sslmem/cost.h */
+#define SM_COST_SAID_MS 600000 /* commands announce work of this cost or more; sslmem/cost.h */
 
 enum { SM_EXIT_OK = 0, SM_EXIT_FAILED = 1, SM_EXIT_USAGE = 2 };
 
 struct sm_option {
-    const char *name;  /* without dashes; NULL ends the table */
-    const char *value; /* what the value is called in --help; NULL: a switch */
+    const char *name;  /* without the leading dashes; NULL ends the table */
+    const char *value; /* placeholder for the value in --help; NULL: a switch */
     const char *help;
     const char **into; /* receives the value, "" for a switch */
     bool required;
-    int times_max; /* above 1: `into` is an array of as many, filled from its first NULL on */
+    int times_max; /* above 1: how often it may be given; `into` has room for that many values */
 };
 
 struct sm_usage {
     const char *command;
-    const char *operands; /* as shown in the usage line, "" for none */
+    const char *operands; /* as the usage line shows them; "": none */
     const char *summary;
     const struct sm_option *options;
     int operands_min, operands_max;
-    const char *exit_codes; /* beside 0, 1 and 2, as in --help; NULL: none */
+    const char *exit_codes; /* text for --help about codes other than 0, 1, 2; NULL: no others */
 };
 
-/* Reads options ("--name value" or "--name=value", "--" ends them) into the table's targets and the
- * rest into *operands (a NULL-terminated tail of argv, reordered). -1: go on; else the exit code.
- */
+/* Reads options ("--name value" or "--name=value"; "--" ends them) into the targets of the table.
+ * *operands receives the other arguments: a NULL-terminated part of argv, which is reordered.
+ * Returns -1 if the command should go on, else the exit code. */
 int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
 
-/* Reads --workers: 0 and no text are sm_process_cores. SM_INVALID. */
+/* Reads the number of --workers; 0 or a NULL text gives sm_process_cores. Errors: SM_INVALID. */
 enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err);
 
-/* "sslmem score: <text>" on standard error; returns SM_EXIT_FAILED. */
+/* Prints the error to standard error as "sslmem COMMAND: <text>"; returns SM_EXIT_FAILED. */
 int sm_fail(const char *command, const struct sm_err *err);
 
-/* One JSON object on one line of standard output. Takes the reference. */
+/* Prints `node` as one line of JSON on standard output; NULL prints an error "no_memory". Takes the
+ * reference. */
 void sm_print_line(json_t *node);
-/* A path as JSON, escaped where it is no UTF-8. */
+/* Returns the path as a JSON string (new reference), escaped if it is not UTF-8. */
 json_t *sm_path_json(const char *path);
 
-/* The whole JSON document in a file, at most 1 MiB. */
+/* Parses a JSON file of at most 1 MiB; *out is a new reference. */
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err);
 
-/* How a checkpoint is to be read: `config_path`, over it `key` and `preset` (NULL: none), and what
- * stands beside the checkpoint. */
+/* Builds the configuration for a checkpoint: reads the JSON file `config_path`, overrides it with
+ * `key` and `preset` (all three may be NULL), and completes it (sm_encoder_config_complete). */
 enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *config_path,
                                     const char *key, const char *preset, const char *ckpt_path,
                                     struct sm_err *err);
 
-/* The pair's flags on standard error, a line each. */
+/* Prints each of the pair's flags as a line on standard error. */
 void sm_say_pair_flags(const struct sm_pair *pair);
 
-/* The pair in `dir` and the recipe to use on it: its own, or `recipe_path` read over it. Says the
- * pair's flags. */
+/* Opens the pair in `dir` and prints its flags. `recipe` receives the pair's own recipe, changed by
+ * the fields of the JSON file `recipe_path` (NULL: unchanged). `kernels` NULL: "auto". */
 enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const char *dir,
                           const char *recipe_path, const char *kernels, struct sm_err *err);
 
-/* Whether `path` is an SQLite database that is there: opening another would make one. The text
- * names the path. SM_NOT_FOUND, SM_CORRUPT, SM_IO. */
+/* Checks that `path` is an existing SQLite database, because opening a missing file would create
+ * one. The error text names the path. SM_NOT_FOUND (missing or empty), SM_CORRUPT, SM_IO. */
 enum sm_code sm_check_database(const char *path, struct sm_err *err);
 
-/* `sslmem serve --check-config`: looks at every file and folder that the configuration names, and
- * says on standard error what is wrong with each. Starts and makes nothing; returns the exit code.
- */
+/* Runs `sslmem serve --check-config`: checks every file and folder that the configuration names and
+ * prints each problem to standard error. Starts and creates nothing; returns the exit code. */
 int sm_check_config(const struct sm_config *config);
 
 int sm_cmd_serve(int argc, char **argv);

@@ -1,5 +1,5 @@
-/* `sslmem compare`: do two cohorts score differently? Two-sample t-tests over files of `sslmem
- * score`. */
+/* `sslmem compare`: runs two-sample t-tests between the scores in two files that `sslmem score`
+ * wrote. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +10,14 @@
 
 struct sample {
     double *m;
-    json_t *images; /* {digest: true …} */
+    json_t *images; /* set of digests: {digest: true, …} */
     size_t count, room;
 };
 
-/* What scores must have in common to be compared raw; lines may lack it. */
+/* A field of the provenance in which scores must agree to be comparable; lines may lack it. */
 struct origin {
     const char *key, *what;
-    char first[65]; /* that a line named */
+    char first[65]; /* first value found in a line; "": none yet */
     bool differs;
 };
 
@@ -50,7 +50,7 @@ static void note_origin(struct origin *origins, struct sample *s, const json_t *
         json_object_set_new(s->images, image, json_true());
 }
 
-/* Tests take the two files as two cohorts of images under one pair and recipe. */
+/* Warns if the tests' assumptions fail: one pair, one recipe, and no image in both files. */
 static void warn(const struct origin *origins, const struct sample *a, const struct sample *b)
 {
     const char *image;
@@ -71,8 +71,8 @@ static void warn(const struct origin *origins, const struct sample *a, const str
                 shared, shared == 1 ? " is" : "s are");
 }
 
-/* Lines of failed images have no "m" and are refused: a cohort with holes is not what was asked
- * about. */
+/* Reads the scores of a file. The line of a failed image has no "m" and is an error, because a test
+ * on the remaining images would not be a test on the cohort. */
 static enum sm_code read_sample(struct sample *out, struct origin *origins, const char *path,
                                 struct sm_err *err)
 {

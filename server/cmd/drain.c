@@ -1,5 +1,5 @@
-/* A thread that waits for the end, and ends the process when that does not come. It needs nothing
- * of what is being stopped. */
+/* One thread waits for sm_drain_end and exits the process if the limit passes before it. The thread
+ * uses no part of the service, so it works even when the part that is being stopped hangs. */
 #include "server/cmd/drain.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "server/base/log.h"
 #include "server/cmd/cmd.h"
 
-#define RESERVE_PERCENT 20 /* of the bound: for giving back, the last commits and the disk */
+#define RESERVE_PERCENT 20 /* of the limit, kept for requeueing, the last commits and the disk */
 #define RESERVE_MAX_MS  5000
 
 static void *watch(void *arg)

@@ -1,13 +1,13 @@
-/* The end of the service within a bound.
+/* Drain: stops the service within a limit of time.
  *
- *     sm_drain_begin(&drain, limit_ms);   // from here on the process ends within limit_ms
- *     … stop accepting, finish or give back, stop …
+ *     sm_drain_begin(&drain, limit_ms);   // the process ends within limit_ms from now
+ *     … stop accepting, finish items or requeue them, stop the threads …
  *     sm_drain_end(&drain);
  *
- * Over the bound the process exits with code 1: what is accepted is stored, and the next start goes
- * on with it, as after a crash.
+ * If the limit passes before sm_drain_end, the process exits with code 1. Accepted jobs are in the
+ * store, and the next start continues them as after a crash.
  *
- * Owner: main. Threads: one of its own, between begin and end. */
+ * Owner: the main thread. Threads: one of its own runs between begin and end. */
 #ifndef SERVER_CMD_DRAIN_H
 #define SERVER_CMD_DRAIN_H
 
@@ -16,18 +16,18 @@
 #include <stdint.h>
 
 struct sm_drain {
-    int64_t limit_ms, until_ms; /* monotonic */
-    int64_t give_up_ms;         /* when workers are to give back what they have */
+    int64_t limit_ms, until_ms; /* the limit, and the monotonic time at which it ends */
+    int64_t give_up_ms;         /* monotonic time at which workers requeue their items */
     pthread_mutex_t mutex;
     pthread_cond_t ended;
     pthread_t thread;
     bool runs, over;
 };
 
-/* `limit_ms` counts from now. Without memory for its thread there is no bound, and a line of the
- * log. */
+/* Starts the limit, which ends `limit_ms` from now. If its thread cannot be started, there is no
+ * limit and a warning is logged. */
 void sm_drain_begin(struct sm_drain *drain, int64_t limit_ms);
-/* Accepts one that has not begun (zeroed). */
+/* Ends the limit and its thread. Accepts a zeroed object, whose drain has not begun. */
 void sm_drain_end(struct sm_drain *drain);
 
 #endif

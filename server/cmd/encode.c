@@ -1,5 +1,5 @@
-/* `sslmem encode`: one encoder on prepared input, any taps out. For comparing with other code,
- * layer by layer. */
+/* `sslmem encode`: runs one encoder on prepared input and writes the chosen taps, for comparing
+ * layer by layer with another implementation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ struct encoding {
     struct sm_workspace *workspace;
     float *x; /* [n, 3, h, w] */
     int64_t n, h, w;
-    char *names; /* the --tap text, cut at its commas */
+    char *names; /* copy of the --tap text, cut at its commas; `taps` points into it */
     const char *taps[TAPS_MAX];
     struct sm_tensor_out out[TAPS_MAX];
     float *data[TAPS_MAX]; /* [n, rows, dim] each */

@@ -1,5 +1,5 @@
-/* `sslmem erase`: takes images out of a database that no service has open. DELETE
- * /v1/images/{digest} does the same while one runs. */
+/* `sslmem erase`: erases images from a database that no service has open. DELETE
+ * /v1/images/{digest} does the same in a running service. */
 #include <limits.h>
 #include <stdlib.h>
 

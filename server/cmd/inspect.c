@@ -1,4 +1,5 @@
-/* `sslmem inspect`: what a checkpoint holds, which encoder it is, and the graph that would run. */
+/* `sslmem inspect`: prints the tensors of a checkpoint, the encoder recognised in it, and the graph
+ * that would run. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static json_t *shape_json(const struct sm_tensor *t)
     return shape;
 }
 
-/* `encoder` NULL: nothing is used. */
+/* Describes every tensor. `encoder` NULL: none of them is used. */
 static json_t *tensors_json(const struct sm_ckpt *ckpt, const struct sm_encoder *encoder)
 {
     json_t *tensors = json_array();
@@ -50,7 +51,7 @@ static void print_shape(const json_t *shape)
     printf(" %-16s", *text ? text : "scalar");
 }
 
-/* "+" stands before what the encoder is made of, "!" before what cannot be read. */
+/* Prints one tensor a line: "+" marks those that the encoder uses, "!" unreadable ones. */
 static void print_tensors(const json_t *tensors)
 {
     size_t i;

@@ -1,6 +1,6 @@
-/* `sslmem key create|list|revoke|rotate`: keys of clients, made and ended in the database, also
- * beside a running service. A token goes to standard output alone, so that it can be piped into a
- * file; what else there is to say goes to standard error. */
+/* `sslmem key create|list|revoke|rotate`: edits the API keys in the database of a service, which
+ * may be running. A token is printed alone on standard output, so that it can be redirected into a
+ * file; messages go to standard error. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #define OVERLAP_DEFAULT "1d"
 #define DAYS_MAX        36525 /* a hundred years */
 
-/* A whole number from 0 to `max`. */
+/* Reads a whole number from 0 to `max`. */
 static enum sm_code read_number(int64_t *out, const char *option, const char *text, int64_t max,
                                 struct sm_err *err)
 {
@@ -29,7 +29,7 @@ static enum sm_code read_number(int64_t *out, const char *option, const char *te
     return SM_OK;
 }
 
-/* "90d", "12h", "30m": milliseconds. */
+/* Reads a duration such as "90d", "12h" or "30m" into milliseconds. */
 static enum sm_code read_duration(int64_t *out, const char *option, const char *text,
                                   struct sm_err *err)
 {
@@ -53,7 +53,7 @@ static enum sm_code read_duration(int64_t *out, const char *option, const char *
                       option, *text ? text : "empty", DAYS_MAX);
 }
 
-/* Unix time of the end; 0 for "never". */
+/* Reads --expires into the Unix time (ms) at which the key ends; 0 for "never". */
 static enum sm_code read_expiry(int64_t *out, const char *text, struct sm_err *err)
 {
     int64_t ms;
@@ -76,7 +76,7 @@ static int finish(const char *command, enum sm_code code, const struct sm_err *e
     return code == SM_INVALID ? SM_EXIT_USAGE : SM_EXIT_FAILED;
 }
 
-/* `create`: makes the database where there is none. */
+/* Opens the API keys of a database; with `create` a missing database is created. */
 static enum sm_code open_keys(struct sm_api_keys **out, const char *db, bool create,
                               struct sm_err *err)
 {

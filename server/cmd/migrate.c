@@ -1,5 +1,5 @@
-/* `sslmem migrate`: brings a database to this binary's schema and says so. `serve` does the same at
- * start. */
+/* `sslmem migrate`: applies missing migrations to a database and prints how many. `serve` applies
+ * them too when it starts. */
 #include <stdio.h>
 
 #include "core/base/escape.h"

@@ -1,5 +1,5 @@
-/* `sslmem reference`: measures a cohort that neither encoder saw and registers it with the pair, so
- * that every later score stands beside it. */
+/* `sslmem reference`: scores a cohort that neither encoder was trained with and stores the scores
+ * in the pair's folder, so that later scores can be compared with them. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 /* One image of the cohort. */
 struct one {
     const char *path;
-    size_t position; /* among the paths */
+    size_t position; /* index in the list of paths */
     struct sm_reference_image image;
 };
 
@@ -30,7 +30,8 @@ static int by_position(const void *a, const void *b)
     return (x->position > y->position) - (x->position < y->position);
 }
 
-/* The images in the order of their paths, each once: two files of equal bytes are one image. */
+/* Lists each image once, in the order of the paths: files with equal bytes are one image. *count is
+ * the number of paths before, of images after. */
 static enum sm_code list_images(struct one *images, size_t *count, char **paths, struct sm_err *err)
 {
     size_t n = *count, kept = 0;

@@ -1,5 +1,5 @@
-/* Configuration and certificate are two steps: a certificate that cannot be loaded does not keep a
- * limit from changing, nor the other way round. */
+/* Configuration and certificate are reloaded independently: an error in one does not keep the other
+ * from changing. */
 #include "server/cmd/reload.h"
 
 #include "server/base/log.h"

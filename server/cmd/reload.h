@@ -1,8 +1,8 @@
-/* What SIGHUP does to a running service: reads the configuration and the certificate again.
+/* SIGHUP: a running service reads its configuration and its certificate again.
  *
- * The file, the environment and the flags are read as at the start; limits that may change take
- * effect for what comes next, other settings keep their value and are named in the log. What cannot
- * be read leaves everything as it was. */
+ * File, environment and flags are read as at the start. Settings that may change take effect from
+ * the next request on; the log names changed settings that need a restart and keep their value. If
+ * the configuration cannot be read, every setting keeps its value; likewise the certificate. */
 #ifndef SERVER_CMD_RELOAD_H
 #define SERVER_CMD_RELOAD_H
 
@@ -11,18 +11,18 @@
 #include "server/jobs/jobs.h"
 
 struct sm_reload {
-    int argc; /* as sm_config_read took them */
+    int argc; /* arguments for sm_config_read, as at the start */
     char **argv;
-    struct sm_config *config; /* of the service */
+    struct sm_config *config; /* the service's configuration, which a reload changes */
     struct sm_http *http;
     struct sm_jobs *jobs;
-    struct sm_tls *tls; /* NULL: none */
+    struct sm_tls *tls; /* NULL: the service has no certificate */
 };
 
-/* From the thread that started the service. Never fails: what goes wrong is logged. */
+/* Reloads both. Call on the thread that started the service. Never fails: errors are logged. */
 void sm_reload(const struct sm_reload *reload);
 
-/* The limits of a listener. */
+/* Returns the limits of a listener under this configuration. */
 struct sm_http_limits sm_http_limits_of(const struct sm_config *config);
 
 #endif

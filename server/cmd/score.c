@@ -1,8 +1,8 @@
-/* `sslmem score`: what POST /v1/scores computes, without a server and with the same bits.
+/* `sslmem score`: computes what POST /v1/scores computes, without a server and with the same bits.
  *
- * A team of threads (server/jobs/team.h), the main one among them: each takes the next image; when
- * none is left, they help with those that are not done. Lines wait for their turn, so the output
- * does not depend on the number of threads. */
+ * The threads form a team (server/jobs/team.h), and the main thread is one of them. Each takes the
+ * next image; when no image is left, it helps with unfinished ones. Lines are printed in the order
+ * of the paths, so the output does not depend on the number of threads. */
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #define IDLE_MS 1000
 
 struct batch {
-    struct sm_generation *generation; /* of the pair */
+    struct sm_generation *generation; /* the loaded pair */
     const struct sm_recipe *recipe;
     char **paths;
     size_t count;
     struct sm_team *team;
     pthread_mutex_t mutex; /* guards all below */
-    size_t next;           /* image that nobody has taken */
-    size_t printed;        /* lines that are out */
-    json_t **lines;        /* [count], NULL before it is known and after it is out */
+    size_t next;           /* index of the next image to take */
+    size_t printed;        /* number of lines printed */
+    json_t **lines;        /* [count]; NULL until the score is ready, and again once printed */
     size_t failed;
 };
 
@@ -33,7 +33,7 @@ struct hand {
     pthread_t thread;
 };
 
-/* Nothing limits work on one's own machine; that an image takes long is said before it begins. */
+/* Announces an image that takes long before it is scored. The command line has no limit of cost. */
 static void say_cost(const struct batch *b, const char *path, const struct sm_file *file)
 {
     int32_t width_px, height_px;
@@ -45,7 +45,7 @@ static void say_cost(const struct batch *b, const char *path, const struct sm_fi
                 path, (long long)(cost_ms / 60000));
 }
 
-/* An image that fails is a line too, and the others go on. */
+/* Scores one image and returns its line, never NULL. A failed image gives a line with its error. */
 static json_t *score_line(int *result, struct hand *hand, const char *path)
 {
     const struct batch *b = hand->batch;
@@ -74,10 +74,10 @@ static json_t *score_line(int *result, struct hand *hand, const char *path)
             json_pack("{s:s, s:s}", "code", sm_code_name(err.code), "detail", err.text));
         *result = SM_EXIT_FAILED;
     }
-    return line ? line : json_null(); /* NULL is "not known yet" */
+    return line ? line : json_null(); /* NULL would mean "not ready yet" */
 }
 
-/* Prints what is complete up to the first image that is not. */
+/* Stores the line of image `index`, then prints all lines up to the first that is not ready. */
 static void add_line(struct batch *b, size_t index, json_t *line, int result)
 {
     pthread_mutex_lock(&b->mutex);
@@ -89,10 +89,10 @@ static void add_line(struct batch *b, size_t index, json_t *line, int result)
         sm_print_line(json_is_null(ready) ? NULL : ready);
     }
     pthread_mutex_unlock(&b->mutex);
-    sm_team_tell(b->team); /* perhaps it was the last one */
+    sm_team_tell(b->team); /* waiting threads end after the last line */
 }
 
-/* Index of an image to score; `count` when none is left. */
+/* Returns the index of the next image to score, or `count` if none is left. */
 static size_t take_image(bool *all_printed, struct batch *b)
 {
     pthread_mutex_lock(&b->mutex);
@@ -120,7 +120,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Runs the batch on `hands`; a thread that cannot be had is one helper less. */
+/* Runs the batch on `hands_count` threads, or on fewer if a thread cannot be started. */
 static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count, struct sm_err *err)
 {
     size_t ready = 0, running = 1;
@@ -162,7 +162,7 @@ static int score_files(struct sm_generation *generation, const struct sm_recipe 
     free(hands);
     if (code != SM_OK)
         return sm_fail("score", &err);
-    if (b.failed > 0) /* the lines may have gone into a file */
+    if (b.failed > 0) /* said again, because the lines may have gone into a file */
         fprintf(stderr,
                 "sslmem score: %zu of %zu image%s could not be scored; \"error\" in their "
                 "lines says why\n",

@@ -1,14 +1,14 @@
-/* `sslmem serve`: everything put together, and taken apart in the opposite order.
+/* `sslmem serve`: starts the parts of the service, and stops them in the opposite order.
  *
- * Start: configuration, decoders, pairs, store, workers, socket. Stop, on SIGINT or SIGTERM:
+ * Start: configuration, decoders, pairs, store, workers, listeners. Stop, on SIGINT or SIGTERM:
  *
- *     readiness off, and for drain_delay_ms nothing else (SIGTERM only: a terminal has no balancer)
+ *     /readyz fails; after SIGTERM the service runs on for drain_delay_ms      begin_drain
  *     no new requests; waiting clients get their 202, running requests end     sm_http_stop
- *     workers finish their item, or give it back before the bound             sm_jobs_stop_by
- *     the store commits what was posted                                       sm_store_close
+ *     workers finish their items, or requeue them before the limit             sm_jobs_stop_by
+ *     the store commits its pending writes                                     sm_store_close
  *
- * all within drain_limit_ms (drain.h). A second signal ends the process at once: the store is made
- * for that. SIGHUP: see reload.h. */
+ * The stop takes at most drain_limit_ms (drain.h). A second signal ends the process at once, which
+ * the store survives as it survives a crash. SIGHUP: see reload.h. */
 #include <assert.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -36,7 +36,7 @@
 #define ROUTES_MAX            64
 #define ADMIN_CONNECTIONS_MAX 16
 
-/* For the tests that compare the tables with openapi.yaml. */
+/* Prints the table of problems; a test compares it with openapi.yaml. */
 static int print_problems(void)
 {
 #define ROW(NAME, status, code, title) printf("%d\t%s\t%s\n", status, code, title);
@@ -45,7 +45,7 @@ static int print_problems(void)
     return SM_EXIT_OK;
 }
 
-/* For the table in deploy/METRICS.md. */
+/* Prints the metrics for the table in deploy/METRICS.md. */
 static int print_metrics(void)
 {
     sm_metrics_describe(stdout);
@@ -86,8 +86,8 @@ static void handle_signals(void (*handler)(int number))
     sigaction(SIGHUP, &action, NULL);
 }
 
-/* A handler and not sigwait: that needs the signals blocked in every thread, and BLAS starts
- * threads of its own before main runs. */
+/* Waits for SIGINT or SIGTERM and reloads at each SIGHUP. Signal handlers post a semaphore; sigwait
+ * would need the signals blocked in every thread, and BLAS may start threads before main runs. */
 static void await_stop(const struct sm_reload *reload)
 {
     while (stop_signal == 0) {
@@ -100,7 +100,8 @@ static void await_stop(const struct sm_reload *reload)
     sm_log("info", "stopping", "{}");
 }
 
-/* What is sent here meanwhile is served: a balancer takes a while to see that it should not be. */
+/* Makes /readyz fail and waits for the delay. Requests are served meanwhile, because a load
+ * balancer needs time to notice that it should send no more. */
 static void begin_drain(struct sm_drain *drain, struct sm_api *api)
 {
     const struct sm_config *config = api->config;
@@ -112,7 +113,8 @@ static void begin_drain(struct sm_drain *drain, struct sm_api *api)
     nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
 }
 
-/* The closed sets of labels that only the floors below this one know. */
+/* Starts the metrics with the sets of label values that server/base cannot know: the paths of
+ * routes and the codes of problems. */
 static enum sm_code start_metrics(struct sm_err *err)
 {
     static const char *routes[ROUTES_MAX];
@@ -127,7 +129,7 @@ static enum sm_code start_metrics(struct sm_err *err)
     return sm_metrics_start(&(struct sm_metrics_sets){routes, problems}, err);
 }
 
-/* For those who scrape: one thread, few connections. */
+/* Starts the listener for metrics scrapers and probes: one thread, few connections. */
 static enum sm_code start_admin(struct sm_http **out, struct sm_api *api, struct sm_err *err)
 {
     const struct sm_config *config = api->config;
@@ -165,7 +167,7 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
     return sm_http_start(out, &params, err);
 }
 
-/* On standard output, for who started it. */
+/* Prints the bound addresses to standard output, so that the parent process can read them. */
 static void print_addresses(const struct sm_http *http, const struct sm_http *admin, bool tls)
 {
     printf("listening on %s://%s\n", tls ? "https" : "http", sm_http_address(http));
@@ -176,8 +178,8 @@ static void print_addresses(const struct sm_http *http, const struct sm_http *ad
     fflush(stdout);
 }
 
-/* One decoder a worker, or none when the configuration says so. Before anything else: they are
- * small, and nothing that is ours is open yet. */
+/* Starts one decoder process for each worker, or none with `sandbox` off. Called before the pairs
+ * and the database are opened, so that decoders are small and inherit no open file. */
 static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_config *config,
                                    struct sm_err *err)
 {
@@ -197,7 +199,8 @@ static enum sm_code start_decoders(struct sm_decoders **out, const struct sm_con
     return SM_OK;
 }
 
-/* Without any key everybody is served, which is for those on this machine at most. */
+/* Without API keys everybody is served, so `listen` must then be an address that only this machine
+ * can reach. */
 static enum sm_code check_keys(struct sm_store *store, const struct sm_config *config,
                                struct sm_err *err)
 {
@@ -217,7 +220,7 @@ static enum sm_code check_keys(struct sm_store *store, const struct sm_config *c
     return SM_OK;
 }
 
-/* Before there are other threads. */
+/* Opens the store and sets it up; called before other threads use it. */
 static enum sm_code open_store(struct sm_store **out, const struct sm_config *config,
                                struct sm_err *err)
 {
@@ -299,7 +302,7 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
 
 out:
     sm_http_stop(http);
-    sm_http_stop(admin); /* after the other: who scrapes sees the drain */
+    sm_http_stop(admin); /* after the public listener, so that scrapers see the drain */
     sm_api_stop(&api);
     if (api.jobs)
         sm_jobs_stop_by(api.jobs, drain.limit_ms > 0 ? drain.give_up_ms : INT64_MAX);

@@ -1,5 +1,4 @@
-/* What every subcommand needs: options from a table, --help from the same table, one way to fail.
- */
+/* Helpers of every subcommand: options and --help from one table, one function to print errors. */
 #include "server/cmd/cmd.h"
 
 #include <errno.h>
@@ -45,7 +44,7 @@ static const struct sm_option *find_option(const struct sm_usage *usage, const c
     return NULL;
 }
 
-/* Reads the option at argv[*i], advancing *i over a separate value. */
+/* Reads the option at argv[*i] and moves *i over a separate value. Returns -1, or the exit code. */
 static int read_option(const struct sm_usage *usage, int argc, char **argv, int *i)
 {
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');

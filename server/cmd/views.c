@@ -1,5 +1,5 @@
-/* `sslmem views`: the very views that a score is computed from, to look at or to feed to other
- * code. */
+/* `sslmem views`: writes exactly the views that a score is computed from, for looking at or for
+ * feeding to other programs. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@ struct rendering {
     struct sm_image image;
     struct sm_image_info info;
     uint8_t digest[SM_SHA256_BYTES];
-    float *views;  /* [K, 3, S, S] */
-    json_t *drawn; /* [K] arrays of ops */
+    float *views;  /* [views, 3, S, S], S: side of the pair's input in pixels */
+    json_t *drawn; /* [views] arrays of ops with the parameters that were drawn */
 };
 
 static enum sm_code render(struct rendering *r, struct sm_err *err)

@@ -1,12 +1,12 @@
-/* Times each kind of work and prints it beside the table of coefficients (sslmem/cost.h).
+/* Measures each kind of work and compares it with the table of coefficients (sslmem/cost.h).
  *
- *     cost                    ops and decoding, a line of JSON for each and size
+ *     cost                    ops: a line of JSON for each op and size
  *     cost [--kernels ROW] FOLDER
- *                             the same, then forwards, distances and a whole score of the pair
+ *                             decoding, forwards, distances and a whole score of the pair
  *
- * `ns` is what a step of the work that the line is named after takes, the other work of the op
- * taken off by the table; `ratio` is the measured time over that of the table for the whole op. A
- * time is the best of several, in processor time of one thread. */
+ * `ns` is the time of one step of the work that the line is named after; the time of the op's other
+ * work is taken from the table and subtracted. `ratio` is the measured time of the whole op over
+ * its time by the table. Times are processor time of one thread, the best of several. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +47,8 @@ static void print_line(enum sm_work work, const char *size, const double steps[S
 
 static const struct {
     enum sm_work work;
-    const char *begin, *end; /* JSON around the size of a result; `end` NULL: it has none */
-    int divide;              /* result's short side: the input's over this */
+    const char *begin, *end; /* JSON before and after the size; `end` NULL: an op without size */
+    int divide;              /* the result's short side is the input's divided by this */
 } ops[] = {
     {SM_WORK_COPY, "[{\"op\":\"pad\",\"padding\":1}]", NULL, 1},
     {SM_WORK_RESIZE, "[{\"op\":\"resize\",\"size\":", "}]", 4},
@@ -70,7 +70,7 @@ static const struct {
     int32_t width_px, height_px;
 } sizes[] = {{32, 32}, {224, 224}, {2048, 1024}, {2048, 8000}};
 
-/* Pixels of noise: no branch of an op is always the same. */
+/* Fills an image with noise, so that the branches of an op cannot be predicted. */
 static void draw(struct sm_image *image, int32_t width_px, int32_t height_px)
 {
     struct sm_err err;
@@ -163,7 +163,7 @@ struct score_times {
     double views_ns, forwards_ns, all_ns;
 };
 
-/* The loop of sm_score_image with a clock in it. */
+/* Runs the loop of sm_score_image with a clock in it. */
 static void time_score(struct score_times *out, const struct sm_pair *pair,
                        const struct sm_recipe *recipe, const void *bytes, size_t bytes_count)
 {
@@ -219,7 +219,7 @@ static void time_pair(const char *folder, const char *kernels)
            (long long)sm_cost_ms(pair, recipe, image.width_px, image.height_px),
            times.all_ns / 1e6 / (double)sm_cost_ms(pair, recipe, image.width_px, image.height_px),
            2 * steps[SM_WORK_MULTIPLY_ADD] / times.forwards_ns);
-    /* 64 views of a small network are mostly distances. */
+    /* With the most views, the work outside the forwards is mostly distances. */
     struct sm_recipe many = *recipe;
     many.views = SM_VIEWS_MAX;
     time_score(&times, pair, &many, bytes, bytes_count);

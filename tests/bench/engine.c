@@ -1,4 +1,4 @@
-/* Times the engine through the public headers, one command a line on standard input:
+/* Times the engine through the public headers. Standard input has one command a line:
  *
  *     engine [--kernels ROW] [--views N] FOLDER
  *
@@ -7,11 +7,11 @@
  *     peak WORKERS ROUNDS       every worker multiplies 2048 x 2048 matrices ROUNDS times
  *     outputs FILE              writes the tokens of f, then those of g, as plain floats
  *
- * Each answers with a line of JSON. A process that waits between commands can take turns with other
- * programs in one run; that is how peers.py compares. FOLDER is a pair made by networks.py. Worker
- * i is a thread on the i-th processor that runs encoder f when i is even, else g: two workers score
- * one image's f and g in parallel. What a command needs is opened before its clock starts, and not
- * earlier, so that the memory of a process tells what its commands took. */
+ * Each command prints a line of JSON. Between commands the process waits, so it can alternate with
+ * other programs in one run; peers.py compares them so. networks.py makes the pair in FOLDER.
+ * Worker i is a thread on the i-th processor. It runs encoder f if i is even, else g, so two
+ * workers run f and g of an image in parallel. Whatever a command needs is opened before its clock
+ * starts but not earlier, so that the memory of the process shows what its commands needed. */
 #include <cblas.h>
 #include <errno.h>
 #include <pthread.h>
@@ -61,7 +61,7 @@ static void path_of(char out[1024], const struct bench *b, const char *file)
     snprintf(out, 1024, "%s/%s", b->folder, file);
 }
 
-/* --- what commands need --- */
+/* --- inputs of commands --- */
 
 static void read_x(struct bench *b)
 {
@@ -119,7 +119,7 @@ static void open_pair(struct bench *b)
     fclose(file);
 }
 
-/* --- what a worker does once --- */
+/* --- one round of a worker --- */
 
 static void forward_once(struct worker *w)
 {
@@ -172,7 +172,7 @@ static double ms_between(const struct timespec *a, const struct timespec *b)
     return 1e3 * (double)(b->tv_sec - a->tv_sec) + 1e-6 * (double)(b->tv_nsec - a->tv_nsec);
 }
 
-/* To the processor with this index among those that the process may use. */
+/* Pins the thread to the processor with this index among those that the process may use. */
 static void pin(int index)
 {
     cpu_set_t all, one;
@@ -211,8 +211,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Wall clock from the first start to the last end; processor time and best round of the mean
- * worker. All in ms of one round. */
+/* Prints, in ms for one round: wall-clock time from the first start to the last end, and processor
+ * time and best round as means over the workers. */
 static void report(const struct worker *workers, int count, int rounds)
 {
     double wall = 0, cpu = 0, best = 0;

@@ -1,6 +1,6 @@
-/* What the fuzz targets of checkpoints share: opening bytes and reading every tensor, with the
- * properties that must hold, and putting bytes into a zip file, so that mutations reach what is in
- * it in spite of the CRC. */
+/* Helpers of the fuzz targets for checkpoints. One opens the input, reads every tensor and checks
+ * properties. The other first puts the input into a zip file with a right CRC, so that mutations
+ * reach the code behind the CRC check. */
 #ifndef TESTS_FUZZ_CKPT_H
 #define TESTS_FUZZ_CKPT_H
 
@@ -10,7 +10,7 @@
 
 #include "sslmem/ckpt.h"
 
-#define BUDGET_FLOATS (1 << 22) /* read from one input */
+#define BUDGET_FLOATS (1 << 22) /* at most read from one input */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,7 +27,7 @@ static inline void open_and_read(const uint8_t *data, size_t size)
     for (size_t i = 0; i < sm_ckpt_count(ckpt); i++) {
         const struct sm_tensor *tensor = sm_ckpt_at(ckpt, i);
         float *out;
-        /* Memory in proportion to the file: at most a float per byte of it. */
+        /* Memory is in proportion to the file: at most one float for each byte. */
         if (sm_ckpt_find(ckpt, tensor->name) != tensor || tensor->count < 0 ||
             (uint64_t)tensor->count > size)
             abort();
@@ -42,7 +42,7 @@ static inline void open_and_read(const uint8_t *data, size_t size)
     sm_ckpt_close(ckpt);
 }
 
-/* An entry of a zip file. */
+/* An entry for a zip file, stored without compression. */
 struct stored {
     const char *name;
     const void *bytes;

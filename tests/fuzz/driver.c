@@ -1,5 +1,5 @@
-/* Replays a corpus through a fuzz target, with any compiler: fuzz_X FILE-OR-FOLDER…
- * A crash ends the process, so reaching the last line means that there was none. */
+/* Runs a corpus through a fuzz target, with any compiler: fuzz_X FILE-OR-FOLDER…
+ * A crash ends the process, so the last line is printed only if there was none. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static int run_file(const char *path)
     if (!file || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
         goto out;
     rewind(file);
-    data = malloc(size == 0 ? 1 : (size_t)size); /* exact, so that a sanitizer sees overreads */
+    data = malloc(size == 0 ? 1 : (size_t)size); /* exact size: a sanitizer sees overreads */
     if (!data || fread(data, 1, (size_t)size, file) != (size_t)size)
         goto out;
     LLVMFuzzerTestOneInput(data, (size_t)size);
@@ -31,7 +31,7 @@ out:
     return failed;
 }
 
-/* Runs the files of a folder, by name; *count grows by as many. */
+/* Runs the files of a folder in the order of their names and adds their number to *count. */
 static int run_folder(const char *path, unsigned *count)
 {
     struct dirent **entries;

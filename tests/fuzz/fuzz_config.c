@@ -1,6 +1,8 @@
-/* Any bytes as a file beside a checkpoint: the first byte chooses which, '0' being the first.
- * Properties: what is taken over lies within the limits and can be written; what was written reads
- * the same; a refusal leaves the configuration alone and says why. */
+/* Fuzzes the sidecars of checkpoints. The first byte chooses the sidecar ('0': the first), the rest
+ * is its content.
+ *
+ * Properties: accepted values are within the limits; the configuration can be written, and reads
+ * back the same; a refusal changes nothing in the configuration and says why. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sm_encoder_config_check(&config, &err) != SM_OK)
         abort();
     write_and_read(&config);
-    code = sm_encoder_config_complete(&config, NULL, &err); /* its preset, if it names one */
+    code = sm_encoder_config_complete(&config, NULL, &err); /* from its preset, if it names one */
     if (code != SM_OK && code != SM_NOT_FOUND)
         abort();
     return 0;

@@ -1,9 +1,10 @@
-/* Cursors as clients send them, and as forgers make them. The first byte is flags, the next line
- * the list's name, the rest the cursor's text; or, to be forged, the bytes that it stands for.
+/* Fuzzes cursors, as sent by clients and as forged. The first byte has flags, the next line is the
+ * list's name, and the rest is the text of a cursor, or with FORGED the bytes of one, to which a
+ * right digest is added.
  *
- * Properties: a text that is taken is the one text that its value and id give; it is not taken for
- * another list, nor with one character changed; a forger who seals what he likes gets what the
- * encoder would have given: a valid id, a finite value; whatever a row is, its cursor is taken. */
+ * Properties: an accepted text is exactly the one that the encoder makes from its value and id; it
+ * is refused for another list, and with any one character changed; a forged cursor that is accepted
+ * has a valid id and, for scores, a finite value; the cursor of any row is accepted. */
 #include <assert.h>
 #include <math.h>
 #include <sodium.h>
@@ -21,14 +22,14 @@
 #define RAW_BYTES    (SEALED_BYTES + DIGEST_BYTES)
 
 enum {
-    FORGED = 1,   /* the rest is bytes, to be sealed with the digest that anybody can make */
-    FILTERED = 2, /* the list is that of scores, under a filter that the name gives */
-    VERSIONED = 4 /* of forged bytes: the first one is made the version that there is */
+    FORGED = 1,   /* the rest is bytes, to which the digest is added; anybody can compute it */
+    FILTERED = 2, /* the list is that of scores, with a filter derived from the name */
+    VERSIONED = 4 /* with FORGED: the first byte is replaced by the current version */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A UUIDv7 of these bytes. */
+/* Makes a UUIDv7 from these bytes. */
 static void make_id(char id[SM_ID_BYTES], const uint8_t *bytes, size_t bytes_count)
 {
     uint8_t raw[16] = {0};

@@ -1,9 +1,10 @@
-/* What a decoder that an image has taken over may tell its parent, through the socket that both
- * have: the first byte is flags, the rest one packet.
+/* Fuzzes the packets that a decoder sends to its parent, as a decoder taken over by an image might
+ * send them. The first byte has flags, the rest is one packet.
  *
- * Properties: what is taken for sound lies within the limits and so within the memory, and becomes
- * an image of exactly that size, of the memory's pixels, or the error that it names, with a text
- * that is safe to show; a hello is the wish to be used, or a failure with such a text. */
+ * Properties: an answer that counts as sound is within the limits, and so within the shared memory;
+ * it becomes an image of exactly its size with the pixels of that memory, or the error that it
+ * names with a text that is safe to show; a hello is accepted, or becomes an error with such a
+ * text. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,17 +20,17 @@
 enum {
     ORIENTED = 1, /* the request asks for upright pixels */
     IS_HELLO = 2,
-    PADDED = 4 /* cut or filled to the size that a packet must have */
+    PADDED = 4 /* the packet is cut or filled to the right size */
 };
 
 #define REQUEST_ID   7
 #define PACKET_BYTES (sizeof(struct sm_decode_answer) + 16)
-/* Larger images differ in the time that they take. */
+/* Larger images take more time and test nothing else. */
 #define TAKEN_PIXELS_MAX (1 << 16)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* As large as the real one, and of pages that nobody else has. */
+/* Returns memory for pixels, as large as the real shared memory but private to this process. */
 static const uint8_t *pixels(void)
 {
     static uint8_t *memory;
@@ -97,7 +98,7 @@ static void take_answer(const struct sm_child *child, const struct sm_decode_req
     assert(sm_child_is_quiet(child));
 }
 
-/* Closes the child's socket when its hello is refused. */
+/* Lets the parent read the child's hello; the socket must be closed if it is refused. */
 static void take_hello(struct sm_child *child)
 {
     struct sm_err err = {0};

@@ -1,6 +1,6 @@
-/* A checkpoint of zeros with the names and shapes that the input lists, opened as an encoder and run
- * on one image where that is cheap. The first line is the configuration (JSON, "{}" for none), each
- * further one a tensor: its name and its sides.
+/* Opens a checkpoint of zeros, with the names and shapes that the input lists, as an encoder and
+ * runs it on one image if that is cheap. The first line is the configuration (JSON; "{}": none),
+ * each further line a tensor: its name and its shape.
  *
  *     {"heads": 2}
  *     cls_token 1 1 32
@@ -12,14 +12,15 @@
 #include "sslmem/encoder.h"
 
 #define INPUT_MAX    (64 << 10)
-#define FLOATS_MAX   (1 << 20) /* in the file */
-#define FORWARD_MAX  (1 << 24) /* multiply-adds, and pixels times channels of a layer */
+#define FLOATS_MAX   (1 << 20) /* of all tensors in the file */
+#define FORWARD_MAX  (1 << 24) /* multiply-adds, and pixels times dim, of a forward that is run */
 #define LINE_TOKENS  (SM_TENSOR_RANK_MAX + 1)
 #define HEADER_FIELD 8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Adds the tensor of a line to the header, unless it would grow over the limit or is there. */
+/* Adds the tensor of a line to the header, unless the file would pass FLOATS_MAX or the name is
+ * taken. */
 static void add_line(json_t *header, char *line, size_t *floats)
 {
     char *save = NULL, *name = strtok_r(line, " ", &save), *side;
@@ -40,7 +41,7 @@ static void add_line(json_t *header, char *line, size_t *floats)
     json_decref(shape);
 }
 
-/* The safetensors file of all lines, to be freed. */
+/* Returns the safetensors file with the tensors of all lines, to be freed. */
 static uint8_t *make_file(size_t *bytes, char *lines)
 {
     json_t *header = json_object();

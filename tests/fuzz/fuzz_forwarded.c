@@ -1,8 +1,9 @@
-/* Forwarded, and the addresses and networks that are trusted to write it.
+/* Fuzzes the Forwarded header, and the addresses and networks of trusted proxies.
  *
- * Properties: two lines say what one line with both says; what is read, written again from its
- * addresses, is read the same; nobody is believed who is not trusted, and a trusted chain leads to
- * its first element or to one that hides. */
+ * Properties: two header lines give the same as one line with both values; an accepted value,
+ * written again from its addresses, reads the same; the word of an untrusted address counts for
+ * nothing; a chain of trusted proxies leads to its first element, or ends where an element hides
+ * its address. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Everybody: IPv4 is kept inside IPv6. */
+/* The network of all addresses; IPv4 addresses are kept as IPv6 ones. */
 static const struct sm_network everybody[] = {{.bits = 0}};
 
 static void check_address(const char *text)
@@ -36,7 +37,7 @@ static void check_address(const char *text)
         memcpy(peer.address, network.address, sizeof peer.address);
         assert(sm_network_has(&network, &peer));
         if (network.bits < 128) {
-            peer.address[15] ^= 1; /* is none of its bits */
+            peer.address[15] ^= 1; /* not a bit of the network */
             assert(sm_network_has(&network, &peer));
         }
         if (network.bits > 0) {
@@ -83,7 +84,7 @@ static void check_written(const struct sm_forwarded *forwarded)
     free(line);
 }
 
-/* Who is believed, whatever stands there. */
+/* Checks which client results if no address, only the peer, or every address is trusted. */
 static void check_client(const struct sm_forwarded *forwarded)
 {
     const struct sm_peer peer = {.known = true, .address = {[0] = 0x20, [15] = 9}};
@@ -129,7 +130,7 @@ static void check_lines(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = strndup((const char *)data, size); /* exact: see driver.c */
+    char *text = strndup((const char *)data, size); /* exact size: see driver.c */
     if (!text)
         return 0;
     check_address(text);

@@ -1,7 +1,8 @@
-/* Values of headers, and other short texts of a client: each parser on the same text.
+/* Fuzzes the parsers of header values and of other short texts from clients; each gets the same
+ * text.
  *
- * Properties: what each reads is of the form that it promises, and written again is read the same;
- * two lines of a header say what one line with both says. */
+ * Properties: a result has the form that its parser promises, and written again it reads the same;
+ * two lines of a header give the same as one line with both values. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static bool same(const struct sm_prefer *a, const struct sm_prefer *b)
            a->wait_s == b->wait_s;
 }
 
-/* Every line of a header for itself, and all in one; quotes would go on over the comma. */
+/* Compares a header split at its commas into lines with the same header in one line. Texts with
+ * quotes are not compared, because a comma may be inside the quotes. */
 static void check_prefer(const char *text)
 {
     struct sm_prefer one = {0}, lines = {0}, before;
@@ -53,7 +55,7 @@ static void check_prefer(const char *text)
     one = (struct sm_prefer){0};
     sm_prefer_parse(&one, "wait=77");
     sm_prefer_parse(&one, text);
-    assert(one.has_wait && one.wait_s == 77); /* the first of a name counts */
+    assert(one.has_wait && one.wait_s == 77); /* the first value of a preference counts */
     one = before;
     for (char *line = strtok_r(copy, ",", &save); line; line = strtok_r(NULL, ",", &save))
         sm_prefer_parse(&lines, line);
@@ -101,7 +103,7 @@ static void check_etag(const char *text)
     char *with = NULL;
     assert(!matches || text[strspn(text, " \t")] == '*' || strstr(text, ETAG));
     assert(matches || !strongly);
-    /* A list ends where it is ill formed: what stands before that counts, whatever follows. */
+    /* A list ends where it is malformed; the entries before that count. */
     if (asprintf(&with, "W/" ETAG ", %s", text) < 0)
         abort();
     assert(sm_etag_matches(with, ETAG));
@@ -143,8 +145,8 @@ static enum sm_code digest_holds(struct sm_digest *digest, const char *text, uin
     return sm_digest_check(digest, sha256, NULL);
 }
 
-/* The digest of the text itself holds; one that the text declares is kept as it stands there, and
- * does not hold, for no text is known that has its own digest. */
+/* Checks that the digest of the text is accepted for the text. A digest that the text declares must
+ * be read exactly, and must not match the text: no text is known that contains its own digest. */
 static void check_digest(const char *text)
 {
     static const char *const names[] = {"sha-256", "sha-512"};
@@ -196,7 +198,8 @@ static void check_trace(const char *text)
     assert(strcmp(trace, again) == 0);
 }
 
-/* An offset may lead out of the years that can be written. */
+/* Checks that a time written again is the same, except that its offset may lead out of the years
+ * that can be written: then it may differ by up to a day. */
 static void check_time(const char *text)
 {
     char written[32], again[32];
@@ -243,7 +246,7 @@ static void check_route(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = strndup((const char *)data, size); /* exact: see driver.c */
+    char *text = strndup((const char *)data, size); /* exact size: see driver.c */
     if (!text)
         return 0;
     check_digits(text);

@@ -1,10 +1,10 @@
-/* Hostile image files through the code that a decoder runs: walk, decoding, EXIF, thumbnails, views.
- * A PNG is taken twice, as it came and with the CRC of every chunk made good, so that a change gets
- * past the walk.
+/* Fuzzes the code that a decoder runs on an image file: walk, decoding, EXIF, thumbnails, views. A
+ * PNG runs twice, unchanged and with the CRC of every chunk corrected, so that mutations get past
+ * the walk.
  *
- * Properties: only the errors that image.h names, with a text and without pixels; sizes within the
- * limits; the same file gives the same pixels; upright pixels that are turned back are the stored
- * ones; a thumbnail decodes. */
+ * Properties: the errors are those that image.h names, with a text and without pixels; sizes are
+ * within the limits; upright pixels that are turned back equal the stored ones; a thumbnail can be
+ * decoded. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #include "core/image/exif.h"
 #include "sslmem/views.h"
 
-#define SMALL_PIXELS_MAX  4096 /* of images that more than decoding is tried on */
+#define SMALL_PIXELS_MAX  4096 /* larger images are only decoded */
 #define THUMBNAIL_SIDE_PX 32
 #define PNG_SIGNATURE     8
 #define PNG_CHUNK         12 /* length, name, CRC */
@@ -89,7 +89,7 @@ static void check_refusal(enum sm_code code, const struct sm_image *image,
     assert(!image->rgb && !info->media_type);
 }
 
-/* What decodes has the decoder that its key was made with. */
+/* Checks that a file that was decoded gets the same decoder for its score key. */
 static void check_key(const uint8_t *bytes, size_t bytes_count, const char *media_type)
 {
     const char *decoder = NULL;
@@ -120,7 +120,7 @@ static void decode(const uint8_t *bytes, size_t bytes_count)
     sm_image_release(&image);
 }
 
-/* Whether a CRC was wrong. */
+/* Corrects the CRCs of all chunks; returns whether one was wrong. */
 static bool mend(uint8_t *png, size_t count)
 {
     bool mended = false;

@@ -1,4 +1,5 @@
-/* Indexes of shards, as far as bytes without a folder go: the JSON and the map of files. */
+/* Fuzzes indexes of sharded checkpoints: the JSON and its map of files, but no shards, because the
+ * input has no folder. */
 #include "tests/fuzz/ckpt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,10 @@
-/* Archives and manifests of audits, and paths of manifests' files. Bit 0 of the first byte says
- * which; of an archive bit 1 makes the checksums of tar headers good, so that a change gets past
- * them, and bit 2 gives the cohort; of a manifest bit 1 makes the rest one path.
+/* Fuzzes archives and manifests of audits, and the paths of manifests. Bit 0 of the first byte: the
+ * rest is a manifest, else an archive. Bit 1: an archive's tar checksums are corrected, so that
+ * mutations get past them; the rest of a manifest is one path. Bit 2: an archive has a cohort.
  *
- * Properties: only the errors that ingest.h names; a report in any case, whose counts add up; every
- * image of it, and no more, is in the store; of a manifest only files below the data root; the
- * kernel's way to a file and our own agree. */
+ * Properties: the errors are those that ingest.h names; there is always a report, and its counts
+ * add up; the store has exactly the images of the report; a manifest reaches only files below the
+ * data root; the kernel and our own walk find the same file for a path. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 #define IMAGES_MAX     500
 #define UNPACKED_BYTES (64 << 20)
 #define TAR_BLOCK      512
-#define TAR_SIZE       124 /* fields of a header */
+#define TAR_SIZE       124 /* offsets of fields in a header */
 #define TAR_CHECKSUM   148
 #define MAGIC          "\x89PNG\r\n\x1a\n"
 
@@ -35,9 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct sm_store *store;
 static char folder[] = "/dev/shm/sslmem-fuzz-XXXXXX", root[64];
 static struct sm_root opened;
-static char inside[2][SM_SHA256_HEX]; /* digests of the files below the root */
+static char inside[2][SM_SHA256_HEX]; /* digests of the files below the data root */
 
-/* --- a folder with a database, files below a root, and one beside it --- */
+/* --- a folder with a database, files below a data root, and one outside it --- */
 
 static const char *const leaves[] = {"db",        "db-wal",     "db-shm",
                                      "db.lock",   "root/a.png", "root/d/b.png",
@@ -113,7 +113,7 @@ static void new_audit(char id[SM_ID_BYTES])
     json_decref(object);
 }
 
-/* --- what must hold --- */
+/* --- properties --- */
 
 static int64_t count(const json_t *document, const char *name)
 {
@@ -140,7 +140,7 @@ static void check_report(const json_t *report, const char *id)
     json_decref(audit);
 }
 
-/* Only files of the root, under the cohort and name that their line has. */
+/* Checks that every item of the audit is one of the files below the data root. */
 static void check_inside(const char *id)
 {
     const struct sm_store_audit_items_filter filter = {
@@ -187,7 +187,7 @@ static void mend(uint8_t *tar, size_t tar_count)
         memset(tar + at + TAR_CHECKSUM, ' ', 8);
         for (size_t i = 0; i < TAR_BLOCK; i++)
             sum += tar[at + i];
-        if (sum == 8 * ' ') /* a block of zeros ends it */
+        if (sum == 8 * ' ') /* a block of zeros, which ends the archive, stays */
             memset(tar + at + TAR_CHECKSUM, 0, 8);
         snprintf(text, sizeof text, "%06o", sum);
         if (sum != 8 * ' ')

@@ -1,11 +1,11 @@
-/* JSON of strangers. The first byte says of what kind: a recipe, an audit's spec, a gate, a pair's
- * pair.json, its reference.json, or any JSON. (Lines of manifests: fuzz_ingest; sidecars of
- * checkpoints: fuzz_config.)
+/* Fuzzes the readers of JSON. The first byte chooses one: a recipe ('r'), an audit's specification
+ * ('a'), a gate ('g'), a pair's pair.json ('p') or reference.json ('c'), or any JSON. fuzz_ingest
+ * has the lines of manifests, fuzz_config the sidecars of checkpoints.
  *
- * Properties: a refusal has a code that its reader names, a text, and, of a field, a pointer into
- * the document; what is taken is within its limits, and written out it is taken again as the same;
- * a recipe that is taken draws views, a spec that is taken evaluates an audit, without any other
- * error than those of limits. */
+ * Properties: a refusal has a code that the reader's header names, a text, and for a field a
+ * pointer into the document; an accepted document is within its limits, and written out it is
+ * accepted again as the same; an accepted recipe draws views, and an accepted specification
+ * evaluates an audit; only limits and lack of memory may stop them. */
 #include <assert.h>
 #include <fcntl.h>
 #include <math.h>
@@ -22,9 +22,9 @@
 #include "server/api/upload.h"
 
 #define INPUT_PX      32
-#define SMALL_PX      64 /* ops of recipes that are run */
+#define SMALL_PX      64 /* largest size and padding of ops that are run */
 #define SMALL_VIEWS   4
-#define RESAMPLES_RUN 16 /* of audits that are evaluated */
+#define RESAMPLES_RUN 16 /* most resamples of audits that are evaluated */
 #define ITEMS_COUNT   24
 #define GOLDEN        "tests/golden/score/vit"
 
@@ -78,7 +78,7 @@ static void draw(const struct sm_recipe *recipe)
     sm_image_release(&image);
 }
 
-/* What was asked for is what it says. */
+/* Checks that the written recipe keeps the values that the document gave to these fields. */
 static void check_said(const json_t *node, const json_t *written)
 {
     static const char *const names[] = {"views",     "compare",  "representation",
@@ -106,7 +106,7 @@ static void check_recipe(const json_t *node)
     json_t *written = sm_recipe_json(&recipe);
     assert(written != NULL);
     check_said(node, written);
-    /* Over another recipe, of other sizes, for it says everything itself. */
+    /* Read over another recipe for another size: nothing of that shows, because it is complete. */
     assert(sm_recipe_parse(&again, written, &recipe, INPUT_PX + 1, "", &err) == SM_OK);
     assert(sm_recipe_digest(digest, &recipe, &err) == SM_OK);
     assert(sm_recipe_digest(digest_again, &again, &err) == SM_OK);
@@ -257,7 +257,7 @@ static void prepare(void)
     for (size_t i = 2; i < sizeof leaves / sizeof *leaves; i++) {
         snprintf(path, sizeof path, GOLDEN "/%s", leaves[i]);
         if (sm_file_map(&file, path, 1 << 20, &err) != SM_OK)
-            abort(); /* to be run where the tree is */
+            abort(); /* must run in the root of the repository */
         put(leaves[i], file.bytes, file.bytes_count);
         sm_file_release(&file);
     }

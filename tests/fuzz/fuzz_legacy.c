@@ -1,4 +1,4 @@
-/* PyTorch files from before 1.6. */
+/* Fuzzes PyTorch files from before version 1.6. */
 #include "tests/fuzz/ckpt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

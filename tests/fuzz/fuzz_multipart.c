@@ -1,9 +1,10 @@
-/* multipart bodies as they come: in pieces, into memory and into a file, then split. The first byte
- * chooses the pieces, the first line is the Content-Type, the rest the body.
+/* Fuzzes multipart bodies: collects them in pieces, in memory and in a file, then splits them. The
+ * first byte chooses the pieces, the rest of the first line is the Content-Type, then comes the
+ * body.
  *
- * Properties: however the bytes are cut, the same parts; parts lie in the body in order, each up to
- * the delimiter that ends it; a body that ends a byte before its end is refused, one part more than
- * there may be too; parts that are written again are read again. */
+ * Properties: the parts do not depend on the pieces; they are in the body in order, and each ends
+ * at its delimiter; a body that is one byte short is refused, and so is one part over the limit;
+ * parts that are written again read the same. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 #define PARTS_MAX 8
 #define FOLDER    "/dev/shm"
-/* Larger bodies go to memory only: what a file adds is known then. */
+/* Larger bodies are collected only in memory: a file would test nothing more. */
 #define SPOOLED_MAX 256
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -57,7 +58,7 @@ static void check_same(const struct parts *a, const struct parts *b)
 
 /* --- pieces --- */
 
-/* Appends the bytes in pieces of sizes that `seed` gives, then one byte too many. */
+/* Appends the bytes in pieces, whose sizes follow from `seed`, then one byte too many. */
 static void collect(struct sm_body *body, const uint8_t *bytes, size_t bytes_count, unsigned seed)
 {
     for (size_t at = 0; at < bytes_count;) {
@@ -105,8 +106,8 @@ static void check_pieces(const struct parts *whole, const uint8_t *bytes, size_t
 
 /* --- parts --- */
 
-/* Where the delimiter is that ends a part: at its end, or, of an empty part, already at the line
- * end of its headers. */
+/* Returns the delimiter that ends a part. It begins at the part's end, or, for an empty part, with
+ * the line end of the part's headers. */
 static const uint8_t *delimiter_of(const struct sm_part *part, const uint8_t *end,
                                    const char *delimiter, size_t n)
 {
@@ -133,7 +134,7 @@ static void check_parts(const struct parts *parts, const uint8_t *body, size_t b
     }
     if (parts->count == 0)
         return;
-    /* The parts end where "--" follows the last delimiter; what comes after is nobody's. */
+    /* "--" after the last delimiter ends the parts; the bytes behind it are ignored. */
     size_t whole = (size_t)(at - body) + 2;
     assert(whole <= body_bytes && memcmp(at, "--", 2) == 0);
     split(&cut, body, whole, boundary, PARTS_MAX);
@@ -144,7 +145,7 @@ static void check_parts(const struct parts *parts, const uint8_t *body, size_t b
     assert(cut.code == SM_LIMIT);
 }
 
-/* A quoted string in which every character is escaped. */
+/* Writes a parameter as a quoted string in which every character is escaped. */
 static void put_quoted(FILE *out, const char *name, const char *value)
 {
     fprintf(out, "; %s=\"", name);
@@ -190,7 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     char *type = strndup((const char *)data + 1, (size_t)(line_end - data - 1));
     size_t body_bytes = size - (size_t)(line_end + 1 - data);
-    uint8_t *body = malloc(body_bytes > 0 ? body_bytes : 1); /* exact: see driver.c */
+    uint8_t *body = malloc(body_bytes > 0 ? body_bytes : 1); /* exact size: see driver.c */
     if (!type || !body)
         abort();
     memcpy(body, line_end + 1, body_bytes);

@@ -1,4 +1,4 @@
-/* NumPy's npz files. An input that begins as an array's file does is put into one. */
+/* Fuzzes NumPy's npz files. An input that begins like a npy file also runs inside an npz file. */
 #include "tests/fuzz/ckpt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

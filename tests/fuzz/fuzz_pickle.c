@@ -1,5 +1,6 @@
-/* The pickle machine, the walk over what it made and the reading of tensors' arguments, without a
- * file around them. Names come out as text within their limit, views within their storages. */
+/* Fuzzes the pickle machine, the walk over its result, and the reading of tensors' arguments,
+ * without a file around the pickle. Properties: names are text within their limit, views are within
+ * their storages. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

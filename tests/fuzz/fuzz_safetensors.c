@@ -1,4 +1,4 @@
-/* safetensors files. */
+/* Fuzzes safetensors files. */
 #include "tests/fuzz/ckpt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,15 +1,15 @@
-/* What a client may send over a connection: any bytes, in any pieces, to the real route table, its
- * handlers and a store. The first byte is the size of the pieces, '0' being all at once; the word
- * SCORE-ID stands for the id of the score that there is.
+/* Fuzzes the whole service: sends any bytes, in any pieces, over a connection to the real route
+ * table, its handlers and a store. The first byte is the size of the pieces ('0': all at once); the
+ * word SCORE-ID is replaced by the id of a stored score.
  *
- * The daemon's file is included for the callbacks that it keeps to itself: here libmicrohttpd is
- * turned by hand on one end of a socket pair, so that an input is over when its connection is. The
- * store is that of a service that has scored an audit and a job, made once; no worker runs
- * afterwards, and an input that changed anything is followed by a new copy.
+ * http.c is included because its callbacks are static. This target runs libmicrohttpd's loop
+ * itself, on one end of a socket pair, so it knows when an input's connection is over. The store is
+ * made once, by a service that scores audits and a job. No worker runs afterwards; after an input
+ * that changed the store, a new copy of it is used.
  *
- * Properties: the connection ends soon; each reply is whole, of a status that the service has, with
- * the headers that every reply has and JSON where it says so; what was held for the connection is
- * given back; every line of the log is JSON. */
+ * Properties: the connection ends soon; each reply is complete, has a status that the service uses
+ * and the headers of every reply, and is JSON if it says so; everything that was held for the
+ * connection is released; every line of the log is JSON. */
 #include "server/base/clock.h"
 #include "server/http/http.c"
 
@@ -33,14 +33,14 @@
 #define AUDIT_ENDED "019b0000-0000-7000-8000-00000000000a"
 #define AUDIT_OPEN  "019b0000-0000-7000-8000-00000000000b"
 #define JOB_DONE    "019b0000-0000-7000-8000-00000000000c"
-#define AUDIT_OTHER "019b0000-0000-7000-8000-00000000000d" /* of the same images, ended too */
+#define AUDIT_OTHER "019b0000-0000-7000-8000-00000000000d" /* has finished, with the same images */
 #define PAIR        "p"
 #define SCORE_WORD  "SCORE-ID"
 
-#define HEAD_BYTES  (8 << 10) /* less than the service takes: inputs stay short */
+#define HEAD_BYTES  (8 << 10) /* less than in the service, so that inputs stay short */
 #define BODY_MAX    65536
-#define INPUT_MAX   65536     /* the rest would not fit into the socket */
-#define REPLIES_MAX (1 << 20) /* kept of what comes back */
+#define INPUT_MAX   65536     /* a larger input would not fit into the socket */
+#define REPLIES_MAX (1 << 20) /* bytes of the replies that are kept */
 #define ENDS_IN_MS  20000
 #define IDLE_TURNS  3
 
@@ -70,7 +70,7 @@ static struct sm_config config = {.metrics = "on",
 static struct sm_api api;
 static struct sm_pairs *pairs;
 static struct sm_http server;
-static bool changed; /* the store is no longer the copy */
+static bool changed; /* the store may differ from the copy */
 static int log_fd;
 
 /* --- the folder --- */
@@ -107,7 +107,7 @@ static void copy(const char *to, const char *from)
     struct sm_file file;
     struct sm_err err;
     if (sm_file_map(&file, from, 1 << 24, &err) != SM_OK)
-        abort(); /* to be run where the tree is */
+        abort(); /* must run in the root of the repository */
     put(to, file.bytes, file.bytes_count);
     sm_file_release(&file);
 }
@@ -186,7 +186,7 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
     must(sm_recipe_digest(in.recipe_digest, sm_pair_recipe(pair), &err), &err);
     must(sm_store_audit_create(api.store, &in, &err), &err);
     for (size_t i = 0; i < images_count; i++) {
-        /* The same picture with a byte behind its end: another image. */
+        /* A byte behind the end of the picture makes another image. */
         uint8_t bytes[8192];
         memcpy(bytes, picture.bytes, picture.bytes_count);
         bytes[picture.bytes_count] = (uint8_t)i;
@@ -260,7 +260,7 @@ static void find_score(void)
     free(page.scores);
 }
 
-/* What the inputs find: everything scored by a worker, once. */
+/* Makes the store that the inputs find: two finished audits, an open one, and a scored job. */
 static void make_copy(void)
 {
     struct sm_file picture;
@@ -362,7 +362,7 @@ static void tidy(void)
     rmdir(folder);
 }
 
-/* Ids do not differ from one run to the next but by their time. */
+/* Replaces libsodium's random numbers, so that ids differ between runs only by their time. */
 static uint32_t draw(void)
 {
     static _Atomic uint32_t state = 1;
@@ -416,7 +416,7 @@ static bool is_status(long status)
     return i < sizeof known / sizeof *known;
 }
 
-/* The value of a header of the head that ends at `end`; NULL when it has none. */
+/* Returns the value of a header in the head that ends at `end`; NULL if the head lacks it. */
 static const char *find_header(const char *head, const char *end, const char *name)
 {
     size_t n = strlen(name);
@@ -438,7 +438,7 @@ static void check_json(const char *body, size_t bytes_count, long status, bool p
     json_decref(document);
 }
 
-/* A reply of ours; those of libmicrohttpd itself have no request id. */
+/* Checks a reply of the service; replies of libmicrohttpd itself have no request id. */
 static void check_reply(const char *head, const char *body, size_t body_bytes, long status)
 {
     const char *type = find_header(head, body, "Content-Type");
@@ -464,9 +464,9 @@ static void check_replies(const char *text, size_t text_bytes)
         const char *body = head_end + 4;
         const char *length = find_header(text, body, "Content-Length");
         if (find_header(text, body, "Transfer-Encoding"))
-            return; /* a stream; the client was gone before its end */
+            return; /* a stream: the client left before its end */
         size_t bytes = !length ? 0 : strtoul(length, NULL, 10);
-        /* None follows the head of an answer to HEAD. */
+        /* The answer to HEAD has no body. */
         if (body == end || strncmp(body, "HTTP/1.", 7) == 0)
             bytes = 0;
         assert(bytes <= (size_t)(end - body));
@@ -492,14 +492,15 @@ static void check_log(void)
         abort();
 }
 
-/* Lines of the first request that say where its body ends; 0 when its head is not plain. */
+/* Counts the header lines of the first request that say where its body ends; 0 if the head is not
+ * complete or has a line end that is not CR LF. */
 static int count_framing_lines(const char *request)
 {
     const char *end = strstr(request, "\r\n\r\n");
     int lines = 0;
     for (const char *at = request; end && at < end; at++) {
         if ((*at == '\n') != (at > request && at[-1] == '\r'))
-            return 0; /* a line end of one kind and a half */
+            return 0; /* CR or LF alone */
         if (*at == '\n')
             lines += strncasecmp(at + 1, "Content-Length:", 15) == 0 ||
                      strncasecmp(at + 1, "Transfer-Encoding:", 18) == 0;
@@ -507,7 +508,8 @@ static int count_framing_lines(const char *request)
     return !end ? 0 : lines;
 }
 
-/* Then there must be no second request. */
+/* If the first request says more than once where its body ends, it must be refused, and no second
+ * request may be read behind it: that would be request smuggling. */
 static void check_framing(const char *request, const char *replies)
 {
     if (count_framing_lines(request) < 2 || replies[0] == '\0')
@@ -526,7 +528,7 @@ struct client {
     bool over;
 };
 
-/* Takes what has come; false when that was nothing. */
+/* Reads the bytes that have arrived; false if there are none. */
 static bool drain(struct client *c)
 {
     char rest[4096];
@@ -539,7 +541,7 @@ static bool drain(struct client *c)
     return n > 0;
 }
 
-/* Whoever waits: a stream, with `streams`, or for work that is under way. */
+/* Returns a suspended request: a stream if `streams`, else one that waits for work. NULL: none. */
 static struct sm_request *find_waiting(bool streams)
 {
     pthread_mutex_lock(&server.park.lock);
@@ -550,8 +552,8 @@ static struct sm_request *find_waiting(bool streams)
     return r;
 }
 
-/* Turns until the connection is over, or, with `idle_ends`, nothing more comes by itself. Streams
- * of events get their time at once. */
+/* Runs the daemon's loop until the connection is over or, with `idle_ends`, nothing more happens.
+ * Streams of events are woken at once instead of at their time. */
 static void turn(struct client *c, bool idle_ends)
 {
     int64_t until_ms = sm_clock_monotonic_ms() + ENDS_IN_MS;
@@ -583,14 +585,14 @@ static void converse(struct client *c, const char *bytes, size_t bytes_count, si
         size_t n = bytes_count - at < piece ? bytes_count - at : piece;
         ssize_t sent = send(c->fd, bytes + at, n, MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN)
-            break; /* refused: it is not read any more */
+            break; /* the service refused the request and reads no more */
         at += sent > 0 ? (size_t)sent : 0;
         if (at < bytes_count) {
             MHD_run_wait(server.daemon, 0);
             drain(c);
         }
     }
-    turn(c, true); /* a client that does not wait for its reply gets none */
+    turn(c, true); /* replies come first: a client that shuts down gets none */
     shutdown(c->fd, SHUT_WR);
     turn(c, false);
     while (atomic_load(&server.active) > 0)

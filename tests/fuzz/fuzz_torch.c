@@ -1,5 +1,5 @@
-/* PyTorch zip files. An input that begins as a pickle does is put into one, with a storage of four
- * floats. */
+/* Fuzzes PyTorch zip files. An input that begins like a pickle also runs inside a zip file, with a
+ * storage of four floats. */
 #include "tests/fuzz/ckpt.h"
 
 #define PICKLE_BEGIN 0x80

@@ -1,4 +1,4 @@
-/* Milliseconds per call on shapes of real networks. */
+/* Prints milliseconds per call on shapes of real networks. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What a row needs to run on a shape again and again. */
+/* A row that is prepared to run repeatedly on one shape. */
 struct prepared {
     const struct sm_kern *row;
     float *packed, *scratch;
@@ -30,7 +30,8 @@ static void bench_row(struct prepared *p, const struct shape *s, struct sm_kerne
     p->best = fmin(p->best, seconds() - begin);
 }
 
-/* Best of a few calls, rows in alternation; ref gets one, it is slow by intention. */
+/* Prints the best of CALLS calls of each row, in alternation. Row "ref" is called once, because it
+ * is written to be clear, not fast. */
 static void bench(const char *title, struct shape s)
 {
     enum { ROWS = 8, CALLS = 9 };

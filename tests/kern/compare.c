@@ -1,4 +1,4 @@
-/* One shape: every row against row "ref", and each against itself. */
+/* Compares, on one shape, every row with row "ref" and each row with its own second run. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static bool agrees(const struct sm_kern *row, const struct shape *s, const struc
         if (close_to((double)y[i], (double)exact[i], allowed, s->special))
             continue;
         if (s->special && !isfinite(scale[i]) && by_winograd(row, s) && !isfinite(y[i]))
-            continue; /* spread over the tile */
+            continue; /* Winograd spreads it over the tile */
         printf("%s %s: output %zu is %.9g, ref %.9g, difference %.3g, allowed %.3g\n", row->name,
                sm_kernel_name(s->kernel), i, (double)y[i], (double)exact[i],
                fabs((double)y[i] - (double)exact[i]), allowed);
@@ -38,10 +38,10 @@ static bool agrees(const struct sm_kern *row, const struct shape *s, const struc
     return true;
 }
 
-/* Winograd's bound is one for the worst case, some 100 times what random numbers give. Their errors
- * add up as random ones do: in the root of the mean of squares over all outputs, by the root of the
- * terms less than the magnitudes (half of what is allowed here came out). A constant of a transform
- * that is wrong by 1e-5 is outside of it. */
+/* Checks the root mean square error of Winograd's outputs. The bound of single outputs is for the
+ * worst case, about 100 times what random inputs give. The errors of random inputs partly cancel,
+ * so their root mean square is smaller than the scale by the root of the number of terms; half of
+ * the error allowed here was measured. A transform with one constant wrong by 1e-5 exceeds it. */
 static bool agrees_in_mean(const struct sm_kern *row, const struct shape *s, const struct sizes *n,
                            const float *exact, const float *y, const double *scale)
 {
@@ -58,7 +58,8 @@ static bool agrees_in_mean(const struct sm_kern *row, const struct shape *s, con
     return false;
 }
 
-/* Twice, over different leftovers: the result is the same, bit for bit, and inputs stay. */
+/* Checks a row: it agrees with "ref"; a second run into a buffer with other contents gives the same
+ * bits; the inputs do not change. */
 static bool check_row(const struct sm_kern *row, const struct shape *s, const struct sizes *n,
                       struct sm_kernel_args a, const float *exact, const double *scale,
                       const double *direct)
@@ -99,7 +100,7 @@ bool check(const struct shape *s)
     bool ok = scale != NULL;
     run(sm_kern_at(0), s, a);
     scales(scale, s, &n, &a, exact);
-    ok = ok && agrees(sm_kern_at(0), s, &n, exact, exact, scale); /* its guard, and no NaN */
+    ok = ok && agrees(sm_kern_at(0), s, &n, exact, exact, scale); /* checks guard and NaN */
     double *tiles = malloc(n.y * sizeof *tiles);
     for (size_t r = 1, known = 0; ok && sm_kern_at(r); r++) {
         size_t side = (size_t)by_winograd(sm_kern_at(r), s);

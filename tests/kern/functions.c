@@ -1,4 +1,4 @@
-/* The functions that kernels approximate, over all floats. */
+/* Checks the functions that kernels approximate, over the whole range of floats. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "tests/kern/kern.h"
 
-/* Functions that a sweep of inputs reaches through one kernel each. */
+/* Applies a function to `count` inputs through the kernel that contains it. */
 static void apply(const struct sm_kern *row, enum sm_kernel kernel, enum sm_activation activation,
                   const float *x, float *y, int32_t count)
 {
@@ -27,9 +27,9 @@ static const struct function {
     const char *name;
     enum sm_kernel kernel;
     enum sm_activation activation;
-    bool relative;    /* bound in u |y|, else in u |x| */
-    double bound;     /* of every row */
-    double values[5]; /* at 1, -2, 0.1, -7, -infinity */
+    bool relative;    /* unit of `bound` is u |y|, else u |x|; u = 2^-24 */
+    double bound;     /* largest error of every row */
+    double values[5]; /* exact values at 1, -2, 0.1, -7, -infinity */
 } functions[] = {
     {"gelu",
      SM_KERNEL_LINEAR,
@@ -63,7 +63,7 @@ static const struct function {
      {0.73105857863, -0.238405844044, 0.0524979187479, -0.0063773583608, NAN}},
 };
 
-/* The formulas, at few points that everyone can check. */
+/* Compares every row with values at a few points that are easy to check by hand. */
 static bool check_known(void)
 {
     const float x[] = {1, -2, 0.1f, -7, -INFINITY};
@@ -85,7 +85,7 @@ static bool check_known(void)
     return ok;
 }
 
-/* How far row `row` is off, in u of the argument or the value, at most; `at` that argument. */
+/* Returns the largest error, in u of the argument or of the value; *at receives its argument. */
 static double worst_error(double *at, const struct function *f, const float *x, const float *y,
                           const float *ref, int count)
 {
@@ -103,8 +103,8 @@ static double worst_error(double *at, const struct function *f, const float *x, 
     return worst;
 }
 
-/* Each function of each row over the whole range of floats, NaN and infinities included: 2^20
- * patterns of bits, the low ones scattered. */
+/* Checks each function of each row on 2^20 floats over their whole range, including NaN and
+ * infinities. The upper 20 bits take every value, the lower 12 are scattered. */
 static bool check_range(bool print)
 {
     enum { COUNT = 1 << 20 };
@@ -130,8 +130,8 @@ static bool check_range(bool print)
     return ok;
 }
 
-/* exp over its range, by an attention with two keys: a softmax of (x, 0) is exp(x) / (1 + exp(x)).
- * Bound: 4e-7, 6.7 u, for exp, the sum, the division and the product. */
+/* Checks exp over its range, by an attention with two keys: the softmax of (x, 0) is
+ * exp(x) / (1 + exp(x)). The bound of 4e-7, or 6.7 u, covers exp, sum, division and product. */
 static bool check_exp(const struct sm_kern *row, bool print)
 {
     const struct shape s = attention(1, 2, 1, 1);
@@ -154,7 +154,7 @@ static bool check_exp(const struct sm_kern *row, bool print)
     return true;
 }
 
-/* And a NaN, whatever its bits, stays one. */
+/* Checks exp in every row, and that attention keeps a NaN with any low bits a NaN. */
 static bool check_softmax(bool print)
 {
     const struct shape s = attention(1, 2, 1, 1);

@@ -1,29 +1,27 @@
-/* Every row of every kernel against row "ref", on random and hostile shapes; `--bench` times the
- * rows, `--errors` prints what the approximations of functions are off by.
+/* Compares every row of every kernel with row "ref", on random and hostile shapes.
  *
- *     kern            compare, exit 1 when a row differs, writes a byte outside its output or
- *                     changes its inputs
- *     kern --bench    milliseconds per call on shapes of real networks
+ *     kern            exits with 1 if a row differs, writes outside its output or changes an input
+ *     kern --errors   also prints the errors of approximated functions
+ *     kern --bench    prints milliseconds per call on shapes of real networks
  *
- * Tolerance. A float sum of m terms differs from the exact one by at most about m u S, u = 2^-24
- * and S the sum of the terms' magnitudes (Higham, Accuracy and Stability, 3.1); blocked and
- * vectorised sums behave like sqrt(m) or better. So every case computes S beside each output (the
- * same kernel by row "ref" on |x|, |weight|, |bias|, |residual|) and allows 4 (8 + sqrt(m)) u S:
- * tight enough that a dropped term, a wrong padding or a wrong order fails at once. Every
- * activation is Lipschitz (below 1.13) and approximated within a few u of its argument: all stay
- * within the same form. Softmax weights carry the relative error of exp (1.1 ulp) and of their
- * scores, LayerNorm that of the mean: their S stands in the functions below. Kernels that only move
- * or add once must agree bit for bit.
+ * Tolerance. A float sum of m terms differs from the exact sum by at most about m u S, where
+ * u = 2^-24 and S is the sum of the terms' magnitudes (Higham, Accuracy and Stability, 3.1);
+ * blocked and vectorised sums behave like sqrt(m) or better. So S is computed for each output (row
+ * "ref" runs the same kernel on |x|, |weight|, |bias|, |residual|), and 4 (8 + sqrt(m)) u S is
+ * allowed. That is tight enough for a dropped term, a wrong padding or a wrong order to fail at
+ * once. Activations have Lipschitz constants below 1.13 and are approximated within a few u of
+ * their argument, so the same form covers them. Softmax weights have the relative error of exp
+ * (1.1 ulp) and of their scores, LayerNorm has that of the mean: scales.c computes their S. Kernels
+ * that only move values or add once must agree bit for bit.
  *
- * Winograd's convolutions add up other magnitudes, those of their transforms: winograd_scales.
+ * Winograd convolutions add up other terms, those of their transforms: see winograd_scales.
  *
- * Special values. Where ref gives NaN a row gives NaN, where it gives an infinity the same one;
- * Winograd may give a NaN for it, and spread it over the tile.
+ * Special values. If ref gives NaN, a row must give NaN; if ref gives an infinity, the same one.
+ * Winograd may give NaN instead of an infinity, and may spread either over its tile.
  *
- * The specification itself. Shared code cannot disagree with itself, so what ref does is checked
- * against other statements of the same thing: convolution in groups against one with a weight of
- * mostly zeros, pooling against a convolution, moves against indices, functions against values
- * known to 10 digits. */
+ * The specification itself. Row "ref" is checked against other definitions of the same results:
+ * convolution in groups against one whose weight is mostly zeros, pooling against a convolution,
+ * moves against indices, functions against values known to 10 digits. */
 #include <stdio.h>
 #include <string.h>
 

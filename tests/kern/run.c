@@ -1,5 +1,5 @@
-/* Shapes as graph.c would complete them, random inputs for them, and a row's run with guards behind
- * everything that it may write. */
+/* Makes shapes as graph.c completes them and random inputs for them, and runs a row with guards
+ * behind everything that it may write. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,7 +127,8 @@ void print_shape(const struct shape *s)
            s->no_weight ? ", no weight" : "", s->special ? ", special" : "");
 }
 
-/* A NaN with a payload is worth a place: its low bits must not leak into a number. */
+/* Replaces one input in 16 by a special value. One is a NaN with a payload, whose low bits must not
+ * leak into a number. */
 static void make_special(float *x, size_t count)
 {
     const float values[] = {NAN,   nanf("0x1ff"), INFINITY, -INFINITY, 0.0f,
@@ -143,7 +144,7 @@ float *make_x(const struct shape *s, size_t count)
     for (size_t i = 0; i < count && s->magnitude > 0; i++)
         x[i] *= s->magnitude;
     for (size_t i = 0; i < count && s->kernel == SM_KERNEL_LAYERNORM; i++)
-        x[i] += (float)s->g.skip; /* an offset: cancellation in the variance */
+        x[i] += (float)s->g.skip; /* an offset causes cancellation in the variance */
     if (s->special)
         make_special(x, count);
     return x;

@@ -1,4 +1,4 @@
-/* What each output's error is measured by. */
+/* Computes the scale of each output's error: the sum of the magnitudes of its terms. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@ static float *magnitudes(const float *x, size_t count)
     return out;
 }
 
-/* Normalised values, weighted, plus bias; and the mean's own error, (sum of |x|) / c, in units of
- * the deviation. */
+/* Sums the magnitudes of the weighted normalised value and the bias, and adds the error of the
+ * mean: (sum of |x|) / c in units of the standard deviation, times the weight. */
 static void layernorm_scales(double *out, const struct shape *s, const struct sizes *n,
                              const struct sm_kernel_args *a, const float *exact)
 {
@@ -33,7 +33,7 @@ static void layernorm_scales(double *out, const struct shape *s, const struct si
     }
 }
 
-/* |x cos| + |rot(x) sin| of the rotated values; the rest is copied. */
+/* |x cos| + |rot(x) sin| for rotated values; 0 for the others, which are copied. */
 static void rope_scales(double *out, const struct shape *s, const struct sizes *n,
                         const struct sm_kernel_args *a)
 {
@@ -49,7 +49,7 @@ static void rope_scales(double *out, const struct shape *s, const struct sizes *
     }
 }
 
-/* What row "ref" gives for magnitudes, without activation. */
+/* Runs row "ref" on the magnitudes of all inputs, without activation. */
 static void magnitude_scales(double *out, const struct shape *s, const struct sizes *n,
                              const struct sm_kernel_args *a)
 {
@@ -70,8 +70,9 @@ static void magnitude_scales(double *out, const struct shape *s, const struct si
     free(residual);
 }
 
-/* One dimension of Winograd's transforms over the points 0, ±1 (±5/8, ±3/2) and infinity, and what
- * the magnitudes of a transform add up to: A^T [(G g) * (B^T d)], see simd_winograd.h. */
+/* Magnitudes of the matrices of Winograd's transform in one dimension, A^T [(G g) * (B^T d)], over
+ * the points 0, ±1 and infinity (2 outputs) or 0, ±5/8, ±3/2 and infinity (4 outputs). See
+ * simd_winograd.h. */
 struct winograd {
     int outputs;
     double g[6][3], b[6][6], a[4][6];
@@ -82,7 +83,7 @@ static struct winograd winograd_of(int outputs)
     static const double points[2][5] = {{0, 1, -1}, {0, 0.625, -0.625, 1.5, -1.5}};
     struct winograd w = {.outputs = outputs};
     const double *x = points[outputs == 4];
-    double all[7] = {1}; /* product of (t - x_j) over the points, ascending */
+    double all[7] = {1}; /* coefficients of the product of all (t - x_j), lowest power first */
     for (int i = 0; i <= outputs; i++) {
         double some[7] = {1}, under = 1;
         for (int j = 0, degree = 0; j <= outputs; j++) {
@@ -106,7 +107,7 @@ static struct winograd winograd_of(int outputs)
     return w;
 }
 
-/* |B^T| |d| |B| of channel `channel` of the tile at (top, left), element (i, j). */
+/* Returns element (i, j) of |B^T| |d| |B|, for one channel of the tile at (top, left). */
 static double winograd_input(const struct winograd *w, const struct sm_geometry *g,
                              const float *image, int32_t top, int32_t left, int32_t channel, int i,
                              int j)
@@ -123,7 +124,7 @@ static double winograd_input(const struct winograd *w, const struct sm_geometry 
     return sum;
 }
 
-/* Adds element (i, j) of a tile to the scales of its outputs. */
+/* Adds element `at` of a transformed tile to the scales of the tile's outputs. */
 static void winograd_tile(double *out, const struct winograd *w, const struct sm_geometry *g,
                           const float *image, const float *weight, int32_t oy, int32_t ox, int at)
 {
@@ -144,10 +145,10 @@ static void winograd_tile(double *out, const struct winograd *w, const struct sm
     }
 }
 
-/* What Winograd really adds up: every number of A^T [(G g G^T) * (B^T d B)] A is a sum, and its
- * magnitudes are those of the three matrices, of the weights and of the whole tile. In these the
- * bound is the one of any sum; what is beyond the window's own magnitudes is the price of F(4x4). A
- * non-finite input makes the scale of all outputs of its tile infinite or NaN. */
+/* Every number of A^T [(G g G^T) * (B^T d B)] A is a sum of products of the three matrices, the
+ * weights and the whole tile. With the magnitudes of these terms as scale, the bound is that of any
+ * sum. The scale is larger than that of the output's own window; the difference is the price of
+ * F(4x4). A non-finite input makes the scales of all outputs of its tile infinite or NaN. */
 void winograd_scales(double *out, const struct shape *s, const struct sizes *n,
                      const struct sm_kernel_args *a, int outputs)
 {
@@ -185,15 +186,15 @@ void scales(double *out, const struct shape *s, const struct sizes *n,
     case SM_KERNEL_ROPE:
         rope_scales(out, s, n, a);
         return;
-    case SM_KERNEL_GATE: /* relative, until silu(a) vanishes below some 1e-36 */
+    case SM_KERNEL_GATE: /* the error is relative, unless silu(a) is below about 1e-36 */
         for (size_t i = 0; i < n->y; i++) {
             size_t c = (size_t)s->g.c, b = i / c * 2 * c + c + i % c;
             out[i] = fabs((double)exact[i]) + 1e-30 * fabs((double)a->x[b]);
         }
         return;
     default:
-        /* Attention: outputs are means of v, |v| <= 1, and scores are at most sqrt(dim) in
-         * magnitude, which exp turns into a relative error. The rest is exact. */
+        /* Attention: outputs are means of v with |v| <= 1. The magnitude of scores is at most
+         * sqrt(dim), and exp turns their error into a relative one. Other kernels are exact. */
         for (size_t i = 0; i < n->y; i++)
             out[i] = s->kernel == SM_KERNEL_ATTENTION ? 1 + sqrt(s->g.c / s->g.heads) : 0;
     }

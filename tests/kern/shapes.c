@@ -1,4 +1,4 @@
-/* The shapes that every kernel is tried on. */
+/* The shapes that every kernel is tested on. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +23,12 @@ static bool check_convs(void)
     }
     const struct shape hostile[] = {
         conv(1, 1, 1, 3, 5, 7, 2, 3, SM_ACT_RELU, false), /* the window is wider than the image */
-        conv(3, 1, 1, 4, 4, 3, 1, 1, SM_ACT_RELU, true),  /* all padding but one */
+        conv(3, 1, 1, 4, 4, 3, 1, 1, SM_ACT_RELU, true),  /* one pixel, the rest is padding */
         conv(2, 2, 1, 3, 2, 7, 1, 3, SM_ACT_NONE, false),
         conv(16, 31, 29, 3, 8, 3, 1, 1, SM_ACT_RELU, false), /* many blocks of rows */
         conv(2, 20, 20, 1, 1, 1, 1, 0, SM_ACT_NONE, true),
         conv(1, 9, 9, 256, 512, 3, 1, 1, SM_ACT_RELU, true), /* a deep sum */
-        conv(2, 6, 5, 300, 24, 3, 1, 1, SM_ACT_GELU, true),  /* and deeper than a block of it */
+        conv(2, 6, 5, 300, 24, 3, 1, 1, SM_ACT_GELU, true),  /* a sum deeper than a block */
         conv(2, 3, 4, 520, 70, 3, 1, 1, SM_ACT_RELU, false),
         conv(1, 5, 6, 300, 33, 3, 2, 1, SM_ACT_NONE, true),
         conv(9, 13, 11, 70, 40, 3, 1, 1, SM_ACT_NONE, true), /* many blocks of tiles */
@@ -54,9 +54,12 @@ static bool check_groups(void)
         ok &= check(&s);
     }
     const struct shape hostile[] = {
-        grouped(1, 1, 1, 2, 1, 1, 7, 4, 3),   grouped(5, 1, 33, 96, 1, 1, 7, 1, 3),
-        grouped(2, 23, 1, 65, 1, 1, 3, 2, 1), grouped(3, 21, 19, 8, 4, 4, 3, 1, 1), /* blocks */
-        grouped(2, 5, 6, 33, 1, 3, 5, 1, 2),  grouped(1, 6, 5, 2, 1, 40, 3, 1, 1),
+        grouped(1, 1, 1, 2, 1, 1, 7, 4, 3),
+        grouped(5, 1, 33, 96, 1, 1, 7, 1, 3),
+        grouped(2, 23, 1, 65, 1, 1, 3, 2, 1),
+        grouped(3, 21, 19, 8, 4, 4, 3, 1, 1), /* many blocks */
+        grouped(2, 5, 6, 33, 1, 3, 5, 1, 2),
+        grouped(1, 6, 5, 2, 1, 40, 3, 1, 1),
         grouped(2, 9, 7, 3, 5, 2, 1, 1, 0), /* pointwise, in groups */
     };
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
@@ -64,8 +67,8 @@ static bool check_groups(void)
     return ok;
 }
 
-/* The bits of an image are those that it has alone: they depend neither on how many there are nor
- * on the rows that share a tile. Of the packed rows this is promised, and what batches rely on. */
+/* Checks that an image gives the same bits alone as among others, whatever their number and
+ * whichever rows share its tile. The packed rows promise this, and batches rely on it. */
 static bool check_alone(void)
 {
     const struct shape shapes[] = {
@@ -111,7 +114,7 @@ static bool check_alone(void)
     return ok;
 }
 
-/* The rule that decides a convolution's algorithm, and with it its bits. */
+/* Checks the rule that chooses a convolution's algorithm, on which the bits depend. */
 static bool check_algorithms(void)
 {
     const struct {
@@ -190,7 +193,7 @@ static bool check_rows(void)
         s.g.eps = i % 2 ? 1e-6 : 1e-5;
         ok &= check(&s);
     }
-    /* big weights go through in one product */
+    /* big weights are multiplied in one product */
     struct shape big = rows(SM_KERNEL_LINEAR, 3, 200, 768, 700);
     ok &= check(&big);
     return ok;
@@ -241,7 +244,7 @@ static bool check_gates(void)
         int32_t c = pick(1, i % 9 ? 70 : 700);
         struct shape s = rows(SM_KERNEL_GATE, pick(1, 5), pick(1, 20), 2 * c, c);
         s.magnitude = i % 3 ? 8 : 150;
-        s.special = i % 3 == 1; /* not with small silu(a) times infinity: the row has 0 times it */
+        s.special = i % 3 == 1; /* not at 150: silu(a) may be 0 there, and 0 * infinity NaN */
         ok &= check(&s);
     }
     return ok;
@@ -253,7 +256,7 @@ static bool check_prepends(void)
     for (int32_t i = 0; i < 200; i++) {
         int32_t tokens = pick(1, 20), c = pick(1, 40);
         struct shape s = rows(SM_KERNEL_PREPEND, pick(1, 4), tokens, c, c);
-        s.g.w_in = i % 3 ? 1 : pick(1, 5); /* a map */
+        s.g.w_in = i % 3 ? 1 : pick(1, 5); /* above 1: a map instead of tokens */
         s.g.skip = i % 2 ? pick(0, tokens * s.g.w_in - 1) : 0;
         s.g.rows = pick(0, 5);
         s.g.h = tokens * s.g.w_in - s.g.skip + s.g.rows;

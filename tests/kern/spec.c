@@ -1,4 +1,4 @@
-/* Row "ref" against other statements of the same thing. */
+/* Checks row "ref" against other definitions of the same results. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "tests/kern/kern.h"
 
-/* One output of PREPEND or PICK, by index. */
+/* Returns one output of PREPEND or PICK, found by its index. */
 static float moved(const struct shape *s, const struct sm_kernel_args *a, size_t at)
 {
     const struct sm_geometry *g = &s->g;
@@ -54,7 +54,8 @@ bool check_moved(const struct shape *s)
     return ok;
 }
 
-/* The weight of a convolution in one group that does the same. */
+/* Returns the weight with which a convolution in one group gives the same result as `weight` in
+ * g->groups groups. */
 static float *dense_weight(const float *weight, const struct sm_geometry *g)
 {
     size_t taps = (size_t)g->k * g->k, c_in = (size_t)g->c_in, c = (size_t)g->c;
@@ -69,7 +70,7 @@ static float *dense_weight(const float *weight, const struct sm_geometry *g)
     return out;
 }
 
-/* Groups are a weight with zeros, bit for bit in the reference; and a mean is a convolution. */
+/* Checks that a convolution in groups equals one whose weight has zeros elsewhere, bit for bit. */
 static bool check_dense(void)
 {
     bool ok = true;
@@ -124,7 +125,7 @@ static bool check_means(void)
     return ok;
 }
 
-/* q, k, v of 4 numbers, the first row skipped. */
+/* Checks rope on two rows of q, k and v with 4 numbers each; the first row is skipped. */
 static bool check_known_rope(void)
 {
     const float x[24] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,

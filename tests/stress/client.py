@@ -1,6 +1,6 @@
-"""Requests over raw sockets with asyncio: one connection each, as strangers come, at times that do not depend on answers.
+"""Sends requests over raw sockets with asyncio: each on its own connection, at times that do not depend on answers.
 
-A generator of load on the machine that it loads takes processor time from the service; `Shares` says how much."""
+The generator runs on the machine that it loads and takes processor time from the service; `Shares` measures how much."""
 
 import asyncio
 import os
@@ -15,11 +15,11 @@ import daemon
 sys.path.insert(0, str(daemon.ROOT / "tests/bench"))
 from turns import busy_s, cpu_s  # noqa: E402
 
-LOST = 0  # in place of a status: no whole answer came
+LOST = 0  # instead of a status: no complete answer arrived
 
 
 def allow_descriptors(count):
-    """As many as `count`, for this program and the service that it starts."""
+    """Raises the limit of descriptors to `count`, for this program and the service that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise SystemExit(f"{count} descriptors are needed, the limit is {hard}")
@@ -35,7 +35,7 @@ def request(method, path, body=b"", media_type="image/png", more=""):
 
 
 def multipart(images, recipe=None):
-    """The type and body of pictures and, as JSON, a recipe."""
+    """Returns media type and body of a request with pictures and, as JSON, a recipe."""
     fields = [("image", data) for data in images] + ([("recipe", recipe.encode())] if recipe else [])
     boundary = "stress-boundary"
     parts = b"".join(b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
@@ -44,14 +44,14 @@ def multipart(images, recipe=None):
 
 
 class Reply:
-    """Status, headers in small letters, body, and the seconds from the attempt to connect to the last byte."""
+    """Status, headers with lower-case names, body, and the seconds from the attempt to connect to the last byte."""
 
     def __init__(self, status, headers=None, body=b"", seconds=0.0):
         self.status, self.headers, self.body, self.seconds = status, headers or {}, body, seconds
 
 
 def parse(data):
-    """A whole answer, or None."""
+    """Returns the answer in the bytes, or None if it is not complete."""
     head, end, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = dict((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:]))
@@ -61,7 +61,7 @@ def parse(data):
 
 
 class Exchange(asyncio.Protocol):
-    """Sends at once and gathers until the service closes; streams would cost three times as much."""
+    """Sends everything at once and collects until the service closes. asyncio's streams would take three times the time."""
 
     def __init__(self, data):
         self.data, self.got, self.ended = data, [], asyncio.get_running_loop().create_future()
@@ -94,7 +94,7 @@ async def exchange(port, data, timeout_s=120):
 
 
 async def open_loop(rate, seconds, send):
-    """Calls send(i) `rate` times a second, whatever became of those before; returns what they returned."""
+    """Calls send(i) `rate` times a second, whether or not earlier calls have ended; returns all their results."""
     begun, tasks = time.perf_counter(), []
     for i in range(round(rate * seconds)):
         await asyncio.sleep(max(0, begun + i / rate - time.perf_counter()))
@@ -103,7 +103,7 @@ async def open_loop(rate, seconds, send):
 
 
 async def closed_loop(clients, seconds, send):
-    """`clients` that each send when their last answer has come, for some seconds."""
+    """Runs `clients` for some seconds; each sends when it has the answer to its last request. Returns the replies."""
     replies, until, count = [], time.perf_counter() + seconds, iter(range(1 << 60))
 
     async def client():
@@ -124,14 +124,13 @@ def children(pid):
 
 
 def family_cpu_s(pid):
-    """Processor seconds of the service and its decoders, those included that have ended."""
+    """Returns the processor seconds of the service and of its decoders, including decoders that have ended."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_s, children(pid)))
 
 
 class Shares:
-    """Of all processors between entering and leaving: what the service took, what this program took, and what others
-    did."""
+    """Shares of the time of all processors between entering and leaving: of the service, of this program, of others."""
 
     def __init__(self, service):
         self.service_pid = service.process.pid
@@ -156,7 +155,7 @@ class Shares:
 
 
 class Echo:
-    """A process that only answers 204: how long it takes is what the machine, not the service, does to an answer."""
+    """A process that only answers 204: its times show how the load of the machine, not the service, delays an answer."""
 
     PROGRAM = """
 import asyncio
@@ -187,7 +186,7 @@ asyncio.run(main())
         self.process.stdout.close()
 
     async def times_ms(self, event, every_s=0.02):
-        """Asks until the event."""
+        """Sends requests until the event is set; returns their times."""
         times = []
         while not event.is_set():
             reply = await exchange(self.port, request("GET", "/"))
@@ -197,7 +196,7 @@ asyncio.run(main())
 
 
 def own_mb(pid):
-    """What a process has of its own (RssAnon): mapped files and page cache are not it."""
+    """Returns the private memory of a process (RssAnon), without mapped files and page cache."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) / 1024

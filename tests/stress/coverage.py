@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Do the intervals of scores cover? The demo pairs, 50 pictures, 20 seeds.
+"""Measures how often the intervals of scores cover the truth, with the demo pairs, 50 pictures and 20 seeds.
 
     tests/stress/coverage.py --binary build/release/sslmem
 
-A picture's true m is the mean of its scores of 64 views under 20 seeds of their own. Each row scores every picture with
-20 other seeds and says how many intervals m_low to m_high hold the truth, how many m -+ 1.96 m_se would, and what the
-mean m_se is of the spread of m over the seeds. Ends with 1 when the intervals of 5, 10 or 20 views, over both pairs,
-cover less than 93 or more than 97 %. Some three minutes.
+A picture's true m is the mean of its scores with 64 views under 20 seeds that are used for nothing else. Each row scores
+every picture with 20 other seeds. It prints the share of intervals m_low to m_high that contain the truth, the share that
+m -+ 1.96 m_se would, and the mean m_se divided by the standard deviation of m over the seeds. Exits with 1 if the
+intervals of 5, 10 or 20 views, over both pairs, cover less than 93 % or more than 97 %. Takes about three minutes.
 """
 import argparse
 import json
@@ -27,7 +27,7 @@ FLOOR, CEILING = .93, .97
 
 
 def scores(binary, pair, recipe):
-    """Of every picture, in order."""
+    """Returns the scores of all pictures, in order."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(recipe, file)
         file.flush()
@@ -41,7 +41,7 @@ def by_picture(binary, pair, recipe, first_seed):
 
 
 def measure(binary, pair, recipe, truths):
-    """Shares of pictures and seeds that are covered, and mean m_se over spread."""
+    """Returns the shares covered by intervals and by 1.96 m_se, and the mean m_se over the deviation of m."""
     inside = wald = 0
     ratios = []
     for truth, of_seeds in zip(truths, by_picture(binary, pair, recipe, 0)):

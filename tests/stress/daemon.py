@@ -1,4 +1,4 @@
-"""The real binary as a service, pictures for it, and its audits over HTTP: what the stress programs share."""
+"""Helpers that the stress programs share: the real binary as a service, pictures for it, and audits over HTTP."""
 
 import argparse
 import gzip
@@ -17,11 +17,11 @@ import zlib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "deploy/demo"
 DATASET = pathlib.Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
-KEY = "5eed" * 16  # of digests: reports of several databases agree
+KEY = "5eed" * 16  # the digest key, so that reports from several databases agree
 
 
 def parser(description, **defaults):
-    """Of the command line of a stress program: --binary, --dir, and a number or text for each default."""
+    """Returns a parser for a stress program's command line: --binary, --dir, and an option for each default."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/sslmem")
     parser.add_argument("--dir", help="where databases are made; default: the system's temporary folder")
@@ -42,7 +42,7 @@ def folder(options, name):
 
 
 def png(rows, width, channels):
-    """A PNG of rows of bytes."""
+    """Returns a PNG with these rows of bytes."""
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", width, len(rows), 8, {1: 0, 3: 2}[channels], 0, 0, 0)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
@@ -54,7 +54,7 @@ def cohort_indexes(cohort):
 
 
 def dataset_images(indexes):
-    """PNGs of pictures of Fashion-MNIST, 28x28 grey."""
+    """Yields names and PNGs of pictures of Fashion-MNIST, 28x28 grey."""
     if not DATASET.exists():
         raise SystemExit(f"{DATASET} is not there: apt-get install dataset-fashion-mnist")
     data = gzip.open(DATASET).read()
@@ -66,7 +66,7 @@ def dataset_images(indexes):
 
 
 def drawn_image(seed, side=32):
-    """A small colour PNG; no two seeds have the same."""
+    """Returns a small colour PNG, a different one for each seed."""
     base = bytes((seed * 7919 + 31 * i) % 251 for i in range(3 * side))
     rows = [bytes((value + y * (seed % 13 + 1)) & 255 for value in base) for y in range(side - 1)]
     return png(rows + [struct.pack(">Q", seed) + base[8:]], side, 3)
@@ -86,7 +86,7 @@ def tar(named_images):
 
 
 class Daemon:
-    """`sslmem serve` on a free port, one process after the other on one database; on `processors` alone, if given."""
+    """`sslmem serve` on a free port. Several processes may use the database in turn. `processors` limits where it runs."""
 
     def __init__(self, options, folder, pairs, *more, processors=()):
         self.folder = pathlib.Path(folder)
@@ -137,7 +137,7 @@ class Daemon:
         code = self.process.wait()
         self.process.stdout.close()
         self.log.close()
-        if code != 0 and failure is None:  # a sanitizer's finding, too
+        if code != 0 and failure is None:  # also if a sanitizer found something
             raise SystemExit(f"the service ended with {code}: {(self.folder / 'log').read_text()[-4000:]}")
 
     # --- audits ---
@@ -176,14 +176,14 @@ class Daemon:
 
 
 def without_run(report):
-    """The record without what tells runs apart, which stands on a line of its own."""
+    """Returns the record without "run", its only line that differs between two runs."""
     kept = re.sub(rb'\n"run":[^\n]*', b"", report)
     assert len(kept) < len(report)
     return kept
 
 
 class Verdicts:
-    """Collects what holds and what does not; the process's exit code says whether all did."""
+    """Prints whether each check holds; the exit code of the process is 1 if one failed."""
 
     def __init__(self):
         self.failed = 0

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""kill -9 of a decoder that has an image, again and again.
+"""Kills a decoder that has an image, with kill -9, again and again.
 
-Both decoders of a service with two workers are stopped, two images are posted, one decoder is killed and the other goes
-on. One client gets a clear answer (422, by which signal), the other its score; the image that the decoder died of is
-posted again and scored, for it was not its fault. Meanwhile a third client asks /livez all the time. Afterwards the
-descriptors and the number of children are what they were, and all scores are, bit by bit, those of an undisturbed
-service. A kill that came before the decoder had its image costs nothing, and does not count."""
+Both decoders of a service with two workers are suspended and two images are posted. Then one decoder is killed and the
+other continues. One client must get a clear answer (422, with the signal), the other its score. The image of the killed
+decoder is posted again and must be scored, because it was not the cause. A third client requests /livez all the time.
+Afterwards the numbers of descriptors and children are as before, and all scores equal, bit by bit, those of an
+undisturbed service. A kill that came before the decoder had its image has no effect and does not count."""
 
 import asyncio
 import itertools
@@ -20,20 +20,20 @@ import daemon
 
 DETAIL = "the decoder ended on this image, by signal 9"
 SAME = ("image", "m", "m_se", "m_low", "m_high", "f", "g", "recipe", "provenance")
-HEAD_START_S = 0.1  # for an image on its way to a stopped decoder
+HEAD_START_S = 0.1  # time for an image to reach a suspended decoder
 
 
 class Site:
     def __init__(self, options, service):
         self.pid, self.port, self.pair = service.process.pid, service.port, options.pair
-        self.others = itertools.count(10**6)  # of pictures that only keep decoders at work
+        self.others = itertools.count(10**6)  # numbers of pictures that only keep decoders busy
 
     def decoders(self):
         return sorted(pid for pid in client.children(self.pid)
                       if b"decode-helper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
 
     async def decoders_again(self):
-        """Both: a decoder that is gone is replaced when its worker has the next image."""
+        """Returns both decoders. A killed one is replaced when its worker gets the next image, so this posts some."""
         while len(self.decoders()) < 2:
             await self.warm()
         return self.decoders()
@@ -42,7 +42,7 @@ class Site:
         await asyncio.gather(*(self.post(next(self.others)) for _ in range(4)))
 
     def descriptors(self):
-        """But those of the database, which has as many readers as were ever needed at once."""
+        """Counts descriptors, except the database's: it keeps as many readers as were ever needed at once."""
         opened = [os.readlink(f"/proc/{self.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{self.pid}/fd")]
         return sum("stress.db" not in path for path in opened)
 
@@ -61,7 +61,9 @@ def kept(reply):
 
 
 async def kill_one(site, number):
-    """Posts images `number` and `number` + 1 to stopped decoders and kills one: both replies, and whether it had an image."""
+    """Posts images `number` and `number` + 1 to suspended decoders and kills one.
+
+    Returns both replies, and whether the killed decoder had an image."""
     pids = await site.decoders_again()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -112,7 +114,7 @@ def main():
     with daemon.folder(options, "decoders") as folder, \
             daemon.Daemon(options, folder, pairs, "--workers", 2) as service:
         site = Site(options, service)
-        asyncio.run(site.warm())  # all that is made once is made
+        asyncio.run(site.warm())  # opens everything that is opened once
         before, time_before = site.descriptors(), time.monotonic()
         count, livez = asyncio.run(disturbed(site, options))
         print(f"{count.kills} decoders killed with an image, {count.early} before they had one, in "

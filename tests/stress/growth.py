@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""One large audit of small pictures: memory of the daemon, bytes of the database, pages of scores, the report.
+"""Runs one large audit of small pictures and measures memory, database size, pages of scores, and reports.
 
-Memory is what the process has of its own (RssAnon): mapped files and page cache are not it. It is taken once the workers
-have made their scorers, and again and again until the audit's end; the report, which holds all items at once, is looked
-at by itself. The pair is the smallest of the tests, so that 50,000 pictures take minutes."""
+Memory is the private memory of the daemon (RssAnon), without mapped files and page cache. It is measured when the workers
+have made their scorers, and repeatedly until the audit ends. The memory of a report, which holds all items at once, is
+measured separately. The pair is the smallest of the tests, so that 50,000 pictures take minutes."""
 
 import pathlib
 import re
@@ -20,7 +20,7 @@ def own_mb(pid):
 
 
 def pages(service, first, key):
-    """Milliseconds of every page from `first` on, by its links."""
+    """Follows the links from the page `first` on; returns the milliseconds of each page."""
     times, path = [], first
     while path:
         start = time.perf_counter()
@@ -34,7 +34,7 @@ def check_pages(verdicts, service, audit):
     for what, path, key in (("items, 200 a page", f"/v1/audits/{audit}/items?limit=200", "items"),
                             ("scores, highest first, 200 a page", "/v1/scores?order=highest&limit=200", "scores")):
         times = pages(service, path, key)
-        # A page that others on the machine disturbed is asked for again: the least of three walks counts.
+        # Other programs may disturb a page, so all pages are read three times, and the shortest time of each counts.
         for _ in range(2):
             times = [min(pair) for pair in zip(times, pages(service, path, key))]
         verdicts.check(max(times) < LIMIT_PAGE_MS, f"{what}: {len(times)} pages, median "
@@ -79,7 +79,7 @@ def main():
                        f"limit of the growth {LIMIT_GROWTH_MB} MB")
         check_pages(verdicts, service, audit)
         check_reports(verdicts, service, audit)
-        time.sleep(5)  # the writer gives freed pages back when it is idle
+        time.sleep(5)  # the idle writer returns freed pages to the file system
         files = sum(path.stat().st_size for path in pathlib.Path(folder).glob("stress.db*"))
         verdicts.check(files / (2 * half) < LIMIT_DB_BYTES,
                        f"database: {files:,} bytes, {files / (2 * half):.0f} per scored picture, limit {LIMIT_DB_BYTES}")

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""kill -9 at random moments during an audit.
+"""Kills the daemon with kill -9 at random moments during an audit.
 
-The daemon is killed again and again while it audits Fashion-MNIST pictures with a demo pair, some times before it
-listens. Afterwards every picture has been scored exactly once, the database is whole, and the JSON report is that of an
-undisturbed run, byte for byte apart from "run"."""
+The daemon is killed again and again while it audits Fashion-MNIST pictures with a demo pair, sometimes before it
+listens. Afterwards every picture has been scored exactly once, the database is intact, and the JSON report equals that
+of an undisturbed run byte for byte, except "run"."""
 
 import random
 import sqlite3
@@ -13,7 +13,7 @@ import daemon
 
 
 def fill(service, options):
-    """An audit of equal shares of the four cohorts."""
+    """Makes an audit with the same number of pictures in each of the four cohorts; returns its id."""
     audit = service.new_audit(options.pair)
     each = options.images // 4
     for cohort in ("shared", "candidate", "independent", "external"):
@@ -22,7 +22,7 @@ def fill(service, options):
 
 
 def undisturbed(options):
-    """The report, and how many pictures a second were scored."""
+    """Runs the audit without kills; returns its report and the pictures scored in a second."""
     with daemon.folder(options, "undisturbed") as folder, \
             daemon.Daemon(options, folder, daemon.DEMO / "pairs") as service:
         audit = fill(service, options)
@@ -34,18 +34,18 @@ def undisturbed(options):
 
 
 def kill_all_along(service, audit, options, rate):
-    """Spreads the kills over what is left to score; returns how many there were."""
+    """Spreads the kills over the remaining work; returns how many there were."""
     draw = random.Random(options.seed)
     for kills in range(options.kills):
         document = service.get(f"/v1/audits/{audit}")
         left = document["waiting_count"]
         if document["finished"] is not None:
             return kills
-        # Uniform over twice the mean that uses up the work by the last kill, with a tenth in reserve.
+        # Uniform from 0 to twice the mean wait after which 90 % of the work is done at the last kill.
         time.sleep(draw.uniform(0, 2 * 0.9 * left / rate / (options.kills - kills)))
         service.kill()
         service.spawn()
-        if draw.random() < 0.1:  # this one dies while it starts
+        if draw.random() < 0.1:  # kill this process while it starts
             time.sleep(draw.uniform(0, 0.1))
             service.kill()
             service.spawn()

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Everything at once for --minutes, and what the service keeps of it.
+"""Runs all kinds of clients at once for --minutes and checks that the service leaks nothing.
 
-Scores, history, whole audits with their reports, images that are none, clients that go away in the middle of a request or of
-a wait, and pairs that are loaded anew. The level is taken after a first part of all this (a fifth, at most 3 minutes),
-when the clients are silent and the queue is empty; again at the end. Memory (RssAnon), descriptors and the write-ahead log
-must be back at it. Every answer must be one that its kind of client may get. Without PUT /v1/pairs/{name} the program
-fails, unless told --no-reload."""
+Clients post scores, read history, run whole audits with their reports, send files that are no images, leave in the middle
+of a request or a wait, and reload pairs. Memory (RssAnon), descriptors and the write-ahead log are measured after a first
+part (a fifth of the time, at most 3 minutes), when the clients are silent and the queue is empty, and again at the end:
+they must be back at that level. Every answer must be one that its kind of client may get. If the service lacks
+PUT /v1/pairs/{name}, the program fails, except with --no-reload."""
 
 import asyncio
 import collections
@@ -19,9 +19,9 @@ import client
 import daemon
 
 LIMIT_GROWTH_MB, LIMIT_WAL_MB = 32, 64
-IDLE_S, SETTLE_S = 5, 10  # after the first the service closes silent connections; longer than that, silence is waited for
+IDLE_S, SETTLE_S = 5, 10  # the service closes silent connections after IDLE_S; the wait before measuring is longer
 WARM_SHARE, WARM_S = 0.2, 180
-CONNECTIONS_MAX = 1000  # who went away while waiting counts until the score is there, which takes a sanitizer long
+CONNECTIONS_MAX = 1000  # a client that left counts until its score is ready, which is slow under a sanitizer
 PAIR = "resnet"
 
 
@@ -88,7 +88,7 @@ class Site:
         await self.ask("bad image", (415, 422), "POST", f"/v1/scores?pair={PAIR}", body)
 
     async def aborted(self):
-        """Gone after a part of the request, or while the answer is being made."""
+        """Disconnects after a part of the request, or after all of it while the service makes the answer."""
         data = client.request("POST", f"/v1/scores?pair={PAIR}", self.picture(), more="Prefer: wait=30\r\n")
         sent = data[:self.draw.choice([self.draw.randrange(len(data)), len(data)])]
         try:
@@ -108,13 +108,13 @@ class Site:
             await self.ask("look", (200,), "GET", path)
 
 
-# How many clients of each kind there are, and how long each rests.
+# Kinds of clients: name, number, and seconds that each rests between two requests.
 CLIENTS = (("score", 3, 0.05), ("history", 1, 0.1), ("audit", 1, 1), ("bad_image", 1, 0.05), ("aborted", 1, 0.02),
            ("look", 1, 0.5), ("reload", 1, 3))
 
 
 def level(site):
-    """Megabytes of its own, descriptors but those of the database's readers, bytes of the write-ahead log."""
+    """Returns the service's private memory, its descriptors except the database's, and the write-ahead log's size."""
     opened = []
     for fd in os.listdir(f"/proc/{site.pid}/fd"):
         try:
@@ -134,7 +134,7 @@ async def until_quiet(site):
     while json.loads((await site.ask("look", (200,), "GET", "/readyz")).body)["queued"] > 0:
         await asyncio.sleep(0.2)
     await asyncio.sleep(SETTLE_S)
-    # A decoder that ended on a bad image is replaced by the next image.
+    # A decoder that ended on a bad image is replaced at the next image, so post some.
     await asyncio.gather(*(site.ask("score", (200,), "POST", f"/v1/scores?pair={PAIR}", site.picture()) for _ in range(8)))
     await asyncio.sleep(SETTLE_S)
     return level(site)

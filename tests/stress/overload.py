@@ -1,16 +1,17 @@
 #!/usr/bin/python3
-"""Ten times the capacity, and then crowds of connections that say nothing or little.
+"""Offers ten times the capacity, then opens crowds of connections that send nothing or little.
 
-Capacity is what a closed loop of clients gets of POST /v1/scores. Then a multiple of it is offered as an open loop:
-arrivals do not wait for answers. The queue is short, as it should be where clients wait: a long one is first filled, and
-what that costs is not refusing. The generator keeps to one processor and the service to the others; what the kernel does
-on loopback for who receives is still the sender's (--apart 0: they share all, and the generator takes from the capacity).
-A machine has faster and slower minutes: the goodput of a round is compared with the capacity before and after it, and the middle one of the rounds counts.
-The more a score costs (--views; 0: the pair's own recipe), the fewer refusals come to each. A process that only answers is
-asked at the same time: its p99 is what the scheduler of a full machine does to any answer.
+Capacity is the rate of scores that a closed loop of clients gets from POST /v1/scores. Then a multiple of it is offered as
+an open loop: arrivals do not wait for answers. The queue is short, as it should be where clients wait; with a long queue
+the program would mostly measure how it fills, not how the service refuses. The generator runs on one processor and the
+service on the others, although on loopback the kernel charges work for the receiver to the sender (--apart 0: they share
+all processors, and the generator takes from the capacity). A machine has faster and slower minutes, so the goodput of each
+round is compared with the capacity before and after it, and the median of the rounds counts. The more a score costs
+(--views; 0: the pair's own recipe), the fewer refusals there are for each score. A process that only answers (Echo) is
+measured at the same time: its p99 shows how the scheduler of a busy machine delays any answer.
 
-The crowd: idle connections, connections whose headers or bodies come a byte at a time, and scores from a closed loop
-meanwhile. All are opened anew when the service closes them."""
+The crowd is idle connections, and connections that send headers or bodies one byte a second; a closed loop posts scores
+meanwhile. Connections that the service closes are opened again."""
 
 import asyncio
 import collections
@@ -29,7 +30,7 @@ REFUSED, DONE = (429, 503), (200, 202)
 
 
 class Site:
-    """The service and what is asked of it."""
+    """The service, and the requests to send to it."""
 
     def __init__(self, options, service):
         self.service, self.port, self.pair = service, service.port, options.pair
@@ -37,13 +38,13 @@ class Site:
         self.numbers = itertools.count()
 
     def draw(self, count):
-        """Requests made before they are needed. No picture comes twice: history would answer without work."""
+        """Makes `count` requests in advance. No picture occurs twice, because history would answer it without work."""
         images = [daemon.drawn_image(number) for number in itertools.islice(self.numbers, count)]
         typed = [client.multipart([data], self.recipe) if self.recipe else ("image/png", data) for data in images]
         return [client.request("POST", f"/v1/scores?pair={self.pair}", body, media_type) for media_type, body in typed]
 
     def scored(self):
-        """Images that the workers have finished, by the service's own counter."""
+        """Returns how many images the workers have finished, by the service's own counter."""
         text = self.service.ask("GET", "/metrics").decode()
         return float(re.search(r'^sslmem_items_finished_total{state="computed"} (\S+)$', text, re.MULTILINE)[1])
 
@@ -83,7 +84,7 @@ async def memory_until(site, event):
 
 
 async def overload(site, options, rate, echo):
-    """Offers for some seconds; gives all replies, scores a second meanwhile, shares, most memory, times of the echo."""
+    """Offers requests for some seconds; returns all replies, goodput, shares, largest memory, and times of the echo."""
     over = asyncio.Event()
     watch = asyncio.gather(memory_until(site, over), echo.times_ms(over))
     requests = site.draw(round(options.times * rate * options.seconds))
@@ -98,7 +99,7 @@ async def overload(site, options, rate, echo):
 
 
 async def check_round(site, options, verdicts, echo, before):
-    """Gives the share of the goodput in the capacity, and the capacity after the round."""
+    """Runs and checks one round; returns the goodput as a share of the capacity, and the capacity after the round."""
     memory = client.own_mb(site.service.process.pid)
     replies, goodput, shares, most, echoes = await overload(site, options, before[0], echo)
     after = await capacity(site, options)
@@ -134,7 +135,7 @@ async def check_overload(site, options, verdicts, echo):
 
 # --- the crowd ---
 
-# What each kind of connection sends at once, and what of it comes a byte a second for ever after.
+# For each kind of connection: the bytes sent at once, and those repeated for ever at one byte a second.
 CROWD = {
     "idle": (b"", b""),
     "slow headers": (b"GET /livez HTTP/1.1\r\nHost: stress\r\n", b"X: y\r\n"),
@@ -171,7 +172,7 @@ async def check_crowd(site, options, verdicts, echo):
     sizes = {"idle": options.idle, "slow headers": options.slow // 2, "slow bodies": options.slow - options.slow // 2}
     crowd = [asyncio.create_task(dawdle(site, kind, counts)) for kind, count in sizes.items() for _ in range(count)]
     await asyncio.sleep(5)
-    present = dict(counts)  # as this side sees it: connected, and not closed by the service
+    present = dict(counts)  # connected and not closed by the service, as this program sees it
     livez, over = [], asyncio.Event()
 
     async def ask():

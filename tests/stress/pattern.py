@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The paper's pattern on the demo pairs: m of candidates above externals above independents, shared about the externals.
+"""Prints how far the demo pairs show the paper's pattern: m of candidates > external > independent, shared near external.
 
-Wang et al. (ICLR 2024, section 4) find S_C > S_E > S_I and S_S near 0 of normalised scores. What comes out here, with
-500 pictures of Fashion-MNIST a cohort, is printed whatever it is; nothing of it is a verdict but that all were scored."""
+Wang et al. (ICLR 2024, section 4) find S_C > S_E > S_I, and S_S near 0, for normalised scores. This program prints the
+result for 500 pictures of Fashion-MNIST in each cohort. It only fails if a picture could not be scored."""
 
 import json
 import pathlib
@@ -60,7 +60,7 @@ def main():
 
 
 def describe(tests, key):
-    """A comparison, whichever way round the report has it."""
+    """Describes the comparison of two cohorts, in whichever order the report has them."""
     other = "_".join(reversed(key.split("_")))
     test, sign = (tests[key], 1) if key in tests else (tests[other], -1)
     return f"t = {sign * test['welch']['t']:.2f}, p = {test['welch']['p_two_sided']:.2g}; d = {sign * test['cohen_d']:.2f}"

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""SIGTERM, and kill -9, at random moments under a load of POST /v1/scores.
+"""Ends the service with SIGTERM, then with kill -9, at random moments under a load of POST /v1/scores.
 
-Clients post one to four pictures at a time, all different, some waiting and some not, and write down what was promised to
-them: every 202 and 200 names a job. The service is ended and started again, over and over; each time the database as it was
-left is copied and must pass integrity_check. At the end every promised job has succeeded with just the pictures that were
-sent, and no picture was scored a second time: that would be found in history, and no picture is posted twice."""
+Clients post one to four pictures at a time, all different, some waiting and some not. They note every promise: each 202 and
+200 names a job. The service is ended and started again, over and over; each time the database that it left is copied, and
+the copy must pass integrity_check. At the end every promised job has succeeded with exactly the pictures that were sent,
+and no picture was scored twice: no picture is posted twice, so none may have been answered from history."""
 
 import asyncio
 import collections
@@ -24,7 +24,7 @@ STOP_LIMIT_S = 15
 
 
 def job_of(reply):
-    """The id of the job that an answer promises, or None."""
+    """Returns the id of the job that an answer promises, or None."""
     if reply.status == 202:
         return reply.headers["location"].rsplit("/", 1)[1]
     if reply.status == 200:
@@ -34,7 +34,7 @@ def job_of(reply):
 
 
 class Load:
-    """Clients that post until told to stop, whatever the service does."""
+    """Clients that post until `over` is set, whether or not the service answers."""
 
     def __init__(self, service, options):
         self.service, self.pair = service, options.pair
@@ -61,7 +61,7 @@ class Load:
 
 
 def integrity(service, folder):
-    """Of a copy: SQLite would repair the original before the service can."""
+    """Checks a copy of the database, because SQLite would recover the original before the service can."""
     for path in folder.glob("stress.db*"):
         if not path.name.endswith("-shm"):
             shutil.copy(path, folder / ("copy" + path.name))
@@ -96,7 +96,7 @@ async def run(service, folder, load, number, rounds, draw):
         await end(service, number, ends)
         ends.whole += await asyncio.to_thread(integrity, service, folder)
         service.spawn()
-        if number == signal.SIGKILL and draw.random() < 0.1:  # this one dies while it starts
+        if number == signal.SIGKILL and draw.random() < 0.1:  # kill this process while it starts
             await asyncio.sleep(draw.uniform(0, 0.1))
             service.kill()
             service.spawn()
@@ -107,7 +107,7 @@ async def run(service, folder, load, number, rounds, draw):
 
 
 def await_empty(service):
-    """503 says, among others, that the queue is nearly full."""
+    """Waits until the queue is empty. /readyz answers 503 if, among other reasons, the queue is nearly full."""
     while json.loads(service.ask("GET", "/readyz", expect=(200, 503))).get("queued") != 0:
         time.sleep(0.1)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""What share of the engine's own rate an audit has.
+"""Measures the rate of an audit as a share of the engine's own rate.
 
-The engine (tests/bench/engine.c) times forwards of ten views before and after the audit, in the same process state of the
-machine; an audit of the same pair takes what these forwards take, and decoding, views, distances and a durable commit for
-every image. By the clock, which other programs disturb, and by processor time, which waiting for the disk does not show in.
-What was disturbed is measured again; the least disturbed of the tries counts."""
+The engine (tests/bench/engine.c) times forwards of ten views before and after the audit, so that the machine is in the
+same state. An audit of the same pair does these forwards, and for every image decoding, views, distances and a durable
+commit. The share is measured by the clock, which other programs disturb, and by processor time, which does not include
+waiting for the disk. A disturbed measurement is repeated; the least disturbed one counts."""
 
 import math
 import os
@@ -57,7 +57,7 @@ def least_disturbed(options, name, workers):
 
 
 def milliseconds(text):
-    """Of "2026-01-31T12:34:56.789Z", within a day."""
+    """Returns the milliseconds since midnight of a time such as "2026-01-31T12:34:56.789Z"."""
     hours, minutes, seconds = text[11:-1].split(":")
     return 1000 * (3600 * int(hours) + 60 * int(minutes) + float(seconds))
 

@@ -1,11 +1,11 @@
-/* Every allocation of ours may fail: what is under test then says so, leaves nothing behind (the
- * sanitizer build looks for leaks) and works at the next try.
+/* Lets each allocation of our code fail in turn. The code under test must then return SM_NOMEM,
+ * leak nothing (the sanitizer build checks that) and work at the next try.
  *
  *     static enum sm_code open_it(double *result, void *path, struct sm_err *err);
  *     every_allocation_may_fail(open_it, "f.pt", "f.pt");
  *
- * The Makefile links programs called test_alloc with malloc, calloc and realloc wrapped; libraries
- * keep theirs. Include in one file of a program, after cmocka.h. */
+ * The Makefile links programs called test_alloc with malloc, calloc and realloc wrapped;
+ * allocations inside libraries are not. Include in one file of a program, after cmocka.h. */
 #ifndef TESTS_UNIT_ALLOC_H
 #define TESTS_UNIT_ALLOC_H
 
@@ -20,7 +20,7 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
-static long countdown = -1; /* the allocation that fails, counted from now; below 0: none */
+static long countdown = -1; /* allocations until the one that fails; below 0: none fails */
 
 static int fails_now(void)
 {
@@ -42,11 +42,11 @@ void *__wrap_realloc(void *old, size_t size)
     return fails_now() ? NULL : __real_realloc(old, size);
 }
 
-/* The result tells a success under failure from a wrong one. */
+/* The code under test. If it succeeds although an allocation failed, `result` must be right. */
 typedef enum sm_code allocating(double *result, void *context, struct sm_err *err);
 
-/* Returns how many allocations were refused with effect. A library that copes with a refusal
- * may still give the same result. */
+/* Runs the code once for each of its allocations and lets that one fail. Returns how many of these
+ * runs failed; the others coped with the failure and gave the same result. */
 static long every_allocation_may_fail(allocating *run, void *context, const char *what)
 {
     struct sm_err err = {0};

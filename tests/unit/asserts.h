@@ -1,4 +1,4 @@
-/* Asserts that tests of functions with errors share. */
+/* Asserts for functions that return enum sm_code and set `err`. */
 #ifndef TESTS_UNIT_ASSERTS_H
 #define TESTS_UNIT_ASSERTS_H
 
@@ -19,7 +19,7 @@
             fail_msg("%s: %s (%s)", #call, e_->text, e_->pointer);                                 \
     } while (0)
 
-/* The call fails with this code, exactly this text and pointer. */
+/* Asserts that the call fails with this code and with exactly this text and pointer. */
 #define assert_fails(call, expected_code, expected_text, expected_pointer)                         \
     do {                                                                                           \
         err = (struct sm_err){0};                                                                  \

@@ -1,4 +1,4 @@
-/* Audits for tests: read from a vector or drawn from a seed. Include after nothing. */
+/* Audits for tests, read from a vector or drawn from a seed. Include this header first. */
 #ifndef TESTS_UNIT_CORE_AUDIT_FIXTURE_H
 #define TESTS_UNIT_CORE_AUDIT_FIXTURE_H
 
@@ -18,7 +18,7 @@
 
 static const uint8_t digest_key[32] = "a key of thirty-two bytes......";
 
-/* An audit and all that it borrows. */
+/* An audit and everything that it borrows. */
 struct held {
     struct sm_audit audit;
     struct sm_audit_spec spec;
@@ -42,7 +42,7 @@ static inline void parse_spec(struct sm_audit_spec *out, const json_t *node)
         fail_msg("spec %s: %s", err.pointer, err.text);
 }
 
-/* Everything but items and spec. */
+/* Sets everything but the spec, and allocates `count` items for the caller to fill. */
 static inline void hold(struct held *h, size_t count)
 {
     h->items = calloc(count + 1, sizeof *h->items);
@@ -97,7 +97,7 @@ static inline void set_item(struct sm_audit_item *item, size_t index, enum sm_co
     sm_sha256_hex(item->image_digest, text, strlen(text));
 }
 
-/* A standard normal draw (Box and Muller). */
+/* Returns the standard normal draw number `index` (Box-Muller). */
 static inline double normal(uint32_t index)
 {
     uint32_t r[4];
@@ -106,7 +106,8 @@ static inline double normal(uint32_t index)
            cos(2 * 3.14159265358979323846 * sm_unit(r[2], r[3]));
 }
 
-/* `counts` images a cohort, candidates `shift` standard deviations up. */
+/* Draws an audit with counts[c] images in cohort c. The scores of all cohorts have the same normal
+ * distribution, but those of candidates are higher by `shift` standard deviations. */
 static inline void draw_audit(struct held *h, const size_t counts[SM_COHORTS], double shift,
                               const char *spec)
 {
@@ -168,7 +169,7 @@ static inline struct sm_audit_result *evaluate(const struct held *h)
     return result;
 }
 
-/* What is at "a/b/0/c"; fails where nothing is. */
+/* Returns the node at a path such as "a/b/0/c" (borrowed); fails the test if it is missing. */
 static inline json_t *at(const json_t *node, const char *path)
 {
     char key[64];
@@ -185,7 +186,8 @@ static inline json_t *at(const json_t *node, const char *path)
     return (json_t *)(uintptr_t)here;
 }
 
-/* Everything of `want` is in `got`: numbers to 1e-9 of their size, null is null. */
+/* Asserts that `got` contains everything in `want`: numbers within 1e-9 of their size, the rest
+ * exactly. */
 static inline void assert_within(const json_t *got, const json_t *want, const char *where)
 {
     char path[240];
@@ -218,13 +220,13 @@ static inline void assert_within(const json_t *got, const json_t *want, const ch
     }
 }
 
-/* What a writer writes; to be freed. */
+/* Returns the text that a writer writes, to be freed. */
 typedef enum sm_code writes(FILE *file, const struct held *h, const struct sm_audit_result *result,
                             struct sm_err *err);
 static inline char *written(writes *write, const struct held *h,
                             const struct sm_audit_result *result)
 {
-    static char *text; /* gcc takes a pointer that a stream fills for one to a dead variable */
+    static char *text; /* static, because gcc warns if a stream holds a local one's address */
     static size_t size;
     struct sm_err err = {0};
     FILE *file = open_memstream(&text, &size);

@@ -1,4 +1,4 @@
-/* Reading the vectors of tests/golden/image. */
+/* Reads the vectors of tests/golden/image. */
 #ifndef TESTS_UNIT_CORE_IMAGE_GOLDEN_H
 #define TESTS_UNIT_CORE_IMAGE_GOLDEN_H
 

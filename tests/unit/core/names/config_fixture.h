@@ -1,5 +1,5 @@
-/* What the tests of encoder configurations share: parsing, comparing, and throw-away folders with
- * files beside a checkpoint. */
+/* Helpers for tests of encoder configurations: parsing, comparing, and temporary folders with the
+ * sidecar files of a checkpoint. */
 #ifndef TESTS_NN_CONFIG_FIXTURE_H
 #define TESTS_NN_CONFIG_FIXTURE_H
 
@@ -30,7 +30,7 @@ static inline struct sm_encoder_config parse(const char *text)
     return config;
 }
 
-/* What is set in the configuration is exactly this. */
+/* Asserts that the fields set in the configuration are exactly those in `expected`. */
 static inline void assert_says(const struct sm_encoder_config *config, const char *expected)
 {
     json_t *wanted = json(expected), *said = sm_encoder_config_json(config);
@@ -43,7 +43,7 @@ static inline void assert_says(const struct sm_encoder_config *config, const cha
     json_decref(said);
 }
 
-/* A folder with a few files beside a checkpoint, which is never there. */
+/* A temporary folder for sidecar files; the checkpoint that they belong to is never created. */
 struct folder {
     char path[64], checkpoint[96];
 };

@@ -1,4 +1,4 @@
-/* What the tests of core/score share: golden pairs, and throw-away pair folders that link to their
+/* Helpers for tests of core/score: golden pairs, and temporary pair folders that link to golden
  * files. */
 #ifndef TESTS_SCORE_FIXTURE_H
 #define TESTS_SCORE_FIXTURE_H
@@ -22,7 +22,7 @@
 
 #define GOLDEN "tests/golden/score"
 
-/* A folder of its own for a pair, below the system's temporary folder. */
+/* A temporary folder for a pair. */
 struct folder {
     char path[64];
 };
@@ -52,7 +52,7 @@ static inline void folder_text(const struct folder *f, const char *name, const c
     folder_write(f, name, text, strlen(text));
 }
 
-/* `name` becomes a link to a golden file. */
+/* Creates `name` in the folder as a symbolic link to a golden file. */
 static inline void folder_link(const struct folder *f, const char *name, const char *golden)
 {
     char path[256], *target = realpath(golden, NULL);
@@ -80,7 +80,7 @@ static inline struct sm_pair *open_pair(const char *dir)
     return pair;
 }
 
-/* The pair's recipe with some fields changed, checked against the pair. */
+/* Returns the pair's recipe with the fields in `text` changed, checked against the pair. */
 static inline struct sm_recipe recipe_of(const struct sm_pair *pair, const char *text)
 {
     struct sm_recipe recipe;

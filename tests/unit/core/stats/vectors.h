@@ -1,4 +1,4 @@
-/* Vectors of tests/golden/make_stats.py and comparisons with them.
+/* Reads the vectors of tests/golden/make_stats.py and compares with them.
  *
  *     json_t *cases = load("roc"), *c;
  *     json_array_foreach(cases, i, c)
@@ -33,7 +33,7 @@ static inline json_t *load(const char *name)
     return cases;
 }
 
-/* null stands for NaN. */
+/* Returns NaN for null. */
 static inline double number(const json_t *node)
 {
     return json_is_number(node) ? json_number_value(node) : NAN;
@@ -49,7 +49,8 @@ static inline double at(const json_t *list, size_t i)
     return number(json_array_get(list, i));
 }
 
-/* A long sample: how make_stats.py's `sample` makes it, step by step the same. */
+/* Returns value `i` of a long sample, which is stored as a rule; repeats every step of `sample` in
+ * make_stats.py. */
 static inline double made_value(const json_t *rule, size_t i, size_t count)
 {
     uint64_t multiplier = (uint64_t)field(rule, "multiplier");
@@ -60,7 +61,7 @@ static inline double made_value(const json_t *rule, size_t i, size_t count)
     return levels > 0 ? floor(v * levels) / levels : v;
 }
 
-/* NULL for an empty list, as callers may pass. */
+/* Returns the numbers, to be freed; NULL for an empty list, as the functions under test allow. */
 static inline double *numbers(const json_t *list, size_t *count)
 {
     bool made = json_is_object(list);
@@ -83,7 +84,8 @@ static inline struct vector values(const json_t *node, const char *name)
     return v;
 }
 
-/* Equal to `relative` of the expected value, or to `absolute`; NaN equals NaN only. */
+/* Fails unless `got` differs from `want` by at most relative * |want| + absolute. NaN equals only
+ * NaN. */
 static inline void check(const char *what, double got, double want, double relative,
                          double absolute)
 {

@@ -1,4 +1,4 @@
-/* Black PNGs of any size in a few bytes: deflate's longest match, over and over. */
+/* Makes black PNGs of any size in a few bytes, by repeating deflate's longest match. */
 #ifndef TESTS_UNIT_SERVER_DECODE_ZEROS_H
 #define TESTS_UNIT_SERVER_DECODE_ZEROS_H
 
@@ -9,7 +9,7 @@
 struct zeros {
     uint8_t *bytes;
     size_t count;
-    uint32_t bits, bits_count; /* of the deflate stream, not yet in `bytes` */
+    uint32_t bits, bits_count; /* bits of the deflate stream that are not yet in `bytes` */
 };
 
 static void zeros_be32(uint8_t *at, uint32_t value)
@@ -18,7 +18,7 @@ static void zeros_be32(uint8_t *at, uint32_t value)
         at[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-/* Lowest bit first, as deflate packs. */
+/* Appends `count` bits, lowest bit first, as deflate packs them. */
 static void zeros_bits(struct zeros *z, uint32_t value, uint32_t count)
 {
     z->bits |= value << z->bits_count;
@@ -26,7 +26,8 @@ static void zeros_bits(struct zeros *z, uint32_t value, uint32_t count)
         z->bytes[z->count++] = (uint8_t)z->bits;
 }
 
-/* Length and type of a chunk whose data ends at `count`, and its CRC. */
+/* Writes the length, type and CRC of the chunk that begins at `begin` and whose data ends at
+ * z->count. */
 static void zeros_end_chunk(struct zeros *z, size_t begin, const char *type)
 {
     uint32_t crc = ~0u;
@@ -41,7 +42,7 @@ static void zeros_end_chunk(struct zeros *z, size_t begin, const char *type)
     z->count += 4;
 }
 
-/* Bytes of all rows, each with its filter byte. */
+/* Returns the bytes of all rows, each with its filter byte. */
 static uint64_t zeros_length(uint32_t width, uint32_t height, uint32_t pixel_bytes, int interlaced)
 {
     static const uint8_t passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
@@ -57,7 +58,7 @@ static uint64_t zeros_length(uint32_t width, uint32_t height, uint32_t pixel_byt
     return length;
 }
 
-/* `bits` 8 or 16; `channels` 1 (grey) or 4 (RGBA). Sides above 8 when interlaced. */
+/* Makes a PNG. `bits` is 8 or 16, `channels` 1 (grey) or 4 (RGBA); sides above 8 if interlaced. */
 static struct zeros zeros_png(uint32_t width, uint32_t height, int bits, int channels,
                               int interlaced)
 {
@@ -76,16 +77,16 @@ static struct zeros zeros_png(uint32_t width, uint32_t height, int bits, int cha
     z.count += 8;
     memcpy(z.bytes + z.count, "\x78\x01", 2);
     z.count += 2;
-    zeros_bits(&z, 1 | 1 << 1, 3); /* the last block, of fixed codes */
-    zeros_bits(&z, 0x0c, 8);       /* a zero; codes are stored from their highest bit */
+    zeros_bits(&z, 1 | 1 << 1, 3); /* begins the last block, with fixed codes */
+    zeros_bits(&z, 0x0c, 8);       /* literal 0; codes are stored from their highest bit */
     uint64_t left = length - 1;
     for (; left >= 258; left -= 258) {
-        zeros_bits(&z, 0xa3, 8); /* 258 bytes */
-        zeros_bits(&z, 0, 5);    /* from one byte back */
+        zeros_bits(&z, 0xa3, 8); /* a match of 258 bytes */
+        zeros_bits(&z, 0, 5);    /* at distance 1 */
     }
     for (; left > 0; left--)
         zeros_bits(&z, 0x0c, 8);
-    zeros_bits(&z, 0, 7); /* the end */
+    zeros_bits(&z, 0, 7); /* end of the block */
     zeros_bits(&z, 0, (8 - z.bits_count) % 8);
     zeros_be32(z.bytes + z.count, (uint32_t)(length % 65521) << 16 | 1); /* Adler-32 */
     z.count += 4;

@@ -1,4 +1,4 @@
-/* An open audit to bring images into, and what its report says. */
+/* An ingestion into an open audit, and checks of its report. */
 #ifndef TESTS_UNIT_SERVER_INGEST_INGEST_FIXTURE_H
 #define TESTS_UNIT_SERVER_INGEST_INGEST_FIXTURE_H
 
@@ -32,7 +32,7 @@ static inline int setup_ingest(void **state)
     return 0;
 }
 
-/* Ends the ingestion; `report` is what it did. */
+/* Ends the ingestion and keeps its report in `report`. */
 static inline enum sm_code finish_ingest(void)
 {
     json_decref(report);
@@ -63,7 +63,7 @@ static inline int64_t skipped(const char *reason)
         json_object_get(json_object_get(report, "skipped_by_reason"), reason));
 }
 
-/* The detail of the first thing of that name that was skipped, and its reason. */
+/* Asserts the reason and the detail of the first skipped entry of that name. */
 static inline void assert_skipped(const char *name, const char *reason, const char *detail)
 {
     const json_t *list = json_object_get(report, "skipped");
@@ -78,7 +78,7 @@ static inline void assert_skipped(const char *name, const char *reason, const ch
     fail_msg("%s was not skipped: %s", name, json_dumps(report, 0));
 }
 
-/* Item `index` of the audit, to be released. */
+/* Returns item `index` of the audit (new reference). */
 static inline json_t *item_at(int64_t index)
 {
     json_t *page;

@@ -1,4 +1,4 @@
-/* Workers on real (tiny) pairs over a scratch store, and a client of theirs. */
+/* Workers on real but tiny pairs with a scratch store, and a client that submits jobs. */
 #ifndef TESTS_UNIT_SERVER_JOBS_JOBS_FIXTURE_H
 #define TESTS_UNIT_SERVER_JOBS_JOBS_FIXTURE_H
 
@@ -14,7 +14,7 @@
 static struct sm_pairs *pairs;
 static struct sm_file wide, tall;
 static struct sm_jobs *jobs;
-static struct sm_decoders *decoders; /* NULL: in this process */
+static struct sm_decoders *decoders; /* NULL: images are decoded in this process */
 
 static inline int load(void **state)
 {
@@ -76,7 +76,7 @@ struct client {
     atomic_int wakes;
 };
 
-static atomic_bool given_up; /* the test has failed, its clients are gone */
+static atomic_bool given_up; /* set in teardown: clients on the test's stack are gone */
 
 static inline void wake(void *arg)
 {
@@ -87,7 +87,7 @@ static inline void wake(void *arg)
     sem_post(&client->woken);
 }
 
-/* Submits `count` images of `pair` under its own recipe with another seed. */
+/* Submits a job of `count` images for `pair`, with the pair's recipe and the given seed. */
 static inline enum sm_code submit(struct client *client, const char *pair, uint64_t seed,
                                   const struct sm_file *images, int count)
 {
@@ -123,7 +123,7 @@ static inline enum sm_ticket_state await(struct client *client, enum sm_ticket_s
     return state;
 }
 
-/* Waits for the end; returns the job with its scores. */
+/* Waits until the job has finished, releases the ticket and returns the job with its scores. */
 static inline json_t *complete(struct client *client)
 {
     json_t *job;
@@ -176,8 +176,8 @@ static inline int setup_jobs(void **state)
     return setup(state);
 }
 
-/* Ends what a failed test left: the store does not close while commits are held, and workers must
- * not outlive it. */
+/* Cleans up, also after a failed test. The gate is opened because the store does not close while
+ * commits are held, and workers are stopped because they must not outlive the store. */
 static inline int teardown_jobs(void **state)
 {
     given_up = true;

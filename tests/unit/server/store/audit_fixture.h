@@ -1,4 +1,4 @@
-/* Steps that tests of audits are made of, over an open store. */
+/* Steps that tests of audits share, on an open store. */
 #ifndef TESTS_UNIT_SERVER_STORE_AUDIT_FIXTURE_H
 #define TESTS_UNIT_SERVER_STORE_AUDIT_FIXTURE_H
 
@@ -22,12 +22,12 @@ static inline void create_audit(char id[SM_ID_BYTES], bool keep_thumbnails)
     json_decref(recipe);
     json_decref(pair);
     json_decref(spec);
-    usleep(2000); /* ids of the next millisecond sort behind */
+    usleep(2000); /* the next id is of a later millisecond, so it sorts after this one */
 }
 
 enum { MANY = 50000 };
 
-/* Image `k` as uploaded: its digest ends in k. */
+/* Adds `count` images to a cohort, as an upload does; their digests are those of `first` and on. */
 static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int first, int count)
 {
     struct sm_store_audit_added added;
@@ -56,7 +56,7 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
     return code;
 }
 
-/* An image that could not be taken. */
+/* Adds an image that could not be ingested: a failed item. */
 static inline enum sm_code add_failed(const char *id, struct sm_store_audit_image_in image,
                                       enum sm_code why, const char *text)
 {
@@ -94,7 +94,7 @@ static inline int64_t count_at(const json_t *document, const char *name)
     return json_integer_value(json_object_get(document, name));
 }
 
-/* The counts of every job are those of its items; claims wait for as many items as there are. */
+/* Asserts that all stored counts, and the store's counts in memory, agree with the items. */
 static inline void check_counts(void)
 {
     static const char wrong[] =
@@ -159,7 +159,7 @@ static inline void claim_none(void)
     assert_code(SM_NOT_FOUND, sm_store_claim(&claim, store, "w", 0, &err));
 }
 
-/* Claims one and scores it; its key is of the image and pair. */
+/* Claims one item and finishes it with a score, whose score key depends only on the image. */
 static inline void score_one(void)
 {
     struct sm_claim claim;
@@ -170,7 +170,7 @@ static inline void score_one(void)
     sm_claim_free(&claim);
 }
 
-/* An audit with one image, brought to `state`. */
+/* Creates an audit with one image and brings it to `state`. */
 static inline void audit_in(char id[SM_ID_BYTES], const char *state, int image)
 {
     bool succeeded = strcmp(state, "succeeded") == 0, cancelled = strcmp(state, "cancelled") == 0;
@@ -187,7 +187,7 @@ static inline void audit_in(char id[SM_ID_BYTES], const char *state, int image)
     check_audit(id, state, !succeeded && !cancelled, succeeded, 0);
 }
 
-/* A running audit of images of two cohorts. */
+/* Creates and starts an audit with `shared` and `candidates` images in these two cohorts. */
 static inline void start_audit(char id[SM_ID_BYTES], int shared, int candidates)
 {
     create_audit(id, false);
@@ -197,7 +197,7 @@ static inline void start_audit(char id[SM_ID_BYTES], int shared, int candidates)
     assert_code(SM_OK, move(id, SM_AUDIT_START));
 }
 
-/* What the last error says of the audit. */
+/* Asserts that the text of the last error is "audit ID <why>". */
 static inline void check_refusal(const char *id, const char *why)
 {
     char text[200];

@@ -1,4 +1,4 @@
-/* An open store in a scratch folder, and the steps that tests of the store are made of. */
+/* An open store in a scratch folder, and steps that tests of the store share. */
 #ifndef TESTS_UNIT_SERVER_STORE_FIXTURE_H
 #define TESTS_UNIT_SERVER_STORE_FIXTURE_H
 
@@ -69,7 +69,7 @@ static inline void admitted(void *arg, enum sm_code code, const struct sm_err *w
     sem_post(&outcome->done);
 }
 
-/* Charges by itself and waits for the commit. */
+/* Posts a charge without a job and waits for its commit. */
 static inline enum sm_code spend_now(const struct sm_charge *charge, struct sm_err *why)
 {
     struct outcome outcome;
@@ -82,7 +82,7 @@ static inline enum sm_code spend_now(const struct sm_charge *charge, struct sm_e
     return outcome.code;
 }
 
-/* The digest of item `k`: 64 digits that end in it. */
+/* Writes the digest of item `k`: the decimal number k, filled up with zeros to 64 digits. */
 static inline void digest_of(char out[65], int k)
 {
     snprintf(out, 65, "%064d", k);
@@ -113,10 +113,10 @@ static inline enum sm_code admit_costing(char id[SM_ID_BYTES], const char *pair,
     sem_init(&outcome.done, 0, 0);
     assert_code(SM_OK, sm_store_admit(store, &job, admitted, &outcome, &err));
     json_decref(recipe);
-    memset(bytes, 0, sizeof bytes); /* it has its own copy */
+    memset(bytes, 0, sizeof bytes); /* the store must have its own copy */
     while (sem_wait(&outcome.done) != 0)
         ;
-    usleep(2000); /* ids of the next millisecond sort behind */
+    usleep(2000); /* the next id is of a later millisecond, so it sorts after this one */
     return outcome.code;
 }
 
@@ -125,7 +125,7 @@ static inline enum sm_code admit(char id[SM_ID_BYTES], const char *pair, int fir
     return admit_costing(id, pair, first, count, 0);
 }
 
-/* Keys are digests; tests name theirs. */
+/* Returns the score key that belongs to a test's name for it, valid until the next call. */
 static inline const char *key_of(const char *name)
 {
     static _Thread_local char key[SM_SHA256_HEX];
@@ -151,7 +151,7 @@ static inline enum sm_code finish(const struct sm_claim *claim, const char *owne
     return code;
 }
 
-/* One score through the whole way. */
+/* Admits, claims and finishes one item, which gives one score. */
 static inline void add_score(const char *pair, int image, double m, char score_id[SM_ID_BYTES])
 {
     char id[SM_ID_BYTES], key[80];
@@ -171,7 +171,7 @@ static inline const char *text_at(const json_t *document, const char *name)
     return text ? text : "(none)";
 }
 
-/* Takes the page's text. */
+/* Parses the scores of a page (new reference) and frees its text. */
 static inline json_t *scores_of(struct sm_score_page *page)
 {
     json_t *scores = json_loads(page->scores, 0, NULL);

@@ -1,4 +1,4 @@
-/* A private folder for one test, and what tests of the store and of jobs do with it. */
+/* A private folder for one test of the store or of jobs. */
 #ifndef TESTS_UNIT_SERVER_STORE_SCRATCH_H
 #define TESTS_UNIT_SERVER_STORE_SCRATCH_H
 
@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-/* cmocka.h wants the four above */
+/* cmocka.h needs the four headers above */
 #include <cmocka.h>
 
 #include <ftw.h>
