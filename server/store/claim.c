@@ -41,23 +41,16 @@ static const char cheap_sql[] =
     "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') AND "
     "kind = 'score' AND item_cost_ms <= $max ORDER BY item_cost_ms, id LIMIT 1";
 
-/* SM_NOT_FOUND when nothing is queued. */
+/* SM_NOT_FOUND if no item is queued. */
 static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct sm_db *db,
                              struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row, cheap = cost_ms_max < INT64_MAX;
-    enum sm_code code = sm_db_query(&q, db, cheap ? cheap_sql : any_sql, err);
-    if (code != SM_OK)
-        return code;
-    if (cheap)
-        sm_stmt_int(q, "$max", cost_ms_max);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    bool found, cheap = cost_ms_max < INT64_MAX;
+    enum sm_code code = sm_db_row(&found, db, cheap ? cheap_sql : any_sql,
+                                  SM_BIND(SM_INT(cheap ? "$max" : NULL, cost_ms_max)),
+                                  SM_COLUMNS(SM_GET_ID(id)), err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
-    if (code == SM_OK)
-        sm_stmt_get_id(id, q, 0);
-    sm_stmt_reset(q);
     return code;
 }
 
@@ -65,31 +58,21 @@ static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct s
 static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const char *owner,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    bool found;
+    enum sm_code code = sm_db_row(
+        &found, db,
         "UPDATE item SET state = 'running', attempt = attempt + 1, lease_owner = $owner, "
         "lease_until_ms = $until WHERE job_id = $job AND idx = (SELECT idx FROM item WHERE "
         "job_id = $job AND state = 'queued' ORDER BY attempt, idx LIMIT 1) "
         "RETURNING idx, attempt, image_digest, cost_ms",
+        SM_BIND(SM_HEX("$job", claim->job_id), SM_TEXT("$owner", owner),
+                SM_INT("$until", sm_clock_unix_ms() + SM_LEASE_MS)),
+        SM_COLUMNS(SM_GET_INT32(&claim->index), SM_GET_INT32(&claim->attempt),
+                   SM_GET_DIGEST(claim->image_digest), SM_GET_INT(&claim->cost_ms)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", claim->job_id);
-    sm_stmt_text(q, "$owner", owner);
-    sm_stmt_int(q, "$until", sm_clock_unix_ms() + SM_LEASE_MS);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    if (code == SM_OK && !found)
         code =
             sm_err_set(err, SM_CORRUPT, "job %s counts queued items and has none", claim->job_id);
-    if (code == SM_OK) {
-        claim->index = (int)sm_stmt_get_int(q, 0);
-        claim->attempt = (int)sm_stmt_get_int(q, 1);
-        sm_stmt_get_digest(claim->image_digest, q, 2);
-        claim->cost_ms = sm_stmt_get_int(q, 3);
-    }
-    sm_stmt_reset(q);
     return code;
 }
 
@@ -118,8 +101,9 @@ static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
     json_decref(pair);
 }
 
-static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
+static enum sm_code claim_of_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
+    struct claiming *c = arg;
     struct sm_claim *claim = c->claim;
     json_error_t why;
     snprintf(claim->pair, sizeof claim->pair, "%s", sm_stmt_get_text(q, 0));
@@ -141,26 +125,18 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
 static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_err *err)
 {
     struct sm_claim *claim = c->claim;
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
-                    "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
-                    "JOIN recipe ON recipe.digest = job.recipe_digest "
-                    "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", claim->job_id);
-    sm_stmt_int(q, "$idx", claim->index);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        code = row ? claim_of_row(c, q, err)
-                   : sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
-                                claim->job_id);
-    sm_stmt_reset(q);
+    int64_t rows;
+    enum sm_code code = sm_db_each(
+        &rows, db,
+        "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
+        "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
+        "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
+        "JOIN recipe ON recipe.digest = job.recipe_digest "
+        "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
+        SM_BIND(SM_HEX("$job", claim->job_id), SM_INT("$idx", claim->index)), claim_of_row, c, err);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
+                          claim->job_id);
     return code;
 }
 
@@ -305,25 +281,19 @@ enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, 
 bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner)
 {
     struct sm_db *db;
-    struct sm_stmt *q;
-    bool row = true;
+    bool found;
     if (sm_store_reader_take(&db, store, NULL) != SM_OK)
         return true;
     enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
-                    "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
-                    "item.job_id) <> 'cancelled'",
-                    NULL);
-    if (code == SM_OK) {
-        sm_stmt_hex(q, "$job", claim->job_id);
-        sm_stmt_int(q, "$idx", claim->index);
-        sm_stmt_text(q, "$owner", owner);
-        code = sm_stmt_step(q, &row, NULL);
-        sm_stmt_reset(q);
-    }
+        sm_db_row(&found, db,
+                  "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
+                  "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
+                  "item.job_id) <> 'cancelled'",
+                  SM_BIND(SM_HEX("$job", claim->job_id), SM_INT("$idx", claim->index),
+                          SM_TEXT("$owner", owner)),
+                  NULL, NULL);
     sm_store_reader_give(store, db);
-    return code != SM_OK || row;
+    return code != SM_OK || found;
 }
 
 void sm_claim_free(struct sm_claim *claim)

@@ -52,26 +52,18 @@ static const char *const items_of[] = {
           "item.score_id IS NULL LIMIT 1",
 };
 
-static enum sm_code next_item(bool *row, struct found *out, struct sm_db *db, const char *sql,
-                              const char *digest, struct sm_err *err)
+static enum sm_code read_found(void *out, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", digest);
-    code = sm_stmt_step(q, row, err);
-    if (code == SM_OK && *row) {
-        sm_stmt_get_id(out->job_id, q, 0);
-        out->index = (int)sm_stmt_get_int(q, 1);
-        out->state = sm_state_parse(sm_stmt_get_text(q, 2));
-        out->job_state = sm_state_parse(sm_stmt_get_text(q, 3));
-        out->audit = sm_stmt_get_int(q, 4) != 0;
-        out->cohort = sm_stmt_is_null(q, 5) ? -1 : (int)sm_stmt_get_int(q, 5);
-        out->cost_ms = sm_stmt_get_int(q, 6);
-    }
-    sm_stmt_reset(q);
-    return code;
+    struct found *f = out;
+    (void)err;
+    sm_stmt_get_id(f->job_id, q, 0);
+    f->index = (int)sm_stmt_get_int(q, 1);
+    f->state = sm_state_parse(sm_stmt_get_text(q, 2));
+    f->job_state = sm_state_parse(sm_stmt_get_text(q, 3));
+    f->audit = sm_stmt_get_int(q, 4) != 0;
+    f->cohort = sm_stmt_is_null(q, 5) ? -1 : (int)sm_stmt_get_int(q, 5);
+    f->cost_ms = sm_stmt_get_int(q, 6);
+    return SM_OK;
 }
 
 static bool is_unfinished(const struct found *f)
@@ -81,9 +73,8 @@ static bool is_unfinished(const struct found *f)
 
 static enum sm_code clear_row(struct sm_db *db, const struct found *f, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "UPDATE item SET name = '', image_digest = NULL, score_id = NULL, "
         "class_label = CASE WHEN class_label IS NULL THEN NULL ELSE '' END, "
         "group_label = CASE WHEN group_label IS NULL THEN NULL ELSE '' END, "
@@ -91,30 +82,20 @@ static enum sm_code clear_row(struct sm_db *db, const struct found *f, struct sm
         "error_detail = CASE WHEN COALESCE($code, error_code) IS NULL THEN NULL ELSE $detail END, "
         "lease_owner = NULL, lease_until_ms = NULL, erased_ms = $now "
         "WHERE job_id = $job AND idx = $idx",
+        SM_BIND(SM_TEXT("$state", is_unfinished(f) ? sm_state_name(SM_STATE_FAILED) : NULL),
+                SM_TEXT("$code", is_unfinished(f) ? SM_ERASED : NULL),
+                SM_TEXT("$detail", "the image was erased"), SM_INT("$now", sm_clock_unix_ms()),
+                SM_HEX("$job", f->job_id), SM_INT("$idx", f->index)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$state", is_unfinished(f) ? sm_state_name(SM_STATE_FAILED) : NULL);
-    sm_stmt_text(q, "$code", is_unfinished(f) ? SM_ERASED : NULL);
-    sm_stmt_text(q, "$detail", "the image was erased");
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    sm_stmt_hex(q, "$job", f->job_id);
-    sm_stmt_int(q, "$idx", f->index);
-    return sm_stmt_run(q, NULL, err);
 }
 
-/* Deletes the row of the item in another table. */
-static enum sm_code drop_row(int64_t *count, struct sm_db *db, const char *sql,
-                             const struct found *f, struct sm_err *err)
+/* Runs a statement about the item and adds the number of changed rows to `count`. */
+static enum sm_code change_of(int64_t *count, struct sm_db *db, const char *sql,
+                              const struct found *f, struct sm_err *err)
 {
-    struct sm_stmt *q;
     int64_t changes = 0;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", f->job_id);
-    sm_stmt_int(q, "$idx", f->index);
-    code = sm_stmt_run(q, &changes, err);
+    enum sm_code code = sm_db_change(
+        &changes, db, sql, SM_BIND(SM_HEX("$job", f->job_id), SM_INT("$idx", f->index)), err);
     *count += changes;
     return code;
 }
@@ -144,10 +125,10 @@ static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct
     int64_t audits_count = 0;
     bool finished = false;
     enum sm_code code =
-        drop_row(&audits_count, db,
-                 "UPDATE audit SET erased_count = erased_count + 1 WHERE job_id = $job AND "
-                 "$idx = $idx",
-                 f, err);
+        change_of(&audits_count, db,
+                  "UPDATE audit SET erased_count = erased_count + 1 WHERE job_id = $job AND "
+                  "$idx = $idx",
+                  f, err);
     if (code != SM_OK)
         return code;
     if (!is_unfinished(f)) /* nothing changes but the revision */
@@ -166,8 +147,8 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
 {
     int64_t bytes = 0;
     enum sm_code code =
-        drop_row(&image->thumbnails_count, db,
-                 "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
+        change_of(&image->thumbnails_count, db,
+                  "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
     if (code == SM_OK)
         code = sm_store_drop_image(&bytes, db, f->job_id, f->index, err);
     if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
@@ -183,40 +164,33 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
     return code;
 }
 
-/* Answers that told of the image's scores without a job. An image has few scores. */
+/* Forgets answers that named the image's scores without a job. An image has few scores. */
 static enum sm_code forget_score_answers(struct sm_db *db, const char *digest, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "DELETE FROM idempotency WHERE resource IN "
-                                    "(SELECT id FROM score WHERE image_digest = $image)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", digest);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "DELETE FROM idempotency WHERE resource IN "
+                        "(SELECT id FROM score WHERE image_digest = $image)",
+                        SM_BIND(SM_HEX("$image", digest)), err);
 }
 
 static enum sm_code erase_image(struct erasing *e, struct sm_erasure *image, struct sm_db *db,
                                 struct sm_err *err)
 {
-    struct sm_stmt *q;
+    const struct sm_bind *binds = SM_BIND(SM_HEX("$image", image->digest));
     enum sm_code code = SM_OK;
     for (size_t i = 0; i < sizeof items_of / sizeof *items_of; i++)
-        for (bool row = true; code == SM_OK && row;) {
+        for (int64_t rows = 1; code == SM_OK && rows > 0;) {
             struct found f;
-            code = next_item(&row, &f, db, items_of[i], image->digest, err);
-            if (code == SM_OK && row)
+            code = sm_db_each(&rows, db, items_of[i], binds, read_found, &f, err);
+            if (code == SM_OK && rows > 0)
                 code = clear_item(e, image, db, &f, err);
         }
     if (code == SM_OK)
         code = forget_score_answers(db, image->digest, err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db, "DELETE FROM score WHERE image_digest = $image", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", image->digest);
-    return sm_stmt_run(q, &image->scores_count, err);
+        code = sm_db_change(&image->scores_count, db,
+                            "DELETE FROM score WHERE image_digest = $image", binds, err);
+    return code;
 }
 
 static enum sm_code run_erase(struct sm_write *write, struct sm_db *db, struct sm_err *err)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "server/db/query.h"
 #include "server/db/writer.h"
 #include "server/store/pair_use.h"
 #include "server/store/state.h"

@@ -29,20 +29,11 @@ struct leaving {
 static enum sm_code run_leave(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct leaving *l = (struct leaving *)write;
-    struct sm_stmt *q;
-    bool row;
     enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
-                    "state IN ('queued', 'running') AND pair = $pair",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$pair", l->pair);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        l->waiting = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
+        sm_db_row(NULL, db,
+                  "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
+                  "state IN ('queued', 'running') AND pair = $pair",
+                  SM_BIND(SM_TEXT("$pair", l->pair)), SM_COLUMNS(SM_GET_INT(&l->waiting)), err);
     return code == SM_OK && l->waiting == 0 ? l->act(l->arg, err) : code;
 }
 

@@ -27,15 +27,8 @@
 
 static enum sm_code query_int(int64_t *out, struct sm_db *db, const char *sql, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    *out = code == SM_OK && row ? sm_stmt_get_int(q, 0) : 0;
-    sm_stmt_reset(q);
-    return code;
+    *out = 0;
+    return sm_db_row(NULL, db, sql, NULL, SM_COLUMNS(SM_GET_INT(out)), err);
 }
 
 static int64_t disk_free(const char *path)
@@ -63,33 +56,25 @@ static enum sm_code read_file_room(int64_t *out, const struct sm_room *room, str
     return code;
 }
 
-/* Images that wait for their result, of plain jobs and of audits; and the thumbnails to come. */
+/* Counts the images without a result, of plain jobs and of audits, and their thumbnails. */
 static enum sm_code read_unfinished(struct sm_store *store, struct sm_db *db, struct sm_err *err)
 {
     struct sm_room *room = &store->room;
-    struct sm_stmt *q;
-    int64_t running;
-    bool row;
+    int64_t running, waiting = 0;
     enum sm_code code =
         query_int(&running, db, "SELECT COUNT(*) FROM item WHERE state = 'running'", err);
     if (code == SM_OK)
-        code = sm_db_query(
-            &q, db,
+        code = sm_db_row(
+            NULL, db,
             "SELECT COALESCE(SUM(items_count - succeeded_count - failed_count - cancelled_count), "
             "0), COALESCE(SUM((items_count - succeeded_count - failed_count - cancelled_count) * "
             "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id)), 0) FROM job "
             "WHERE kind = 'audit' AND queued_count > 0",
-            err);
+            NULL, SM_COLUMNS(SM_GET_INT(&waiting), SM_GET_INT(&room->thumbnails_count)), err);
     if (code != SM_OK)
         return code;
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row) {
-        room->items_count = running + sm_stmt_get_int(q, 0);
-        room->thumbnails_count = sm_stmt_get_int(q, 1);
-    }
-    sm_stmt_reset(q);
     pthread_mutex_lock(&store->mutex);
-    room->items_count += store->active_count - store->posted_count;
+    room->items_count = running + waiting + store->active_count - store->posted_count;
     pthread_mutex_unlock(&store->mutex);
     return code;
 }

@@ -73,18 +73,14 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     return code;
 }
 
-/* The key of digests in exports: made idempotency, with the database. */
+/* Makes the key of digests in exports, once for each database. */
 static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
 {
     uint8_t key[32];
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db, "INSERT INTO secret (id, key) VALUES (1, $key) ON CONFLICT (id) DO NOTHING", err);
-    if (code != SM_OK)
-        return code;
     randombytes_buf(key, sizeof key);
-    sm_stmt_blob(q, "$key", key, sizeof key);
-    code = sm_stmt_run(q, NULL, err);
+    enum sm_code code = sm_db_change(
+        NULL, db, "INSERT INTO secret (id, key) VALUES (1, $key) ON CONFLICT (id) DO NOTHING",
+        SM_BIND(SM_BLOB("$key", key, sizeof key)), err);
     sodium_memzero(key, sizeof key);
     return code;
 }
@@ -92,29 +88,19 @@ static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
 /* Sets the counters from the queued items of jobs that may be claimed from. */
 static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT COALESCE(SUM(queued_count), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
-                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN cost_ms - done_cost_ms "
-                    "ELSE 0 END), 0) "
-                    "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
-                    err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK) {
-        store->waiting_count = sm_stmt_get_int(q, 0);
-        store->active_count = sm_stmt_get_int(q, 1);
-        store->active_bytes = sm_stmt_get_int(q, 2);
-        store->active_cost_ms = sm_stmt_get_int(q, 3);
-    }
-    sm_stmt_reset(q);
-    return code;
+    return sm_db_row(NULL, db,
+                     "SELECT COALESCE(SUM(queued_count), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
+                     "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN cost_ms - done_cost_ms "
+                     "ELSE 0 END), 0) "
+                     "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
+                     NULL,
+                     SM_COLUMNS(SM_GET_INT(&store->waiting_count), SM_GET_INT(&store->active_count),
+                                SM_GET_INT(&store->active_bytes),
+                                SM_GET_INT(&store->active_cost_ms)),
+                     err);
 }
 
 /* Takes over what the process before us left. */
