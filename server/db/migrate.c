@@ -1,6 +1,6 @@
-/* Walks the files in order beside the rows of table `migration`: a file with a row must have the
- * row's digest, a file without one is applied, a row without a file means a newer program was here.
- * Past migrations are checked before anything is written. */
+/* Walks the files and the rows of table `migration` together, in order. A file with a row must have
+ * the row's digest; a file without a row is applied; a row without a file was written by a newer
+ * program. Applied migrations are checked before anything is written. */
 #include "server/db/migrate.h"
 
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "core/base/sha256.h"
 #include "server/base/clock.h"
+#include "server/db/db_file.h"
 #include "server/db/functions.h"
 #include "server/db/query.h"
 
@@ -18,7 +19,7 @@ static bool is_migration(const struct sm_embedded *file)
     return strncmp(file->name, FOLDER, strlen(FOLDER)) == 0;
 }
 
-/* The walk of sm_migrate_check. */
+/* State of sm_migrate_check. */
 struct walk {
     const struct sm_embedded *files; /* not compared yet */
     int past;                        /* files with a row */

@@ -1,5 +1,5 @@
-/* The life of a statement, in one place: every path behind a successful sm_db_query resets it, so
- * that its slot in the connection's cache becomes free again. */
+/* Every path after a successful sm_db_query resets the statement, which frees its slot in the
+ * connection's table. */
 #include "server/db/query.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* One call runs one statement: it prepares the statement, binds its parameters, reads its rows and
- * resets it.
+/* Functions that run one statement in one call: they prepare it, bind its parameters, read its rows
+ * and reset it.
  *
  *     code = sm_db_change(NULL, db, "UPDATE item SET state = $to WHERE job_id = $job",
  *                         SM_BIND(SM_TEXT("$to", "failed"), SM_HEX("$job", job_id)), err);
@@ -10,11 +10,11 @@
  *
  *     code = sm_db_each(NULL, db, "SELECT id FROM job", NULL, append_id, &list, err);
  *
- * Parameters: SM_BIND lists rows that hold a name and its value. NULL is the empty list. A row
- * whose name is NULL is skipped: SM_INT(has_max ? "$max" : NULL, max). A parameter of the statement
+ * Parameters: SM_BIND lists rows, each a name and its value. NULL is the empty list. A row whose
+ * name is NULL is skipped: SM_INT(has_max ? "$max" : NULL, max). A parameter of the statement
  * without a row is SQL NULL.
  * Columns: SM_COLUMNS lists pointers to the caller's variables, in the order of the statement's
- * columns. Columns behind the last pointer are not read.
+ * columns. Columns after the last pointer are not read.
  *
  * Owner:   the caller owns everything; nothing is allocated. Both lists and all values live until
  *          the call returns.
@@ -27,7 +27,7 @@
 #include "server/db/db.h"
 
 struct sm_bind {
-    const char *name; /* with its $; NULL: the row is skipped */
+    const char *name; /* "$name"; NULL: the row is skipped */
     enum {
         SM_BIND_END, /* ends a list */
         SM_BIND_NULL,
@@ -40,7 +40,7 @@ struct sm_bind {
     union {
         int64_t number;
         double real;
-        const char *text; /* of TEXT and HEX */
+        const char *text; /* TEXT and HEX */
         const void *bytes;
     };
     size_t bytes_count;
@@ -52,7 +52,7 @@ struct sm_bind {
 #define SM_DOUBLE(name_, value) ((struct sm_bind){(name_), SM_BIND_DOUBLE, .real = (value)})
 /* NULL binds SQL NULL. */
 #define SM_TEXT(name_, value) ((struct sm_bind){(name_), SM_BIND_TEXT, .text = (value)})
-/* Hex text of a digest or an id; its bytes are bound (sm_stmt_hex). */
+/* Binds the bytes of a digest or an id, given as hex text (sm_stmt_hex). */
 #define SM_HEX(name_, value) ((struct sm_bind){(name_), SM_BIND_HEX, .text = (value)})
 #define SM_BLOB(name_, value, count)                                                               \
     ((struct sm_bind){(name_), SM_BIND_BLOB, .bytes = (value), .bytes_count = (count)})
@@ -76,9 +76,9 @@ struct sm_column {
         int *number32;
         bool *truth;
         double *real;
-        char *text; /* of TEXT, ID and DIGEST */
+        char *text; /* TEXT, ID and DIGEST */
     };
-    size_t text_bytes;
+    size_t text_bytes; /* size of the buffer; TEXT only */
 };
 
 #define SM_COLUMNS(...) ((const struct sm_column[]){__VA_ARGS__, {0}})
@@ -103,10 +103,12 @@ enum sm_code sm_db_change(int64_t *changes, struct sm_db *db, const char *sql,
 enum sm_code sm_db_row(bool *found, struct sm_db *db, const char *sql, const struct sm_bind *binds,
                        const struct sm_column *columns, struct sm_err *err);
 
-/* Called with each row (sm_stmt_get_int, ...); any code but SM_OK ends the iteration. */
+/* Receives one row, whose columns sm_stmt_get_int and others read. A code other than SM_OK ends the
+ * iteration, which returns it. */
 typedef enum sm_code sm_db_on_row(void *arg, const struct sm_stmt *row, struct sm_err *err);
 
-/* Calls `on_row` for every row, in order. `rows` (may be NULL) counts its successful calls. */
+/* Calls `on_row` with `arg` for every row, in order. `rows` (may be NULL) counts the calls that
+ * returned SM_OK. */
 enum sm_code sm_db_each(int64_t *rows, struct sm_db *db, const char *sql,
                         const struct sm_bind *binds, sm_db_on_row *on_row, void *arg,
                         struct sm_err *err);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/db/db_file.h"
 #include "server/db/migrate.h"
 #include "server/store/impl.h"
 

@@ -16,6 +16,7 @@
 #include "core/base/sha256.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/db/db_file.h"
 #include "server/db/hex.h"
 #include "server/store/impl.h"
 

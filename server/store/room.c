@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "server/db/db_file.h"
 #include "server/store/impl.h"
 
 /* Measured (tests/unit/server/store/test_room.c): 1.5 KiB a result with one encoder a side, 2.7 KiB

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/db/db_file.h"
 #include "server/db/migrate.h"
 #include "server/store/idempotency.h"
 
