@@ -27,8 +27,8 @@ enum sm_code sm_document_split(struct sm_document *out, const json_t *score, con
                                const char *score_key, struct sm_err *err);
 void sm_document_release(struct sm_document *document);
 
-/* Returns one line: {"id":ID,"created":TIME, … the document} and a newline. `image` and `score_key`
- * are 64 hex digits. */
+/* Returns one line: {"id":ID,"created":TIME, … the document} and a newline. `image` and
+ * `score_key` are 64 hex digits. */
 struct sm_document_parts {
     const char *id, *created, *shape, *own, *image, *score_key;
 };

@@ -1,3 +1,4 @@
+/* An entry is copied into one write, which inserts a row for the access and one for each record. */
 #include "server/store/access.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct entry {
     char records[][SM_ID_BYTES];
 };
 
-/* Returns the next free id; only the writer thread inserts, so it stays free until then. */
+/* Reads the next free id. Only the writer thread inserts, so the id stays free until the insert. */
 static enum sm_code next_id(int64_t *id, struct sm_db *db, struct sm_err *err)
 {
     return sm_db_row(NULL, db, "SELECT COALESCE(MAX(id), 0) + 1 FROM access", NULL,

@@ -1,8 +1,9 @@
-/* Checking a token: one row by its prefix, one comparison, whatever comes of it. The row is read
- * anew each time, which takes some 5 microseconds and makes a revocation count at once. Who sends
- * no token guesses none, and is told so without a look.
+/* A token is checked against one row, found by its prefix. Both secrets of the row are compared,
+ * each in constant time, whatever the result. The row is read for each request, which takes about 5
+ * microseconds, so that a revocation counts at once. Without a token no row is read.
  *
- * Times of use are kept by the day: a write per key and day, posted and not waited for. */
+ * The day of the last use is stored: one write per key and day, which the request does not wait
+ * for. */
 #include "server/store/api_keys.h"
 
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static enum sm_code run_touch(struct sm_write *write, struct sm_db *db, struct s
 
 static void touched(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
-    (void)code, (void)err; /* the next request of the day tries again */
+    (void)code, (void)err; /* after an error the next request tries again */
     free(write);
 }
 
@@ -87,7 +88,7 @@ enum column {
 
 struct look {
     struct sm_token token;
-    struct sm_caller *out; /* of a good key */
+    struct sm_caller *out; /* filled for a good key */
     enum sm_api_key_verdict verdict;
     int64_t last_used_day;
 };

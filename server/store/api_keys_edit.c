@@ -1,4 +1,4 @@
-/* What `sslmem key` does to the database: a transaction for each command. */
+/* The commands of `sslmem key`, one transaction each. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ struct sm_api_keys {
     struct sm_db *db;
 };
 
-/* A service that has the database open has brought it to its own schema, which may be another. */
+/* A running service keeps the schema at its own version, which may differ from this program's. */
 static enum sm_code check_schema(struct sm_db *db, const char *path, struct sm_err *err)
 {
     bool current;
@@ -52,9 +52,9 @@ void sm_api_keys_close(struct sm_api_keys *keys)
     free(keys);
 }
 
-/* --- what may be --- */
+/* --- checks --- */
 
-/* "score,read" to "score read", in the order of SM_SCOPES and each once. */
+/* Converts "score,read" to "score read", in the order of SM_SCOPES, without repetitions. */
 static enum sm_code read_scopes(char out[SM_SCOPES_BYTES], const char *text, struct sm_err *err)
 {
     static const char *const scopes[] = {"score", "read", "audit", "admin", "metrics"};

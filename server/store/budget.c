@@ -1,5 +1,5 @@
-/* One row for each key and day, read and written inside the transaction that it pays for: SQLite
- * has one writer, so nothing comes between the two. */
+/* The row of a key and day is read and written inside the transaction that it pays for. The
+ * database has one writer, so no other write runs between the two. */
 #include "server/store/budget.h"
 
 #include <stddef.h>
@@ -8,7 +8,8 @@
 #include "server/base/clock.h"
 #include "server/store/impl.h"
 
-/* What a budget counts. One more is a row here, a member of struct sm_amount and a column. */
+/* The quantities of a budget. A new one needs a row here, a member of struct sm_amount and a
+ * column. */
 static const struct {
     const char *name;
     size_t at;
@@ -20,7 +21,7 @@ static int64_t of(const struct sm_amount *amount, size_t quantity)
     return *(const int64_t *)(const void *)((const char *)amount + quantities[quantity].at);
 }
 
-/* 0: no limit. */
+/* Returns the caller's budget; 0: no limit. */
 static struct sm_amount per_day(const struct sm_caller *caller)
 {
     return (struct sm_amount){.scores = caller->scores_per_day, .cost_ms = caller->cost_ms_per_day};
@@ -142,7 +143,7 @@ enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *char
     return SM_OK;
 }
 
-/* --- a look --- */
+/* --- a check without spending --- */
 
 enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller *caller,
                                  struct sm_err *err)

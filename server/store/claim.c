@@ -1,15 +1,13 @@
-/* Claims.
+/* A claim takes the first queued item of the first job that has one. Plain jobs come before audits;
+ * jobs of one kind come in the order of their turn, which is the time of admission plus the cost of
+ * the job's dearest item. So a short request does not wait behind a long one, equal requests keep
+ * their order, and every job is reached: a job admitted later than its turn comes after it. Within
+ * a job, lost items come last. Two partial indexes hold only the candidates: `job_queued` has the
+ * jobs, `item_queued` their items. A claim waits in memory, on the count of claimable items, and
+ * uses the database only when the count says that there is an item.
  *
- * A claim takes the first queued item of the first job that has one: plain jobs before audits, and
- * then by turn: the time of admission plus what the job's dearest item costs. A short request never
- * waits behind a long one, equal ones keep their order, and whatever waits comes to its turn: what
- * is admitted later than its cost from now is behind it. Within a job items that were lost come
- * last. Two partial indexes hold nothing but the candidates:
- * `job_queued` the jobs, `item_queued` their items. It waits in memory, on the count of what may be
- * claimed, and goes to the database only for an item that is there.
- *
- * An audit's item may be a file. It is read outside of the transaction, and it must still have the
- * digest that it was admitted with. */
+ * The image of an audit's item may be a file. The file is read outside of the transaction and must
+ * still have the digest with which it was admitted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,8 +28,8 @@ struct claiming {
     struct sm_write write;
     struct sm_claim *claim;
     const char *owner;
-    int64_t cost_ms_max; /* INT64_MAX: audits too */
-    char *path;          /* of a file to be read, or NULL */
+    int64_t cost_ms_max; /* INT64_MAX: any cost, and audits too */
+    char *path;          /* of the image's file; NULL: the bytes are in the database */
 };
 
 static const char any_sql[] =
@@ -92,7 +90,7 @@ static enum sm_code copy_image(struct claiming *c, const struct sm_stmt *q, stru
     return SM_OK;
 }
 
-/* Which pair an audit was made under; "" when its document does not say. */
+/* Reads the digest of the pair for which the audit was made; "" if the document has none. */
 static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
 {
     json_t *pair = json_loads(sm_stmt_get_text(q, 6), 0, NULL);
@@ -172,14 +170,14 @@ static enum sm_code read_fd(struct sm_claim *claim, int fd, const char *path, st
     claim->bytes = malloc(bytes_count + 1);
     if (!claim->bytes)
         return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", bytes_count);
-    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more: it grows */
+    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more shows growth */
     if (got < 0)
         return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
     claim->bytes_count = (size_t)got;
     return SM_OK;
 }
 
-/* O_NONBLOCK: a FIFO in its place must not hold us up. */
+/* O_NONBLOCK: opening a FIFO must not block. */
 static enum sm_code read_file(struct sm_claim *claim, const char *path, struct sm_err *err)
 {
     char digest[SM_SHA256_HEX];
@@ -201,7 +199,7 @@ static enum sm_code read_file(struct sm_claim *claim, const char *path, struct s
 
 /* --- claim --- */
 
-/* Waits until something is queued and takes it out of the count; false when the time is over. */
+/* Waits until an item may be claimed and subtracts it from the count; false after `until_ms`. */
 static bool await_item(struct sm_store *store, int64_t until_ms)
 {
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
@@ -215,8 +213,9 @@ static bool await_item(struct sm_store *store, int64_t until_ms)
     return came;
 }
 
-/* A claim that found nothing lost a race with the pause or the end of an audit, which took all of
- * its items out of the count, ours too: ours goes back. One for a cheap item may find dear ones. */
+/* If no item is found, a pause or the end of an audit came first. It subtracted all of the audit's
+ * items from the count, including the one that await_item subtracted, which is added again. A claim
+ * of a cheap item may also find only dear ones. */
 static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const char *owner,
                              int64_t until_ms, int64_t cost_ms_max, struct sm_err *err)
 {

@@ -1,12 +1,12 @@
-/* Two steps. The first is one transaction for all images: each item that has one is cleared by
- * itself, found by its score or, without one, by `item_unscored`; then the scores go. What is
- * deleted or cleared is overwritten (secure_delete).
+/* Erasure has two steps. The first is one transaction for all images. It clears each item of an
+ * image, found by its score or, without a score, by the index `item_unscored`, and then deletes the
+ * scores. SQLite overwrites deleted and cleared values (secure_delete).
  *
- * That alone does not do: SQLite moves rows between pages when it balances a tree, and leaves a
- * copy in the page that they came from (measured with 3.40: of 2,000 rows deleted among 4,000, the
- * digests of 15 were still there). So in the second step, outside of a transaction and with the log
- * emptied, the file is written anew from its rows, when there were any of an image or when the file
- * still has its digest somewhere. */
+ * That is not sufficient: when SQLite balances a tree, it moves rows to other pages and leaves
+ * copies behind (measured with 3.40: after 2,000 of 4,000 rows were deleted, 15 of their digests
+ * were still in the file). So the second step, outside of a transaction and after a checkpoint,
+ * rewrites the file from its rows if an image had any row, or if its digest is still in the file.
+ */
 #include "server/store/erase.h"
 
 #include <stdlib.h>
@@ -29,13 +29,14 @@ struct erasing {
     struct sm_erasure *images;
     size_t images_count;
     struct sm_erased erased;
-    int64_t waiting, active, active_bytes, active_cost_ms; /* to come out of the store's counts */
+    int64_t waiting, active, active_bytes, active_cost_ms; /* to subtract from the store's counts */
 };
 
-/* An item that has the image. */
+/* An item of the image. */
 struct found {
     char job_id[SM_ID_BYTES];
-    int index, cohort; /* -1: none, or its audit is being deleted */
+    int index;
+    int cohort; /* -1: of a plain job, or of an audit that is being deleted */
     enum sm_state state, job_state;
     bool audit;
     int64_t cost_ms;
@@ -112,7 +113,7 @@ static enum sm_code keep_finished(struct sm_erased *erased, const char *id, stru
     return SM_OK;
 }
 
-/* The counts of job and audit, and the end of the job when this was its last item. */
+/* Updates the counts of job and audit, and finishes the job with its last item. */
 static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct found *f,
                                struct sm_err *err)
 {
@@ -132,7 +133,7 @@ static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct
                   f, err);
     if (code != SM_OK)
         return code;
-    if (!is_unfinished(f)) /* nothing changes but the revision */
+    if (!is_unfinished(f)) /* only the revision changes */
         return sm_store_change_job(&job, db, f->job_id, &(struct sm_job_change){0}, err);
     e->waiting +=
         end.was_queued && (f->job_state == SM_STATE_QUEUED || f->job_state == SM_STATE_RUNNING);
@@ -152,14 +153,14 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
                   "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
     if (code == SM_OK)
         code = sm_store_drop_image(&bytes, db, f->job_id, f->index, err);
-    if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
+    if (code == SM_OK && !f->audit) /* answers about audits have no data of single images */
         code = sm_store_idempotency_forget(db, f->job_id, err);
     if (code == SM_OK)
         code = clear_row(db, f, err);
     if (code == SM_OK)
         code = count_item(e, db, f, err);
     image->items_count++;
-    image->images_count += is_unfinished(f); /* only those have their image still */
+    image->images_count += is_unfinished(f); /* finished items have no image row any more */
     e->active_bytes += is_unfinished(f) && !f->audit ? bytes : 0;
     e->active_cost_ms += is_unfinished(f) && !f->audit ? f->cost_ms : 0;
     return code;
@@ -213,12 +214,12 @@ struct cleaning {
     struct sm_store *store;
     const struct sm_erasure *images;
     size_t images_count;
-    bool emptied;   /* the log */
-    bool looked;    /* and nothing was found, or the file was written anew since */
-    bool rewritten; /* the file */
+    bool emptied;   /* the log is empty */
+    bool looked;    /* the file was searched, and rewritten if necessary */
+    bool rewritten; /* the file was rewritten */
 };
 
-/* Whether something of the images may still be in the file. */
+/* Tells whether the file may still have bytes of the images. */
 static enum sm_code may_remain(bool *out, const struct cleaning *c, struct sm_db *db,
                                struct sm_err *err)
 {
@@ -250,7 +251,8 @@ static enum sm_code run_clean(struct sm_write *write, struct sm_db *db, struct s
     return remains ? sm_db_checkpoint(db, &c->emptied, err) : SM_OK;
 }
 
-/* A reader of the log is gone in a moment; the writer is not held up meanwhile. */
+/* Tries until no reader prevents the checkpoint. Waiting happens here, so that the writer thread
+ * can commit other writes meanwhile. */
 static enum sm_code clean(struct erasing *e, struct sm_store *store, struct sm_err *err)
 {
     struct cleaning c = {.write = {.run = run_clean, .mode = SM_WRITE_OUTSIDE},

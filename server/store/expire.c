@@ -1,10 +1,10 @@
-/* One batch after the other, each a transaction of its own with a bounded number of rows, so that
- * other writes find their turn. A pass goes through the kinds in their order: what audits and jobs
- * let go of can go with the scores behind them.
+/* Each batch is a transaction of its own with a bounded number of rows, so that other writes can
+ * run between batches. A pass goes through the kinds in order, scores last: deleting audits and
+ * jobs releases scores, which the same pass can delete.
  *
- * Jobs are walked from the oldest id: an id begins with the time of creation, and nothing ends
- * before it was made, so the walk ends where younger ones begin. Scores that an audit holds stay
- * where they are, so theirs is a walk with a memory of where it was. */
+ * Jobs are visited from the oldest id. An id begins with the time of creation, and a job ends after
+ * its creation, so the visit stops at the first id younger than the period. Scores of audits are
+ * skipped and stay, so the pass remembers the last score that it looked at. */
 #include "server/store/expire.h"
 
 #include <string.h>
@@ -22,8 +22,8 @@
 struct batch {
     struct sm_write write;
     int64_t before_ms;
-    char floor[SM_ID_BYTES]; /* the first id of that time */
-    char after[SM_ID_BYTES]; /* scores: the last one that was looked at */
+    char floor[SM_ID_BYTES]; /* the lowest id of the time before_ms */
+    char after[SM_ID_BYTES]; /* the last score that was looked at */
     int64_t count;           /* rows deleted */
     bool more;
 };
@@ -84,7 +84,7 @@ static enum sm_code run_thumbnails(struct sm_write *write, struct sm_db *db, str
                   id[0], err);
 }
 
-/* What is being deleted, first to its end; then the next. */
+/* Continues the deletion of an audit, if one is unfinished; else begins with the next audit. */
 static enum sm_code run_audits(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct batch *b = (struct batch *)write;
@@ -175,7 +175,7 @@ static const struct {
     [SM_EXPIRE_SCORES] = {run_scores, "scores"},
 };
 
-/* One batch of the kind that the pass is at, or a step to the next kind. */
+/* Runs one batch of the current kind; goes to the next kind when nothing is left. */
 static enum sm_code step(struct sm_expiry *e, struct sm_store *store, int64_t now_ms,
                          struct sm_err *err)
 {

@@ -1,7 +1,8 @@
-/* One table, two writes: a claim, which is a step of other writes, and the keeping of an answer.
+/* One table and two writes: the claim of a key, which is a step of other writes, and the storing of
+ * its answer.
  *
- * What is too old is not seen by reads and gives way to writes of the same key; the heartbeat
- * sweeps the rest. What is over the limit of its scope goes with the write that comes in. */
+ * Reads ignore expired rows. A new row replaces an expired row of its key and the oldest row of a
+ * full scope; the heartbeat deletes all other expired rows. */
 #include "server/store/idempotency.h"
 
 #include <stdio.h>

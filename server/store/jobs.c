@@ -1,9 +1,9 @@
-/* Jobs follow their items. A job's row counts them by state, so that neither its end nor its
- * progress asks for a look at all of them; whoever changes an item changes the counts in the same
- * transaction, here.
+/* The state of a job follows from its items. A job's row counts its items by state, so that neither
+ * its end nor its progress needs a query over all items. A write that changes an item changes these
+ * counts in the same transaction, through this file.
  *
- * Moves between states name the state that they leave: a row that is elsewhere by then is not
- * touched, and that is noticed by the count of rows. */
+ * A statement that changes a state names the state before it. If the row has another state by then,
+ * the statement changes no row, which the number of changes shows. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,12 +1,12 @@
-/* Leases: who holds an item, and what becomes of it when its holder is gone.
+/* Leases: which worker holds an item, and what happens to the item when its worker is lost.
  *
- * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
- * queued once more, so that one bad image cannot stop the service for good.
+ * A claim counts as a try. After SM_ATTEMPTS_MAX tries a lost item fails and is not queued again,
+ * so that an image which crashes the service cannot stop it for ever.
  *
- * Who ended a process is not known: an image, or somebody's kill -9. Two rules tell them apart in a
- * few rounds. What was lost goes behind everything that waits, so that the next end finds other
- * items in hand, unless it is the image's work. And an item that was in hand alone counts several
- * tries, which only one that ends every process it is in collects. */
+ * The cause of a crash is not known: it may be an image or a kill -9. Two rules separate the two
+ * after a few restarts. A lost item goes behind all waiting jobs, so that the next crash finds
+ * other items running, unless this item causes it. And an item that was running alone counts
+ * several tries, which only an item that crashes every process collects. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,8 @@ struct lost {
     char job_id[SM_ID_BYTES];
     int index, cohort, attempt;
     int64_t cost_ms;
-    bool too_often, job_cancelled;
+    bool too_often; /* it was tried SM_ATTEMPTS_MAX times */
+    bool job_cancelled;
 };
 
 /* Tells whether exactly one item is running. */
@@ -119,7 +120,7 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
     return SM_OK;
 }
 
-/* One by one: there are never more leases than workers. */
+/* Handles one item per query: there are never more leases than workers. */
 enum sm_code sm_store_requeue_expired(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                                       struct sm_err *err)
 {
@@ -177,7 +178,7 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
     return code;
 }
 
-/* --- giving back --- */
+/* --- requeue --- */
 
 struct releasing {
     struct sm_write write;
@@ -186,7 +187,7 @@ struct releasing {
     struct sm_requeued requeued;
 };
 
-/* Takes back the try of the claim: a claim that is given back is not a failed try. */
+/* Subtracts the try that the claim counted: a requeued item did not fail. */
 static enum sm_code forget_try(struct lost *out, struct sm_db *db, const struct releasing *r,
                                struct sm_err *err)
 {

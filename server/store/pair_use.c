@@ -1,8 +1,6 @@
-/* Whether a pair is there, and whether images wait for it.
- *
- * Pairs are in memory and images in the database. Both are looked at on the writer thread, inside a
- * transaction: an admission either comes before the count of an unload, which sees it, or after it,
- * and then finds no pair. */
+/* Pairs are in memory and images in the database. Both are checked on the writer thread, inside a
+ * transaction. An admission that comes before the unload of its pair is counted by the unload; one
+ * that comes after it does not find the pair. */
 #include "server/store/impl.h"
 
 void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs)

@@ -1,10 +1,10 @@
-/* Reads: each takes a connection from the pool, runs one or two statements and gives it back before
- * any JSON is sent.
+/* Each read takes a connection from the pool, runs one or two statements and returns it before the
+ * answer is sent.
  *
- * Listing is by keyset: a page begins after the (value, id) of the row before it, so it costs the
- * same anywhere in the list, and rows that come in meanwhile neither repeat nor hide others. The
- * statement is put together from the clauses that the filter asks for, because "($pair IS NULL OR
- * pair = $pair)" would keep the database from using its indexes. */
+ * Listings use keyset pagination: a page begins after the (value, id) of the last row of the page
+ * before. So every page costs the same, and new rows neither repeat nor hide others. The statement
+ * is composed of the clauses that the filter needs, because "($pair IS NULL OR pair = $pair)" would
+ * keep the database from using its indexes. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "server/db/document.h"
 #include "server/store/impl.h"
 
-/* The shape by a subquery, so that a listing always goes by the scores' index. */
+/* The shape is read by a subquery, so that a listing always uses an index of the scores. */
 #define SCORE_COLUMNS                                                                              \
     "score.id, score.created_ms, score.image_digest, score.key, score.own, "                       \
     "(SELECT body FROM shape WHERE shape.id = score.shape_id)"
@@ -33,7 +33,7 @@ static int64_t created_ms(const struct sm_stmt *q, int column, const char *id)
     return sm_stmt_is_null(q, column) ? sm_id_unix_ms(id) : sm_stmt_get_int(q, column);
 }
 
-/* Columns `first` and following of the row are SCORE_COLUMNS. */
+/* Joins the document of a score. The columns from `first` on are SCORE_COLUMNS. */
 static enum sm_code line_of_row(char **out, const struct sm_stmt *q, int first, struct sm_err *err)
 {
     char id[SM_ID_BYTES], created[32], image[65], key[65];
@@ -117,7 +117,7 @@ enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t
                      tenant, key, err);
 }
 
-/* --- listing: an id begins with the time of creation, so ids are the order of time --- */
+/* --- listing: an id begins with the time of creation, so the order of ids is that of time --- */
 
 static const struct {
     const char *after, *order;
@@ -129,8 +129,9 @@ static const struct {
     [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
 };
 
-/* An expression keeps its column out of the choice of an index: an image has few scores, so its own
- * index is the one, and in the order of time a bound of m is no reason to sort. */
+/* A column inside an expression does not take part in the choice of an index. That forces the index
+ * of the image, which has few scores, and, in order of time, an index that needs no sorting, in
+ * spite of a bound of m. */
 struct clauses {
     const char *pair, *min, *max;
 };
@@ -165,8 +166,8 @@ struct collecting {
     FILE *text;
 };
 
-/* Documents are text in the store and in the answer, and are not parsed between. The last row of a
- * full page is not part of it: it shows that more rows follow. */
+/* Appends a document to the page as text, without parsing it. The statement returns one row more
+ * than the page holds; that row only shows that more rows follow. */
 static enum sm_code collect_score(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
     struct collecting *c = arg;
@@ -188,7 +189,7 @@ static enum sm_code collect_score(void *arg, const struct sm_stmt *q, struct sm_
     return SM_OK;
 }
 
-/* Binds the parameters of scores_sql. */
+/* Runs the statement of scores_sql and collects its rows. */
 static enum sm_code query_scores(struct collecting *c, struct sm_db *db, struct sm_err *err)
 {
     const struct sm_score_filter *f = c->filter;

@@ -1,13 +1,13 @@
-/* Life of the store: the lock, the schema, recovery, the counters, the readers.
+/* Opening and closing the store: daemon lock, schema, recovery, counters, read connections.
  *
- * The daemon lock is an flock on "<db>.lock": it ends with the process, however that ends, and it
- * is a file of its own because SQLite's locks on the database would be dropped by any other
- * descriptor of ours that is closed. Holding it, we know that whatever the database calls running
- * is nobody's any more.
+ * The daemon lock is an flock on "<db>.lock". The kernel releases it however the process ends. It
+ * is not on the database itself: closing any descriptor of that file would release SQLite's POSIX
+ * locks. While the lock is held, every item that the database calls running was left by an earlier
+ * process.
  *
- * The two counters are in memory because they are asked for on every request: `active` grows when
- * an admission is queued (so that a full queue is seen at once) and `waiting` when it is committed
- * (so that a claim finds its row). */
+ * The counters are in memory because every request reads them. `active` grows when an admission is
+ * queued, so that a full queue is seen at once; `waiting` grows when it is committed, so that a
+ * claim finds the row. */
 #include "server/store/impl.h"
 
 #include <errno.h>
@@ -47,8 +47,8 @@ enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
     return SM_OK;
 }
 
-/* Brings the schema up to date, and a file of before 0002 into the form that gives free pages back.
- * That needs room for a second copy; without it the service goes on with the file as it is. */
+/* Applies missing migrations. Compacts a file made before migration 0002, so that it can return
+ * free pages; that needs room for a second copy, and without it the file stays as it is. */
 static enum sm_code migrate(int *applied, struct sm_db *db, struct sm_err *err)
 {
     struct sm_err why = {0};
@@ -104,7 +104,7 @@ static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct
                      err);
 }
 
-/* Takes over what the process before us left. */
+/* Takes over the items, cancellations and deletions that an earlier process left unfinished. */
 static enum sm_code recover(struct sm_store *store, struct sm_err *err)
 {
     struct sm_requeued requeued = {0};
@@ -212,7 +212,7 @@ void sm_store_close(struct sm_store *store)
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
 {
     *out = NULL;
-    /* Before: SQLite deletes the log beside an empty database that it opens. */
+    /* Checked before the open: SQLite deletes the log of an empty database that it opens. */
     enum sm_code code = sm_store_check_files(store, err);
     if (code != SM_OK)
         return code;
@@ -223,7 +223,7 @@ enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, st
     if (*out)
         return SM_OK;
     code = sm_db_open(out, store->path, SM_DB_READ, err);
-    if (code == SM_OK) /* and after: what was opened may be another file */
+    if (code == SM_OK) /* checked after the open: the path may name another file by now */
         code = sm_store_check_files(store, err);
     if (code != SM_OK) {
         sm_db_close(*out);

@@ -1,6 +1,6 @@
-/* Writes: admit and finish. Each is a closure that the writer thread runs inside a group, and whose
- * effect on the counters is told after the commit. What needs no database (copies, documents) is
- * done before, on the caller's thread. */
+/* Two writes: admit and finish. The writer thread runs them inside a group, and the counters change
+ * after the commit. Work without the database (copies, documents) is done on the caller's thread
+ * before. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,9 +38,9 @@ struct admission {
     struct sm_origin origin;
     int items_count;
     int64_t bytes_count;  /* of all images */
-    int64_t cost_ms;      /* of all */
-    int64_t item_cost_ms; /* of the dearest */
-    bool posted;          /* in the store's posted_count */
+    int64_t cost_ms;      /* of all items */
+    int64_t item_cost_ms; /* of the dearest item */
+    bool posted;          /* counted in the store's posted_count */
     struct item_copy items[];
 };
 
@@ -55,7 +55,7 @@ static void admission_free(struct admission *a)
     free(a);
 }
 
-/* Everything of the job, in memory of its own; NULL when out of memory. */
+/* Copies all of the job; NULL if memory ran out. */
 static struct admission *admission_copy(const struct sm_job_in *job)
 {
     struct admission *a = calloc(1, sizeof *a + (size_t)job->items_count * sizeof *a->items);
@@ -71,7 +71,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         a->charge = *job->charge;
     a->origin = job->origin;
     a->pair = strdup(job->pair);
-    a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
+    a->recipe = sm_json_canonical(job->recipe); /* the digest is of this text */
     bool whole = a->pair && a->recipe;
     for (int i = 0; i < job->items_count && whole; i++) {
         const struct sm_item_in *in = &job->items[i];
@@ -133,7 +133,7 @@ static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int
     return code;
 }
 
-/* From now on its images are among those that wait for a result. */
+/* From here on room.c counts the job's images as unfinished items. */
 static void count_posted(struct admission *a)
 {
     pthread_mutex_lock(&a->store->mutex);
@@ -162,7 +162,7 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
     struct admission *a = (struct admission *)write;
-    count_posted(a); /* it may not have run */
+    count_posted(a); /* in case run_admission was not called */
     if (code == SM_OK) {
         sm_store_count(a->store, a->items_count, 0);
     } else {
@@ -309,7 +309,7 @@ static enum sm_code insert_thumbnail(struct sm_db *db, const struct sm_finish *i
                         err);
 }
 
-/* The score of the item: the one it comes with, or that of its key. */
+/* Stores the item's score if it comes with one, and finds the stored score of its key. */
 static enum sm_code settle_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
 {
     bool inserted = false;
