@@ -22,7 +22,7 @@ static bool is_migration(const struct sm_embedded *file)
 /* State of sm_migrate_check. */
 struct walk {
     const struct sm_embedded *files; /* not compared yet */
-    int past;                        /* files with a row */
+    int past;                        /* number of files that have a row */
     int64_t newest;                  /* version of the last row without a file; 0: none */
 };
 

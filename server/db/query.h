@@ -56,9 +56,9 @@ struct sm_bind {
 #define SM_HEX(name_, value) ((struct sm_bind){(name_), SM_BIND_HEX, .text = (value)})
 #define SM_BLOB(name_, value, count)                                                               \
     ((struct sm_bind){(name_), SM_BIND_BLOB, .bytes = (value), .bytes_count = (count)})
-/* Binds SQL NULL unless `there`. */
-#define SM_INT_IF(there, name_, value)                                                             \
-    ((struct sm_bind){(name_), (there) ? SM_BIND_INT : SM_BIND_NULL, .number = (value)})
+/* Binds SQL NULL unless `present`. */
+#define SM_INT_IF(present, name_, value)                                                           \
+    ((struct sm_bind){(name_), (present) ? SM_BIND_INT : SM_BIND_NULL, .number = (value)})
 
 struct sm_column {
     enum {

@@ -36,9 +36,9 @@ enum sm_write_mode {
 
 /* How much a grouped write may take of the room that is kept for results (room.c). */
 enum sm_write_room {
-    SM_ROOM_LEAVE, /* nothing */
-    SM_ROOM_LOG,   /* the part kept for the access log */
-    SM_ROOM_USE    /* all: the write stores such results, or frees room */
+    SM_ROOM_LEAVE, /* none of it */
+    SM_ROOM_LOG,   /* the part that is kept for the access log */
+    SM_ROOM_USE    /* all of it: the write stores results, or frees room */
 };
 
 struct sm_write {

@@ -37,9 +37,9 @@ struct admission {
     struct sm_charge charge;
     struct sm_origin origin;
     int items_count;
-    int64_t bytes_count;  /* of all images */
-    int64_t cost_ms;      /* of all items */
-    int64_t item_cost_ms; /* of the dearest item */
+    int64_t bytes_count;  /* size of all images */
+    int64_t cost_ms;      /* cost of all items */
+    int64_t item_cost_ms; /* cost of the dearest item */
     bool posted;          /* counted in the store's posted_count */
     struct item_copy items[];
 };
