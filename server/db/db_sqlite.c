@@ -1,20 +1,20 @@
-/* SQLite behind the driver seam.
+/* The SQLite driver.
  *
- * Every connection runs with the same settings (`settings` below). WAL lets readers and the writer
- * work side by side; synchronous FULL makes a commit survive a power cut, because a 202 is a
- * promise; secure_delete overwrites the bytes of images that were dropped. No mmap.
+ * Every connection has the same settings (`settings` below). WAL lets readers run while the writer
+ * writes; synchronous FULL makes a commit survive a power failure, because an answered 202 is a
+ * promise; secure_delete overwrites the bytes of deleted images. Memory mapping is off.
  *
- * Within the service one connection writes and checkpoints (readers are opened read-only); another
- * may be that of a command that changes keys meanwhile. They take turns (turn.h), which keeps
- * SQLite before 3.51.3 away from its WAL-reset bug.
+ * In the service one connection writes and checkpoints; readers are opened read-only. A command
+ * that changes API keys may write at the same time with its own connection. The write lock
+ * (write_lock.h) keeps the two apart, which avoids the WAL-reset bug of SQLite before 3.51.3.
  *
- * Statements are kept per connection in a table searched by text: the store has few texts, each
- * asked for many times. The least recently used free one makes room; the texts of listings vary
- * with their filters.
+ * Each connection keeps prepared statements in a table that is searched by SQL text: the store has
+ * few texts and runs each often. Texts of listings vary with their filters, so the least recently
+ * used statement that is not in use is replaced.
  *
- * A file that is another application's is refused: application_id, or tables in a file that carries
- * none. */
-#include "server/db/db.h"
+ * A file of another application is refused: its application_id differs, or it has tables and no
+ * application_id. */
+#include "server/db/db_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -36,19 +36,20 @@
 #define SEARCH_BYTES    (1 << 20)
 
 struct sm_stmt {
-    sqlite3 *handle; /* of the connection, for its error words */
+    sqlite3 *handle; /* of the connection; has the text of its last error */
     sqlite3_stmt *stmt;
-    int bind_result; /* first failure of binding */
+    int bind_result;    /* of the first parameter that could not be bound */
+    char bind_name[32]; /* its name */
     bool in_use;
-    uint64_t used; /* clock of the last query */
+    uint64_t used; /* sm_db.clock at the last query */
 };
 
 struct sm_db {
     sqlite3 *handle;
-    struct sm_write_lock turn;
+    struct sm_write_lock lock;
     struct sm_stmt statements[SM_DB_STATEMENTS_MAX];
-    uint64_t clock;
-    int64_t pages_max; /* 0: SQLite's own */
+    uint64_t clock;    /* number of queries */
+    int64_t pages_max; /* 0: SQLite's own limit */
 };
 
 static const char settings[] = "PRAGMA foreign_keys = ON;"
@@ -67,8 +68,9 @@ static const struct {
     {SQLITE_FULL, SM_FULL},
 };
 
-/* SQLite says SQLITE_FULL for a full disk alone, not for a quota or the limit of a file. errno is
- * still that of the write: what SQLite does after it succeeds and leaves errno alone. */
+/* SQLite returns SQLITE_FULL for a full disk, but not for an exceeded quota or file size limit.
+ * errno is still that of the failed write, because SQLite's later calls succeed and do not set it.
+ */
 static bool is_full(int result)
 {
     return result == SQLITE_IOERR_WRITE && (errno == EDQUOT || errno == EFBIG);
@@ -90,7 +92,7 @@ enum sm_code sm_db_exec(struct sm_db *db, const char *sql, struct sm_err *err)
     return result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
 }
 
-/* First column of the first row of `sql`. */
+/* Reads the first column of the first row of `sql`. */
 static enum sm_code read_int(int64_t *out, struct sm_db *db, const char *sql, struct sm_err *err)
 {
     sqlite3_stmt *stmt = NULL;
@@ -116,7 +118,7 @@ static enum sm_code claim_file(struct sm_db *db, const char *path, struct sm_err
         return sm_err_set(err, SM_CONFLICT,
                           "%s is another application's database: application_id %lld, not %d", path,
                           (long long)id, APPLICATION_ID);
-    /* auto_vacuum counts only before the file has a page. */
+    /* auto_vacuum takes effect only before the file has a page. */
     return sm_db_exec(db,
                       "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                       "PRAGMA application_id = 0x53534c4d;",
@@ -128,7 +130,7 @@ enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mo
 {
     *out = NULL;
     if (mode == SM_DB_WRITE) {
-        /* Made by us so that it is private; the log and its index take over the mode. */
+        /* Created here to be private to its user; SQLite gives log and index the same mode. */
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0)
             return sm_err_set(err, SM_IO, "database %s: %s", path, strerror(errno));
@@ -137,15 +139,15 @@ enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mo
     struct sm_db *db = calloc(1, sizeof *db);
     if (!db)
         return sm_err_set(err, SM_NOMEM, "database connection: out of memory");
-    db->turn.fd = -1;
+    db->lock.fd = -1;
 
     int flags = mode == SM_DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     int result = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     enum sm_code code = result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
     if (code == SM_OK && mode == SM_DB_WRITE)
-        code = sm_write_lock_open(&db->turn, path, err);
+        code = sm_write_lock_open(&db->lock, path, err);
     if (code == SM_OK)
-        code = sm_write_lock_take(&db->turn, err);
+        code = sm_write_lock_take(&db->lock, err);
     if (code != SM_OK)
         goto out;
     sqlite3_extended_result_codes(db->handle, 1);
@@ -153,7 +155,7 @@ enum sm_code sm_db_open(struct sm_db **out, const char *path, enum sm_db_mode mo
     code = sm_db_exec(db, settings, err);
     if (code == SM_OK && mode == SM_DB_WRITE)
         code = claim_file(db, path, err);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
 out:
     if (code != SM_OK) {
         sm_db_close(db);
@@ -169,21 +171,21 @@ void sm_db_close(struct sm_db *db)
         return;
     for (size_t i = 0; i < SM_DB_STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].stmt);
-    sm_write_lock_take(&db->turn, NULL); /* the last one to close folds the log in */
+    sm_write_lock_take(&db->lock, NULL); /* closing the last connection checkpoints */
     int result = sqlite3_close(db->handle);
     assert(result == SQLITE_OK);
     (void)result;
-    sm_write_lock_close(&db->turn);
+    sm_write_lock_close(&db->lock);
     free(db);
 }
 
 enum sm_code sm_db_begin(struct sm_db *db, struct sm_err *err)
 {
-    enum sm_code code = sm_write_lock_take(&db->turn, err);
+    enum sm_code code = sm_write_lock_take(&db->lock, err);
     if (code == SM_OK)
         code = sm_db_exec(db, "BEGIN IMMEDIATE", err);
     if (code != SM_OK)
-        sm_write_lock_give(&db->turn);
+        sm_write_lock_give(&db->lock);
     return code;
 }
 
@@ -192,7 +194,7 @@ enum sm_code sm_db_commit(struct sm_db *db, struct sm_err *err)
     enum sm_code code = sm_db_exec(db, "COMMIT", err);
     if (code != SM_OK)
         sm_db_rollback(db);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
     return code;
 }
 
@@ -200,7 +202,7 @@ void sm_db_rollback(struct sm_db *db)
 {
     if (sm_db_in_transaction(db))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
 }
 
 bool sm_db_in_transaction(const struct sm_db *db)
@@ -210,7 +212,7 @@ bool sm_db_in_transaction(const struct sm_db *db)
 
 enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
 {
-    enum sm_code code = sm_write_lock_take(&db->turn, err);
+    enum sm_code code = sm_write_lock_take(&db->lock, err);
     *done = false;
     if (code != SM_OK)
         return code;
@@ -218,7 +220,7 @@ enum sm_code sm_db_checkpoint(struct sm_db *db, bool *done, struct sm_err *err)
     int result =
         sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
     *done = result == SQLITE_OK;
     if (result == SQLITE_OK || result == SQLITE_BUSY)
         return SM_OK;
@@ -230,10 +232,10 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
     char sql[64];
     int64_t left = 0;
     snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", pages_max);
-    enum sm_code code = sm_write_lock_take(&db->turn, err);
+    enum sm_code code = sm_write_lock_take(&db->lock, err);
     if (code == SM_OK && sm_db_shrinks(db))
         code = sm_db_exec(db, sql, err);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
     if (code == SM_OK && sm_db_shrinks(db))
         code = read_int(&left, db, "PRAGMA freelist_count", err);
     *more = code == SM_OK && left > 0;
@@ -242,10 +244,10 @@ enum sm_code sm_db_shrink(struct sm_db *db, int pages_max, bool *more, struct sm
 
 enum sm_code sm_db_compact(struct sm_db *db, struct sm_err *err)
 {
-    enum sm_code code = sm_write_lock_take(&db->turn, err);
+    enum sm_code code = sm_write_lock_take(&db->lock, err);
     if (code == SM_OK)
         code = sm_db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", err);
-    sm_write_lock_give(&db->turn);
+    sm_write_lock_give(&db->lock);
     return code;
 }
 
@@ -269,7 +271,8 @@ enum sm_code sm_db_check_references(struct sm_db *db, struct sm_err *err)
     return code;
 }
 
-/* Through SQLite's own handle of the file: closing another one would drop its locks. */
+/* Reads through SQLite's own file handle: closing any other descriptor of the file would release
+ * SQLite's POSIX locks on it. */
 enum sm_code sm_db_search(bool *found, struct sm_db *db, const void *bytes, size_t bytes_count,
                           struct sm_err *err)
 {
@@ -319,7 +322,7 @@ bool sm_db_shrinks(struct sm_db *db)
     return read_int(&mode, db, "PRAGMA auto_vacuum", NULL) == SM_OK && mode == 2;
 }
 
-/* The copy gets no log: it is read where nothing may be written beside it. */
+/* Gives the copy no log, so that it can be read in a folder that is not writable. */
 static int copy_into(sqlite3 *to, sqlite3 *from)
 {
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
@@ -403,7 +406,7 @@ enum sm_code sm_db_define(struct sm_db *db, const struct sm_db_function *functio
     return result == SQLITE_OK ? SM_OK : report(db->handle, result, err);
 }
 
-/* The slot with this text, or else the free one that was used longest ago. */
+/* Returns the free slot with this text, or else the least recently used free one, emptied. */
 static struct sm_stmt *find_slot(struct sm_db *db, const char *sql)
 {
     struct sm_stmt *oldest = NULL;
@@ -416,7 +419,7 @@ static struct sm_stmt *find_slot(struct sm_db *db, const char *sql)
         if (!oldest || slot->used < oldest->used)
             oldest = slot;
     }
-    assert(oldest); /* nobody holds that many at once */
+    assert(oldest); /* no caller has that many statements in use */
     sqlite3_finalize(oldest->stmt);
     *oldest = (struct sm_stmt){.handle = db->handle};
     return oldest;
@@ -440,38 +443,41 @@ enum sm_code sm_db_query(struct sm_stmt **out, struct sm_db *db, const char *sql
     return SM_OK;
 }
 
-static int parameter(struct sm_stmt *stmt, const char *name)
+/* Returns 0 if there is no such parameter; binding to index 0 fails with SQLITE_RANGE. */
+static int parameter(const struct sm_stmt *stmt, const char *name)
 {
-    int index = sqlite3_bind_parameter_index(stmt->stmt, name);
-    assert(index > 0); /* the text has no such parameter */
-    return index;
+    return sqlite3_bind_parameter_index(stmt->stmt, name);
 }
 
-static void keep(struct sm_stmt *stmt, int result)
+static void keep(struct sm_stmt *stmt, const char *name, int result)
 {
-    if (stmt->bind_result == SQLITE_OK)
-        stmt->bind_result = result;
+    if (stmt->bind_result != SQLITE_OK || result == SQLITE_OK)
+        return;
+    stmt->bind_result = result;
+    snprintf(stmt->bind_name, sizeof stmt->bind_name, "%s", name);
 }
 
 void sm_stmt_int(struct sm_stmt *stmt, const char *name, int64_t value)
 {
-    keep(stmt, sqlite3_bind_int64(stmt->stmt, parameter(stmt, name), value));
+    keep(stmt, name, sqlite3_bind_int64(stmt->stmt, parameter(stmt, name), value));
 }
 
 void sm_stmt_double(struct sm_stmt *stmt, const char *name, double value)
 {
-    keep(stmt, sqlite3_bind_double(stmt->stmt, parameter(stmt, name), value));
+    keep(stmt, name, sqlite3_bind_double(stmt->stmt, parameter(stmt, name), value));
 }
 
 void sm_stmt_text(struct sm_stmt *stmt, const char *name, const char *value)
 {
-    keep(stmt, sqlite3_bind_text(stmt->stmt, parameter(stmt, name), value, -1, SQLITE_STATIC));
+    keep(stmt, name,
+         sqlite3_bind_text(stmt->stmt, parameter(stmt, name), value, -1, SQLITE_STATIC));
 }
 
 void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, size_t bytes_count)
 {
-    keep(stmt, sqlite3_bind_blob64(stmt->stmt, parameter(stmt, name), bytes ? bytes : "",
-                                   bytes_count, SQLITE_STATIC));
+    keep(stmt, name,
+         sqlite3_bind_blob64(stmt->stmt, parameter(stmt, name), bytes ? bytes : "", bytes_count,
+                             SQLITE_STATIC));
 }
 
 void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text)
@@ -480,9 +486,16 @@ void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text)
     size_t count = text ? sm_unhex(bytes, text) : 0;
     int index = parameter(stmt, name);
     if (count == 0)
-        keep(stmt, sqlite3_bind_null(stmt->stmt, index));
+        keep(stmt, name, sqlite3_bind_null(stmt->stmt, index));
     else
-        keep(stmt, sqlite3_bind_blob(stmt->stmt, index, bytes, (int)count, SQLITE_TRANSIENT));
+        keep(stmt, name, sqlite3_bind_blob(stmt->stmt, index, bytes, (int)count, SQLITE_TRANSIENT));
+}
+
+static enum sm_code report_bind(const struct sm_stmt *stmt, struct sm_err *err)
+{
+    struct sm_err why = {0};
+    enum sm_code code = report(NULL, stmt->bind_result, &why);
+    return sm_err_set(err, code, "parameter %s: %s", stmt->bind_name, why.text);
 }
 
 enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
@@ -490,7 +503,7 @@ enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
     assert(stmt->in_use);
     *row = false;
     if (stmt->bind_result != SQLITE_OK)
-        return report(NULL, stmt->bind_result, err);
+        return report_bind(stmt, err);
     int result = sqlite3_step(stmt->stmt);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         return report(stmt->handle, result, err);

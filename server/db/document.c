@@ -1,7 +1,8 @@
-/* Splitting walks the document with the pointer of where it is; joining copies from hole to hole.
+/* Splitting walks the document and keeps the JSON pointer of the current node; joining copies the
+ * text between holes.
  *
- * Where the numbers stand is found by filling the holes of the shape with 0, 1, 2 ... and reading
- * it as JSON: the number that then stands at "/m_se" is the index of that value. */
+ * To find the numbers, the holes of the shape are filled with 0, 1, 2 ... and the text is parsed:
+ * the number at "/m_se" is then the index of that own value. */
 #include "server/db/document.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@
 #define DIGEST_HEX  64
 #define POINTER_MAX 256
 
-/* Pointers of what is a score's own, with all below them. */
+/* JSON pointers of the own values, with everything below them. */
 static const char *const own_fields[] = {
     "/image",
     "/m",
@@ -119,7 +120,7 @@ static void split_node(struct split *s, const json_t *node, const char *pointer)
     }
 }
 
-/* Flushes and closes; false when something was not written for want of memory. */
+/* Closes the file; false if some text was not written because memory ran out. */
 static bool close_text(FILE *file)
 {
     bool whole = file && !ferror(file);
@@ -158,7 +159,7 @@ static char *put(char *to, const char *text, size_t bytes_count)
     return to + bytes_count;
 }
 
-/* Fills one hole; NULL when there is no value for it. */
+/* Fills one hole and returns the end of the text; NULL if no own value is left. */
 static char *fill(char *to, char hole, const char **own, const struct sm_document_parts *parts)
 {
     if (hole == HOLE_IMAGE)
@@ -197,7 +198,7 @@ enum sm_code sm_document_join(char **out, const struct sm_document_parts *parts,
     to = put(to, "\",\"created\":\"", 13);
     to = put(to, parts->created, strlen(parts->created));
     to = put(to, "\",", 2);
-    from++; /* its brace gives way to ours */
+    from++; /* the brace of the shape; the line has its own */
     for (;;) {
         size_t count = strcspn(from, HOLES);
         to = put(to, from, count);

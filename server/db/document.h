@@ -1,14 +1,16 @@
-/* Score documents in two parts: a shape, which many scores share, and what is a score's own.
+/* Score documents, stored in two parts: a shape that many scores share, and a score's own values.
  *
  *     {"method":"sslmem/2", ... "m":\1, ... "digest":"\2", ... "recipe":{...}, ... "key":"\3"}
  *     0.0426\n0.0187\n…
  *
- * A shape is the document with holes, bytes that JSON text cannot contain: the next of the own
- * values, the digest of the image, the key. Joined again they are the text that was split, byte for
- * byte, and joining parses nothing. Which fields are own is a table in document.c; a field that it
- * does not know becomes part of the shape, which costs room and nothing else.
+ * A shape is the document with holes. A hole is a byte that JSON text cannot contain: \1 is the
+ * next own value, \2 the digest of the image, \3 the score key. Joining gives the same text as
+ * before the split, byte for byte, without parsing it. A table in document.c lists the own fields;
+ * a field that is not in the table becomes part of the shape, which only costs room.
  *
- * Owner:  texts are the caller's to free. Threads: no state. Errors: SM_CORRUPT, SM_NOMEM. */
+ * Owner:   the caller frees the returned texts.
+ * Threads: no state.
+ * Errors:  SM_CORRUPT, SM_NOMEM. */
 #ifndef SERVER_DB_DOCUMENT_H
 #define SERVER_DB_DOCUMENT_H
 
@@ -20,19 +22,20 @@
 struct sm_document {
     char *shape, *own;
 };
-/* `image` and `score_key` in hex. */
+/* Splits a score; `image` and `score_key` are 64 hex digits. */
 enum sm_code sm_document_split(struct sm_document *out, const json_t *score, const char *image,
                                const char *score_key, struct sm_err *err);
 void sm_document_release(struct sm_document *document);
 
-/* {"id":ID,"created":TIME, … the document} and a line's end. Digests are of 64 digits. */
+/* Returns one line: {"id":ID,"created":TIME, … the document} and a newline. `image` and
+ * `score_key` are 64 hex digits. */
 struct sm_document_parts {
     const char *id, *created, *shape, *own, *image, *score_key;
 };
 enum sm_code sm_document_join(char **out, const struct sm_document_parts *parts,
                               struct sm_err *err);
 
-/* The numbers of a score without its document: where they stand among the own values of a shape. */
+/* Numbers that can be read from the own values without joining the document. */
 enum sm_document_number {
     SM_NUMBER_M,
     SM_NUMBER_M_SE,
@@ -45,12 +48,13 @@ enum sm_document_number {
     SM_NUMBERS
 };
 struct sm_document_numbers {
-    int at[SM_NUMBERS]; /* index of the own value; -1: the document has none */
+    int at[SM_NUMBERS]; /* index among the own values; -1: the document does not have the number */
 };
-/* `common` (may be NULL) receives the shape as a document, its holes filled with whatever. */
+/* Finds the numbers of a shape. `common` (may be NULL) receives the shape as a document whose holes
+ * are filled with meaningless values; the caller releases it. */
 enum sm_code sm_document_locate(struct sm_document_numbers *out, json_t **common, const char *shape,
                                 struct sm_err *err);
-/* NAN where there is none, or null. */
+/* Reads the numbers from the own values; NAN for a missing number and for null. */
 void sm_document_read(double out[SM_NUMBERS], const struct sm_document_numbers *numbers,
                       const char *own);
 

@@ -1,5 +1,10 @@
-/* bytes_of(text): bytes of a digest or an id. id_ms(id): when it was made. sha256(text): 32 bytes.
- * score_shape and score_own(body, image, key): the parts of a document (document.h). */
+/* The functions:
+ *
+ *     bytes_of(text)                  the bytes of a digest or an id
+ *     id_ms(id)                       Unix milliseconds at which the id was made
+ *     sha256(text)                    32 bytes
+ *     score_shape(body, image, key)   the shape of a score document (document.h)
+ *     score_own(body, image, key)     its own values */
 #include "server/db/functions.h"
 
 #include <stdlib.h>
@@ -62,7 +67,7 @@ static enum sm_code split(struct sm_document *out, const char *const *arguments,
     return code;
 }
 
-/* Takes the text. */
+/* Moves the text into the value. */
 static void text_value(struct sm_db_value *out, char **text)
 {
     *out = (struct sm_db_value){.type = SM_DB_TEXT, .bytes = *text, .bytes_count = strlen(*text)};

@@ -1,4 +1,4 @@
-/* Hex text to bytes; the other direction is sm_hex and sm_id_format. */
+/* The other direction is sm_hex and sm_id_format. */
 #include "server/db/hex.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Ids and digests as bytes: what stands between hex text outside and BLOBs inside. */
+/* Conversion of digests and ids from hex text to the bytes that the database stores. */
 #ifndef SERVER_DB_HEX_H
 #define SERVER_DB_HEX_H
 
@@ -7,8 +7,8 @@
 
 #define SM_HEX_MAX 32 /* bytes of a digest */
 
-/* Bytes of a digest (64 digits) or of an id (32 digits and dashes): their number, 32 or 16; 0 when
- * the text is neither. */
+/* Writes the bytes of a digest (64 digits) or an id (32 digits and dashes) and returns their
+ * number, 32 or 16; 0 if the text is neither. */
 size_t sm_unhex(uint8_t out[SM_HEX_MAX], const char *text);
 
 #endif

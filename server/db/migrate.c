@@ -1,6 +1,6 @@
-/* Walks the files in order beside the rows of table `migration`: a file with a row must have the
- * row's digest, a file without one is applied, a row without a file means a newer program was here.
- * Past migrations are checked before anything is written. */
+/* Walks the files and the rows of table `migration` together, in order. A file with a row must have
+ * the row's digest; a file without a row is applied; a row without a file was written by a newer
+ * program. Applied migrations are checked before anything is written. */
 #include "server/db/migrate.h"
 
 #include <stdlib.h>
@@ -8,7 +8,9 @@
 
 #include "core/base/sha256.h"
 #include "server/base/clock.h"
+#include "server/db/db_file.h"
 #include "server/db/functions.h"
+#include "server/db/query.h"
 
 #define FOLDER "migrations/"
 
@@ -17,43 +19,46 @@ static bool is_migration(const struct sm_embedded *file)
     return strncmp(file->name, FOLDER, strlen(FOLDER)) == 0;
 }
 
+/* State of sm_migrate_check. */
+struct walk {
+    const struct sm_embedded *files; /* not compared yet */
+    int past;                        /* number of files that have a row */
+    int64_t newest;                  /* version of the last row without a file; 0: none */
+};
+
+static enum sm_code check_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct walk *walk = arg;
+    char digest[SM_SHA256_HEX];
+    while (walk->files->name && !is_migration(walk->files))
+        walk->files++;
+    if (!walk->files->name) {
+        walk->newest = sm_stmt_get_int(q, 0);
+        return SM_OK;
+    }
+    sm_sha256_hex(digest, walk->files->bytes, walk->files->bytes_count);
+    if (strcmp(digest, sm_stmt_get_text(q, 2)) != 0)
+        return sm_err_set(err, SM_CONFLICT,
+                          "migration %s was applied with SHA-256 %.12s, this program has %.12s",
+                          sm_stmt_get_text(q, 1), sm_stmt_get_text(q, 2), digest);
+    walk->files++;
+    walk->past++;
+    return SM_OK;
+}
+
 enum sm_code sm_migrate_check(int *past, struct sm_db *db, const struct sm_embedded *files,
                               struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row = true;
-    int64_t newest = 0; /* that we do not have */
+    struct walk walk = {.files = files};
     enum sm_code code =
-        sm_db_query(&q, db, "SELECT version, name, sha256 FROM migration ORDER BY version", err);
-    *past = 0;
-    while (code == SM_OK) {
-        code = sm_stmt_step(q, &row, err);
-        if (code != SM_OK || !row)
-            break;
-        while (files->name && !is_migration(files))
-            files++;
-        char digest[SM_SHA256_HEX];
-        const char *name = sm_stmt_get_text(q, 1);
-        if (!files->name) {
-            newest = sm_stmt_get_int(q, 0);
-            continue;
-        }
-        sm_sha256_hex(digest, files->bytes, files->bytes_count);
-        if (strcmp(digest, sm_stmt_get_text(q, 2)) != 0) {
-            code = sm_err_set(err, SM_CONFLICT,
-                              "migration %s was applied with SHA-256 %.12s, this program has %.12s",
-                              name, sm_stmt_get_text(q, 2), digest);
-            break;
-        }
-        files++;
-        ++*past;
-    }
-    sm_stmt_reset(q);
-    if (code == SM_OK && newest > 0)
+        sm_db_each(NULL, db, "SELECT version, name, sha256 FROM migration ORDER BY version", NULL,
+                   check_row, &walk, err);
+    *past = walk.past;
+    if (code == SM_OK && walk.newest > 0)
         code = sm_err_set(err, SM_CONFLICT,
                           "the database has schema %lld, this program's is %d: it was made by a "
                           "newer version",
-                          (long long)newest, *past);
+                          (long long)walk.newest, *past);
     return code;
 }
 
@@ -73,18 +78,13 @@ static enum sm_code record(struct sm_db *db, int version, const struct sm_embedd
 {
     char digest[SM_SHA256_HEX];
     sm_sha256_hex(digest, file->bytes, file->bytes_count);
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO migration (version, name, sha256, applied_ms) "
-                                    "VALUES ($version, $name, $sha256, $now)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$version", version);
-    sm_stmt_text(q, "$name", file->name + strlen(FOLDER));
-    sm_stmt_text(q, "$sha256", digest);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO migration (version, name, sha256, applied_ms) "
+                        "VALUES ($version, $name, $sha256, $now)",
+                        SM_BIND(SM_INT("$version", version),
+                                SM_TEXT("$name", file->name + strlen(FOLDER)),
+                                SM_TEXT("$sha256", digest), SM_INT("$now", sm_clock_unix_ms())),
+                        err);
 }
 
 static enum sm_code apply(struct sm_db *db, int version, const struct sm_embedded *file,

@@ -1,10 +1,11 @@
-/* Turns of connections that write to one database, in this process or another.
+/* The write lock of a database: one connection at a time holds it, over all processes.
  *
- * SQLite before 3.51.3 can spoil the log when one connection checkpoints while another writes. So
- * whoever writes holds byte 0 of "<db>.lock" for each transaction and each checkpoint. It is a lock
- * of an open file: it ends with it, however the process ends.
+ * SQLite before 3.51.3 can corrupt the log when one connection checkpoints while another writes. So
+ * a connection locks byte 0 of "<db>.lock" for each transaction and each checkpoint. The lock
+ * belongs to the open file description: the kernel releases it however the process ends.
  *
- * Owner, threads: the connection. Errors: SM_BUSY after SM_WRITE_LOCK_MS. */
+ * Owner, threads: as the connection that it belongs to.
+ * Errors: SM_BUSY after SM_WRITE_LOCK_MS, SM_LIMIT (path too long), SM_IO. */
 #ifndef SERVER_DB_WRITE_LOCK_H
 #define SERVER_DB_WRITE_LOCK_H
 
@@ -15,15 +16,16 @@
 #define SM_WRITE_LOCK_MS 5000
 
 struct sm_write_lock {
-    int fd; /* -1: of a reader, which needs no turn */
+    int fd; /* -1: of a reader, for which take and give do nothing */
     bool taken;
 };
 
-enum sm_code sm_write_lock_open(struct sm_write_lock *turn, const char *db_path,
+/* Opens, and creates, the lock file. */
+enum sm_code sm_write_lock_open(struct sm_write_lock *lock, const char *db_path,
                                 struct sm_err *err);
-void sm_write_lock_close(struct sm_write_lock *turn);
-enum sm_code sm_write_lock_take(struct sm_write_lock *turn,
-                                struct sm_err *err); /* again: nothing happens */
-void sm_write_lock_give(struct sm_write_lock *turn);
+void sm_write_lock_close(struct sm_write_lock *lock);
+/* Waits for the lock; does nothing if it is already taken. */
+enum sm_code sm_write_lock_take(struct sm_write_lock *lock, struct sm_err *err);
+void sm_write_lock_give(struct sm_write_lock *lock); /* also if it is not taken */
 
 #endif

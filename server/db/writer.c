@@ -1,14 +1,14 @@
-/* A queue, a thread, one transaction per turn.
+/* A queue and a thread that commits one group at a time.
  *
- * Why a group: with synchronous FULL a commit costs a flush of the disk, whatever it holds. While
- * one group is flushed the next one gathers, so the more there is to write, the cheaper each write
- * becomes, and nobody waits for a timer.
+ * With synchronous FULL every commit flushes the disk, however many writes it has. While one group
+ * is flushed, the next one gathers in the queue: under load each write becomes cheaper, and no
+ * write waits for a timer.
  *
- * A write that wants to be alone is a group of its own; so is one that wants no transaction.
+ * A write in SM_WRITE_ALONE or SM_WRITE_OUTSIDE is a group of its own.
  *
- * When nothing came for IDLE_MS after a commit, free pages go back to the file system, a few at a
- * time so that nobody waits for long, and then the log is folded into the database and emptied:
- * both files stay small, and the bytes of images that were dropped are gone from them too. */
+ * When no write arrives for IDLE_MS after a commit, the thread returns free pages to the file
+ * system, in small steps so that new writes need not wait long. Then it checkpoints: both files
+ * stay small, and the bytes of deleted images leave the log. */
 #include "server/db/writer.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
+#include "server/db/db_file.h"
 
 #define IDLE_MS      1000
 #define SHRINK_PAGES 256 /* in one step: 1 MiB */
@@ -31,12 +32,12 @@ struct sm_writer {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t posted;
-    pthread_cond_t called; /* a sm_writer_call is done */
+    pthread_cond_t called; /* a write of sm_writer_call is finished */
     struct sm_write *first, **last;
     bool stopping, healthy;
-    /* the writer thread's own */
-    bool dirty;     /* the log holds something */
-    bool shrinking; /* free pages are left: no need to wait */
+    /* used by the writer thread only */
+    bool dirty;     /* the log is not empty */
+    bool shrinking; /* free pages remain: continue without waiting for IDLE_MS */
 };
 
 static enum sm_code no_check(void *arg, struct sm_err *err)
@@ -71,8 +72,8 @@ static void run_one(struct sm_writer *writer, struct sm_write *write)
         sm_db_exec(db, "ROLLBACK TO one_write; RELEASE one_write", NULL);
 }
 
-/* Runs every write of the group in one transaction; `err` says why the transaction as a whole
- * failed. */
+/* Runs every write of the group in one transaction. Returns the error of the transaction; each
+ * write keeps its own. */
 static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, struct sm_err *err)
 {
     int64_t began_us = sm_clock_monotonic_us();
@@ -107,7 +108,7 @@ static enum sm_code run_alone(struct sm_writer *writer, struct sm_write *write, 
     return code;
 }
 
-/* What goes wrong is its own alone, and says nothing about commits. */
+/* Returns SM_OK even if the write fails: its error is no failed commit. */
 static enum sm_code run_outside(struct sm_writer *writer, struct sm_write *write,
                                 struct sm_err *err)
 {
@@ -146,7 +147,7 @@ static void finish_group(struct sm_writer *writer, struct sm_write *group, enum 
     }
 }
 
-/* Takes the first group off the queue. With the lock. */
+/* Takes the first group off the queue. The caller holds the mutex. */
 static struct sm_write *cut_group(struct sm_writer *writer)
 {
     struct sm_write *group = writer->first, *last = group;
@@ -161,7 +162,8 @@ static struct sm_write *cut_group(struct sm_writer *writer)
     return group;
 }
 
-/* Waits for a group. NULL: stopped, nothing left, or (idle) nothing came in time. */
+/* Waits for a group. Returns NULL if none came in time (`idle`), or the writer was stopped and the
+ * queue is empty (`stop`, and `idle`). */
 static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *stop)
 {
     struct timespec until;
@@ -178,7 +180,7 @@ static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *s
     return group;
 }
 
-/* One step of tidying up; the last one when the writer stops. */
+/* Shrinks the file by one step and, after the last step or at `stop`, checkpoints. */
 static void tidy(struct sm_writer *writer, bool stop)
 {
     struct sm_err err = {0};

@@ -1,24 +1,24 @@
-/* The writer: one thread that owns the connection that writes, and group commit.
+/* The writer: one thread that owns the writing connection and commits in groups.
  *
  *     struct admission { struct sm_write write; … };
  *     a->write = (struct sm_write){.run = run_admission, .done = admitted};
  *     sm_writer_post(writer, &a->write);              // returns at once
  *
- * All writes queued when the thread looks go into one transaction, each inside its own savepoint:
- * one that fails leaves no trace and does not fail the others. After the commit every write's
- * `done` is called, in order, with its own result; when the commit itself fails, with the commit's.
- * Callbacks of one group run before any write of the next.
+ * The thread puts all queued writes into one transaction, each in its own savepoint: a write that
+ * fails is undone and does not fail the others. After the commit the thread calls the `done` of
+ * every write, in order, with the write's result, or with the commit's error if the commit failed.
+ * All callbacks of a group run before the next group.
  *
- * A write may want to be alone in its transaction: SQLite ends the whole transaction with a write
- * that finds the disk full, and what is done about that (to say so, or to make room) must not be
- * lost with it. It may take a little more room than the limit of the database allows. Or a write
- * wants no transaction, for what none can do.
+ * A write can ask for a transaction of its own. SQLite rolls back the whole transaction when the
+ * disk is full, and a write that reports this or frees room must not be rolled back with others.
+ * Such a write may also exceed the limit of the database by a few pages. A write can also run
+ * outside of a transaction, for statements that SQLite refuses inside one.
  *
- * Rules are asked around groups and writes: whether the file is still the right one, and whether a
- * write leaves the room that was promised to others.
+ * The writer calls its rules before and after groups and writes. The store uses them to check that
+ * the file was not replaced, and that a write leaves the room that is kept for results.
  *
- * Owner:   the poster owns the write until `done` was called, which may free it.
- * Threads: post and call from any thread but the writer's own (post also from `done`). */
+ * Owner:   the poster owns the write until its `done` is called, which may free it.
+ * Threads: any thread but the writer's own may post and call; `done` may post. */
 #ifndef SERVER_DB_WRITER_H
 #define SERVER_DB_WRITER_H
 
@@ -30,15 +30,15 @@ typedef void sm_write_done(struct sm_write *write, enum sm_code code, const stru
 
 enum sm_write_mode {
     SM_WRITE_GROUPED,
-    SM_WRITE_ALONE,  /* a transaction of its own, with some room beyond the limit */
-    SM_WRITE_OUTSIDE /* none: the next group begins when `run` has returned */
+    SM_WRITE_ALONE,  /* in a transaction of its own, with spare pages beyond the limit */
+    SM_WRITE_OUTSIDE /* in no transaction; the next group waits until `run` returns */
 };
 
-/* What a grouped write may do with the room that is kept for results (room.c). */
+/* How much a grouped write may take of the room that is kept for results (room.c). */
 enum sm_write_room {
-    SM_ROOM_LEAVE, /* must leave it */
-    SM_ROOM_LOG,   /* may take the part that is for the access log */
-    SM_ROOM_USE    /* may take it: it is what the room is kept for */
+    SM_ROOM_LEAVE, /* none of it */
+    SM_ROOM_LOG,   /* the part that is kept for the access log */
+    SM_ROOM_USE    /* all of it: the write stores results, or frees room */
 };
 
 struct sm_write {
@@ -46,8 +46,8 @@ struct sm_write {
     sm_write_done *done;
     enum sm_write_mode mode;
     enum sm_write_room room;
-    int64_t growth_bytes; /* that it will take, where that is known before */
-    /* the writer's own */
+    int64_t growth_bytes; /* room that the write will take; 0: unknown */
+    /* private to the writer */
     struct sm_write *next;
     enum sm_code code;
     struct sm_err err;
@@ -57,24 +57,29 @@ struct sm_write {
 
 struct sm_writer;
 
-/* On the writer thread, all of them. */
+/* Called on the writer thread. An error of `check` fails the group, of `before` or `after` the
+ * write. */
 struct sm_writer_rules {
     void *arg;
-    enum sm_code (*check)(void *arg, struct sm_err *err); /* before a group and after its commit */
+    /* before a group and after its commit */
+    enum sm_code (*check)(void *arg, struct sm_err *err);
     enum sm_code (*before)(void *arg, struct sm_db *db, const struct sm_write *write,
                            struct sm_err *err);
     enum sm_code (*after)(void *arg, struct sm_db *db, const struct sm_write *write,
                           struct sm_err *err);
 };
 
-/* The connection is the writer's until stop; it stays the caller's to close. `rules` may be NULL
- * and are copied. */
+/* Starts the thread. The caller must not use the connection until the writer is stopped, and closes
+ * it afterwards. `rules` (may be NULL) are copied. */
 enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db,
                              const struct sm_writer_rules *rules, struct sm_err *err);
-void sm_writer_stop(struct sm_writer *writer); /* commits what is queued, then ends the thread */
+/* Commits the queued writes, ends the thread and frees the writer. NULL is accepted. */
+void sm_writer_stop(struct sm_writer *writer);
+/* Queues a write and returns at once. */
 void sm_writer_post(struct sm_writer *writer, struct sm_write *write);
-/* Posts and waits for the commit; `done` is the writer's to set. */
+/* Queues a write and waits for its commit. Sets `done` itself. */
 enum sm_code sm_writer_call(struct sm_writer *writer, struct sm_write *write, struct sm_err *err);
-bool sm_writer_healthy(struct sm_writer *writer); /* the last commit succeeded */
+/* Tells whether the last commit succeeded; true before the first. */
+bool sm_writer_healthy(struct sm_writer *writer);
 
 #endif

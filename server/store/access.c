@@ -1,3 +1,4 @@
+/* An entry is copied into one write, which inserts a row for the access and one for each record. */
 #include "server/store/access.h"
 
 #include <stdlib.h>
@@ -19,51 +20,32 @@ struct entry {
     char records[][SM_ID_BYTES];
 };
 
-/* The next id: one thread writes, so that nobody takes it meanwhile. */
+/* Reads the next free id. Only the writer thread inserts, so the id stays free until the insert. */
 static enum sm_code next_id(int64_t *id, struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT COALESCE(MAX(id), 0) + 1 FROM access", err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    *id = code == SM_OK ? sm_stmt_get_int(q, 0) : 0;
-    sm_stmt_reset(q);
-    return code;
+    return sm_db_row(NULL, db, "SELECT COALESCE(MAX(id), 0) + 1 FROM access", NULL,
+                     SM_COLUMNS(SM_GET_INT(id)), err);
 }
 
 static enum sm_code insert_access(struct sm_db *db, int64_t id, const struct entry *e,
                                   struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO access (id, at_ms, key_id, request, operation) "
-                                    "VALUES ($id, $at, $key, $request, $operation)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$id", id);
-    sm_stmt_int(q, "$at", e->at_ms);
-    sm_stmt_hex(q, "$key", e->api_key_id);
-    sm_stmt_text(q, "$request", e->request);
-    sm_stmt_text(q, "$operation", e->operation);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO access (id, at_ms, key_id, request, operation) "
+                        "VALUES ($id, $at, $key, $request, $operation)",
+                        SM_BIND(SM_INT("$id", id), SM_INT("$at", e->at_ms),
+                                SM_HEX("$key", e->api_key_id), SM_TEXT("$request", e->request),
+                                SM_TEXT("$operation", e->operation)),
+                        err);
 }
 
 static enum sm_code insert_record(struct sm_db *db, int64_t id, const char *record,
                                   struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO access_record (record_id, access_id) VALUES "
-                                    "($record, $id) ON CONFLICT (record_id, access_id) DO NOTHING",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$record", record);
-    sm_stmt_int(q, "$id", id);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO access_record (record_id, access_id) VALUES "
+                        "($record, $id) ON CONFLICT (record_id, access_id) DO NOTHING",
+                        SM_BIND(SM_HEX("$record", record), SM_INT("$id", id)), err);
 }
 
 static enum sm_code run_log(struct sm_write *write, struct sm_db *db, struct sm_err *err)

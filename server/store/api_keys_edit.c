@@ -1,4 +1,4 @@
-/* What `sslmem key` does to the database: a transaction for each command. */
+/* The commands of `sslmem key`, one transaction each. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ struct sm_api_keys {
     struct sm_db *db;
 };
 
-/* A service that has the database open has brought it to its own schema, which may be another. */
+/* A running service keeps the schema at its own version, which may differ from this program's. */
 static enum sm_code check_schema(struct sm_db *db, const char *path, struct sm_err *err)
 {
     bool current;
@@ -52,9 +52,9 @@ void sm_api_keys_close(struct sm_api_keys *keys)
     free(keys);
 }
 
-/* --- what may be --- */
+/* --- checks --- */
 
-/* "score,read" to "score read", in the order of SM_SCOPES and each once. */
+/* Converts "score,read" to "score read", in the order of SM_SCOPES, without repetitions. */
 static enum sm_code read_scopes(char out[SM_SCOPES_BYTES], const char *text, struct sm_err *err)
 {
     static const char *const scopes[] = {"score", "read", "audit", "admin", "metrics"};
@@ -102,59 +102,33 @@ static enum sm_code check_in(const struct sm_api_key_in *in, struct sm_err *err)
 
 static enum sm_code put_tenant(int64_t *id, struct sm_db *db, const char *name, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db, "INSERT INTO tenant (name) VALUES ($name) ON CONFLICT (name) DO NOTHING", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$name", name);
-    code = sm_stmt_run(q, NULL, err);
+    const struct sm_bind *binds = SM_BIND(SM_TEXT("$name", name));
+    enum sm_code code = sm_db_change(
+        NULL, db, "INSERT INTO tenant (name) VALUES ($name) ON CONFLICT (name) DO NOTHING", binds,
+        err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db, "SELECT id FROM tenant WHERE name = $name", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$name", name);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        *id = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
+        code = sm_db_row(NULL, db, "SELECT id FROM tenant WHERE name = $name", binds,
+                         SM_COLUMNS(SM_GET_INT(id)), err);
     return code;
-}
-
-/* SQL NULL without one. */
-static void bind_optional(struct sm_stmt *q, const char *name, bool there, int64_t value)
-{
-    if (there)
-        sm_stmt_int(q, name, value);
-    else
-        sm_stmt_text(q, name, NULL);
 }
 
 static enum sm_code insert_key(struct sm_db *db, const char *id, const struct sm_token *token,
                                int64_t tenant, const char *scopes, const struct sm_api_key_in *in,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "INSERT INTO api_key (id, prefix, tenant_id, scopes, hash, created_ms, expires_ms, "
         "scores_per_day, cost_ms_per_day, decimals) VALUES ($id, $prefix, $tenant, $scopes, $hash, "
         "$now, $expires, $budget, $cost, $decimals)",
+        SM_BIND(SM_HEX("$id", id), SM_TEXT("$prefix", token->prefix), SM_INT("$tenant", tenant),
+                SM_TEXT("$scopes", scopes), SM_BLOB("$hash", token->hash, sizeof token->hash),
+                SM_INT("$now", sm_clock_unix_ms()),
+                SM_INT_IF(in->expires_ms != 0, "$expires", in->expires_ms),
+                SM_INT_IF(in->scores_per_day != 0, "$budget", in->scores_per_day),
+                SM_INT_IF(in->cost_ms_per_day != 0, "$cost", in->cost_ms_per_day),
+                SM_INT_IF(in->rounds, "$decimals", in->decimals)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_text(q, "$prefix", token->prefix);
-    sm_stmt_int(q, "$tenant", tenant);
-    sm_stmt_text(q, "$scopes", scopes);
-    sm_stmt_blob(q, "$hash", token->hash, sizeof token->hash);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    bind_optional(q, "$expires", in->expires_ms != 0, in->expires_ms);
-    bind_optional(q, "$budget", in->scores_per_day != 0, in->scores_per_day);
-    bind_optional(q, "$cost", in->cost_ms_per_day != 0, in->cost_ms_per_day);
-    bind_optional(q, "$decimals", in->rounds, in->decimals);
-    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code end(struct sm_db *db, enum sm_code code, struct sm_err *err)
@@ -240,67 +214,57 @@ static json_t *key_of_row(const struct sm_stmt *q, int64_t now_ms)
                      optional_int(q, 10), "round", optional_int(q, 11));
 }
 
+static enum sm_code append_key(void *list, const struct sm_stmt *q, struct sm_err *err)
+{
+    if (json_array_append_new(list, key_of_row(q, sm_clock_unix_ms())) != 0)
+        return sm_err_set(err, SM_NOMEM, "keys: out of memory");
+    return SM_OK;
+}
+
 enum sm_code sm_api_keys_list(json_t **out, struct sm_api_keys *keys, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    int64_t now_ms = sm_clock_unix_ms();
-    json_t *list = json_array();
-    *out = NULL;
-    enum sm_code code = sm_db_query(
-        &q, keys->db,
+    *out = json_array();
+    enum sm_code code = sm_db_each(
+        NULL, keys->db,
         "SELECT api_key.id, prefix, tenant.name, scopes, created_ms, expires_ms, revoked_ms, "
         "old_until_ms, last_used_day, scores_per_day, cost_ms_per_day, decimals FROM api_key "
         "JOIN tenant ON tenant.id = api_key.tenant_id ORDER BY api_key.id",
-        err);
-    while (code == SM_OK && (code = sm_stmt_step(q, &row, err)) == SM_OK && row)
-        if (json_array_append_new(list, key_of_row(q, now_ms)) != 0)
-            code = sm_err_set(err, SM_NOMEM, "keys: out of memory");
-    sm_stmt_reset(q);
-    if (code == SM_OK)
-        *out = list;
-    else
-        json_decref(list);
+        NULL, append_key, *out, err);
+    if (code != SM_OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
     return code;
 }
 
 /* --- revoke and rotate --- */
 
-/* The prefix of a key; with `usable` it must be good. */
+/* Reads the prefix of a key. With `usable`, a revoked or expired key is SM_CONFLICT. */
 static enum sm_code find_key(char prefix[SM_TOKEN_PREFIX_BYTES], struct sm_db *db, const char *id,
                              bool usable, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db, "SELECT prefix, revoked_ms, expires_ms FROM api_key WHERE id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", sm_id_valid(id) ? id : NULL);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    bool found;
+    int64_t revoked_ms = 0, expires_ms = 0;
+    enum sm_code code =
+        sm_db_row(&found, db, "SELECT prefix, revoked_ms, expires_ms FROM api_key WHERE id = $id",
+                  SM_BIND(SM_HEX("$id", sm_id_valid(id) ? id : NULL)),
+                  SM_COLUMNS(SM_GET_TEXT(prefix, SM_TOKEN_PREFIX_BYTES), SM_GET_INT(&revoked_ms),
+                             SM_GET_INT(&expires_ms)),
+                  err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_NOT_FOUND, "there is no key with id '%.40s'", id);
-    if (code == SM_OK && usable && !sm_stmt_is_null(q, 1))
+    if (code == SM_OK && usable && revoked_ms != 0)
         code = sm_err_set(err, SM_CONFLICT, "key %s is revoked: make a new one", id);
-    if (code == SM_OK && usable && !sm_stmt_is_null(q, 2) &&
-        sm_stmt_get_int(q, 2) <= sm_clock_unix_ms())
+    if (code == SM_OK && usable && expires_ms != 0 && expires_ms <= sm_clock_unix_ms())
         code = sm_err_set(err, SM_CONFLICT, "key %s has expired: make a new one", id);
-    if (code == SM_OK)
-        snprintf(prefix, SM_TOKEN_PREFIX_BYTES, "%s", sm_stmt_get_text(q, 0));
-    sm_stmt_reset(q);
     return code;
 }
 
 static enum sm_code mark_revoked(struct sm_db *db, const char *id, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db, "UPDATE api_key SET revoked_ms = $now WHERE id = $id AND revoked_ms IS NULL", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(
+        NULL, db, "UPDATE api_key SET revoked_ms = $now WHERE id = $id AND revoked_ms IS NULL",
+        SM_BIND(SM_HEX("$id", id), SM_INT("$now", sm_clock_unix_ms())), err);
 }
 
 enum sm_code sm_api_keys_revoke(struct sm_api_keys *keys, const char *id, struct sm_err *err)
@@ -318,19 +282,13 @@ enum sm_code sm_api_keys_revoke(struct sm_api_keys *keys, const char *id, struct
 static enum sm_code put_secret(struct sm_db *db, const char *id, const struct sm_token *token,
                                int64_t old_until_ms, int64_t expires_ms, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "UPDATE api_key SET old_hash = hash, old_until_ms = $until, hash = $hash, "
-                    "expires_ms = COALESCE($expires, expires_ms) WHERE id = $id",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$until", old_until_ms);
-    sm_stmt_blob(q, "$hash", token->hash, sizeof token->hash);
-    bind_optional(q, "$expires", expires_ms != 0, expires_ms);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "UPDATE api_key SET old_hash = hash, old_until_ms = $until, hash = $hash, "
+                        "expires_ms = COALESCE($expires, expires_ms) WHERE id = $id",
+                        SM_BIND(SM_HEX("$id", id), SM_INT("$until", old_until_ms),
+                                SM_BLOB("$hash", token->hash, sizeof token->hash),
+                                SM_INT_IF(expires_ms != 0, "$expires", expires_ms)),
+                        err);
 }
 
 enum sm_code sm_api_keys_rotate(struct sm_token *token, struct sm_api_keys *keys, const char *id,

@@ -1,10 +1,10 @@
-/* One way for both directions: a reader's snapshot of the source, copied page by page into a file
- * with a name of its own beside the target, verified there, flushed, and only then given the
- * target's name, by a call that fails where something has that name.
+/* Backup and restore do the same. A read-only connection copies one snapshot of the source, page by
+ * page, into a temporary file in the folder of the target. The file is verified, flushed, and only
+ * then renamed, by a call that fails if the target exists.
  *
- * The reader neither writes nor checkpoints, so the service's writer stays the only connection that
- * does (db_sqlite.c). One step copies everything: a copy in steps starts again with each commit of
- * the service, and under load never ends. */
+ * A read-only connection neither writes nor checkpoints, so the service's writer stays the only
+ * connection that does (db_sqlite.c). The copy is one step: a copy in several steps starts again
+ * after each commit of the service, and under load never ends. */
 #include "server/store/backup.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/db/db_file.h"
 #include "server/db/migrate.h"
 #include "server/store/impl.h"
 
@@ -44,7 +45,7 @@ static enum sm_code check_free(const char *path, struct sm_err *err)
     return SM_OK;
 }
 
-/* Flushes the folder, so that the name is on the disk too. */
+/* Flushes the folder, so that the new name is on the disk. */
 static enum sm_code flush_folder(const char *path, struct sm_err *err)
 {
     char folder[PATH_BYTES];
@@ -59,8 +60,8 @@ static enum sm_code flush_folder(const char *path, struct sm_err *err)
     return code;
 }
 
-/* Gives the file its name, unless something has it. Not every file system can do that in one call.
- */
+/* Renames the file unless the target exists. Some file systems have no such call; link(2) does the
+ * same there. */
 static enum sm_code name_file(const char *from, const char *to, struct sm_err *err)
 {
     int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
@@ -73,7 +74,7 @@ static enum sm_code name_file(const char *from, const char *to, struct sm_err *e
                : failed(err, to);
 }
 
-/* Reads the copy as a stranger would. */
+/* Opens and verifies the copy like any other database. */
 static enum sm_code verify(int *schema, const char *path, struct sm_err *err)
 {
     struct sm_db *db = NULL;
@@ -86,7 +87,7 @@ static enum sm_code verify(int *schema, const char *path, struct sm_err *err)
     return code;
 }
 
-/* Into the file `path`, which is empty and open as `fd`. */
+/* Fills the file `path`, which is empty and open as `fd`. */
 static enum sm_code fill(struct sm_copied *out, const char *path, int fd, const char *from,
                          struct sm_err *err)
 {
@@ -119,7 +120,7 @@ static enum sm_code copy(struct sm_copied *out, const char *to, const char *from
     if (code != SM_OK)
         return code;
     snprintf(path, sizeof path, "%s.XXXXXX", to);
-    int fd = mkostemp(path, O_CLOEXEC); /* private */
+    int fd = mkostemp(path, O_CLOEXEC); /* with mode 0600 */
     if (fd < 0)
         return failed(err, path);
     code = fill(out, path, fd, from, &why);

@@ -1,5 +1,5 @@
-/* One row for each key and day, read and written inside the transaction that it pays for: SQLite
- * has one writer, so nothing comes between the two. */
+/* The row of a key and day is read and written inside the transaction that it pays for. The
+ * database has one writer, so no other write runs between the two. */
 #include "server/store/budget.h"
 
 #include <stddef.h>
@@ -8,7 +8,8 @@
 #include "server/base/clock.h"
 #include "server/store/impl.h"
 
-/* What a budget counts. One more is a row here, a member of struct sm_amount and a column. */
+/* The quantities of a budget. A new one needs a row here, a member of struct sm_amount and a
+ * column. */
 static const struct {
     const char *name;
     size_t at;
@@ -20,7 +21,7 @@ static int64_t of(const struct sm_amount *amount, size_t quantity)
     return *(const int64_t *)(const void *)((const char *)amount + quantities[quantity].at);
 }
 
-/* 0: no limit. */
+/* Returns the caller's budget; 0: no limit. */
 static struct sm_amount per_day(const struct sm_caller *caller)
 {
     return (struct sm_amount){.scores = caller->scores_per_day, .cost_ms = caller->cost_ms_per_day};
@@ -37,42 +38,25 @@ static bool is_limited(const struct sm_amount *max)
 static enum sm_code read_spent(struct sm_amount *out, struct sm_db *db, const char *api_key_id,
                                int64_t day, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
     *out = (struct sm_amount){0};
-    enum sm_code code = sm_db_query(
-        &q, db, "SELECT scores_count, cost_ms FROM key_day WHERE key_id = $key AND day = $day",
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$key", api_key_id);
-    sm_stmt_int(q, "$day", day);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row)
-        *out =
-            (struct sm_amount){.scores = sm_stmt_get_int(q, 0), .cost_ms = sm_stmt_get_int(q, 1)};
-    sm_stmt_reset(q);
-    return code;
+    return sm_db_row(NULL, db,
+                     "SELECT scores_count, cost_ms FROM key_day WHERE key_id = $key AND day = $day",
+                     SM_BIND(SM_HEX("$key", api_key_id), SM_INT("$day", day)),
+                     SM_COLUMNS(SM_GET_INT(&out->scores), SM_GET_INT(&out->cost_ms)), err);
 }
 
 static enum sm_code add_spent(struct sm_db *db, const struct sm_charge *charge, int64_t day,
                               struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "INSERT INTO key_day (key_id, day, scores_count, cost_ms) VALUES ($key, $day, "
-                    "$scores, $cost) ON CONFLICT (key_id, day) DO UPDATE SET "
-                    "scores_count = key_day.scores_count + excluded.scores_count, "
-                    "cost_ms = key_day.cost_ms + excluded.cost_ms",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$key", charge->caller.api_key_id);
-    sm_stmt_int(q, "$day", day);
-    sm_stmt_int(q, "$scores", charge->amount.scores);
-    sm_stmt_int(q, "$cost", charge->amount.cost_ms);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO key_day (key_id, day, scores_count, cost_ms) VALUES ($key, "
+                        "$day, $scores, $cost) ON CONFLICT (key_id, day) DO UPDATE SET "
+                        "scores_count = key_day.scores_count + excluded.scores_count, "
+                        "cost_ms = key_day.cost_ms + excluded.cost_ms",
+                        SM_BIND(SM_HEX("$key", charge->caller.api_key_id), SM_INT("$day", day),
+                                SM_INT("$scores", charge->amount.scores),
+                                SM_INT("$cost", charge->amount.cost_ms)),
+                        err);
 }
 
 static enum sm_code check_left(const struct sm_amount *asked, const struct sm_amount *spent,
@@ -90,36 +74,21 @@ static enum sm_code check_left(const struct sm_amount *asked, const struct sm_am
     return SM_OK;
 }
 
-/* Whether `sql` finds a row; it may have $key and $now. */
-static enum sm_code find(bool *found, struct sm_db *db, const char *sql, const char *api_key_id,
-                         struct sm_err *err)
-{
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    if (api_key_id[0]) {
-        sm_stmt_hex(q, "$key", api_key_id);
-        sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    }
-    code = sm_stmt_step(q, found, err);
-    sm_stmt_reset(q);
-    return code;
-}
-
-/* A caller without a key was let in while there was none: with the first key that ends. */
+/* A caller without a key was admitted while no key existed; the first key ends that. */
 enum sm_code sm_store_check_caller(struct sm_db *db, const struct sm_caller *caller,
                                    struct sm_err *err)
 {
-    bool has_key = caller && caller->api_key_id[0] != '\0', found;
+    bool has_key = caller && caller->api_key_id[0] != '\0', found = false;
     if (!has_key && (!caller || caller->scopes[0] == '\0'))
         return SM_OK;
     enum sm_code code =
-        find(&found, db,
-             has_key ? "SELECT 1 FROM api_key WHERE id = $key AND revoked_ms IS NULL "
-                       "AND (expires_ms IS NULL OR expires_ms > $now)"
-                     : "SELECT 1 FROM api_key LIMIT 1",
-             caller->api_key_id, err);
+        has_key ? sm_db_row(&found, db,
+                            "SELECT 1 FROM api_key WHERE id = $key AND revoked_ms IS NULL "
+                            "AND (expires_ms IS NULL OR expires_ms > $now)",
+                            SM_BIND(SM_HEX("$key", caller->api_key_id),
+                                    SM_INT("$now", sm_clock_unix_ms())),
+                            NULL, err)
+                : sm_db_row(&found, db, "SELECT 1 FROM api_key LIMIT 1", NULL, NULL, err);
     if (code == SM_OK && found != has_key)
         code = sm_err_set(err, SM_CANCELLED,
                           has_key ? "the key was revoked or expired while its request ran"
@@ -174,7 +143,7 @@ enum sm_code sm_store_spend(struct sm_store *store, const struct sm_charge *char
     return SM_OK;
 }
 
-/* --- a look --- */
+/* --- a check without spending --- */
 
 enum sm_code sm_store_has_budget(struct sm_store *store, const struct sm_caller *caller,
                                  struct sm_err *err)

@@ -1,15 +1,13 @@
-/* Claims.
+/* A claim takes the first queued item of the first job that has one. Plain jobs come before audits;
+ * jobs of one kind come in the order of their turn, which is the time of admission plus the cost of
+ * the job's dearest item. So a short request does not wait behind a long one, equal requests keep
+ * their order, and every job is reached: a job admitted later than its turn comes after it. Within
+ * a job, lost items come last. Two partial indexes hold only the candidates: `job_queued` has the
+ * jobs, `item_queued` their items. A claim waits in memory, on the count of claimable items, and
+ * uses the database only when the count says that there is an item.
  *
- * A claim takes the first queued item of the first job that has one: plain jobs before audits, and
- * then by turn: the time of admission plus what the job's dearest item costs. A short request never
- * waits behind a long one, equal ones keep their order, and whatever waits comes to its turn: what
- * is admitted later than its cost from now is behind it. Within a job items that were lost come
- * last. Two partial indexes hold nothing but the candidates:
- * `job_queued` the jobs, `item_queued` their items. It waits in memory, on the count of what may be
- * claimed, and goes to the database only for an item that is there.
- *
- * An audit's item may be a file. It is read outside of the transaction, and it must still have the
- * digest that it was admitted with. */
+ * The image of an audit's item may be a file. The file is read outside of the transaction and must
+ * still have the digest with which it was admitted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,8 +28,8 @@ struct claiming {
     struct sm_write write;
     struct sm_claim *claim;
     const char *owner;
-    int64_t cost_ms_max; /* INT64_MAX: audits too */
-    char *path;          /* of a file to be read, or NULL */
+    int64_t cost_ms_max; /* INT64_MAX: any cost, and audits too */
+    char *path;          /* of the image's file; NULL: the bytes are in the database */
 };
 
 static const char any_sql[] =
@@ -41,23 +39,16 @@ static const char cheap_sql[] =
     "SELECT id FROM job WHERE queued_count > 0 AND state IN ('queued', 'running') AND "
     "kind = 'score' AND item_cost_ms <= $max ORDER BY item_cost_ms, id LIMIT 1";
 
-/* SM_NOT_FOUND when nothing is queued. */
+/* SM_NOT_FOUND if no item is queued. */
 static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct sm_db *db,
                              struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row, cheap = cost_ms_max < INT64_MAX;
-    enum sm_code code = sm_db_query(&q, db, cheap ? cheap_sql : any_sql, err);
-    if (code != SM_OK)
-        return code;
-    if (cheap)
-        sm_stmt_int(q, "$max", cost_ms_max);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    bool found, cheap = cost_ms_max < INT64_MAX;
+    enum sm_code code = sm_db_row(&found, db, cheap ? cheap_sql : any_sql,
+                                  SM_BIND(SM_INT(cheap ? "$max" : NULL, cost_ms_max)),
+                                  SM_COLUMNS(SM_GET_ID(id)), err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_NOT_FOUND, "no item is queued");
-    if (code == SM_OK)
-        sm_stmt_get_id(id, q, 0);
-    sm_stmt_reset(q);
     return code;
 }
 
@@ -65,31 +56,21 @@ static enum sm_code pick_job(char id[SM_ID_BYTES], int64_t cost_ms_max, struct s
 static enum sm_code lease_item(struct sm_claim *claim, struct sm_db *db, const char *owner,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    bool found;
+    enum sm_code code = sm_db_row(
+        &found, db,
         "UPDATE item SET state = 'running', attempt = attempt + 1, lease_owner = $owner, "
         "lease_until_ms = $until WHERE job_id = $job AND idx = (SELECT idx FROM item WHERE "
         "job_id = $job AND state = 'queued' ORDER BY attempt, idx LIMIT 1) "
         "RETURNING idx, attempt, image_digest, cost_ms",
+        SM_BIND(SM_HEX("$job", claim->job_id), SM_TEXT("$owner", owner),
+                SM_INT("$until", sm_clock_unix_ms() + SM_LEASE_MS)),
+        SM_COLUMNS(SM_GET_INT32(&claim->index), SM_GET_INT32(&claim->attempt),
+                   SM_GET_DIGEST(claim->image_digest), SM_GET_INT(&claim->cost_ms)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", claim->job_id);
-    sm_stmt_text(q, "$owner", owner);
-    sm_stmt_int(q, "$until", sm_clock_unix_ms() + SM_LEASE_MS);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    if (code == SM_OK && !found)
         code =
             sm_err_set(err, SM_CORRUPT, "job %s counts queued items and has none", claim->job_id);
-    if (code == SM_OK) {
-        claim->index = (int)sm_stmt_get_int(q, 0);
-        claim->attempt = (int)sm_stmt_get_int(q, 1);
-        sm_stmt_get_digest(claim->image_digest, q, 2);
-        claim->cost_ms = sm_stmt_get_int(q, 3);
-    }
-    sm_stmt_reset(q);
     return code;
 }
 
@@ -109,7 +90,7 @@ static enum sm_code copy_image(struct claiming *c, const struct sm_stmt *q, stru
     return SM_OK;
 }
 
-/* Which pair an audit was made under; "" when its document does not say. */
+/* Reads the digest of the pair for which the audit was made; "" if the document has none. */
 static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
 {
     json_t *pair = json_loads(sm_stmt_get_text(q, 6), 0, NULL);
@@ -118,8 +99,9 @@ static void read_pair_digest(struct sm_claim *claim, const struct sm_stmt *q)
     json_decref(pair);
 }
 
-static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, struct sm_err *err)
+static enum sm_code claim_of_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
+    struct claiming *c = arg;
     struct sm_claim *claim = c->claim;
     json_error_t why;
     snprintf(claim->pair, sizeof claim->pair, "%s", sm_stmt_get_text(q, 0));
@@ -141,26 +123,18 @@ static enum sm_code claim_of_row(struct claiming *c, const struct sm_stmt *q, st
 static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_err *err)
 {
     struct sm_claim *claim = c->claim;
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
-                    "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
-                    "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
-                    "JOIN recipe ON recipe.digest = job.recipe_digest "
-                    "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", claim->job_id);
-    sm_stmt_int(q, "$idx", claim->index);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        code = row ? claim_of_row(c, q, err)
-                   : sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
-                                claim->job_id);
-    sm_stmt_reset(q);
+    int64_t rows;
+    enum sm_code code = sm_db_each(
+        &rows, db,
+        "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
+        "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
+        "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
+        "JOIN recipe ON recipe.digest = job.recipe_digest "
+        "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
+        SM_BIND(SM_HEX("$job", claim->job_id), SM_INT("$idx", claim->index)), claim_of_row, c, err);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_CORRUPT, "item %d of job %s has no image", claim->index,
+                          claim->job_id);
     return code;
 }
 
@@ -196,14 +170,14 @@ static enum sm_code read_fd(struct sm_claim *claim, int fd, const char *path, st
     claim->bytes = malloc(bytes_count + 1);
     if (!claim->bytes)
         return sm_err_set(err, SM_NOMEM, "image of %zu bytes: out of memory", bytes_count);
-    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more: it grows */
+    ssize_t got = sm_file_read(fd, claim->bytes, bytes_count + 1); /* one more shows growth */
     if (got < 0)
         return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
     claim->bytes_count = (size_t)got;
     return SM_OK;
 }
 
-/* O_NONBLOCK: a FIFO in its place must not hold us up. */
+/* O_NONBLOCK: opening a FIFO must not block. */
 static enum sm_code read_file(struct sm_claim *claim, const char *path, struct sm_err *err)
 {
     char digest[SM_SHA256_HEX];
@@ -225,7 +199,7 @@ static enum sm_code read_file(struct sm_claim *claim, const char *path, struct s
 
 /* --- claim --- */
 
-/* Waits until something is queued and takes it out of the count; false when the time is over. */
+/* Waits until an item may be claimed and subtracts it from the count; false after `until_ms`. */
 static bool await_item(struct sm_store *store, int64_t until_ms)
 {
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
@@ -239,8 +213,9 @@ static bool await_item(struct sm_store *store, int64_t until_ms)
     return came;
 }
 
-/* A claim that found nothing lost a race with the pause or the end of an audit, which took all of
- * its items out of the count, ours too: ours goes back. One for a cheap item may find dear ones. */
+/* If no item is found, a pause or the end of an audit came first. It subtracted all of the audit's
+ * items from the count, including the one that await_item subtracted, which is added again. A claim
+ * of a cheap item may also find only dear ones. */
 static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const char *owner,
                              int64_t until_ms, int64_t cost_ms_max, struct sm_err *err)
 {
@@ -305,25 +280,19 @@ enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, 
 bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner)
 {
     struct sm_db *db;
-    struct sm_stmt *q;
-    bool row = true;
+    bool found;
     if (sm_store_reader_take(&db, store, NULL) != SM_OK)
         return true;
     enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
-                    "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
-                    "item.job_id) <> 'cancelled'",
-                    NULL);
-    if (code == SM_OK) {
-        sm_stmt_hex(q, "$job", claim->job_id);
-        sm_stmt_int(q, "$idx", claim->index);
-        sm_stmt_text(q, "$owner", owner);
-        code = sm_stmt_step(q, &row, NULL);
-        sm_stmt_reset(q);
-    }
+        sm_db_row(&found, db,
+                  "SELECT 1 FROM item WHERE job_id = $job AND idx = $idx AND state = 'running' "
+                  "AND lease_owner = $owner AND (SELECT state FROM job WHERE job.id = "
+                  "item.job_id) <> 'cancelled'",
+                  SM_BIND(SM_HEX("$job", claim->job_id), SM_INT("$idx", claim->index),
+                          SM_TEXT("$owner", owner)),
+                  NULL, NULL);
     sm_store_reader_give(store, db);
-    return code != SM_OK || row;
+    return code != SM_OK || found;
 }
 
 void sm_claim_free(struct sm_claim *claim)

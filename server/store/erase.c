@@ -1,12 +1,12 @@
-/* Two steps. The first is one transaction for all images: each item that has one is cleared by
- * itself, found by its score or, without one, by `item_unscored`; then the scores go. What is
- * deleted or cleared is overwritten (secure_delete).
+/* Erasure has two steps. The first is one transaction for all images. It clears each item of an
+ * image, found by its score or, without a score, by the index `item_unscored`, and then deletes the
+ * scores. SQLite overwrites deleted and cleared values (secure_delete).
  *
- * That alone does not do: SQLite moves rows between pages when it balances a tree, and leaves a
- * copy in the page that they came from (measured with 3.40: of 2,000 rows deleted among 4,000, the
- * digests of 15 were still there). So in the second step, outside of a transaction and with the log
- * emptied, the file is written anew from its rows, when there were any of an image or when the file
- * still has its digest somewhere. */
+ * That is not sufficient: when SQLite balances a tree, it moves rows to other pages and leaves
+ * copies behind (measured with 3.40: after 2,000 of 4,000 rows were deleted, 15 of their digests
+ * were still in the file). So the second step, outside of a transaction and after a checkpoint,
+ * rewrites the file from its rows if an image had any row, or if its digest is still in the file.
+ */
 #include "server/store/erase.h"
 
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "core/base/sha256.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/db/db_file.h"
 #include "server/db/hex.h"
 #include "server/store/impl.h"
 
@@ -28,13 +29,14 @@ struct erasing {
     struct sm_erasure *images;
     size_t images_count;
     struct sm_erased erased;
-    int64_t waiting, active, active_bytes, active_cost_ms; /* to come out of the store's counts */
+    int64_t waiting, active, active_bytes, active_cost_ms; /* to subtract from the store's counts */
 };
 
-/* An item that has the image. */
+/* An item of the image. */
 struct found {
     char job_id[SM_ID_BYTES];
-    int index, cohort; /* -1: none, or its audit is being deleted */
+    int index;
+    int cohort; /* -1: of a plain job, or of an audit that is being deleted */
     enum sm_state state, job_state;
     bool audit;
     int64_t cost_ms;
@@ -52,26 +54,18 @@ static const char *const items_of[] = {
           "item.score_id IS NULL LIMIT 1",
 };
 
-static enum sm_code next_item(bool *row, struct found *out, struct sm_db *db, const char *sql,
-                              const char *digest, struct sm_err *err)
+static enum sm_code read_found(void *out, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", digest);
-    code = sm_stmt_step(q, row, err);
-    if (code == SM_OK && *row) {
-        sm_stmt_get_id(out->job_id, q, 0);
-        out->index = (int)sm_stmt_get_int(q, 1);
-        out->state = sm_state_parse(sm_stmt_get_text(q, 2));
-        out->job_state = sm_state_parse(sm_stmt_get_text(q, 3));
-        out->audit = sm_stmt_get_int(q, 4) != 0;
-        out->cohort = sm_stmt_is_null(q, 5) ? -1 : (int)sm_stmt_get_int(q, 5);
-        out->cost_ms = sm_stmt_get_int(q, 6);
-    }
-    sm_stmt_reset(q);
-    return code;
+    struct found *f = out;
+    (void)err;
+    sm_stmt_get_id(f->job_id, q, 0);
+    f->index = (int)sm_stmt_get_int(q, 1);
+    f->state = sm_state_parse(sm_stmt_get_text(q, 2));
+    f->job_state = sm_state_parse(sm_stmt_get_text(q, 3));
+    f->audit = sm_stmt_get_int(q, 4) != 0;
+    f->cohort = sm_stmt_is_null(q, 5) ? -1 : (int)sm_stmt_get_int(q, 5);
+    f->cost_ms = sm_stmt_get_int(q, 6);
+    return SM_OK;
 }
 
 static bool is_unfinished(const struct found *f)
@@ -81,9 +75,8 @@ static bool is_unfinished(const struct found *f)
 
 static enum sm_code clear_row(struct sm_db *db, const struct found *f, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "UPDATE item SET name = '', image_digest = NULL, score_id = NULL, "
         "class_label = CASE WHEN class_label IS NULL THEN NULL ELSE '' END, "
         "group_label = CASE WHEN group_label IS NULL THEN NULL ELSE '' END, "
@@ -91,30 +84,20 @@ static enum sm_code clear_row(struct sm_db *db, const struct found *f, struct sm
         "error_detail = CASE WHEN COALESCE($code, error_code) IS NULL THEN NULL ELSE $detail END, "
         "lease_owner = NULL, lease_until_ms = NULL, erased_ms = $now "
         "WHERE job_id = $job AND idx = $idx",
+        SM_BIND(SM_TEXT("$state", is_unfinished(f) ? sm_state_name(SM_STATE_FAILED) : NULL),
+                SM_TEXT("$code", is_unfinished(f) ? SM_ERASED : NULL),
+                SM_TEXT("$detail", "the image was erased"), SM_INT("$now", sm_clock_unix_ms()),
+                SM_HEX("$job", f->job_id), SM_INT("$idx", f->index)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$state", is_unfinished(f) ? sm_state_name(SM_STATE_FAILED) : NULL);
-    sm_stmt_text(q, "$code", is_unfinished(f) ? SM_ERASED : NULL);
-    sm_stmt_text(q, "$detail", "the image was erased");
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    sm_stmt_hex(q, "$job", f->job_id);
-    sm_stmt_int(q, "$idx", f->index);
-    return sm_stmt_run(q, NULL, err);
 }
 
-/* Deletes the row of the item in another table. */
-static enum sm_code drop_row(int64_t *count, struct sm_db *db, const char *sql,
-                             const struct found *f, struct sm_err *err)
+/* Runs a statement about the item and adds the number of changed rows to `count`. */
+static enum sm_code change_of(int64_t *count, struct sm_db *db, const char *sql,
+                              const struct found *f, struct sm_err *err)
 {
-    struct sm_stmt *q;
     int64_t changes = 0;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", f->job_id);
-    sm_stmt_int(q, "$idx", f->index);
-    code = sm_stmt_run(q, &changes, err);
+    enum sm_code code = sm_db_change(
+        &changes, db, sql, SM_BIND(SM_HEX("$job", f->job_id), SM_INT("$idx", f->index)), err);
     *count += changes;
     return code;
 }
@@ -130,7 +113,7 @@ static enum sm_code keep_finished(struct sm_erased *erased, const char *id, stru
     return SM_OK;
 }
 
-/* The counts of job and audit, and the end of the job when this was its last item. */
+/* Updates the counts of job and audit, and finishes the job with its last item. */
 static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct found *f,
                                struct sm_err *err)
 {
@@ -144,13 +127,13 @@ static enum sm_code count_item(struct erasing *e, struct sm_db *db, const struct
     int64_t audits_count = 0;
     bool finished = false;
     enum sm_code code =
-        drop_row(&audits_count, db,
-                 "UPDATE audit SET erased_count = erased_count + 1 WHERE job_id = $job AND "
-                 "$idx = $idx",
-                 f, err);
+        change_of(&audits_count, db,
+                  "UPDATE audit SET erased_count = erased_count + 1 WHERE job_id = $job AND "
+                  "$idx = $idx",
+                  f, err);
     if (code != SM_OK)
         return code;
-    if (!is_unfinished(f)) /* nothing changes but the revision */
+    if (!is_unfinished(f)) /* only the revision changes */
         return sm_store_change_job(&job, db, f->job_id, &(struct sm_job_change){0}, err);
     e->waiting +=
         end.was_queued && (f->job_state == SM_STATE_QUEUED || f->job_state == SM_STATE_RUNNING);
@@ -166,57 +149,50 @@ static enum sm_code clear_item(struct erasing *e, struct sm_erasure *image, stru
 {
     int64_t bytes = 0;
     enum sm_code code =
-        drop_row(&image->thumbnails_count, db,
-                 "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
+        change_of(&image->thumbnails_count, db,
+                  "DELETE FROM thumbnail WHERE job_id = $job AND idx = $idx", f, err);
     if (code == SM_OK)
         code = sm_store_drop_image(&bytes, db, f->job_id, f->index, err);
-    if (code == SM_OK && !f->audit) /* answers about audits tell of no single image */
+    if (code == SM_OK && !f->audit) /* answers about audits have no data of single images */
         code = sm_store_idempotency_forget(db, f->job_id, err);
     if (code == SM_OK)
         code = clear_row(db, f, err);
     if (code == SM_OK)
         code = count_item(e, db, f, err);
     image->items_count++;
-    image->images_count += is_unfinished(f); /* only those have their image still */
+    image->images_count += is_unfinished(f); /* finished items have no image row any more */
     e->active_bytes += is_unfinished(f) && !f->audit ? bytes : 0;
     e->active_cost_ms += is_unfinished(f) && !f->audit ? f->cost_ms : 0;
     return code;
 }
 
-/* Answers that told of the image's scores without a job. An image has few scores. */
+/* Forgets answers that named the image's scores without a job. An image has few scores. */
 static enum sm_code forget_score_answers(struct sm_db *db, const char *digest, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "DELETE FROM idempotency WHERE resource IN "
-                                    "(SELECT id FROM score WHERE image_digest = $image)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", digest);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "DELETE FROM idempotency WHERE resource IN "
+                        "(SELECT id FROM score WHERE image_digest = $image)",
+                        SM_BIND(SM_HEX("$image", digest)), err);
 }
 
 static enum sm_code erase_image(struct erasing *e, struct sm_erasure *image, struct sm_db *db,
                                 struct sm_err *err)
 {
-    struct sm_stmt *q;
+    const struct sm_bind *binds = SM_BIND(SM_HEX("$image", image->digest));
     enum sm_code code = SM_OK;
     for (size_t i = 0; i < sizeof items_of / sizeof *items_of; i++)
-        for (bool row = true; code == SM_OK && row;) {
+        for (int64_t rows = 1; code == SM_OK && rows > 0;) {
             struct found f;
-            code = next_item(&row, &f, db, items_of[i], image->digest, err);
-            if (code == SM_OK && row)
+            code = sm_db_each(&rows, db, items_of[i], binds, read_found, &f, err);
+            if (code == SM_OK && rows > 0)
                 code = clear_item(e, image, db, &f, err);
         }
     if (code == SM_OK)
         code = forget_score_answers(db, image->digest, err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db, "DELETE FROM score WHERE image_digest = $image", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$image", image->digest);
-    return sm_stmt_run(q, &image->scores_count, err);
+        code = sm_db_change(&image->scores_count, db,
+                            "DELETE FROM score WHERE image_digest = $image", binds, err);
+    return code;
 }
 
 static enum sm_code run_erase(struct sm_write *write, struct sm_db *db, struct sm_err *err)
@@ -238,12 +214,12 @@ struct cleaning {
     struct sm_store *store;
     const struct sm_erasure *images;
     size_t images_count;
-    bool emptied;   /* the log */
-    bool looked;    /* and nothing was found, or the file was written anew since */
-    bool rewritten; /* the file */
+    bool emptied;   /* the log is empty */
+    bool looked;    /* the file was searched, and rewritten if necessary */
+    bool rewritten; /* the file was rewritten */
 };
 
-/* Whether something of the images may still be in the file. */
+/* Tells whether the file may still have bytes of the images. */
 static enum sm_code may_remain(bool *out, const struct cleaning *c, struct sm_db *db,
                                struct sm_err *err)
 {
@@ -275,7 +251,8 @@ static enum sm_code run_clean(struct sm_write *write, struct sm_db *db, struct s
     return remains ? sm_db_checkpoint(db, &c->emptied, err) : SM_OK;
 }
 
-/* A reader of the log is gone in a moment; the writer is not held up meanwhile. */
+/* Tries until no reader prevents the checkpoint. Waiting happens here, so that the writer thread
+ * can commit other writes meanwhile. */
 static enum sm_code clean(struct erasing *e, struct sm_store *store, struct sm_err *err)
 {
     struct cleaning c = {.write = {.run = run_clean, .mode = SM_WRITE_OUTSIDE},

@@ -1,10 +1,10 @@
-/* One batch after the other, each a transaction of its own with a bounded number of rows, so that
- * other writes find their turn. A pass goes through the kinds in their order: what audits and jobs
- * let go of can go with the scores behind them.
+/* Each batch is a transaction of its own with a bounded number of rows, so that other writes can
+ * run between batches. A pass goes through the kinds in order, scores last: deleting audits and
+ * jobs releases scores, which the same pass can delete.
  *
- * Jobs are walked from the oldest id: an id begins with the time of creation, and nothing ends
- * before it was made, so the walk ends where younger ones begin. Scores that an audit holds stay
- * where they are, so theirs is a walk with a memory of where it was. */
+ * Jobs are visited from the oldest id. An id begins with the time of creation, and a job ends after
+ * its creation, so the visit stops at the first id younger than the period. Scores of audits are
+ * skipped and stay, so the pass remembers the last score that it looked at. */
 #include "server/store/expire.h"
 
 #include <string.h>
@@ -22,45 +22,47 @@
 struct batch {
     struct sm_write write;
     int64_t before_ms;
-    char floor[SM_ID_BYTES]; /* the first id of that time */
-    char after[SM_ID_BYTES]; /* scores: the last one that was looked at */
+    char floor[SM_ID_BYTES]; /* the lowest id of the time before_ms */
+    char after[SM_ID_BYTES]; /* the last score that was looked at */
     int64_t count;           /* rows deleted */
     bool more;
 };
 
-/* Ids that `sql` finds, at most `max`. It may have $before, $floor and $limit. */
+struct ids {
+    char (*ids)[SM_ID_BYTES];
+    int count;
+};
+
+static enum sm_code append_id(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct ids *list = arg;
+    (void)err;
+    sm_stmt_get_id(list->ids[list->count++], q, 0);
+    return SM_OK;
+}
+
+/* Reads at most `max` ids. `sql` has $limit, and may have $before and $floor. */
 static enum sm_code find_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db *db,
                              const struct batch *b, const char *sql, int max, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    *count = 0;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    if (strstr(sql, "$before"))
-        sm_stmt_int(q, "$before", b->before_ms);
-    if (strstr(sql, "$floor"))
-        sm_stmt_hex(q, "$floor", b->floor);
-    sm_stmt_int(q, "$limit", max);
-    while (*count < max && (code = sm_stmt_step(q, &row, err)) == SM_OK && row)
-        sm_stmt_get_id(ids[(*count)++], q, 0);
-    sm_stmt_reset(q);
+    struct ids list = {.ids = ids};
+    enum sm_code code = sm_db_each(
+        NULL, db, sql,
+        SM_BIND(SM_INT(strstr(sql, "$before") ? "$before" : NULL, b->before_ms),
+                SM_HEX(strstr(sql, "$floor") ? "$floor" : NULL, b->floor), SM_INT("$limit", max)),
+        append_id, &list, err);
+    *count = list.count;
     return code;
 }
 
-/* A statement about $id, with $limit where it has one. */
+/* Runs a statement with $id, and perhaps $limit. */
 static enum sm_code run_of(int64_t *changes, struct sm_db *db, const char *sql, const char *id,
                            struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    if (strstr(sql, "$limit"))
-        sm_stmt_int(q, "$limit", BATCH_ROWS);
-    return sm_stmt_run(q, changes, err);
+    return sm_db_change(
+        changes, db, sql,
+        SM_BIND(SM_HEX("$id", id), SM_INT(strstr(sql, "$limit") ? "$limit" : NULL, BATCH_ROWS)),
+        err);
 }
 
 static enum sm_code run_thumbnails(struct sm_write *write, struct sm_db *db, struct sm_err *err)
@@ -82,7 +84,7 @@ static enum sm_code run_thumbnails(struct sm_write *write, struct sm_db *db, str
                   id[0], err);
 }
 
-/* What is being deleted, first to its end; then the next. */
+/* Continues the deletion of an audit, if one is unfinished; else begins with the next audit. */
 static enum sm_code run_audits(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct batch *b = (struct batch *)write;
@@ -126,32 +128,24 @@ static enum sm_code run_jobs(struct sm_write *write, struct sm_db *db, struct sm
     return code;
 }
 
-/* The last of the scores to look at next; false when there are none. */
+/* Finds the last score of the next batch; `more` is false if no score is left. */
 static enum sm_code next_scores(char last[SM_ID_BYTES], bool *more, struct sm_db *db,
                                 const struct batch *b, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT MAX(id) FROM (SELECT id FROM score WHERE id > $after "
-                                    "AND id < $floor ORDER BY id LIMIT $limit) AS chunk",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$after", b->after);
-    sm_stmt_hex(q, "$floor", b->floor);
-    sm_stmt_int(q, "$limit", BATCH_ROWS);
-    code = sm_stmt_step(q, &row, err);
-    *more = code == SM_OK && row && !sm_stmt_is_null(q, 0);
-    if (*more)
-        sm_stmt_get_id(last, q, 0);
-    sm_stmt_reset(q);
+    last[0] = '\0';
+    enum sm_code code = sm_db_row(NULL, db,
+                                  "SELECT MAX(id) FROM (SELECT id FROM score WHERE id > $after "
+                                  "AND id < $floor ORDER BY id LIMIT $limit) AS chunk",
+                                  SM_BIND(SM_HEX("$after", b->after), SM_HEX("$floor", b->floor),
+                                          SM_INT("$limit", BATCH_ROWS)),
+                                  SM_COLUMNS(SM_GET_ID(last)), err);
+    *more = code == SM_OK && last[0];
     return code;
 }
 
 static enum sm_code run_scores(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
-    /* First from the items of plain jobs that have ended; what an item still has then, stays. */
+    /* Items of finished plain jobs let go of their scores first; scores of other items stay. */
     static const char *const sql[] = {
         "UPDATE item SET score_id = NULL WHERE score_id IN (SELECT score.id FROM score WHERE "
         "score.id > $after AND score.id <= $last AND NOT EXISTS (SELECT 1 FROM item AS held JOIN "
@@ -162,16 +156,10 @@ static enum sm_code run_scores(struct sm_write *write, struct sm_db *db, struct 
     };
     struct batch *b = (struct batch *)write;
     char last[SM_ID_BYTES];
-    struct sm_stmt *q;
     enum sm_code code = next_scores(last, &b->more, db, b, err);
-    for (size_t i = 0; i < 2 && code == SM_OK && b->more; i++) {
-        code = sm_db_query(&q, db, sql[i], err);
-        if (code != SM_OK)
-            return code;
-        sm_stmt_hex(q, "$after", b->after);
-        sm_stmt_hex(q, "$last", last);
-        code = sm_stmt_run(q, &b->count, err);
-    }
+    for (size_t i = 0; i < 2 && code == SM_OK && b->more; i++)
+        code = sm_db_change(&b->count, db, sql[i],
+                            SM_BIND(SM_HEX("$after", b->after), SM_HEX("$last", last)), err);
     if (code == SM_OK && b->more)
         memcpy(b->after, last, sizeof last);
     return code;
@@ -187,7 +175,7 @@ static const struct {
     [SM_EXPIRE_SCORES] = {run_scores, "scores"},
 };
 
-/* One batch of the kind that the pass is at, or a step to the next kind. */
+/* Runs one batch of the current kind; goes to the next kind when nothing is left. */
 static enum sm_code step(struct sm_expiry *e, struct sm_store *store, int64_t now_ms,
                          struct sm_err *err)
 {

@@ -1,19 +1,20 @@
-/* Retention: what is older than its period goes, a little at a time.
+/* Retention: deletes data older than its period, in small batches.
  *
  *     struct sm_expiry expiry = {.days = {[SM_EXPIRE_JOBS] = 30}};
  *     bool done;
  *     sm_store_expire(&done, &expiry, store, now_ms, 1000, &err); // until `done`, then again later
  *
- * Nothing that is unfinished goes, however old: no item, score or thumbnail of a job or audit that
- * is open, waits, runs or is paused.
+ * Unfinished work is never deleted: no item, score or thumbnail of a job or audit that is open,
+ * queued, running or paused. Each period counts from the following time:
  *
- *     thumbnails  of audits that ended so long ago
- *     audits      that ended so long ago, whole, with scores that nothing else has
- *     jobs        plain ones that ended so long ago; their scores stay in history
- *     scores      made so long ago, unless an audit has them: those go with it
+ *     thumbnails  the end of their audit
+ *     audits      their end; all of the audit is deleted, with scores that only it uses
+ *     jobs        the end of a plain job; its scores stay in history
+ *     scores      their creation; scores of an audit stay until the audit is deleted
  *
- * Owner:   the caller; the zero value keeps everything. Threads: one at a time, any.
- * Errors:  those of store.h; the next call goes on where this one ended. */
+ * Owner:   the caller owns the expiry; the zero value deletes nothing.
+ * Threads: any, one at a time per expiry.
+ * Errors:  those of store.h; the next call continues where this one ended. */
 #ifndef SERVER_STORE_EXPIRE_H
 #define SERVER_STORE_EXPIRE_H
 
@@ -28,14 +29,14 @@ enum sm_expire {
 };
 
 struct sm_expiry {
-    int64_t days[SM_EXPIRES];   /* 0: for ever */
-    int64_t counts[SM_EXPIRES]; /* of rows that this pass deleted */
-    /* where the pass is */
-    int at;
-    char after[SM_ID_BYTES];
+    int64_t days[SM_EXPIRES];   /* periods; 0: keep for ever */
+    int64_t counts[SM_EXPIRES]; /* rows that the current pass deleted */
+    /* position of the current pass */
+    int at;                  /* enum sm_expire */
+    char after[SM_ID_BYTES]; /* the last score that was looked at */
 };
 
-/* Works for `limit_ms`, one batch at least; `done` when a pass is at its end. */
+/* Deletes batches for `limit_ms`, at least one; `done` is true at the end of a pass. */
 enum sm_code sm_store_expire(bool *done, struct sm_expiry *expiry, struct sm_store *store,
                              int64_t now_ms, int64_t limit_ms, struct sm_err *err);
 

@@ -1,7 +1,8 @@
-/* One table, two writes: a claim, which is a step of other writes, and the keeping of an answer.
+/* One table and two writes: the claim of a key, which is a step of other writes, and the storing of
+ * its answer.
  *
- * What is too old is not seen by reads and gives way to writes of the same key; the heartbeat
- * sweeps the rest. What is over the limit of its scope goes with the write that comes in. */
+ * Reads ignore expired rows. A new row replaces an expired row of its key and the oldest row of a
+ * full scope; the heartbeat deletes all other expired rows. */
 #include "server/store/idempotency.h"
 
 #include <stdio.h>
@@ -25,9 +26,9 @@ struct finding {
     int64_t oldest_ms;
 };
 
-static enum sm_code read_answer(struct sm_idempotency_answer *out, const struct sm_stmt *q,
-                                struct sm_err *err)
+static enum sm_code read_answer(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
+    struct sm_idempotency_answer *out = arg;
     sm_stmt_get_digest(out->fingerprint, q, 0);
     sm_stmt_get_id(out->resource, q, 1);
     if (sm_stmt_is_null(q, 2))
@@ -42,23 +43,16 @@ static enum sm_code read_answer(struct sm_idempotency_answer *out, const struct 
 static enum sm_code find(void *arg, struct sm_db *db, const void *key, struct sm_err *err)
 {
     const struct finding *f = arg;
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT fingerprint, resource, status, headers, body FROM "
-                                    "idempotency WHERE scope = $scope AND key = $key AND "
-                                    "created_ms > $oldest",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$scope", f->scope);
-    sm_stmt_text(q, "$key", key);
-    sm_stmt_int(q, "$oldest", f->oldest_ms);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        code = row ? read_answer(f->out, q, err)
-                   : sm_err_set(err, SM_NOT_FOUND, "the key is not known");
-    sm_stmt_reset(q);
+    int64_t rows;
+    enum sm_code code = sm_db_each(
+        &rows, db,
+        "SELECT fingerprint, resource, status, headers, body FROM "
+        "idempotency WHERE scope = $scope AND key = $key AND "
+        "created_ms > $oldest",
+        SM_BIND(SM_TEXT("$scope", f->scope), SM_TEXT("$key", key), SM_INT("$oldest", f->oldest_ms)),
+        read_answer, f->out, err);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_NOT_FOUND, "the key is not known");
     return code;
 }
 
@@ -85,85 +79,69 @@ void sm_idempotency_answer_release(struct sm_idempotency_answer *answer)
 enum sm_code sm_store_idempotency_sweep(const struct sm_store *store, struct sm_db *db,
                                         struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db, "DELETE FROM idempotency WHERE created_ms <= $oldest", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$oldest", sm_clock_unix_ms() - store->idempotency_keep_ms);
-    return sm_stmt_run(q, NULL, err);
+    int64_t oldest_ms = sm_clock_unix_ms() - store->idempotency_keep_ms;
+    return sm_db_change(NULL, db, "DELETE FROM idempotency WHERE created_ms <= $oldest",
+                        SM_BIND(SM_INT("$oldest", oldest_ms)), err);
 }
 
-/* Makes room: of this key when it is too old, and of the oldest one of its scope. */
+/* Makes room for a new row: deletes an expired row of the key, and the oldest row of a full scope.
+ */
 static enum sm_code make_room(const struct sm_store *store, struct sm_db *db,
                               const struct sm_idempotency_claim *idempotency, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "DELETE FROM idempotency WHERE scope = $scope AND key = $key "
-                                    "AND created_ms <= $oldest",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$scope", idempotency->scope);
-    sm_stmt_text(q, "$key", idempotency->key);
-    sm_stmt_int(q, "$oldest", sm_clock_unix_ms() - store->idempotency_keep_ms);
-    code = sm_stmt_run(q, NULL, err);
+    int64_t oldest_ms = sm_clock_unix_ms() - store->idempotency_keep_ms;
+    enum sm_code code =
+        sm_db_change(NULL, db,
+                     "DELETE FROM idempotency WHERE scope = $scope AND key = $key "
+                     "AND created_ms <= $oldest",
+                     SM_BIND(SM_TEXT("$scope", idempotency->scope),
+                             SM_TEXT("$key", idempotency->key), SM_INT("$oldest", oldest_ms)),
+                     err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db,
-                           "DELETE FROM idempotency WHERE scope = $scope AND seq <= "
-                           "(SELECT MAX(seq) FROM idempotency WHERE scope = $scope) - $others",
-                           err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$scope", idempotency->scope);
-    sm_stmt_int(q, "$others", store->idempotency_keys_max - 1);
-    return sm_stmt_run(q, NULL, err);
+        code = sm_db_change(NULL, db,
+                            "DELETE FROM idempotency WHERE scope = $scope AND seq <= "
+                            "(SELECT MAX(seq) FROM idempotency WHERE scope = $scope) - $others",
+                            SM_BIND(SM_TEXT("$scope", idempotency->scope),
+                                    SM_INT("$others", store->idempotency_keys_max - 1)),
+                            err);
+    return code;
 }
+
+struct answer {
+    int status;
+    char *headers, *body; /* NULL: no answer yet */
+};
 
 struct keeping {
     struct sm_write write;
     struct sm_store *store;
     struct sm_idempotency_claim idempotency;
     char score[SM_ID_BYTES];
-    int status;
-    char *headers, *body;
+    struct answer answer;
     sm_store_done *done;
     void *arg;
 };
 
-/* What an answer binds; nothing without one. */
-static void bind_answer(struct sm_stmt *q, const struct keeping *k)
-{
-    if (!k)
-        return;
-    sm_stmt_int(q, "$status", k->status);
-    sm_stmt_text(q, "$headers", k->headers);
-    sm_stmt_text(q, "$body", k->body);
-}
-
+/* Inserts a row with its answer, or with none: `answer` is zeroed, and binds SQL NULL. */
 static enum sm_code insert_row(const struct sm_store *store, struct sm_db *db,
                                const struct sm_idempotency_claim *idempotency, const char *resource,
-                               const struct keeping *answer, struct sm_err *err)
+                               const struct answer *answer, struct sm_err *err)
 {
-    struct sm_stmt *q;
     enum sm_code code = make_room(store, db, idempotency, err);
-    if (code == SM_OK)
-        code = sm_db_query(&q, db,
-                           "INSERT INTO idempotency (scope, key, seq, created_ms, fingerprint, "
-                           "resource, status, headers, body) VALUES ($scope, $key, "
-                           "(SELECT COALESCE(MAX(seq), 0) + 1 FROM idempotency WHERE scope = "
-                           "$scope), $now, $fingerprint, $resource, $status, $headers, $body)",
-                           err);
     if (code != SM_OK)
         return code;
-    sm_stmt_text(q, "$scope", idempotency->scope);
-    sm_stmt_text(q, "$key", idempotency->key);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    sm_stmt_hex(q, "$fingerprint", idempotency->fingerprint);
-    sm_stmt_hex(q, "$resource", resource);
-    bind_answer(q, answer);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(
+        NULL, db,
+        "INSERT INTO idempotency (scope, key, seq, created_ms, fingerprint, "
+        "resource, status, headers, body) VALUES ($scope, $key, "
+        "(SELECT COALESCE(MAX(seq), 0) + 1 FROM idempotency WHERE scope = "
+        "$scope), $now, $fingerprint, $resource, $status, $headers, $body)",
+        SM_BIND(SM_TEXT("$scope", idempotency->scope), SM_TEXT("$key", idempotency->key),
+                SM_INT("$now", sm_clock_unix_ms()),
+                SM_HEX("$fingerprint", idempotency->fingerprint), SM_HEX("$resource", resource),
+                SM_INT_IF(answer->body, "$status", answer->status),
+                SM_TEXT("$headers", answer->headers), SM_TEXT("$body", answer->body)),
+        err);
 }
 
 enum sm_code sm_store_idempotency_claim(const struct sm_store *store, struct sm_db *db,
@@ -172,50 +150,41 @@ enum sm_code sm_store_idempotency_claim(const struct sm_store *store, struct sm_
 {
     if (!idempotency || !idempotency->key[0])
         return SM_OK;
-    return insert_row(store, db, idempotency, resource, NULL, err);
+    return insert_row(store, db, idempotency, resource, &(struct answer){0}, err);
 }
 
 static enum sm_code update_row(struct sm_db *db, const struct keeping *k, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "UPDATE idempotency SET status = $status, headers = $headers, "
-                                    "body = $body WHERE scope = $scope AND key = $key",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$scope", k->idempotency.scope);
-    sm_stmt_text(q, "$key", k->idempotency.key);
-    bind_answer(q, k);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(
+        NULL, db,
+        "UPDATE idempotency SET status = $status, headers = $headers, "
+        "body = $body WHERE scope = $scope AND key = $key",
+        SM_BIND(SM_TEXT("$scope", k->idempotency.scope), SM_TEXT("$key", k->idempotency.key),
+                SM_INT("$status", k->answer.status), SM_TEXT("$headers", k->answer.headers),
+                SM_TEXT("$body", k->answer.body)),
+        err);
 }
 
-/* Whether the images that an answer tells of were erased since it was made: the one of a score, or
- * any of a job. */
+/* Tells whether an image of the answer was erased after the answer was made: the image of a score,
+ * or any image of a job. */
 static enum sm_code was_erased(bool *out, struct sm_db *db, const char *score, const char *job,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    bool found;
+    enum sm_code code = sm_db_row(
+        &found, db,
         score[0] ? "SELECT 1 FROM score WHERE id = $id"
                  : "SELECT 1 FROM job JOIN item ON item.job_id = job.id WHERE job.id = $id AND "
                    "job.kind = 'score' AND item.erased_ms IS NOT NULL LIMIT 1",
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", score[0] ? score : job);
-    code = sm_stmt_step(q, &row, err);
-    *out = score[0] ? !row : row;
-    sm_stmt_reset(q);
+        SM_BIND(SM_HEX("$id", score[0] ? score : job)), NULL, err);
+    *out = score[0] ? !found : found;
     return code;
 }
 
 static void keeping_free(struct keeping *k)
 {
-    free(k->headers);
-    free(k->body);
+    free(k->answer.headers);
+    free(k->answer.body);
     free(k);
 }
 
@@ -232,22 +201,17 @@ static enum sm_code run_keep(struct sm_write *write, struct sm_db *db, struct sm
         code = was_erased(&erased, db, k->score, known.resource, err);
     if (code == SM_OK && !erased)
         code = there ? update_row(db, k, err)
-                     : insert_row(k->store, db, &k->idempotency, k->score, k, err);
+                     : insert_row(k->store, db, &k->idempotency, k->score, &k->answer, err);
     sm_idempotency_answer_release(&known);
     return code;
 }
 
 enum sm_code sm_store_idempotency_forget(struct sm_db *db, const char *job, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "UPDATE idempotency SET status = NULL, headers = NULL, "
-                                    "body = NULL WHERE resource = $job",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", job);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "UPDATE idempotency SET status = NULL, headers = NULL, "
+                        "body = NULL WHERE resource = $job",
+                        SM_BIND(SM_HEX("$job", job)), err);
 }
 
 static void kept(struct sm_write *write, enum sm_code code, const struct sm_err *err)
@@ -268,16 +232,16 @@ enum sm_code sm_store_idempotency_keep(struct sm_store *store,
     k->store = store;
     k->idempotency = *answer->idempotency;
     snprintf(k->score, sizeof k->score, "%s", answer->score);
-    k->status = answer->status;
-    k->headers = json_dumps(answer->headers, JSON_COMPACT);
-    k->body = strndup(answer->body, answer->body_bytes);
+    k->answer.status = answer->status;
+    k->answer.headers = json_dumps(answer->headers, JSON_COMPACT);
+    k->answer.body = strndup(answer->body, answer->body_bytes);
     k->done = done;
     k->arg = arg;
-    if (!k->headers || !k->body) {
+    if (!k->answer.headers || !k->answer.body) {
         keeping_free(k);
         return sm_err_set(err, SM_NOMEM, "answer: out of memory");
     }
-    k->write.growth_bytes = (int64_t)(answer->body_bytes + strlen(k->headers));
+    k->write.growth_bytes = (int64_t)(answer->body_bytes + strlen(k->answer.headers));
     sm_writer_post(store->writer, &k->write);
     return SM_OK;
 }

@@ -1,9 +1,9 @@
-/* Jobs follow their items. A job's row counts them by state, so that neither its end nor its
- * progress asks for a look at all of them; whoever changes an item changes the counts in the same
- * transaction, here.
+/* The state of a job follows from its items. A job's row counts its items by state, so that neither
+ * its end nor its progress needs a query over all items. A write that changes an item changes these
+ * counts in the same transaction, through this file.
  *
- * Moves between states name the state that they leave: a row that is elsewhere by then is not
- * touched, and that is noticed by the count of rows. */
+ * A statement that changes a state names the state before it. If the row has another state by then,
+ * the statement changes no row, which the number of changes shows. */
 #include <assert.h>
 #include <string.h>
 
@@ -14,8 +14,10 @@
     "kind, state, items_count, queued_count, succeeded_count, failed_count, cancelled_count, "     \
     "revision"
 
-static void read_row(struct sm_job_row *out, const struct sm_stmt *q)
+static enum sm_code read_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
+    struct sm_job_row *out = arg;
+    (void)err;
     *out = (struct sm_job_row){.audit = strcmp(sm_stmt_get_text(q, 0), "audit") == 0,
                                .state = sm_state_parse(sm_stmt_get_text(q, 1)),
                                .items_count = sm_stmt_get_int(q, 2),
@@ -28,57 +30,44 @@ static void read_row(struct sm_job_row *out, const struct sm_stmt *q)
     for (int i = 0; i < SM_STATES_COUNT; i++)
         running -= out->items[i];
     out->items[SM_STATE_RUNNING] = running;
+    return SM_OK;
 }
 
-static enum sm_code step_row(struct sm_job_row *out, struct sm_stmt *q, const char *id,
-                             struct sm_err *err)
+/* Reads the JOB_ROW that `sql` returns; SM_NOT_FOUND if it returns none. */
+static enum sm_code query_row(struct sm_job_row *out, struct sm_db *db, const char *sql,
+                              const struct sm_bind *binds, const char *id, struct sm_err *err)
 {
-    bool row;
-    enum sm_code code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    int64_t rows;
+    enum sm_code code = sm_db_each(&rows, db, sql, binds, read_row, out, err);
+    if (code == SM_OK && rows == 0)
         code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
-    if (code == SM_OK)
-        read_row(out, q);
-    sm_stmt_reset(q);
     return code;
 }
 
 enum sm_code sm_store_read_job_row(struct sm_job_row *out, struct sm_db *db, const char *id,
                                    struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, "SELECT " JOB_ROW " FROM job WHERE id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    return step_row(out, q, id, err);
+    return query_row(out, db, "SELECT " JOB_ROW " FROM job WHERE id = $id",
+                     SM_BIND(SM_HEX("$id", id)), id, err);
 }
 
 enum sm_code sm_store_change_job(struct sm_job_row *out, struct sm_db *db, const char *id,
                                  const struct sm_job_change *change, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return query_row(
+        out, db,
         "UPDATE job SET revision = revision + 1, items_count = items_count + $items, "
         "queued_count = queued_count + $queued, succeeded_count = succeeded_count + $succeeded, "
         "failed_count = failed_count + $failed, cancelled_count = cancelled_count + $cancelled, "
         "cost_ms = cost_ms + $cost, done_cost_ms = done_cost_ms + $done, item_cost_ms = "
         "CASE WHEN item_cost_ms < $dearest THEN $dearest ELSE item_cost_ms END "
         "WHERE id = $id RETURNING " JOB_ROW,
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$items", change->items);
-    sm_stmt_int(q, "$queued", change->queued);
-    sm_stmt_int(q, "$succeeded", change->succeeded);
-    sm_stmt_int(q, "$failed", change->failed);
-    sm_stmt_int(q, "$cancelled", change->cancelled);
-    sm_stmt_int(q, "$cost", change->cost_ms);
-    sm_stmt_int(q, "$done", change->done_cost_ms);
-    sm_stmt_int(q, "$dearest", change->item_cost_ms);
-    return step_row(out, q, id, err);
+        SM_BIND(SM_HEX("$id", id), SM_INT("$items", change->items),
+                SM_INT("$queued", change->queued), SM_INT("$succeeded", change->succeeded),
+                SM_INT("$failed", change->failed), SM_INT("$cancelled", change->cancelled),
+                SM_INT("$cost", change->cost_ms), SM_INT("$done", change->done_cost_ms),
+                SM_INT("$dearest", change->item_cost_ms)),
+        id, err);
 }
 
 #define MOVE_SQL(time)                                                                             \
@@ -98,18 +87,14 @@ static const struct {
 enum sm_code sm_store_move_job(bool *moved, struct sm_db *db, const char *id, enum sm_state from,
                                enum sm_state to, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    int64_t changes;
+    int64_t changes = 0;
     assert(sm_state_may(from, to));
-    enum sm_code code = sm_db_query(&q, db, moves[to].sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_text(q, "$from", sm_state_name(from));
-    sm_stmt_text(q, "$to", sm_state_name(to));
-    if (moves[to].has_time)
-        sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    code = sm_stmt_run(q, &changes, err);
+    enum sm_code code =
+        sm_db_change(&changes, db, moves[to].sql,
+                     SM_BIND(SM_HEX("$id", id), SM_TEXT("$from", sm_state_name(from)),
+                             SM_TEXT("$to", sm_state_name(to)),
+                             SM_INT(moves[to].has_time ? "$now" : NULL, sm_clock_unix_ms())),
+                     err);
     *moved = code == SM_OK && changes == 1;
     return code;
 }
@@ -124,50 +109,27 @@ enum sm_code sm_store_settle_job(bool *finished, struct sm_db *db, const char *i
     return sm_store_move_job(finished, db, id, row->state, to, err);
 }
 
-static enum sm_code read_length(int64_t *out, struct sm_db *db, const char *job_id, int index,
-                                struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db, "SELECT length(bytes) FROM image WHERE job_id = $job AND idx = $idx", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", job_id);
-    sm_stmt_int(q, "$idx", index);
-    code = sm_stmt_step(q, &row, err);
-    *out = code == SM_OK && row ? sm_stmt_get_int(q, 0) : 0;
-    sm_stmt_reset(q);
-    return code;
-}
-
 enum sm_code sm_store_drop_image(int64_t *bytes_count, struct sm_db *db, const char *job_id,
                                  int index, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = read_length(bytes_count, db, job_id, index, err);
+    const struct sm_bind *binds = SM_BIND(SM_HEX("$job", job_id), SM_INT("$idx", index));
+    *bytes_count = 0;
+    enum sm_code code =
+        sm_db_row(NULL, db, "SELECT length(bytes) FROM image WHERE job_id = $job AND idx = $idx",
+                  binds, SM_COLUMNS(SM_GET_INT(bytes_count)), err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db, "DELETE FROM image WHERE job_id = $job AND idx = $idx", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", job_id);
-    sm_stmt_int(q, "$idx", index);
-    return sm_stmt_run(q, NULL, err);
+        code = sm_db_change(NULL, db, "DELETE FROM image WHERE job_id = $job AND idx = $idx", binds,
+                            err);
+    return code;
 }
 
 enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
                                  struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO recipe (digest, body) VALUES ($digest, $body) "
-                                    "ON CONFLICT (digest) DO NOTHING",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$digest", digest);
-    sm_stmt_text(q, "$body", body);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO recipe (digest, body) VALUES ($digest, $body) "
+                        "ON CONFLICT (digest) DO NOTHING",
+                        SM_BIND(SM_HEX("$digest", digest), SM_TEXT("$body", body)), err);
 }
 
 /* --- progress of audits --- */
@@ -175,40 +137,26 @@ enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const cha
 enum sm_code sm_store_count_cohort(struct sm_db *db, const char *job_id, int cohort,
                                    const struct sm_cohort_change *change, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "INSERT INTO audit_cohort (job_id, cohort, items_count, succeeded_count, failed_count) "
         "VALUES ($job, $cohort, $items, $succeeded, $failed) "
         "ON CONFLICT (job_id, cohort) DO UPDATE SET "
         "items_count = audit_cohort.items_count + excluded.items_count, "
         "succeeded_count = audit_cohort.succeeded_count + excluded.succeeded_count, "
         "failed_count = audit_cohort.failed_count + excluded.failed_count",
+        SM_BIND(SM_HEX("$job", job_id), SM_INT("$cohort", cohort), SM_INT("$items", change->items),
+                SM_INT("$succeeded", change->succeeded), SM_INT("$failed", change->failed)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", job_id);
-    sm_stmt_int(q, "$cohort", cohort);
-    sm_stmt_int(q, "$items", change->items);
-    sm_stmt_int(q, "$succeeded", change->succeeded);
-    sm_stmt_int(q, "$failed", change->failed);
-    return sm_stmt_run(q, NULL, err);
 }
 
 enum sm_code sm_store_count_failure(struct sm_db *db, const char *job_id, const char *error_code,
                                     struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "INSERT INTO audit_failure (job_id, code, count) VALUES ($job, $code, 1) "
-                    "ON CONFLICT (job_id, code) DO UPDATE SET count = audit_failure.count + 1",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", job_id);
-    sm_stmt_text(q, "$code", error_code);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO audit_failure (job_id, code, count) VALUES ($job, $code, 1) "
+                        "ON CONFLICT (job_id, code) DO UPDATE SET count = audit_failure.count + 1",
+                        SM_BIND(SM_HEX("$job", job_id), SM_TEXT("$code", error_code)), err);
 }
 
 enum sm_code sm_store_end_item(struct sm_job_row *row, bool *job_finished, struct sm_db *db,

@@ -1,12 +1,12 @@
-/* Leases: who holds an item, and what becomes of it when its holder is gone.
+/* Leases: which worker holds an item, and what happens to the item when its worker is lost.
  *
- * A claim counts a try. An item that took SM_ATTEMPTS_MAX workers with it is failed instead of
- * queued once more, so that one bad image cannot stop the service for good.
+ * A claim counts as a try. After SM_ATTEMPTS_MAX tries a lost item fails and is not queued again,
+ * so that an image which crashes the service cannot stop it for ever.
  *
- * Who ended a process is not known: an image, or somebody's kill -9. Two rules tell them apart in a
- * few rounds. What was lost goes behind everything that waits, so that the next end finds other
- * items in hand, unless it is the image's work. And an item that was in hand alone counts several
- * tries, which only one that ends every process it is in collects. */
+ * The cause of a crash is not known: it may be an image or a kill -9. Two rules separate the two
+ * after a few restarts. A lost item goes behind all waiting jobs, so that the next crash finds
+ * other items running, unless this item causes it. And an item that was running alone counts
+ * several tries, which only an item that crashes every process collects. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,78 +20,56 @@ struct lost {
     char job_id[SM_ID_BYTES];
     int index, cohort, attempt;
     int64_t cost_ms;
-    bool too_often, job_cancelled;
+    bool too_often; /* it was tried SM_ATTEMPTS_MAX times */
+    bool job_cancelled;
 };
 
-/* Whether exactly one item is running. */
+/* Tells whether exactly one item is running. */
 static enum sm_code one_runs(bool *out, struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT COUNT(*) FROM item WHERE state = 'running' AND "
-                                    "lease_until_ms IS NOT NULL",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    *out = code == SM_OK && row && sm_stmt_get_int(q, 0) == 1;
-    sm_stmt_reset(q);
+    int64_t count = 0;
+    enum sm_code code = sm_db_row(NULL, db,
+                                  "SELECT COUNT(*) FROM item WHERE state = 'running' AND "
+                                  "lease_until_ms IS NOT NULL",
+                                  NULL, SM_COLUMNS(SM_GET_INT(&count)), err);
+    *out = count == 1;
     return code;
 }
 
-/* `found` is false when there is none. */
 static enum sm_code next_lost(bool *found, struct lost *out, struct sm_db *db, int64_t now_ms,
                               struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_row(
+        found, db,
         "SELECT item.job_id, item.idx, COALESCE(item.cohort, -1), item.attempt, "
         "item.cost_ms, (SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled' FROM item "
         "WHERE item.state = 'running' AND item.lease_until_ms < $now LIMIT 1",
+        SM_BIND(SM_INT("$now", now_ms)),
+        SM_COLUMNS(SM_GET_ID(out->job_id), SM_GET_INT32(&out->index), SM_GET_INT32(&out->cohort),
+                   SM_GET_INT32(&out->attempt), SM_GET_INT(&out->cost_ms),
+                   SM_GET_BOOL(&out->job_cancelled)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$now", now_ms);
-    code = sm_stmt_step(q, found, err);
-    if (code == SM_OK && *found) {
-        sm_stmt_get_id(out->job_id, q, 0);
-        out->index = (int)sm_stmt_get_int(q, 1);
-        out->cohort = (int)sm_stmt_get_int(q, 2);
-        out->attempt = (int)sm_stmt_get_int(q, 3);
-        out->cost_ms = sm_stmt_get_int(q, 4);
-        out->job_cancelled = sm_stmt_get_int(q, 5) != 0;
-    }
-    sm_stmt_reset(q);
-    return code;
 }
 
 static enum sm_code unlease(struct sm_db *db, const struct lost *lost, enum sm_state to,
                             struct sm_err *err)
 {
-    struct sm_stmt *q;
     char detail[160];
     bool failed = to == SM_STATE_FAILED;
     snprintf(detail, sizeof detail,
              "the service ended or stalled each time it was scored: %d tries of at most %d, an end "
              "with nothing else in hand counts %d",
              lost->attempt, SM_ATTEMPTS_MAX, SM_ATTEMPTS_ALONE);
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "UPDATE item SET state = $to, error_code = $code, error_detail = $detail, "
-                    "attempt = $attempt, lease_owner = NULL, lease_until_ms = NULL "
-                    "WHERE job_id = $job AND idx = $idx",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$to", sm_state_name(to));
-    sm_stmt_text(q, "$code", failed ? sm_code_name(SM_INTERNAL) : NULL);
-    sm_stmt_text(q, "$detail", failed ? detail : NULL);
-    sm_stmt_int(q, "$attempt", lost->attempt);
-    sm_stmt_hex(q, "$job", lost->job_id);
-    sm_stmt_int(q, "$idx", lost->index);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "UPDATE item SET state = $to, error_code = $code, error_detail = $detail, "
+                        "attempt = $attempt, lease_owner = NULL, lease_until_ms = NULL "
+                        "WHERE job_id = $job AND idx = $idx",
+                        SM_BIND(SM_TEXT("$to", sm_state_name(to)),
+                                SM_TEXT("$code", failed ? sm_code_name(SM_INTERNAL) : NULL),
+                                SM_TEXT("$detail", failed ? detail : NULL),
+                                SM_INT("$attempt", lost->attempt), SM_HEX("$job", lost->job_id),
+                                SM_INT("$idx", lost->index)),
+                        err);
 }
 
 static enum sm_code queue_again(struct sm_requeued *out, struct sm_db *db, const struct lost *lost,
@@ -109,18 +87,12 @@ static enum sm_code queue_again(struct sm_requeued *out, struct sm_db *db, const
     return SM_OK;
 }
 
-/* Behind the jobs that wait; within its job the number of tries does the same. */
+/* Puts a plain job behind the waiting jobs. Within its job, the number of tries orders the item. */
 static enum sm_code put_behind(struct sm_db *db, const struct lost *lost, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db, "UPDATE job SET turn_ms = $now + item_cost_ms WHERE id = $job AND kind = 'score'",
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", lost->job_id);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(
+        NULL, db, "UPDATE job SET turn_ms = $now + item_cost_ms WHERE id = $job AND kind = 'score'",
+        SM_BIND(SM_HEX("$job", lost->job_id), SM_INT("$now", sm_clock_unix_ms())), err);
 }
 
 static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const struct lost *lost,
@@ -148,7 +120,7 @@ static enum sm_code give_up(struct sm_requeued *out, struct sm_db *db, const str
     return SM_OK;
 }
 
-/* One by one: there are never more leases than workers. */
+/* Handles one item per query: there are never more leases than workers. */
 enum sm_code sm_store_requeue_expired(struct sm_requeued *out, struct sm_db *db, int64_t now_ms,
                                       struct sm_err *err)
 {
@@ -182,16 +154,11 @@ static enum sm_code run_heartbeat(struct sm_write *write, struct sm_db *db, stru
 {
     struct beating *b = (struct beating *)write;
     int64_t now_ms = sm_clock_unix_ms();
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "UPDATE item SET lease_until_ms = $until "
-                                    "WHERE state = 'running' AND lease_owner = $owner",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$until", now_ms + SM_LEASE_MS);
-    sm_stmt_text(q, "$owner", b->owner);
-    code = sm_stmt_run(q, NULL, err);
+    enum sm_code code = sm_db_change(
+        NULL, db,
+        "UPDATE item SET lease_until_ms = $until "
+        "WHERE state = 'running' AND lease_owner = $owner",
+        SM_BIND(SM_INT("$until", now_ms + SM_LEASE_MS), SM_TEXT("$owner", b->owner)), err);
     if (code == SM_OK)
         code = sm_store_requeue_expired(&b->requeued, db, now_ms, err);
     return code == SM_OK ? sm_store_idempotency_sweep(b->store, db, err) : code;
@@ -211,7 +178,7 @@ enum sm_code sm_store_heartbeat(struct sm_store *store, const char *owner, struc
     return code;
 }
 
-/* --- giving back --- */
+/* --- requeue --- */
 
 struct releasing {
     struct sm_write write;
@@ -220,36 +187,27 @@ struct releasing {
     struct sm_requeued requeued;
 };
 
-/* As if the claim had not been: it is not a try that failed. */
+/* Subtracts the try that the claim counted: a requeued item did not fail. */
 static enum sm_code forget_try(struct lost *out, struct sm_db *db, const struct releasing *r,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
+    bool found;
+    *out = (struct lost){.index = r->claim->index};
+    memcpy(out->job_id, r->claim->job_id, sizeof out->job_id);
     enum sm_code code =
-        sm_db_query(&q, db,
-                    "UPDATE item SET attempt = attempt - 1 WHERE job_id = $job AND idx = $idx AND "
-                    "state = 'running' AND lease_owner = $owner RETURNING COALESCE(cohort, -1), "
-                    "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled', attempt, "
-                    "cost_ms",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", r->claim->job_id);
-    sm_stmt_int(q, "$idx", r->claim->index);
-    sm_stmt_text(q, "$owner", r->owner);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+        sm_db_row(&found, db,
+                  "UPDATE item SET attempt = attempt - 1 WHERE job_id = $job AND idx = $idx AND "
+                  "state = 'running' AND lease_owner = $owner RETURNING COALESCE(cohort, -1), "
+                  "(SELECT state FROM job WHERE job.id = item.job_id) = 'cancelled', attempt, "
+                  "cost_ms",
+                  SM_BIND(SM_HEX("$job", r->claim->job_id), SM_INT("$idx", r->claim->index),
+                          SM_TEXT("$owner", r->owner)),
+                  SM_COLUMNS(SM_GET_INT32(&out->cohort), SM_GET_BOOL(&out->job_cancelled),
+                             SM_GET_INT32(&out->attempt), SM_GET_INT(&out->cost_ms)),
+                  err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not claimed by %s",
                           r->claim->index, r->claim->job_id, r->owner);
-    if (code == SM_OK) {
-        *out = (struct lost){.index = r->claim->index, .cohort = (int)sm_stmt_get_int(q, 0)};
-        memcpy(out->job_id, r->claim->job_id, sizeof out->job_id);
-        out->job_cancelled = sm_stmt_get_int(q, 1) != 0;
-        out->attempt = (int)sm_stmt_get_int(q, 2);
-        out->cost_ms = sm_stmt_get_int(q, 3);
-    }
-    sm_stmt_reset(q);
     return code;
 }
 

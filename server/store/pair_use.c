@@ -1,8 +1,6 @@
-/* Whether a pair is there, and whether images wait for it.
- *
- * Pairs are in memory and images in the database. Both are looked at on the writer thread, inside a
- * transaction: an admission either comes before the count of an unload, which sees it, or after it,
- * and then finds no pair. */
+/* Pairs are in memory and images in the database. Both are checked on the writer thread, inside a
+ * transaction. An admission that comes before the unload of its pair is counted by the unload; one
+ * that comes after it does not find the pair. */
 #include "server/store/impl.h"
 
 void sm_store_set_pairs(struct sm_store *store, sm_store_pair_there *there, void *pairs)
@@ -29,20 +27,11 @@ struct leaving {
 static enum sm_code run_leave(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct leaving *l = (struct leaving *)write;
-    struct sm_stmt *q;
-    bool row;
     enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
-                    "state IN ('queued', 'running') AND pair = $pair",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$pair", l->pair);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        l->waiting = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
+        sm_db_row(NULL, db,
+                  "SELECT COALESCE(SUM(queued_count), 0) FROM job WHERE queued_count > 0 AND "
+                  "state IN ('queued', 'running') AND pair = $pair",
+                  SM_BIND(SM_TEXT("$pair", l->pair)), SM_COLUMNS(SM_GET_INT(&l->waiting)), err);
     return code == SM_OK && l->waiting == 0 ? l->act(l->arg, err) : code;
 }
 

@@ -1,10 +1,10 @@
-/* Reads: each takes a connection from the pool, runs one or two statements and gives it back before
- * any JSON is sent.
+/* Each read takes a connection from the pool, runs one or two statements and returns it before the
+ * answer is sent.
  *
- * Listing is by keyset: a page begins after the (value, id) of the row before it, so it costs the
- * same anywhere in the list, and rows that come in meanwhile neither repeat nor hide others. The
- * statement is put together from the clauses that the filter asks for, because "($pair IS NULL OR
- * pair = $pair)" would keep the database from using its indexes. */
+ * Listings use keyset pagination: a page begins after the (value, id) of the last row of the page
+ * before. So every page costs the same, and new rows neither repeat nor hide others. The statement
+ * is composed of the clauses that the filter needs, because "($pair IS NULL OR pair = $pair)" would
+ * keep the database from using its indexes. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "server/db/document.h"
 #include "server/store/impl.h"
 
-/* The shape by a subquery, so that a listing always goes by the scores' index. */
+/* The shape is read by a subquery, so that a listing always uses an index of the scores. */
 #define SCORE_COLUMNS                                                                              \
     "score.id, score.created_ms, score.image_digest, score.key, score.own, "                       \
     "(SELECT body FROM shape WHERE shape.id = score.shape_id)"
@@ -33,7 +33,7 @@ static int64_t created_ms(const struct sm_stmt *q, int column, const char *id)
     return sm_stmt_is_null(q, column) ? sm_id_unix_ms(id) : sm_stmt_get_int(q, column);
 }
 
-/* Columns `first` and following of the row are SCORE_COLUMNS. */
+/* Joins the document of a score. The columns from `first` on are SCORE_COLUMNS. */
 static enum sm_code line_of_row(char **out, const struct sm_stmt *q, int first, struct sm_err *err)
 {
     char id[SM_ID_BYTES], created[32], image[65], key[65];
@@ -79,31 +79,21 @@ static enum sm_code score_json(void *out, const struct sm_stmt *q, struct sm_err
     return score_of_row(out, q, 0, err);
 }
 
-/* The only row of `sql`, read by `read` into out. */
-static enum sm_code one_score(void *out,
-                              enum sm_code (*read)(void *, const struct sm_stmt *, struct sm_err *),
-                              struct sm_store *store, const char *sql, int64_t tenant,
-                              const char *value, struct sm_err *err)
+/* Reads the only row of `sql` into `out` with `read`. */
+static enum sm_code one_score(void *out, sm_db_on_row *read, struct sm_store *store,
+                              const char *sql, int64_t tenant, const char *value,
+                              struct sm_err *err)
 {
     struct sm_db *db;
-    struct sm_stmt *q = NULL;
-    bool row;
+    int64_t rows;
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
-    code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        goto out;
-    sm_stmt_int(q, "$tenant", tenant);
-    sm_stmt_hex(q, "$value", value);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no score %s", value);
-    if (code == SM_OK)
-        code = read(out, q, err);
-out:
-    sm_stmt_reset(q);
+    code = sm_db_each(&rows, db, sql, SM_BIND(SM_INT("$tenant", tenant), SM_HEX("$value", value)),
+                      read, out, err);
     sm_store_reader_give(store, db);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_NOT_FOUND, "no score %s", value);
     return code;
 }
 
@@ -127,7 +117,7 @@ enum sm_code sm_store_score_by_key(json_t **out, struct sm_store *store, int64_t
                      tenant, key, err);
 }
 
-/* --- listing: an id begins with the time of creation, so ids are the order of time --- */
+/* --- listing: an id begins with the time of creation, so the order of ids is that of time --- */
 
 static const struct {
     const char *after, *order;
@@ -139,8 +129,9 @@ static const struct {
     [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
 };
 
-/* An expression keeps its column out of the choice of an index: an image has few scores, so its own
- * index is the one, and in the order of time a bound of m is no reason to sort. */
+/* A column inside an expression does not take part in the choice of an index. That forces the index
+ * of the image, which has few scores, and, in order of time, an index that needs no sorting, in
+ * spite of a bound of m. */
 struct clauses {
     const char *pair, *min, *max;
 };
@@ -169,90 +160,82 @@ static void scores_sql(char *out, size_t out_bytes, const struct sm_score_filter
     (void)length;
 }
 
-static void scores_bind(struct sm_stmt *q, const struct sm_score_filter *filter)
+struct collecting {
+    struct sm_score_page page;
+    const struct sm_score_filter *filter;
+    FILE *text;
+};
+
+/* Appends a document to the page as text, without parsing it. The statement returns one row more
+ * than the page holds; that row only shows that more rows follow. */
+static enum sm_code collect_score(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    char id[SM_ID_BYTES];
-    sm_stmt_int(q, "$tenant", filter->tenant);
-    if (filter->pair)
-        sm_stmt_text(q, "$pair", filter->pair);
-    if (filter->image_digest)
-        sm_stmt_hex(q, "$image", filter->image_digest);
-    if (filter->has_since) {
-        sm_id_floor(id, filter->since_ms);
-        sm_stmt_hex(q, "$since", id);
-    }
-    if (filter->has_until) {
-        sm_id_floor(id, filter->until_ms);
-        sm_stmt_hex(q, "$until", id);
-    }
-    if (filter->has_min)
-        sm_stmt_double(q, "$min", filter->min);
-    if (filter->has_max)
-        sm_stmt_double(q, "$max", filter->max);
-    if (filter->has_after) {
-        if (!orders[filter->order].by_time)
-            sm_stmt_double(q, "$after", filter->after_value);
-        sm_stmt_hex(q, "$after_id", filter->after_id);
-    }
-    sm_stmt_int(q, "$limit", filter->limit + 1); /* one more tells whether there are more */
+    struct collecting *c = arg;
+    struct sm_score_page *page = &c->page;
+    char *line;
+    page->more = page->count == c->filter->limit;
+    if (page->more)
+        return SM_OK;
+    enum sm_code code = line_of_row(&line, q, 0, err);
+    if (code != SM_OK)
+        return code;
+    fprintf(c->text, "%s%.*s", page->count ? "," : "", (int)strlen(line) - 1, line);
+    free(line);
+    char *id = page->ids[page->count++];
+    sm_stmt_get_id(id, q, 0);
+    page->last_value = orders[c->filter->order].by_time
+                           ? (double)created_ms(q, 1, id)
+                           : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
+    return SM_OK;
 }
 
-/* Documents are text in the store and text in the answer: none is parsed on the way. */
-static enum sm_code scores_collect(struct sm_score_page *page, FILE *text, struct sm_stmt *q,
-                                   const struct sm_score_filter *filter, struct sm_err *err)
+/* Runs the statement of scores_sql and collects its rows. */
+static enum sm_code query_scores(struct collecting *c, struct sm_db *db, struct sm_err *err)
 {
-    bool row;
-    enum sm_code code;
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        char *line;
-        if (page->count == filter->limit) {
-            page->more = true;
-            break;
-        }
-        code = line_of_row(&line, q, 0, err);
-        if (code != SM_OK)
-            break;
-        fprintf(text, "%s%.*s", page->count ? "," : "", (int)strlen(line) - 1, line);
-        free(line);
-        char *id = page->ids[page->count++];
-        sm_stmt_get_id(id, q, 0);
-        page->last_value = orders[filter->order].by_time
-                               ? (double)created_ms(q, 1, id)
-                               : sm_stmt_get_double(q, SCORE_COLUMNS_COUNT);
-    }
-    return code;
+    const struct sm_score_filter *f = c->filter;
+    bool by_value = f->has_after && !orders[f->order].by_time;
+    char sql[600], since[SM_ID_BYTES], until[SM_ID_BYTES];
+    sm_id_floor(since, f->since_ms);
+    sm_id_floor(until, f->until_ms);
+    scores_sql(sql, sizeof sql, f);
+    return sm_db_each(NULL, db, sql,
+                      SM_BIND(SM_INT("$tenant", f->tenant),
+                              SM_TEXT(f->pair ? "$pair" : NULL, f->pair),
+                              SM_HEX(f->image_digest ? "$image" : NULL, f->image_digest),
+                              SM_HEX(f->has_since ? "$since" : NULL, since),
+                              SM_HEX(f->has_until ? "$until" : NULL, until),
+                              SM_DOUBLE(f->has_min ? "$min" : NULL, f->min),
+                              SM_DOUBLE(f->has_max ? "$max" : NULL, f->max),
+                              SM_DOUBLE(by_value ? "$after" : NULL, f->after_value),
+                              SM_HEX(f->has_after ? "$after_id" : NULL, f->after_id),
+                              SM_INT("$limit", f->limit + 1)),
+                      collect_score, c, err);
 }
 
 enum sm_code sm_store_scores(struct sm_score_page *out, struct sm_store *store,
                              const struct sm_score_filter *filter, struct sm_err *err)
 {
-    char sql[600];
+    struct collecting c = {.filter = filter};
     struct sm_db *db;
-    struct sm_stmt *q = NULL;
-    assert(filter->limit >= 1 && filter->limit <= SM_SCORES_LIMIT_MAX);
     size_t bytes_count;
-    struct sm_score_page page = {0};
-    *out = page;
+    assert(filter->limit >= 1 && filter->limit <= SM_SCORES_LIMIT_MAX);
+    *out = (struct sm_score_page){0};
     enum sm_code code = sm_store_reader_take(&db, store, err);
     if (code != SM_OK)
         return code;
-    FILE *text = open_memstream(&page.scores, &bytes_count);
-    scores_sql(sql, sizeof sql, filter);
-    code = text ? sm_db_query(&q, db, sql, err) : SM_NOMEM;
-    if (code == SM_OK) {
-        scores_bind(q, filter);
-        fputc('[', text);
-        code = scores_collect(&page, text, q, filter, err);
-        fputc(']', text);
+    c.text = open_memstream(&c.page.scores, &bytes_count);
+    if (c.text) {
+        fputc('[', c.text);
+        code = query_scores(&c, db, err);
+        fputc(']', c.text);
     }
-    sm_stmt_reset(q);
     sm_store_reader_give(store, db);
-    if (!text || fclose(text) != 0)
+    if (!c.text || fclose(c.text) != 0)
         code = sm_err_set(err, SM_NOMEM, "page of scores: out of memory");
     if (code != SM_OK)
-        free(page.scores);
+        free(c.page.scores);
     else
-        *out = page;
+        *out = c.page;
     return code;
 }
 
@@ -294,88 +277,84 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "item of a job: out of memory");
 }
 
-static enum sm_code read_items(json_t *items, int counts[SM_STATES_COUNT + 1], struct sm_db *db,
-                               const char *id, struct sm_err *err)
+/* A job that is being read. */
+struct reading {
+    const char *id;
+    json_t *job, *items;
+    int counts[SM_STATES_COUNT + 1]; /* of items by state; the last: of an unknown state */
+};
+
+static enum sm_code append_item(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, items_sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        json_t *item;
-        code = item_of_row(&item, q, err);
-        if (code == SM_OK && json_array_append_new(items, item) != 0)
-            code = sm_err_set(err, SM_NOMEM, "items of job %s: out of memory", id);
-        if (code != SM_OK)
-            break;
-        counts[sm_state_parse(sm_stmt_get_text(q, 1))]++;
-    }
-    sm_stmt_reset(q);
+    struct reading *r = arg;
+    json_t *item;
+    enum sm_code code = item_of_row(&item, q, err);
+    if (code == SM_OK && json_array_append_new(r->items, item) != 0)
+        code = sm_err_set(err, SM_NOMEM, "items of job %s: out of memory", r->id);
+    if (code == SM_OK)
+        r->counts[sm_state_parse(sm_stmt_get_text(q, 1))]++;
     return code;
 }
 
-static enum sm_code read_job(json_t **out, struct sm_db *db, int64_t tenant, const char *id,
+static enum sm_code job_of_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct reading *r = arg;
+    char recipe[65];
+    sm_stmt_get_digest(recipe, q, 2);
+    r->job = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s*, s:s*}", "id", r->id, "state",
+                       sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
+                       "created", time_json(sm_stmt_get_int(q, 3)), "started", optional_time(q, 4),
+                       "finished", optional_time(q, 5), "request_id", sm_stmt_get_text(q, 6),
+                       "trace_id", sm_stmt_get_text(q, 7));
+    return r->job ? SM_OK : sm_err_set(err, SM_NOMEM, "job %s: out of memory", r->id);
+}
+
+static enum sm_code read_job(struct reading *r, struct sm_db *db, int64_t tenant,
                              struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, job_sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$tenant", tenant);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", id);
-    if (code == SM_OK) {
-        char recipe[65];
-        sm_stmt_get_digest(recipe, q, 2);
-        *out = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s*, s:s*}", "id", id, "state",
-                         sm_stmt_get_text(q, 0), "pair", sm_stmt_get_text(q, 1), "recipe", recipe,
-                         "created", time_json(sm_stmt_get_int(q, 3)), "started",
-                         optional_time(q, 4), "finished", optional_time(q, 5), "request_id",
-                         sm_stmt_get_text(q, 6), "trace_id", sm_stmt_get_text(q, 7));
-        if (!*out)
-            code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
-    }
-    sm_stmt_reset(q);
+    int64_t rows;
+    enum sm_code code =
+        sm_db_each(&rows, db, job_sql, SM_BIND(SM_HEX("$id", r->id), SM_INT("$tenant", tenant)),
+                   job_of_row, r, err);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_NOT_FOUND, "no job with id %s", r->id);
+    if (code == SM_OK)
+        code = sm_db_each(NULL, db, items_sql, SM_BIND(SM_HEX("$id", r->id)), append_item, r, err);
     return code;
 }
 
-/* Job and items come from one snapshot, so that the state agrees with the items. */
+static enum sm_code add_items(struct reading *r, struct sm_err *err)
+{
+    json_t *rest = json_pack("{s:i, s:i, s:i, s:O}", "items_count", (int)json_array_size(r->items),
+                             "succeeded_count", r->counts[SM_STATE_SUCCEEDED], "failed_count",
+                             r->counts[SM_STATE_FAILED], "items", r->items);
+    bool added = rest && json_object_update(r->job, rest) == 0;
+    json_decref(rest);
+    return added ? SM_OK : sm_err_set(err, SM_NOMEM, "job %s: out of memory", r->id);
+}
+
+/* Reads job and items in one snapshot, so that the job's state agrees with its items. */
 enum sm_code sm_store_job(json_t **out, struct sm_store *store, int64_t tenant, const char *id,
                           struct sm_err *err)
 {
+    struct reading r = {.id = id};
     struct sm_db *db;
-    json_t *job = NULL, *items = json_array();
-    int counts[SM_STATES_COUNT + 1] = {0}; /* the last: a state that we do not know */
     *out = NULL;
     enum sm_code code = sm_store_reader_take(&db, store, err);
-    if (code != SM_OK) {
-        json_decref(items);
+    if (code != SM_OK)
         return code;
-    }
+    r.items = json_array();
     code = sm_db_exec(db, "BEGIN", err);
     if (code == SM_OK)
-        code = read_job(&job, db, tenant, id, err);
-    if (code == SM_OK)
-        code = read_items(items, counts, db, id, err);
+        code = read_job(&r, db, tenant, err);
     sm_db_rollback(db);
     sm_store_reader_give(store, db);
-    if (code == SM_OK) {
-        json_t *rest = json_pack("{s:i, s:i, s:i, s:O}", "items_count", (int)json_array_size(items),
-                                 "succeeded_count", counts[SM_STATE_SUCCEEDED], "failed_count",
-                                 counts[SM_STATE_FAILED], "items", items);
-        if (!rest || json_object_update(job, rest) != 0)
-            code = sm_err_set(err, SM_NOMEM, "job %s: out of memory", id);
-        json_decref(rest);
-    }
-    json_decref(items);
     if (code == SM_OK)
-        *out = job;
+        code = add_items(&r, err);
+    json_decref(r.items);
+    if (code == SM_OK)
+        *out = r.job;
     else
-        json_decref(job);
+        json_decref(r.job);
     return code;
 }

@@ -1,41 +1,36 @@
-/* Room for what was promised.
+/* Room for the results of admitted images.
  *
- * An image that is admitted, or added to an audit, will be given a result: a row of `score` and its
- * entries in seven indexes, for some audits a thumbnail, and rows of the access log when it is
- * read. Its bytes are dropped then, but a small image stands in a page with others and frees none.
- * So every image that is not finished keeps RESULT_BYTES of room, and a write that would take some
- * of it is refused, before it runs when its size is known, and undone when it is not. Finishing an
- * item may use what is kept; so may what makes room, and what says that there is none.
+ * Every admitted image, or image of an audit, will get a result: a row of `score` with its entries
+ * in seven indexes, for some audits a thumbnail, and rows of the access log when the result is
+ * read. The image's own bytes are deleted then, but a small image shares its page with others and
+ * frees none. So RESULT_BYTES of room are kept for each unfinished image, and a write that would
+ * take kept room is refused: before it runs if its size is known, else afterwards, and then it is
+ * undone. Writes that finish an item, free room or record that the database is full may use kept
+ * room.
  *
- * Room is what the limit of the database leaves, pages that are free in the file included, or what
- * the disk leaves beside --disk-reserve-bytes, whichever is less. What is written goes to the log
- * first and into the file later, so it counts twice against the disk; the reserve is for the log of
- * finishing, whose size is bounded (journal_size_limit). All of it is looked at on the writer
+ * Room is the smaller of two numbers: the bytes up to the limit of the database, including free
+ * pages of the file, and the free bytes of the disk beyond --disk-reserve-bytes. Every write goes
+ * to the log first and to the file later, so it counts twice against the disk. The reserve is for
+ * the log of finishing, whose size is bounded (journal_size_limit). Room is measured on the writer
  * thread, inside the transaction of the write. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "server/db/db_file.h"
 #include "server/store/impl.h"
 
-/* Measured (tests/unit/server/store/test_room.c): 1.5 KiB a result with one encoder a side, 2.7 KiB
- * with eight, 13 KiB with a thumbnail of noise. */
+/* Measured (tests/unit/server/store/test_room.c): a result takes 1.5 KiB with one encoder per side
+ * and 2.7 KiB with eight; with a thumbnail of noise 13 KiB. */
 #define RESULT_BYTES    4096
 #define THUMBNAIL_BYTES 16384
-#define ACCESS_BYTES    1024               /* of one image: the first reads of its result */
-#define LOG_BYTES_MIN   ((int64_t)8 << 20) /* of SQLite's log, twice what it checkpoints at */
+#define ACCESS_BYTES    1024               /* access log of one image: the first reads */
+#define LOG_BYTES_MIN   ((int64_t)8 << 20) /* twice the size at which SQLite checkpoints its log */
 
 static enum sm_code query_int(int64_t *out, struct sm_db *db, const char *sql, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    *out = code == SM_OK && row ? sm_stmt_get_int(q, 0) : 0;
-    sm_stmt_reset(q);
-    return code;
+    *out = 0;
+    return sm_db_row(NULL, db, sql, NULL, SM_COLUMNS(SM_GET_INT(out)), err);
 }
 
 static int64_t disk_free(const char *path)
@@ -46,12 +41,12 @@ static int64_t disk_free(const char *path)
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
              slash ? path : ".");
     if (statvfs(folder, &disk) != 0)
-        return 0; /* what cannot be measured is not there */
+        return 0; /* room that cannot be measured counts as none */
     int64_t blocks = (int64_t)disk.f_bavail, block_bytes = (int64_t)disk.f_frsize;
     return blocks < INT64_MAX / 4 / block_bytes ? blocks * block_bytes : INT64_MAX / 4;
 }
 
-/* Pages of the file that are free, and those that it may still grow by. */
+/* Reads the bytes of free pages, and of those by which the file may grow. */
 static enum sm_code read_file_room(int64_t *out, const struct sm_room *room, struct sm_db *db,
                                    struct sm_err *err)
 {
@@ -63,33 +58,25 @@ static enum sm_code read_file_room(int64_t *out, const struct sm_room *room, str
     return code;
 }
 
-/* Images that wait for their result, of plain jobs and of audits; and the thumbnails to come. */
+/* Counts the images without a result, of plain jobs and of audits, and their thumbnails. */
 static enum sm_code read_unfinished(struct sm_store *store, struct sm_db *db, struct sm_err *err)
 {
     struct sm_room *room = &store->room;
-    struct sm_stmt *q;
-    int64_t running;
-    bool row;
+    int64_t running, waiting = 0;
     enum sm_code code =
         query_int(&running, db, "SELECT COUNT(*) FROM item WHERE state = 'running'", err);
     if (code == SM_OK)
-        code = sm_db_query(
-            &q, db,
+        code = sm_db_row(
+            NULL, db,
             "SELECT COALESCE(SUM(items_count - succeeded_count - failed_count - cancelled_count), "
             "0), COALESCE(SUM((items_count - succeeded_count - failed_count - cancelled_count) * "
             "(SELECT keep_thumbnails FROM audit WHERE audit.job_id = job.id)), 0) FROM job "
             "WHERE kind = 'audit' AND queued_count > 0",
-            err);
+            NULL, SM_COLUMNS(SM_GET_INT(&waiting), SM_GET_INT(&room->thumbnails_count)), err);
     if (code != SM_OK)
         return code;
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row) {
-        room->items_count = running + sm_stmt_get_int(q, 0);
-        room->thumbnails_count = sm_stmt_get_int(q, 1);
-    }
-    sm_stmt_reset(q);
     pthread_mutex_lock(&store->mutex);
-    room->items_count += store->active_count - store->posted_count;
+    room->items_count = running + waiting + store->active_count - store->posted_count;
     pthread_mutex_unlock(&store->mutex);
     return code;
 }
@@ -100,7 +87,7 @@ static int64_t kept_bytes(const struct sm_room *room, enum sm_write_room use)
     return room->items_count * item + room->thumbnails_count * THUMBNAIL_BYTES;
 }
 
-/* What is left beside all that is kept; below 0 when more was promised than there is. */
+/* Reads the room beyond the kept room; negative if there is less room than is kept. */
 static enum sm_code read_margin(int64_t *out, struct sm_store *store, struct sm_db *db,
                                 enum sm_write_room use, struct sm_err *err)
 {
@@ -161,7 +148,7 @@ enum sm_code sm_store_room_before(struct sm_store *store, struct sm_db *db,
     return code;
 }
 
-/* A write that took nothing is none to refuse. */
+/* A write that took no room is not refused, even if the margin is negative. */
 enum sm_code sm_store_room_after(struct sm_store *store, struct sm_db *db,
                                  const struct sm_write *write, struct sm_err *err)
 {

@@ -1,4 +1,4 @@
-/* The state machine of jobs and items, and how a job's state follows from its items. */
+/* The state machine as a table of transitions. */
 #include "server/store/state.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* States of jobs and of their items: one machine for both, as a table.
+/* States of jobs and items: one state machine for both.
  *
  *     queued -> running -> succeeded | failed | cancelled
  *     running -> queued     (an item whose worker was lost)
@@ -25,13 +25,13 @@ enum sm_state {
     SM_STATES_COUNT
 };
 
-const char *sm_state_name(enum sm_state state); /* "queued", … as stored and as clients see it */
-enum sm_state sm_state_parse(const char *name); /* SM_STATES_COUNT when it is none */
-bool sm_state_may(enum sm_state from, enum sm_state to);
+const char *sm_state_name(enum sm_state state); /* "queued", … in the database and in answers */
+enum sm_state sm_state_parse(const char *name); /* SM_STATES_COUNT for an unknown name */
+bool sm_state_may(enum sm_state from, enum sm_state to); /* the machine has this transition */
 
-/* State of a job from the number of its items in each state. It stays as it is with items
- * unfinished, while it is open, and once it has come to an end; else failed when every item failed,
- * cancelled when every item was cancelled, succeeded otherwise. */
+/* Returns the state of a job from the number of its items in each state. A job that has unfinished
+ * items, is open or has ended keeps its state `now`. Otherwise it failed if every item failed, was
+ * cancelled if every item was cancelled, and else succeeded. */
 enum sm_state sm_state_of_job(enum sm_state now, const int64_t items[SM_STATES_COUNT]);
 
 #endif

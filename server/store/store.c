@@ -1,13 +1,13 @@
-/* Life of the store: the lock, the schema, recovery, the counters, the readers.
+/* Opening and closing the store: daemon lock, schema, recovery, counters, read connections.
  *
- * The daemon lock is an flock on "<db>.lock": it ends with the process, however that ends, and it
- * is a file of its own because SQLite's locks on the database would be dropped by any other
- * descriptor of ours that is closed. Holding it, we know that whatever the database calls running
- * is nobody's any more.
+ * The daemon lock is an flock on "<db>.lock". The kernel releases it however the process ends. It
+ * is not on the database itself: closing any descriptor of that file would release SQLite's POSIX
+ * locks. While the lock is held, every item that the database calls running was left by an earlier
+ * process.
  *
- * The two counters are in memory because they are asked for on every request: `active` grows when
- * an admission is queued (so that a full queue is seen at once) and `waiting` when it is committed
- * (so that a claim finds its row). */
+ * The counters are in memory because every request reads them. `active` grows when an admission is
+ * queued, so that a full queue is seen at once; `waiting` grows when it is committed, so that a
+ * claim finds the row. */
 #include "server/store/impl.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/db/db_file.h"
 #include "server/db/migrate.h"
 #include "server/store/idempotency.h"
 
@@ -46,8 +47,8 @@ enum sm_code sm_store_lock(int *out, const char *path, struct sm_err *err)
     return SM_OK;
 }
 
-/* Brings the schema up to date, and a file of before 0002 into the form that gives free pages back.
- * That needs room for a second copy; without it the service goes on with the file as it is. */
+/* Applies missing migrations. Compacts a file made before migration 0002, so that it can return
+ * free pages; that needs room for a second copy, and without it the file stays as it is. */
 static enum sm_code migrate(int *applied, struct sm_db *db, struct sm_err *err)
 {
     struct sm_err why = {0};
@@ -73,18 +74,14 @@ enum sm_code sm_store_migrate(const char *path, int *applied, struct sm_err *err
     return code;
 }
 
-/* The key of digests in exports: made idempotency, with the database. */
+/* Makes the key of digests in exports, once for each database. */
 static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
 {
     uint8_t key[32];
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db, "INSERT INTO secret (id, key) VALUES (1, $key) ON CONFLICT (id) DO NOTHING", err);
-    if (code != SM_OK)
-        return code;
     randombytes_buf(key, sizeof key);
-    sm_stmt_blob(q, "$key", key, sizeof key);
-    code = sm_stmt_run(q, NULL, err);
+    enum sm_code code = sm_db_change(
+        NULL, db, "INSERT INTO secret (id, key) VALUES (1, $key) ON CONFLICT (id) DO NOTHING",
+        SM_BIND(SM_BLOB("$key", key, sizeof key)), err);
     sodium_memzero(key, sizeof key);
     return code;
 }
@@ -92,32 +89,22 @@ static enum sm_code make_secret(struct sm_db *db, struct sm_err *err)
 /* Sets the counters from the queued items of jobs that may be claimed from. */
 static enum sm_code count_items(struct sm_store *store, struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "SELECT COALESCE(SUM(queued_count), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
-                    "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0), "
-                    "COALESCE(SUM(CASE WHEN kind = 'score' THEN cost_ms - done_cost_ms "
-                    "ELSE 0 END), 0) "
-                    "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
-                    err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK) {
-        store->waiting_count = sm_stmt_get_int(q, 0);
-        store->active_count = sm_stmt_get_int(q, 1);
-        store->active_bytes = sm_stmt_get_int(q, 2);
-        store->active_cost_ms = sm_stmt_get_int(q, 3);
-    }
-    sm_stmt_reset(q);
-    return code;
+    return sm_db_row(NULL, db,
+                     "SELECT COALESCE(SUM(queued_count), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN queued_count ELSE 0 END), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN (SELECT SUM(length(bytes)) "
+                     "FROM image WHERE image.job_id = job.id) ELSE 0 END), 0), "
+                     "COALESCE(SUM(CASE WHEN kind = 'score' THEN cost_ms - done_cost_ms "
+                     "ELSE 0 END), 0) "
+                     "FROM job WHERE queued_count > 0 AND state IN ('queued', 'running')",
+                     NULL,
+                     SM_COLUMNS(SM_GET_INT(&store->waiting_count), SM_GET_INT(&store->active_count),
+                                SM_GET_INT(&store->active_bytes),
+                                SM_GET_INT(&store->active_cost_ms)),
+                     err);
 }
 
-/* Takes over what the process before us left. */
+/* Takes over the items, cancellations and deletions that an earlier process left unfinished. */
 static enum sm_code recover(struct sm_store *store, struct sm_err *err)
 {
     struct sm_requeued requeued = {0};
@@ -225,7 +212,7 @@ void sm_store_close(struct sm_store *store)
 enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, struct sm_err *err)
 {
     *out = NULL;
-    /* Before: SQLite deletes the log beside an empty database that it opens. */
+    /* Checked before the open: SQLite deletes the log of an empty database that it opens. */
     enum sm_code code = sm_store_check_files(store, err);
     if (code != SM_OK)
         return code;
@@ -236,7 +223,7 @@ enum sm_code sm_store_reader_take(struct sm_db **out, struct sm_store *store, st
     if (*out)
         return SM_OK;
     code = sm_db_open(out, store->path, SM_DB_READ, err);
-    if (code == SM_OK) /* and after: what was opened may be another file */
+    if (code == SM_OK) /* checked after the open: the path may name another file by now */
         code = sm_store_check_files(store, err);
     if (code != SM_OK) {
         sm_db_close(*out);

@@ -1,11 +1,11 @@
-/* Whether the files that are open are still those of the path.
+/* Checks that the path still names the files that are open.
  *
- * A file that was deleted or replaced stays open here: commits go on, into a file that nobody finds
- * again, while readers and other commands open another one by the name. SQLite does not look in WAL
- * mode. So device and inode of the database, its log, its index and its lock are kept when they are
- * opened, and compared before each group of writes and after its commit, and for each reader: as
- * long as they differ nothing is read or written. A file that was moved away and comes back is the
- * same again. */
+ * A file that is deleted or replaced stays open in this process: commits would go to a file without
+ * a name, while new readers and other commands open another file by the name. SQLite does not check
+ * this in WAL mode. So the store records device and inode of the database, its log, its index and
+ * its lock when it opens them, and compares them before each group of writes, after its commit, and
+ * for each reader. While they differ, nothing is read or written. A file that is moved back is
+ * accepted again. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +36,8 @@ void sm_store_watch_files(struct sm_store *store)
     }
 }
 
-/* What is wrong with the file; NULL when nothing is. One that was not there at first may lack. */
+/* Returns what happened to the file; NULL: nothing. A file that did not exist at the start is not
+ * checked. */
 static const char *compare(const struct sm_store *store, int i)
 {
     const struct sm_store_file *file = &store->files[i];
@@ -48,7 +49,7 @@ static const char *compare(const struct sm_store *store, int i)
     return about.st_dev == file->device && about.st_ino == file->inode ? NULL : "was replaced";
 }
 
-/* Once for each change. */
+/* Logs each change once. */
 static void tell(struct sm_store *store, const struct sm_err *err)
 {
     pthread_mutex_lock(&store->mutex);

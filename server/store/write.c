@@ -1,6 +1,6 @@
-/* Writes: admit and finish. Each is a closure that the writer thread runs inside a group, and whose
- * effect on the counters is told after the commit. What needs no database (copies, documents) is
- * done before, on the caller's thread. */
+/* Two writes: admit and finish. The writer thread runs them inside a group, and the counters change
+ * after the commit. Work without the database (copies, documents) is done on the caller's thread
+ * before. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +37,10 @@ struct admission {
     struct sm_charge charge;
     struct sm_origin origin;
     int items_count;
-    int64_t bytes_count;  /* of all images */
-    int64_t cost_ms;      /* of all */
-    int64_t item_cost_ms; /* of the dearest */
-    bool posted;          /* in the store's posted_count */
+    int64_t bytes_count;  /* size of all images */
+    int64_t cost_ms;      /* cost of all items */
+    int64_t item_cost_ms; /* cost of the dearest item */
+    bool posted;          /* counted in the store's posted_count */
     struct item_copy items[];
 };
 
@@ -55,7 +55,7 @@ static void admission_free(struct admission *a)
     free(a);
 }
 
-/* Everything of the job, in memory of its own; NULL when out of memory. */
+/* Copies all of the job; NULL if memory ran out. */
 static struct admission *admission_copy(const struct sm_job_in *job)
 {
     struct admission *a = calloc(1, sizeof *a + (size_t)job->items_count * sizeof *a->items);
@@ -71,7 +71,7 @@ static struct admission *admission_copy(const struct sm_job_in *job)
         a->charge = *job->charge;
     a->origin = job->origin;
     a->pair = strdup(job->pair);
-    a->recipe = sm_json_canonical(job->recipe); /* the text that the digest is of */
+    a->recipe = sm_json_canonical(job->recipe); /* the digest is of this text */
     bool whole = a->pair && a->recipe;
     for (int i = 0; i < job->items_count && whole; i++) {
         const struct sm_item_in *in = &job->items[i];
@@ -97,59 +97,43 @@ static struct admission *admission_copy(const struct sm_job_in *job)
 
 static enum sm_code insert_job(struct sm_db *db, const struct admission *a, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO job (id, tenant_id, kind, state, pair, "
-                                    "recipe_digest, created_ms, items_count, queued_count, "
-                                    "request, trace, cost_ms, item_cost_ms, turn_ms) VALUES "
-                                    "($id, $tenant, 'score', 'queued', $pair, $recipe, $now, "
-                                    "$items, $items, $request, $trace, $cost, $dearest, $now + "
-                                    "$dearest)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", a->id);
-    sm_stmt_int(q, "$tenant", a->tenant);
-    sm_stmt_text(q, "$pair", a->pair);
-    sm_stmt_hex(q, "$recipe", a->recipe_digest);
-    sm_stmt_int(q, "$items", a->items_count);
-    sm_stmt_text(q, "$request", a->origin.request);
-    sm_stmt_text(q, "$trace", a->origin.trace);
-    sm_stmt_int(q, "$cost", a->cost_ms);
-    sm_stmt_int(q, "$dearest", a->item_cost_ms);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(
+        NULL, db,
+        "INSERT INTO job (id, tenant_id, kind, state, pair, "
+        "recipe_digest, created_ms, items_count, queued_count, "
+        "request, trace, cost_ms, item_cost_ms, turn_ms) VALUES "
+        "($id, $tenant, 'score', 'queued', $pair, $recipe, $now, "
+        "$items, $items, $request, $trace, $cost, $dearest, $now + "
+        "$dearest)",
+        SM_BIND(SM_HEX("$id", a->id), SM_INT("$tenant", a->tenant), SM_TEXT("$pair", a->pair),
+                SM_HEX("$recipe", a->recipe_digest), SM_INT("$items", a->items_count),
+                SM_TEXT("$request", a->origin.request), SM_TEXT("$trace", a->origin.trace),
+                SM_INT("$cost", a->cost_ms), SM_INT("$dearest", a->item_cost_ms),
+                SM_INT("$now", sm_clock_unix_ms())),
+        err);
 }
 
 static enum sm_code insert_item(struct sm_db *db, const struct admission *a, int index,
                                 struct sm_err *err)
 {
     const struct item_copy *item = &a->items[index];
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "INSERT INTO item (job_id, idx, state, name, image_digest, "
-                                    "cost_ms) VALUES ($job, $idx, 'queued', $name, $digest, $cost)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", a->id);
-    sm_stmt_int(q, "$idx", index);
-    sm_stmt_text(q, "$name", item->name);
-    sm_stmt_hex(q, "$digest", item->image_digest);
-    sm_stmt_int(q, "$cost", item->cost_ms);
-    code = sm_stmt_run(q, NULL, err);
+    enum sm_code code = sm_db_change(
+        NULL, db,
+        "INSERT INTO item (job_id, idx, state, name, image_digest, "
+        "cost_ms) VALUES ($job, $idx, 'queued', $name, $digest, $cost)",
+        SM_BIND(SM_HEX("$job", a->id), SM_INT("$idx", index), SM_TEXT("$name", item->name),
+                SM_HEX("$digest", item->image_digest), SM_INT("$cost", item->cost_ms)),
+        err);
     if (code == SM_OK)
-        code = sm_db_query(
-            &q, db, "INSERT INTO image (job_id, idx, bytes) VALUES ($job, $idx, $bytes)", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", a->id);
-    sm_stmt_int(q, "$idx", index);
-    sm_stmt_blob(q, "$bytes", item->bytes, item->bytes_count);
-    return sm_stmt_run(q, NULL, err);
+        code = sm_db_change(NULL, db,
+                            "INSERT INTO image (job_id, idx, bytes) VALUES ($job, $idx, $bytes)",
+                            SM_BIND(SM_HEX("$job", a->id), SM_INT("$idx", index),
+                                    SM_BLOB("$bytes", item->bytes, item->bytes_count)),
+                            err);
+    return code;
 }
 
-/* From now on its images are among those that wait for a result. */
+/* From here on room.c counts the job's images as unfinished items. */
 static void count_posted(struct admission *a)
 {
     pthread_mutex_lock(&a->store->mutex);
@@ -178,7 +162,7 @@ static enum sm_code run_admission(struct sm_write *write, struct sm_db *db, stru
 static void admitted(struct sm_write *write, enum sm_code code, const struct sm_err *err)
 {
     struct admission *a = (struct admission *)write;
-    count_posted(a); /* it may not have run */
+    count_posted(a); /* in case run_admission was not called */
     if (code == SM_OK) {
         sm_store_count(a->store, a->items_count, 0);
     } else {
@@ -224,157 +208,108 @@ struct finishing {
     int64_t dropped_bytes, cost_ms;
 };
 
-/* SM_CONFLICT unless the lease still is the owner's; else the item's cohort, or -1, and cost. */
+/* Reads the item's cohort (-1: none) and cost; SM_CONFLICT unless its lease is the owner's. */
 static enum sm_code check_lease(struct sm_item_end *end, struct sm_db *db,
                                 const struct sm_finish *in, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    bool found;
+    enum sm_code code = sm_db_row(
+        &found, db,
         "SELECT COALESCE(cohort, -1), cost_ms FROM item WHERE job_id = $job AND idx = $idx "
         "AND state = 'running' AND lease_owner = $owner",
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", in->job_id);
-    sm_stmt_int(q, "$idx", in->index);
-    sm_stmt_text(q, "$owner", in->owner);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+        SM_BIND(SM_HEX("$job", in->job_id), SM_INT("$idx", in->index),
+                SM_TEXT("$owner", in->owner)),
+        SM_COLUMNS(SM_GET_INT32(&end->cohort), SM_GET_INT(&end->cost_ms)), err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_CONFLICT, "item %d of job %s is not leased to %s any more",
                           in->index, in->job_id, in->owner);
-    if (code == SM_OK) {
-        end->cohort = (int)sm_stmt_get_int(q, 0);
-        end->cost_ms = sm_stmt_get_int(q, 1);
-    }
-    sm_stmt_reset(q);
     return code;
 }
 
-static enum sm_code find_shape(int64_t *id, bool *found, struct sm_db *db,
-                               const struct finishing *f, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, "SELECT id FROM shape WHERE digest = $digest", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$digest", f->shape_digest);
-    code = sm_stmt_step(q, found, err);
-    if (code == SM_OK && *found)
-        *id = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
-    return code;
-}
-
-/* The row of the document's shape, made when it is new. Its id is asked for afterwards: RETURNING
- * would make SQLite look through the scores for rows that refer to the new one. */
+/* Finds the row of the document's shape, or inserts it and finds it then: RETURNING would make
+ * SQLite search the scores for rows that refer to the new one. */
 static enum sm_code put_shape(int64_t *id, struct sm_db *db, const struct finishing *f,
                               struct sm_err *err)
 {
-    struct sm_stmt *q;
+    static const char find[] = "SELECT id FROM shape WHERE digest = $digest";
+    const struct sm_bind *binds = SM_BIND(SM_HEX("$digest", f->shape_digest));
+    const struct sm_column *columns = SM_COLUMNS(SM_GET_INT(id));
     bool found;
-    enum sm_code code = find_shape(id, &found, db, f, err);
+    enum sm_code code = sm_db_row(&found, db, find, binds, columns, err);
     if (code != SM_OK || found)
         return code;
-    code = sm_db_query(&q, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body)", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$digest", f->shape_digest);
-    sm_stmt_text(q, "$body", f->document.shape);
-    code = sm_stmt_run(q, NULL, err);
-    return code == SM_OK ? find_shape(id, &found, db, f, err) : code;
+    code = sm_db_change(
+        NULL, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body)",
+        SM_BIND(SM_HEX("$digest", f->shape_digest), SM_TEXT("$body", f->document.shape)), err);
+    return code == SM_OK ? sm_db_row(NULL, db, find, binds, columns, err) : code;
 }
 
 static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct finishing *f,
                                  struct sm_err *err)
 {
-    struct sm_stmt *q;
-    int64_t changes, shape_id = 0;
+    int64_t changes = 0, shape_id = 0;
     char id[SM_ID_BYTES];
     sm_id_new(id);
     enum sm_code code = put_shape(&shape_id, db, f, err);
     if (code == SM_OK)
-        code = sm_db_query(&q, db,
-                           "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, "
-                           "shape_id, own) SELECT $id, tenant_id, $key, pair, $image, $m, $shape, "
-                           "$own FROM job WHERE id = $job ON CONFLICT (tenant_id, key) DO NOTHING",
-                           err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_hex(q, "$key", f->in->score_key);
-    sm_stmt_hex(q, "$image", f->in->image_digest);
-    sm_stmt_double(q, "$m", f->in->m);
-    sm_stmt_int(q, "$shape", shape_id);
-    sm_stmt_text(q, "$own", f->document.own);
-    sm_stmt_hex(q, "$job", f->in->job_id);
-    code = sm_stmt_run(q, &changes, err);
+        code =
+            sm_db_change(&changes, db,
+                         "INSERT INTO score (id, tenant_id, key, pair, image_digest, m, "
+                         "shape_id, own) SELECT $id, tenant_id, $key, pair, $image, $m, $shape, "
+                         "$own FROM job WHERE id = $job ON CONFLICT (tenant_id, key) DO NOTHING",
+                         SM_BIND(SM_HEX("$id", id), SM_HEX("$key", f->in->score_key),
+                                 SM_HEX("$image", f->in->image_digest), SM_DOUBLE("$m", f->in->m),
+                                 SM_INT("$shape", shape_id), SM_TEXT("$own", f->document.own),
+                                 SM_HEX("$job", f->in->job_id)),
+                         err);
     *inserted = code == SM_OK && changes == 1;
     return code;
 }
 
-/* The row of the key that stands, ours or an earlier one. */
+/* Finds the score of the key, which may be an earlier one. */
 static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT id FROM score WHERE key = $key AND tenant_id = "
-                                    "(SELECT tenant_id FROM job WHERE id = $job)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", f->in->job_id);
-    sm_stmt_hex(q, "$key", f->in->score_key);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    bool found;
+    enum sm_code code =
+        sm_db_row(&found, db,
+                  "SELECT id FROM score WHERE key = $key AND tenant_id = "
+                  "(SELECT tenant_id FROM job WHERE id = $job)",
+                  SM_BIND(SM_HEX("$job", f->in->job_id), SM_HEX("$key", f->in->score_key)),
+                  SM_COLUMNS(SM_GET_ID(f->score_id)), err);
+    if (code == SM_OK && !found)
         code = sm_err_set(err, SM_NOT_FOUND, "no score with key %s", f->in->score_key);
-    if (code == SM_OK)
-        sm_stmt_get_id(f->score_id, q, 0);
-    sm_stmt_reset(q);
     return code;
 }
 
-/* running -> succeeded or failed. */
+/* Moves the item from running to succeeded or failed. */
 static enum sm_code finish_item(struct sm_db *db, const struct finishing *f, struct sm_err *err)
 {
     const struct sm_finish *in = f->in;
     bool failed = in->error_code != SM_OK;
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "UPDATE item SET state = $to, score_id = $score, from_history = $history, "
         "error_code = $code, error_detail = $detail, lease_owner = NULL, lease_until_ms = NULL "
         "WHERE job_id = $job AND idx = $idx",
+        SM_BIND(SM_TEXT("$to", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED)),
+                SM_HEX("$score", failed ? NULL : f->score_id), SM_INT("$history", f->from_history),
+                SM_TEXT("$code", failed ? sm_code_name(in->error_code) : NULL),
+                SM_TEXT("$detail", failed ? in->error_text : NULL), SM_HEX("$job", in->job_id),
+                SM_INT("$idx", in->index)),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_text(q, "$to", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED));
-    sm_stmt_hex(q, "$score", failed ? NULL : f->score_id);
-    sm_stmt_int(q, "$history", f->from_history);
-    sm_stmt_text(q, "$code", failed ? sm_code_name(in->error_code) : NULL);
-    sm_stmt_text(q, "$detail", failed ? in->error_text : NULL);
-    sm_stmt_hex(q, "$job", in->job_id);
-    sm_stmt_int(q, "$idx", in->index);
-    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code insert_thumbnail(struct sm_db *db, const struct sm_finish *in,
                                      struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db, "INSERT INTO thumbnail (job_id, idx, png) VALUES ($job, $idx, $png)", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", in->job_id);
-    sm_stmt_int(q, "$idx", in->index);
-    sm_stmt_blob(q, "$png", in->thumbnail, in->thumbnail_bytes);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "INSERT INTO thumbnail (job_id, idx, png) VALUES ($job, $idx, $png)",
+                        SM_BIND(SM_HEX("$job", in->job_id), SM_INT("$idx", in->index),
+                                SM_BLOB("$png", in->thumbnail, in->thumbnail_bytes)),
+                        err);
 }
 
-/* The score of the item: the one it comes with, or that of its key. */
+/* Stores the item's score if it comes with one, and finds the stored score of its key. */
 static enum sm_code settle_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
 {
     bool inserted = false;

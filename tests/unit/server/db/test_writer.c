@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <string.h>
 
+#include "server/db/db_file.h"
 #include "server/db/writer.h"
 #include "server/store/state.h"
 

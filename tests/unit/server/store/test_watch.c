@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "server/db/db_file.h"
+
 static char path[4200], aside[4200];
 
 static void name(const char *ending)
