@@ -24,7 +24,7 @@ void sm_api_log_read(struct sm_request *request, const char *id)
     sm_api_log_reads(request, ids, 1);
 }
 
-void sm_api_idempotency_answered(struct sm_request *request)
+void sm_api_log_access(struct sm_request *request)
 {
     if (request->status < 400 && sm_id_valid(request->capture))
         sm_api_log_read(request, request->capture);

@@ -28,7 +28,7 @@ enum sm_code sm_api_start(struct sm_api *api, struct sm_err *err)
     if (code == SM_OK)
         code = sm_crew_start(&api->loads, "loads", 1, err);
     if (code == SM_OK)
-        code = sm_idempotency_start(&api->retries, err);
+        code = sm_idempotency_start(&api->idempotency, err);
     return code;
 }
 
@@ -39,6 +39,6 @@ void sm_api_stop(struct sm_api *api)
     sm_crew_stop(api->reports);
     sm_crew_stop(api->loads);
     sm_evaluated_free(api->evaluated);
-    sm_idempotency_stop(api->retries);
+    sm_idempotency_stop(api->idempotency);
     sm_buckets_free(api->auth_failures);
 }

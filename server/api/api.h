@@ -38,7 +38,7 @@ struct sm_api {
     char spool[1024]; /* folder for unnamed spool files: that of the database */
     struct sm_crew *uploads, *writes, *reports, *loads;
     struct sm_evaluated *evaluated; /* the last audit evaluated; only for the crew `reports` */
-    struct sm_idempotency *retries;
+    struct sm_idempotency *idempotency;
     struct sm_buckets *auth_failures; /* limits failures per client address */
 };
 
@@ -51,7 +51,7 @@ void sm_api_stop(struct sm_api *api);
 void sm_api_authorize(struct sm_request *request);
 
 /* For sm_http_params.answered: logs that the caller read the record that the path names. */
-void sm_api_idempotency_answered(struct sm_request *request);
+void sm_api_log_access(struct sm_request *request);
 
 extern const struct sm_route sm_api_routes[];
 extern const struct sm_route sm_api_admin_routes[]; /* for the admin listener */

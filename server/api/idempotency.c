@@ -17,7 +17,7 @@
 struct entry {
     struct sm_idempotency_claim idempotency;
     char score[SM_ID_BYTES]; /* id from sm_api_idempotency_about, or "" */
-    struct sm_idempotency *retries;
+    struct sm_idempotency *table;
     struct sm_request *request;       /* NULL: the request is over, the write frees the entry */
     enum { RUNS, KEEPS, KEPT } state; /* KEEPS: being stored; KEPT: nothing left to store */
     struct entry *next, **link;
@@ -36,27 +36,27 @@ static const char *const kept_headers[] = {"Content-Type", "Location", "ETag", "
 
 enum sm_code sm_idempotency_start(struct sm_idempotency **out, struct sm_err *err)
 {
-    struct sm_idempotency *retries = calloc(1, sizeof *retries);
-    *out = retries;
-    if (!retries)
-        return sm_err_set(err, SM_NOMEM, "retries: out of memory");
-    pthread_mutex_init(&retries->lock, NULL);
-    pthread_cond_init(&retries->kept, NULL);
+    struct sm_idempotency *table = calloc(1, sizeof *table);
+    *out = table;
+    if (!table)
+        return sm_err_set(err, SM_NOMEM, "idempotency: out of memory");
+    pthread_mutex_init(&table->lock, NULL);
+    pthread_cond_init(&table->kept, NULL);
     return SM_OK;
 }
 
-void sm_idempotency_stop(struct sm_idempotency *retries)
+void sm_idempotency_stop(struct sm_idempotency *table)
 {
-    if (!retries)
+    if (!table)
         return;
-    pthread_mutex_lock(&retries->lock);
-    while (retries->writes_count > 0)
-        pthread_cond_wait(&retries->kept, &retries->lock);
-    assert(!retries->first); /* every request is over */
-    pthread_mutex_unlock(&retries->lock);
-    pthread_cond_destroy(&retries->kept);
-    pthread_mutex_destroy(&retries->lock);
-    free(retries);
+    pthread_mutex_lock(&table->lock);
+    while (table->writes_count > 0)
+        pthread_cond_wait(&table->kept, &table->lock);
+    assert(!table->first); /* every request is over */
+    pthread_mutex_unlock(&table->lock);
+    pthread_cond_destroy(&table->kept);
+    pthread_mutex_destroy(&table->lock);
+    free(table);
 }
 
 const struct sm_idempotency_claim *sm_api_idempotency_claim(const struct sm_request *request)
@@ -77,9 +77,9 @@ void sm_api_idempotency_skip(struct sm_request *request)
     struct entry *entry = request->idempotency;
     if (!entry)
         return;
-    pthread_mutex_lock(&entry->retries->lock);
+    pthread_mutex_lock(&entry->table->lock);
     entry->state = KEPT;
-    pthread_mutex_unlock(&entry->retries->lock);
+    pthread_mutex_unlock(&entry->table->lock);
 }
 
 /* --- the list --- */
@@ -87,20 +87,20 @@ void sm_api_idempotency_skip(struct sm_request *request)
 /* Adds the entry to the list; false if a request with the same key is running. */
 static bool list(struct entry *entry)
 {
-    struct sm_idempotency *retries = entry->retries;
-    pthread_mutex_lock(&retries->lock);
-    struct entry *other = retries->first;
+    struct sm_idempotency *table = entry->table;
+    pthread_mutex_lock(&table->lock);
+    struct entry *other = table->first;
     while (other && (strcmp(other->idempotency.key, entry->idempotency.key) != 0 ||
                      strcmp(other->idempotency.scope, entry->idempotency.scope) != 0))
         other = other->next;
     if (!other) {
-        entry->next = retries->first;
+        entry->next = table->first;
         if (entry->next)
             entry->next->link = &entry->next;
-        entry->link = &retries->first;
-        retries->first = entry;
+        entry->link = &table->first;
+        table->first = entry;
     }
-    pthread_mutex_unlock(&retries->lock);
+    pthread_mutex_unlock(&table->lock);
     return !other;
 }
 
@@ -112,13 +112,13 @@ static void release(struct sm_request *request)
     if (!entry)
         return;
     request->idempotency = NULL;
-    pthread_mutex_lock(&entry->retries->lock);
+    pthread_mutex_lock(&entry->table->lock);
     *entry->link = entry->next;
     if (entry->next)
         entry->next->link = entry->link;
     entry->request = NULL;
     bool free_now = entry->state != KEEPS;
-    pthread_mutex_unlock(&entry->retries->lock);
+    pthread_mutex_unlock(&entry->table->lock);
     if (free_now)
         free(entry);
 }
@@ -199,7 +199,7 @@ static void enter(struct sm_request *request)
         sm_reply_no_memory(request);
         return;
     }
-    entry->retries = api->retries;
+    entry->table = api->idempotency;
     entry->request = request;
     snprintf(entry->idempotency.scope, sizeof entry->idempotency.scope, "%s", scope_of(request));
     memcpy(entry->idempotency.key, request->idempotency_key, sizeof entry->idempotency.key);
@@ -244,17 +244,17 @@ static json_t *headers_of(const struct sm_request *request)
 static void kept(void *arg, enum sm_code code, const struct sm_err *err)
 {
     struct entry *entry = arg;
-    struct sm_idempotency *retries = entry->retries;
+    struct sm_idempotency *table = entry->table;
     if (code != SM_OK)
         sm_log("error", "idempotency_answer_dropped", "{s:s}", "detail", err->text);
-    pthread_mutex_lock(&retries->lock);
+    pthread_mutex_lock(&table->lock);
     bool over = !entry->request;
     entry->state = KEPT;
     if (!over)
         sm_request_wake(entry->request);
-    retries->writes_count--;
-    pthread_cond_signal(&retries->kept);
-    pthread_mutex_unlock(&retries->lock);
+    table->writes_count--;
+    pthread_cond_signal(&table->kept);
+    pthread_mutex_unlock(&table->lock);
     if (over)
         free(entry);
 }
@@ -269,10 +269,10 @@ static bool keep(struct sm_request *request, struct entry *entry)
     if (!body || status / 100 != 2 || body_bytes > SM_IDEMPOTENCY_ANSWER_BYTES_MAX)
         return false;
     json_t *headers = headers_of(request);
-    pthread_mutex_lock(&entry->retries->lock);
+    pthread_mutex_lock(&entry->table->lock);
     entry->state = KEEPS;
-    entry->retries->writes_count++;
-    pthread_mutex_unlock(&entry->retries->lock);
+    entry->table->writes_count++;
+    pthread_mutex_unlock(&entry->table->lock);
     const struct sm_idempotency_answer_in answer = {.idempotency = &entry->idempotency,
                                                     .score = entry->score,
                                                     .status = (int)status,
@@ -295,9 +295,9 @@ static void nothing(struct sm_request *request)
 static void leave(struct sm_request *request)
 {
     struct entry *entry = request->idempotency;
-    pthread_mutex_lock(&entry->retries->lock);
+    pthread_mutex_lock(&entry->table->lock);
     int state = entry->state;
-    pthread_mutex_unlock(&entry->retries->lock);
+    pthread_mutex_unlock(&entry->table->lock);
     if ((state == RUNS && keep(request, entry)) || (state == KEEPS && !sm_request_ending(request)))
         sm_request_wait(request, SM_NO_DEADLINE, nothing);
     else

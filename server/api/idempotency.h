@@ -19,7 +19,7 @@ struct sm_idempotency;
 
 enum sm_code sm_idempotency_start(struct sm_idempotency **out, struct sm_err *err);
 /* Call after the HTTP daemon has stopped and before the store closes. Accepts NULL. */
-void sm_idempotency_stop(struct sm_idempotency *retries);
+void sm_idempotency_stop(struct sm_idempotency *table);
 
 /* For the HTTP daemon of the public routes. */
 extern const struct sm_idempotency_hooks sm_api_idempotency_hooks;

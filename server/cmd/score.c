@@ -29,7 +29,7 @@ struct batch {
 
 struct hand {
     struct batch *batch;
-    struct sm_team_worker *mate;
+    struct sm_team_worker *worker;
     pthread_t thread;
 };
 
@@ -57,7 +57,7 @@ static json_t *score_line(int *result, struct hand *hand, const char *path)
     if (code == SM_OK)
         say_cost(b, path, &file);
     if (code == SM_OK)
-        code = sm_team_score(&score, hand->mate,
+        code = sm_team_score(&score, hand->worker,
                              &(struct sm_team_order){.generation = b->generation,
                                                      .recipe = b->recipe,
                                                      .bytes = {file.bytes, file.bytes_count}},
@@ -113,7 +113,7 @@ static void *work(void *arg)
             int result;
             json_t *line = score_line(&result, hand, b->paths[index]);
             add_line(b, index, line, result);
-        } else if (!all_printed && !sm_team_help(hand->mate)) {
+        } else if (!all_printed && !sm_team_help(hand->worker)) {
             sm_team_wait(b->team, seen, IDLE_MS);
         }
     }
@@ -127,7 +127,7 @@ static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count,
     enum sm_code code = SM_OK;
     for (; code == SM_OK && ready < hands_count; ready += code == SM_OK) {
         hands[ready].batch = b;
-        code = sm_team_join(&hands[ready].mate, b->team, err);
+        code = sm_team_join(&hands[ready].worker, b->team, err);
     }
     if (code == SM_OK) {
         while (running < hands_count &&
@@ -138,7 +138,7 @@ static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count,
             pthread_join(hands[--running].thread, NULL);
     }
     while (ready > 0)
-        sm_team_leave(hands[--ready].mate);
+        sm_team_leave(hands[--ready].worker);
     return code;
 }
 

@@ -153,7 +153,7 @@ static enum sm_code start_public(struct sm_http **out, struct sm_api *api, struc
                                     .routes = sm_api_routes,
                                     .idempotency = &sm_api_idempotency_hooks,
                                     .authorize = sm_api_authorize,
-                                    .answered = sm_api_idempotency_answered,
+                                    .answered = sm_api_log_access,
                                     .context = api,
                                     .threads = (int)config->http_threads,
                                     .connections_max = (int)config->connections_max,

@@ -71,7 +71,7 @@ int64_t sm_generation_number(const struct sm_generation *generation)
 
 /* Returns a free slot, if possible the thread's last one; NULL if every slot is taken. The caller
  * holds the mutex. */
-static struct sm_scorer_slot *find_seat(struct sm_generation *generation, const void *thread)
+static struct sm_scorer_slot *find_slot(struct sm_generation *generation, const void *thread)
 {
     struct sm_scorer_slot *found = NULL;
     for (struct sm_scorer_slot *slot = generation->slots; slot; slot = slot->next)
@@ -84,7 +84,7 @@ enum sm_code sm_scorer_slot_take(struct sm_scorer_slot **out, struct sm_generati
                                  const void *thread, struct sm_err *err)
 {
     pthread_mutex_lock(&generation->mutex);
-    struct sm_scorer_slot *slot = find_seat(generation, thread);
+    struct sm_scorer_slot *slot = find_slot(generation, thread);
     if (slot) {
         slot->taken = true;
         slot->thread = thread;

@@ -310,7 +310,7 @@ static void start_server(void)
         .routes = sm_api_routes,
         .idempotency = &sm_api_idempotency_hooks,
         .authorize = sm_api_authorize,
-        .answered = sm_api_idempotency_answered,
+        .answered = sm_api_log_access,
         .context = &api,
         .connections_max = 16,
         .idle_timeout_s = 60,

@@ -1,7 +1,7 @@
 /* Helpers for tests of encoder configurations: parsing, comparing, and temporary folders with the
  * sidecar files of a checkpoint. */
-#ifndef TESTS_NN_CONFIG_FIXTURE_H
-#define TESTS_NN_CONFIG_FIXTURE_H
+#ifndef TESTS_UNIT_CORE_NAMES_CONFIG_FIXTURE_H
+#define TESTS_UNIT_CORE_NAMES_CONFIG_FIXTURE_H
 
 #include <math.h>
 #include <setjmp.h>

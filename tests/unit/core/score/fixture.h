@@ -1,7 +1,7 @@
 /* Helpers for tests of core/score: golden pairs, and temporary pair folders that link to golden
  * files. */
-#ifndef TESTS_SCORE_FIXTURE_H
-#define TESTS_SCORE_FIXTURE_H
+#ifndef TESTS_UNIT_CORE_SCORE_FIXTURE_H
+#define TESTS_UNIT_CORE_SCORE_FIXTURE_H
 
 #include <math.h>
 #include <setjmp.h>
