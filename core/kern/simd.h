@@ -44,12 +44,10 @@ SIMD_INLINE size_t simd_round_up(size_t count)
     return (count + SIMD_LANES - 1) / SIMD_LANES * SIMD_LANES;
 }
 
-/* y[l * y_stride + i] = x[i * x_stride + l] for 8 by 8 numbers. */
-SIMD_INLINE void simd_transpose8(float *y, size_t y_stride, const float *x, size_t x_stride)
+/* y[l * y_stride + i] = a[i][l], l ascending. */
+SIMD_INLINE void simd_columns8(float *y, size_t y_stride, __m256 a[8])
 {
-    __m256 a[8], b[8];
-    for (int i = 0; i < 8; i++)
-        a[i] = _mm256_loadu_ps(x + i * x_stride);
+    __m256 b[8];
     for (int i = 0; i < 8; i += 2) {
         b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
         b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
@@ -60,10 +58,29 @@ SIMD_INLINE void simd_transpose8(float *y, size_t y_stride, const float *x, size
         a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
         a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         _mm256_storeu_ps(y + i * y_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    for (int i = 0; i < 4; i++)
         _mm256_storeu_ps(y + (i + 4) * y_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
-    }
+}
+
+/* y[l * y_stride + i] = x[i * x_stride + l] for 8 by 8 numbers. */
+SIMD_INLINE void simd_transpose8(float *y, size_t y_stride, const float *x, size_t x_stride)
+{
+    __m256 a[8];
+    for (int i = 0; i < 8; i++)
+        a[i] = _mm256_loadu_ps(x + i * x_stride);
+    simd_columns8(y, y_stride, a);
+}
+
+/* Columns at .. at + 7 of `count` rows, 1 to 8: y[l * count + r]. Seven floats behind them may be
+ * overwritten. */
+SIMD_INLINE void simd_interleave8(float *y, const float *const *rows, int32_t count, size_t at)
+{
+    __m256 a[8];
+    for (int32_t r = 0; r < 8; r++)
+        a[r] = r < count ? _mm256_loadu_ps(rows[r] + at) : _mm256_setzero_ps();
+    simd_columns8(y, (size_t)count, a);
 }
 #endif
 

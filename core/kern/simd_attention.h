@@ -11,9 +11,6 @@
 
 #ifdef SIMD_LANES
 
-#define SIMD_SCORES (6 * 1024) /* floats of scores at a time: 24 KB */
-#define SIMD_TILES  4          /* of queries at a time, at most */
-
 /* One head of one image, and where its parts are in scratch. */
 struct simd_head {
     const struct sm_geometry *g;
@@ -27,7 +24,7 @@ struct simd_head {
 SIMD_INLINE int32_t simd_queries(const struct sm_geometry *g)
 {
     int32_t tiles = (int32_t)(SIMD_SCORES / simd_round_up((size_t)g->h) / SIMD_ROWS);
-    return SIMD_ROWS * (tiles < 1 ? 1 : simd_min(tiles, SIMD_TILES));
+    return SIMD_ROWS * (tiles < 1 ? 1 : simd_min(tiles, SIMD_QUERY_TILES));
 }
 
 static size_t simd_attention_scratch(const struct sm_geometry *g)
@@ -111,12 +108,12 @@ static void simd_values(const struct simd_head *head, const float *scores, const
         int32_t columns = simd_columns(head->dim, panel);
         const float *values = head->values + (size_t)panel * SIMD_WIDTH * head->g->h;
         for (int32_t block = 0; block < d.parts; block++) {
-            int32_t from = simd_tile_row(d.depth, block, d.parts);
+            int32_t from = simd_cut(d.depth, block, d.parts);
             const struct simd_tile t = {
                 .rows = table,
                 .segments = 1,
                 .first = from,
-                .depth = simd_tile_row(d.depth, block + 1, d.parts) - from,
+                .depth = simd_cut(d.depth, block + 1, d.parts) - from,
                 .weight = values + (size_t)from * simd_round_up((size_t)columns),
                 .factors = factors,
                 .y = head->y + (size_t)first * head->g->c + (size_t)panel * SIMD_WIDTH,
@@ -131,21 +128,22 @@ static void simd_values(const struct simd_head *head, const float *scores, const
 static void simd_attend(const struct simd_head *head)
 {
     int32_t tokens = head->g->h, most = simd_queries(head->g);
-    float scale = (float)(1 / sqrt(head->dim)), factors[SIMD_TILES * SIMD_ROWS];
-    int32_t tiles = simd_tiles_of(tokens), group = most / SIMD_ROWS;
+    float scale = (float)(1 / sqrt(head->dim)), factors[SIMD_QUERY_TILES * SIMD_ROWS];
+    const struct simd_split split = simd_split_of(tokens);
+    int32_t tiles = split.tiles, group = most / SIMD_ROWS;
     for (int32_t tile = 0; tile < tiles; tile += group) {
-        int32_t end = simd_min(tile + group, tiles), first = simd_tile_row(tokens, tile, tiles);
+        int32_t end = simd_min(tile + group, tiles), first = simd_row(&split, tile);
         for (int32_t t = tile; t < end; t++) {
-            int32_t row = simd_tile_row(tokens, t, tiles);
+            int32_t row = simd_row(&split, t);
             simd_scores(head, head->scores + (row - first) * head->stride, row,
-                        simd_tile_row(tokens, t + 1, tiles) - row);
+                        simd_row(&split, t + 1) - row);
         }
-        for (int32_t r = 0; r < simd_tile_row(tokens, end, tiles) - first; r++)
+        for (int32_t r = 0; r < simd_row(&split, end) - first; r++)
             factors[r] = simd_softmax(head->scores + r * head->stride, tokens, head->stride, scale);
         for (int32_t t = tile; t < end; t++) {
-            int32_t row = simd_tile_row(tokens, t, tiles);
+            int32_t row = simd_row(&split, t);
             simd_values(head, head->scores + (row - first) * head->stride, factors + (row - first),
-                        row, simd_tile_row(tokens, t + 1, tiles) - row);
+                        row, simd_row(&split, t + 1) - row);
         }
     }
 }

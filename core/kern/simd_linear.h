@@ -8,6 +8,8 @@
 
 #ifdef SIMD_LANES
 
+#define SIMD_STRIPS 16 /* below so many channels a convolution goes by strips */
+
 static size_t simd_linear_packed(const struct sm_geometry *g)
 {
     return (size_t)g->c_in * simd_round_up((size_t)g->c);
@@ -20,22 +22,21 @@ static void simd_linear_pack(float *out, const float *weight, const struct sm_ge
 
 static size_t simd_linear_scratch(const struct sm_geometry *g)
 {
-    return simd_table_bytes(1, (size_t)g->c_in);
+    return simd_block_bytes(g, 1, (size_t)g->c_in);
 }
 
 static void simd_linear(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
-    const float **table = a->scratch;
+    struct simd_block b = simd_block_of(g, 1, g->c_in, a->scratch);
     size_t rows = (size_t)a->images * g->h * g->w;
-    const struct simd_depth d = simd_depth_of(1, g->c_in);
     size_t most = (size_t)simd_block_rows((size_t)g->c_in), blocks = (rows + most - 1) / most;
     for (size_t block = 0; block < blocks; block++) {
         size_t first = rows * block / blocks;
-        int32_t count = (int32_t)(rows * (block + 1) / blocks - first);
-        for (int32_t tile = 0, tiles = simd_tiles_of(count), row = 0; tile < tiles; tile++)
-            for (int r = 0; row < simd_tile_row(count, tile + 1, tiles); row++, r++)
-                table[tile * SIMD_ROWS + r] = a->x + (first + row) * g->c_in;
-        simd_block(g, a, table, &d, first, count);
+        simd_block_at(&b, first, rows * (block + 1) / blocks - first);
+        for (int32_t tile = 0, row = 0; tile < b.split.tiles; tile++)
+            for (int r = 0; row < simd_row(&b.split, tile + 1); row++, r++)
+                b.table[tile * SIMD_ROWS + r] = a->x + (first + row) * g->c_in;
+        simd_block_run(g, a, &b);
     }
 }
 
@@ -78,26 +79,25 @@ static void simd_point(const float **out, const struct simd_windows *w, size_t i
 
 /* The images of `w`, whose outputs start at row `from` of y. */
 static void simd_convolve(const struct simd_windows *w, const struct sm_kernel_args *a,
-                          const float **table, size_t from, size_t images)
+                          struct simd_block *b, size_t from, size_t images)
 {
     const struct sm_geometry *g = w->g;
-    const struct simd_depth d = simd_depth_of(w->segments, w->depth);
     size_t most = (size_t)simd_block_rows((size_t)w->segments * w->depth);
     size_t rows = images * g->h * g->w, blocks = (rows + most - 1) / most, image = 0;
     int32_t oy = 0, ox = 0;
     for (size_t block = 0; block < blocks; block++) {
         size_t first = rows * block / blocks;
-        int32_t count = (int32_t)(rows * (block + 1) / blocks - first);
-        for (int32_t tile = 0, tiles = simd_tiles_of(count), row = 0; tile < tiles; tile++) {
-            const float **out = table + (size_t)tile * w->segments * SIMD_ROWS;
-            for (; row < simd_tile_row(count, tile + 1, tiles); row++) {
+        simd_block_at(b, from + first, rows * (block + 1) / blocks - first);
+        for (int32_t tile = 0, row = 0; tile < b->split.tiles; tile++) {
+            const float **out = b->table + (size_t)tile * w->segments * SIMD_ROWS;
+            for (; row < simd_row(&b->split, tile + 1); row++) {
                 simd_point(out++, w, image, oy, ox);
                 ox = ox + 1 < g->w ? ox + 1 : 0;
                 oy = ox ? oy : oy + 1 < g->h ? oy + 1 : 0;
                 image += !ox && !oy;
             }
         }
-        simd_block(g, a, table, &d, from + first, count);
+        simd_block_run(g, a, b);
     }
 }
 
@@ -140,7 +140,8 @@ static void simd_conv2d(const struct sm_geometry *g, const struct sm_kernel_args
 {
     struct simd_windows w = simd_windows_of(g);
     float *floats = a->scratch;
-    const float **table = (const float **)(floats + simd_round_up(simd_windows_floats(&w)));
+    struct simd_block b =
+        simd_block_of(g, w.segments, w.depth, floats + simd_round_up(simd_windows_floats(&w)));
     size_t image = (size_t)g->h_in * g->w_in * g->c_in, positions = (size_t)g->h * g->w;
     w.images = a->x;
     if (!simd_by_strips(g)) {
@@ -148,13 +149,13 @@ static void simd_conv2d(const struct sm_geometry *g, const struct sm_kernel_args
         w.zeros = floats;
     }
     if (w.zeros || !g->pad) {
-        simd_convolve(&w, a, table, 0, (size_t)a->images);
+        simd_convolve(&w, a, &b, 0, (size_t)a->images);
         return;
     }
     w.images = floats;
     for (int32_t n = 0; n < a->images; n++) {
         simd_border(floats, g, a->x + n * image);
-        simd_convolve(&w, a, table, n * positions, 1);
+        simd_convolve(&w, a, &b, n * positions, 1);
     }
 }
 
@@ -162,7 +163,7 @@ static size_t simd_conv2d_scratch(const struct sm_geometry *g)
 {
     const struct simd_windows w = simd_windows_of(g);
     return simd_round_up(simd_windows_floats(&w)) * sizeof(float) +
-           simd_table_bytes(w.segments, (size_t)w.segments * w.depth);
+           simd_block_bytes(g, w.segments, (size_t)w.segments * w.depth);
 }
 
 #endif

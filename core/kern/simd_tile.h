@@ -2,85 +2,15 @@
  * vectors of columns, the sums in registers. Linear layers, all convolutions, Winograd's products
  * and both products of attention are calls of it. For kern_*.c of one instruction set only.
  *
- * Depth comes in segments: within one the rows are contiguous, between two the pointers change (the
- * taps of a window). Weights are one contiguous stream [segments * depth, vecs * SIMD_LANES],
- * aligned.
- *
  * Bits. A sum starts at zero and takes its terms in order, each by one fma; then come the factor,
  * the sum of earlier depth blocks, bias, residual, floor. Nothing of it depends on the number of
- * rows or vectors of a tile, so an output's bits do not depend on what shares its tile.
- *
- * Speed. Each step of a full AVX-512 tile is 24 fma on 4 loads of weights and 6 broadcasts. The
- * lines of y and residual that the next tile will touch are prefetched one row at a time, spread
- * over this tile's depth: in one burst they would hold back the weights. */
+ * rows or vectors of a tile, so an output's bits do not depend on what shares its tile. */
 #ifndef CORE_KERN_SIMD_TILE_H
 #define CORE_KERN_SIMD_TILE_H
 
-#include <stdbool.h>
-
-#include "core/kern/simd.h"
+#include "core/kern/simd_sums.h"
 
 #ifdef SIMD_LANES
-
-struct simd_tile {
-    const float *const *rows;       /* [segments, SIMD_ROWS] */
-    int32_t segments, first, depth; /* columns first .. first + depth of every segment */
-    const float *weight;
-    const float *factors;  /* [rows], NULL: 1 */
-    const float *bias;     /* [vecs * SIMD_LANES], NULL: 0 */
-    const float *residual; /* as y, NULL: 0 */
-    float *y;
-    size_t stride;                       /* from one row of y and of residual to the next */
-    bool add;                            /* y holds the sum of earlier depth blocks */
-    float floor;                         /* 0 or -INFINITY: y = max(floor, sum) */
-    const float *next_y, *next_residual; /* to prefetch, SIMD_ROWS rows; NULL: nothing */
-};
-
-/* Row `row` of the next tile. */
-SIMD_INLINE void simd_prefetch(const struct simd_tile *t, int row, int vecs)
-{
-    for (int v = 0; t->next_y && v < vecs; v++)
-        __builtin_prefetch(t->next_y + row * t->stride + v * SIMD_LANES, 1);
-    for (int v = 0; t->next_residual && v < vecs; v++)
-        __builtin_prefetch(t->next_residual + row * t->stride + v * SIMD_LANES, 0);
-}
-
-SIMD_INLINE void simd_tile_sums(vec acc[SIMD_ROWS][SIMD_VECS], const struct simd_tile *t,
-                                const int rows, const int vecs)
-{
-    const float *w = t->weight;
-    int fetched = 0;
-    SIMD_UNROLL
-    for (int r = 0; r < rows; r++)
-        SIMD_UNROLL
-    for (int v = 0; v < vecs; v++)
-        acc[r][v] = v_zero();
-    int32_t chunk = (int32_t)((int64_t)t->segments * t->depth / SIMD_ROWS) + 1;
-    for (int32_t s = 0; s < t->segments; s++) {
-        const float *x[SIMD_ROWS];
-        SIMD_UNROLL
-        for (int r = 0; r < rows; r++)
-            x[r] = t->rows[s * SIMD_ROWS + r] + t->first;
-        for (int32_t k = 0; k < t->depth;) {
-            int32_t end = t->depth - k > chunk ? k + chunk : t->depth;
-            if (fetched < SIMD_ROWS)
-                simd_prefetch(t, fetched++, vecs);
-            for (; k < end; k++, w += vecs * SIMD_LANES) {
-                vec b[SIMD_VECS];
-                SIMD_UNROLL
-                for (int v = 0; v < vecs; v++)
-                    b[v] = v_load(w + v * SIMD_LANES);
-                SIMD_UNROLL
-                for (int r = 0; r < rows; r++) {
-                    vec a = v_set1(x[r][k]);
-                    SIMD_UNROLL
-                    for (int v = 0; v < vecs; v++)
-                        acc[r][v] = v_fma(a, b[v], acc[r][v]);
-                }
-            }
-        }
-    }
-}
 
 /* acc[r][v] += x[r, v] */
 SIMD_INLINE void simd_tile_add(vec acc[SIMD_ROWS][SIMD_VECS], const float *x, size_t stride,
@@ -96,7 +26,10 @@ SIMD_INLINE void simd_tile_add(vec acc[SIMD_ROWS][SIMD_VECS], const float *x, si
 SIMD_INLINE void simd_tile_any(const struct simd_tile *t, const int rows, const int vecs)
 {
     vec acc[SIMD_ROWS][SIMD_VECS];
-    simd_tile_sums(acc, t, rows, vecs);
+    if (t->packed)
+        simd_tile_stream(acc, t, rows, vecs);
+    else
+        simd_tile_sums(acc, t, rows, vecs);
     if (t->factors) {
         SIMD_UNROLL
         for (int r = 0; r < rows; r++)
@@ -158,6 +91,8 @@ static void simd_tile_part(const struct simd_tile *t, int rows, int vecs, int32_
 {
     float buffer[SIMD_ROWS * SIMD_WIDTH];
     struct simd_tile whole = {.rows = t->rows,
+                              .packed = t->packed,
+
                               .segments = t->segments,
                               .first = t->first,
                               .depth = t->depth,

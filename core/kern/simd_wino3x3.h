@@ -31,19 +31,12 @@ struct wino {
     const float **table;
 };
 
-/* Rounded up: a block is at most this many tiles. Measured: more rows for a product are better
- * where weights are big, until the planes leave the second-level cache. */
-static int32_t wino_block(const struct sm_geometry *g)
-{
-    return g->c_in < 256 ? 48 : 96;
-}
-
 static struct wino wino_of(const struct sm_geometry *g, const struct sm_kernel_args *a, int outputs)
 {
     struct wino w = {.g = g, .a = a, .outputs = outputs, .side = outputs + 2};
     w.across = (g->w + outputs - 1) / outputs;
     w.down = (g->h + outputs - 1) / outputs;
-    w.tiles = wino_block(g);
+    w.tiles = WINO_TILES(g->c_in);
     w.channels = simd_round_up((size_t)g->c_in);
     w.in_apart = w.tiles * w.channels + WINO_PAD;
     w.out_apart = (size_t)w.tiles * SIMD_WIDTH + WINO_PAD;

@@ -24,28 +24,28 @@ static int wino_outputs(const struct sm_geometry *g)
 }
 
 /* Plane `plane` of a block of `rows` tiles by one panel. */
-static void wino_plane(const struct wino *w, int plane, int32_t panel, int32_t rows)
+static void wino_plane(const struct wino *w, int plane, int32_t panel,
+                       const struct simd_split *rows)
 {
     const struct simd_depth d = simd_depth_of(1, w->g->c_in);
-    int32_t tiles = simd_tiles_of(rows);
     int32_t columns = (int32_t)simd_round_up((size_t)simd_columns(w->g->c, panel));
     size_t planes = (size_t)w->side * w->side, depth = (size_t)w->g->c_in;
     const float *weight =
         w->a->weight + depth * (planes * panel * SIMD_WIDTH + (size_t)plane * columns);
     for (int32_t block = 0; block < d.parts; block++) {
-        int32_t from = simd_tile_row(d.depth, block, d.parts);
+        int32_t from = simd_cut(d.depth, block, d.parts);
         struct simd_tile t = {.segments = 1,
                               .first = from + (int32_t)(plane * w->in_apart),
-                              .depth = simd_tile_row(d.depth, block + 1, d.parts) - from,
+                              .depth = simd_cut(d.depth, block + 1, d.parts) - from,
                               .weight = weight + (size_t)from * columns,
                               .stride = (size_t)columns,
                               .add = block > 0,
                               .floor = -INFINITY};
-        for (int32_t tile = 0; tile < tiles; tile++) {
-            int32_t row = simd_tile_row(rows, tile, tiles);
+        for (int32_t tile = 0; tile < rows->tiles; tile++) {
+            int32_t row = simd_row(rows, tile);
             t.rows = w->table + (size_t)tile * SIMD_ROWS;
             t.y = w->out + plane * w->out_apart + (size_t)row * columns;
-            simd_tile_run(&t, simd_tile_row(rows, tile + 1, tiles) - row, columns);
+            simd_tile_run(&t, simd_row(rows, tile + 1) - row, columns);
         }
     }
 }
@@ -53,14 +53,15 @@ static void wino_plane(const struct wino *w, int plane, int32_t panel, int32_t r
 /* Tiles first .. first + rows of the batch. */
 SIMD_INLINE void wino_block_run(const struct wino *w, size_t first, int32_t rows, const int outputs)
 {
-    for (int32_t tile = 0, row = 0, tiles = simd_tiles_of(rows); tile < tiles; tile++)
-        for (int r = 0; row < simd_tile_row(rows, tile + 1, tiles); row++, r++)
+    const struct simd_split split = simd_split_of(rows);
+    for (int32_t tile = 0, row = 0; tile < split.tiles; tile++)
+        for (int r = 0; row < simd_row(&split, tile + 1); row++, r++)
             w->table[tile * SIMD_ROWS + r] = w->in + row * w->channels;
     for (int32_t row = 0; row < rows; row++)
         wino_read(w, first + row, row, outputs);
     for (int32_t panel = 0; panel < simd_panels(w->g->c); panel++) {
         for (int plane = 0; plane < w->side * w->side; plane++)
-            wino_plane(w, plane, panel, rows);
+            wino_plane(w, plane, panel, &split);
         for (int32_t row = 0; row < rows; row++)
             wino_write(w, first + row, row, panel, outputs);
     }

@@ -26,7 +26,7 @@ NETWORKS = {
     "vit-b16-224": dict(side=224, patch=16, dim=768, depth=12, heads=12, title="ViT-B/16 at 224"),
 }
 
-# Small ones for `make bench-check`, which counts instructions: every kind of layer that matters, channels as above.
+# Small ones for `make bench-check`, which counts: every kind of layer that matters, channels as above.
 SMALL = {
     "resnet-small": dict(side=32, layers=(1, 1, 1, 1), bottleneck=True, width=32),
     "vit-small": dict(side=32, patch=4, dim=192, depth=2, heads=3),
