@@ -38,7 +38,8 @@
 struct sm_stmt {
     sqlite3 *handle; /* of the connection, for its error words */
     sqlite3_stmt *stmt;
-    int bind_result; /* first failure of binding */
+    int bind_result;    /* of the first parameter that could not be bound */
+    char bind_name[32]; /* its name */
     bool in_use;
     uint64_t used; /* clock of the last query */
 };
@@ -440,38 +441,41 @@ enum sm_code sm_db_query(struct sm_stmt **out, struct sm_db *db, const char *sql
     return SM_OK;
 }
 
-static int parameter(struct sm_stmt *stmt, const char *name)
+/* 0 without such a parameter; binding to it is SQLITE_RANGE. */
+static int parameter(const struct sm_stmt *stmt, const char *name)
 {
-    int index = sqlite3_bind_parameter_index(stmt->stmt, name);
-    assert(index > 0); /* the text has no such parameter */
-    return index;
+    return sqlite3_bind_parameter_index(stmt->stmt, name);
 }
 
-static void keep(struct sm_stmt *stmt, int result)
+static void keep(struct sm_stmt *stmt, const char *name, int result)
 {
-    if (stmt->bind_result == SQLITE_OK)
-        stmt->bind_result = result;
+    if (stmt->bind_result != SQLITE_OK || result == SQLITE_OK)
+        return;
+    stmt->bind_result = result;
+    snprintf(stmt->bind_name, sizeof stmt->bind_name, "%s", name);
 }
 
 void sm_stmt_int(struct sm_stmt *stmt, const char *name, int64_t value)
 {
-    keep(stmt, sqlite3_bind_int64(stmt->stmt, parameter(stmt, name), value));
+    keep(stmt, name, sqlite3_bind_int64(stmt->stmt, parameter(stmt, name), value));
 }
 
 void sm_stmt_double(struct sm_stmt *stmt, const char *name, double value)
 {
-    keep(stmt, sqlite3_bind_double(stmt->stmt, parameter(stmt, name), value));
+    keep(stmt, name, sqlite3_bind_double(stmt->stmt, parameter(stmt, name), value));
 }
 
 void sm_stmt_text(struct sm_stmt *stmt, const char *name, const char *value)
 {
-    keep(stmt, sqlite3_bind_text(stmt->stmt, parameter(stmt, name), value, -1, SQLITE_STATIC));
+    keep(stmt, name,
+         sqlite3_bind_text(stmt->stmt, parameter(stmt, name), value, -1, SQLITE_STATIC));
 }
 
 void sm_stmt_blob(struct sm_stmt *stmt, const char *name, const void *bytes, size_t bytes_count)
 {
-    keep(stmt, sqlite3_bind_blob64(stmt->stmt, parameter(stmt, name), bytes ? bytes : "",
-                                   bytes_count, SQLITE_STATIC));
+    keep(stmt, name,
+         sqlite3_bind_blob64(stmt->stmt, parameter(stmt, name), bytes ? bytes : "", bytes_count,
+                             SQLITE_STATIC));
 }
 
 void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text)
@@ -480,9 +484,16 @@ void sm_stmt_hex(struct sm_stmt *stmt, const char *name, const char *text)
     size_t count = text ? sm_unhex(bytes, text) : 0;
     int index = parameter(stmt, name);
     if (count == 0)
-        keep(stmt, sqlite3_bind_null(stmt->stmt, index));
+        keep(stmt, name, sqlite3_bind_null(stmt->stmt, index));
     else
-        keep(stmt, sqlite3_bind_blob(stmt->stmt, index, bytes, (int)count, SQLITE_TRANSIENT));
+        keep(stmt, name, sqlite3_bind_blob(stmt->stmt, index, bytes, (int)count, SQLITE_TRANSIENT));
+}
+
+static enum sm_code report_bind(const struct sm_stmt *stmt, struct sm_err *err)
+{
+    struct sm_err why = {0};
+    enum sm_code code = report(NULL, stmt->bind_result, &why);
+    return sm_err_set(err, code, "parameter %s: %s", stmt->bind_name, why.text);
 }
 
 enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
@@ -490,7 +501,7 @@ enum sm_code sm_stmt_step(struct sm_stmt *stmt, bool *row, struct sm_err *err)
     assert(stmt->in_use);
     *row = false;
     if (stmt->bind_result != SQLITE_OK)
-        return report(NULL, stmt->bind_result, err);
+        return report_bind(stmt, err);
     int result = sqlite3_step(stmt->stmt);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         return report(stmt->handle, result, err);
