@@ -7,7 +7,7 @@
  *     sm_http_stop(http);
  *
  * On the headers of a request, before its body is sent: 429, 414, 404, 405, 403 (origin), 503, what
- * `authorize` refuses, 400 (query), 411, 413, 415, what the route's own `guard` and `admit` refuse,
+ * `authorize` refuses, 400 (query), 411, 413, 415, what the route's own `exists` and `admit` refuse,
  * 507. A body that comes too slowly is cut with 408. HEAD is answered as GET, OPTIONS with Allow.
  */
 #ifndef SERVER_HTTP_HTTP_H
@@ -45,8 +45,8 @@ struct sm_http_params {
     const struct sm_route *routes;
     const struct sm_idempotency_hooks *idempotency; /* NULL: Idempotency-Key is passed over */
     void *context;                                  /* for handlers */
-    /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
-     * NULL: everybody may do everything. */
+    /* Called on the headers of a request whose route is not public: fills in the caller, or
+     * replies. NULL: everybody may do everything. */
     sm_handler *authorize;
     /* Called when the answer to such a request is about to be sent. NULL: not. */
     sm_handler *answered;
@@ -61,6 +61,7 @@ struct sm_http_params {
     const struct sm_texts *cors_origins;    /* NULL: none */
 };
 
+/* SM_INVALID: the routes (sm_routes_check) or the address. */
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,
                            struct sm_err *err);
 /* Stops listening, ends waits, lets running requests finish, stops. After it no handler runs. */

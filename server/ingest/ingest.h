@@ -2,7 +2,7 @@
  * a data root. Knows no HTTP; the service and the command line both use it.
  *
  *     struct sm_ingest *ingest;
- *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.store = store, .audit = id, …}, &err);
+ *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.store = store, .audit = &audit, …}, &err);
  *     sm_ingest_folder(ingest, "/data", "train/members", &(struct sm_ingest_labels){…}, &err);
  *     sm_ingest_finish(&report, ingest, &err);      // what was taken, what was not and why
  *     sm_ingest_free(ingest);
@@ -38,14 +38,17 @@
 #define SM_INGEST_DEPTH_MAX          16  /* folders within folders */
 #define SM_INGEST_SKIPPED_MAX        100 /* that the report names; all are counted */
 
+/* Why bytes are not taken as an image; `of` is "", or "of %zu " for their count. */
+#define SM_INGEST_NO_IMAGE(of) "the first " of "bytes are neither those of a JPEG nor of a PNG"
+
 struct sm_ingest;
 
 struct sm_ingest_params {
     struct sm_store *store;
-    const char *audit;              /* its id */
-    int64_t items_max;              /* images of the audit in all */
-    const struct sm_caller *caller; /* on whose behalf; NULL: nobody's key is looked at */
-    int64_t unpacked_bytes_max;     /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
+    const struct sm_audit_id *audit; /* copied */
+    int64_t items_max;               /* images of the audit in all */
+    const struct sm_caller *caller;  /* on whose behalf; NULL: nobody's key is looked at */
+    int64_t unpacked_bytes_max;      /* of an archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
     /* What the images are scored with, for their cost; NULL: not known. */
     const struct sm_pair *pair;
     const struct sm_recipe *recipe;
