@@ -5,7 +5,6 @@
  * outlive images that were erased since. */
 #include <stdlib.h>
 
-#include "core/base/json.h"
 #include "server/api/evaluated.h"
 #include "server/api/handlers.h"
 #include "server/api/idempotency.h"
@@ -42,28 +41,15 @@ static void reply(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
 }
 
-/* Reads {"gates": [text …]}, at least one, because a list of none would pass. False after a reply. */
-static bool read_gates(struct sm_audit_spec *out, struct sm_request *request)
+/* An empty list is refused: it would pass every audit. */
+static enum sm_code parse_gates(void *out, const json_t *list, struct sm_err *err)
 {
-    static const struct sm_field fields[] = {
-        {"gates", SM_FIELD_NODE, 0, 0, 0, NULL, true},
-        {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
-    };
-    const json_t *list = NULL;
-    struct sm_err err = {0};
-    json_t *body = sm_api_read_object(request);
-    if (!body)
-        return false;
-    enum sm_code code = sm_fields_read(&list, body, fields, "", &err);
-    if (code == SM_OK)
-        code = sm_audit_gates_parse(out, list, &err);
-    if (code == SM_OK && out->gates_count == 0)
-        code = sm_err_field(&err, "/gates", "gates has 0 entries, must be from 1 to %d",
+    struct sm_audit_spec *gates = out;
+    enum sm_code code = sm_audit_gates_parse(gates, list, err);
+    if (code == SM_OK && gates->gates_count == 0)
+        code = sm_err_field(err, "/gates", "gates has 0 entries, must be from 1 to %d",
                             SM_AUDIT_GATES_MAX);
-    json_decref(body);
-    if (code != SM_OK)
-        sm_reply_field_problem(request, SM_PROBLEM_AUDIT_INVALID, &err);
-    return code == SM_OK;
+    return code;
 }
 
 /* Returns false after a reply. */
@@ -88,7 +74,8 @@ void sm_api_post_gates(struct sm_request *request)
     j->api = sm_api_of(request);
     j->audit = sm_api_audit_id(request);
     sm_api_idempotency_skip(request);
-    if (check_ended(request) && read_gates(&j->gates, request))
+    if (check_ended(request) &&
+        sm_api_read_member(&j->gates, request, "gates", SM_PROBLEM_AUDIT_INVALID, parse_gates))
         sm_call_begin(&j->call, request, j->api->reports);
     else
         free(j);

@@ -1,5 +1,5 @@
-/* Reports and selections of an audit. The crew `reports` evaluates the audit and writes the document
- * to a file without a name, one at a time; the answer is sent from that file. */
+/* Reports and selections of an audit. The crew `reports` evaluates the audit and writes the
+ * document, one at a time, to a file without a name; the answer is sent from that file. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "core/base/json.h"
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
 #include "server/base/log.h"
@@ -403,28 +402,19 @@ static enum sm_code check_folder(const char *key, const json_t *folder, struct s
     return SM_OK;
 }
 
-/* Reads {"folders": {cohort: folder, …}}; false after a reply. */
-static bool read_folders(struct intake *x, struct sm_request *request)
+/* Takes a reference to {cohort: folder, …}. */
+static enum sm_code parse_folders(void *out, const json_t *folders, struct sm_err *err)
 {
-    static const struct sm_field fields[] = {{"folders", SM_FIELD_NODE, 0, .required = true}, {0}};
-    const json_t *folders = NULL;
-    struct sm_err err = {0};
-    json_t *body = sm_api_read_object(request);
-    if (!body)
-        return false;
-    enum sm_code code = sm_fields_read(&folders, body, fields, "", &err);
     json_t *list = (json_t *)(uintptr_t)folders;
-    if (code == SM_OK && json_object_size(list) == 0)
-        code = sm_err_field(&err, "/folders", "folders must be an object with 1 to 4 cohorts");
+    enum sm_code code = SM_OK;
+    if (json_object_size(list) == 0)
+        code = sm_err_field(err, "/folders", "folders must be an object with 1 to 4 cohorts");
     for (void *at = json_object_iter(list); at && code == SM_OK;
          at = json_object_iter_next(list, at))
-        code = check_folder(json_object_iter_key(at), json_object_iter_value(at), &err);
+        code = check_folder(json_object_iter_key(at), json_object_iter_value(at), err);
     if (code == SM_OK)
-        x->folders = json_incref(list);
-    else
-        sm_reply_field_problem(request, SM_PROBLEM_MANIFEST_INVALID, &err);
-    json_decref(body);
-    return code == SM_OK;
+        *(json_t **)out = json_incref(list);
+    return code;
 }
 
 void sm_api_post_manifest(struct sm_request *request)
@@ -436,7 +426,8 @@ void sm_api_post_manifest(struct sm_request *request)
     x->invalid = SM_PROBLEM_MANIFEST_INVALID;
     x->take = is_spooled(request) ? take_manifest : take_folders;
     if (x->take == take_folders)
-        good = read_folders(x, request);
+        good = sm_api_read_member(&x->folders, request, "folders", SM_PROBLEM_MANIFEST_INVALID,
+                                  parse_folders);
     if (good)
         sm_call_begin(&x->call, request, x->api->uploads);
     else

@@ -15,8 +15,9 @@ struct sm_evaluated {
     struct sm_audit_result *result;
 };
 
-/* Returns the evaluation of the audit at its present revision, from the cache or anew. The cache owns
- * it; it is valid until the next call. Errors: those of the store and of sm_audit_evaluate. */
+/* Returns the evaluation of the audit at its present revision, and evaluates it unless the cache
+ * has that revision. The cache owns the result, which is valid until the next call. Errors: those
+ * of the store and of sm_audit_evaluate. */
 enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api,
                               const struct sm_audit_id *audit, struct sm_err *err);
 void sm_evaluated_free(struct sm_evaluated *evaluated);

@@ -89,6 +89,11 @@ bool sm_api_query_cohort(int *out, struct sm_request *request);
 
 /* The body as a JSON object of a few levels; NULL after a reply. */
 json_t *sm_api_read_object(struct sm_request *request);
+/* Reads a body that has the single member `name`, by `parse`, which borrows the member. A failure
+ * is answered as `problem`; false after a reply. */
+typedef enum sm_code sm_api_parse(void *out, const json_t *member, struct sm_err *err);
+bool sm_api_read_member(void *out, struct sm_request *request, const char *name,
+                        enum sm_problem problem, sm_api_parse *parse);
 
 /* Query parameters: absent ones leave *out alone; false after a reply. */
 bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name);

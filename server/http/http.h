@@ -7,7 +7,7 @@
  *     sm_http_stop(http);
  *
  * On the headers of a request, before its body is sent: 429, 414, 404, 405, 403 (origin), 503, what
- * `authorize` refuses, 400 (query), 411, 413, 415, what the route's own `exists` and `admit` refuse,
+ * `authorize` refuses, 400 (query), 411, 413, 415, what the route's `exists` and `admit` refuse,
  * 507. A body that comes too slowly is cut with 408. HEAD is answered as GET, OPTIONS with Allow.
  */
 #ifndef SERVER_HTTP_HTTP_H

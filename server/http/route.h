@@ -62,7 +62,8 @@ enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *
                             const char *method, const char *path, char capture[SM_CAPTURE_BYTES],
                             char allow[SM_ALLOW_BYTES]);
 
-/* Returns whether a media type is one of `list`, or in one of its ranges, which end in an asterisk. */
+/* Returns whether a media type is one of `list`, or in one of its ranges, which end in an
+ * asterisk. */
 bool sm_media_type_in(const char *list, const char *media_type);
 
 /* Returns whether `word` is one of the words of `list`, which any of " ," separate. */

@@ -2,7 +2,7 @@
  * a data root. Knows no HTTP; the service and the command line both use it.
  *
  *     struct sm_ingest *ingest;
- *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.store = store, .audit = &audit, …}, &err);
+ *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.audit = &audit, …}, &err);
  *     sm_ingest_folder(ingest, "/data", "train/members", &(struct sm_ingest_labels){…}, &err);
  *     sm_ingest_finish(&report, ingest, &err);      // what was taken, what was not and why
  *     sm_ingest_free(ingest);

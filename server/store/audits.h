@@ -120,13 +120,14 @@ struct sm_audit_head {
 enum sm_code sm_store_audit_head(struct sm_audit_head *out, struct sm_store *store,
                                  const struct sm_audit_id *audit, struct sm_err *err);
 
-/* Reads the document, and the head (may be NULL) of the same moment:
+/* Reads the document, and the head (may be NULL) of the same moment. The document is
  * {"id","name","state","reason" (while paused),"revision","pair","recipe" (digest),"spec",
  *  "created","started","finished","items_count","waiting_count","succeeded_count",
- *  "failed_count","erased_count","cost_ms","done_cost_ms" (of all items; of those that ended),
+ *  "failed_count","erased_count","cost_ms","done_cost_ms" (as in the head),
  *  "completeness" (sm_completeness_json),
  *  "cohorts":{"candidate":{"items_count","succeeded_count","failed_count"} …},
- *  "failures":[{"code","count"} …],"flags" (of the pair),"request_id","trace_id" (as of a job)} */
+ *  "failures":[{"code","count"} …],"flags" (of the pair),"request_id","trace_id" (as of a
+ *  job)} */
 enum sm_code sm_store_audit(json_t **out, struct sm_audit_head *head, struct sm_store *store,
                             const struct sm_audit_id *audit, struct sm_err *err);
 

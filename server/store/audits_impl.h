@@ -11,7 +11,9 @@
  * reads the job's row, else OF_TENANT, which the database evaluates once for the statement. Only
  * INSERT has neither: it follows sm_store_audit_row in the same transaction. */
 #define BIND_AUDIT(audit) SM_HEX("$id", (audit)->id), SM_INT("$tenant", (audit)->tenant)
-#define OF_TENANT         " AND EXISTS (SELECT 1 FROM job WHERE job.id = $id AND job.tenant_id = $tenant)"
+#define OF_TENANT                                                                                  \
+    " AND EXISTS (SELECT 1 FROM job WHERE job.id = $id"                                            \
+    " AND job.tenant_id = $tenant)"
 
 /* Returns SM_NOT_FOUND about the audit. */
 enum sm_code sm_store_no_audit(const struct sm_audit_id *audit, struct sm_err *err);

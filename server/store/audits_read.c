@@ -59,8 +59,8 @@ static const char audit_sql[] =
     "audit.pair_document, job.cost_ms, job.done_cost_ms FROM audit JOIN job ON job.id = "
     "audit.job_id WHERE audit.job_id = $id AND job.tenant_id = $tenant";
 
-/* Reads columns of audit_sql. An audit that ended without some images, because they were cancelled or
- * erased, is partial. */
+/* Reads columns of audit_sql. An audit that ended without some of its images, because they were
+ * cancelled or erased, is partial. */
 static json_t *completeness_of_row(const struct sm_stmt *q)
 {
     enum sm_state state = sm_state_parse(sm_stmt_get_text(q, 0));

@@ -1,8 +1,8 @@
 /* The record of an audit, for its evaluation: one pass over its finished items.
  *
- * 50,000 items take some 25 MB: a growing array, and their texts in blocks that do not move. Numbers
- * are read from the texts of the scores; one document is parsed for each shape, none for each item.
- */
+ * 50,000 items take some 25 MB: a growing array, and their texts in blocks that do not move.
+ * Numbers are read from the texts of the scores: one document is parsed for each shape, none for
+ * each item. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,7 +155,7 @@ static bool has(const json_t *list, const json_t *node)
     return false;
 }
 
-/* Copies a list of texts in alphabetical order, so that it does not depend on the order of images. */
+/* Copies a list of texts sorted, so that the order of images does not show. */
 static json_t *sorted(const json_t *list)
 {
     size_t count = json_array_size(list);
