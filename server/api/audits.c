@@ -131,7 +131,7 @@ static void reply_read(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
 }
 
-/* Takes the reference. */
+/* Takes the reference to the document. */
 static void read_flags(struct sm_request *request, json_t *document,
                        const struct sm_audit_head *head)
 {

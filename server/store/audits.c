@@ -1,9 +1,9 @@
 /* The life of an audit: create, move, cancel, delete.
  *
  * Moves are a table of the states that they leave and the state that they lead to. A move that lets
- * workers claim items adds them to the count of waiting items after its commit. A move that ends
- * this subtracts them before, so that no worker waits for a claim that fails, and adds them again
- * when the transaction fails.
+ * workers claim items adds them to the count of waiting items after its commit. A move that forbids
+ * it subtracts them before the commit, so that no worker tries to claim them meanwhile, and adds
+ * them again if the transaction fails.
  *
  * Cancelling and deleting touch every item, 50,000 and more. They work in chunks, each a write of
  * its own, so that other writes get their turn. The first write makes the new state visible:
