@@ -1,7 +1,7 @@
-/* /v1/audits and /v1/audits/{id}: made, listed, read, moved, deleted.
+/* /v1/audits and /v1/audits/{id}: create, list, read, move, delete.
  *
- * Whatever changes the store is a call of the crew `writes`, for it waits for a commit. An audit's
- * ETag is its revision, which the store tells without reading the audit. */
+ * Handlers that change the store are calls of the crew `writes`, because they wait for a commit. An
+ * audit's ETag is its revision, which the store reads without the rest of the audit. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 #define LIST_LIMIT     50
 #define LIST_LIMIT_MAX 200
 
-/* --- what other files use --- */
+/* --- for the other files --- */
 
 void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err *err)
 {
@@ -34,62 +34,79 @@ void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err 
         sm_reply_failure(request, err);
 }
 
-void sm_api_own_audit(struct sm_request *request)
+void sm_api_reply_audit_state(struct sm_request *request, const struct sm_audit_head *head,
+                              const char *needed)
 {
-    struct sm_err err = {.code = SM_NOT_FOUND};
-    if (!sm_id_valid(request->capture) ||
-        sm_store_audit_owned(sm_api_of(request)->store, request->caller.tenant, request->capture,
-                             &err) != SM_OK)
-        sm_api_reply_audit_failure(request, &err);
+    sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE, "audit %s is %s, %s", head->audit.id,
+                     sm_state_name(head->state), needed);
 }
 
-json_t *sm_api_audit(struct sm_request *request)
+struct sm_audit_id sm_api_audit_id(const struct sm_request *request)
 {
-    struct sm_err err = {.code = SM_NOT_FOUND};
-    json_t *audit = NULL;
-    if (sm_id_valid(request->capture) &&
-        sm_store_audit(&audit, sm_api_of(request)->store, request->capture, &err) == SM_OK)
-        return audit;
+    struct sm_audit_id audit = {.tenant = request->caller.tenant};
+    if (sm_id_valid(request->capture))
+        memcpy(audit.id, request->capture, sizeof audit.id);
+    return audit;
+}
+
+bool sm_api_audit_head(struct sm_audit_head *out, struct sm_request *request)
+{
+    struct sm_audit_id audit = sm_api_audit_id(request);
+    struct sm_err err = {0};
+    if (sm_store_audit_head(out, sm_api_of(request)->store, &audit, &err) == SM_OK)
+        return true;
     sm_api_reply_audit_failure(request, &err);
-    return NULL;
+    return false;
 }
 
-bool sm_api_audit_ended(const json_t *audit)
+void sm_api_audit_exists(struct sm_request *request)
 {
-    return !json_is_null(json_object_get(audit, "finished"));
+    struct sm_audit_head head;
+    sm_api_audit_head(&head, request);
 }
 
-void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit)
+bool sm_api_query_cohort(int *out, struct sm_request *request)
 {
-    json_int_t revision = json_integer_value(json_object_get(audit, "revision"));
+    const char *name = sm_request_query(request, "cohort");
+    enum sm_cohort cohort;
+    struct sm_err err;
+    *out = -1;
+    if (!name)
+        return true;
+    if (sm_cohort_parse(&cohort, name, &err) != SM_OK) {
+        sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID, "%s", err.text);
+        return false;
+    }
+    *out = (int)cohort;
+    return true;
+}
+
+void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit,
+                        int64_t revision)
+{
     sm_reply_json(request, status, audit);
     sm_reply_header(request, "ETag", "\"%lld\"", (long long)revision);
 }
 
-/* The audit's revision and its tag; false when there is no such audit. */
-static bool read_revision(int64_t *out, char etag[SM_ETAG_BYTES], const struct sm_request *request)
+static void tag_of(char etag[SM_ETAG_BYTES], const struct sm_audit_head *head)
 {
-    *out = sm_id_valid(request->capture)
-               ? sm_store_audit_revision(sm_api_of(request)->store, request->capture)
-               : -1;
-    snprintf(etag, SM_ETAG_BYTES, "\"%lld\"", (long long)*out);
-    return *out >= 0;
+    snprintf(etag, SM_ETAG_BYTES, "\"%lld\"", (long long)head->revision);
 }
 
 /* --- reads --- */
 
-/* An audit that has ended is read with the flags of its report. */
+/* Adds the flags of its report to the document of an audit that has ended. */
 struct reading {
     struct sm_call call;
     struct sm_api *api;
-    char id[SM_ID_BYTES];
-    json_t *audit;
+    struct sm_audit_head head;
+    json_t *document;
 };
 
 static void reading_free(struct sm_call *call)
 {
     struct reading *r = (struct reading *)call;
-    json_decref(r->audit);
+    json_decref(r->document);
     free(r);
 }
 
@@ -97,9 +114,9 @@ static enum sm_code work_read(struct sm_call *call, struct sm_err *err)
 {
     struct reading *r = (struct reading *)call;
     struct sm_evaluated *e;
-    enum sm_code code = sm_evaluated_get(&e, r->api, r->id, err);
+    enum sm_code code = sm_evaluated_get(&e, r->api, &r->head.audit, err);
     if (code == SM_OK &&
-        json_object_set(r->audit, "flags",
+        json_object_set(r->document, "flags",
                         json_object_get(sm_audit_result_json(e->result), "flags")) != 0)
         code = sm_err_set(err, SM_NOMEM, "flags: out of memory");
     return code;
@@ -109,42 +126,54 @@ static void reply_read(struct sm_request *request, struct sm_call *call)
 {
     struct reading *r = (struct reading *)call;
     if (call->code == SM_OK)
-        sm_api_reply_audit(request, 200, json_incref(r->audit));
+        sm_api_reply_audit(request, 200, json_incref(r->document), r->head.revision);
     else
         sm_api_reply_audit_failure(request, &call->err);
 }
 
-/* Takes the reference. */
-static void read_flags(struct sm_request *request, json_t *audit)
+/* Takes the reference to the document. */
+static void read_flags(struct sm_request *request, json_t *document,
+                       const struct sm_audit_head *head)
 {
     struct reading *r = calloc(1, sizeof *r);
     if (!r) {
-        json_decref(audit);
+        json_decref(document);
         sm_reply_no_memory(request);
         return;
     }
     r->call = (struct sm_call){.work = work_read, .reply = reply_read, .release = reading_free};
     r->api = sm_api_of(request);
-    r->audit = audit;
-    snprintf(r->id, sizeof r->id, "%.36s", request->capture);
+    r->document = document;
+    r->head = *head;
     sm_call_begin(&r->call, request, r->api->reports);
 }
 
-/* The revision is known without reading the rest. Flags quote figures, which a key that rounds may
- * not see. */
+/* Reads document and head of the audit at the placeholder; false after a reply. */
+static bool read_audit(json_t **document, struct sm_audit_head *head, struct sm_request *request)
+{
+    struct sm_audit_id audit = sm_api_audit_id(request);
+    struct sm_err err = {0};
+    if (sm_store_audit(document, head, sm_api_of(request)->store, &audit, &err) == SM_OK)
+        return true;
+    sm_api_reply_audit_failure(request, &err);
+    return false;
+}
+
+/* The condition needs the head alone. Flags quote figures, which a key that rounds may not see. */
 void sm_api_get_audit(struct sm_request *request)
 {
     char etag[SM_ETAG_BYTES];
-    int64_t revision;
-    if (read_revision(&revision, etag, request) && sm_condition_ends(request, etag))
+    struct sm_audit_head head;
+    json_t *document;
+    if (!sm_api_audit_head(&head, request))
         return;
-    json_t *audit = sm_api_audit(request);
-    if (!audit)
+    tag_of(etag, &head);
+    if (sm_condition_ends(request, etag) || !read_audit(&document, &head, request))
         return;
-    if (sm_api_audit_ended(audit) && !request->caller.rounds)
-        read_flags(request, audit);
+    if (head.finished && !request->caller.rounds)
+        read_flags(request, document, &head);
     else
-        sm_api_reply_audit(request, 200, audit);
+        sm_api_reply_audit(request, 200, document, head.revision);
 }
 
 void sm_api_list_audits(struct sm_request *request)
@@ -154,7 +183,7 @@ void sm_api_list_audits(struct sm_request *request)
     char list_name[32];
     int64_t limit = LIST_LIMIT;
     uint64_t unused;
-    json_t *page;
+    struct sm_store_audit_page page;
     char *next = NULL;
     struct sm_err err = {0};
     if (!sm_api_query_int(&limit, request, "limit", 1, LIST_LIMIT_MAX))
@@ -170,17 +199,15 @@ void sm_api_list_audits(struct sm_request *request)
         sm_reply_failure(request, &err);
         return;
     }
-    json_t *list = json_object_get(page, "audits");
-    if (json_is_true(json_object_get(page, "more"))) {
-        const json_t *last = json_array_get(list, json_array_size(list) - 1);
-        sm_cursor_put(text, list_name, 0, json_string_value(json_object_get(last, "id")));
+    if (page.more) {
+        sm_cursor_put(text, list_name, 0, page.heads[page.count - 1].audit.id);
         next = sm_request_link(request, "cursor", text);
     }
-    sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", list, "next", next));
+    sm_reply_json(request, 200, json_pack("{s:O, s:s?}", "audits", page.audits, "next", next));
     if (next)
         sm_reply_header(request, "Link", "<%s>; rel=\"next\"", next);
     free(next);
-    json_decref(page);
+    sm_store_audit_page_release(&page);
 }
 
 /* --- changes --- */
@@ -188,12 +215,12 @@ void sm_api_list_audits(struct sm_request *request)
 struct change {
     struct sm_call call;
     struct sm_store *store;
-    char id[SM_ID_BYTES];
+    struct sm_audit_id audit;
     enum sm_store_audit_move move;
-    int64_t revision; /* that a deletion is for, or -1 */
-    struct sm_store_audit_in
-        in; /* of a new one; its documents are owned, its key is of any change */
-    struct sm_generation *generation; /* of its pair, whose name is in it */
+    int64_t revision; /* the one to delete; -1: any */
+    /* A new audit, whose documents this owns. Every change uses its idempotency claim. */
+    struct sm_store_audit_in in;
+    struct sm_generation *generation; /* keeps in.pair alive */
     struct sm_caller caller;
 };
 
@@ -207,7 +234,7 @@ static void change_free(struct sm_call *call)
     free(c);
 }
 
-/* NULL after a reply. */
+/* Returns NULL after a reply. */
 static struct change *change_new(struct sm_request *request,
                                  enum sm_code (*work)(struct sm_call *call, struct sm_err *err),
                                  void (*reply)(struct sm_request *request, struct sm_call *call))
@@ -222,11 +249,11 @@ static struct change *change_new(struct sm_request *request,
     c->caller = request->caller;
     c->in.idempotency = sm_api_idempotency_claim(request);
     c->in.caller = &c->caller;
-    snprintf(c->id, sizeof c->id, "%.36s", request->capture);
+    c->audit = sm_api_audit_id(request);
     return c;
 }
 
-/* Ties an audit's changes to the requests that asked for them, and to the clients' traces. */
+/* Ties a change of an audit to its request and to the client's trace. */
 static void log_change(const struct sm_request *request, const char *event, const char *id)
 {
     sm_log("info", event, "{s:s, s:s, s:s, s:s*}", "audit", id, "operation",
@@ -235,7 +262,8 @@ static void log_change(const struct sm_request *request, const char *event, cons
 
 static void reply_changed(struct sm_request *request, struct sm_call *call)
 {
-    json_t *audit = NULL;
+    struct sm_audit_head head;
+    json_t *document;
     if (call->code == SM_INVALID)
         sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "%s", call->err.text);
     else if (call->code != SM_OK && !sm_api_reply_refusal(request, &call->err))
@@ -243,25 +271,24 @@ static void reply_changed(struct sm_request *request, struct sm_call *call)
     if (call->code != SM_OK)
         return;
     log_change(request, "audit_moved", request->capture);
-    if ((audit = sm_api_audit(request)))
-        sm_api_reply_audit(request, 200, audit);
+    if (read_audit(&document, &head, request))
+        sm_api_reply_audit(request, 200, document, head.revision);
 }
 
 static enum sm_code work_move(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-    return sm_store_audit_order(c->store, c->id,
+    return sm_store_audit_order(c->store, &c->audit,
                                 &(struct sm_store_audit_order){.move = c->move,
                                                                .idempotency = c->in.idempotency,
                                                                .caller = &c->caller},
                                 err);
 }
 
-/* An audit whose pair is not there would only fail its images. */
-static bool pair_ready(struct sm_request *request, const json_t *audit)
+/* Without its pair, an audit would only fail its images. */
+static bool pair_ready(struct sm_request *request, const char *pair)
 {
-    struct sm_generation *generation =
-        sm_api_pair(request, json_string_value(json_object_get(audit, "pair")));
+    struct sm_generation *generation = sm_api_pair(request, pair);
     bool ready = generation != NULL;
     sm_generation_give(generation);
     return ready;
@@ -270,11 +297,11 @@ static bool pair_ready(struct sm_request *request, const json_t *audit)
 static void move(struct sm_request *request, enum sm_store_audit_move move)
 {
     bool runs = move == SM_AUDIT_START || move == SM_AUDIT_RESUME;
+    struct sm_audit_head head;
     struct change *c;
-    json_t *audit = sm_api_audit(request);
-    bool goes = audit && (!runs || (pair_ready(request, audit) && sm_api_store_takes(request)));
-    json_decref(audit);
-    if (!goes || !(c = change_new(request, work_move, reply_changed)))
+    if (!sm_api_audit_head(&head, request) ||
+        (runs && !(pair_ready(request, head.pair) && sm_api_store_takes(request))) ||
+        !(c = change_new(request, work_move, reply_changed)))
         return;
     c->move = move;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
@@ -303,41 +330,43 @@ void sm_api_cancel_audit(struct sm_request *request)
 static enum sm_code work_delete(struct sm_call *call, struct sm_err *err)
 {
     struct change *c = (struct change *)call;
-    return sm_store_audit_delete_at(c->store, c->id, c->revision, err);
+    return sm_store_audit_delete(c->store, &c->audit, c->revision, err);
 }
 
 static void reply_deleted(struct sm_request *request, struct sm_call *call)
 {
     const struct change *c = (const struct change *)call;
     char etag[SM_ETAG_BYTES];
-    int64_t revision;
-    if (call->code == SM_CONFLICT && c->revision >= 0 && read_revision(&revision, etag, request) &&
-        sm_condition_ends(request, etag))
-        return; /* it changed after the first look */
+    struct sm_audit_head head;
+    if (call->code == SM_CONFLICT && c->revision >= 0 &&
+        sm_store_audit_head(&head, c->store, &c->audit, NULL) == SM_OK) {
+        tag_of(etag, &head);
+        if (sm_condition_ends(request, etag))
+            return; /* the audit changed after the first look */
+    }
     if (call->code != SM_OK) {
         sm_api_reply_audit_failure(request, &call->err);
         return;
     }
-    log_change(request, "audit_deleted", c->id);
+    log_change(request, "audit_deleted", c->audit.id);
     sm_reply_empty(request, 204);
 }
 
 void sm_api_delete_audit(struct sm_request *request)
 {
     char etag[SM_ETAG_BYTES];
-    int64_t revision;
+    struct sm_audit_head head;
     struct change *c;
-    if (!read_revision(&revision, etag, request)) {
-        sm_api_reply_audit_failure(request, &(struct sm_err){.code = SM_NOT_FOUND});
+    if (!sm_api_audit_head(&head, request))
         return;
-    }
+    tag_of(etag, &head);
     if (sm_condition_ends(request, etag) || !(c = change_new(request, work_delete, reply_deleted)))
         return;
-    c->revision = sm_condition_pins(request) ? revision : -1;
+    c->revision = sm_condition_pins(request) ? head.revision : -1;
     sm_call_begin(&c->call, request, sm_api_of(request)->writes);
 }
 
-/* --- a new one --- */
+/* --- creation --- */
 
 static enum sm_code work_create(struct sm_call *call, struct sm_err *err)
 {
@@ -348,15 +377,18 @@ static enum sm_code work_create(struct sm_call *call, struct sm_err *err)
 static void reply_created(struct sm_request *request, struct sm_call *call)
 {
     struct change *c = (struct change *)call;
-    json_t *audit = NULL;
-    if (call->code != SM_OK || sm_store_audit(&audit, c->store, c->in.id, &call->err) != SM_OK) {
+    const struct sm_audit_id *audit = &c->in.audit;
+    struct sm_audit_head head;
+    json_t *document;
+    if (call->code != SM_OK ||
+        sm_store_audit(&document, &head, c->store, audit, &call->err) != SM_OK) {
         if (!sm_api_reply_refusal(request, &call->err))
             sm_api_reply_audit_failure(request, &call->err);
         return;
     }
-    log_change(request, "audit_created", c->in.id);
-    sm_api_reply_audit(request, 201, audit);
-    sm_reply_header(request, "Location", "/v1/audits/%s", c->in.id);
+    log_change(request, "audit_created", audit->id);
+    sm_api_reply_audit(request, 201, document, head.revision);
+    sm_reply_header(request, "Location", "/v1/audits/%s", audit->id);
 }
 
 static void reply_invalid(struct sm_request *request, enum sm_problem problem,
@@ -368,7 +400,7 @@ static void reply_invalid(struct sm_request *request, enum sm_problem problem,
         sm_reply_field_problem(request, problem, err);
 }
 
-/* The pair that the body names, to be given back; NULL after a reply. */
+/* Takes the pair that the body names, for the caller to give back; NULL after a reply. */
 static struct sm_generation *read_pair(struct sm_request *request, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "pair"));
@@ -400,7 +432,7 @@ static bool read_recipe(struct sm_store_audit_in *in, struct sm_request *request
     return code == SM_OK && sm_api_check_recipe_cost(request, pair, &recipe);
 }
 
-/* Everything of the body but pair and recipe. */
+/* Reads the body without pair and recipe, which are not part of the specification. */
 static bool read_spec(struct sm_store_audit_in *in, struct sm_request *request, const json_t *body)
 {
     struct sm_audit_spec spec;
@@ -431,9 +463,9 @@ void sm_api_post_audit(struct sm_request *request)
     }
     const struct sm_pair *pair = sm_generation_pair(generation);
     c->generation = generation;
-    sm_id_new(c->in.id);
+    sm_id_new(c->in.audit.id);
+    c->in.audit.tenant = request->caller.tenant;
     c->in.origin = sm_api_origin(request);
-    c->in.tenant = request->caller.tenant;
     c->in.pair = sm_pair_name(pair);
     bool good = read_spec(&c->in, request, body) &&
                 read_recipe(&c->in, request, pair, json_object_get(body, "recipe")) &&

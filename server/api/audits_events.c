@@ -1,10 +1,10 @@
 /* GET /v1/audits/{id}/events: progress as server-sent events.
  *
- * A stream looks at the audit's revision every POLL_MS, which is one row of an index, and sends the
- * audit when it has changed: at most two events a second, however fast images are scored. The rate
- * is that of the images finished within the last WINDOW_MS of this stream; the time left is the
- * cost of what is not finished, at the rate of the cost of what was. A comment every HEARTBEAT_MS
- * keeps connections and proxies awake, and finds clients that are gone. */
+ * A stream reads the audit's revision, one row by its key, every POLL_MS and sends the audit when
+ * the revision has changed: at most two events a second, however fast images are scored. The rate
+ * counts the images that finished within the last WINDOW_MS of this stream. The time left is the
+ * cost of the unfinished images, divided by the cost finished per second. A comment every
+ * HEARTBEAT_MS keeps connections and proxies open, and detects clients that are gone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +25,13 @@ struct sample {
 
 struct feed {
     struct sm_api *api;
-    char id[SM_ID_BYTES];
+    struct sm_audit_id audit;
     struct sm_caller caller;
-    int64_t revision;                   /* that the client has; -1: none */
+    int64_t revision;                   /* the last one sent; -1: none */
     int64_t polled_ms, spoke_ms;        /* monotonic */
-    struct sample samples[SAMPLES_MAX]; /* a ring; the oldest at `first` */
+    struct sample samples[SAMPLES_MAX]; /* a ring; the oldest is at `first` */
     int first, samples_count;
-    char *text; /* what is being sent */
+    char *text; /* the bytes being sent */
     size_t text_bytes, sent_bytes;
     bool ended;
 };
@@ -43,12 +43,7 @@ static void feed_free(void *state)
     free(f);
 }
 
-static int64_t count_of(const json_t *audit, const char *name)
-{
-    return json_integer_value(json_object_get(audit, name));
-}
-
-/* Images and cost per second, or -1 before there is anything to tell them from. */
+/* Images and cost per second; -1 until the samples span POLL_MS. */
 struct rates {
     double per_s, cost_ms_per_s;
 };
@@ -73,26 +68,24 @@ static struct rates measure(struct feed *f, const struct sample *now)
                           (double)(now->done_cost_ms - oldest->done_cost_ms) / s};
 }
 
-/* Adds rate and time left to the audit's document. */
-static bool add_rate(struct feed *f, json_t *audit, int64_t now_ms)
+/* Adds rate and time left to the audit's document; false when out of memory. */
+static bool add_rate(struct feed *f, json_t *document, const struct sm_audit_head *head,
+                     int64_t now_ms)
 {
-    const char *state = json_string_value(json_object_get(audit, "state"));
-    int64_t done = count_of(audit, "succeeded_count") + count_of(audit, "failed_count");
-    int64_t done_cost_ms = count_of(audit, "done_cost_ms");
-    double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
+    double left_ms = (double)(head->cost_ms - head->done_cost_ms);
     struct rates rate = {-1, -1};
-    if (strcmp(state, "running") == 0)
-        rate = measure(f, &(struct sample){now_ms, done, done_cost_ms});
+    if (head->state == SM_STATE_RUNNING)
+        rate = measure(f, &(struct sample){now_ms, head->done_count, head->done_cost_ms});
     else
-        f->samples_count = 0; /* a pause is no part of a rate */
+        f->samples_count = 0; /* the rate must not include a pause */
     json_t *per_s = rate.per_s < 0 ? json_null() : json_real(rate.per_s);
     json_t *left_s =
         rate.cost_ms_per_s <= 0 ? json_null() : json_real(left_ms / rate.cost_ms_per_s);
-    return json_object_set_new(audit, "rate_per_s", per_s) == 0 &&
-           json_object_set_new(audit, "time_left_s", left_s) == 0;
+    return json_object_set_new(document, "rate_per_s", per_s) == 0 &&
+           json_object_set_new(document, "time_left_s", left_s) == 0;
 }
 
-/* Replaces what is to be sent; false when out of memory. */
+/* Replaces the bytes to send; false when out of memory. */
 __attribute__((format(printf, 2, 3))) static bool say(struct feed *f, const char *format, ...)
 {
     va_list args;
@@ -106,21 +99,21 @@ __attribute__((format(printf, 2, 3))) static bool say(struct feed *f, const char
     return f->text != NULL;
 }
 
-/* The audit as it is now. */
+/* Sends the audit as it is now; false when it cannot be read. */
 static bool say_audit(struct feed *f, int64_t now_ms)
 {
-    struct sm_err err;
-    json_t *audit;
+    struct sm_audit_head head;
+    json_t *document;
     char *data = NULL;
-    if (sm_store_audit(&audit, f->api->store, f->id, &err) != SM_OK)
+    if (sm_store_audit(&document, &head, f->api->store, &f->audit, NULL) != SM_OK)
         return false;
-    f->revision = count_of(audit, "revision");
-    f->ended = sm_api_audit_ended(audit);
-    if (add_rate(f, audit, now_ms))
-        data = json_dumps(audit, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    f->revision = head.revision;
+    f->ended = head.finished;
+    if (add_rate(f, document, &head, now_ms))
+        data = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (f->caller.rounds && (data = sm_round_json(data, f->caller.digits, 0)))
         data[strcspn(data, "\n")] = '\0';
-    json_decref(audit);
+    json_decref(document);
     bool good = data && say(f, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)f->revision,
                             f->ended ? "end" : "progress", data);
     free(data);
@@ -149,38 +142,32 @@ static int64_t stream(struct sm_request *request, char *bytes, size_t bytes_max)
         return 0;
     }
     f->polled_ms = now_ms;
-    int64_t revision = sm_store_audit_revision(f->api->store, f->id);
-    if (revision == f->revision && now_ms - f->spoke_ms < HEARTBEAT_MS)
-        return stream(request, bytes, bytes_max); /* to wait */
-    bool good = revision >= 0 && sm_api_still_authorized(request) &&
-                (revision != f->revision ? say_audit(f, now_ms) : say(f, ": alive\n\n"));
+    struct sm_audit_head head;
+    if (sm_store_audit_head(&head, f->api->store, &f->audit, NULL) != SM_OK)
+        return SM_STREAM_END;
+    bool changed = head.revision != f->revision;
+    if (!changed && now_ms - f->spoke_ms < HEARTBEAT_MS)
+        return stream(request, bytes, bytes_max); /* waits */
+    bool good = sm_api_still_authorized(request) &&
+                (changed ? say_audit(f, now_ms) : say(f, ": alive\n\n"));
     f->spoke_ms = now_ms;
     return good ? send_text(f, bytes, bytes_max) : SM_STREAM_END;
-}
-
-/* Whether the client, coming back, has seen the end. */
-static bool seen_all(struct sm_request *request, const json_t *audit, int64_t last_id)
-{
-    if (!sm_api_audit_ended(audit) || last_id != count_of(audit, "revision"))
-        return false;
-    sm_reply_empty(request, 204); /* which tells an EventSource to stay away */
-    return true;
 }
 
 void sm_api_audit_events(struct sm_request *request)
 {
     struct sm_api *api = sm_api_of(request);
     const char *last = sm_request_header(request, "Last-Event-ID");
-    json_t *audit = sm_api_audit(request);
+    struct sm_audit_head head;
     int64_t last_id = -1;
-    if (!audit)
+    if (!sm_api_audit_head(&head, request))
         return;
     if (last && !sm_digits(&last_id, last))
         last_id = -1;
-    bool over = seen_all(request, audit, last_id);
-    json_decref(audit);
-    if (over)
+    if (head.finished && last_id == head.revision) {
+        sm_reply_empty(request, 204); /* stops an EventSource that has seen the end */
         return;
+    }
     if (!sm_request_begin_stream(request))
         return;
     struct feed *f = calloc(1, sizeof *f);
@@ -189,11 +176,11 @@ void sm_api_audit_events(struct sm_request *request)
         return;
     }
     *f = (struct feed){.api = api,
+                       .audit = head.audit,
                        .caller = request->caller,
                        .revision = last_id,
                        .polled_ms = INT64_MIN / 2,
                        .spoke_ms = sm_clock_monotonic_ms()};
-    memcpy(f->id, request->capture, sizeof f->id);
     request->state = f;
     request->state_free = feed_free;
     if (!say(f, "retry: %d\n\n", RETRY_MS)) {

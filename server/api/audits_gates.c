@@ -1,12 +1,10 @@
-/* POST /v1/audits/{id}/gates: other gates on the scores of an audit that has ended. The crew
- * `reports` evaluates the stored scores. Nothing is stored: the reports of the audit keep the gates
- * that it was started with, and a request that is sent again is judged again: a verdict must not
- * outlive the images that were erased since. */
-#include <stdio.h>
+/* POST /v1/audits/{id}/gates: judges an audit that has ended by other gates.
+ *
+ * The crew `reports` evaluates the stored scores. Nothing is stored: the audit's reports keep the
+ * gates that it was started with. A repeated request is judged again, because a verdict must not
+ * outlive images that were erased since. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/base/json.h"
 #include "server/api/evaluated.h"
 #include "server/api/handlers.h"
 #include "server/api/idempotency.h"
@@ -14,8 +12,8 @@
 struct judging {
     struct sm_call call;
     struct sm_api *api;
-    char id[SM_ID_BYTES];
-    struct sm_audit_spec gates; /* of it the gates alone */
+    struct sm_audit_id audit;
+    struct sm_audit_spec gates; /* only its gates are used */
     json_t *answer;
 };
 
@@ -30,7 +28,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
 {
     struct judging *j = (struct judging *)call;
     struct sm_evaluated *e;
-    enum sm_code code = sm_evaluated_get(&e, j->api, j->id, err);
+    enum sm_code code = sm_evaluated_get(&e, j->api, &j->audit, err);
     return code == SM_OK ? sm_audit_judge(&j->answer, e->result, &j->gates, err) : code;
 }
 
@@ -43,41 +41,26 @@ static void reply(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
 }
 
-/* {"gates": [text …]}, one at least: no gates would all hold. */
-static bool read_gates(struct sm_audit_spec *out, struct sm_request *request)
+/* An empty list is refused: it would pass every audit. */
+static enum sm_code parse_gates(void *out, const json_t *list, struct sm_err *err)
 {
-    static const struct sm_field fields[] = {
-        {"gates", SM_FIELD_NODE, 0, 0, 0, NULL, true},
-        {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
-    };
-    const json_t *list = NULL;
-    struct sm_err err = {0};
-    json_t *body = sm_api_read_object(request);
-    if (!body)
-        return false;
-    enum sm_code code = sm_fields_read(&list, body, fields, "", &err);
-    if (code == SM_OK)
-        code = sm_audit_gates_parse(out, list, &err);
-    if (code == SM_OK && out->gates_count == 0)
-        code = sm_err_field(&err, "/gates", "gates has 0 entries, must be from 1 to %d",
+    struct sm_audit_spec *gates = out;
+    enum sm_code code = sm_audit_gates_parse(gates, list, err);
+    if (code == SM_OK && gates->gates_count == 0)
+        code = sm_err_field(err, "/gates", "gates has 0 entries, must be from 1 to %d",
                             SM_AUDIT_GATES_MAX);
-    json_decref(body);
-    if (code != SM_OK)
-        sm_reply_field_problem(request, SM_PROBLEM_AUDIT_INVALID, &err);
-    return code == SM_OK;
+    return code;
 }
 
-/* False after a reply. */
+/* Returns false after a reply. */
 static bool check_ended(struct sm_request *request)
 {
-    json_t *audit = sm_api_audit(request);
-    bool ended = audit && sm_api_audit_ended(audit);
-    if (audit && !ended)
-        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
-                         "audit %.36s is %s, it must have ended to be judged", request->capture,
-                         json_string_value(json_object_get(audit, "state")));
-    json_decref(audit);
-    return ended;
+    struct sm_audit_head head;
+    if (!sm_api_audit_head(&head, request))
+        return false;
+    if (!head.finished)
+        sm_api_reply_audit_state(request, &head, "it must have ended to be judged");
+    return head.finished;
 }
 
 void sm_api_post_gates(struct sm_request *request)
@@ -89,9 +72,10 @@ void sm_api_post_gates(struct sm_request *request)
     }
     j->call = (struct sm_call){.work = work, .reply = reply, .release = judging_free};
     j->api = sm_api_of(request);
-    snprintf(j->id, sizeof j->id, "%.36s", request->capture);
+    j->audit = sm_api_audit_id(request);
     sm_api_idempotency_skip(request);
-    if (check_ended(request) && read_gates(&j->gates, request))
+    if (check_ended(request) &&
+        sm_api_read_member(&j->gates, request, "gates", SM_PROBLEM_AUDIT_INVALID, parse_gates))
         sm_call_begin(&j->call, request, j->api->reports);
     else
         free(j);

@@ -1,7 +1,5 @@
-/* Reports and selections of an audit: evaluated and written to a file without a name by the crew
- * `reports`, one at a time, then sent from there.
- *
- * What is written is a row of a table: a media type and a function. */
+/* Reports and selections of an audit. The crew `reports` evaluates the audit and writes the
+ * document, one at a time, to a file without a name; the answer is sent from that file. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,17 +16,17 @@ struct export
 {
     struct sm_call call;
     struct sm_api *api;
-    char id[SM_ID_BYTES];
+    struct sm_audit_id audit;
     bool names, partial;
     const char *media_type;
-    const char *stem, *suffix; /* of the file's name */
+    const char *stem, *suffix; /* of the file name in Content-Disposition */
     struct sm_completeness completeness;
     enum sm_code (*write)(FILE * out, const struct export *export, const struct sm_evaluated *e,
                           struct sm_err *err);
     struct sm_selection selection;
     bool has_seed;
     enum sm_list_format format;
-    int fd; /* of what was written, or -1 */
+    int fd; /* the written document, or -1 */
     char etag[SM_ETAG_BYTES];
 };
 
@@ -59,10 +57,10 @@ static enum sm_code write_csv(FILE *out, const struct export *x, const struct sm
 static void *read_thumbnail(void *arg, const struct sm_audit_item *item, size_t *bytes_count)
 {
     const struct export *x = arg;
-    return sm_store_audit_thumbnail(x->api->store, x->id, item->index, bytes_count);
+    return sm_store_audit_thumbnail(x->api->store, &x->audit, item->index, bytes_count);
 }
 
-/* Pictures show as much as names do, and are given with them only. */
+/* Thumbnails reveal as much as names, so only ?names=true includes them. */
 static enum sm_code write_html(FILE *out, const struct export *x, const struct sm_evaluated *e,
                                struct sm_err *err)
 {
@@ -81,7 +79,7 @@ static enum sm_code write_selection(FILE *out, const struct export *x, const str
 
 /* --- the call --- */
 
-/* The tag of the file's bytes. */
+/* Computes the ETag of the file's bytes. */
 static enum sm_code tag(struct export *x, struct sm_err *err)
 {
     uint8_t digest[32];
@@ -96,7 +94,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     struct export *x = (struct export *)call;
     struct sm_evaluated *e;
     FILE *out = NULL;
-    enum sm_code code = sm_evaluated_get(&e, x->api, x->id, err);
+    enum sm_code code = sm_evaluated_get(&e, x->api, &x->audit, err);
     if (code == SM_OK)
         code = sm_spool_open(&x->fd, x->api->spool, 0, err);
     if (code != SM_OK)
@@ -115,7 +113,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     return code == SM_OK ? tag(x, err) : code;
 }
 
-/* A file that is saved keeps its name alone, so the name of a part says that it is one. */
+/* A saved file keeps nothing but its name, so the name of a partial document says so. */
 static void name_file(struct sm_request *request, const struct export *x)
 {
     const struct sm_completeness *c = &x->completeness;
@@ -142,27 +140,26 @@ static void reply(struct sm_request *request, struct sm_call *call)
         x->fd = -1;
         sm_reply_header(request, "ETag", "%s", x->etag);
         name_file(request, x);
-        if (x->write == write_html) /* styles and thumbnails are in the page; it has no script */
+        if (x->write == write_html) /* has inline styles and images, no script */
             sm_reply_header(request, "Content-Security-Policy",
                             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
                             "frame-ancestors 'none'");
     }
 }
 
-/* Whether the audit has come so far; false after a reply. */
+/* Returns whether the audit has ended or may be partial; false after a reply. */
 static bool check_state(struct sm_request *request, bool partial)
 {
-    json_t *audit = sm_api_audit(request);
-    bool good = audit && (partial || sm_api_audit_ended(audit));
-    if (audit && !good)
-        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
-                         "audit %.36s is %s, it must have ended; ?partial=true takes what there is",
-                         request->capture, json_string_value(json_object_get(audit, "state")));
-    json_decref(audit);
-    return good;
+    struct sm_audit_head head;
+    if (!sm_api_audit_head(&head, request))
+        return false;
+    if (!partial && !head.finished)
+        sm_api_reply_audit_state(request, &head,
+                                 "it must have ended; ?partial=true takes what there is");
+    return partial || head.finished;
 }
 
-/* NULL after a reply. */
+/* Returns NULL after a reply. */
 static struct export *export_new(struct sm_request *request)
 {
     struct export *x = calloc(1, sizeof *x);
@@ -173,7 +170,7 @@ static struct export *export_new(struct sm_request *request)
     x->call = (struct sm_call){.work = work, .reply = reply, .release = export_free};
     x->api = sm_api_of(request);
     x->fd = -1;
-    snprintf(x->id, sizeof x->id, "%.36s", request->capture);
+    x->audit = sm_api_audit_id(request);
     if (sm_api_query_bool(&x->names, request, "names") &&
         sm_api_query_bool(&x->partial, request, "partial") && check_state(request, x->partial))
         return x;
@@ -212,6 +209,8 @@ void sm_api_get_report_html(struct sm_request *request)
 
 /* --- selections --- */
 
+/* Reads one of `words` as its index. Without the parameter *out stays, unless it is negative: then
+ * the parameter is required. False after a reply. */
 static bool query_word(int *out, struct sm_request *request, const char *name,
                        const char *const *words, const char *expected)
 {
@@ -228,7 +227,7 @@ static bool query_word(int *out, struct sm_request *request, const char *name,
     return false;
 }
 
-/* A number in (0, 1]. */
+/* Reads a number in (0, 1]; false after a reply. */
 static bool query_share(double *out, struct sm_request *request, const char *name)
 {
     const char *text = sm_request_query(request, name);
@@ -243,7 +242,7 @@ static bool query_share(double *out, struct sm_request *request, const char *nam
     return false;
 }
 
-/* Every kind has one parameter that says how much: it must be there, and no other. */
+/* Each kind requires its own measure (n, share or q) and refuses the other two. */
 static bool check_measure(struct sm_request *request, enum sm_selection_kind kind)
 {
     static const char *const needs[] = {[SM_SELECT_TOP] = "n",

@@ -1,16 +1,15 @@
-/* POST /v1/audits/{id}/images and /manifest: every way for images into an audit.
+/* POST /v1/audits/{id}/images and /manifest: all uploads of images into an audit.
  *
- *     headers    audit there and open, cohort, data root         400 403 404 409, before the body
+ *     headers    audit exists and is open, cohort, data root     400 403 404 409, before the body
  *     body       one image and multipart in memory, archives and manifests in a file
  *     call       server/ingest on a thread of the crew `uploads`
- *     answer     what was taken, and what was skipped and why    200 after the commits; 422 */
+ *     answer     images added, and those skipped with reasons    200 after the commits; 422 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "core/base/json.h"
 #include "server/api/handlers.h"
 #include "server/api/upload.h"
 #include "server/base/log.h"
@@ -24,13 +23,13 @@ struct intake {
     struct sm_api *api;
     const struct sm_body *body;
     struct sm_caller caller;
-    char audit[SM_ID_BYTES];
+    struct sm_audit_id audit;
     struct sm_ingest_labels labels;
     enum sm_code (*take)(struct intake *intake, struct sm_ingest *ingest, struct sm_err *err);
-    enum sm_problem invalid, limit; /* of what is wrong with the body */
-    struct sm_part *parts;          /* of multipart */
+    enum sm_problem invalid, limit; /* answers to a bad body, and to one over a limit */
+    struct sm_part *parts;          /* of a multipart body */
     int parts_count;
-    json_t *folders;                  /* of a manifest of folders */
+    json_t *folders;                  /* of a manifest that names folders */
     struct sm_generation *generation; /* of the audit's pair; NULL: not loaded */
     struct sm_recipe recipe;          /* the audit's */
     json_t *report;
@@ -46,14 +45,14 @@ static void intake_free(struct sm_call *call)
     free(x);
 }
 
-/* --- what is taken --- */
+/* --- bodies --- */
 
 static enum sm_code take_image(struct intake *x, struct sm_ingest *ingest, struct sm_err *err)
 {
     return sm_ingest_image(ingest, &x->labels, x->body->bytes, x->body->bytes_count, err);
 }
 
-/* Of one over the limit, one byte more is enough to say so. */
+/* Reads at most one byte over the limit, which is enough to refuse the image. */
 static enum sm_code take_spooled_image(struct intake *x, struct sm_ingest *ingest,
                                        struct sm_err *err)
 {
@@ -107,13 +106,13 @@ static enum sm_code take_folders(struct intake *x, struct sm_ingest *ingest, str
 
 /* --- the call --- */
 
-/* Pair and recipe of the audit, for costs. Images of a pair that is not loaded now, or that no
- * longer fits the recipe, are weighed when they are decoded. */
+/* Reads pair and recipe of the audit, to compute costs. When the pair is not loaded, or no longer
+ * fits the recipe, images are weighed when they are decoded. */
 static enum sm_code read_scoring(struct intake *x, struct sm_err *err)
 {
     struct sm_store_audit_scoring scoring;
     const struct sm_pair *pair;
-    enum sm_code code = sm_store_audit_scoring(&scoring, x->api->store, x->audit, err);
+    enum sm_code code = sm_store_audit_scoring(&scoring, x->api->store, &x->audit, err);
     if (code != SM_OK || sm_pairs_take(&x->generation, x->api->pairs, scoring.pair, NULL) != SM_OK)
         x->generation = NULL;
     if (x->generation) {
@@ -129,7 +128,7 @@ static enum sm_code read_scoring(struct intake *x, struct sm_err *err)
     return code;
 }
 
-/* One image that costs too much is the client's mistake; several are failed items. */
+/* A single image over the cost limit is refused; among several it becomes a failed item. */
 static enum sm_code weigh_single(struct intake *x, struct sm_err *err)
 {
     int64_t max_ms = x->api->config->item_cost_ms_max, cost_ms;
@@ -153,7 +152,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     struct sm_ingest *ingest;
     struct sm_err last = {0};
     struct sm_ingest_params params = {.store = x->api->store,
-                                      .audit = x->audit,
+                                      .audit = &x->audit,
                                       .items_max = x->api->config->audit_images_max,
                                       .item_cost_ms_max = x->api->config->item_cost_ms_max,
                                       .caller = &x->caller,
@@ -173,7 +172,7 @@ static enum sm_code work(struct sm_call *call, struct sm_err *err)
     return code == SM_OK ? finished : code;
 }
 
-/* An upload that broke off says what it left behind: sent again, it takes up there. */
+/* Says how many images an interrupted upload has added: sent again, it goes on from there. */
 static void reply_broken(struct sm_request *request, const struct intake *x,
                          enum sm_problem problem)
 {
@@ -182,17 +181,17 @@ static void reply_broken(struct sm_request *request, const struct intake *x,
                      (long long)added);
 }
 
-/* Also of an upload that broke off: which request brought images. */
+/* Logs which request added images, also for an interrupted upload. */
 static void log_added(const struct sm_request *request, const struct intake *x)
 {
-    sm_log("info", "images_added", "{s:s, s:s, s:s*, s:I, s:I}", "audit", x->audit, "request",
+    sm_log("info", "images_added", "{s:s, s:s, s:s*, s:I, s:I}", "audit", x->audit.id, "request",
            request->id, "trace", sm_api_trace(request), "added",
            json_integer_value(json_object_get(x->report, "added_count")), "skipped",
            json_integer_value(json_object_get(x->report, "skipped_count")));
 }
 
-/* An upload of which nothing is in the audit is a mistake of the client's. Sent again, one that was
- * taken is all duplicates, and good. */
+/* Replies 422 when the audit has no image of the upload. A repeated upload consists of duplicates,
+ * which the audit has, so it is answered with 200. */
 static void reply_report(struct sm_request *request, json_t *report)
 {
     char detail[SM_INGEST_NOTHING_BYTES];
@@ -236,21 +235,19 @@ static void reply(struct sm_request *request, struct sm_call *call)
 
 /* --- images --- */
 
-/* Whether images can be added; false after a reply. */
+/* Returns whether images can be added; false after a reply. */
 static bool check_open(struct sm_request *request)
 {
-    json_t *audit = sm_api_audit(request);
-    const char *state = json_string_value(json_object_get(audit, "state"));
-    bool open = audit && strcmp(state, "open") == 0;
-    if (audit && !open)
-        sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
-                         "audit %.36s is %s, it must be open to take images", request->capture,
-                         state);
-    json_decref(audit);
+    struct sm_audit_head head;
+    if (!sm_api_audit_head(&head, request))
+        return false;
+    bool open = head.state == SM_STATE_OPEN;
+    if (!open)
+        sm_api_reply_audit_state(request, &head, "it must be open to take images");
     return open;
 }
 
-/* An archive or manifest; or bytes of any kind, which tell when they are there. */
+/* Returns whether the body goes to a file: an archive, a manifest, or bytes of unknown type. */
 static bool is_spooled(const struct sm_request *request)
 {
     return sm_media_type_in(request->route->spools, request->media_type);
@@ -262,25 +259,13 @@ static void reply_no_cohort(struct sm_request *request)
                      "say which cohort: ?cohort=shared, candidate, independent or external");
 }
 
-/* -1 for an archive without one; false after a reply. */
+/* Reads the cohort, which only archives may leave out (-1); false after a reply. */
 static bool read_cohort(int *out, struct sm_request *request)
 {
-    const char *name = sm_request_query(request, "cohort");
-    enum sm_cohort cohort;
-    struct sm_err err;
-    *out = -1;
-    if (!name && is_spooled(request))
-        return true;
-    if (!name) {
-        reply_no_cohort(request);
-        return false;
-    }
-    if (sm_cohort_parse(&cohort, name, &err) != SM_OK) {
-        sm_reply_problem(request, SM_PROBLEM_COHORT_INVALID, "%s", err.text);
-        return false;
-    }
-    *out = (int)cohort;
-    return true;
+    if (sm_request_query(request, "cohort") || is_spooled(request))
+        return sm_api_query_cohort(out, request);
+    reply_no_cohort(request);
+    return false;
 }
 
 void sm_api_post_images_admit(struct sm_request *request)
@@ -299,7 +284,7 @@ void sm_api_post_images_admit(struct sm_request *request)
         sm_api_store_takes(request);
 }
 
-/* NULL after a reply, which may be that the body is empty. */
+/* Returns NULL after a reply, also to an empty body. */
 static struct intake *intake_new(struct sm_request *request)
 {
     struct intake *x = NULL;
@@ -314,11 +299,11 @@ static struct intake *intake_new(struct sm_request *request)
     x->body = &request->body;
     x->caller = request->caller;
     x->limit = SM_PROBLEM_IMAGES_LIMIT;
-    snprintf(x->audit, sizeof x->audit, "%.36s", request->capture);
+    x->audit = sm_api_audit_id(request);
     return x;
 }
 
-/* One image by itself that is none is the client's mistake; false after a reply. */
+/* Returns whether the body is an image; false after a reply. */
 static bool check_image(struct sm_request *request)
 {
     const struct sm_body *body = &request->body;
@@ -328,7 +313,7 @@ static bool check_image(struct sm_request *request)
     return sniffed != NULL;
 }
 
-/* An archive, or one image whose type was not told; false after a reply. */
+/* Chooses between an archive and one image of unknown type; false after a reply. */
 static bool check_spooled(struct intake *x, struct sm_request *request)
 {
     uint8_t head[SM_INGEST_SNIFF_BYTES];
@@ -344,7 +329,7 @@ static bool check_spooled(struct intake *x, struct sm_request *request)
     return x->labels.cohort >= 0;
 }
 
-/* Every part is an image; false after a reply. */
+/* Splits a multipart body, whose parts must all be images; false after a reply. */
 static bool read_parts(struct intake *x, struct sm_request *request)
 {
     int64_t images_max = x->api->config->images_max;
@@ -403,7 +388,7 @@ void sm_api_post_manifest_admit(struct sm_request *request)
         sm_api_store_takes(request);
 }
 
-/* One cohort's folder. */
+/* Checks one row of the object: a cohort and its folder. */
 static enum sm_code check_folder(const char *key, const json_t *folder, struct sm_err *err)
 {
     struct sm_err why;
@@ -417,28 +402,19 @@ static enum sm_code check_folder(const char *key, const json_t *folder, struct s
     return SM_OK;
 }
 
-/* {"folders": {cohort: folder, …}}; false after a reply. */
-static bool read_folders(struct intake *x, struct sm_request *request)
+/* Takes a reference to {cohort: folder, …}. */
+static enum sm_code parse_folders(void *out, const json_t *folders, struct sm_err *err)
 {
-    static const struct sm_field fields[] = {{"folders", SM_FIELD_NODE, 0, .required = true}, {0}};
-    const json_t *folders = NULL;
-    struct sm_err err = {0};
-    json_t *body = sm_api_read_object(request);
-    if (!body)
-        return false;
-    enum sm_code code = sm_fields_read(&folders, body, fields, "", &err);
     json_t *list = (json_t *)(uintptr_t)folders;
-    if (code == SM_OK && json_object_size(list) == 0)
-        code = sm_err_field(&err, "/folders", "folders must be an object with 1 to 4 cohorts");
+    enum sm_code code = SM_OK;
+    if (json_object_size(list) == 0)
+        code = sm_err_field(err, "/folders", "folders must be an object with 1 to 4 cohorts");
     for (void *at = json_object_iter(list); at && code == SM_OK;
          at = json_object_iter_next(list, at))
-        code = check_folder(json_object_iter_key(at), json_object_iter_value(at), &err);
+        code = check_folder(json_object_iter_key(at), json_object_iter_value(at), err);
     if (code == SM_OK)
-        x->folders = json_incref(list);
-    else
-        sm_reply_field_problem(request, SM_PROBLEM_MANIFEST_INVALID, &err);
-    json_decref(body);
-    return code == SM_OK;
+        *(json_t **)out = json_incref(list);
+    return code;
 }
 
 void sm_api_post_manifest(struct sm_request *request)
@@ -450,7 +426,8 @@ void sm_api_post_manifest(struct sm_request *request)
     x->invalid = SM_PROBLEM_MANIFEST_INVALID;
     x->take = is_spooled(request) ? take_manifest : take_folders;
     if (x->take == take_folders)
-        good = read_folders(x, request);
+        good = sm_api_read_member(&x->folders, request, "folders", SM_PROBLEM_MANIFEST_INVALID,
+                                  parse_folders);
     if (good)
         sm_call_begin(&x->call, request, x->api->uploads);
     else

@@ -1,4 +1,4 @@
-/* GET /v1/comparisons: audits of the same images beside each other. */
+/* GET /v1/comparisons: compares audits of the same images. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 struct comparison {
     struct sm_call call;
     struct sm_store *store;
+    int64_t tenant;
     char ids[SM_AUDIT_COMPARED_MAX][SM_ID_BYTES];
     size_t count;
     struct sm_store_audit_record records[SM_AUDIT_COMPARED_MAX];
@@ -24,13 +25,21 @@ static void comparison_free(struct sm_call *call)
     free(c);
 }
 
+static struct sm_audit_id audit_at(const struct comparison *c, size_t i)
+{
+    struct sm_audit_id audit = {.tenant = c->tenant};
+    memcpy(audit.id, c->ids[i], sizeof audit.id);
+    return audit;
+}
+
 static enum sm_code work(struct sm_call *call, struct sm_err *err)
 {
     struct comparison *c = (struct comparison *)call;
     const struct sm_audit *audits[SM_AUDIT_COMPARED_MAX];
     enum sm_code code = SM_OK;
     for (size_t i = 0; i < c->count && code == SM_OK; i++) {
-        code = sm_store_audit_record(&c->records[i], c->store, c->ids[i], err);
+        struct sm_audit_id audit = audit_at(c, i);
+        code = sm_store_audit_record(&c->records[i], c->store, &audit, err);
         c->records_count += code == SM_OK;
         audits[i] = &c->records[i].audit;
     }
@@ -51,7 +60,7 @@ static void reply(struct sm_request *request, struct sm_call *call)
         sm_api_reply_audit_failure(request, &call->err);
 }
 
-/* Whether the last of the ids stands before; then after a reply. */
+/* Returns whether the last id is a repetition; true after a reply. */
 static bool is_repeated(const struct comparison *c, struct sm_request *request)
 {
     for (size_t i = 0; i < c->count; i++)
@@ -64,7 +73,7 @@ static bool is_repeated(const struct comparison *c, struct sm_request *request)
     return false;
 }
 
-/* Ids between commas, no two the same; false after a reply. */
+/* Reads different ids, separated by commas; false after a reply. */
 static bool read_ids(struct comparison *c, struct sm_request *request)
 {
     const char *text = sm_request_query(request, "audits");
@@ -90,27 +99,22 @@ static bool read_ids(struct comparison *c, struct sm_request *request)
     return false;
 }
 
-/* Every audit there, and at its end; false after a reply. */
+/* Returns true if the caller's tenant has every audit and all have ended; otherwise replies and
+ * returns false. */
 static bool check_audits(const struct comparison *c, struct sm_request *request)
 {
     struct sm_err err;
     for (size_t i = 0; i < c->count; i++) {
-        json_t *audit = NULL;
-        enum sm_code code = sm_store_audit_owned(c->store, request->caller.tenant, c->ids[i], &err);
-        if (code == SM_OK)
-            code = sm_store_audit(&audit, c->store, c->ids[i], &err);
-        bool ended = code == SM_OK && sm_api_audit_ended(audit);
+        struct sm_audit_id audit = audit_at(c, i);
+        struct sm_audit_head head;
+        enum sm_code code = sm_store_audit_head(&head, c->store, &audit, &err);
         if (code == SM_NOT_FOUND)
-            sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'",
-                             c->ids[i]);
+            sm_reply_problem(request, SM_PROBLEM_AUDIT_UNKNOWN, "there is no audit '%s'", audit.id);
         else if (code != SM_OK)
             sm_reply_failure(request, &err);
-        else if (!ended)
-            sm_reply_problem(request, SM_PROBLEM_AUDIT_STATE,
-                             "audit %s is %s, it must have ended to be compared", c->ids[i],
-                             json_string_value(json_object_get(audit, "state")));
-        json_decref(audit);
-        if (!ended)
+        else if (!head.finished)
+            sm_api_reply_audit_state(request, &head, "it must have ended to be compared");
+        if (code != SM_OK || !head.finished)
             return false;
     }
     return true;
@@ -125,6 +129,7 @@ void sm_api_get_comparison(struct sm_request *request)
     }
     c->call = (struct sm_call){.work = work, .reply = reply, .release = comparison_free};
     c->store = sm_api_of(request)->store;
+    c->tenant = request->caller.tenant;
     if (read_ids(c, request) && check_audits(c, request))
         sm_call_begin(&c->call, request, sm_api_of(request)->reports);
     else

@@ -1,8 +1,7 @@
-/* The revision is read before the items: should they change in between, the next caller finds
- * another revision and evaluates again. */
+/* The revision is read before the items: if items change in between, the next call finds another
+ * revision and evaluates again. */
 #include "server/api/evaluated.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,22 +14,31 @@ void sm_evaluated_free(struct sm_evaluated *evaluated)
     free(evaluated);
 }
 
-enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api, const char *id,
-                              struct sm_err *err)
+static bool is_current(const struct sm_evaluated *e, const struct sm_audit_head *head)
+{
+    return e && e->revision == head->revision && e->audit.tenant == head->audit.tenant &&
+           strcmp(e->audit.id, head->audit.id) == 0;
+}
+
+enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api,
+                              const struct sm_audit_id *audit, struct sm_err *err)
 {
     struct sm_evaluated *e = api->evaluated;
-    int64_t revision = sm_store_audit_revision(api->store, id);
-    if (e && e->revision == revision && strcmp(e->id, id) == 0) {
+    struct sm_audit_head head;
+    enum sm_code code = sm_store_audit_head(&head, api->store, audit, err);
+    if (code != SM_OK)
+        return code;
+    if (is_current(e, &head)) {
         *out = e;
         return SM_OK;
     }
     sm_evaluated_free(e); /* first: two large audits need not fit */
     api->evaluated = NULL;
     if (!(e = calloc(1, sizeof *e)))
-        return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
-    snprintf(e->id, sizeof e->id, "%s", id);
-    e->revision = revision;
-    enum sm_code code = sm_store_audit_record(&e->record, api->store, id, err);
+        return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", audit->id);
+    e->audit = *audit;
+    e->revision = head.revision;
+    code = sm_store_audit_record(&e->record, api->store, audit, err);
     if (code == SM_OK)
         code = sm_audit_evaluate(&e->result, &e->record.audit, err);
     if (code != SM_OK) {

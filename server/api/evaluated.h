@@ -1,6 +1,7 @@
-/* The last audit that was evaluated, with its items: several exports are often asked for in a row.
+/* The audit that was evaluated last, with its items: clients often fetch several exports of one
+ * audit in a row.
  *
- * Owner:   sm_api. Threads: the one of the crew `reports`. */
+ * Owner:   sm_api. Threads: the single thread of the crew `reports`. */
 #ifndef SERVER_API_EVALUATED_H
 #define SERVER_API_EVALUATED_H
 
@@ -8,16 +9,17 @@
 #include "server/store/audits.h"
 
 struct sm_evaluated {
-    char id[SM_ID_BYTES];
+    struct sm_audit_id audit;
     int64_t revision;
     struct sm_store_audit_record record;
     struct sm_audit_result *result;
 };
 
-/* The audit as it stands, evaluated again when its revision is another. Errors: those of the store
- * and of sm_audit_evaluate. */
-enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api, const char *id,
-                              struct sm_err *err);
+/* Returns the evaluation of the audit at its present revision, and evaluates it unless the cache
+ * has that revision. The cache owns the result, which is valid until the next call. Errors: those
+ * of the store and of sm_audit_evaluate. */
+enum sm_code sm_evaluated_get(struct sm_evaluated **out, struct sm_api *api,
+                              const struct sm_audit_id *audit, struct sm_err *err);
 void sm_evaluated_free(struct sm_evaluated *evaluated);
 
 #endif

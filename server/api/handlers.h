@@ -6,21 +6,22 @@
 #include "server/http/reply.h"
 #include "server/store/audits.h"
 
-sm_handler sm_api_post_scores_admit, sm_api_post_scores; /* post_scores.c */
+sm_handler sm_api_post_scores_admit, sm_api_post_scores; /* scores_post.c */
 sm_handler sm_api_list_scores, sm_api_get_score;         /* scores.c */
 sm_handler sm_api_get_job;                               /* jobs.c */
 sm_handler sm_api_list_pairs, sm_api_get_pair, sm_api_put_pair, sm_api_delete_pair; /* pairs.c */
 sm_handler sm_api_post_audit, sm_api_list_audits, sm_api_get_audit, sm_api_delete_audit,
-    sm_api_start_audit, sm_api_pause_audit, sm_api_resume_audit, sm_api_cancel_audit; /* audits.c */
-sm_handler sm_api_delete_image;                                                       /* images.c */
-sm_handler sm_api_list_items;                                                         /* items.c */
+    sm_api_start_audit, sm_api_pause_audit, sm_api_resume_audit, sm_api_cancel_audit,
+    sm_api_audit_exists;        /* audits.c */
+sm_handler sm_api_delete_image; /* image_erase.c */
+sm_handler sm_api_list_items;   /* audits_items.c */
 sm_handler sm_api_post_images_admit, sm_api_post_images, sm_api_post_manifest_admit,
-    sm_api_post_manifest;       /* post_images.c */
-sm_handler sm_api_audit_events; /* events.c */
+    sm_api_post_manifest;       /* audits_upload.c */
+sm_handler sm_api_audit_events; /* audits_events.c */
 sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html,
-    sm_api_get_selection;                                /* reports.c */
+    sm_api_get_selection;                                /* audits_reports.c */
 sm_handler sm_api_get_comparison;                        /* comparisons.c */
-sm_handler sm_api_post_gates;                            /* gates.c */
+sm_handler sm_api_post_gates;                            /* audits_gates.c */
 sm_handler sm_api_metrics, sm_api_public_metrics;        /* metrics.c */
 sm_handler sm_api_limits;                                /* limits.c */
 sm_handler sm_api_readyz;                                /* ready.c */
@@ -43,9 +44,6 @@ bool sm_api_store_takes(struct sm_request *request);
 void sm_api_reply_full(struct sm_request *request, const struct sm_err *err);
 /* Whether the key of a reply that goes on is still good. */
 bool sm_api_still_authorized(struct sm_request *request);
-
-/* Guard: the audit at the placeholder is there, and the caller's (audits.c). */
-sm_handler sm_api_own_audit;
 
 static inline struct sm_api *sm_api_of(const struct sm_request *request)
 {
@@ -73,16 +71,29 @@ struct sm_generation *sm_api_pair(struct sm_request *request, const char *name);
 bool sm_api_may_score(struct sm_request *request, const struct sm_pair *pair,
                       const char *recipe_digest);
 
-/* The document of the audit at the placeholder, a new reference; NULL after a reply. */
-json_t *sm_api_audit(struct sm_request *request);
-bool sm_api_audit_ended(const json_t *audit);
-/* Replies with the audit's document and its ETag. Takes the reference. */
-void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit);
-/* A failure of the store about an audit. */
+/* Returns the audit at the placeholder, as one of the caller's tenant. A placeholder that is no id
+ * gives one that matches no audit. */
+struct sm_audit_id sm_api_audit_id(const struct sm_request *request);
+/* Reads the head of the audit at the placeholder; false after a reply. */
+bool sm_api_audit_head(struct sm_audit_head *out, struct sm_request *request);
+/* Replies with an audit's document and its ETag. Takes the reference. */
+void sm_api_reply_audit(struct sm_request *request, unsigned status, json_t *audit,
+                        int64_t revision);
+/* Replies 409: "audit ID is STATE, `needed`". */
+void sm_api_reply_audit_state(struct sm_request *request, const struct sm_audit_head *head,
+                              const char *needed);
+/* Replies with a failure of the store about the audit at the placeholder. */
 void sm_api_reply_audit_failure(struct sm_request *request, const struct sm_err *err);
+/* Reads the cohort of the query, an enum sm_cohort; -1 when absent. False after a reply. */
+bool sm_api_query_cohort(int *out, struct sm_request *request);
 
 /* The body as a JSON object of a few levels; NULL after a reply. */
 json_t *sm_api_read_object(struct sm_request *request);
+/* Reads a body that has the single member `name`, by `parse`, which borrows the member. A failure
+ * is answered as `problem`; false after a reply. */
+typedef enum sm_code sm_api_parse(void *out, const json_t *member, struct sm_err *err);
+bool sm_api_read_member(void *out, struct sm_request *request, const char *name,
+                        enum sm_problem problem, sm_api_parse *parse);
 
 /* Query parameters: absent ones leave *out alone; false after a reply. */
 bool sm_api_query_bool(bool *out, struct sm_request *request, const char *name);

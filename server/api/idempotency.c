@@ -157,16 +157,19 @@ static void replay(struct sm_request *request, const struct sm_idempotency_answe
  * no answer is stored. */
 static void reply_resource(struct sm_request *request, const char *id)
 {
+    struct sm_audit_id audit = {.tenant = request->caller.tenant};
+    struct sm_audit_head head;
     struct sm_err err = {0};
-    json_t *audit;
+    json_t *document;
     if (request->route->handler == sm_api_post_scores) {
         sm_api_reply_submitted(request, id);
         return;
     }
     bool made = request->route->handler == sm_api_post_audit;
-    enum sm_code code = sm_store_audit(&audit, sm_api_of(request)->store, id, &err);
+    snprintf(audit.id, sizeof audit.id, "%s", id);
+    enum sm_code code = sm_store_audit(&document, &head, sm_api_of(request)->store, &audit, &err);
     if (code == SM_OK) {
-        sm_api_reply_audit(request, made ? 201 : 200, audit);
+        sm_api_reply_audit(request, made ? 201 : 200, document, head.revision);
         if (made)
             sm_reply_header(request, "Location", "/v1/audits/%s", id);
     } else if (code == SM_NOT_FOUND) {

@@ -1,5 +1,5 @@
-/* DELETE /v1/images/{digest}: a call of the crew `writes`, for it waits for a commit and may write
- * the file anew. */
+/* DELETE /v1/images/{digest}: a call of the crew `writes`, because it waits for a commit and may
+ * rewrite the whole database file. */
 #include <stdio.h>
 #include <stdlib.h>
 

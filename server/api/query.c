@@ -27,6 +27,24 @@ json_t *sm_api_read_object(struct sm_request *request)
     return NULL;
 }
 
+bool sm_api_read_member(void *out, struct sm_request *request, const char *name,
+                        enum sm_problem problem, sm_api_parse *parse)
+{
+    const struct sm_field fields[] = {{name, SM_FIELD_NODE, 0, .required = true}, {0}};
+    const json_t *member = NULL;
+    struct sm_err err = {0};
+    json_t *body = sm_api_read_object(request);
+    if (!body)
+        return false;
+    enum sm_code code = sm_fields_read(&member, body, fields, "", &err);
+    if (code == SM_OK)
+        code = parse(out, member, &err);
+    json_decref(body);
+    if (code != SM_OK)
+        sm_reply_field_problem(request, problem, &err);
+    return code == SM_OK;
+}
+
 struct sm_origin sm_api_origin(const struct sm_request *request)
 {
     struct sm_origin origin;

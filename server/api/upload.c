@@ -70,8 +70,7 @@ void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t
 {
     const char *archive = sm_ingest_sniff(bytes, bytes_count);
     if (!archive)
-        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
-                         "the first of %zu bytes are neither those of a JPEG nor of a PNG",
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED, SM_INGEST_NO_IMAGE("of %zu "),
                          bytes_count);
     else
         sm_reply_problem(

@@ -123,8 +123,8 @@ enum sm_code sm_cmd_audit_list_images(const struct sm_cmd_audit_plan *plan,
                                       const struct sm_audit *audit, struct sm_err *err);
 
 /* Writes OUT/report.json, .csv and .html; `store` has the thumbnails of the audit `id`. */
-enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store, const char *id,
-                                        const struct sm_audit *audit,
+enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store,
+                                        const struct sm_audit_id *id, const struct sm_audit *audit,
                                         const struct sm_audit_result *result, struct sm_err *err);
 
 /* Reads the URL of the server that runs OUT's audit (to be freed; "": a local audit), and the
@@ -136,7 +136,7 @@ enum sm_code sm_cmd_audit_read_server(char **server, char id[SM_ID_BYTES], const
 
 struct sm_cmd_audit_opened {
     struct sm_store *store;
-    char id[SM_ID_BYTES];
+    struct sm_audit_id id;
     json_t *document; /* the audit's document, from sm_store_audit */
     struct sm_store_audit_record record;
 };

@@ -10,12 +10,13 @@ enum sm_code sm_cmd_audit_open(struct sm_cmd_audit_opened **out, const char *fol
                                struct sm_err *err)
 {
     struct sm_cmd_audit_opened *o = calloc(1, sizeof *o);
+    struct sm_audit_head head = {0};
     char *path = sm_cmd_audit_path(folder, "audit.db");
     enum sm_code code =
         o && path ? SM_OK : sm_err_set(err, SM_NOMEM, "%.160s: out of memory", folder);
     if (code == SM_OK)
-        code = sm_cmd_audit_state_read(o->id, NULL, folder, SM_AUDIT_STATE, NULL, err);
-    if (code == SM_OK && o->id[0] == '\0')
+        code = sm_cmd_audit_state_read(o->id.id, NULL, folder, SM_AUDIT_STATE, NULL, err);
+    if (code == SM_OK && o->id.id[0] == '\0')
         code = sm_err_set(err, SM_NOT_FOUND, "%.160s: no audit.json: no audit was started there",
                           folder);
     if (code == SM_OK)
@@ -23,12 +24,12 @@ enum sm_code sm_cmd_audit_open(struct sm_cmd_audit_opened **out, const char *fol
     if (code == SM_OK)
         code = sm_store_open(&o->store, path, err);
     if (code == SM_OK)
-        code = sm_store_audit(&o->document, o->store, o->id, err);
-    if (code == SM_OK && json_is_null(json_object_get(o->document, "finished")))
+        code = sm_store_audit(&o->document, &head, o->store, &o->id, err);
+    if (code == SM_OK && !head.finished)
         code = sm_err_set(err, SM_CONFLICT, "%.160s: its audit is %s, it must have ended", folder,
-                          json_string_value(json_object_get(o->document, "state")));
+                          sm_state_name(head.state));
     if (code == SM_OK)
-        code = sm_store_audit_record(&o->record, o->store, o->id, err);
+        code = sm_store_audit_record(&o->record, o->store, &o->id, err);
     free(path);
     if (code == SM_OK)
         *out = o;

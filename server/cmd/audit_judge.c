@@ -76,7 +76,8 @@ static enum sm_code write_report(struct sm_cmd_audit_opened *opened, const struc
     if (code == SM_OK)
         code = sm_audit_evaluate(&result, audit, err);
     if (code == SM_OK)
-        code = sm_cmd_audit_write_reports(j->folder, opened->store, opened->id, audit, result, err);
+        code =
+            sm_cmd_audit_write_reports(j->folder, opened->store, &opened->id, audit, result, err);
     sm_audit_result_free(result);
     sm_cmd_audit_places_release(&places);
     audit->judged = NULL;

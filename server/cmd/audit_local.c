@@ -36,7 +36,7 @@ struct local {
     char recipe_digest[65];
     json_t *inputs;
     struct sm_store *store;
-    char id[SM_ID_BYTES];
+    struct sm_audit_id id; /* of the default tenant, the only one of a database without keys */
 };
 
 /* --- opening --- */
@@ -100,24 +100,19 @@ static enum sm_code open_store(struct local *l, struct sm_err *err)
  * audit, because then audit.json was lost. */
 static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
 {
-    json_t *page, *audit;
-    size_t i;
+    struct sm_store_audit_page page;
     enum sm_code code =
         sm_store_audits(&page, l->store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
-    if (code != SM_OK)
-        return code;
-    json_array_foreach(json_object_get(page, "audits"), i, audit)
-    {
-        const char *id = json_string_value(json_object_get(audit, "id"));
-        bool open = strcmp(json_string_value(json_object_get(audit, "state")), "open") == 0;
-        if (code == SM_OK && open)
-            code = sm_store_audit_delete(l->store, id, err);
-        else if (code == SM_OK)
+    for (int i = 0; i < page.count && code == SM_OK; i++) {
+        const struct sm_audit_head *head = &page.heads[i];
+        if (head->state == SM_STATE_OPEN)
+            code = sm_store_audit_delete(l->store, &head->audit, -1, err);
+        else
             code = sm_err_set(err, SM_CONFLICT,
                               "%.120s/audit.db holds audit %s, and its audit.json is not there",
-                              l->plan->out, id);
+                              l->plan->out, head->audit.id);
     }
-    json_decref(page);
+    sm_store_audit_page_release(&page);
     return code;
 }
 
@@ -128,8 +123,8 @@ static enum sm_code create(struct local *l, struct sm_err *err)
     json_t *spec = sm_audit_spec_json(&l->plan->spec);
     enum sm_code code =
         recipe && pair && spec ? SM_OK : sm_err_set(err, SM_NOMEM, "audit: out of memory");
-    sm_id_new(l->id);
-    memcpy(in.id, l->id, sizeof in.id);
+    sm_id_new(l->id.id);
+    in.audit = l->id;
     memcpy(in.recipe_digest, l->recipe_digest, sizeof in.recipe_digest);
     in.recipe = recipe;
     in.pair_document = pair;
@@ -167,7 +162,7 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     const char *what = cohort < 0 ? plan->manifest : plan->folders[cohort];
     struct sm_ingest_labels labels = {.cohort = cohort};
     struct sm_ingest_params params = {.store = l->store,
-                                      .audit = l->id,
+                                      .audit = &l->id,
                                       .items_max = SM_INGEST_ENTRIES_MAX,
                                       .pair = l->pair,
                                       .recipe = &l->recipe,
@@ -203,16 +198,12 @@ static enum sm_code begin(struct local *l, struct sm_err *err)
     if (code == SM_OK && l->plan->manifest)
         code = take(l, -1, err);
     if (code == SM_OK)
-        code = sm_cmd_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id, l->inputs, NULL, err);
+        code =
+            sm_cmd_audit_state_write(l->plan->out, SM_AUDIT_STATE, l->id.id, l->inputs, NULL, err);
     return code;
 }
 
 /* --- to its end --- */
-
-static bool is_state(const json_t *audit, const char *state)
-{
-    return strcmp(json_string_value(json_object_get(audit, "state")), state) == 0;
-}
 
 /* Fails when the database could not be written for UNHEALTHY_MS. The audit's state cannot show
  * that, because pausing it would be a write to the same database. */
@@ -230,19 +221,27 @@ static enum sm_code check_store(int64_t *healthy_ms, const struct local *l, stru
         l->plan->out);
 }
 
-/* Shows progress until the audit no longer runs; *audit is its last document. */
-static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
+/* Reads the audit again into *audit and *head. */
+static enum sm_code look(json_t **audit, struct sm_audit_head *head, const struct local *l,
+                         struct sm_err *err)
+{
+    json_decref(*audit);
+    return sm_store_audit(audit, head, l->store, &l->id, err);
+}
+
+/* Shows progress until the audit no longer runs; *audit and *head are its last state. */
+static enum sm_code watch(json_t **audit, struct sm_audit_head *head, struct local *l,
+                          struct sm_err *err)
 {
     struct sm_progress progress;
     int64_t healthy_ms = sm_clock_monotonic_ms();
     enum sm_code code = SM_OK;
     sm_progress_init(&progress, l->plan->quiet);
     while (code == SM_OK) {
-        json_decref(*audit);
-        code = sm_store_audit(audit, l->store, l->id, err);
+        code = look(audit, head, l, err);
         if (code == SM_OK)
             sm_progress_show(&progress, *audit);
-        if (code == SM_OK && !is_state(*audit, "running"))
+        if (code == SM_OK && head->state != SM_STATE_RUNNING)
             break;
         if (code == SM_OK)
             code = check_store(&healthy_ms, l, err);
@@ -254,10 +253,9 @@ static enum sm_code watch(json_t **audit, struct local *l, struct sm_err *err)
 }
 
 /* Announces long work before it begins. The command line has no limit of cost. */
-static void say_cost(const struct local *l, const json_t *audit)
+static void say_cost(const struct local *l, const struct sm_audit_head *head)
 {
-    json_int_t left_ms = json_integer_value(json_object_get(audit, "cost_ms")) -
-                         json_integer_value(json_object_get(audit, "done_cost_ms"));
+    int64_t left_ms = head->cost_ms - head->done_cost_ms;
     if (!l->plan->quiet && left_ms >= SM_COST_SAID_MS)
         fprintf(stderr, "the images cost about %lld minutes of a reference core, on %d workers\n",
                 (long long)(left_ms / 60000), (int)l->plan->workers);
@@ -269,28 +267,30 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
     struct sm_jobs *jobs = NULL;
     struct sm_jobs_params params = {
         .store = l->store, .pairs = l->pairs, .workers = (int)l->plan->workers, .queue_max = 1};
-    enum sm_code code = sm_store_audit(audit, l->store, l->id, err);
-    if (code == SM_OK)
-        say_cost(l, *audit);
-    if (code == SM_OK && is_state(*audit, "open"))
-        code = sm_store_audit_move(l->store, l->id, SM_AUDIT_START, NULL, err);
-    else if (code == SM_OK && is_state(*audit, "paused"))
-        code = sm_store_audit_move(l->store, l->id, SM_AUDIT_RESUME, NULL, err);
-    else if (code != SM_OK || !is_state(*audit, "running"))
+    struct sm_audit_head head;
+    enum sm_code code = look(audit, &head, l, err);
+    if (code != SM_OK)
         return code;
+    say_cost(l, &head);
+    if (head.state == SM_STATE_OPEN)
+        code = sm_store_audit_move(l->store, &l->id, SM_AUDIT_START, NULL, err);
+    else if (head.state == SM_STATE_PAUSED)
+        code = sm_store_audit_move(l->store, &l->id, SM_AUDIT_RESUME, NULL, err);
+    else if (head.state != SM_STATE_RUNNING)
+        return SM_OK;
     if (code == SM_OK)
         code = sm_jobs_start(&jobs, &params, err);
     if (code == SM_OK)
-        code = watch(audit, l, err);
+        code = watch(audit, &head, l, err);
     if (jobs) {
         sm_jobs_stop(jobs);
         json_t *last = NULL; /* read again: workers finished items after watch() ended */
-        if (sm_store_audit(&last, l->store, l->id, NULL) == SM_OK) {
+        if (sm_store_audit(&last, &head, l->store, &l->id, NULL) == SM_OK) {
             json_decref(*audit);
             *audit = last;
         }
     }
-    if (code == SM_OK && is_state(*audit, "paused"))
+    if (code == SM_OK && head.state == SM_STATE_PAUSED)
         code = sm_err_set(err, SM_IO, "results cannot be written: %.160s",
                           json_string_value(json_object_get(*audit, "reason")));
     return code;
@@ -300,7 +300,7 @@ static enum sm_code run(json_t **audit, struct local *l, struct sm_err *err)
 
 struct reports {
     struct sm_store *store;
-    const char *id;
+    const struct sm_audit_id *id;
     const struct sm_audit *audit;
     const struct sm_audit_result *result;
 };
@@ -331,8 +331,8 @@ static enum sm_code write_html(FILE *file, void *arg, struct sm_err *err)
                                r->audit->with_names ? read_thumbnail : NULL, arg, err);
 }
 
-enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store, const char *id,
-                                        const struct sm_audit *audit,
+enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store,
+                                        const struct sm_audit_id *id, const struct sm_audit *audit,
                                         const struct sm_audit_result *result, struct sm_err *err)
 {
     struct reports r = {store, id, audit, result};
@@ -354,7 +354,7 @@ static enum sm_code write_again(struct sm_cmd_audit_places *places, struct sm_au
     audit->places = places->options;
     if (code == SM_OK) {
         json_t *again = sm_cmd_audit_places_json(places);
-        code = sm_cmd_audit_state_write(plan->out, SM_AUDIT_STATE, l->id, l->inputs, again, err);
+        code = sm_cmd_audit_state_write(plan->out, SM_AUDIT_STATE, l->id.id, l->inputs, again, err);
         json_decref(again);
     }
     if (code == SM_OK)
@@ -369,7 +369,7 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
     struct sm_store_audit_record record;
     struct sm_cmd_audit_places places = {0};
     struct sm_audit_result *result = NULL;
-    enum sm_code code = sm_store_audit_record(&record, l->store, l->id, err);
+    enum sm_code code = sm_store_audit_record(&record, l->store, &l->id, err);
     if (code != SM_OK)
         return code;
     record.audit.with_names = l->plan->names;
@@ -378,7 +378,7 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
         code = write_again(&places, &record.audit, l, err);
     if (code == SM_OK)
         code =
-            sm_cmd_audit_write_reports(l->plan->out, l->store, l->id, &record.audit, result, err);
+            sm_cmd_audit_write_reports(l->plan->out, l->store, &l->id, &record.audit, result, err);
     if (code == SM_OK)
         *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(result));
     sm_cmd_audit_places_release(&places);
@@ -390,7 +390,7 @@ static enum sm_code report(json_t **summary, const struct local *l, struct sm_er
 enum sm_code sm_cmd_audit_local(json_t **summary, json_t **audit,
                                 const struct sm_cmd_audit_plan *plan, struct sm_err *err)
 {
-    struct local l = {.plan = plan};
+    struct local l = {.plan = plan, .id.tenant = SM_TENANT_DEFAULT};
     enum sm_code code = sm_cmd_audit_claim_out(plan->out, err);
     if (code == SM_OK)
         code = sm_cmd_audit_log_to(plan->out, err);
@@ -399,10 +399,10 @@ enum sm_code sm_cmd_audit_local(json_t **summary, json_t **audit,
     if (code == SM_OK)
         code = add_inputs(&l, err);
     if (code == SM_OK)
-        code = sm_cmd_audit_state_read(l.id, NULL, plan->out, SM_AUDIT_STATE, l.inputs, err);
+        code = sm_cmd_audit_state_read(l.id.id, NULL, plan->out, SM_AUDIT_STATE, l.inputs, err);
     if (code == SM_OK)
         code = open_store(&l, err);
-    if (code == SM_OK && l.id[0] == '\0')
+    if (code == SM_OK && l.id.id[0] == '\0')
         code = begin(&l, err);
     if (code == SM_OK)
         code = run(audit, &l, err);

@@ -34,9 +34,10 @@ static const char *text_of(const json_t *node, const char *key)
     return text ? text : "";
 }
 
-static bool is_state(const json_t *audit, const char *state)
+/* Reads the state of a document of the API. */
+static enum sm_state state_of(const json_t *audit)
 {
-    return strcmp(text_of(audit, "state"), state) == 0;
+    return sm_state_parse(text_of(audit, "state"));
 }
 
 /* Writes "/v1/audits/{id}" followed by `tail`; returns `out`. */
@@ -249,13 +250,13 @@ static enum sm_code watch(json_t **audit, struct remote *r, struct sm_err *err)
         code = look(audit, etag, r, err);
         if (code == SM_OK)
             sm_progress_show(&progress, *audit);
-        if (code == SM_OK && !is_state(*audit, "running"))
+        if (code == SM_OK && state_of(*audit) != SM_STATE_RUNNING)
             break;
         if (code == SM_OK)
             code = sm_stop_wait(LOOK_MS, err);
     }
     sm_progress_end(&progress);
-    if (code == SM_OK && is_state(*audit, "paused"))
+    if (code == SM_OK && state_of(*audit) == SM_STATE_PAUSED)
         code = sm_err_set(err, SM_IO, "the server has paused audit %s%s%.140s", r->id,
                           *text_of(*audit, "reason") ? ": " : "", text_of(*audit, "reason"));
     return code;
@@ -267,9 +268,9 @@ static enum sm_code run(json_t **audit, struct remote *r, struct sm_err *err)
 {
     char etag[64] = "";
     enum sm_code code = look(audit, etag, r, err);
-    if (code == SM_OK && is_state(*audit, "open"))
+    if (code == SM_OK && state_of(*audit) == SM_STATE_OPEN)
         code = post(r, "/start", err);
-    else if (code == SM_OK && is_state(*audit, "paused"))
+    else if (code == SM_OK && state_of(*audit) == SM_STATE_PAUSED)
         code = post(r, "/resume", err);
     if (code == SM_CONFLICT)
         code = SM_OK;

@@ -56,7 +56,8 @@ static int print_routes(void)
 {
     for (const struct sm_route *r = sm_api_routes; r->method; r++)
         printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, r->operation,
-               !r->accepts ? "" : r->accepts, !r->query ? "" : r->query, !r->scope ? "" : r->scope);
+               !r->accepts ? "" : r->accepts, !r->query ? "" : r->query,
+               sm_route_is_public(r) ? "" : r->scope);
     return SM_EXIT_OK;
 }
 

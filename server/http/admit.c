@@ -203,14 +203,14 @@ void sm_admit(struct sm_request *r, const char *path)
         sm_reply_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "5");
         sm_reply_header(r, MHD_HTTP_HEADER_CONNECTION, "close"); /* sends the client elsewhere */
     }
-    if (!sm_replied(r) && r->route->scope && r->http->params.authorize)
+    if (!sm_replied(r) && !sm_route_is_public(r->route) && r->http->params.authorize)
         r->http->params.authorize(r);
     if (!sm_replied(r))
         MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
     if (!sm_replied(r))
         check_body(r, &length);
-    if (!sm_replied(r) && r->route->guard)
-        r->route->guard(r);
+    if (!sm_replied(r) && r->route->exists)
+        r->route->exists(r);
     if (!sm_replied(r))
         MHD_get_connection_values(r->connection, MHD_HEADER_KIND, declare_digest, r);
     if (!sm_replied(r) && r->http->params.idempotency)

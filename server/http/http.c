@@ -70,7 +70,7 @@ static enum MHD_Result send_reply(struct sm_request *r)
     sm_reply_complete(r);
     if (!r->response)
         return MHD_NO;
-    if (r->route && r->route->scope && r->http->params.answered)
+    if (r->route && !sm_route_is_public(r->route) && r->http->params.answered)
         r->http->params.answered(r);
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, r->response);
     MHD_destroy_response(r->response);
@@ -301,9 +301,11 @@ static struct MHD_Daemon *start_daemon(struct sm_http *http)
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,
                            struct sm_err *err)
 {
-    struct sm_http *http = calloc(1, sizeof *http);
+    struct sm_http *http;
     *out = NULL;
-    if (!http)
+    if (sm_routes_check(params->routes, err) != SM_OK)
+        return SM_INVALID;
+    if (!(http = calloc(1, sizeof *http)))
         return sm_err_set(err, SM_NOMEM, "no memory for the HTTP daemon");
     http->params = *params;
     for (const struct sm_texts *t = params->trusted_proxies; t && http->trusted_count < t->count;

@@ -8,8 +8,8 @@
  *
  * The daemon refuses a request on its headers, before the client sends the body, in this order:
  * 429, 414, 404, 405, 403 (origin), 503, refusals of `authorize`, 400 (query), 411, 413, 415,
- * refusals of the route's `guard` and `admit`, 507. It stops a body that comes too slowly with 408.
- * It answers HEAD as GET without the body, and OPTIONS with Allow. */
+ * refusals of `exists` and `admit` of the route, 507. It stops a body that comes too slowly with
+ * 408. It answers HEAD as GET without the body, and OPTIONS with Allow. */
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
@@ -47,8 +47,8 @@ struct sm_http_params {
     const struct sm_route *routes;
     const struct sm_idempotency_hooks *idempotency; /* NULL: Idempotency-Key is ignored */
     void *context;                                  /* copied to request->context */
-    /* Called on the headers of a request whose route has a scope: fills in the caller, or replies.
-     * NULL: no authorization. */
+    /* Called on the headers of a request whose route is not public: fills in the caller, or
+     * replies. NULL: no authorization. */
     sm_handler *authorize;
     /* Called just before the reply is sent, if the route has a scope. May be NULL. */
     sm_handler *answered;
@@ -63,6 +63,7 @@ struct sm_http_params {
     const struct sm_texts *cors_origins;    /* origins that sm_origin_valid accepts; may be NULL */
 };
 
+/* SM_INVALID: the routes (sm_routes_check) or the address. */
 enum sm_code sm_http_start(struct sm_http **out, const struct sm_http_params *params,
                            struct sm_err *err);
 /* Refuses new requests and ends waits that have a deadline; gives requests SM_HTTP_DRAIN_MS to

@@ -1,11 +1,12 @@
-/* Route lookup: a linear walk over a table of a dozen rows, at most one placeholder per template.
+/* Route lookup: a linear walk over a table of some 35 rows, at most one placeholder per template.
  *
- * The whole table is walked even after a match, because Allow needs every method of the path. */
+ * The walk goes on after a match, because Allow needs every method of the path. */
 #include "server/http/route.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/caller.h"
 #include "server/http/header.h"
 
 bool sm_word_in(const char *list, const char *word, size_t word_bytes)
@@ -32,7 +33,36 @@ bool sm_media_type_in(const char *list, const char *media_type)
     return sm_word_in(list, kind, (size_t)n);
 }
 
-/* Whether `path` fits the template; the segment at the placeholder goes to `capture`. */
+bool sm_route_is_public(const struct sm_route *route)
+{
+    return route->scope && strcmp(route->scope, SM_PUBLIC) == 0;
+}
+
+/* Returns whether `scope` is a list of one or more scopes that keys can have. */
+static bool scope_is_known(const char *scope)
+{
+    size_t words = 0;
+    for (const char *at = scope; at && *at != '\0'; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+        if (!sm_word_in(SM_SCOPES, at, n))
+            return false;
+        at += n;
+        words++;
+    }
+    return words > 0;
+}
+
+enum sm_code sm_routes_check(const struct sm_route *routes, struct sm_err *err)
+{
+    for (const struct sm_route *row = routes; row->method; row++)
+        if (!sm_route_is_public(row) && !scope_is_known(row->scope))
+            return sm_err_set(err, SM_INVALID,
+                              "route %s %s has the scope '%s', it must be SM_PUBLIC or some of: %s",
+                              row->method, row->path, !row->scope ? "" : row->scope, SM_SCOPES);
+    return SM_OK;
+}
+
+/* Returns whether `path` fits the template; copies the segment at the placeholder to `capture`. */
 static bool path_fits(const char *template, const char *path, char capture[SM_CAPTURE_BYTES])
 {
     const char *open = strchr(template, '{');

@@ -1,11 +1,12 @@
-/* Routes as data: one static table says everything about an operation that is known before its
+/* Routes as data: one static table holds everything about an operation that is known before its
  * body.
  *
  *     static const struct sm_route routes[] = {
- *         {"GET", "/v1/jobs/{id}", "getJob", .handler = job_get},
+ *         {"GET", "/v1/jobs/{id}", "getJob", .scope = "read", .handler = job_get},
  *         {0}};
  *
- * Routing, Allow, 405, 411, 413, 415 and the test against openapi.yaml all derive from the table.
+ * Routing, Allow, 401, 403, 405, 411, 413, 415 and the test against openapi.yaml all derive from
+ * the table.
  *
  * Owner, threads: static data, no state. */
 #ifndef SERVER_HTTP_ROUTE_H
@@ -13,6 +14,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "sslmem/err.h"
 
 struct sm_request;
 
@@ -23,33 +26,47 @@ struct sm_route {
     const char *method;    /* "GET", "POST"; HEAD and OPTIONS follow from them. NULL ends a table */
     const char *path;      /* at most one {placeholder}, which is a whole segment */
     const char *operation; /* operationId in openapi.yaml */
-    const char *accepts;   /* body media types and ranges, comma separated; NULL: no body */
-    const char *spools;    /* those of them whose body goes to a file, with a limit of its own */
+    const char *accepts;   /* media types and ranges of bodies, comma separated; NULL: no body */
+    const char *spools;    /* the accepted types that go to a file, under limits.spool_bytes_max */
     const char *query;     /* names of query parameters, space separated; NULL: none */
-    const char *scope;     /* of a key, space separated, any of them; NULL: everybody may */
-    bool exact;            /* tells figures that cannot be rounded */
-    sm_handler *guard;     /* called before admit: whether what is at the placeholder is there */
-    bool while_draining;   /* served to the end, where others are refused */
-    sm_handler *admit;     /* called on the headers, before the body is sent; replying refuses it */
+    /* Scopes, space separated; the caller's key needs at least one. SM_PUBLIC: no key required.
+     * Must be given: sm_routes_check refuses a row without it. */
+    const char *scope;
+    bool exact; /* answers with figures that cannot be rounded: refused to keys that round */
+    /* Replies 404 before the body is sent when the resource at the placeholder does not exist. Only
+     * the moment of the answer rests on it: the handler finds out again. NULL: not called. */
+    sm_handler *exists;
+    bool while_draining; /* served until the daemon stops; other routes answer 503 */
+    sm_handler *admit;   /* called on the headers; its reply refuses the request before the body */
     sm_handler *handler;
 };
+
+#define SM_PUBLIC "public" /* a scope that no key has: sm_route_is_public */
 
 #define SM_CAPTURE_BYTES 128
 #define SM_ALLOW_BYTES   64
 
 enum sm_match { SM_MATCH_NONE, SM_MATCH_METHOD, SM_MATCH_OPTIONS, SM_MATCH_OK };
 
-/* Finds the row for a method and a decoded path. `capture` receives what stands at the placeholder
- * (or ""), `allow` the methods of the path ("GET, HEAD, OPTIONS") unless the path is unknown; those
- * of all paths for OPTIONS of "*". */
+/* Returns SM_INVALID with the first row whose scope is missing or names no scope of SM_SCOPES. A
+ * table that fails must not be served. */
+enum sm_code sm_routes_check(const struct sm_route *routes, struct sm_err *err);
+
+/* Returns whether the route needs no key. */
+bool sm_route_is_public(const struct sm_route *route);
+
+/* Finds the row for a method and a decoded path. `capture` receives the segment at the placeholder
+ * (or ""). `allow` receives the methods of the path ("GET, HEAD, OPTIONS"), of all paths for
+ * OPTIONS of "*", and "" when the path is unknown. */
 enum sm_match sm_route_find(const struct sm_route **out, const struct sm_route *routes,
                             const char *method, const char *path, char capture[SM_CAPTURE_BYTES],
                             char allow[SM_ALLOW_BYTES]);
 
-/* Whether a media type is one of `list`, or in one of its ranges, which end in an asterisk. */
+/* Returns whether a media type is one of `list`, or in one of its ranges, which end in an
+ * asterisk. */
 bool sm_media_type_in(const char *list, const char *media_type);
 
-/* Whether `word` is one of the words of `list`, which are separated by any of " ,". */
+/* Returns whether `word` is one of the words of `list`, which any of " ," separate. */
 bool sm_word_in(const char *list, const char *word, size_t word_bytes);
 
 #endif

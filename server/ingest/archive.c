@@ -161,8 +161,7 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
     } else if (e->bytes_count == 0 && !e->over) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_EMPTY, "the entry has 0 bytes");
     } else if (!sm_image_sniff(e->bytes, e->bytes_count)) {
-        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE,
-                       "the first bytes are neither those of a JPEG nor of a PNG");
+        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE, SM_INGEST_NO_IMAGE(""));
     } else if (labels.cohort < 0) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_COHORT_INVALID,
                        "the first folder is none of shared, candidate, independent, external");

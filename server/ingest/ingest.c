@@ -22,7 +22,7 @@ enum sm_code sm_ingest_new(struct sm_ingest **out, const struct sm_ingest_params
     if (!ingest)
         return sm_err_set(err, SM_NOMEM, "ingest: out of memory");
     ingest->params = *params;
-    snprintf(ingest->audit, sizeof ingest->audit, "%s", params->audit);
+    ingest->audit = *params->audit;
     if ((ingest->skipped = json_array()))
         return SM_OK;
     sm_ingest_free(ingest);
@@ -62,7 +62,7 @@ static enum sm_code add(struct sm_store_audit_added *added, const struct sm_inge
                         const struct sm_store_audit_image_in *images, size_t count,
                         struct sm_err *err)
 {
-    return sm_store_audit_add(added, ingest->params.store, ingest->audit,
+    return sm_store_audit_add(added, ingest->params.store, &ingest->audit,
                               &(struct sm_store_audit_intake){.images = images,
                                                               .images_count = count,
                                                               .items_max = ingest->params.items_max,
@@ -178,9 +178,9 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
 {
     struct sm_err why = {0};
     if (bytes_count == 0 || !sm_image_sniff(bytes, bytes_count)) {
-        sm_ingest_pass(
-            ingest, 0, labels->name, bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
-            "the first of %zu bytes are neither those of a JPEG nor of a PNG", bytes_count);
+        sm_ingest_pass(ingest, 0, labels->name,
+                       bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
+                       SM_INGEST_NO_IMAGE("of %zu "), bytes_count);
         return SM_OK;
     }
     if (bytes_count > SM_IMAGE_BYTES_MAX) {

@@ -2,7 +2,7 @@
  * manifest or a folder names. It knows no HTTP; the service and the command line both use it.
  *
  *     struct sm_ingest *ingest;
- *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.store = store, .audit = id, …}, &err);
+ *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.audit = &audit, …}, &err);
  *     sm_ingest_folder(ingest, "/data", "train/members", &(struct sm_ingest_labels){…}, &err);
  *     sm_ingest_finish(&report, ingest, &err);      // counts, and what was skipped and why
  *     sm_ingest_free(ingest);
@@ -39,14 +39,17 @@
 #define SM_INGEST_DEPTH_MAX          16  /* levels of nested folders */
 #define SM_INGEST_SKIPPED_MAX        100 /* skipped files that the report names; it counts all */
 
+/* Why bytes are not taken as an image; `of` is "", or "of %zu " for their count. */
+#define SM_INGEST_NO_IMAGE(of) "the first " of "bytes are neither those of a JPEG nor of a PNG"
+
 struct sm_ingest;
 
 struct sm_ingest_params {
     struct sm_store *store;
-    const char *audit;              /* id of the audit */
-    int64_t items_max;              /* limit of images in the whole audit */
-    const struct sm_caller *caller; /* its API key must stay valid; NULL: no key is checked */
-    int64_t unpacked_bytes_max;     /* limit per archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
+    const struct sm_audit_id *audit; /* copied */
+    int64_t items_max;               /* limit of images in the whole audit */
+    const struct sm_caller *caller;  /* its API key must stay valid; NULL: no key is checked */
+    int64_t unpacked_bytes_max;      /* limit per archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
     /* Used to compute the cost of each image; pair NULL: the cost is unknown. */
     const struct sm_pair *pair;
     const struct sm_recipe *recipe;

@@ -14,7 +14,7 @@ struct sm_ingest_held {
 
 struct sm_ingest {
     struct sm_ingest_params params;
-    char audit[SM_ID_BYTES];
+    struct sm_audit_id audit;
 
     struct sm_store_audit_image_in images[SM_INGEST_BATCH_IMAGES];
     struct sm_ingest_held held[SM_INGEST_BATCH_IMAGES];

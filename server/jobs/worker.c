@@ -98,9 +98,10 @@ static bool settled(enum sm_code code)
  * Returns false if the store failed for now and the caller must try again. */
 static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason)
 {
+    struct sm_audit_id audit = {.tenant = claim->tenant};
     struct sm_err err = {0};
-    enum sm_code code =
-        sm_store_audit_move(jobs->store, claim->job_id, SM_AUDIT_PAUSE, reason, &err);
+    memcpy(audit.id, claim->job_id, sizeof audit.id);
+    enum sm_code code = sm_store_audit_move(jobs->store, &audit, SM_AUDIT_PAUSE, reason, &err);
     if (code == SM_OK)
         sm_log("warning", "audit_paused", "{s:s, s:s, " ORIGIN "}", "audit", claim->job_id,
                "reason", reason, ORIGIN_OF(claim));

@@ -1,13 +1,14 @@
-/* The life of an audit: made, moved, cancelled, deleted.
+/* The life of an audit: create, move, cancel, delete.
  *
- * Moves are a table: from which states, to which one. A move that lets items be claimed adds them
- * to the count of what waits after its commit; one that forbids it takes them out before, so that
- * no claim goes for them in between, and puts them back when it fails.
+ * Moves are a table of the states that they leave and the state that they lead to. A move that lets
+ * workers claim items adds them to the count of waiting items after its commit. A move that forbids
+ * it subtracts them before the commit, so that no worker tries to claim them meanwhile, and adds
+ * them again if the transaction fails.
  *
- * Cancelling and deleting touch every item, 50,000 and more. They go through the items in chunks,
- * each a write of its own, so that other writes find their turn. The first write makes the new
- * state visible: cancelled, or not there any more (its row of `audit` is gone while that of `job`
- * still stands). What a crash leaves of the chunks is done at the next start. */
+ * Cancelling and deleting touch every item, 50,000 and more. They work in chunks, each a write of
+ * its own, so that other writes get their turn. The first write makes the new state visible:
+ * cancelled, or hidden (the row of `audit` is deleted, the row of `job` is not yet). The next start
+ * finishes chunks that a crash left over. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,20 +21,34 @@
 
 #define CHUNK_ITEMS 500
 
-enum sm_code sm_store_audit_row(struct sm_job_row *out, struct sm_db *db, const char *id,
-                                struct sm_err *err)
+enum sm_code sm_store_no_audit(const struct sm_audit_id *audit, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT 1 FROM audit WHERE job_id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    sm_stmt_reset(q);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", id);
-    return code == SM_OK ? sm_store_read_job_row(out, db, id, err) : code;
+    return sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", audit->id);
+}
+
+enum sm_code sm_store_audit_no_memory(const struct sm_audit_id *audit, struct sm_err *err)
+{
+    return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", audit->id);
+}
+
+enum sm_code sm_store_audit_query(struct sm_db *db, const char *sql,
+                                  const struct sm_audit_id *audit, sm_db_on_row *on_row, void *arg,
+                                  struct sm_err *err)
+{
+    int64_t rows;
+    enum sm_code code = sm_db_each(&rows, db, sql, SM_BIND(BIND_AUDIT(audit)), on_row, arg, err);
+    return code == SM_OK && rows == 0 ? sm_store_no_audit(audit, err) : code;
+}
+
+enum sm_code sm_store_audit_row(struct sm_job_row *out, struct sm_db *db,
+                                const struct sm_audit_id *audit, struct sm_err *err)
+{
+    bool found;
+    enum sm_code code = sm_db_row(&found, db, "SELECT 1 FROM audit WHERE job_id = $id" OF_TENANT,
+                                  SM_BIND(BIND_AUDIT(audit)), NULL, err);
+    if (code == SM_OK && !found)
+        code = sm_store_no_audit(audit, err);
+    return code == SM_OK ? sm_store_read_job_row(out, db, audit->id, err) : code;
 }
 
 /* --- create --- */
@@ -48,40 +63,26 @@ struct creating {
 static enum sm_code insert_job(struct sm_db *db, const struct sm_store_audit_in *in,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "INSERT INTO job (id, tenant_id, kind, state, pair, recipe_digest, created_ms, "
         "items_count, queued_count, request, trace, turn_ms) VALUES ($id, $tenant, 'audit', "
         "'open', $pair, $recipe, $now, 0, 0, $request, $trace, $now)",
+        SM_BIND(BIND_AUDIT(&in->audit), SM_TEXT("$pair", in->pair),
+                SM_HEX("$recipe", in->recipe_digest), SM_TEXT("$request", in->origin.request),
+                SM_TEXT("$trace", in->origin.trace), SM_INT("$now", sm_clock_unix_ms())),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", in->id);
-    sm_stmt_int(q, "$tenant", in->tenant);
-    sm_stmt_text(q, "$pair", in->pair);
-    sm_stmt_hex(q, "$recipe", in->recipe_digest);
-    sm_stmt_text(q, "$request", in->origin.request);
-    sm_stmt_text(q, "$trace", in->origin.trace);
-    sm_stmt_int(q, "$now", sm_clock_unix_ms());
-    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code insert_audit(struct sm_db *db, const struct creating *c, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db,
-                    "INSERT INTO audit (job_id, spec, pair_document, keep_thumbnails) "
-                    "VALUES ($id, $spec, $pair, $thumbnails)",
-                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", c->in->id);
-    sm_stmt_text(q, "$spec", c->spec);
-    sm_stmt_text(q, "$pair", c->pair_document);
-    sm_stmt_int(q, "$thumbnails", json_is_true(json_object_get(c->in->spec, "keep_thumbnails")));
-    return sm_stmt_run(q, NULL, err);
+    bool keeps = json_is_true(json_object_get(c->in->spec, "keep_thumbnails"));
+    return sm_db_change(NULL, db,
+                        "INSERT INTO audit (job_id, spec, pair_document, keep_thumbnails) "
+                        "VALUES ($id, $spec, $pair, $thumbnails)",
+                        SM_BIND(SM_HEX("$id", c->in->audit.id), SM_TEXT("$spec", c->spec),
+                                SM_TEXT("$pair", c->pair_document), SM_INT("$thumbnails", keeps)),
+                        err);
 }
 
 static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct sm_err *err)
@@ -95,7 +96,7 @@ static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct 
     if (code == SM_OK)
         code = insert_audit(db, c, err);
     return code == SM_OK
-               ? sm_store_idempotency_claim(c->store, db, c->in->idempotency, c->in->id, err)
+               ? sm_store_idempotency_claim(c->store, db, c->in->idempotency, c->in->audit.id, err)
                : code;
 }
 
@@ -104,12 +105,12 @@ enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_store
 {
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
     struct creating c = {.write.run = run_create, .store = store, .in = in};
-    c.recipe = sm_json_canonical(in->recipe); /* the text that the digest is of */
+    c.recipe = sm_json_canonical(in->recipe); /* the text that recipe_digest hashes */
     c.spec = json_dumps(in->spec, flags);
     c.pair_document = json_dumps(in->pair_document, flags);
     enum sm_code code = c.recipe && c.spec && c.pair_document
                             ? sm_writer_call(store->writer, &c.write, err)
-                            : sm_err_set(err, SM_NOMEM, "audit %s: out of memory", in->id);
+                            : sm_store_audit_no_memory(&in->audit, err);
     free(c.recipe);
     free(c.spec);
     free(c.pair_document);
@@ -119,7 +120,7 @@ enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_store
 /* --- moves --- */
 
 static const struct {
-    const char *done; /* "to be …" */
+    const char *done; /* participle for "it must be … to be …" */
     enum sm_state to;
     bool from[SM_STATES_COUNT];
     const char *from_text;
@@ -137,52 +138,37 @@ static const struct {
 struct moving {
     struct sm_write write;
     struct sm_store *store;
-    const char *id, *reason;
+    const struct sm_audit_id *audit;
+    const char *reason;
     const struct sm_idempotency_claim *idempotency;
     const struct sm_caller *caller;
     enum sm_store_audit_move move;
-    int64_t withheld_count; /* taken out of the count of what waits, for good if this commits */
-    int64_t freed_count;    /* to be added to it after the commit */
+    int64_t withheld_count; /* subtracted from the waiting items; added again if this fails */
+    int64_t freed_count;    /* to be added to the waiting items after the commit */
 };
 
 static enum sm_code keep_reason(struct sm_db *db, const struct moving *m, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        sm_db_query(&q, db, "UPDATE audit SET reason = $reason WHERE job_id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", m->id);
-    sm_stmt_text(q, "$reason", m->move == SM_AUDIT_PAUSE ? m->reason : NULL);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db, "UPDATE audit SET reason = $reason WHERE job_id = $id" OF_TENANT,
+                        SM_BIND(BIND_AUDIT(m->audit),
+                                SM_TEXT("$reason", m->move == SM_AUDIT_PAUSE ? m->reason : NULL)),
+                        err);
 }
 
-static enum sm_code read_pair(char out[64], int64_t *cost_ms, struct sm_db *db, const char *id,
-                              struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, "SELECT pair, cost_ms FROM job WHERE id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    snprintf(out, 64, "%s", code == SM_OK && row ? sm_stmt_get_text(q, 0) : "");
-    *cost_ms = code == SM_OK && row ? sm_stmt_get_int(q, 1) : 0;
-    sm_stmt_reset(q);
-    return code;
-}
-
-/* Whether the images may be scored: the pair is there, results have room, a start is paid for. */
+/* Checks that the images may be scored: the pair is loaded, results have room, and the budget pays
+ * for a start. */
 static enum sm_code check_run(struct sm_db *db, const struct moving *m,
                               const struct sm_job_row *job, struct sm_err *err)
 {
-    char pair[64];
+    char pair[64] = "";
     int64_t cost_ms = 0;
     struct sm_charge charge = {0};
     enum sm_code code = SM_OK;
     if (moves[m->move].to == SM_STATE_RUNNING) {
-        code = read_pair(pair, &cost_ms, db, m->id, err);
+        code = sm_db_row(NULL, db,
+                         "SELECT pair, cost_ms FROM job WHERE id = $id AND tenant_id = $tenant",
+                         SM_BIND(BIND_AUDIT(m->audit)),
+                         SM_COLUMNS(SM_GET_TEXT(pair, sizeof pair), SM_GET_INT(&cost_ms)), err);
         if (code == SM_OK)
             code = sm_store_check_pair(m->store, pair, err);
         if (code == SM_OK)
@@ -209,68 +195,63 @@ static void count_move(struct moving *m, const struct sm_job_row *job)
 static enum sm_code run_move(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct moving *m = (struct moving *)write;
+    const char *id = m->audit->id;
     struct sm_job_row job;
     bool done;
-    enum sm_code code = sm_store_audit_row(&job, db, m->id, err);
+    enum sm_code code = sm_store_audit_row(&job, db, m->audit, err);
     if (code != SM_OK)
         return code;
     if (!moves[m->move].from[job.state])
-        return sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be %s to be %s", m->id,
+        return sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be %s to be %s", id,
                           sm_state_name(job.state), moves[m->move].from_text, moves[m->move].done);
     if (m->move == SM_AUDIT_START && job.items_count == 0)
         return sm_err_set(err, SM_CONFLICT,
-                          "audit %s has 0 images, it must have at least 1 to be started", m->id);
+                          "audit %s has 0 images, it must have at least 1 to be started", id);
     if ((code = check_run(db, m, &job, err)) != SM_OK)
         return code;
     count_move(m, &job);
-    code = sm_store_move_job(&done, db, m->id, job.state, moves[m->move].to, err);
+    code = sm_store_move_job(&done, db, id, job.state, moves[m->move].to, err);
     if (code == SM_OK)
         code = keep_reason(db, m, err);
     job.state = moves[m->move].to;
-    if (code == SM_OK) /* started with nothing but failures */
-        code = sm_store_settle_job(&done, db, m->id, &job, err);
-    return code == SM_OK ? sm_store_idempotency_claim(m->store, db, m->idempotency, m->id, err)
-                         : code;
+    if (code == SM_OK) /* a started audit may have failed items only */
+        code = sm_store_settle_job(&done, db, id, &job, err);
+    return code == SM_OK ? sm_store_idempotency_claim(m->store, db, m->idempotency, id, err) : code;
 }
 
 /* --- work by chunks --- */
 
 struct chunk {
     struct sm_write write;
-    const char *id;
-    int64_t revision; /* of a deletion */
+    const struct sm_audit_id *audit;
+    int64_t revision; /* the one to delete; -1: any */
     bool more;
 };
 
-/* Index of the last item of the next chunk; -1 when there are none. `sql` finds it. */
-static enum sm_code chunk_end(int64_t *last, struct sm_db *db, const char *sql, const char *id,
-                              struct sm_err *err)
+/* MAX of no rows is a row of NULL. */
+static enum sm_code read_last(void *arg, const struct sm_stmt *row, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$limit", CHUNK_ITEMS);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        *last = row && !sm_stmt_is_null(q, 0) ? sm_stmt_get_int(q, 0) : -1;
-    sm_stmt_reset(q);
-    return code;
+    int64_t *last = arg;
+    (void)err;
+    if (!sm_stmt_is_null(row, 0))
+        *last = sm_stmt_get_int(row, 0);
+    return SM_OK;
 }
 
-/* A statement about the items of $id up to $last. */
-static enum sm_code run_to(int64_t *changes, struct sm_db *db, const char *sql, const char *id,
-                           int64_t last, struct sm_err *err)
+/* Finds the index of the last item of the next chunk by `sql`; -1: no item is left. */
+static enum sm_code chunk_end(int64_t *last, struct sm_db *db, const char *sql,
+                              const struct sm_audit_id *audit, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$last", last);
-    return sm_stmt_run(q, changes, err);
+    *last = -1;
+    return sm_db_each(NULL, db, sql, SM_BIND(BIND_AUDIT(audit), SM_INT("$limit", CHUNK_ITEMS)),
+                      read_last, last, err);
+}
+
+/* Runs a statement about the audit's items up to index `last`. */
+static enum sm_code run_to(int64_t *changes, struct sm_db *db, const char *sql,
+                           const struct sm_audit_id *audit, int64_t last, struct sm_err *err)
+{
+    return sm_db_change(changes, db, sql, SM_BIND(BIND_AUDIT(audit), SM_INT("$last", last)), err);
 }
 
 static enum sm_code run_cancel(struct sm_write *write, struct sm_db *db, struct sm_err *err)
@@ -281,144 +262,130 @@ static enum sm_code run_cancel(struct sm_write *write, struct sm_db *db, struct 
     enum sm_code code =
         chunk_end(&last, db,
                   "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id AND "
-                  "state = 'queued' ORDER BY attempt, idx LIMIT $limit) AS chunk",
-                  c->id, err);
+                  "state = 'queued'" OF_TENANT " ORDER BY attempt, idx LIMIT $limit) AS chunk",
+                  c->audit, err);
     c->more = code == SM_OK && last >= 0;
     if (!c->more)
         return code;
     code = run_to(NULL, db,
                   "DELETE FROM image WHERE job_id = $id AND idx IN (SELECT idx FROM item "
-                  "WHERE job_id = $id AND state = 'queued' AND idx <= $last)",
-                  c->id, last, err);
+                  "WHERE job_id = $id AND state = 'queued' AND idx <= $last)" OF_TENANT,
+                  c->audit, last, err);
     if (code == SM_OK)
         code = run_to(&count, db,
                       "UPDATE item SET state = 'cancelled' WHERE job_id = $id AND "
-                      "state = 'queued' AND idx <= $last",
-                      c->id, last, err);
+                      "state = 'queued' AND idx <= $last" OF_TENANT,
+                      c->audit, last, err);
     if (code == SM_OK)
-        code = sm_store_change_job(
-            &job, db, c->id, &(struct sm_job_change){.queued = -count, .cancelled = count}, err);
+        code =
+            sm_store_change_job(&job, db, c->audit->id,
+                                &(struct sm_job_change){.queued = -count, .cancelled = count}, err);
     return code;
 }
 
-/* Ids of the scores of the items up to `last`. */
-static enum sm_code read_scores(char (*ids)[SM_ID_BYTES], int *count, struct sm_db *db,
-                                const char *id, int64_t last, struct sm_err *err)
+struct score_ids {
+    char ids[CHUNK_ITEMS][SM_ID_BYTES];
+    int count;
+};
+
+static enum sm_code append_score(void *arg, const struct sm_stmt *row, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    *count = 0;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT score_id FROM item WHERE job_id = $id AND "
-                                    "idx <= $last AND score_id IS NOT NULL",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    sm_stmt_int(q, "$last", last);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        assert(*count < CHUNK_ITEMS);
-        sm_stmt_get_id(ids[(*count)++], q, 0);
-    }
-    sm_stmt_reset(q);
-    return code;
+    struct score_ids *scores = arg;
+    (void)err;
+    assert(scores->count < CHUNK_ITEMS);
+    sm_stmt_get_id(scores->ids[scores->count++], row, 0);
+    return SM_OK;
 }
 
-/* Deletes a score that no item has any more. */
+/* Deletes a score that no item has any more. Scores of a tenant serve all its items, audits or
+ * not. */
 static enum sm_code drop_score(struct sm_db *db, const char *score_id, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "DELETE FROM score WHERE id = $score AND NOT EXISTS "
-                                    "(SELECT 1 FROM item WHERE score_id = $score)",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$score", score_id);
-    return sm_stmt_run(q, NULL, err);
+    return sm_db_change(NULL, db,
+                        "DELETE FROM score WHERE id = $score AND NOT EXISTS "
+                        "(SELECT 1 FROM item WHERE score_id = $score)",
+                        SM_BIND(SM_HEX("$score", score_id)), err);
 }
 
-static enum sm_code delete_items(struct sm_db *db, const char *id, int64_t last, struct sm_err *err)
+static enum sm_code delete_items(struct sm_db *db, const struct sm_audit_id *audit, int64_t last,
+                                 struct sm_err *err)
 {
     static const char *const sql[] = {
-        "DELETE FROM thumbnail WHERE job_id = $id AND idx <= $last",
-        "DELETE FROM image WHERE job_id = $id AND idx <= $last",
-        "DELETE FROM item WHERE job_id = $id AND idx <= $last",
+        "DELETE FROM thumbnail WHERE job_id = $id AND idx <= $last" OF_TENANT,
+        "DELETE FROM image WHERE job_id = $id AND idx <= $last" OF_TENANT,
+        "DELETE FROM item WHERE job_id = $id AND idx <= $last" OF_TENANT,
     };
-    char scores[CHUNK_ITEMS][SM_ID_BYTES];
-    int scores_count;
-    enum sm_code code = read_scores(scores, &scores_count, db, id, last, err);
+    struct score_ids scores = {.count = 0};
+    enum sm_code code =
+        sm_db_each(NULL, db,
+                   "SELECT score_id FROM item WHERE job_id = $id AND "
+                   "idx <= $last AND score_id IS NOT NULL" OF_TENANT,
+                   SM_BIND(BIND_AUDIT(audit), SM_INT("$last", last)), append_score, &scores, err);
     for (size_t i = 0; i < sizeof sql / sizeof *sql && code == SM_OK; i++)
-        code = run_to(NULL, db, sql[i], id, last, err);
-    for (int i = 0; i < scores_count && code == SM_OK; i++)
-        code = drop_score(db, scores[i], err);
+        code = run_to(NULL, db, sql[i], audit, last, err);
+    for (int i = 0; i < scores.count && code == SM_OK; i++)
+        code = drop_score(db, scores.ids[i], err);
     return code;
 }
 
-static enum sm_code delete_row(struct sm_db *db, const char *sql, const char *id,
-                               struct sm_err *err)
-{
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    return sm_stmt_run(q, NULL, err);
-}
-
-enum sm_code sm_store_delete_chunk(bool *more, struct sm_db *db, const char *id, struct sm_err *err)
+enum sm_code sm_store_audit_delete_chunk(bool *more, struct sm_db *db,
+                                         const struct sm_audit_id *audit, struct sm_err *err)
 {
     int64_t last;
-    enum sm_code code = chunk_end(&last, db,
-                                  "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id "
-                                  "ORDER BY idx LIMIT $limit) AS chunk",
-                                  id, err);
+    enum sm_code code =
+        chunk_end(&last, db,
+                  "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id" OF_TENANT
+                  " ORDER BY idx LIMIT $limit) AS chunk",
+                  audit, err);
     *more = code == SM_OK && last >= 0;
     if (*more)
-        return delete_items(db, id, last, err);
-    return code == SM_OK ? delete_row(db, "DELETE FROM job WHERE id = $id", id, err) : code;
+        return delete_items(db, audit, last, err);
+    return code == SM_OK
+               ? sm_db_change(NULL, db, "DELETE FROM job WHERE id = $id AND tenant_id = $tenant",
+                              SM_BIND(BIND_AUDIT(audit)), err)
+               : code;
 }
 
 static enum sm_code run_delete(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct chunk *c = (struct chunk *)write;
-    return sm_store_delete_chunk(&c->more, db, c->id, err);
+    return sm_store_audit_delete_chunk(&c->more, db, c->audit, err);
 }
 
-enum sm_code sm_store_audit_hide(struct sm_db *db, const char *id, int64_t revision,
-                                 struct sm_err *err)
+enum sm_code sm_store_audit_hide(struct sm_db *db, const struct sm_audit_id *audit,
+                                 int64_t revision, struct sm_err *err)
 {
     static const char *const sql[] = {
-        "DELETE FROM audit_failure WHERE job_id = $id",
-        "DELETE FROM audit_cohort WHERE job_id = $id",
-        "DELETE FROM audit WHERE job_id = $id",
+        "DELETE FROM audit_failure WHERE job_id = $id" OF_TENANT,
+        "DELETE FROM audit_cohort WHERE job_id = $id" OF_TENANT,
+        "DELETE FROM audit WHERE job_id = $id" OF_TENANT,
     };
     struct sm_job_row job;
-    enum sm_code code = sm_store_audit_row(&job, db, id, err);
+    enum sm_code code = sm_store_audit_row(&job, db, audit, err);
     if (code == SM_OK && revision >= 0 && job.revision != revision)
-        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", id,
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is at revision %lld, not at %lld", audit->id,
                           (long long)job.revision, (long long)revision);
     if (code == SM_OK && job.state == SM_STATE_RUNNING)
         code = sm_err_set(err, SM_CONFLICT,
                           "audit %s is running, it must be paused, cancelled or finished to be "
                           "deleted",
-                          id);
+                          audit->id);
     for (size_t i = 0; i < sizeof sql / sizeof *sql && code == SM_OK; i++)
-        code = delete_row(db, sql[i], id, err);
+        code = sm_db_change(NULL, db, sql[i], SM_BIND(BIND_AUDIT(audit)), err);
     return code;
 }
 
 static enum sm_code run_hide(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     const struct chunk *c = (const struct chunk *)write;
-    return sm_store_audit_hide(db, c->id, c->revision, err);
+    return sm_store_audit_hide(db, c->audit, c->revision, err);
 }
 
-/* Every chunk through the writer. */
-static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const char *id,
-                                struct sm_err *err)
+/* Runs chunk after chunk through the writer. */
+static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run,
+                                const struct sm_audit_id *audit, struct sm_err *err)
 {
-    struct chunk c = {.write = {.run = run, .mode = SM_WRITE_ALONE}, .id = id, .more = true};
+    struct chunk c = {.write = {.run = run, .mode = SM_WRITE_ALONE}, .audit = audit, .more = true};
     enum sm_code code = SM_OK;
     while (code == SM_OK && c.more)
         code = sm_writer_call(store->writer, &c.write, err);
@@ -427,8 +394,8 @@ static enum sm_code call_chunks(struct sm_store *store, sm_write_run *run, const
 
 static enum sm_code call_move(struct sm_store *store, struct moving *m, struct sm_err *err)
 {
-    /* Alone: a full disk ends the transaction of the result that does not fit, and must not end
-     * that of the pause which it is the reason for. */
+    /* Alone: a result that does not fit on a full disk ends its whole transaction, which must not
+     * hold the pause that the result causes. */
     m->write = (struct sm_write){.run = run_move, .mode = SM_WRITE_ALONE};
     m->store = store;
     enum sm_code code = sm_writer_call(store->writer, &m->write, err);
@@ -437,63 +404,43 @@ static enum sm_code call_move(struct sm_store *store, struct moving *m, struct s
     else if (m->freed_count > 0)
         sm_store_count(store, m->freed_count, 0);
     if (code == SM_OK && m->move == SM_AUDIT_CANCEL)
-        code = call_chunks(store, run_cancel, m->id, err);
+        code = call_chunks(store, run_cancel, m->audit, err);
     return code;
 }
 
-enum sm_code sm_store_audit_move(struct sm_store *store, const char *id,
+enum sm_code sm_store_audit_move(struct sm_store *store, const struct sm_audit_id *audit,
                                  enum sm_store_audit_move move, const char *reason,
                                  struct sm_err *err)
 {
-    return call_move(store, &(struct moving){.id = id, .move = move, .reason = reason}, err);
+    return call_move(store, &(struct moving){.audit = audit, .move = move, .reason = reason}, err);
 }
 
-enum sm_code sm_store_audit_order(struct sm_store *store, const char *id,
+enum sm_code sm_store_audit_order(struct sm_store *store, const struct sm_audit_id *audit,
                                   const struct sm_store_audit_order *order, struct sm_err *err)
 {
     return call_move(store,
-                     &(struct moving){.id = id,
+                     &(struct moving){.audit = audit,
                                       .move = order->move,
                                       .idempotency = order->idempotency,
                                       .caller = order->caller},
                      err);
 }
 
-enum sm_code sm_store_audit_delete(struct sm_store *store, const char *id, struct sm_err *err)
-{
-    return sm_store_audit_delete_at(store, id, -1, err);
-}
-
-enum sm_code sm_store_audit_delete_at(struct sm_store *store, const char *id, int64_t revision,
-                                      struct sm_err *err)
+enum sm_code sm_store_audit_delete(struct sm_store *store, const struct sm_audit_id *audit,
+                                   int64_t revision, struct sm_err *err)
 {
     struct chunk hide = {
-        .write = {.run = run_hide, .mode = SM_WRITE_ALONE}, .id = id, .revision = revision};
+        .write = {.run = run_hide, .mode = SM_WRITE_ALONE}, .audit = audit, .revision = revision};
     enum sm_code code = sm_writer_call(store->writer, &hide.write, err);
-    return code == SM_OK ? call_chunks(store, run_delete, id, err) : code;
+    return code == SM_OK ? call_chunks(store, run_delete, audit, err) : code;
 }
 
-/* --- what a crash left --- */
+/* --- after a crash --- */
 
-/* First id that `sql` finds; `found` is false when there is none. */
-static enum sm_code find_left(bool *found, char id[SM_ID_BYTES], struct sm_db *db, const char *sql,
-                              struct sm_err *err)
-{
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(&q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, found, err);
-    if (code == SM_OK && *found)
-        sm_stmt_get_id(id, q, 0);
-    sm_stmt_reset(q);
-    return code;
-}
-
-static enum sm_code end_chunks(struct sm_db *db, sm_write_run *run, const char *id,
+static enum sm_code end_chunks(struct sm_db *db, sm_write_run *run, const struct sm_audit_id *audit,
                                struct sm_err *err)
 {
-    struct chunk c = {.id = id, .more = true};
+    struct chunk c = {.audit = audit, .more = true};
     enum sm_code code = SM_OK;
     while (code == SM_OK && c.more) {
         code = sm_db_begin(db, err);
@@ -506,25 +453,28 @@ static enum sm_code end_chunks(struct sm_db *db, sm_write_run *run, const char *
     return code;
 }
 
+/* Jobs of all tenants: each row gives its own. */
 enum sm_code sm_store_audits_recover(struct sm_db *db, struct sm_err *err)
 {
     static const struct {
         const char *sql;
         sm_write_run *run;
     } left[] = {
-        {"SELECT id FROM job WHERE queued_count > 0 AND state = 'cancelled' LIMIT 1", run_cancel},
-        {"SELECT id FROM job WHERE kind = 'audit' AND NOT EXISTS "
+        {"SELECT id, tenant_id FROM job WHERE queued_count > 0 AND state = 'cancelled' LIMIT 1",
+         run_cancel},
+        {"SELECT id, tenant_id FROM job WHERE kind = 'audit' AND NOT EXISTS "
          "(SELECT 1 FROM audit WHERE audit.job_id = job.id) LIMIT 1",
          run_delete},
     };
-    char id[SM_ID_BYTES];
+    struct sm_audit_id audit;
     enum sm_code code = SM_OK;
     for (size_t i = 0; i < sizeof left / sizeof *left && code == SM_OK; i++) {
         bool found = true;
         while (code == SM_OK && found) {
-            code = find_left(&found, id, db, left[i].sql, err);
+            code = sm_db_row(&found, db, left[i].sql, NULL,
+                             SM_COLUMNS(SM_GET_ID(audit.id), SM_GET_INT(&audit.tenant)), err);
             if (code == SM_OK && found)
-                code = end_chunks(db, left[i].run, id, err);
+                code = end_chunks(db, left[i].run, &audit, err);
         }
     }
     return code;

@@ -1,6 +1,5 @@
-/* Images into an open audit, in one transaction for all of a call: the items come behind those that
- * are there, in the order given. Whether a cohort has an image already is asked of `item_cohort`.
- * */
+/* Adds images to an open audit, all images of a call in one transaction. Items follow the existing
+ * ones, in the order given. The index `item_cohort` finds duplicates. */
 #include <string.h>
 
 #include "server/store/audits_impl.h"
@@ -8,47 +7,41 @@
 
 struct adding {
     struct sm_write write;
-    const char *id;
+    const struct sm_audit_id *audit;
     const struct sm_store_audit_intake *in;
     struct sm_store_audit_added added;
-    int64_t failed_count;          /* of what was added */
-    int64_t cost_ms, item_cost_ms; /* of what was added, of the dearest of it */
+    int64_t failed_count; /* of the added items */
+    int64_t cost_ms;      /* of the added items in all */
+    int64_t item_cost_ms; /* of the most expensive added item */
 };
 
-static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db, const char *id,
-                              struct sm_err *err)
+static enum sm_code read_open(struct sm_job_row *job, struct sm_db *db,
+                              const struct sm_audit_id *audit, struct sm_err *err)
 {
-    enum sm_code code = sm_store_audit_row(job, db, id, err);
+    enum sm_code code = sm_store_audit_row(job, db, audit, err);
     if (code == SM_OK && job->state != SM_STATE_OPEN)
-        code = sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be open to take images", id,
-                          sm_state_name(job->state));
+        code = sm_err_set(err, SM_CONFLICT, "audit %s is %s, it must be open to take images",
+                          audit->id, sm_state_name(job->state));
     return code;
 }
 
-/* Without a digest an image is told by its name. */
-static enum sm_code is_there(bool *out, struct sm_db *db, const char *id,
+/* Images without a digest are compared by name. */
+static enum sm_code is_there(bool *out, struct sm_db *db, const struct sm_audit_id *audit,
                              const struct sm_store_audit_image_in *image, struct sm_err *err)
 {
     bool known = image->image_digest[0] != '\0';
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
-        known ? "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND "
-                "image_digest = $digest AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1"
-              : "SELECT 1 FROM item WHERE job_id = $job AND cohort = $cohort AND image_digest "
-                "IS NULL AND name = $name AND cohort IS NOT NULL AND score_id IS NULL LIMIT 1",
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", id);
-    sm_stmt_int(q, "$cohort", (int)image->cohort);
-    if (known)
-        sm_stmt_hex(q, "$digest", image->image_digest);
-    else
-        sm_stmt_text(q, "$name", image->name);
-    code = sm_stmt_step(q, out, err);
-    sm_stmt_reset(q);
-    return code;
+    return sm_db_row(
+        out, db,
+        known ? "SELECT 1 FROM item WHERE job_id = $id AND cohort = $cohort AND "
+                "image_digest = $digest AND cohort IS NOT NULL AND score_id IS NULL" OF_TENANT
+                " LIMIT 1"
+              : "SELECT 1 FROM item WHERE job_id = $id AND cohort = $cohort AND image_digest "
+                "IS NULL AND name = $name AND cohort IS NOT NULL AND score_id IS NULL" OF_TENANT
+                " LIMIT 1",
+        SM_BIND(BIND_AUDIT(audit), SM_INT("$cohort", (int)image->cohort),
+                SM_HEX(known ? "$digest" : NULL, image->image_digest),
+                SM_TEXT(known ? NULL : "$name", image->name)),
+        NULL, err);
 }
 
 static int64_t cost_of(const struct sm_store_audit_image_in *image)
@@ -61,49 +54,34 @@ static enum sm_code insert_item(struct sm_db *db, const char *id,
                                 struct sm_err *err)
 {
     bool failed = image->failed != SM_OK;
-    struct sm_stmt *q;
-    enum sm_code code = sm_db_query(
-        &q, db,
+    return sm_db_change(
+        NULL, db,
         "INSERT INTO item (job_id, idx, state, name, image_digest, cohort, class_label, "
         "group_label, error_code, error_detail, cost_ms) VALUES ($job, $idx, $state, $name, "
         "$digest, $cohort, $class, $group, $code, $detail, $cost)",
+        SM_BIND(SM_HEX("$job", id), SM_INT("$idx", index),
+                SM_TEXT("$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_QUEUED)),
+                SM_TEXT("$name", image->name), SM_HEX("$digest", image->image_digest),
+                SM_INT("$cohort", (int)image->cohort), SM_TEXT("$class", image->class_label),
+                SM_TEXT("$group", image->group),
+                SM_TEXT("$code", failed ? sm_code_name(image->failed) : NULL),
+                SM_TEXT("$detail", image->failed_text), SM_INT("$cost", cost_of(image))),
         err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", id);
-    sm_stmt_int(q, "$idx", index);
-    sm_stmt_text(q, "$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_QUEUED));
-    sm_stmt_text(q, "$name", image->name);
-    sm_stmt_hex(q, "$digest", image->image_digest);
-    sm_stmt_int(q, "$cohort", (int)image->cohort);
-    sm_stmt_text(q, "$class", image->class_label);
-    sm_stmt_text(q, "$group", image->group);
-    sm_stmt_text(q, "$code", failed ? sm_code_name(image->failed) : NULL);
-    sm_stmt_text(q, "$detail", image->failed_text);
-    sm_stmt_int(q, "$cost", cost_of(image));
-    return sm_stmt_run(q, NULL, err);
 }
 
 static enum sm_code insert_image(struct sm_db *db, const char *id,
                                  const struct sm_store_audit_image_in *image, int64_t index,
                                  struct sm_err *err)
 {
-    struct sm_stmt *q;
-    enum sm_code code =
-        image->bytes
-            ? sm_db_query(&q, db,
-                          "INSERT INTO image (job_id, idx, bytes) VALUES ($job, $idx, $bytes)", err)
-            : sm_db_query(&q, db,
-                          "INSERT INTO image (job_id, idx, path) VALUES ($job, $idx, $path)", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$job", id);
-    sm_stmt_int(q, "$idx", index);
-    if (image->bytes)
-        sm_stmt_blob(q, "$bytes", image->bytes, image->bytes_count);
-    else
-        sm_stmt_text(q, "$path", image->path);
-    return sm_stmt_run(q, NULL, err);
+    const char *sql = image->bytes
+                          ? "INSERT INTO image (job_id, idx, bytes) VALUES ($job, $idx, $bytes)"
+                          : "INSERT INTO image (job_id, idx, path) VALUES ($job, $idx, $path)";
+    return sm_db_change(
+        NULL, db, sql,
+        SM_BIND(SM_HEX("$job", id), SM_INT("$idx", index),
+                SM_BLOB(image->bytes ? "$bytes" : NULL, image->bytes, image->bytes_count),
+                SM_TEXT(image->bytes ? NULL : "$path", image->path)),
+        err);
 }
 
 static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, struct sm_db *db,
@@ -111,8 +89,9 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
                             struct sm_err *err)
 {
     int64_t index = items_count + a->added.added_count;
+    const char *id = a->audit->id;
     bool there, failed = image->failed != SM_OK;
-    enum sm_code code = is_there(&there, db, a->id, image, err);
+    enum sm_code code = is_there(&there, db, a->audit, image, err);
     if (code != SM_OK)
         return code;
     if (there) {
@@ -121,12 +100,12 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
     }
     if (index >= a->in->items_max)
         return sm_err_set(err, SM_LIMIT, "audit %s has %lld images of at most %lld, no room for %s",
-                          a->id, (long long)index, (long long)a->in->items_max, image->name);
-    code = insert_item(db, a->id, image, index, err);
+                          id, (long long)index, (long long)a->in->items_max, image->name);
+    code = insert_item(db, id, image, index, err);
     if (code == SM_OK && !failed)
-        code = insert_image(db, a->id, image, index, err);
+        code = insert_image(db, id, image, index, err);
     else if (code == SM_OK)
-        code = sm_store_count_failure(db, a->id, sm_code_name(image->failed), err);
+        code = sm_store_count_failure(db, id, sm_code_name(image->failed), err);
     a->added.added_count++;
     a->failed_count += failed;
     a->cost_ms += failed ? 0 : cost_of(image);
@@ -143,12 +122,12 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
     struct sm_job_row job;
     enum sm_code code = sm_store_check_caller(db, a->in->caller, err);
     if (code == SM_OK)
-        code = read_open(&job, db, a->id, err);
+        code = read_open(&job, db, a->audit, err);
     for (size_t i = 0; i < a->in->images_count && code == SM_OK; i++)
         code = add_one(a, cohorts, db, &a->in->images[i], job.items_count, err);
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
         if (cohorts[i].items > 0)
-            code = sm_store_count_cohort(db, a->id, i, &cohorts[i], err);
+            code = sm_store_count_cohort(db, a->audit->id, i, &cohorts[i], err);
     if (code != SM_OK || a->added.added_count == 0)
         return code;
     struct sm_job_change change = {.items = a->added.added_count,
@@ -156,14 +135,14 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
                                    .failed = a->failed_count,
                                    .cost_ms = a->cost_ms,
                                    .item_cost_ms = a->item_cost_ms};
-    return sm_store_change_job(&job, db, a->id, &change, err);
+    return sm_store_change_job(&job, db, a->audit->id, &change, err);
 }
 
 enum sm_code sm_store_audit_add(struct sm_store_audit_added *out, struct sm_store *store,
-                                const char *id, const struct sm_store_audit_intake *in,
-                                struct sm_err *err)
+                                const struct sm_audit_id *audit,
+                                const struct sm_store_audit_intake *in, struct sm_err *err)
 {
-    struct adding a = {.write.run = run_add, .id = id, .in = in};
+    struct adding a = {.write.run = run_add, .audit = audit, .in = in};
     int64_t bytes_count = 0;
     for (size_t i = 0; i < in->images_count; i++)
         bytes_count += (int64_t)in->images[i].bytes_count;

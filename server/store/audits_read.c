@@ -1,5 +1,5 @@
-/* Reads of audits. Progress comes from counts that the writes keep, so it costs the same for 50 and
- * for 50,000 items; pages of items go by index. */
+/* Reads of audits. Progress comes from counts that the writes maintain, so it costs the same for 50
+ * and for 50,000 items. Pages of items continue behind an index. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,63 +18,36 @@ static json_t *time_json(const struct sm_stmt *q, int column)
     return json_string(text);
 }
 
-static enum sm_code out_of_memory(const char *id, struct sm_err *err)
-{
-    return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
-}
-
 /* --- one audit --- */
 
-static enum sm_code add_cohorts(json_t *cohorts, struct sm_db *db, const char *id,
-                                struct sm_err *err)
+/* The document that rows are added to. */
+struct building {
+    const struct sm_audit_id *audit;
+    json_t *to;
+};
+
+static enum sm_code add_cohort(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT cohort, items_count, succeeded_count, failed_count "
-                                    "FROM audit_cohort WHERE job_id = $id ORDER BY cohort",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        json_t *counts = json_pack(
-            "{s:I, s:I, s:I}", "items_count", (json_int_t)sm_stmt_get_int(q, 1), "succeeded_count",
-            (json_int_t)sm_stmt_get_int(q, 2), "failed_count", (json_int_t)sm_stmt_get_int(q, 3));
-        const char *name = sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 0));
-        if (json_object_set_new(cohorts, name, counts) != 0) {
-            code = out_of_memory(id, err);
-            break;
-        }
-    }
-    sm_stmt_reset(q);
-    return code;
+    const struct building *b = arg;
+    const char *name = sm_cohort_name((enum sm_cohort)sm_stmt_get_int(q, 0));
+    json_t *counts = json_pack("{s:I, s:I, s:I}", "items_count", (json_int_t)sm_stmt_get_int(q, 1),
+                               "succeeded_count", (json_int_t)sm_stmt_get_int(q, 2), "failed_count",
+                               (json_int_t)sm_stmt_get_int(q, 3));
+    return json_object_set_new(b->to, name, counts) == 0 ? SM_OK
+                                                         : sm_store_audit_no_memory(b->audit, err);
 }
 
-static enum sm_code add_failures(json_t *failures, struct sm_db *db, const char *id,
-                                 struct sm_err *err)
+static enum sm_code add_failure(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(
-        &q, db, "SELECT code, count FROM audit_failure WHERE job_id = $id ORDER BY code", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row)
-        if (json_array_append_new(failures,
-                                  json_pack("{s:s, s:I}", "code", sm_stmt_get_text(q, 0), "count",
-                                            (json_int_t)sm_stmt_get_int(q, 1))) != 0) {
-            code = out_of_memory(id, err);
-            break;
-        }
-    sm_stmt_reset(q);
-    return code;
+    const struct building *b = arg;
+    json_t *row = json_pack("{s:s, s:I}", "code", sm_stmt_get_text(q, 0), "count",
+                            (json_int_t)sm_stmt_get_int(q, 1));
+    return json_array_append_new(b->to, row) == 0 ? SM_OK : sm_store_audit_no_memory(b->audit, err);
 }
 
-/* The last column is the number of scores that are still there. Erased images took theirs along,
- * but for those that had failed: of these there are few, so their index is named; by itself the
- * planner walks all items. */
+/* Column 16 is the number of scores that still exist. Erasing an image deletes its score, if it had
+ * one: those that had failed had none. There are few of these, so the statement names their index;
+ * the planner itself would walk all items. */
 static const char audit_sql[] =
     "SELECT job.state, job.revision, job.pair, job.recipe_digest, audit.spec, audit.reason, "
     "job.created_ms, job.started_ms, job.finished_ms, job.items_count, job.succeeded_count, "
@@ -84,9 +57,10 @@ static const char audit_sql[] =
     "audit.erased_count + (SELECT count(*) FROM item INDEXED BY item_failed WHERE "
     "item.job_id = job.id AND item.state = 'failed' AND item.erased_ms IS NOT NULL) END, "
     "audit.pair_document, job.cost_ms, job.done_cost_ms FROM audit JOIN job ON job.id = "
-    "audit.job_id WHERE audit.job_id = $id";
+    "audit.job_id WHERE audit.job_id = $id AND job.tenant_id = $tenant";
 
-/* Of audit_sql. What ended without an image, by a cancellation or by an erasure, is not whole. */
+/* Reads columns of audit_sql. An audit that ended without some of its images, because they were
+ * cancelled or erased, is partial. */
 static json_t *completeness_of_row(const struct sm_stmt *q)
 {
     enum sm_state state = sm_state_parse(sm_stmt_get_text(q, 0));
@@ -101,7 +75,7 @@ static json_t *completeness_of_row(const struct sm_stmt *q)
     return sm_completeness_json(&completeness);
 }
 
-/* Those of the pair; most have none, and are not parsed. */
+/* Returns the flags of the pair. Most pairs have none: their documents are not parsed. */
 static json_t *flags_of_pair(const char *pair_document)
 {
     if (!strstr(pair_document, "\"flags\":[{"))
@@ -112,8 +86,8 @@ static json_t *flags_of_pair(const char *pair_document)
     return flags;
 }
 
-static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const char *id,
-                                 struct sm_err *err)
+static enum sm_code document_of_row(json_t **out, const struct sm_stmt *q, const char *id,
+                                    struct sm_err *err)
 {
     json_error_t why;
     char recipe[65];
@@ -137,135 +111,136 @@ static enum sm_code audit_of_row(json_t **out, const struct sm_stmt *q, const ch
         "failures", "flags", flags_of_pair(sm_stmt_get_text(q, 17)), "request_id",
         sm_stmt_get_text(q, 14), "trace_id", sm_stmt_get_text(q, 15));
     json_decref(spec);
-    return *out ? SM_OK : out_of_memory(id, err);
+    return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
 }
 
-enum sm_code sm_store_audit_document(json_t **out, struct sm_db *db, const char *id,
-                                     struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    *out = NULL;
-    enum sm_code code = sm_db_query(&q, db, audit_sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK)
-        code = row ? audit_of_row(out, q, id, err)
-                   : sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", id);
-    sm_stmt_reset(q);
-    if (code == SM_OK)
-        code = add_cohorts(json_object_get(*out, "cohorts"), db, id, err);
-    if (code == SM_OK)
-        code = add_failures(json_object_get(*out, "failures"), db, id, err);
-    if (code != SM_OK) {
-        json_decref(*out);
-        *out = NULL;
-    }
-    return code;
-}
-
-static enum sm_code read_audit(void *out, struct sm_db *db, const void *id, struct sm_err *err)
-{
-    return sm_store_audit_document(out, db, id, err);
-}
-
-enum sm_code sm_store_audit(json_t **out, struct sm_store *store, const char *id,
-                            struct sm_err *err)
-{
-    *out = NULL;
-    return sm_store_snapshot(out, store, read_audit, id, err);
-}
-
-struct ownership {
-    int64_t tenant;
-    const char *id;
+/* A document and, unless NULL, its head. */
+struct reading {
+    const struct sm_audit_id *audit;
+    json_t *document;
+    struct sm_audit_head *head;
 };
 
-static enum sm_code read_owned(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
+/* Reads columns of audit_sql. */
+static enum sm_code read_document(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    const struct ownership *o = arg;
-    struct sm_stmt *q;
-    bool row;
-    (void)out;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT 1 FROM job JOIN audit ON audit.job_id = job.id "
-                                    "WHERE job.id = $id AND job.tenant_id = $tenant",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", o->id);
-    sm_stmt_int(q, "$tenant", o->tenant);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", o->id);
-    sm_stmt_reset(q);
-    return code;
-}
-
-enum sm_code sm_store_audit_owned(struct sm_store *store, int64_t tenant, const char *id,
-                                  struct sm_err *err)
-{
-    return sm_store_snapshot(NULL, store, read_owned, &(struct ownership){tenant, id}, err);
-}
-
-static enum sm_code read_revision(void *out, struct sm_db *db, const void *id, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    int64_t *revision = out;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT job.revision FROM audit JOIN job ON job.id = "
-                                    "audit.job_id WHERE audit.job_id = $id",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row)
-        *revision = sm_stmt_get_int(q, 0);
-    sm_stmt_reset(q);
-    return code;
-}
-
-int64_t sm_store_audit_revision(struct sm_store *store, const char *id)
-{
-    int64_t revision = -1;
-    return sm_store_snapshot(&revision, store, read_revision, id, NULL) == SM_OK ? revision : -1;
-}
-
-static enum sm_code read_scoring(void *out, struct sm_db *db, const void *id, struct sm_err *err)
-{
-    struct sm_store_audit_scoring *s = out;
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT job.pair, recipe.body FROM job JOIN recipe ON "
-                                    "recipe.digest = job.recipe_digest WHERE job.id = $id",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", (const char *)id);
-    if (code == SM_OK) {
-        snprintf(s->pair, sizeof s->pair, "%s", sm_stmt_get_text(q, 0));
-        s->recipe = json_loads(sm_stmt_get_text(q, 1), 0, NULL);
-        if (!s->recipe)
-            code = sm_err_set(err, SM_CORRUPT, "recipe of audit %s: stored document",
-                              (const char *)id);
+    struct reading *r = arg;
+    if (r->head) {
+        *r->head =
+            (struct sm_audit_head){.audit = *r->audit,
+                                   .revision = sm_stmt_get_int(q, 1),
+                                   .state = sm_state_parse(sm_stmt_get_text(q, 0)),
+                                   .finished = !sm_stmt_is_null(q, 8),
+                                   .done_count = sm_stmt_get_int(q, 10) + sm_stmt_get_int(q, 11),
+                                   .cost_ms = sm_stmt_get_int(q, 18),
+                                   .done_cost_ms = sm_stmt_get_int(q, 19)};
+        snprintf(r->head->pair, sizeof r->head->pair, "%s", sm_stmt_get_text(q, 2));
     }
-    sm_stmt_reset(q);
+    return document_of_row(&r->document, q, r->audit->id, err);
+}
+
+enum sm_code sm_store_audit_document(json_t **out, struct sm_audit_head *head, struct sm_db *db,
+                                     const struct sm_audit_id *audit, struct sm_err *err)
+{
+    struct reading r = {.audit = audit, .head = head};
+    struct building cohorts = {.audit = audit}, failures = {.audit = audit};
+    enum sm_code code = sm_store_audit_query(db, audit_sql, audit, read_document, &r, err);
+    cohorts.to = json_object_get(r.document, "cohorts");
+    failures.to = json_object_get(r.document, "failures");
+    if (code == SM_OK)
+        code = sm_db_each(NULL, db,
+                          "SELECT cohort, items_count, succeeded_count, failed_count "
+                          "FROM audit_cohort WHERE job_id = $id" OF_TENANT " ORDER BY cohort",
+                          SM_BIND(BIND_AUDIT(audit)), add_cohort, &cohorts, err);
+    if (code == SM_OK)
+        code = sm_db_each(NULL, db,
+                          "SELECT code, count FROM audit_failure WHERE job_id = $id" OF_TENANT
+                          " ORDER BY code",
+                          SM_BIND(BIND_AUDIT(audit)), add_failure, &failures, err);
+    if (code != SM_OK) {
+        json_decref(r.document);
+        r.document = NULL;
+    }
+    *out = r.document;
     return code;
+}
+
+static enum sm_code read_audit(void *out, struct sm_db *db, const void *audit, struct sm_err *err)
+{
+    struct reading *r = out;
+    return sm_store_audit_document(&r->document, r->head, db, audit, err);
+}
+
+enum sm_code sm_store_audit(json_t **out, struct sm_audit_head *head, struct sm_store *store,
+                            const struct sm_audit_id *audit, struct sm_err *err)
+{
+    struct reading r = {.head = head};
+    enum sm_code code = sm_store_snapshot(&r, store, read_audit, audit, err);
+    *out = r.document;
+    return code;
+}
+
+static enum sm_code read_head(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
+{
+    const struct sm_audit_id *audit = arg;
+    struct sm_audit_head *head = out;
+    char state[16];
+    bool found;
+    enum sm_code code = sm_db_row(
+        &found, db,
+        "SELECT job.revision, job.state, job.finished_ms IS NOT NULL, job.pair, "
+        "job.succeeded_count + job.failed_count, job.cost_ms, job.done_cost_ms FROM audit JOIN "
+        "job ON job.id = audit.job_id WHERE audit.job_id = $id AND job.tenant_id = $tenant",
+        SM_BIND(BIND_AUDIT(audit)),
+        SM_COLUMNS(SM_GET_INT(&head->revision), SM_GET_TEXT(state, sizeof state),
+                   SM_GET_BOOL(&head->finished), SM_GET_TEXT(head->pair, sizeof head->pair),
+                   SM_GET_INT(&head->done_count), SM_GET_INT(&head->cost_ms),
+                   SM_GET_INT(&head->done_cost_ms)),
+        err);
+    if (code == SM_OK && !found)
+        code = sm_store_no_audit(audit, err);
+    if (code == SM_OK)
+        head->state = sm_state_parse(state);
+    return code;
+}
+
+enum sm_code sm_store_audit_head(struct sm_audit_head *out, struct sm_store *store,
+                                 const struct sm_audit_id *audit, struct sm_err *err)
+{
+    *out = (struct sm_audit_head){.audit = *audit};
+    return sm_store_snapshot(out, store, read_head, audit, err);
+}
+
+struct scoring {
+    const struct sm_audit_id *audit;
+    struct sm_store_audit_scoring *out;
+};
+
+static enum sm_code read_scoring_row(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    const struct scoring *s = arg;
+    snprintf(s->out->pair, sizeof s->out->pair, "%s", sm_stmt_get_text(q, 0));
+    s->out->recipe = json_loads(sm_stmt_get_text(q, 1), 0, NULL);
+    return s->out->recipe
+               ? SM_OK
+               : sm_err_set(err, SM_CORRUPT, "recipe of audit %s: stored document", s->audit->id);
+}
+
+static enum sm_code read_scoring(void *out, struct sm_db *db, const void *audit, struct sm_err *err)
+{
+    struct scoring s = {audit, out};
+    return sm_store_audit_query(db,
+                                "SELECT job.pair, recipe.body FROM job JOIN recipe ON "
+                                "recipe.digest = job.recipe_digest WHERE job.id = $id AND "
+                                "job.tenant_id = $tenant",
+                                audit, read_scoring_row, &s, err);
 }
 
 enum sm_code sm_store_audit_scoring(struct sm_store_audit_scoring *out, struct sm_store *store,
-                                    const char *id, struct sm_err *err)
+                                    const struct sm_audit_id *audit, struct sm_err *err)
 {
     *out = (struct sm_store_audit_scoring){0};
-    return sm_store_snapshot(out, store, read_scoring, id, err);
+    return sm_store_snapshot(out, store, read_scoring, audit, err);
 }
 
 /* --- all audits --- */
@@ -276,135 +251,138 @@ struct listing {
     int limit;
 };
 
-#define IS_THERE                                                                                   \
+struct ids {
+    struct sm_audit_id audits[SM_SCORES_LIMIT_MAX + 1];
+    int64_t tenant;
+    int count;
+};
+
+static enum sm_code append_id(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct ids *ids = arg;
+    struct sm_audit_id *audit = &ids->audits[ids->count++];
+    (void)err;
+    audit->tenant = ids->tenant;
+    sm_stmt_get_id(audit->id, q, 0);
+    return SM_OK;
+}
+
+#define EXISTING                                                                                   \
     " AND EXISTS (SELECT 1 FROM audit WHERE audit.job_id = job.id) ORDER BY id DESC LIMIT $limit"
 
-/* The ids first, so that one statement at a time is in use. */
-static enum sm_code read_ids(char (*ids)[SM_ID_BYTES], int *count, struct sm_db *db,
-                             const struct listing *l, struct sm_err *err)
+/* Reads all ids before any document, so that one statement at a time is in use. */
+static enum sm_code read_ids(struct ids *out, struct sm_db *db, const struct listing *l,
+                             struct sm_err *err)
 {
-    bool first = l->after[0] == '\0', row;
-    struct sm_stmt *q;
-    *count = 0;
-    enum sm_code code = sm_db_query(
-        &q, db,
-        first ? "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant" IS_THERE
+    bool first = l->after[0] == '\0';
+    *out = (struct ids){.tenant = l->tenant};
+    return sm_db_each(
+        NULL, db,
+        first ? "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant" EXISTING
               : "SELECT id FROM job WHERE kind = 'audit' AND tenant_id = $tenant AND id < "
-                "$after" IS_THERE,
-        err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$tenant", l->tenant);
-    if (!first)
-        sm_stmt_hex(q, "$after", l->after);
-    sm_stmt_int(q, "$limit", l->limit + 1);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row)
-        sm_stmt_get_id(ids[(*count)++], q, 0);
-    sm_stmt_reset(q);
-    return code;
+                "$after" EXISTING,
+        SM_BIND(SM_INT("$tenant", l->tenant), SM_HEX(first ? NULL : "$after", l->after),
+                SM_INT("$limit", l->limit + 1)),
+        append_id, out, err);
 }
 
 static enum sm_code read_audits(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
     const struct listing *l = arg;
-    char ids[SM_SCORES_LIMIT_MAX + 1][SM_ID_BYTES];
-    json_t **page = out, *audit;
-    int count;
-    enum sm_code code = read_ids(ids, &count, db, l, err);
-    for (int i = 0; i < count && i < l->limit && code == SM_OK; i++) {
-        code = sm_store_audit_document(&audit, db, ids[i], err);
-        if (code == SM_OK && json_array_append_new(json_object_get(*page, "audits"), audit) != 0)
-            code = out_of_memory(ids[i], err);
+    struct sm_store_audit_page *page = out;
+    struct ids ids;
+    enum sm_code code = read_ids(&ids, db, l, err);
+    for (int i = 0; i < ids.count && i < l->limit && code == SM_OK; i++) {
+        json_t *document;
+        code = sm_store_audit_document(&document, &page->heads[i], db, &ids.audits[i], err);
+        if (code == SM_OK && json_array_append_new(page->audits, document) != 0)
+            code = sm_store_audit_no_memory(&ids.audits[i], err);
+        page->count++;
     }
-    if (code == SM_OK && json_object_set_new(*page, "more", json_boolean(count > l->limit)) != 0)
-        code = sm_err_set(err, SM_NOMEM, "page of audits: out of memory");
+    page->more = ids.count > l->limit;
     return code;
 }
 
-enum sm_code sm_store_audits(json_t **out, struct sm_store *store, int64_t tenant,
-                             const char *after, int limit, struct sm_err *err)
+enum sm_code sm_store_audits(struct sm_store_audit_page *out, struct sm_store *store,
+                             int64_t tenant, const char *after, int limit, struct sm_err *err)
 {
-    assert(limit >= 1 && limit <= SM_SCORES_LIMIT_MAX);
-    *out = json_pack("{s:[]}", "audits");
-    if (!*out)
-        return sm_err_set(err, SM_NOMEM, "page of audits: out of memory");
     const struct listing listing = {.tenant = tenant, .after = after, .limit = limit};
-    enum sm_code code = sm_store_snapshot(out, store, read_audits, &listing, err);
-    if (code != SM_OK) {
-        json_decref(*out);
-        *out = NULL;
-    }
-    return code;
-}
-
-static enum sm_code read_spread(void *out, struct sm_db *db, const void *id, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    char recipe[65];
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT audit.pair_document, job.recipe_digest FROM audit JOIN "
-                                    "job ON job.id = audit.job_id WHERE audit.job_id = $id",
-                                    err);
+    assert(limit >= 1 && limit <= SM_SCORES_LIMIT_MAX);
+    *out = (struct sm_store_audit_page){.audits = json_array(),
+                                        .heads = calloc((size_t)limit, sizeof *out->heads)};
+    enum sm_code code = out->audits && out->heads
+                            ? sm_store_snapshot(out, store, read_audits, &listing, err)
+                            : sm_err_set(err, SM_NOMEM, "page of audits: out of memory");
     if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row) {
-        json_t *pair = json_loads(sm_stmt_get_text(q, 0), 0, NULL);
-        const json_t *reference = json_object_get(pair, "reference");
-        const char *own = json_string_value(json_object_get(reference, "recipe_digest"));
-        sm_stmt_get_digest(recipe, q, 1);
-        if (own && strcmp(own, recipe) == 0)
-            *(double *)out = json_number_value(json_object_get(reference, "sd"));
-        json_decref(pair);
-    }
-    sm_stmt_reset(q);
+        sm_store_audit_page_release(out);
     return code;
 }
 
-enum sm_code sm_store_audit_spread(double *out, struct sm_store *store, const char *id,
-                                   struct sm_err *err)
+void sm_store_audit_page_release(struct sm_store_audit_page *page)
+{
+    json_decref(page->audits);
+    free(page->heads);
+    *page = (struct sm_store_audit_page){0};
+}
+
+static enum sm_code read_spread_row(void *out, const struct sm_stmt *q, struct sm_err *err)
+{
+    char recipe[65];
+    json_t *pair = json_loads(sm_stmt_get_text(q, 0), 0, NULL);
+    const json_t *reference = json_object_get(pair, "reference");
+    const char *own = json_string_value(json_object_get(reference, "recipe_digest"));
+    (void)err;
+    sm_stmt_get_digest(recipe, q, 1);
+    if (own && strcmp(own, recipe) == 0)
+        *(double *)out = json_number_value(json_object_get(reference, "sd"));
+    json_decref(pair);
+    return SM_OK;
+}
+
+static enum sm_code read_spread(void *out, struct sm_db *db, const void *audit, struct sm_err *err)
+{
+    return sm_store_audit_query(db,
+                                "SELECT audit.pair_document, job.recipe_digest FROM audit JOIN "
+                                "job ON job.id = audit.job_id WHERE audit.job_id = $id AND "
+                                "job.tenant_id = $tenant",
+                                audit, read_spread_row, out, err);
+}
+
+enum sm_code sm_store_audit_spread(double *out, struct sm_store *store,
+                                   const struct sm_audit_id *audit, struct sm_err *err)
 {
     *out = 0;
-    return sm_store_snapshot(out, store, read_spread, id, err);
+    return sm_store_snapshot(out, store, read_spread, audit, err);
 }
 
 /* --- items --- */
 
 struct items {
-    const char *id;
+    const struct sm_audit_id *audit;
     const struct sm_store_audit_items_filter *filter;
+    struct sm_store_audit_items_page *page;
+    struct sm_shapes shapes;
+    struct sm_db *db;
 };
 
-/* The state stands in the text, where the partial indexes of states can be seen to apply. */
-static enum sm_code query_items(struct sm_stmt **q, struct sm_db *db, const struct items *in,
-                                struct sm_err *err)
+/* The statement holds the state as text, because a partial index on a state applies only when the
+ * planner sees which state. */
+static void write_items_sql(char out[700], const struct sm_store_audit_items_filter *f)
 {
-    const struct sm_store_audit_items_filter *f = in->filter;
-    char sql[600], state[64] = "";
+    char state[64] = "";
     if (f->state)
         snprintf(state, sizeof state, " AND item.state = '%s'",
                  sm_state_name(sm_state_parse(f->state)));
     int length = snprintf(
-        sql, sizeof sql,
+        out, 700,
         "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
         "item.image_digest, item.state, item.score_id, item.error_code, item.error_detail, "
         "score.m, score.shape_id, score.own, item.erased_ms FROM item LEFT JOIN score ON "
-        "score.id = item.score_id WHERE item.job_id = $id AND item.idx > $after%s%s "
-        "ORDER BY item.idx LIMIT $limit",
+        "score.id = item.score_id WHERE item.job_id = $id AND item.idx > $after%s%s" OF_TENANT
+        " ORDER BY item.idx LIMIT $limit",
         f->cohort >= 0 ? " AND item.cohort = $cohort" : "", state);
-    assert(length > 0 && (size_t)length < sizeof sql);
+    assert(length > 0 && length < 700);
     (void)length;
-    enum sm_code code = sm_db_query(q, db, sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(*q, "$id", in->id);
-    sm_stmt_int(*q, "$after", f->after);
-    if (f->cohort >= 0)
-        sm_stmt_int(*q, "$cohort", f->cohort);
-    sm_stmt_int(*q, "$limit", f->limit + 1);
-    return SM_OK;
 }
 
 static json_t *number(double value)
@@ -412,7 +390,7 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* {"score","m","m_se"} of a scored item. */
+/* Makes {"score","m","m_se"} of a scored item. */
 static enum sm_code score_of_row(json_t **out, const struct sm_stmt *q, struct sm_shapes *shapes,
                                  struct sm_db *db, struct sm_err *err)
 {
@@ -455,120 +433,112 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "item of an audit: out of memory");
 }
 
-static enum sm_code collect_items(json_t *page, struct sm_shapes *shapes, struct sm_db *db,
-                                  const struct items *in, struct sm_err *err)
+/* The row behind the page only tells that there are more. */
+static enum sm_code append_item(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    json_t *items = json_object_get(page, "items"), *item;
-    struct sm_stmt *q;
-    bool row, more = false;
-    enum sm_code code = query_items(&q, db, in, err);
-    while (code == SM_OK && (code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        more = json_array_size(items) == (size_t)in->filter->limit;
-        if (more)
-            break;
-        item = NULL;
-        code = item_of_row(&item, q, shapes, db, err);
-        if (code == SM_OK && json_array_append(items, item) != 0)
-            code = out_of_memory(in->id, err);
-        json_decref(item);
-    }
-    sm_stmt_reset(q);
-    if (code == SM_OK && json_object_set_new(page, "more", json_boolean(more)) != 0)
-        code = out_of_memory(in->id, err);
+    struct items *in = arg;
+    json_t *item = NULL;
+    in->page->more = json_array_size(in->page->items) == (size_t)in->filter->limit;
+    if (in->page->more)
+        return SM_OK;
+    enum sm_code code = item_of_row(&item, q, &in->shapes, in->db, err);
+    if (code == SM_OK && json_array_append(in->page->items, item) != 0)
+        code = sm_store_audit_no_memory(in->audit, err);
+    json_decref(item);
+    in->page->last = sm_stmt_get_int(q, 0);
     return code;
 }
 
-/* Scores are not read without the flags of their pair. */
-static enum sm_code add_flags(json_t *page, struct sm_db *db, const char *id, struct sm_err *err)
+static enum sm_code read_flags(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db, "SELECT pair_document FROM audit WHERE job_id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row &&
-        json_object_set_new(page, "flags", flags_of_pair(sm_stmt_get_text(q, 0))) != 0)
-        code = out_of_memory(id, err);
-    sm_stmt_reset(q);
-    return code;
+    struct items *in = arg;
+    in->page->flags = flags_of_pair(sm_stmt_get_text(q, 0));
+    return in->page->flags ? SM_OK : sm_store_audit_no_memory(in->audit, err);
 }
 
+/* A page carries the flags of the pair, so that nobody reads scores without them. */
 static enum sm_code read_items(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
-    const struct items *in = arg;
-    json_t **page = out;
-    struct sm_shapes shapes = {0};
-    struct sm_job_row job;
-    enum sm_code code = sm_store_audit_row(&job, db, in->id, err);
+    struct items *in = out;
+    const struct sm_store_audit_items_filter *f = in->filter;
+    bool has_cohort = f->cohort >= 0;
+    char sql[700];
+    (void)arg;
+    in->db = db;
+    write_items_sql(sql, f);
+    enum sm_code code =
+        sm_store_audit_query(db, "SELECT pair_document FROM audit WHERE job_id = $id" OF_TENANT,
+                             in->audit, read_flags, in, err);
     if (code == SM_OK)
-        code = collect_items(*page, &shapes, db, in, err);
-    if (code == SM_OK)
-        code = add_flags(*page, db, in->id, err);
-    sm_store_release_shapes(&shapes);
+        code = sm_db_each(NULL, db, sql,
+                          SM_BIND(BIND_AUDIT(in->audit), SM_INT("$after", f->after),
+                                  SM_INT(has_cohort ? "$cohort" : NULL, f->cohort),
+                                  SM_INT("$limit", f->limit + 1)),
+                          append_item, in, err);
     return code;
 }
 
-enum sm_code sm_store_audit_items(json_t **out, struct sm_store *store, const char *id,
+enum sm_code sm_store_audit_items(struct sm_store_audit_items_page *out, struct sm_store *store,
+                                  const struct sm_audit_id *audit,
                                   const struct sm_store_audit_items_filter *filter,
                                   struct sm_err *err)
 {
+    struct items in = {.audit = audit, .filter = filter, .page = out};
     assert(filter->limit >= 1);
-    *out = NULL;
+    *out = (struct sm_store_audit_items_page){0};
     if (filter->state && sm_state_parse(filter->state) == SM_STATES_COUNT)
         return sm_err_set(err, SM_INVALID, "'%.32s' is no state of an item", filter->state);
-    *out = json_pack("{s:[]}", "items");
-    if (!*out)
-        return out_of_memory(id, err);
-    enum sm_code code =
-        sm_store_snapshot(out, store, read_items, &(struct items){.id = id, .filter = filter}, err);
-    if (code != SM_OK) {
-        json_decref(*out);
-        *out = NULL;
-    }
+    if (!(out->items = json_array()))
+        return sm_store_audit_no_memory(audit, err);
+    enum sm_code code = sm_store_snapshot(&in, store, read_items, NULL, err);
+    sm_store_release_shapes(&in.shapes);
+    if (code != SM_OK)
+        sm_store_audit_items_page_release(out);
     return code;
+}
+
+void sm_store_audit_items_page_release(struct sm_store_audit_items_page *page)
+{
+    json_decref(page->items);
+    json_decref(page->flags);
+    *page = (struct sm_store_audit_items_page){0};
 }
 
 /* --- thumbnails --- */
 
 struct thumbnail {
-    const char *id;
+    const struct sm_audit_id *audit;
     int64_t index;
-    size_t *bytes_count;
+    void *bytes;
+    size_t bytes_count;
 };
+
+static enum sm_code copy_thumbnail(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct thumbnail *t = arg;
+    const void *png = sm_stmt_get_blob(q, 0, &t->bytes_count);
+    t->bytes = malloc(t->bytes_count + 1);
+    if (!t->bytes)
+        return sm_store_audit_no_memory(t->audit, err);
+    if (t->bytes_count > 0)
+        memcpy(t->bytes, png, t->bytes_count);
+    return SM_OK;
+}
 
 static enum sm_code read_thumbnail(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
-    const struct thumbnail *t = arg;
-    void **bytes = out;
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code =
-        sm_db_query(&q, db, "SELECT png FROM thumbnail WHERE job_id = $id AND idx = $idx", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", t->id);
-    sm_stmt_int(q, "$idx", t->index);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && row) {
-        const void *png = sm_stmt_get_blob(q, 0, t->bytes_count);
-        *bytes = malloc(*t->bytes_count + 1);
-        if (*bytes && *t->bytes_count > 0)
-            memcpy(*bytes, png, *t->bytes_count);
-    }
-    sm_stmt_reset(q);
-    return code;
+    struct thumbnail *t = out;
+    (void)arg;
+    return sm_db_each(
+        NULL, db, "SELECT png FROM thumbnail WHERE job_id = $id AND idx = $idx" OF_TENANT,
+        SM_BIND(BIND_AUDIT(t->audit), SM_INT("$idx", t->index)), copy_thumbnail, t, err);
 }
 
-void *sm_store_audit_thumbnail(struct sm_store *store, const char *id, int64_t index,
-                               size_t *bytes_count)
+void *sm_store_audit_thumbnail(struct sm_store *store, const struct sm_audit_id *audit,
+                               int64_t index, size_t *bytes_count)
 {
-    void *bytes = NULL;
-    *bytes_count = 0;
-    sm_store_snapshot(&bytes, store, read_thumbnail,
-                      &(struct thumbnail){.id = id, .index = index, .bytes_count = bytes_count},
-                      NULL);
-    return bytes;
+    struct thumbnail t = {.audit = audit, .index = index};
+    sm_store_snapshot(&t, store, read_thumbnail, NULL, NULL);
+    *bytes_count = t.bytes ? t.bytes_count : 0;
+    return t.bytes;
 }

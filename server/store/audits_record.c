@@ -1,7 +1,8 @@
-/* The whole record of an audit for its evaluation: one pass over its finished items.
+/* The record of an audit, for its evaluation: one pass over its finished items.
  *
- * 50,000 items are some 25 MB: a growing array, and their texts in blocks that do not move. Numbers
- * are read from the scores' own values; no document is parsed, but one for each shape. */
+ * 50,000 items take some 25 MB: a growing array, and their texts in blocks that do not move.
+ * Numbers are read from the texts of the scores: one document is parsed for each shape, none for
+ * each item. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,8 @@ static const char items_sql[] =
     "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
     "item.image_digest, item.error_code, item.error_detail, score.shape_id, score.own FROM item "
     "LEFT JOIN score ON score.id = item.score_id WHERE item.job_id = $id AND "
-    "item.state IN ('succeeded', 'failed') AND item.erased_ms IS NULL ORDER BY item.idx";
+    "item.state IN ('succeeded', 'failed') AND item.erased_ms IS NULL" OF_TENANT
+    " ORDER BY item.idx";
 
 static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shape, const char *own)
 {
@@ -95,9 +97,16 @@ static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shap
     item->is_damaged = values[SM_NUMBER_DECODER_WARNINGS] > 0;
 }
 
-static enum sm_code read_item(struct memory *m, struct sm_shapes *shapes, struct sm_db *db,
-                              const struct sm_stmt *q, struct sm_err *err)
+struct items {
+    struct memory *memory;
+    struct sm_shapes *shapes;
+    struct sm_db *db;
+};
+
+static enum sm_code read_item(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
+    const struct items *in = arg;
+    struct memory *m = in->memory;
     const struct sm_shape *shape;
     struct sm_audit_item *item = new_item(m);
     if (!item)
@@ -118,31 +127,13 @@ static enum sm_code read_item(struct memory *m, struct sm_shapes *shapes, struct
         return sm_err_set(err, SM_NOMEM, "items of an audit: out of memory");
     if (item->error_code)
         return SM_OK;
-    enum sm_code code = sm_store_find_shape(&shape, shapes, db, sm_stmt_get_int(q, 8), err);
+    enum sm_code code = sm_store_find_shape(&shape, in->shapes, in->db, sm_stmt_get_int(q, 8), err);
     if (code == SM_OK)
         read_numbers(item, shape, sm_stmt_get_text(q, 9));
     return code;
 }
 
-static enum sm_code read_items(struct memory *m, struct sm_shapes *shapes, struct sm_db *db,
-                               const char *id, struct sm_err *err)
-{
-    struct sm_stmt *q;
-    bool row;
-    enum sm_code code = sm_db_query(&q, db, items_sql, err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    while ((code = sm_stmt_step(q, &row, err)) == SM_OK && row) {
-        code = read_item(m, shapes, db, q, err);
-        if (code != SM_OK)
-            break;
-    }
-    sm_stmt_reset(q);
-    return code;
-}
-
-/* --- the rest --- */
+/* --- documents --- */
 
 static enum sm_code parse(json_t **out, const char *text, const char *what, struct sm_err *err)
 {
@@ -164,7 +155,7 @@ static bool has(const json_t *list, const json_t *node)
     return false;
 }
 
-/* A copy of the list of texts in their order, so that the order of images does not show. */
+/* Copies a list of texts sorted, so that the order of images does not show. */
 static json_t *sorted(const json_t *list)
 {
     size_t count = json_array_size(list);
@@ -182,9 +173,9 @@ static json_t *sorted(const json_t *list)
     return NULL;
 }
 
-/* Of the scores, with their method, without what is each one's own; "decoders" are those of all
- * images. An audit that went on with another version of the program has several: the first stands
- * in the fields, all of them in "variants". */
+/* Makes the provenance that the scores share, with their method; "decoders" lists those of all
+ * images. An audit that another version of the program continued has several provenances: the
+ * fields are those of the first, and "variants" holds all. */
 static enum sm_code make_provenance(struct memory *m, const struct sm_shapes *shapes,
                                     const char *recipe_digest, struct sm_err *err)
 {
@@ -227,77 +218,74 @@ static json_t *make_run(const json_t *document)
     return run;
 }
 
-static enum sm_code read_head(struct memory *m, struct sm_audit_spec *spec, char recipe_digest[65],
-                              struct sm_db *db, const char *id, struct sm_err *err)
+struct head {
+    struct memory *memory;
+    struct sm_audit_spec *spec;
+    char *recipe_digest; /* [65] */
+};
+
+static enum sm_code read_head(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    json_t *spec_document = NULL;
-    enum sm_code code = sm_db_query(&q, db,
-                                    "SELECT audit.spec, audit.pair_document, recipe.body, "
-                                    "job.recipe_digest FROM audit "
-                                    "JOIN job ON job.id = audit.job_id JOIN recipe ON "
-                                    "recipe.digest = job.recipe_digest WHERE audit.job_id = $id",
-                                    err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_hex(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
-        code = sm_err_set(err, SM_NOT_FOUND, "no audit with id %s", id);
+    const struct head *h = arg;
+    json_t *spec = NULL;
+    enum sm_code code = parse(&spec, sm_stmt_get_text(q, 0), "specification", err);
     if (code == SM_OK)
-        code = parse(&spec_document, sm_stmt_get_text(q, 0), "specification", err);
+        code = sm_audit_spec_parse(h->spec, spec, err);
     if (code == SM_OK)
-        code = sm_audit_spec_parse(spec, spec_document, err);
+        code = parse(&h->memory->pair, sm_stmt_get_text(q, 1), "pair", err);
     if (code == SM_OK)
-        code = parse(&m->pair, sm_stmt_get_text(q, 1), "pair", err);
-    if (code == SM_OK)
-        code = parse(&m->recipe, sm_stmt_get_text(q, 2), "recipe", err);
-    if (code == SM_OK)
-        sm_stmt_get_digest(recipe_digest, q, 3);
-    sm_stmt_reset(q);
-    json_decref(spec_document);
+        code = parse(&h->memory->recipe, sm_stmt_get_text(q, 2), "recipe", err);
+    sm_stmt_get_digest(h->recipe_digest, q, 3);
+    json_decref(spec);
     return code;
+}
+
+static enum sm_code copy_secret(void *key, const struct sm_stmt *q, struct sm_err *err)
+{
+    size_t bytes_count;
+    const void *bytes = sm_stmt_get_blob(q, 0, &bytes_count);
+    if (bytes_count != 32)
+        return sm_err_set(err, SM_CORRUPT, "the database's secret has %zu bytes, not 32",
+                          bytes_count);
+    memcpy(key, bytes, 32);
+    return SM_OK;
 }
 
 static enum sm_code read_secret(uint8_t key[32], struct sm_db *db, struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
-    size_t bytes_count = 0;
-    enum sm_code code = sm_db_query(&q, db, "SELECT key FROM secret WHERE id = 1", err);
-    if (code != SM_OK)
-        return code;
-    code = sm_stmt_step(q, &row, err);
-    const void *bytes = code == SM_OK && row ? sm_stmt_get_blob(q, 0, &bytes_count) : NULL;
-    if (code == SM_OK && bytes_count != 32)
-        code =
-            sm_err_set(err, SM_CORRUPT, "the database's secret has %zu bytes, not 32", bytes_count);
-    if (code == SM_OK)
-        memcpy(key, bytes, 32);
-    sm_stmt_reset(q);
+    int64_t rows;
+    enum sm_code code =
+        sm_db_each(&rows, db, "SELECT key FROM secret WHERE id = 1", NULL, copy_secret, key, err);
+    if (code == SM_OK && rows == 0)
+        code = sm_err_set(err, SM_CORRUPT, "the database's secret has 0 bytes, not 32");
     return code;
 }
 
 static enum sm_code read_record(void *out, struct sm_db *db, const void *arg, struct sm_err *err)
 {
+    const struct sm_audit_id *audit = arg;
     struct sm_store_audit_record *record = out;
     struct memory *m = record->memory;
     struct sm_shapes shapes = {0};
     char recipe_digest[65];
     json_t *document = NULL;
-    const char *id = arg;
-    enum sm_code code = read_head(m, &record->spec, recipe_digest, db, id, err);
+    enum sm_code code = sm_store_audit_query(
+        db,
+        "SELECT audit.spec, audit.pair_document, recipe.body, job.recipe_digest FROM audit "
+        "JOIN job ON job.id = audit.job_id JOIN recipe ON recipe.digest = job.recipe_digest "
+        "WHERE audit.job_id = $id AND job.tenant_id = $tenant",
+        audit, read_head, &(struct head){m, &record->spec, recipe_digest}, err);
     if (code == SM_OK)
-        code = sm_store_audit_document(&document, db, id, err);
+        code = sm_store_audit_document(&document, NULL, db, audit, err);
     record->audit.erased_count = json_integer_value(json_object_get(document, "erased_count"));
     sm_completeness_read(&record->audit.completeness, json_object_get(document, "completeness"));
     if (code == SM_OK && !(m->run = make_run(document)))
-        code = sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
+        code = sm_store_audit_no_memory(audit, err);
     if (code == SM_OK)
         code = read_secret(record->digest_key, db, err);
     if (code == SM_OK)
-        code = read_items(m, &shapes, db, id, err);
+        code = sm_db_each(NULL, db, items_sql, SM_BIND(BIND_AUDIT(audit)), read_item,
+                          &(struct items){m, &shapes, db}, err);
     if (code == SM_OK)
         code = make_provenance(m, &shapes, recipe_digest, err);
     json_decref(document);
@@ -312,13 +300,13 @@ void sm_store_set_digest_key(struct sm_store *store, const uint8_t key[32])
 }
 
 enum sm_code sm_store_audit_record(struct sm_store_audit_record *out, struct sm_store *store,
-                                   const char *id, struct sm_err *err)
+                                   const struct sm_audit_id *audit, struct sm_err *err)
 {
     *out = (struct sm_store_audit_record){.memory = calloc(1, sizeof(struct memory))};
     struct memory *m = out->memory;
     if (!m)
-        return sm_err_set(err, SM_NOMEM, "audit %s: out of memory", id);
-    enum sm_code code = sm_store_snapshot(out, store, read_record, id, err);
+        return sm_store_audit_no_memory(audit, err);
+    enum sm_code code = sm_store_snapshot(out, store, read_record, audit, err);
     if (code != SM_OK) {
         sm_store_audit_record_release(out);
         return code;

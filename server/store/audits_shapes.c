@@ -1,4 +1,4 @@
-/* Snapshots, and the shapes of an audit's scores: read once each, then kept for as long as the
+/* Snapshots, and the shapes of an audit's scores: each shape is read once and kept as long as the
  * caller reads. */
 #include <stdlib.h>
 
@@ -19,22 +19,21 @@ enum sm_code sm_store_snapshot(void *out, struct sm_store *store, sm_store_read 
     return code;
 }
 
+static enum sm_code locate(void *arg, const struct sm_stmt *q, struct sm_err *err)
+{
+    struct sm_shape *shape = arg;
+    return sm_document_locate(&shape->numbers, &shape->common, sm_stmt_get_text(q, 0), err);
+}
+
 static enum sm_code read_shape(struct sm_shape *out, struct sm_db *db, int64_t id,
                                struct sm_err *err)
 {
-    struct sm_stmt *q;
-    bool row;
+    int64_t rows;
     *out = (struct sm_shape){.id = id};
-    enum sm_code code = sm_db_query(&q, db, "SELECT body FROM shape WHERE id = $id", err);
-    if (code != SM_OK)
-        return code;
-    sm_stmt_int(q, "$id", id);
-    code = sm_stmt_step(q, &row, err);
-    if (code == SM_OK && !row)
+    enum sm_code code = sm_db_each(&rows, db, "SELECT body FROM shape WHERE id = $id",
+                                   SM_BIND(SM_INT("$id", id)), locate, out, err);
+    if (code == SM_OK && rows == 0)
         code = sm_err_set(err, SM_CORRUPT, "shape %lld of scores is missing", (long long)id);
-    if (code == SM_OK)
-        code = sm_document_locate(&out->numbers, &out->common, sm_stmt_get_text(q, 0), err);
-    sm_stmt_reset(q);
     return code;
 }
 

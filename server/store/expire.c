@@ -84,29 +84,38 @@ static enum sm_code run_thumbnails(struct sm_write *write, struct sm_db *db, str
                   id[0], err);
 }
 
+/* Reads the id of the first audit that `sql` selects, of any tenant; `sql` may name $before. */
+static enum sm_code find_audit(bool *found, struct sm_audit_id *out, struct sm_db *db,
+                               const struct batch *b, const char *sql, struct sm_err *err)
+{
+    const char *before = strstr(sql, "$before") ? "$before" : NULL;
+    return sm_db_row(found, db, sql, SM_BIND(SM_INT(before, b->before_ms)),
+                     SM_COLUMNS(SM_GET_ID(out->id), SM_GET_INT(&out->tenant)), err);
+}
+
 /* Continues the deletion of an audit, if one is unfinished; else begins with the next audit. */
 static enum sm_code run_audits(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
     struct batch *b = (struct batch *)write;
-    char id[1][SM_ID_BYTES];
-    int found;
-    bool more;
-    enum sm_code code = find_ids(id, &found, db, b,
-                                 "SELECT id FROM job WHERE kind = 'audit' AND NOT EXISTS "
-                                 "(SELECT 1 FROM audit WHERE audit.job_id = job.id) LIMIT $limit",
-                                 1, err);
+    struct sm_audit_id audit;
+    bool found, more;
+    enum sm_code code =
+        find_audit(&found, &audit, db, b,
+                   "SELECT id, tenant_id FROM job WHERE kind = 'audit' AND NOT EXISTS "
+                   "(SELECT 1 FROM audit WHERE audit.job_id = job.id) LIMIT 1",
+                   err);
     b->more = true;
-    if (code != SM_OK || found > 0)
-        return code == SM_OK ? sm_store_delete_chunk(&more, db, id[0], err) : code;
-    code = find_ids(id, &found, db, b,
-                    "SELECT id FROM job WHERE kind = 'audit' AND finished_ms < $before "
-                    "LIMIT $limit",
-                    1, err);
-    b->more = found > 0;
-    if (code != SM_OK || !b->more)
+    if (code != SM_OK || found)
+        return code == SM_OK ? sm_store_audit_delete_chunk(&more, db, &audit, err) : code;
+    code = find_audit(&found, &audit, db, b,
+                      "SELECT id, tenant_id FROM job WHERE kind = 'audit' AND finished_ms < "
+                      "$before LIMIT 1",
+                      err);
+    b->more = found;
+    if (code != SM_OK || !found)
         return code;
     b->count = 1;
-    return sm_store_audit_hide(db, id[0], -1, err);
+    return sm_store_audit_hide(db, &audit, -1, err);
 }
 
 static enum sm_code run_jobs(struct sm_write *write, struct sm_db *db, struct sm_err *err)

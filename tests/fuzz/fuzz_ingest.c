@@ -20,6 +20,7 @@
 #include "server/base/id.h"
 #include "server/ingest/ingest.h"
 #include "server/ingest/root.h"
+#include "tests/unit/server/store/own.h"
 
 #define IMAGES_MAX     500
 #define UNPACKED_BYTES (64 << 20)
@@ -106,8 +107,8 @@ static void new_audit(char id[SM_ID_BYTES])
     json_t *object = json_pack("{s:s}", "name", "n");
     in.recipe = in.pair_document = in.spec = object;
     memset(in.recipe_digest, 'a', 64);
-    sm_id_new(in.id);
-    memcpy(id, in.id, SM_ID_BYTES);
+    sm_id_new(in.audit.id);
+    memcpy(id, in.audit.id, SM_ID_BYTES);
     if (sm_store_audit_create(store, &in, &err) != SM_OK)
         abort();
     json_decref(object);
@@ -132,7 +133,7 @@ static void check_report(const json_t *report, const char *id)
     assert(skipped == count(report, "skipped_count"));
     assert((int64_t)json_array_size(json_object_get(report, "skipped")) ==
            (skipped < SM_INGEST_SKIPPED_MAX ? skipped : SM_INGEST_SKIPPED_MAX));
-    assert(sm_store_audit(&audit, store, id, &err) == SM_OK);
+    assert(sm_store_audit(&audit, NULL, store, OWN(id), &err) == SM_OK);
     assert(count(audit, "items_count") ==
            count(report, "added_count") + count(report, "failed_count"));
     assert(count(audit, "failed_count") == count(report, "failed_count"));
@@ -146,15 +147,16 @@ static void check_inside(const char *id)
     const struct sm_store_audit_items_filter filter = {
         .cohort = -1, .after = -1, .limit = IMAGES_MAX};
     struct sm_err err;
-    json_t *page, *item;
+    struct sm_store_audit_items_page page;
+    json_t *item;
     size_t i;
-    assert(sm_store_audit_items(&page, store, id, &filter, &err) == SM_OK);
-    json_array_foreach(json_object_get(page, "items"), i, item)
+    assert(sm_store_audit_items(&page, store, OWN(id), &filter, &err) == SM_OK);
+    json_array_foreach(page.items, i, item)
     {
         const char *digest = json_string_value(json_object_get(item, "image"));
         assert(strcmp(digest, inside[0]) == 0 || strcmp(digest, inside[1]) == 0);
     }
-    json_decref(page);
+    sm_store_audit_items_page_release(&page);
 }
 
 static void check_path(const uint8_t *bytes, size_t bytes_count)
@@ -221,8 +223,11 @@ static void ingest_input(const char *id, int fd, uint8_t choice)
     struct sm_ingest *ingest;
     struct sm_err err;
     json_t *report;
-    struct sm_ingest_params params = {
-        .store = store, .audit = id, .items_max = IMAGES_MAX, .unpacked_bytes_max = UNPACKED_BYTES};
+    const struct sm_audit_id own = *OWN(id);
+    struct sm_ingest_params params = {.store = store,
+                                      .audit = &own,
+                                      .items_max = IMAGES_MAX,
+                                      .unpacked_bytes_max = UNPACKED_BYTES};
     const struct sm_ingest_labels labels = {.cohort = choice & HAS_COHORT ? SM_COHORT_SHARED : -1};
     if (sm_ingest_new(&ingest, &params, &err) != SM_OK)
         abort();
@@ -254,7 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = write_input(data, size);
     new_audit(id);
     ingest_input(id, fd, data[0]);
-    sm_store_audit_delete(store, id, &err);
+    sm_store_audit_delete(store, OWN(id), -1, &err);
     close(fd);
     return 0;
 }

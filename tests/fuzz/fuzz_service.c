@@ -28,6 +28,7 @@
 #include "server/api/idempotency.h"
 #include "server/base/pulse.h"
 #include "server/store/audits.h"
+#include "tests/unit/server/store/own.h"
 
 #define GOLDEN      "tests/golden/score"
 #define AUDIT_ENDED "019b0000-0000-7000-8000-00000000000a"
@@ -179,7 +180,7 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
     json_t *recipe = sm_recipe_json(sm_pair_recipe(pair)), *document = sm_pair_json(pair);
     json_t *spec = json_pack("{s:s, s:b, s:i, s:[s]}", "name", "n", "keep_thumbnails", 1,
                              "resamples", 8, "gates", "auc<=0.6");
-    snprintf(in.id, sizeof in.id, "%s", id);
+    in.audit = *OWN(id);
     in.recipe = recipe;
     in.pair_document = document;
     in.spec = spec;
@@ -197,7 +198,7 @@ static void make_audit(const char *id, struct sm_file picture, size_t images_cou
                                                 .bytes = bytes,
                                                 .bytes_count = picture.bytes_count + (i > 0)};
         sm_sha256_hex(image.image_digest, bytes, image.bytes_count);
-        must(sm_store_audit_add(&added, api.store, id,
+        must(sm_store_audit_add(&added, api.store, OWN(id),
                                 &(struct sm_store_audit_intake){
                                     .images = &image, .images_count = 1, .items_max = 100},
                                 &err),
@@ -238,11 +239,9 @@ static void make_job(struct sm_file picture)
 static bool has_ended(const char *id)
 {
     struct sm_err err;
-    json_t *audit;
-    must(sm_store_audit(&audit, api.store, id, &err), &err);
-    bool ended = !json_is_null(json_object_get(audit, "finished"));
-    json_decref(audit);
-    return ended;
+    struct sm_audit_head head;
+    must(sm_store_audit_head(&head, api.store, OWN(id), &err), &err);
+    return head.finished;
 }
 
 static void find_score(void)
@@ -271,8 +270,8 @@ static void make_copy(void)
     make_audit(AUDIT_OTHER, picture, 9);
     make_audit(AUDIT_OPEN, picture, 2);
     make_job(picture);
-    must(sm_store_audit_move(api.store, AUDIT_ENDED, SM_AUDIT_START, NULL, &err), &err);
-    must(sm_store_audit_move(api.store, AUDIT_OTHER, SM_AUDIT_START, NULL, &err), &err);
+    must(sm_store_audit_move(api.store, OWN(AUDIT_ENDED), SM_AUDIT_START, NULL, &err), &err);
+    must(sm_store_audit_move(api.store, OWN(AUDIT_OTHER), SM_AUDIT_START, NULL, &err), &err);
     while (!has_ended(AUDIT_ENDED) || !has_ended(AUDIT_OTHER) ||
            sm_store_queued_count(api.store) > 0)
         usleep(1000);

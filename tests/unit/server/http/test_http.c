@@ -133,13 +133,13 @@ static void key_forget(struct sm_request *r)
 static const struct sm_idempotency_hooks hooks = {key_known, key_enter, key_leave, key_forget};
 
 static const struct sm_route routes[] = {
-    {"POST", "/echo", "echo", .accepts = "image/png", .query = "refuse", .admit = refuse,
-     .handler = echo},
-    {"GET", "/echo/{x}", "one", .query = "a b", .handler = echo},
-    {"POST", "/file", "file", .accepts = "application/zip, image/png", .spools = "application/zip",
-     .handler = echo_file},
-    {"GET", "/wait/{ms}", "wait", .handler = wait_for},
-    {"GET", "/stream/{ms}", "stream", .handler = stream},
+    {"POST", "/echo", "echo", .scope = SM_PUBLIC, .accepts = "image/png", .query = "refuse",
+     .admit = refuse, .handler = echo},
+    {"GET", "/echo/{x}", "one", .scope = SM_PUBLIC, .query = "a b", .handler = echo},
+    {"POST", "/file", "file", .scope = SM_PUBLIC, .accepts = "application/zip, image/png",
+     .spools = "application/zip", .handler = echo_file},
+    {"GET", "/wait/{ms}", "wait", .scope = SM_PUBLIC, .handler = wait_for},
+    {"GET", "/stream/{ms}", "stream", .scope = SM_PUBLIC, .handler = stream},
     {0},
 };
 
@@ -591,6 +591,45 @@ static void test_held_reply(void **state)
     assert_int_equal(atomic_load(&freed), 1);
 }
 
+/* A table with a row that names no scope, or one that no key can have, is not served. */
+static void test_scopes_must_be_named(void **state)
+{
+    static const struct {
+        const char *scope, *text;
+    } rows[] = {
+        {NULL, "route GET /x has the scope '', it must be SM_PUBLIC or some of: score read audit "
+               "admin metrics"},
+        {"", "route GET /x has the scope ''"},
+        {" ", "route GET /x has the scope ' '"},
+        {"reed", "route GET /x has the scope 'reed'"},
+        {"read " SM_PUBLIC, "route GET /x has the scope 'read public'"},
+        {"read audit", NULL},
+        {SM_PUBLIC, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sm_route table[] = {
+            {"GET", "/y", "y", .scope = SM_PUBLIC, .handler = echo},
+            {"GET", "/x", "x", .scope = rows[i].scope, .handler = echo},
+            {0},
+        };
+        const struct sm_http_params params = {.listen = "127.0.0.1:0",
+                                              .routes = table,
+                                              .threads = 1,
+                                              .connections_max = 8,
+                                              .idle_timeout_s = 1};
+        struct sm_http *other;
+        struct sm_err err = {0};
+        assert_int_equal(sm_http_start(&other, &params, &err), rows[i].text ? SM_INVALID : SM_OK);
+        if (rows[i].text) {
+            assert_null(other);
+            assert_non_null(strstr(err.text, rows[i].text));
+        } else {
+            sm_http_stop(other);
+        }
+    }
+}
+
 static void test_listen_errors(void **state)
 {
     static const char *const bad[] = {"",           "8080",        "localhost:1",
@@ -615,12 +654,24 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
-        TEST(test_admission),    TEST(test_keep_alive),       TEST(test_slow_body),
-        TEST(test_wake),         TEST(test_wake_before_wait), TEST(test_deadline),
-        TEST(test_many),         TEST(test_client_gone),      TEST(test_drain),
-        TEST(test_spooled_body), TEST(test_spool_budget),     TEST(test_stream),
-        TEST(test_stream_wakes), TEST(test_stream_drains),    TEST(test_listen_errors),
-        TEST(test_keys),         TEST(test_held_reply),
+        TEST(test_scopes_must_be_named),
+        TEST(test_admission),
+        TEST(test_keep_alive),
+        TEST(test_slow_body),
+        TEST(test_wake),
+        TEST(test_wake_before_wait),
+        TEST(test_deadline),
+        TEST(test_many),
+        TEST(test_client_gone),
+        TEST(test_drain),
+        TEST(test_spooled_body),
+        TEST(test_spool_budget),
+        TEST(test_stream),
+        TEST(test_stream_wakes),
+        TEST(test_stream_drains),
+        TEST(test_listen_errors),
+        TEST(test_keys),
+        TEST(test_held_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

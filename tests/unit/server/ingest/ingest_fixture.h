@@ -17,8 +17,9 @@ static json_t *report;
 
 static inline void begin(int64_t items_max, int64_t unpacked_bytes_max)
 {
+    const struct sm_audit_id own = *OWN(audit);
     struct sm_ingest_params params = {.store = store,
-                                      .audit = audit,
+                                      .audit = &own,
                                       .items_max = items_max,
                                       .unpacked_bytes_max = unpacked_bytes_max};
     assert_code(SM_OK, sm_ingest_new(&ingest, &params, &err));
@@ -81,11 +82,11 @@ static inline void assert_skipped(const char *name, const char *reason, const ch
 /* Returns item `index` of the audit (new reference). */
 static inline json_t *item_at(int64_t index)
 {
-    json_t *page;
+    struct sm_store_audit_items_page page;
     struct sm_store_audit_items_filter filter = {.cohort = -1, .after = index - 1, .limit = 1};
-    assert_code(SM_OK, sm_store_audit_items(&page, store, audit, &filter, &err));
-    json_t *item = json_incref(json_array_get(json_object_get(page, "items"), 0));
-    json_decref(page);
+    assert_code(SM_OK, sm_store_audit_items(&page, store, OWN(audit), &filter, &err));
+    json_t *item = json_incref(json_array_get(page.items, 0));
+    sm_store_audit_items_page_release(&page);
     assert_non_null(item);
     return item;
 }

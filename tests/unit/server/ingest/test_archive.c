@@ -514,8 +514,9 @@ static void it_stops_when_told(void **state)
 {
     (void)state;
     atomic_bool stop = true;
+    const struct sm_audit_id own = *OWN(audit);
     struct sm_ingest_params params = {
-        .store = store, .audit = audit, .items_max = MANY, .stop = &stop};
+        .store = store, .audit = &own, .items_max = MANY, .stop = &stop};
     sm_ingest_free(ingest);
     assert_code(SM_OK, sm_ingest_new(&ingest, &params, &err));
     struct maker m = make(archive_write_set_format_ustar, NULL);
@@ -537,7 +538,7 @@ static void batches_are_commits_of_64(void **state)
     int fd = made(&m);
     assert_code(SM_OK, sm_ingest_archive(ingest, fd, &any, &err));
     assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 128);
-    assert_int_equal(sm_store_audit_revision(store, audit), 2);
+    assert_int_equal(revision_of(audit), 2);
     assert_code(SM_OK, finish_ingest());
     assert_int_equal(counted("added_count"), 130);
     assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 130);

@@ -75,7 +75,7 @@ static void images_of_an_audit(void **state)
              "audit %s has 1000000 images of at most 1000000, no room for one-more.png", audit);
     assert_string_equal(err.text, expected);
     assert_int_equal(counted("added_count"), 0);
-    assert_code(SM_OK, sm_store_audit(&document, store, audit, &err));
+    assert_code(SM_OK, sm_store_audit(&document, NULL, store, OWN(audit), &err));
     assert_int_equal(count_at(document, "items_count"), MILLION);
     assert_int_equal(count_at(document, "waiting_count"), 1);
     json_decref(document);

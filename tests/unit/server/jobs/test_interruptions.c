@@ -6,6 +6,7 @@
 
 #include "server/decode/helper.h"
 #include "server/store/audits.h"
+#include "tests/unit/server/store/own.h"
 
 /* --- audits ------------------------------------------------------------------------------- */
 
@@ -42,8 +43,8 @@ static void make_audit(char id[SM_ID_BYTES])
     in.pair_document = document;
     in.spec = spec;
     assert_code(SM_OK, sm_recipe_digest(in.recipe_digest, sm_pair_recipe(pair), &err));
-    sm_id_new(in.id);
-    memcpy(id, in.id, SM_ID_BYTES);
+    sm_id_new(in.audit.id);
+    memcpy(id, in.audit.id, SM_ID_BYTES);
     assert_code(SM_OK, sm_store_audit_create(store, &in, &err));
     for (int i = 0; i < 2; i++)
         images[i] = (struct sm_store_audit_image_in){.cohort = (enum sm_cohort)i,
@@ -54,7 +55,7 @@ static void make_audit(char id[SM_ID_BYTES])
                                                      .bytes_count = wide.bytes_count};
     for (int i = 0; i < 2; i++)
         sm_sha256_hex(images[i].image_digest, wide.bytes, wide.bytes_count);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+    assert_code(SM_OK, sm_store_audit_add(&added, store, OWN(id),
                                           &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 2},
                                           &err));
@@ -69,7 +70,7 @@ static json_t *await_audit(const char *id, const char *state, int64_t succeeded)
 {
     json_t *audit;
     for (int i = 0; i < 3000; i++) {
-        assert_code(SM_OK, sm_store_audit(&audit, store, id, &err));
+        assert_code(SM_OK, sm_store_audit(&audit, NULL, store, OWN(id), &err));
         if (strcmp(text_at(audit, "state"), state) == 0 &&
             json_integer_value(json_object_get(audit, "succeeded_count")) == succeeded)
             return audit;
@@ -88,17 +89,17 @@ static void a_full_disk_pauses_an_audit(void **state)
     start(1, 10);
     make_audit(id);
     assert_code(SM_OK, sm_writer_call(store->writer, &fill, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_START, NULL, &err));
     json_t *audit = await_audit(id, "paused", 0);
     assert_non_null(strstr(text_at(audit, "reason"), "database or disk is full"));
     json_decref(audit);
     assert_code(SM_OK, sm_writer_call(store->writer, &free_again, &err));
     json_decref(await_audit(id, "paused", 1)); /* the result that was kept */
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_RESUME, NULL, &err));
     json_decref(await_audit(id, "succeeded", 2));
     size_t bytes_count;
     struct sm_image image = {0};
-    void *png = sm_store_audit_thumbnail(store, id, 1, &bytes_count);
+    void *png = sm_store_audit_thumbnail(store, OWN(id), 1, &bytes_count);
     assert_code(SM_OK, sm_image_decode(&image, png, bytes_count, false, NULL, &err));
     assert_true(image.width_px <= 64 && image.height_px <= 64);
     sm_image_release(&image);
@@ -131,7 +132,7 @@ static void an_audit_waits_for_its_pair(void **state)
     make_audit(id);
     link_pair("vit");
     assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_START, NULL, &err));
     json_t *audit = await_audit(id, "paused", 0);
     const char *reason = text_at(audit, "reason");
     if (strncmp(reason, "pair resnet has changed: the audit was made under digest ", 57) != 0)
@@ -145,7 +146,7 @@ static void an_audit_waits_for_its_pair(void **state)
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 0);
     link_pair("resnet");
     assert_code(SM_OK, sm_pairs_put(pairs, "resnet", &created, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_RESUME, NULL, &err));
     json_decref(await_audit(id, "succeeded", 2));
     stop();
     sm_pairs_free(pairs);

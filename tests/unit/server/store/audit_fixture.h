@@ -4,6 +4,14 @@
 
 #include "server/store/audits.h"
 #include "tests/unit/server/store/fixture.h"
+#include "tests/unit/server/store/own.h"
+
+/* -1: no such audit. */
+static inline int64_t revision_of(const char *id)
+{
+    struct sm_audit_head head;
+    return sm_store_audit_head(&head, store, OWN(id), NULL) == SM_OK ? head.revision : -1;
+}
 
 static inline void create_audit(char id[SM_ID_BYTES], bool keep_thumbnails)
 {
@@ -16,8 +24,8 @@ static inline void create_audit(char id[SM_ID_BYTES], bool keep_thumbnails)
     in.pair_document = pair;
     in.spec = spec;
     memset(in.recipe_digest, 'a', 64);
-    sm_id_new(in.id);
-    memcpy(id, in.id, SM_ID_BYTES);
+    sm_id_new(in.audit.id);
+    memcpy(id, in.audit.id, SM_ID_BYTES);
     assert_code(SM_OK, sm_store_audit_create(store, &in, &err));
     json_decref(recipe);
     json_decref(pair);
@@ -45,7 +53,7 @@ static inline enum sm_code add_images(const char *id, enum sm_cohort cohort, int
         digest_of(images[i].image_digest, first + i);
     }
     enum sm_code code =
-        sm_store_audit_add(&added, store, id,
+        sm_store_audit_add(&added, store, OWN(id),
                            &(struct sm_store_audit_intake){
                                .images = images, .images_count = (size_t)count, .items_max = MANY},
                            &err);
@@ -64,14 +72,14 @@ static inline enum sm_code add_failed(const char *id, struct sm_store_audit_imag
     image.failed = why;
     image.failed_text = text;
     return sm_store_audit_add(
-        &added, store, id,
+        &added, store, OWN(id),
         &(struct sm_store_audit_intake){.images = &image, .images_count = 1, .items_max = MANY},
         &err);
 }
 
 static inline enum sm_code move(const char *id, enum sm_store_audit_move how)
 {
-    return sm_store_audit_move(store, id, how, NULL, &err);
+    return sm_store_audit_move(store, OWN(id), how, NULL, &err);
 }
 
 static inline enum sm_code fail_item(const struct sm_claim *claim, enum sm_code why,
@@ -132,7 +140,7 @@ static inline void check_counts(void)
 static inline json_t *read_audit(const char *id)
 {
     json_t *audit;
-    assert_code(SM_OK, sm_store_audit(&audit, store, id, &err));
+    assert_code(SM_OK, sm_store_audit(&audit, NULL, store, OWN(id), &err));
     return audit;
 }
 

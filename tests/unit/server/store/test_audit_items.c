@@ -22,19 +22,19 @@ static void a_cohort_has_an_image_once(void **state)
     digest_of(images[0].image_digest, 100);
     digest_of(images[1].image_digest, 101);
     assert_code(SM_LIMIT,
-                sm_store_audit_add(&added, store, id,
+                sm_store_audit_add(&added, store, OWN(id),
                                    &(struct sm_store_audit_intake){
                                        .images = images, .images_count = 2, .items_max = 9},
                                    &err));
     check_refusal(id, "has 9 images of at most 9, no room for b.png");
     assert_int_equal(added.added_count, 0);
     check_audit(id, "open", 8, 0, 0); /* nothing of the call */
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+    assert_code(SM_OK, sm_store_audit_add(&added, store, OWN(id),
                                           &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 10},
                                           &err));
     assert_int_equal(added.added_count, 2);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, id,
+    assert_code(SM_OK, sm_store_audit_add(&added, store, OWN(id),
                                           &(struct sm_store_audit_intake){
                                               .images = images, .images_count = 2, .items_max = 10},
                                           &err));
@@ -42,7 +42,7 @@ static void a_cohort_has_an_image_once(void **state)
 
     assert_code(SM_OK, move(id, SM_AUDIT_START));
     assert_code(SM_CONFLICT,
-                sm_store_audit_add(&added, store, id,
+                sm_store_audit_add(&added, store, OWN(id),
                                    &(struct sm_store_audit_intake){
                                        .images = images, .images_count = 2, .items_max = 10},
                                    &err));
@@ -92,7 +92,7 @@ static void a_file_is_read_when_its_turn_comes(void **state)
         write_file(paths[i], rows[i].name);
     }
     assert_code(SM_OK,
-                sm_store_audit_add(&added, store, id,
+                sm_store_audit_add(&added, store, OWN(id),
                                    &(struct sm_store_audit_intake){
                                        .images = images, .images_count = ROWS, .items_max = 100},
                                    &err));
@@ -126,7 +126,7 @@ static void items_are_listed_by_index(void **state)
     (void)state;
     char id[SM_ID_BYTES];
     struct sm_claim claim;
-    json_t *page;
+    struct sm_store_audit_items_page page;
     start_audit(id, 5, 5);
     for (int i = 0; i < 4; i++)
         score_one();
@@ -152,20 +152,21 @@ static void items_are_listed_by_index(void **state)
         {{-1, "cancelled", -1, 9}, 0, 0, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_code(SM_OK, sm_store_audit_items(&page, store, id, &rows[i].filter, &err));
-        const json_t *items = json_object_get(page, "items");
-        assert_int_equal(json_array_size(items), rows[i].count);
-        assert_int_equal(json_is_true(json_object_get(page, "more")), rows[i].more);
+        assert_code(SM_OK, sm_store_audit_items(&page, store, OWN(id), &rows[i].filter, &err));
+        assert_int_equal(json_array_size(page.items), rows[i].count);
+        assert_int_equal(page.more, rows[i].more);
         for (int k = 0; k < rows[i].count; k++)
-            assert_int_equal(count_at(json_array_get(items, (size_t)k), "index"),
+            assert_int_equal(count_at(json_array_get(page.items, (size_t)k), "index"),
                              rows[i].first + k);
-        json_decref(page);
+        if (rows[i].count > 0)
+            assert_int_equal(page.last, rows[i].first + rows[i].count - 1);
+        sm_store_audit_items_page_release(&page);
     }
     assert_code(SM_OK,
-                sm_store_audit_items(&page, store, id,
+                sm_store_audit_items(&page, store, OWN(id),
                                      &(struct sm_store_audit_items_filter){-1, NULL, 2, 2}, &err));
-    const json_t *scored = json_array_get(json_object_get(page, "items"), 0);
-    const json_t *failed = json_array_get(json_object_get(page, "items"), 1);
+    const json_t *scored = json_array_get(page.items, 0);
+    const json_t *failed = json_array_get(page.items, 1);
     assert_string_equal(text_at(scored, "cohort"), "shared");
     assert_string_equal(text_at(scored, "name"), "shared/00003.png");
     assert_string_equal(text_at(scored, "state"), "succeeded");
@@ -179,9 +180,9 @@ static void items_are_listed_by_index(void **state)
     free(line);
     assert_null(json_object_get(failed, "score"));
     assert_string_equal(text_at(json_object_get(failed, "error"), "detail"), "too wide");
-    json_decref(page);
+    sm_store_audit_items_page_release(&page);
     assert_code(SM_INVALID, sm_store_audit_items(
-                                &page, store, id,
+                                &page, store, OWN(id),
                                 &(struct sm_store_audit_items_filter){-1, "asleep", -1, 2}, &err));
     assert_string_equal(err.text, "'asleep' is no state of an item");
 }
@@ -190,20 +191,22 @@ static void audits_are_listed_newest_first(void **state)
 {
     (void)state;
     char ids[5][SM_ID_BYTES], after[SM_ID_BYTES] = "";
-    json_t *page;
+    struct sm_store_audit_page page;
     int next = 4;
     bool more = true;
     for (int i = 0; i < 5; i++)
         create_audit(ids[i], false);
     while (more) {
         assert_code(SM_OK, sm_store_audits(&page, store, SM_TENANT_DEFAULT, after, 2, &err));
-        const json_t *audits = json_object_get(page, "audits");
-        for (size_t i = 0; i < json_array_size(audits); i++) {
-            assert_string_equal(text_at(json_array_get(audits, i), "id"), ids[next]);
+        assert_int_equal(json_array_size(page.audits), page.count);
+        for (int i = 0; i < page.count; i++) {
+            assert_string_equal(text_at(json_array_get(page.audits, (size_t)i), "id"), ids[next]);
+            assert_string_equal(page.heads[i].audit.id, ids[next]);
+            assert_int_equal(page.heads[i].audit.tenant, SM_TENANT_DEFAULT);
             memcpy(after, ids[next--], sizeof after);
         }
-        more = json_is_true(json_object_get(page, "more"));
-        json_decref(page);
+        more = page.more;
+        sm_store_audit_page_release(&page);
     }
     assert_int_equal(next, -1);
 }
@@ -247,7 +250,7 @@ static void the_record_has_every_number(void **state)
     claim_one(&claim);
     assert_code(SM_OK, fail_item(&claim, SM_CORRUPT, "ends early"));
     sm_claim_free(&claim);
-    assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
+    assert_code(SM_OK, sm_store_audit_record(&record, store, OWN(id), &err));
     assert_int_equal(record.audit.items_count, 4); /* the fifth waits */
     const struct sm_audit_item *item = &record.audit.items[1];
     assert_int_equal(item->index, 1);

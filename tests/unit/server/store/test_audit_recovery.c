@@ -35,18 +35,18 @@ static void deleting_leaves_what_others_have(void **state)
                                        again, &finished, &err));
     json_decref(score);
     sm_claim_free(&claim);
-    char *png = sm_store_audit_thumbnail(store, id, 3, &bytes_count);
+    char *png = sm_store_audit_thumbnail(store, OWN(id), 3, &bytes_count);
     assert_int_equal(bytes_count, 3);
     assert_memory_equal(png, "PNG", 3);
     free(png);
-    assert_null(sm_store_audit_thumbnail(store, id, 2, &bytes_count));
+    assert_null(sm_store_audit_thumbnail(store, OWN(id), 2, &bytes_count));
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 4);
-    assert_code(SM_CONFLICT, sm_store_audit_delete(store, id, &err));
+    assert_code(SM_CONFLICT, sm_store_audit_delete(store, OWN(id), -1, &err));
     check_refusal(id, "is running, it must be paused, cancelled or finished to be deleted");
 
     claim_one(&claim); /* still at work when its audit goes */
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
-    assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+    assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), -1, &err));
     assert_code(SM_CONFLICT, finish(&claim, "w", "k", 1, again, &finished));
     sm_claim_free(&claim);
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 1);
@@ -58,8 +58,8 @@ static void deleting_leaves_what_others_have(void **state)
     check_job(shared, "succeeded", 1, 0);
     check_counts();
     create_audit(id, false);
-    assert_code(SM_OK, sm_store_audit_delete(store, id, &err)); /* empty */
-    assert_int_equal(sm_store_audit_revision(store, id), -1);
+    assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), -1, &err)); /* empty */
+    assert_int_equal(revision_of(id), -1);
 }
 
 /* A crash between the first write of a cancellation or deletion and its last. */
@@ -98,9 +98,9 @@ static void the_secret_is_made_once(void **state)
     struct sm_store_audit_record before, after;
     assert_int_equal(read_int(sql), 1);
     create_audit(id, false);
-    assert_code(SM_OK, sm_store_audit_record(&before, store, id, &err));
+    assert_code(SM_OK, sm_store_audit_record(&before, store, OWN(id), &err));
     reopen();
-    assert_code(SM_OK, sm_store_audit_record(&after, store, id, &err));
+    assert_code(SM_OK, sm_store_audit_record(&after, store, OWN(id), &err));
     assert_memory_equal(before.digest_key, after.digest_key, 32);
     assert_ptr_equal(after.audit.digest_key, after.digest_key);
     sm_store_audit_record_release(&before);

@@ -50,7 +50,7 @@ static void an_audit_goes_its_way(void **state)
     assert_true(sm_time_parse(&ms, text_at(audit, "created")));
     assert_true(sm_time_parse(&ms, text_at(audit, "started")));
     assert_true(sm_time_parse(&ms, text_at(audit, "finished")));
-    assert_int_equal(count_at(audit, "revision"), sm_store_audit_revision(store, id));
+    assert_int_equal(count_at(audit, "revision"), revision_of(id));
     json_decref(audit);
 }
 
@@ -122,16 +122,16 @@ static void every_move_has_its_states(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int m = SM_AUDIT_START; m <= SM_AUDIT_CANCEL; m++) {
             audit_in(id, rows[i].state, (int)(10 * i) + m);
-            int64_t revision = sm_store_audit_revision(store, id);
+            int64_t revision = revision_of(id);
             enum sm_code code = move(id, (enum sm_store_audit_move)m);
             if (rows[i].after[m]) {
                 assert_code(SM_OK, code);
-                assert_true(sm_store_audit_revision(store, id) > revision);
+                assert_true(revision_of(id) > revision);
             } else {
                 assert_int_equal(code, SM_CONFLICT);
                 snprintf(why, sizeof why, "is %s, it must be %s", rows[i].state, wants[m]);
                 check_refusal(id, why);
-                assert_int_equal(sm_store_audit_revision(store, id), revision);
+                assert_int_equal(revision_of(id), revision);
             }
             json_t *audit = read_audit(id);
             assert_string_equal(text_at(audit, "state"),
@@ -142,7 +142,7 @@ static void every_move_has_its_states(void **state)
             check_counts();
             if (!ended)
                 assert_code(SM_OK, move(id, SM_AUDIT_CANCEL));
-            assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+            assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), -1, &err));
         }
 }
 
@@ -151,6 +151,7 @@ static void what_is_not_there_cannot_be_moved(void **state)
     (void)state;
     char id[SM_ID_BYTES], plain[SM_ID_BYTES];
     json_t *document;
+    struct sm_store_audit_items_page page;
     struct sm_store_audit_added added;
     struct sm_store_audit_record record;
     size_t bytes_count;
@@ -159,22 +160,22 @@ static void what_is_not_there_cannot_be_moved(void **state)
     const char *const ids[] = {id, plain, "none"};
     for (int i = 0; i < 3; i++) {
         assert_code(SM_NOT_FOUND, move(ids[i], SM_AUDIT_CANCEL));
-        assert_code(SM_NOT_FOUND, sm_store_audit_delete(store, ids[i], &err));
-        assert_code(SM_NOT_FOUND, sm_store_audit(&document, store, ids[i], &err));
+        assert_code(SM_NOT_FOUND, sm_store_audit_delete(store, OWN(ids[i]), -1, &err));
+        assert_code(SM_NOT_FOUND, sm_store_audit(&document, NULL, store, OWN(ids[i]), &err));
         assert_null(document);
         assert_code(SM_NOT_FOUND,
-                    sm_store_audit_items(&document, store, ids[i],
+                    sm_store_audit_items(&page, store, OWN(ids[i]),
                                          &(struct sm_store_audit_items_filter){-1, NULL, -1, 5},
                                          &err));
-        assert_null(document);
+        assert_null(page.items);
         assert_code(SM_NOT_FOUND,
-                    sm_store_audit_add(&added, store, ids[i],
+                    sm_store_audit_add(&added, store, OWN(ids[i]),
                                        &(struct sm_store_audit_intake){
                                            .images = NULL, .images_count = 0, .items_max = 9},
                                        &err));
-        assert_code(SM_NOT_FOUND, sm_store_audit_record(&record, store, ids[i], &err));
-        assert_int_equal(sm_store_audit_revision(store, ids[i]), -1);
-        assert_null(sm_store_audit_thumbnail(store, ids[i], 0, &bytes_count));
+        assert_code(SM_NOT_FOUND, sm_store_audit_record(&record, store, OWN(ids[i]), &err));
+        assert_int_equal(revision_of(ids[i]), -1);
+        assert_null(sm_store_audit_thumbnail(store, OWN(ids[i]), 0, &bytes_count));
     }
     create_audit(id, false);
     assert_code(SM_CONFLICT, move(id, SM_AUDIT_START));
@@ -190,7 +191,8 @@ static void pausing_lets_what_runs_finish(void **state)
     bool finished;
     start_audit(id, 3, 0);
     claim_one(&claim);
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_PAUSE, "the disk is full", &err));
+    assert_code(SM_OK,
+                sm_store_audit_move(store, OWN(id), SM_AUDIT_PAUSE, "the disk is full", &err));
     json_t *audit = read_audit(id);
     assert_string_equal(text_at(audit, "reason"), "the disk is full");
     json_decref(audit);

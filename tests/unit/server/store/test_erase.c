@@ -35,7 +35,7 @@ static void put_image(const char *audit, enum sm_cohort cohort, const struct ima
                                          .bytes = image->bytes,
                                          .bytes_count = sizeof image->bytes};
     memcpy(in.image_digest, image->digest, sizeof in.image_digest);
-    assert_code(SM_OK, sm_store_audit_add(&added, store, audit,
+    assert_code(SM_OK, sm_store_audit_add(&added, store, OWN(audit),
                                           &(struct sm_store_audit_intake){
                                               .images = &in, .images_count = 1, .items_max = MANY},
                                           &err));
@@ -222,10 +222,10 @@ static void counts_stay_and_say_so(void **state)
     assert_code(SM_OK, move(audit, SM_AUDIT_START));
     for (int k = 0; k < 3; k++)
         score_next(&images[k]);
-    int64_t revision = sm_store_audit_revision(store, audit);
+    int64_t revision = revision_of(audit);
     erase_image(images[1].digest);
-    assert_true(sm_store_audit_revision(store, audit) > revision);
-    assert_code(SM_OK, sm_store_audit(&document, store, audit, &err));
+    assert_true(revision_of(audit) > revision);
+    assert_code(SM_OK, sm_store_audit(&document, NULL, store, OWN(audit), &err));
     assert_string_equal(text_at(document, "state"), "succeeded");
     assert_int_equal(count_at(document, "items_count"), 3);
     assert_int_equal(count_at(document, "succeeded_count"), 3);
@@ -233,11 +233,12 @@ static void counts_stay_and_say_so(void **state)
     assert_int_equal(count_at(document, "erased_count"), 1);
     json_decref(document);
 
-    assert_code(SM_OK, sm_store_audit_items(&document, store, audit,
+    struct sm_store_audit_items_page page;
+    assert_code(SM_OK, sm_store_audit_items(&page, store, OWN(audit),
                                             &(struct sm_store_audit_items_filter){
                                                 .cohort = -1, .after = -1, .limit = 9},
                                             &err));
-    json_t *item = json_array_get(json_object_get(document, "items"), 1);
+    json_t *item = json_array_get(page.items, 1);
     assert_string_equal(text_at(item, "state"), "succeeded");
     assert_string_equal(text_at(item, "name"), "");
     assert_string_equal(text_at(item, "group"), "");
@@ -245,10 +246,10 @@ static void counts_stay_and_say_so(void **state)
     static const char *const without[] = {"image", "score", "m", "error"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         assert_null(json_object_get(item, without[i]));
-    json_decref(document);
+    sm_store_audit_items_page_release(&page);
 
     struct sm_store_audit_record record;
-    assert_code(SM_OK, sm_store_audit_record(&record, store, audit, &err));
+    assert_code(SM_OK, sm_store_audit_record(&record, store, OWN(audit), &err));
     assert_int_equal(record.audit.items_count, 2);
     assert_int_equal(record.audit.erased_count, 1);
     assert_int_equal(record.audit.items[1].index, 2);
@@ -293,7 +294,7 @@ static void unfinished_items_fail(void **state)
     assert_string_equal(text_at(json_object_get(item, "error"), "detail"), "the image was erased");
     assert_null(json_object_get(item, "image"));
     json_decref(document);
-    assert_code(SM_OK, sm_store_audit(&document, store, audit, &err));
+    assert_code(SM_OK, sm_store_audit(&document, NULL, store, OWN(audit), &err));
     assert_string_equal(text_at(document, "state"), "failed");
     assert_int_equal(count_at(document, "erased_count"), 1);
     json_t *failures = json_pack("[{s:s, s:i}]", "code", "erased", "count", 1);

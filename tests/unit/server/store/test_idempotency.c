@@ -124,18 +124,18 @@ static void an_audit_and_its_moves(void **state)
     struct sm_idempotency_claim start = once_of("", "start", 1), again = once_of("", "again", 1);
     create_audit(id, false);
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 2));
-    assert_code(SM_OK, sm_store_audit_order(store, id,
+    assert_code(SM_OK, sm_store_audit_order(store, OWN(id),
                                             &(struct sm_store_audit_order){.move = SM_AUDIT_START,
                                                                            .idempotency = &start},
                                             &err));
     check("", "start", id, "");
     assert_code(SM_CONFLICT,
                 sm_store_audit_order(
-                    store, id,
+                    store, OWN(id),
                     &(struct sm_store_audit_order){.move = SM_AUDIT_START, .idempotency = &again},
                     &err));
     check_unknown("", "again");
-    assert_code(SM_OK, sm_store_audit_order(store, id,
+    assert_code(SM_OK, sm_store_audit_order(store, OWN(id),
                                             &(struct sm_store_audit_order){.move = SM_AUDIT_CANCEL,
                                                                            .idempotency = &again},
                                             &err));
@@ -268,16 +268,16 @@ static void a_deletion_of_one_revision(void **state)
     (void)state;
     char id[SM_ID_BYTES], text[200];
     create_audit(id, false);
-    int64_t revision = sm_store_audit_revision(store, id);
+    int64_t revision = revision_of(id);
     assert_code(SM_OK, add_images(id, SM_COHORT_SHARED, 0, 2));
-    int64_t now = sm_store_audit_revision(store, id);
+    int64_t now = revision_of(id);
     assert_true(now > revision);
-    assert_code(SM_CONFLICT, sm_store_audit_delete_at(store, id, revision, &err));
+    assert_code(SM_CONFLICT, sm_store_audit_delete(store, OWN(id), revision, &err));
     snprintf(text, sizeof text, "audit %s is at revision %d, not at %d", id, (int)now,
              (int)revision);
     assert_string_equal(err.text, text);
-    assert_code(SM_OK, sm_store_audit_delete_at(store, id, now, &err));
-    assert_code(SM_NOT_FOUND, sm_store_audit_delete_at(store, id, now, &err));
+    assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), now, &err));
+    assert_code(SM_NOT_FOUND, sm_store_audit_delete(store, OWN(id), now, &err));
 }
 
 int main(void)

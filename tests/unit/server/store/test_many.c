@@ -109,7 +109,7 @@ static void add_files(const char *id)
             hex_of(images[i].image_digest, "image", first + i);
         }
         assert_code(
-            SM_OK, sm_store_audit_add(&added, store, id,
+            SM_OK, sm_store_audit_add(&added, store, OWN(id),
                                       &(struct sm_store_audit_intake){.images = images,
                                                                       .images_count = (size_t)count,
                                                                       .items_max = images_count},
@@ -170,19 +170,20 @@ static void print_reads(const char *id)
 {
     json_t *document;
     double before_ms = now_ms();
-    assert_code(SM_OK, sm_store_audit(&document, store, id, &err));
+    assert_code(SM_OK, sm_store_audit(&document, NULL, store, OWN(id), &err));
     json_decref(document);
     printf("progress %.2f ms\n", now_ms() - before_ms);
     before_ms = now_ms();
+    struct sm_store_audit_items_page page;
     assert_code(SM_OK,
                 sm_store_audit_items(
-                    &document, store, id,
+                    &page, store, OWN(id),
                     &(struct sm_store_audit_items_filter){-1, NULL, images_count / 2, 50}, &err));
-    json_decref(document);
+    sm_store_audit_items_page_release(&page);
     printf("page of 50 items %.2f ms\n", now_ms() - before_ms);
     before_ms = now_ms();
     struct sm_store_audit_record record;
-    assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
+    assert_code(SM_OK, sm_store_audit_record(&record, store, OWN(id), &err));
     assert_int_equal(record.audit.items_count, images_count);
     sm_store_audit_record_release(&record);
     printf("record %.1f ms\n", now_ms() - before_ms);
@@ -210,7 +211,7 @@ static void a_scored_image_takes_little_room(void **state)
     printf("%.0f bytes of database for each scored image\n", bytes);
     print_reads(id);
     before_ms = now_ms();
-    assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+    assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), -1, &err));
     printf("deleted in %.0f ms\n", now_ms() - before_ms);
     assert_int_equal(read_int("SELECT COUNT(*) FROM score"), 0);
     assert_true(bytes < BYTES_PER_IMAGE_MAX);

@@ -1,6 +1,7 @@
 /* No statement of the store's usual paths reads a whole table or sorts: each that was prepared while
  * the store did everything once is shown to the database for its plan. */
 #include "server/base/clock.h"
+#include "server/store/audits_impl.h"
 #include "server/store/claim.h"
 #include "server/store/erase.h"
 #include "server/store/expire.h"
@@ -11,6 +12,10 @@ static const struct {
     const char *statement, *line;
 } walks[] = {
     {"SELECT id FROM job WHERE queued_count > 0", "SCAN job USING INDEX job_queued"},
+    {"SELECT id, tenant_id FROM job WHERE queued_count > 0", "SCAN job USING INDEX job_queued"},
+    {"SELECT id, tenant_id FROM job WHERE kind = 'audit'", "SCAN job USING INDEX job_audit"},
+    {"SELECT id, tenant_id FROM job WHERE kind = 'audit'",
+     "SCAN job USING COVERING INDEX job_audit"},
     {"SELECT id FROM job WHERE kind = 'audit'", "SCAN job USING INDEX job_audit"},
     {"SELECT id FROM job WHERE kind = 'audit'", "SCAN job USING COVERING INDEX job_audit"},
     {"SELECT COALESCE(SUM(queued_count)", "SCAN job USING INDEX job_queued"},
@@ -27,7 +32,7 @@ static const struct {
 static const char *const all_items[] = {
     "SELECT item.idx, item.state",  /* sm_store_job: at most some 64 */
     "SELECT item.idx, item.cohort", /* the record, and pages */
-    "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id ORDER BY",
+    "SELECT MAX(idx) FROM (SELECT idx FROM item WHERE job_id = $id" OF_TENANT " ORDER BY idx",
     "DELETE FROM job",                     /* has none any more */
     "DELETE FROM item WHERE job_id = $id", /* of a plain job that expires */
 };
@@ -116,26 +121,33 @@ static void no_statement_reads_a_whole_table(void **state)
     check_all();
     assert_code(SM_OK, sm_store_heartbeat(store, "w", &err));
     check_all();
-    assert_code(SM_OK, sm_store_audit(&document, store, id, &err));
+    assert_code(SM_OK, sm_store_audit(&document, NULL, store, OWN(id), &err));
     json_decref(document);
-    assert_true(sm_store_audit_revision(store, id) > 0);
-    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, "", 5, &err));
-    json_decref(document);
-    assert_code(SM_OK, sm_store_audits(&document, store, SM_TENANT_DEFAULT, id, 5, &err));
-    json_decref(document);
+    assert_true(revision_of(id) > 0);
+    struct sm_store_audit_page audits;
+    assert_code(SM_OK, sm_store_audits(&audits, store, SM_TENANT_DEFAULT, "", 5, &err));
+    sm_store_audit_page_release(&audits);
+    assert_code(SM_OK, sm_store_audits(&audits, store, SM_TENANT_DEFAULT, id, 5, &err));
+    sm_store_audit_page_release(&audits);
+    double spread;
+    assert_code(SM_OK, sm_store_audit_spread(&spread, store, OWN(id), &err));
+    struct sm_store_audit_scoring scoring;
+    assert_code(SM_OK, sm_store_audit_scoring(&scoring, store, OWN(id), &err));
+    json_decref(scoring.recipe);
     check_all();
     static const char *const states[] = {NULL, "queued", "running", "succeeded", "failed"};
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         for (int cohort = -1; cohort < 2; cohort++) {
+            struct sm_store_audit_items_page items;
             assert_code(SM_OK,
                         sm_store_audit_items(
-                            &document, store, id,
+                            &items, store, OWN(id),
                             &(struct sm_store_audit_items_filter){cohort, states[i], 0, 5}, &err));
-            json_decref(document);
+            sm_store_audit_items_page_release(&items);
         }
     check_all();
     struct sm_store_audit_record record;
-    assert_code(SM_OK, sm_store_audit_record(&record, store, id, &err));
+    assert_code(SM_OK, sm_store_audit_record(&record, store, OWN(id), &err));
     sm_store_audit_record_release(&record);
     digest_of(digest, 1);
     for (int order = SM_ORDER_NEWEST; order <= SM_ORDER_LOWEST; order++)
@@ -159,7 +171,7 @@ static void no_statement_reads_a_whole_table(void **state)
     assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, score_id, &err));
     free(line);
     size_t bytes_count;
-    assert_null(sm_store_audit_thumbnail(store, id, 0, &bytes_count));
+    assert_null(sm_store_audit_thumbnail(store, OWN(id), 0, &bytes_count));
     struct sm_erasure erasure = {.digest = digest};
     struct sm_erased erased;
     assert_code(SM_OK, sm_store_erase(&erased, store, &erasure, 1, &err));
@@ -167,7 +179,7 @@ static void no_statement_reads_a_whole_table(void **state)
     sm_erased_release(&erased);
     check_all();
     assert_code(SM_OK, move(id, SM_AUDIT_PAUSE));
-    assert_code(SM_OK, sm_store_audit_delete(store, id, &err));
+    assert_code(SM_OK, sm_store_audit_delete(store, OWN(id), -1, &err));
     check_all();
     struct sm_expiry expiry = {.days = {1, 1, 1, 1}};
     assert_code(SM_OK, sm_store_expire(&finished, &expiry, store,

@@ -72,7 +72,8 @@ static enum sm_code admit_by(const struct sm_caller *caller, const char *pair, i
 static enum sm_code start_by(const struct sm_caller *caller, const char *id, struct sm_err *why)
 {
     return sm_store_audit_order(
-        store, id, &(struct sm_store_audit_order){.move = SM_AUDIT_START, .caller = caller}, why);
+        store, OWN(id), &(struct sm_store_audit_order){.move = SM_AUDIT_START, .caller = caller},
+        why);
 }
 
 /* --- the budget of a day ----------------------------------------------------------------- */
@@ -100,7 +101,7 @@ static void *add_one(void *arg)
     digest_of(image.image_digest, p->first);
     pthread_barrier_wait(p->together);
     p->code = sm_store_audit_add(
-        &added, store, p->audit,
+        &added, store, OWN(p->audit),
         &(struct sm_store_audit_intake){
             .images = &image, .images_count = 1, .items_max = MANY, .caller = p->caller},
         NULL);
@@ -221,7 +222,7 @@ static void check_ended(const struct sm_caller *caller, const char *audit, const
     assert_code(SM_CANCELLED, admit_by(caller, "alpha", 1));
     assert_code(SM_CANCELLED, start_by(caller, audit, &err));
     assert_string_equal(err.text, text);
-    assert_code(SM_CANCELLED, sm_store_audit_add(&added, store, audit, &none, &err));
+    assert_code(SM_CANCELLED, sm_store_audit_add(&added, store, OWN(audit), &none, &err));
     json_t *document = json_object();
     struct sm_store_audit_in in = {.caller = caller,
                                    .pair = "alpha",
@@ -323,10 +324,10 @@ static void a_pair_that_is_gone_starts_no_audit(void **state)
     assert_string_equal(err.text, "pair 'alpha' is not loaded any more");
     atomic_store(&loaded, true);
     assert_code(SM_OK, start_by(NULL, id, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_PAUSE, "", &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_PAUSE, "", &err));
     atomic_store(&loaded, false);
-    assert_code(SM_INVALID, sm_store_audit_move(store, id, SM_AUDIT_RESUME, NULL, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_CANCEL, NULL, &err));
+    assert_code(SM_INVALID, sm_store_audit_move(store, OWN(id), SM_AUDIT_RESUME, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_CANCEL, NULL, &err));
 }
 
 int main(void)

@@ -161,9 +161,9 @@ static void an_audit_that_is_added_is_finished(void **state)
     check_full();
     assert_in_range(count, 50, 250);
     assert_code(SM_OK, sm_store_limit(store, used_bytes() + 20000, 0, &err));
-    assert_code(SM_FULL, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    assert_code(SM_FULL, sm_store_audit_move(store, OWN(id), SM_AUDIT_START, NULL, &err));
     assert_code(SM_OK, sm_store_limit(store, LIMIT, 0, &err));
-    assert_code(SM_OK, sm_store_audit_move(store, id, SM_AUDIT_START, NULL, &err));
+    assert_code(SM_OK, sm_store_audit_move(store, OWN(id), SM_AUDIT_START, NULL, &err));
     int64_t before = used_bytes();
     assert_int_equal(finish_all(1, NOISE), count);
     print_message("thumbnails: %.0f bytes more a result\n",
