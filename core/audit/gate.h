@@ -5,10 +5,7 @@
 #ifndef CORE_AUDIT_GATE_H
 #define CORE_AUDIT_GATE_H
 
-#include <jansson.h>
-#include <stdbool.h>
-
-#include "sslmem/audit.h"
+#include "core/audit/summary.h"
 
 enum sm_gate_sign { SM_GATE_LESS, SM_GATE_AT_MOST, SM_GATE_MORE, SM_GATE_AT_LEAST };
 
@@ -25,14 +22,15 @@ enum {
 #define SM_GATE_SCORES_MIN 2  /* below there is no spread, so no interval */
 #define SM_GATE_POWER_MIN  30 /* as the flag cohort_small */
 
-/* A number that gates may name. `path` leads through the summary; "*" in it stands for the name of
- * the reference cohort. `enough`, where there is one, leads to the flag that tells whether the
- * cohorts can carry the number. */
+/* A number that gates may name: a double of the summary. Offsets are bytes from the summary; of
+ * tests against a cohort they are those of the first, and `stride` leads to the next. */
 struct sm_gate_number {
-    const char *name, *path, *enough;
+    const char *name;
+    size_t stride, value;
+    size_t enough; /* of a bool: the cohorts can carry the number; 0: no such member */
+    size_t least;  /* of a double: candidates are listed that many at once or not at all; 0: none */
     unsigned needs;
     const char *meaning; /* for readers of the report */
-    const char *least;   /* of a share of candidates: to how many of them are listed if any is */
 };
 
 struct sm_gate {
@@ -44,12 +42,9 @@ struct sm_gate {
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err);
 
-/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold.
- * There is no verdict without a gate, nor of an audit that is not complete, where each "passed" is
- * null too. A spec that was not parsed may hold a wrong gate: SM_INVALID. */
-enum sm_verdict { SM_VERDICT_NONE, SM_VERDICT_FAILED, SM_VERDICT_PASSED };
-enum sm_code sm_gates_evaluate(json_t **out, enum sm_verdict *verdict,
-                               const struct sm_audit_spec *spec, const json_t *summary,
-                               struct sm_err *err);
+/* Judges the gates of `spec`, each and all together. Without gates, and of an audit that is not
+ * complete, there is no verdict. SM_INVALID for a wrong gate, which only an unparsed spec holds. */
+enum sm_code sm_gates_evaluate(struct sm_audit_judgement *out, const struct sm_audit_spec *spec,
+                               const struct sm_audit_summary *summary, struct sm_err *err);
 
 #endif

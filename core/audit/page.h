@@ -3,6 +3,7 @@
 #ifndef CORE_AUDIT_PAGE_H
 #define CORE_AUDIT_PAGE_H
 
+#include "core/audit/charts.h"
 #include "core/audit/out.h"
 #include "core/audit/result.h"
 
@@ -10,17 +11,15 @@ struct sm_page {
     struct sm_out out;
     const struct sm_audit *audit;
     const struct sm_audit_result *result;
-    const json_t *summary;
+    const struct sm_audit_summary *summary;
     sm_audit_thumbnail *thumbnail;
     void *arg;
     const char *const *titles; /* of the columns of the table that is open */
     int column;
 };
 
-const char *sm_text_at(const json_t *node, const char *key); /* "" where there is none */
-double sm_number_at(const json_t *node, const char *key);    /* NaN where there is none */
-/* Candidates against the reference, of "comparisons" or "membership". */
-const json_t *sm_page_reference_test(const struct sm_page *p, const char *part);
+/* A text of pair, provenance or run, which come as JSON; "" without one. */
+const char *sm_text_at(const json_t *node, const char *key);
 
 /* A table: titles end with NULL, and one that begins with '#' is of numbers. Each cell carries its
  * title, which narrow screens show beside it. A row ends with the next one or with the table.
@@ -44,13 +43,11 @@ void sm_page_p_cell(struct sm_page *p, double value);
 void sm_page_interval(struct sm_page *p, double low, double high, double scale, const char *unit);
 void sm_page_interval_cell(struct sm_page *p, double low, double high, double scale,
                            const char *unit);
-void sm_page_list_interval(struct sm_page *p, const json_t *list, double scale, const char *unit);
 void sm_page_sentence(struct sm_page *p, const char *words); /* a capital, a full stop */
 void sm_page_heading(struct sm_page *p, const char *id, const char *title);
-void sm_page_cohort(struct sm_page *p, const char *name); /* its colour and title */
+void sm_page_cohort(struct sm_page *p, enum sm_cohort cohort); /* its colour and title */
 /* An explanation and a chart, side by side where there is room. */
-void sm_page_explain(struct sm_page *p, const char *prose,
-                     void (*chart)(struct sm_out *out, const json_t *summary));
+void sm_page_explain(struct sm_page *p, const char *prose, sm_chart *chart);
 
 /* sections.c, in the order of the page. */
 void sm_page_measured(struct sm_page *p);

@@ -130,7 +130,7 @@ enum sm_code sm_audit_write_json(FILE *file, const struct sm_audit *audit,
     put_part(&out, "pair", audit->pair);
     put_part(&out, "recipe", audit->recipe);
     put_part(&out, "provenance", audit->provenance);
-    put_part(&out, "summary", result->summary);
+    put_part(&out, "summary", result->json);
     sm_put(&out, ",\n\"items\":[");
     for (size_t i = 0; i < audit->items_count; i++) {
         sm_put(&out, i ? ",\n" : "\n");
