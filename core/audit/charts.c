@@ -110,12 +110,12 @@ void sm_chart_cohorts(struct sm_out *out, const struct sm_audit_summary *summary
     sm_svg_close(out);
 }
 
-/* --- differences between cohorts --- */
+/* --- contrasts --- */
 
 #define DIFF_ROW_PX 40.0
 
-static void put_difference(struct sm_out *out, const struct sm_audit_contrast *c,
-                           const struct sm_axis *x, double y)
+static void put_contrast(struct sm_out *out, const struct sm_audit_contrast *c,
+                         const struct sm_axis *x, double y)
 {
     const char *a = sm_cohort_name(c->a);
     double low = c->welch.low, high = c->welch.high;
@@ -132,7 +132,7 @@ static void put_difference(struct sm_out *out, const struct sm_audit_contrast *c
     sm_svg_dot(out, pen, sm_axis_at(x, c->difference), y);
 }
 
-void sm_chart_differences(struct sm_out *out, const struct sm_audit_summary *summary)
+void sm_chart_contrasts(struct sm_out *out, const struct sm_audit_summary *summary)
 {
     struct sm_axis x = {.low = 0, .high = 0, .from = LEFT_PX, .to = WIDTH - RIGHT_PX, .ticks = 5};
     for (int i = 0; i < SM_CONTRASTS; i++) {
@@ -148,7 +148,7 @@ void sm_chart_differences(struct sm_out *out, const struct sm_audit_summary *sum
     sm_svg_open(out, WIDTH, bottom + 44, "Differences of mean scores with 95 % intervals");
     sm_svg_axis_x(out, &x, 8, bottom, "difference of mean scores, 95 % interval");
     for (int i = 0; i < SM_CONTRASTS; i++, y += DIFF_ROW_PX)
-        put_difference(out, &summary->contrasts[i], &x, y);
+        put_contrast(out, &summary->contrasts[i], &x, y);
     sm_svg_close(out);
 }
 

@@ -9,9 +9,9 @@
 #include "core/audit/summary.h"
 
 typedef void sm_chart(struct sm_out *out, const struct sm_audit_summary *summary);
-sm_chart sm_chart_cohorts;     /* histograms, one below the other */
-sm_chart sm_chart_differences; /* the intervals of the contrasts */
-sm_chart sm_chart_p_values;    /* of the candidates */
+sm_chart sm_chart_cohorts;   /* histograms, one below the other */
+sm_chart sm_chart_contrasts; /* the intervals of the contrasts */
+sm_chart sm_chart_p_values;  /* of the candidates */
 void sm_chart_roc(struct sm_out *out, const struct sm_audit_summary *summary, bool logarithmic);
 
 /* "Candidates"; the pen of a cohort is its name. */

@@ -16,7 +16,8 @@
 
 #define SCHEMA "sslmem-audit/1"
 
-void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item)
+void sm_audit_image_name(char out[65], const struct sm_audit *audit,
+                         const struct sm_audit_item *item)
 {
     out[0] = '\0';
     if (item->image_digest[0])
@@ -62,10 +63,10 @@ static void put_side(struct sm_out *out, const char *key, double alignment, doub
 void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
                         const struct sm_audit_item *item)
 {
-    char key[65];
-    sm_image_key(key, audit, item);
+    char image[65];
+    sm_audit_image_name(image, audit, item);
     sm_put(out, "{\"index\":%lld", (long long)item->index);
-    put_text(out, "image", key);
+    put_text(out, "image", image);
     if (audit->with_names)
         put_text(out, "name", item->name);
     sm_put(out, ",\"cohort\":\"%s\"", sm_cohort_name(item->cohort));
@@ -172,9 +173,9 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
     const double numbers[] = {item->m, item->m_se, s->centered,   s->percentile,
                               s->p,    s->q,       s->normalized, item->ratio,
                               item->f, item->f_se, item->g,       item->g_se};
-    char key[65];
-    sm_image_key(key, audit, item);
-    const char *const before[] = {key, audit->with_names ? item->name : "",
+    char image[65];
+    sm_audit_image_name(image, audit, item);
+    const char *const before[] = {image, audit->with_names ? item->name : "",
                                   sm_cohort_name(item->cohort), item->class_label, item->group};
     const char *const after[] = {scored ? "" : failure(item),
                                  !scored && audit->with_names ? item->error_detail : ""};

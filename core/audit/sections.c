@@ -99,7 +99,7 @@ static void put_contrast(struct sm_page *p, const struct sm_audit_contrast *c)
 void sm_page_contrasts(struct sm_page *p)
 {
     sm_page_heading(p, "differences", "Do the cohorts differ?");
-    sm_page_explain(p, sm_prose_contrasts, sm_chart_differences);
+    sm_page_explain(p, sm_prose_contrasts, sm_chart_contrasts);
     sm_page_table(p, (const char *const[]){"In words (Welch's test)", "#Cohen's d", "#p, Student",
                                            "#p, Mann-Whitney", NULL});
     for (int i = 0; i < SM_CONTRASTS; i++)

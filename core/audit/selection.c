@@ -102,9 +102,9 @@ static void put_csv_row(struct sm_out *out, const struct sm_audit *audit,
     const double numbers[] = {item->m, s->centered, s->p, s->q};
     const char *texts[] = {NULL, audit->with_names ? item->name : NULL, item->class_label,
                            item->group};
-    char key[65];
-    sm_image_key(key, audit, item);
-    texts[0] = key;
+    char image[65];
+    sm_audit_image_name(image, audit, item);
+    texts[0] = image;
     sm_put(out, "%zu,%lld", rank, (long long)item->index);
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
         sm_put(out, ",");

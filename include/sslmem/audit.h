@@ -148,7 +148,8 @@ enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
 
 /* What exports call an image: HMAC-SHA-256 of the 64 digits of its digest, in hexadecimal; "" where
  * it has none. */
-void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item);
+void sm_audit_image_name(char out[65], const struct sm_audit *audit,
+                         const struct sm_audit_item *item);
 
 /* The whole record: schema deploy/report.schema.json. */
 enum sm_code sm_audit_write_json(FILE *out, const struct sm_audit *audit,
