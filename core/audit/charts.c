@@ -1,6 +1,6 @@
-/* Four charts, as wide as a phone is, so that nothing in them is scaled down there. Cohorts keep
- * their colour and order throughout; counts are drawn as shares of their cohort, so that
- * cohorts of different size can be compared by eye. */
+/* Four charts, no wider than a phone, so that a phone does not scale them down. A cohort has the
+ * same colour and place in every chart. Counts are drawn as shares of their cohort, so that readers
+ * can compare cohorts of different sizes. */
 #include "core/audit/charts.h"
 
 #include <math.h>
@@ -31,7 +31,7 @@ static void put_nothing(struct sm_out *out, const char *why)
 
 /* --- histograms of the cohorts --- */
 
-#define ROW_PX   74.0 /* with the line of text above the bins */
+#define ROW_PX   74.0 /* of a cohort, the line of text above its bins included */
 #define TEXT_PX  24.0
 #define LEFT_PX  14.0
 #define RIGHT_PX 14.0
@@ -47,7 +47,7 @@ static double highest_share(const struct sm_audit_summary *summary)
     return highest;
 }
 
-/* The outline of the bins, closed along the base line. */
+/* Draws the outline of the bins, closed along the base line. */
 static void put_bins(struct sm_out *out, const struct sm_audit_cohort *cohort,
                      const struct sm_audit_edges *edges, const struct sm_axis *x,
                      const struct sm_axis *y)
@@ -85,7 +85,7 @@ static void put_row(struct sm_out *out, const struct sm_audit_summary *summary,
     put_bins(out, cohort, &summary->edges, x, &y);
     snprintf(pen, sizeof pen, "mean %s", cohort->key);
     sm_svg_line(out, pen, sm_axis_at(x, mean), y.from, sm_axis_at(x, mean), y.to);
-    if (isfinite(reference)) /* in every row, clear of the texts between */
+    if (isfinite(reference)) /* one line per row, so that it does not cross texts */
         sm_svg_line(out, "reference", sm_axis_at(x, reference), y.from, sm_axis_at(x, reference),
                     y.to);
     sm_svg_line(out, "axis", x->from, base, x->to, base);
@@ -170,7 +170,7 @@ static void put_curve(struct sm_out *out, const struct sm_audit_membership *test
     sm_svg_path_close(out, false);
 }
 
-/* The decade below one false alarm: further left there is nothing to see. */
+/* The power of ten at or below the rate of one false alarm: the curve has no point further left. */
 static double lowest_rate(const struct sm_audit_summary *summary)
 {
     double most = 10;

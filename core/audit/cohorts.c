@@ -1,4 +1,4 @@
-/* What describes one cohort: moments, quantiles, histogram on the edges that all cohorts share, the
+/* Each cohort on its own: moments, quantiles, a histogram on edges that all cohorts share, the
  * paper's normalised mean, and the test of its mean against 0. */
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,7 @@
-/* Cohorts against each other: the tests of the paper's table, and what they say in a sentence.
+/* Contrasts between the cohorts of one audit: the tests of the paper's table, each with a sentence.
  *
- * The order of each pair is the one in which memorization would show: the first scores higher. The
- * sentence rests on Welch's test, which does not assume equal variances; Student's is what the
- * published script computes. */
+ * In each pair memorization makes the first cohort score higher. The sentence rests on Welch's
+ * test, which does not assume equal variances; the paper's published script computes Student's. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

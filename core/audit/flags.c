@@ -12,11 +12,11 @@
 
 #define SMALL_N     30
 #define FEW_VIEWS   5
-#define SPELLED_MAX 8  /* groups or images that the text of a flag lists */
-#define OWN_MAX     32 /* flags of the audit itself; 20 is what an audit can have */
+#define SPELLED_MAX 8  /* groups or images that the text of a flag names */
+#define OWN_MAX     32 /* room for flags other than those of the pair; at most 20 occur together */
 #define CONSTANT    1e-6
 
-/* A flag beyond the room is counted and not kept; sm_part_flags refuses such a list. */
+/* Adds a flag. Counts a flag beyond the room without keeping it; sm_part_flags then fails. */
 __attribute__((format(printf, 3, 4))) static void flag(struct sm_audit_flags *list,
                                                        const char *code, const char *format, ...)
 {
@@ -58,7 +58,7 @@ static void flag_cohorts(struct sm_audit_flags *list, const struct sm_samples *s
     }
 }
 
-/* "1 %, 5 %" behind what is there. */
+/* Appends a share to a list such as "1 %, 5 %". */
 static void add_percent(char *list, size_t list_size, double share)
 {
     size_t used = strlen(list);
@@ -99,10 +99,10 @@ static void flag_rates(struct sm_audit_flags *list, const struct sm_audit_member
              n, sm_cohort_name(test->others), rates, SM_THREE(100 / n));
 }
 
-/* --- what no gate survives (gate.c) --- */
+/* --- flags that make gates fail (gate.c) --- */
 
-/* Whether one encoder file stands on both sides: reports of audits whose pair was recorded before
- * pairs had flags. */
+/* Returns true if one encoder file is on both sides. Only needed for audits whose pair was recorded
+ * before pairs had flags. */
 static bool shares_file(const json_t *encoders)
 {
     const json_t *f, *g;
@@ -119,7 +119,7 @@ static bool shares_file(const json_t *encoders)
     return false;
 }
 
-/* The pair comes as JSON, and so do its flags: these are reported as they are. */
+/* Adds the flags of the pair, which is JSON, unchanged. */
 static void flag_pair(struct sm_audit_flags *list, const json_t *pair)
 {
     const json_t *one;
@@ -137,8 +137,8 @@ static void flag_pair(struct sm_audit_flags *list, const json_t *pair)
     }
 }
 
-/* Whether the scores of a cohort differ by no more than arithmetic does: CONSTANT of its largest
- * alignment. */
+/* Returns true if the scores of a cohort differ by no more than rounding errors: CONSTANT times its
+ * largest alignment. */
 static bool is_constant(const struct sm_sample *sample, const struct sm_audit_item *items)
 {
     double largest = 0;
@@ -175,7 +175,7 @@ static int by_digest(const void *a, const void *b)
     return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* The text of the first groups, "3 and 7, 5 and 9 …". */
+/* The first groups in words: "3 and 7, 5 and 9". */
 struct spelled {
     char text[160];
 };
@@ -217,7 +217,7 @@ static void find_repeats(struct sm_audit_repeats out[SM_REPEATS],
     }
 }
 
-/* Lets the flag that was raised last list its images. */
+/* Attaches a list of images to the flag that was added last. */
 static void list_repeats(struct sm_audit_flags *list, const struct sm_audit_repeats *repeats)
 {
     if (list->count <= list->room)
@@ -320,7 +320,7 @@ static void flag_damaged(struct sm_audit_flags *list, const struct sm_audit *aud
              count, audit->items_count, spelled, count > SPELLED_MAX ? " …" : "");
 }
 
-/* An audit that went on under another version of the program, or on another machine. */
+/* Variants arise when an audit continues under another version or on another machine. */
 static void flag_variants(struct sm_audit_flags *list, const json_t *provenance)
 {
     size_t count = json_array_size(json_object_get(provenance, "variants"));
@@ -352,7 +352,7 @@ static void flag_scores(struct sm_audit_flags *list, const struct sm_samples *sa
              SM_THREE(t.high));
 }
 
-/* The opposite of memorization, and limits from above are kept by it. */
+/* The opposite of memorization; gates that limit a number from above hold in this case. */
 static void flag_direction(struct sm_audit_flags *list, const struct sm_audit_summary *summary)
 {
     const struct sm_auc *auc = &summary->membership[summary->against].auc;

@@ -1,10 +1,10 @@
 /* One table lists the numbers that a gate may name, each with its place in the summary and with
  * what it needs to mean anything.
  *
- * A gate holds only where something was measured. It fails when a flag of the summary says that its
- * number was not (one table), when the number is undefined, and when the cohorts are too small for
- * it: "no image at FDR 1 %" of a reference cohort that cannot give such a q-value is no news. Flags
- * decide, so the report that a gate stands in always names the reason and the images. */
+ * A gate holds only on evidence. It fails if a flag of the summary invalidates its number (one
+ * table), if the number is undefined, and if the cohorts are too small for it: "no image at FDR 1
+ * %" means nothing if the reference cohort cannot give such a q-value. Flags decide, so the report
+ * always names the reason and the images. */
 #include "core/audit/gate.h"
 
 #include <math.h>
@@ -80,7 +80,7 @@ static enum sm_code unknown_number(const char *text, int length, const char *poi
                         names);
 }
 
-/* Digits as JSON has them: strtod alone would take "inf", "nan", hexadecimals and blanks. */
+/* Reads a decimal number; strtod alone would accept "inf", "nan", hexadecimals and blanks. */
 static bool read_limit(double *out, const char *text)
 {
     char *end;
@@ -93,7 +93,8 @@ static bool read_limit(double *out, const char *text)
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err)
 {
-    size_t length = strcspn(text, "<>=!"), k = 0; /* "auc=0.6" is about its sign */
+    size_t length = strcspn(text, "<>=!"),
+           k = 0; /* "auc=0.6" has a wrong sign, not a wrong number */
     while (k < NUMBERS_COUNT &&
            (strlen(numbers[k].name) != length || memcmp(numbers[k].name, text, length) != 0))
         k++;
@@ -112,7 +113,7 @@ enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *po
     return sm_err_field(err, pointer, "gate \"%.40s\" has none of <, <=, >, >=", text);
 }
 
-/* A member of the summary, of the test against the reference where there is one per cohort. */
+/* Finds a member of the summary; of tests per cohort, that of the test against the reference. */
 static const void *member(const struct sm_gate_number *number, size_t offset,
                           const struct sm_audit_summary *summary)
 {
@@ -134,17 +135,18 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
     return false;
 }
 
-/* A verdict on a part would look like one on the whole. */
+/* A verdict on a part of an audit would look like one on the whole. */
 static bool is_complete(const struct sm_audit_summary *summary)
 {
     return summary->completeness.state == SM_COMPLETION_COMPLETE;
 }
 
-/* --- what a gate cannot hold on --- */
+/* --- reasons for a gate to fail --- */
 
 #define FAILS ", so the gate does not hold"
 
-/* Flags that take the ground from under a number, the worst first; from under all for `needs` 0. */
+/* Flags that invalidate numbers with any of `needs`, or every number if it is 0; the worst first.
+ */
 static const struct {
     const char *flag;
     unsigned needs;
@@ -168,15 +170,15 @@ static const char *find_spoiler(unsigned needs, const struct sm_audit_flags *fla
     return NULL;
 }
 
-/* The bound that so many images would give if the score told them apart without a mistake. */
+/* The bound that this many images would give if the score made no mistake. */
 static double largest_bound(const struct sm_audit_epsilon *e)
 {
     size_t members = (size_t)e->members_counted, others = (size_t)e->others_counted;
     return sm_epsilon_lower(members, members, 0, others, e->delta, e->confidence);
 }
 
-/* Candidates are listed `least` at once or not at all. Fewer that are memorized go unlisted, so a
- * gate on small shares takes a reference with which those shares would be allowed. */
+/* A list has at least `least` candidates or is empty, so fewer memorized ones go unlisted. Returns
+ * true if the gate allows that many unlisted candidates. */
 static bool lists_so_few(const struct sm_gate *gate, double least, double candidates)
 {
     return least <= 1 || holds((least - 1) / candidates, gate->sign, gate->limit);
@@ -202,7 +204,7 @@ static bool is_large_enough(const struct sm_gate *gate, const struct sm_audit_su
            largest_bound(&summary->membership[summary->against].epsilon) > gate->limit;
 }
 
-/* Why the gate cannot hold whatever its number is; NULL: its number decides. */
+/* Returns why the gate fails whatever its number is, or NULL if the number decides. */
 static const char *find_reason(const struct sm_gate *gate, double value,
                                const struct sm_audit_summary *summary)
 {

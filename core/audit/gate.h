@@ -1,6 +1,6 @@
-/* Gates: "auc<=0.6" to a number of the summary, a comparison and a limit.
+/* Gates: "auc<=0.6" names a number of the summary, a sign and a limit.
  *
- * A gate's number is read out of the finished summary, so that report and verdict cannot differ.
+ * The number comes from the finished summary, so report and verdict cannot differ.
  * Owner, threads: no state. Errors: SM_INVALID at the given pointer. */
 #ifndef CORE_AUDIT_GATE_H
 #define CORE_AUDIT_GATE_H
@@ -9,26 +9,25 @@
 
 enum sm_gate_sign { SM_GATE_LESS, SM_GATE_AT_MOST, SM_GATE_MORE, SM_GATE_AT_LEAST };
 
-/* What a number needs so that a gate on it can hold; bits. */
+/* What a number needs for a gate on it to hold; bits. */
 enum {
-    SM_GATE_FILES = 0,    /* of images and files alone: nothing but a pair with two sides */
-    SM_GATE_CONTRAST = 1, /* candidates apart from the reference: none of them in it, scores that
-                             differ, SM_GATE_SCORES_MIN scores in both cohorts */
-    SM_GATE_POWER = 2,    /* no difference is found between few images: a gate that asks for a large
-                             value takes SM_GATE_POWER_MIN scores in both cohorts */
-    SM_GATE_REACH = 4     /* a bound: a gate that asks for a small value takes so many images that
-                             the bound could be above its limit */
+    SM_GATE_FILES = 0,    /* a pair with two different sides, as every number */
+    SM_GATE_CONTRAST = 1, /* no candidate in the reference, scores that differ, and at least
+                             SM_GATE_SCORES_MIN scores in both cohorts */
+    SM_GATE_POWER = 2,    /* > and >=: SM_GATE_POWER_MIN scores in both cohorts, since a test on few
+                             images finds no difference */
+    SM_GATE_REACH = 4     /* < and <=: so many images that the bound could be above the limit */
 };
-#define SM_GATE_SCORES_MIN 2  /* below there is no spread, so no interval */
-#define SM_GATE_POWER_MIN  30 /* as the flag cohort_small */
+#define SM_GATE_SCORES_MIN 2  /* one score has no spread, so no interval */
+#define SM_GATE_POWER_MIN  30 /* below: flag cohort_small */
 
-/* A number that gates may name: a double of the summary. Offsets are bytes from the summary; of
- * tests against a cohort they are those of the first, and `stride` leads to the next. */
+/* A number that gates may name. Offsets are bytes from the start of the summary. For tests against
+ * a cohort they lead into the first test, and `stride` is the size of a test. */
 struct sm_gate_number {
     const char *name;
-    size_t stride, value;
-    size_t enough; /* of a bool: the cohorts can carry the number; 0: no such member */
-    size_t least;  /* of a double: candidates are listed that many at once or not at all; 0: none */
+    size_t stride, value; /* value: a double */
+    size_t enough;        /* a bool: the cohorts are large enough for the number; 0: none */
+    size_t least;         /* a double: length of the shortest list that is possible; 0: none */
     unsigned needs;
     const char *meaning; /* for readers of the report */
 };

@@ -1,8 +1,9 @@
-/* The report: one page for a reader who is no statistician, from the verdict down to the digests.
+/* The report: one page for a reader who is not a statistician, from the verdict down to the
+ * digests.
  *
- * Every number is read from the summary, so that page and record cannot differ. What comes from
- * outside (names, labels, descriptions, provenance) goes through sm_put_html and nothing else;
- * beside that, the page's own policy forbids scripts and anything that is not inside it. */
+ * Every number comes from the summary, so page and record cannot differ. Foreign text (names,
+ * labels, descriptions, provenance) is written by the escaping writers of out.h only; in addition,
+ * the page's content security policy forbids scripts and any outside resource. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -15,15 +16,15 @@
 
 /* --- head, verdict --- */
 
-#define HEADER_POINTS 60 /* of the audit's name in the head of a printed page */
-#define DIGEST_SHOWN  16 /* digits of a digest there */
+#define HEADER_POINTS 60 /* code points of the audit's name in the margin of a printed page */
+#define DIGEST_SHOWN  16 /* digits of a digest in that margin */
 
 static bool is_complete(const struct sm_page *p)
 {
     return p->audit->completeness.state == SM_COMPLETION_COMPLETE;
 }
 
-/* "Partial: 100 of 2,000" */
+/* Writes "Partial: 100 of 2,000". */
 static void put_part(struct sm_page *p)
 {
     char words[SM_COMPLETENESS_BYTES];
@@ -31,7 +32,7 @@ static void put_part(struct sm_page *p)
     sm_put(&p->out, "%c%s", toupper((unsigned char)words[0]), words + 1);
 }
 
-/* "2026-11-30 19:57 UTC" of an RFC 3339 time; anything else as it is. */
+/* Formats an RFC 3339 time as "2026-11-30 19:57 UTC"; copies any other text. */
 static void date_of(char out[64], const struct sm_page *p)
 {
     const char *time = sm_text_at(p->audit->run, "finished");
@@ -42,7 +43,7 @@ static void date_of(char out[64], const struct sm_page *p)
         snprintf(out, 64, "%.63s", time);
 }
 
-/* What every printed page carries: name, date, digests, number. */
+/* The margins of a printed page hold name, date, digests and page number. */
 static void open_margin(struct sm_page *p, const char *box)
 {
     sm_put(&p->out,
@@ -117,7 +118,8 @@ static void put_title(struct sm_page *p)
     sm_put(&p->out, "</p>\n");
 }
 
-/* As many digits, three or more, as it takes to stand on the value's side of the limit. */
+/* Writes the value with three digits, or with as many as it takes to show on which side of the
+ * limit it is. */
 static void put_measured(struct sm_page *p, double value, double limit)
 {
     char text[SM_FIGURE_BYTES];
@@ -152,7 +154,7 @@ static void put_gate(struct sm_page *p, const struct sm_audit_gate_verdict *gate
            verdicts[gate->passed].words);
 }
 
-/* In place of a verdict. */
+/* Replaces the verdict of an audit that is not complete. */
 static void put_incomplete(struct sm_page *p)
 {
     const char *why = "the audit has not come to its end";
@@ -194,7 +196,7 @@ static void put_gate_rows(struct sm_page *p, const struct sm_audit_judgement *ju
     sm_page_table_end(p);
 }
 
-/* Beside the gates that the audit was started with, never in their place. */
+/* Gates set afterwards, in addition to those that the audit was started with. */
 static void put_judged(struct sm_page *p)
 {
     if (!p->summary->has_judged)
@@ -335,7 +337,7 @@ static void put_fact(struct sm_page *p, const char *key, const json_t *value)
     sm_put(&p->out, "</td></tr>\n");
 }
 
-/* What the provenance repeats of the pair's own table. */
+/* Returns true for members of the provenance that the table of the pair already shows. */
 static bool is_of_pair(const struct sm_page *p, const json_t *object, const char *key)
 {
     const char *digest = sm_text_at(p->audit->pair, "digest");
@@ -387,7 +389,7 @@ static void put_pair(struct sm_page *p)
 
 /* --- run it again --- */
 
-/* Options come on lines of their own. */
+/* Writes one word of the command; an option starts a new line. */
 static void put_word(struct sm_page *p, const char *word)
 {
     sm_put(&p->out, strncmp(word, "--", 2) == 0 ? " \\\n    " : " ");
@@ -400,7 +402,7 @@ static void put_option(struct sm_page *p, const char *option, const char *value)
     put_word(p, value);
 }
 
-/* Where nothing is known of the folders: what has to be given. */
+/* Writes the options with placeholders, for an audit whose folders are unknown. */
 static void put_wanted_places(struct sm_page *p)
 {
     static const struct {
@@ -422,7 +424,7 @@ static void put_wanted_places(struct sm_page *p)
     put_option(p, "--out", "OUT");
 }
 
-/* Those that are not the command's defaults. */
+/* Writes the settings that differ from the command's defaults. */
 static void put_settings(struct sm_page *p)
 {
     const struct sm_audit_spec *spec = p->audit->spec;

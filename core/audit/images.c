@@ -1,9 +1,9 @@
-/* What each image gets from the cohorts, and the list of those that stand out.
+/* Statistics of each image against the cohorts, and the lists of candidates that stand out.
  *
- * The reference cohort's own images are compared with the others of their cohort (leave one out):
- * compared with themselves too they could never look unusual. Their p-values are then uniform by
- * construction, which makes them no evidence. q-values belong to candidates only, since these are
- * what "memorized at FDR 5 %" is said of. */
+ * An image of the reference cohort is compared with the others of its cohort (leave one out):
+ * compared with itself too, it could never look unusual. Its p-value is uniform by construction and
+ * therefore no evidence. Only candidates have q-values, because "memorized at FDR 5 %" is a
+ * statement about candidates. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +19,14 @@ double sm_divisor(const struct sm_samples *samples)
     return range > 0 ? range : NAN;
 }
 
-/* Against the whole reference; an empty one says nothing. */
+/* Compares a score with sorted reference scores; undefined without any. */
 static void place(struct sm_image_stats *image, double m, const double *sorted, size_t count)
 {
     image->percentile = sm_percentile_rank(sorted, count, m);
     image->p = count > 0 ? sm_conformal_p(sorted, count, m) : NAN;
 }
 
-/* Images of the reference by ascending m: `others` is the sorted cohort without the one in turn. */
+/* Walks the reference by ascending m; `others` is the sorted cohort without the current image. */
 static enum sm_code place_reference(struct sm_image_stats *images, const struct sm_sample *r,
                                     struct sm_err *err)
 {
@@ -115,8 +115,8 @@ static double count_at_most(const struct sm_audit_result *result, double limit, 
     return (double)n;
 }
 
-/* A list, if there is one, has at least `at_least` candidates: the k-th smallest of n p-values must
- * be at most q k/n, and none is below the smallest that the reference can give. */
+/* A list that is not empty has at least `at_least` candidates: it holds k candidates only if the
+ * k-th smallest of n p-values is at most q k/n, and no p-value is below 1/(reference_n + 1). */
 static void fill_level(struct sm_audit_fdr_level *out, double q, const struct sm_audit_fdr *fdr,
                        const struct sm_audit_result *result)
 {
@@ -131,8 +131,8 @@ static void fill_level(struct sm_audit_fdr_level *out, double q, const struct sm
     out->at_least = ceil(n * fdr->p_smallest / q - 1e-9);
 }
 
-/* p-values come in steps of 1/(n + 1), so the chance of one at or below p is the largest step that
- * is not above it. */
+/* p-values come in steps of 1/(reference_n + 1), so the chance of a p-value of at most p is the
+ * largest step that is not above p. */
 static void fill_p_level(struct sm_audit_p_level *out, double p, const struct sm_audit_fdr *fdr,
                          const struct sm_audit_result *result)
 {

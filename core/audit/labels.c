@@ -1,10 +1,9 @@
-/* Candidates by the labels that came with them: which classes, and which groups (people, sources),
- * are remembered most.
+/* Candidates by class and by group (people, sources): which are memorized most.
  *
- * A class is compared with the reference images of the same class, for classes differ in score
- * whether they were trained on or not. A group, such as the images of one person, is compared with
- * the whole reference, where that person is not. One label among many differs by chance: the
- * q-values are those of Benjamini and Hochberg over all labels of a kind. */
+ * A class is compared with the reference images of the same class, because classes differ in score
+ * whether or not they were trained on. A group, such as the images of one person, is compared with
+ * the whole reference, which does not contain that person. One label among many differs by chance,
+ * so the q-values are those of Benjamini and Hochberg over all labels of a kind. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +12,19 @@
 #include "core/base/escape.h"
 #include "sslmem/stats.h"
 
-#define LISTED_AT 0.05 /* q-value of an image that counts as listed */
+#define LISTED_AT 0.05 /* largest q-value of a listed image */
 
 struct labelled {
     const char *label;
     bool reference;
-    size_t position; /* of the item */
+    size_t position; /* in the items of the audit */
 };
 
 enum label_kind { LABEL_CLASS, LABEL_GROUP };
 
 struct table {
     struct labelled *images;
-    double *m, *p; /* of the images in their order; of the rows with a test */
+    double *m, *p; /* m of the images, in their order; p of the rows that have a test */
     struct sm_audit_label *rows;
     size_t images_count, rows_count;
 };
@@ -55,7 +54,7 @@ static int by_label(const void *left, const void *right)
     return order ? order : (a->position > b->position) - (a->position < b->position);
 }
 
-/* The row of the images from `first` on that have its label; returns how many there are. */
+/* Makes the row of the label of image `first`; returns how many images from there on have it. */
 static size_t make_row(struct sm_audit_label *row, const struct table *t, size_t first,
                        const struct sm_audit_result *result, const struct sm_sample *whole)
 {

@@ -1,13 +1,14 @@
-/* The score as a membership test: candidates, which f saw, against images that f did not see.
+/* The score as a membership test: candidates, which f was trained on, against images that it was
+ * not.
  *
  * The summary keeps at most SM_ROC_POINTS_MAX points of the curve: half of them spread evenly, half
  * evenly in the logarithm of their place, because the corner of few false alarms is what matters
  * for privacy. Every number is computed on the whole curve.
  *
- * Epsilon. A bound needs a threshold that was fixed before the images were seen: a seeded half of
- * both cohorts chooses the threshold with the best bound, the other half is counted. It is stated
- * against externals alone. Independents are what g was trained on, so there the score tells them
- * apart without any help of f, and would bound nothing that f gives away. */
+ * Epsilon. A bound needs a threshold that was fixed before the images were counted: a seeded half
+ * of both cohorts chooses the threshold with the best bound, the other half is counted. The bound
+ * is stated against externals only: g was trained on independents, so the score tells these apart
+ * even if f reveals nothing. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static const char *auc_method(const struct sm_auc *auc)
     return sm_interval_method(auc->interval.low, both ? "delong_or_newcombe" : "newcombe");
 }
 
-/* Thins the curve. */
+/* Keeps the curve; thins `roc`. */
 static void fill_curve(struct sm_audit_membership *out, struct sm_roc *roc)
 {
     sm_roc_thin(roc);
@@ -59,7 +60,7 @@ static void fill_curve(struct sm_audit_membership *out, struct sm_roc *roc)
     memcpy(out->roc, roc->points, roc->count * sizeof *roc->points);
 }
 
-/* A seeded half of a sample stands first. */
+/* Copies the scores in a seeded random order, so the first half is a random half. */
 static enum sm_code shuffle(double **out, const struct sm_sample *sample, uint64_t seed,
                             enum sm_draw purpose, struct sm_err *err)
 {
@@ -74,7 +75,7 @@ static enum sm_code shuffle(double **out, const struct sm_sample *sample, uint64
     return code;
 }
 
-/* The threshold of the curve whose counts give the best bound; +infinity when none gives any. */
+/* Chooses the threshold of the curve with the best bound; +infinity if none gives a bound. */
 static enum sm_code choose_threshold(double *out, const double *members, size_t members_count,
                                      const double *others, size_t others_count, struct sm_err *err)
 {

@@ -1,4 +1,4 @@
-/* Tables, numbers and sentences as a page has them. */
+/* Tables, numbers and sentences of the HTML report. */
 #include "core/audit/page.h"
 
 #include <math.h>
@@ -119,7 +119,7 @@ void sm_page_interval_cell(struct sm_page *p, double low, double high, double sc
     sm_page_interval(p, low, high, scale, unit);
 }
 
-/* As a sentence: a capital and a full stop. Our own words, ASCII. */
+/* `words` must be trusted ASCII text. */
 void sm_page_sentence(struct sm_page *p, const char *words)
 {
     if (words[0] >= 'a' && words[0] <= 'z')

@@ -1,12 +1,11 @@
 /* The record: everything about an audit as one JSON document, and one line an image as CSV.
  *
- * Each top-level member stands on a line of its own, each image too, so that two records can be
- * compared with diff: only "run" may differ between runs. Images are written as they are walked;
- * nothing of theirs is built in memory.
+ * Each top-level member and each image has a line of its own, so diff can compare two records; only
+ * "run" may differ between runs. Images are written one at a time and never collected in memory.
  *
- * What would tell who was audited leaves only when asked for: image digests go out keyed, file
- * names and the texts of errors (which may quote them) only with names. Labels and groups are the
- * client's own words for the statistics and stay. */
+ * The record protects the identity of images: digests are replaced by names under the digest key,
+ * and file names and texts of errors, which may quote them, are written only with names. Classes
+ * and groups are words of the client and are always written. */
 #include <math.h>
 #include <string.h>
 
@@ -36,7 +35,7 @@ const char *sm_completeness_cell(char out[SM_COMPLETENESS_BYTES], const struct s
                : sm_completeness_words(out, &audit->completeness);
 }
 
-/* ,"key":"text", or null for "". */
+/* Writes ,"key":"text", or null for "". */
 static void put_text(struct sm_out *out, const char *key, const char *text)
 {
     sm_put(out, ",\"%s\":", key);
@@ -86,7 +85,7 @@ void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
     put_number(out, "normalized", image->normalized);
 }
 
-/* The code under which a failed image is known; a score that is no number has none of its own. */
+/* The error code of a failed image; a score that is not finite comes without one. */
 static const char *failure(const struct sm_audit_item *item)
 {
     return item->error_code ? item->error_code : "score_not_finite";

@@ -1,4 +1,4 @@
-/* The sections of the report that show numbers: an explanation, a chart, a table. */
+/* Sections of the report that show numbers: each has an explanation, a chart and a table. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,11 +7,11 @@
 #include "core/audit/prose.h"
 #include "core/audit/record.h"
 
-#define SHOWN 12 /* most and least memorized images */
+#define SHOWN 12 /* images shown as most, and as least memorized */
 
 /* --- what was measured --- */
 
-/* Who saw the images of a cohort. */
+/* Rows of the tables of cohorts, and which encoder saw the images of each. */
 static const struct {
     enum sm_cohort cohort;
     const char *f, *g, *what;
@@ -117,7 +117,7 @@ static void put_rates(struct sm_page *p, const struct sm_audit_membership *test)
         sm_page_td(p, "");
         sm_page_cohort(p, test->others);
         sm_page_td(p, "");
-        sm_put(&p->out, "%g&nbsp;%%", 100 * rate->fpr); /* a level, not measured */
+        sm_put(&p->out, "%g&nbsp;%%", 100 * rate->fpr); /* a chosen level, not a measured number */
         sm_page_cell(p, rate->tpr, 100, "&nbsp;%");
         sm_page_interval_cell(p, rate->interval.low, rate->interval.high, 100, "&nbsp;%");
         sm_page_td(p, "");
@@ -254,7 +254,7 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "</figure>\n");
 }
 
-/* From the top of the ranking or from its end; of few candidates no one is shown twice. */
+/* Shows images from the top of the ranking or from its end, and no image twice. */
 static void put_shown(struct sm_page *p, const char *title, bool least)
 {
     size_t n = p->result->samples.of[SM_COHORT_CANDIDATE].count;
@@ -278,7 +278,7 @@ static void put_levels(struct sm_page *p)
         const struct sm_audit_fdr_level *level = &fdr->levels[i];
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_put(&p->out, "%g&nbsp;%%%s", 100 * level->q, /* a level, not measured */
+        sm_put(&p->out, "%g&nbsp;%%%s", 100 * level->q, /* a chosen level */
                level->enough ? "" : " <span class=\"note\">the reference is too small</span>");
         sm_page_count_cell(p, level->count);
         sm_page_cell(p, level->share, 100, "&nbsp;%");
