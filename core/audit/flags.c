@@ -13,7 +13,7 @@
 #define SMALL_N     30
 #define FEW_VIEWS   5
 #define SPELLED_MAX 8  /* groups or images that the text of a flag names */
-#define OWN_MAX     32 /* room for flags other than those of the pair; at most 20 occur together */
+#define OWN_MAX     32 /* room for flags other than those of the pair; at most 21 occur together */
 #define CONSTANT    1e-6
 
 /* Adds a flag. Counts a flag beyond the room without keeping it; sm_part_flags then fails. */
