@@ -17,8 +17,8 @@ struct sm_samples {
     struct sm_sample of[SM_COHORTS];
     size_t scored, failed;
     double min, max; /* over every scored image; NAN without one */
-    double *values;  /* block that holds m and sorted of every cohort */
-    size_t *items;   /* block that holds item of every cohort */
+    double *values;  /* memory of `m` and `sorted` of all cohorts */
+    size_t *items;   /* memory of `item` of all cohorts */
 };
 
 /* Returns false for failed images and for scores that are not finite. */
@@ -31,6 +31,6 @@ void sm_samples_release(struct sm_samples *samples);
 /* Returns `method` for an interval that begins at `low`, NULL if `low` is undefined. */
 const char *sm_interval_method(double low, const char *method);
 
-const char *sm_cohort_plural(enum sm_cohort cohort); /* "candidates", … */
+const char *sm_cohort_plural(enum sm_cohort cohort); /* for sentences: "candidates" */
 
 #endif

@@ -11,7 +11,7 @@
 #include "core/audit/record.h"
 
 struct list {
-    size_t *positions; /* in the audit's items */
+    size_t *positions; /* in the items of the audit */
     size_t count;
 };
 

@@ -123,7 +123,7 @@ static const struct sm_row epsilon_rows[] = {SM_ROW("lower", lower),
                                              {0}};
 #undef S
 
-/* The first threshold is infinite, so it is null. */
+/* The threshold of the first point is infinite and therefore null. */
 #define S struct sm_roc_point
 static const struct sm_row point_rows[] = {
     SM_ROW("fpr", fpr), SM_ROW("tpr", tpr), SM_ROW("threshold", threshold), {0}};

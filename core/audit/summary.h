@@ -12,7 +12,7 @@
 #include "sslmem/audit.h"
 #include "sslmem/stats.h"
 
-#define SM_WORDS_BYTES     300 /* of a sentence */
+#define SM_WORDS_BYTES     300 /* room for a sentence */
 #define SM_COHORT_BINS     40
 #define SM_P_BINS          20
 #define SM_ROC_POINTS_MAX  512
@@ -86,7 +86,7 @@ struct sm_audit_membership {
     double advantage;
     bool has_epsilon, has_roc;
     struct sm_audit_epsilon epsilon;
-    int64_t roc_points_total; /* before thinning */
+    int64_t roc_points_total; /* points of the curve before it is thinned */
     size_t roc_count;
     struct sm_roc_point roc[SM_ROC_POINTS_MAX];
     char words[SM_WORDS_BYTES];
@@ -137,7 +137,7 @@ struct sm_audit_repeats {
 };
 enum { SM_REPEATS_REFERENCE, SM_REPEATS_ACROSS, SM_REPEATS_WITHIN, SM_REPEATS };
 
-/* Codes that gates read too. */
+/* Codes of flags that make gates fail. */
 #define SM_FLAG_SIDES_SAME              "sides_same"
 #define SM_FLAG_CANDIDATES_IN_REFERENCE "candidates_in_reference"
 #define SM_FLAG_SCORES_CONSTANT         "scores_constant"
@@ -161,10 +161,10 @@ struct sm_audit_gate_verdict {
     const char *number, *meaning;
     double limit, value;
     enum sm_verdict passed;
-    const char *note; /* NULL: the number decided */
+    const char *note; /* reason for the verdict; NULL: the number decided */
 };
 struct sm_audit_judgement {
-    enum sm_verdict passed; /* all of them */
+    enum sm_verdict passed; /* PASSED: every gate holds */
     size_t count;
     struct sm_audit_gate_verdict gates[SM_AUDIT_GATES_MAX];
 };

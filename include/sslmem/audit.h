@@ -81,7 +81,7 @@ struct sm_audit_item {
     const char *name, *class_label, *group; /* "" if missing */
     char image_digest[65];
     double m, m_se, ratio;
-    double f, f_se, g, g_se;               /* alignments */
+    double f, f_se, g, g_se;               /* alignments of f and g, and their standard errors */
     bool is_damaged;                       /* the decoder invented pixels for broken data */
     const char *error_code, *error_detail; /* NULL: scored */
 };
@@ -93,7 +93,8 @@ struct sm_completeness {
     enum sm_completion state;
     int64_t scored, total; /* images */
 };
-/* {"state", "scored", "total"}; new reference. Reading anything else gives partial, 0 of 0. */
+/* Writes and reads {"state", "scored", "total"}; reads anything else as partial, 0 of 0. The caller
+ * owns the JSON. */
 json_t *sm_completeness_json(const struct sm_completeness *completeness);
 void sm_completeness_read(struct sm_completeness *out, const json_t *node);
 #define SM_COMPLETENESS_BYTES 80
@@ -113,8 +114,8 @@ struct sm_audit {
     struct sm_completeness completeness; /* zero-initialized: partial */
     const json_t *run;    /* object: facts that differ between two runs of the same audit; the
                              report shows its text "finished" in the head */
-    const json_t *pair;   /* sm_pair_json */
-    const json_t *recipe; /* sm_recipe_json */
+    const json_t *pair;   /* object that sm_pair_json makes */
+    const json_t *recipe; /* object that sm_recipe_json makes */
     const json_t
         *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoders, library */
     const struct sm_audit_item *items; /* by index */
@@ -170,10 +171,10 @@ enum sm_selection_kind { SM_SELECT_TOP, SM_SELECT_SHARE, SM_SELECT_FDR, SM_SELEC
 enum sm_list_format { SM_LIST_TEXT, SM_LIST_CSV, SM_LIST_JSONL };
 struct sm_selection {
     enum sm_selection_kind kind;
-    int64_t count; /* top, random */
-    double share;  /* share: part of the candidates, (0, 1] */
-    double q;      /* fdr: largest q-value listed */
-    uint64_t seed; /* random */
+    int64_t count; /* SM_SELECT_TOP, SM_SELECT_RANDOM: length of the list */
+    double share;  /* SM_SELECT_SHARE: part of the candidates, (0, 1] */
+    double q;      /* SM_SELECT_FDR: largest q-value listed, (0, 1) */
+    uint64_t seed; /* SM_SELECT_RANDOM */
 };
 /* Writes a list. SM_LIST_TEXT has one name per line, byte for byte, or the index without names.
  * SM_INVALID before any byte is written: at "/count", "/share" or "/q", or for a name with a line
