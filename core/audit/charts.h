@@ -1,19 +1,20 @@
-/* The charts of a report, drawn from its summary. A chart whose numbers are undefined says so in a
- * sentence. Owner, threads: no state. */
+/* Charts of a report, drawn from its summary. A sentence replaces a chart whose numbers are
+ * undefined. Owner, threads: no state. */
 #ifndef CORE_AUDIT_CHARTS_H
 #define CORE_AUDIT_CHARTS_H
 
 #include <stdbool.h>
 
 #include "core/audit/out.h"
+#include "core/audit/summary.h"
 
-void sm_chart_cohorts(struct sm_out *out,
-                      const json_t *summary); /* histograms, one below the other */
-void sm_chart_differences(struct sm_out *out, const json_t *summary); /* six intervals */
-void sm_chart_roc(struct sm_out *out, const json_t *summary, bool logarithmic);
-void sm_chart_p_values(struct sm_out *out, const json_t *summary);
+typedef void sm_chart(struct sm_out *out, const struct sm_audit_summary *summary);
+sm_chart sm_chart_cohorts;   /* histograms, one below the other */
+sm_chart sm_chart_contrasts; /* the intervals of the contrasts */
+sm_chart sm_chart_p_values;  /* histogram of the candidates' p-values */
+void sm_chart_roc(struct sm_out *out, const struct sm_audit_summary *summary, bool logarithmic);
 
-/* "Candidates", the pen of a cohort is its name. */
-const char *sm_cohort_title(const char *name);
+/* "Candidates". The pen of a cohort is its name. */
+const char *sm_cohort_title(enum sm_cohort cohort);
 
 #endif

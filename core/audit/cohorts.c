@@ -1,100 +1,64 @@
-/* What describes one cohort: moments, quantiles, histogram on the edges that all cohorts share, the
+/* Each cohort on its own: moments, quantiles, a histogram on edges that all cohorts share, the
  * paper's normalised mean, and the test of its mean against 0. */
 #include <math.h>
 #include <stdio.h>
 
 #include "core/audit/out.h"
 #include "core/audit/result.h"
-#include "core/base/json.h"
 #include "sslmem/stats.h"
 
-#define BINS 40
+static const double quantiles[SM_QS] = {
+    [SM_Q_0] = 0,    [SM_Q_1] = .01,  [SM_Q_5] = .05,  [SM_Q_25] = .25, [SM_Q_50] = .5,
+    [SM_Q_75] = .75, [SM_Q_95] = .95, [SM_Q_99] = .99, [SM_Q_100] = 1,
+};
 
-static const double quantiles[] = {0, .01, .05, .25, .5, .75, .95, .99, 1};
-#define QUANTILES_COUNT (sizeof quantiles / sizeof *quantiles)
-
-static bool has_range(const struct sm_samples *samples)
-{
-    return samples->max > samples->min;
-}
-
-json_t *sm_histogram_json(const struct sm_samples *samples)
-{
-    if (!has_range(samples))
-        return json_null();
-    return json_pack("{s:f, s:f, s:i}", "low", samples->min, "high", samples->max, "bins", BINS);
-}
-
-static json_t *counts_json(const struct sm_samples *samples, const struct sm_sample *sample)
-{
-    int64_t bins[BINS];
-    if (!has_range(samples))
-        return json_null();
-    sm_histogram(bins, BINS, samples->min, samples->max, sample->m, sample->count);
-    json_t *out = json_array();
-    for (int i = 0; i < BINS; i++)
-        json_array_append_new(out, json_integer(bins[i]));
-    return out;
-}
-
-static json_t *quantiles_json(const struct sm_sample *sample)
-{
-    json_t *out = json_array();
-    for (size_t i = 0; i < QUANTILES_COUNT; i++) {
-        double value = sm_quantile(sample->sorted, sample->count, quantiles[i]);
-        json_array_append_new(
-            out, json_pack("{s:f, s:o}", "q", quantiles[i], "value", sm_json_number(value)));
-    }
-    return out;
-}
-
-static void zero_words(char *out, size_t out_size, enum sm_cohort cohort, const struct sm_ttest *t)
+static void put_zero_words(char out[SM_WORDS_BYTES], enum sm_cohort cohort,
+                           const struct sm_ttest *t)
 {
     char p[SM_WORD_BYTES];
     if (!isfinite(t->p_two_sided))
-        snprintf(out, out_size, "the mean of %s cannot be tested against 0",
+        snprintf(out, SM_WORDS_BYTES, "the mean of %s cannot be tested against 0",
                  sm_cohort_plural(cohort));
     else
-        snprintf(out, out_size, "the mean of %s is %s, 95 %% interval %s to %s; against 0 %s",
+        snprintf(out, SM_WORDS_BYTES, "the mean of %s is %s, 95 %% interval %s to %s; against 0 %s",
                  sm_cohort_plural(cohort), SM_THREE(t->difference), SM_THREE(t->low),
                  SM_THREE(t->high), sm_p_words(p, t->p_two_sided));
 }
 
-static json_t *against_zero_json(const struct sm_sample *sample, enum sm_cohort cohort)
-{
-    struct sm_ttest t;
-    char words[200];
-    sm_ttest_one(&t, sample->m, sample->count);
-    zero_words(words, sizeof words, cohort, &t);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "t", sm_json_number(t.t),
-                     "df", sm_json_number(t.df), "p_two_sided", sm_json_number(t.p_two_sided),
-                     "p_greater", sm_json_number(t.p_greater), "cohen_d", sm_json_number(t.cohen_d),
-                     "low", sm_json_number(t.low), "high", sm_json_number(t.high),
-                     "interval_method", sm_interval_method(t.low, "student"), "words", words);
-}
-
-static json_t *cohort_json(const struct sm_samples *samples, enum sm_cohort cohort)
+static void fill_cohort(struct sm_audit_cohort *out, const struct sm_samples *samples,
+                        enum sm_cohort cohort)
 {
     const struct sm_sample *sample = &samples->of[cohort];
-    double mean = sm_mean(sample->m, sample->count);
-    double sd = sqrt(sm_variance(sample->m, sample->count));
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n",
-                     (json_int_t)sample->count, "failed", (json_int_t)sample->failed, "mean",
-                     sm_json_number(mean), "sd", sm_json_number(sd), "se",
-                     sm_json_number(sd / sqrt((double)sample->count)), "normalized_mean",
-                     sm_json_number(mean / sm_divisor(samples)), "quantiles",
-                     quantiles_json(sample), "histogram", counts_json(samples, sample),
-                     "against_zero", against_zero_json(sample, cohort));
+    out->key = sm_cohort_name(cohort);
+    out->n = (int64_t)sample->count;
+    out->failed = (int64_t)sample->failed;
+    out->mean = sm_mean(sample->m, sample->count);
+    out->sd = sqrt(sm_variance(sample->m, sample->count));
+    out->se = out->sd / sqrt((double)sample->count);
+    out->normalized_mean = out->mean / sm_divisor(samples);
+    for (int i = 0; i < SM_QS; i++) {
+        out->quantiles[i].q = quantiles[i];
+        out->quantiles[i].value = sm_quantile(sample->sorted, sample->count, quantiles[i]);
+    }
+    out->has_histogram = samples->max > samples->min;
+    if (out->has_histogram)
+        sm_histogram(out->histogram, SM_COHORT_BINS, samples->min, samples->max, sample->m,
+                     sample->count);
+    sm_ttest_one(&out->against_zero, sample->m, sample->count);
+    put_zero_words(out->against_zero_words, cohort, &out->against_zero);
 }
 
-json_t *sm_cohorts_json(const struct sm_samples *samples)
+enum sm_code sm_part_cohorts(struct sm_audit_result *result, const struct sm_audit *audit,
+                             struct sm_err *err)
 {
-    json_t *out = json_object();
+    const struct sm_samples *samples = &result->samples;
+    struct sm_audit_summary *summary = &result->summary;
+    (void)audit;
+    (void)err;
+    summary->has_edges = samples->max > samples->min;
+    if (summary->has_edges)
+        summary->edges = (struct sm_audit_edges){samples->min, samples->max, SM_COHORT_BINS};
     for (int c = 0; c < SM_COHORTS; c++)
-        if (json_object_set_new(out, sm_cohort_name((enum sm_cohort)c),
-                                cohort_json(samples, (enum sm_cohort)c)) != 0) {
-            json_decref(out);
-            return NULL;
-        }
-    return out;
+        fill_cohort(&summary->cohorts[c], samples, (enum sm_cohort)c);
+    return SM_OK;
 }

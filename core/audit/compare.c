@@ -1,10 +1,9 @@
-/* Two audits of the same images side by side: do they rank the images alike, and did the scores
+/* Comparison of two audits of the same images: do they rank the images alike, and did the scores
  * move?
  *
- * Images are joined by digest and cohort; of an image given twice to a cohort the first is
- * taken. Everything is stated for all joint images and for each cohort: over all of them the
- * cohorts' own distance alone makes two audits agree, so agreement about memorization is the
- * candidates' line. */
+ * Images are joined by digest and cohort; the first one counts if a cohort holds an image twice.
+ * Every number is given for all joint images and for each cohort. Over all images two audits agree
+ * already because the cohorts differ, so the candidates show the agreement about memorization. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@ struct joined {
     const struct sm_audit_item *a, *b;
 };
 
-/* Scratch for one group of joint images. */
+/* Scores and scratch space of one group of joint images: all of them, or a cohort. */
 struct group {
     double *x, *y, *difference;
     size_t *order_x, *order_y;
@@ -49,7 +48,7 @@ static int by_index(const void *a, const void *b)
     return (x->a->index > y->a->index) - (x->a->index < y->a->index);
 }
 
-/* The scored images of an audit, each once, by digest and cohort. */
+/* Lists the scored images of an audit, each once, by digest and cohort. */
 static enum sm_code list_images(const struct sm_audit_item ***out, size_t *count,
                                 const struct sm_audit *audit, struct sm_err *err)
 {
@@ -94,7 +93,7 @@ static json_t *correlation_json(const struct sm_correlation *c)
                      sm_json_number(c->p_two_sided));
 }
 
-/* b minus a: positive where the second audit scores higher. */
+/* Tests b minus a, which is positive where the second audit scores higher. */
 static json_t *paired_json(const struct group *g)
 {
     struct sm_ttest t;
@@ -107,7 +106,7 @@ static json_t *paired_json(const struct group *g)
                      sm_json_number(t.cohen_d));
 }
 
-/* How many of the k highest of one are among the k highest of the other; k/n by chance. */
+/* Counts the images among the k highest of both audits; by chance their share is k/n. */
 static json_t *overlap_json(const struct group *g)
 {
     json_t *out = json_array();
@@ -166,7 +165,7 @@ static enum sm_code make_group(struct group *g, size_t room, struct sm_err *err)
     return sm_err_set(err, SM_NOMEM, "out of memory to compare %zu images", room);
 }
 
-/* `cohort` SM_COHORTS: all of them. */
+/* Takes the images of one cohort; SM_COHORTS: of all cohorts. */
 static void fill_group(struct group *g, const struct joined *images, size_t count, int cohort)
 {
     g->count = 0;
@@ -195,7 +194,7 @@ static json_t *agreement_json(const struct joined *images, size_t count, struct 
     return out;
 }
 
-/* [[m of a, m of b, cohort] …], spread evenly over the joint images. */
+/* [[m of a, m of b, cohort] …], a sample spread evenly over the joint images. */
 static json_t *scatter_json(const struct joined *images, size_t count, size_t points_max)
 {
     json_t *out = json_array();

@@ -1,4 +1,4 @@
-/* How much of an audit there is, in JSON, in a header and in words. */
+/* Completeness of an audit, in JSON, in an HTTP header and in words. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,12 @@
-/* Fisher and Yates from the front, one Philox block a draw: step i chooses among what is left. */
+/* Shuffles from the front (Fisher and Yates), one Philox block per draw: step i chooses among the
+ * entries from i on. */
 #include "core/audit/draw.h"
 
 #include <stdlib.h>
 
 #include "core/base/rng.h"
 
-#define STREAM 0x61756469u /* keeps these draws apart from views of an equal seed */
+#define STREAM 0x61756469u /* separates these draws from views of the same seed */
 
 static size_t choose(size_t from, size_t count, uint64_t seed, enum sm_draw purpose)
 {

@@ -1,4 +1,5 @@
-/* What a reader must know before believing the numbers: [{"code", "text"} …] in a fixed order. */
+/* Flags: what a reader must know before believing the numbers, in a fixed order. A lost flag could
+ * let a gate hold that must not, so without room or memory for one the evaluation fails. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,30 +12,27 @@
 
 #define SMALL_N     30
 #define FEW_VIEWS   5
-#define LISTED_MAX  100 /* images that a flag lists */
-#define SPELLED_MAX 8   /* of them in its text */
+#define SPELLED_MAX 8  /* groups or images that the text of a flag names */
+#define OWN_MAX     32 /* room for flags other than those of the pair; at most 21 occur together */
 #define CONSTANT    1e-6
 
-/* A flag that is lost could let a gate hold that must not: without memory there are no flags. */
-struct flags {
-    json_t *list;
-    bool whole;
-};
-
-__attribute__((format(printf, 3, 4))) static json_t *flag(struct flags *list, const char *code,
-                                                          const char *format, ...)
+/* Adds a flag. Counts a flag beyond the room without keeping it; sm_part_flags then fails. */
+__attribute__((format(printf, 3, 4))) static void flag(struct sm_audit_flags *list,
+                                                       const char *code, const char *format, ...)
 {
-    char text[400];
     va_list args;
+    size_t at = list->count++;
+    if (at >= list->room)
+        return;
+    struct sm_audit_flag *row = &list->rows[at];
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(row->own_text, sizeof row->own_text, format, args);
     va_end(args);
-    json_t *node = json_pack("{s:s, s:s}", "code", code, "text", text);
-    list->whole = json_array_append_new(list->list, node) == 0 && list->whole;
-    return node;
+    row->code = code;
+    row->text = row->own_text;
 }
 
-static void flag_cohorts(struct flags *list, const struct sm_samples *samples,
+static void flag_cohorts(struct sm_audit_flags *list, const struct sm_samples *samples,
                          const struct sm_audit_spec *spec)
 {
     for (int c = 0; c < SM_COHORTS; c++) {
@@ -60,22 +58,19 @@ static void flag_cohorts(struct flags *list, const struct sm_samples *samples,
     }
 }
 
-/* "1 %, 5 %" behind what is there. */
+/* Appends a share to a list such as "1 %, 5 %". */
 static void add_percent(char *list, size_t list_size, double share)
 {
     size_t used = strlen(list);
     snprintf(list + used, list_size - used, "%s%.3g %%", used ? ", " : "", 100 * share);
 }
 
-static void flag_reference_size(struct flags *list, const json_t *fdr)
+static void flag_reference_size(struct sm_audit_flags *list, const struct sm_audit_fdr *fdr)
 {
-    const json_t *level;
-    size_t i;
     char levels[60] = "";
-    double n = json_number_value(json_object_get(fdr, "reference_n")), least = 1;
-    json_array_foreach(json_object_get(fdr, "levels"), i, level)
-    {
-        double q = json_number_value(json_object_get(level, "q"));
+    double n = (double)fdr->reference_n, least = 1;
+    for (int i = 0; i < SM_FDRS; i++) {
+        double q = fdr->levels[i].q;
         if (1 / (n + 1) <= q)
             continue;
         add_percent(levels, sizeof levels, q);
@@ -89,33 +84,25 @@ static void flag_reference_size(struct flags *list, const json_t *fdr)
              n, SM_TWO(1 / (n + 1)), levels, 100 * least, ceil(1 / least - 1e-9) - 1);
 }
 
-static void flag_rates(struct flags *list, const json_t *membership)
+static void flag_rates(struct sm_audit_flags *list, const struct sm_audit_membership *test)
 {
-    const char *key;
-    const json_t *test, *rate;
-    size_t i;
-    json_object_foreach((json_t *)(uintptr_t)membership, key, test)
-    {
-        double n = json_number_value(json_object_get(test, "n_others"));
-        char rates[60] = "";
-        json_array_foreach(json_object_get(test, "tpr_at_fpr"), i, rate)
-        {
-            if (json_is_false(json_object_get(rate, "enough")))
-                add_percent(rates, sizeof rates, json_number_value(json_object_get(rate, "fpr")));
-        }
-        if (n > 0 && json_number_value(json_object_get(test, "n_members")) > 0 && rates[0])
-            flag(list, "others_too_few_for_fpr",
-                 "%.0f %s images are too few for a false positive rate of %s: one false alarm "
-                 "among them is already %s %%. What is shown there is the rate without any false "
-                 "alarm.",
-                 n, json_string_value(json_object_get(test, "others")), rates, SM_THREE(100 / n));
-    }
+    double n = (double)test->n_others;
+    char rates[60] = "";
+    for (int i = 0; i < SM_FPRS; i++)
+        if (!test->tpr_at_fpr[i].enough)
+            add_percent(rates, sizeof rates, test->tpr_at_fpr[i].fpr);
+    if (n > 0 && test->n_members > 0 && rates[0])
+        flag(list, "others_too_few_for_fpr",
+             "%.0f %s images are too few for a false positive rate of %s: one false alarm "
+             "among them is already %s %%. What is shown there is the rate without any false "
+             "alarm.",
+             n, sm_cohort_name(test->others), rates, SM_THREE(100 / n));
 }
 
-/* --- what no gate survives (gate.c) --- */
+/* --- flags that make gates fail (gate.c) --- */
 
-/* Whether one encoder file stands on both sides: reports of audits whose pair was recorded before
- * pairs had flags. */
+/* Returns true if one encoder file is on both sides. Only needed for audits whose pair was recorded
+ * before pairs had flags. */
 static bool shares_file(const json_t *encoders)
 {
     const json_t *f, *g;
@@ -132,19 +119,26 @@ static bool shares_file(const json_t *encoders)
     return false;
 }
 
-static void flag_pair(struct flags *list, const json_t *pair)
+/* Adds the flags of the pair, which is JSON, unchanged. */
+static void flag_pair(struct sm_audit_flags *list, const json_t *pair)
 {
-    const json_t *flags = json_object_get(pair, "flags");
-    if (flags)
-        list->whole = json_array_extend(list->list, (json_t *)(uintptr_t)flags) == 0 && list->whole;
-    else if (shares_file(json_object_get(pair, "encoders")))
-        flag(list, "sides_same",
+    const json_t *one;
+    size_t i;
+    if (!list->of_pair && shares_file(json_object_get(pair, "encoders")))
+        flag(list, SM_FLAG_SIDES_SAME,
              "f and g hold the same file: they cancel out, so scores of this pair do not measure "
              "memorization, and no gate holds.");
+    json_array_foreach(list->of_pair, i, one)
+    {
+        const char *code = json_string_value(json_object_get(one, "code"));
+        const char *text = json_string_value(json_object_get(one, "text"));
+        list->rows[list->count++] = (struct sm_audit_flag){
+            .code = code ? code : "", .text = text ? text : "", .of_pair = one};
+    }
 }
 
-/* Whether the scores of a cohort differ by no more than arithmetic does: CONSTANT of its largest
- * alignment. */
+/* Returns true if the scores of a cohort differ by no more than rounding errors: CONSTANT times its
+ * largest alignment. */
 static bool is_constant(const struct sm_sample *sample, const struct sm_audit_item *items)
 {
     double largest = 0;
@@ -157,14 +151,14 @@ static bool is_constant(const struct sm_sample *sample, const struct sm_audit_it
     return sample->sorted[sample->count - 1] - sample->sorted[0] <= CONSTANT * largest;
 }
 
-static void flag_constant(struct flags *list, const struct sm_samples *samples,
+static void flag_constant(struct sm_audit_flags *list, const struct sm_samples *samples,
                           const struct sm_audit *audit)
 {
     const enum sm_cohort cohorts[] = {SM_COHORT_CANDIDATE, audit->spec->reference};
     for (size_t i = 0; i < 2; i++) {
         const struct sm_sample *sample = &samples->of[cohorts[i]];
         if (is_constant(sample, audit->items))
-            flag(list, "scores_constant",
+            flag(list, SM_FLAG_SCORES_CONSTANT,
                  "The %zu scores of %s do not differ (%.6g): they say nothing about any image, so "
                  "no gate on them holds.",
                  sample->count, sm_cohort_plural(cohorts[i]), sample->sorted[0]);
@@ -181,32 +175,30 @@ static int by_digest(const void *a, const void *b)
     return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-struct repeats {
-    size_t count;
-    json_t *images; /* [[index, index …] …], at most LISTED_MAX */
-    char spelled[160];
+/* The first groups in words: "3 and 7, 5 and 9". */
+struct spelled {
+    char text[160];
 };
 
-static void add_repeat(struct repeats *r, const struct sm_audit_item **run, size_t length)
+static void add_repeat(struct sm_audit_repeats *r, struct spelled *spelled,
+                       const struct sm_audit_item **run, size_t first, size_t length)
 {
     r->count++;
-    if (json_array_size(r->images) >= LISTED_MAX)
+    if (r->listed == SM_FLAG_GROUPS_MAX)
         return;
-    json_t *group = json_array();
-    for (size_t i = 0; i < length && i < LISTED_MAX; i++)
-        json_array_append_new(group, json_integer((json_int_t)run[i]->index));
-    json_array_append_new(r->images, group);
-    if (json_array_size(r->images) > SPELLED_MAX)
+    r->groups[r->listed].first = first;
+    r->groups[r->listed].count = length;
+    if (++r->listed > SPELLED_MAX)
         return;
-    size_t used = strlen(r->spelled);
-    snprintf(r->spelled + used, sizeof r->spelled - used, "%s%lld and %lld", used ? ", " : "",
+    size_t used = strlen(spelled->text);
+    snprintf(spelled->text + used, sizeof spelled->text - used, "%s%lld and %lld", used ? ", " : "",
              (long long)run[0]->index, (long long)run[length - 1]->index);
 }
 
-/* Runs of equal digests: of several cohorts, among them candidates and the reference, or of one. */
-enum repeats_kind { REPEATS_REFERENCE, REPEATS_ACROSS, REPEATS_WITHIN, REPEATS };
-
-static void find_repeats(struct repeats out[REPEATS], const struct sm_audit_item **items,
+/* Finds groups of equal digests: of several cohorts, of candidates and the reference, of one
+ * cohort. */
+static void find_repeats(struct sm_audit_repeats out[SM_REPEATS],
+                         struct spelled spelled[SM_REPEATS], const struct sm_audit_item **items,
                          size_t count, enum sm_cohort reference)
 {
     for (size_t i = 0, end; i < count; i = end) {
@@ -216,67 +208,80 @@ static void find_repeats(struct repeats out[REPEATS], const struct sm_audit_item
             in[items[end]->cohort] = true;
             same_cohort = same_cohort && items[end]->cohort == items[i]->cohort;
         }
+        int kind = same_cohort ? SM_REPEATS_WITHIN : SM_REPEATS_ACROSS;
         if (end - i > 1)
-            add_repeat(&out[same_cohort ? REPEATS_WITHIN : REPEATS_ACROSS], items + i, end - i);
+            add_repeat(&out[kind], &spelled[kind], items + i, i, end - i);
         if (in[SM_COHORT_CANDIDATE] && in[reference])
-            add_repeat(&out[REPEATS_REFERENCE], items + i, end - i);
+            add_repeat(&out[SM_REPEATS_REFERENCE], &spelled[SM_REPEATS_REFERENCE], items + i, i,
+                       end - i);
     }
 }
 
-static void flag_repeats_of(struct flags *list, const struct repeats r[REPEATS],
+/* Attaches a list of images to the flag that was added last. */
+static void list_repeats(struct sm_audit_flags *list, const struct sm_audit_repeats *repeats)
+{
+    if (list->count <= list->room)
+        list->rows[list->count - 1].repeats = repeats;
+}
+
+static void flag_repeats_of(struct sm_audit_flags *list, const struct spelled spelled[SM_REPEATS],
                             enum sm_cohort reference)
 {
     static const struct {
         const char *code, *where;
-    } rows[] = {[REPEATS_ACROSS] = {"images_in_two_cohorts", "different cohorts"},
-                [REPEATS_WITHIN] = {"images_repeated", "one cohort"}};
+    } kinds[] = {[SM_REPEATS_ACROSS] = {"images_in_two_cohorts", "different cohorts"},
+                 [SM_REPEATS_WITHIN] = {"images_repeated", "one cohort"}};
     const char *const more[] = {"", " …"};
-    const struct repeats *shared = &r[REPEATS_REFERENCE];
-    if (shared->count > 0)
-        json_object_set(
-            flag(list, "candidates_in_reference",
-                 "%zu candidate%s among the %s that candidates are compared with: items "
-                 "%s%s. Such an image cannot stand out, so no gate that compares holds.",
-                 shared->count, shared->count == 1 ? " is also" : "s are also",
-                 sm_cohort_plural(reference), shared->spelled, more[shared->count > SPELLED_MAX]),
-            "images", shared->images);
-    for (int k = REPEATS_ACROSS; k < REPEATS; k++)
-        if (r[k].count > 0)
-            json_object_set(
-                flag(list, rows[k].code,
-                     "%zu image%s more than once in %s: items %s%s. They are counted as "
-                     "they were given; tests take images as independent.",
-                     r[k].count, r[k].count == 1 ? " occurs" : "s occur", rows[k].where,
-                     r[k].spelled, more[r[k].count > SPELLED_MAX]),
-                "images", r[k].images);
+    const struct sm_audit_repeats *shared = &list->repeats[SM_REPEATS_REFERENCE];
+    if (shared->count > 0) {
+        flag(list, SM_FLAG_CANDIDATES_IN_REFERENCE,
+             "%zu candidate%s among the %s that candidates are compared with: items "
+             "%s%s. Such an image cannot stand out, so no gate that compares holds.",
+             shared->count, shared->count == 1 ? " is also" : "s are also",
+             sm_cohort_plural(reference), spelled[SM_REPEATS_REFERENCE].text,
+             more[shared->count > SPELLED_MAX]);
+        list_repeats(list, shared);
+    }
+    for (int k = SM_REPEATS_ACROSS; k < SM_REPEATS; k++) {
+        const struct sm_audit_repeats *r = &list->repeats[k];
+        if (r->count == 0)
+            continue;
+        flag(list, kinds[k].code,
+             "%zu image%s more than once in %s: items %s%s. They are counted as "
+             "they were given; tests take images as independent.",
+             r->count, r->count == 1 ? " occurs" : "s occur", kinds[k].where, spelled[k].text,
+             more[r->count > SPELLED_MAX]);
+        list_repeats(list, r);
+    }
 }
 
-static enum sm_code flag_repeats(struct flags *list, const struct sm_audit *audit,
+static enum sm_code flag_repeats(struct sm_audit_flags *list, const struct sm_audit *audit,
                                  struct sm_err *err)
 {
     const struct sm_audit_item **items = calloc(audit->items_count + 1, sizeof *items);
+    struct spelled spelled[SM_REPEATS] = {0};
     size_t count = 0;
-    if (!items)
+    list->by_digest = calloc(audit->items_count + 1, sizeof *list->by_digest);
+    if (!items || !list->by_digest) {
+        free(items);
         return sm_err_set(err, SM_NOMEM, "out of memory for the digests of %zu images",
                           audit->items_count);
+    }
     for (size_t i = 0; i < audit->items_count; i++)
         if (audit->items[i].image_digest[0])
             items[count++] = &audit->items[i];
     qsort(items, count, sizeof *items, by_digest);
-    struct repeats repeats[REPEATS] = {0};
-    for (int k = 0; k < REPEATS; k++)
-        repeats[k].images = json_array();
-    find_repeats(repeats, items, count, audit->spec->reference);
-    flag_repeats_of(list, repeats, audit->spec->reference);
-    for (int k = 0; k < REPEATS; k++)
-        json_decref(repeats[k].images);
+    for (size_t i = 0; i < count; i++)
+        list->by_digest[i] = items[i]->index;
+    find_repeats(list->repeats, spelled, items, count, audit->spec->reference);
+    flag_repeats_of(list, spelled, audit->spec->reference);
     free(items);
     return SM_OK;
 }
 
 /* --- scores --- */
 
-static void flag_failed(struct flags *list, const struct sm_samples *samples, size_t total)
+static void flag_failed(struct sm_audit_flags *list, const struct sm_samples *samples, size_t total)
 {
     if (samples->failed > 0)
         flag(list, "images_failed",
@@ -285,7 +290,7 @@ static void flag_failed(struct flags *list, const struct sm_samples *samples, si
              samples->failed, total, SM_THREE(100 * (double)samples->failed / (double)total));
 }
 
-static void flag_erased(struct flags *list, const struct sm_audit *audit)
+static void flag_erased(struct sm_audit_flags *list, const struct sm_audit *audit)
 {
     if (audit->erased_count > 0)
         flag(list, "images_erased",
@@ -295,7 +300,7 @@ static void flag_erased(struct flags *list, const struct sm_audit *audit)
              audit->erased_count == 1 ? "is" : "are", audit->items_count);
 }
 
-static void flag_damaged(struct flags *list, const struct sm_audit *audit)
+static void flag_damaged(struct sm_audit_flags *list, const struct sm_audit *audit)
 {
     char spelled[160] = "";
     size_t count = 0;
@@ -315,8 +320,8 @@ static void flag_damaged(struct flags *list, const struct sm_audit *audit)
              count, audit->items_count, spelled, count > SPELLED_MAX ? " …" : "");
 }
 
-/* An audit that went on under another version of the program, or on another machine. */
-static void flag_variants(struct flags *list, const json_t *provenance)
+/* Variants arise when an audit continues under another version or on another machine. */
+static void flag_variants(struct sm_audit_flags *list, const json_t *provenance)
 {
     size_t count = json_array_size(json_object_get(provenance, "variants"));
     if (count > 1)
@@ -327,7 +332,7 @@ static void flag_variants(struct flags *list, const json_t *provenance)
              count);
 }
 
-static void flag_scores(struct flags *list, const struct sm_samples *samples,
+static void flag_scores(struct sm_audit_flags *list, const struct sm_samples *samples,
                         const struct sm_audit_spec *spec)
 {
     const struct sm_sample *r = &samples->of[spec->reference];
@@ -347,24 +352,20 @@ static void flag_scores(struct flags *list, const struct sm_samples *samples,
              SM_THREE(t.high));
 }
 
-/* The opposite of memorization, and limits from above are kept by it. */
-static void flag_direction(struct flags *list, const json_t *membership, enum sm_cohort reference)
+/* The opposite of memorization; gates that limit a number from above hold in this case. */
+static void flag_direction(struct sm_audit_flags *list, const struct sm_audit_summary *summary)
 {
-    char key[64];
-    snprintf(key, sizeof key, "candidate_%s", sm_cohort_name(reference));
-    const json_t *auc = json_object_get(json_object_get(membership, key), "auc");
-    const json_t *high = json_array_get(json_object_get(auc, "interval"), 1);
-    if (json_is_number(high) && json_number_value(high) < .5)
+    const struct sm_auc *auc = &summary->membership[summary->against].auc;
+    if (auc->interval.high < .5)
         flag(list, "candidates_below_reference",
              "Candidates score lower than %s: AUC %s, 95 %% interval up to %s. Memorization by f "
              "does not do this. Look whether f and g, or the cohorts, are exchanged: gates that "
              "limit numbers from above hold then whatever was memorized.",
-             sm_cohort_plural(reference),
-             SM_THREE(json_number_value(json_object_get(auc, "value"))),
-             SM_THREE(json_number_value(high)));
+             sm_cohort_plural(summary->reference), SM_THREE(auc->auc),
+             SM_THREE(auc->interval.high));
 }
 
-static void flag_views(struct flags *list, const json_t *recipe)
+static void flag_views(struct sm_audit_flags *list, const json_t *recipe)
 {
     const json_t *views = json_object_get(recipe, "views");
     if (json_is_integer(views) && json_integer_value(views) < FEW_VIEWS)
@@ -374,26 +375,42 @@ static void flag_views(struct flags *list, const json_t *recipe)
              (long long)json_integer_value(views), FEW_VIEWS);
 }
 
-json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audit *audit,
-                      struct sm_err *err)
+static enum sm_code make_room(struct sm_audit_flags *list, const json_t *pair, struct sm_err *err)
+{
+    json_t *of_pair = json_object_get(pair, "flags");
+    if (of_pair && !json_is_array(of_pair))
+        return sm_err_set(err, SM_INTERNAL, "the flags of the pair are not an array");
+    list->of_pair = json_incref(of_pair);
+    list->room = json_array_size(of_pair) + OWN_MAX;
+    list->rows = calloc(list->room, sizeof *list->rows);
+    return list->rows ? SM_OK
+                      : sm_err_set(err, SM_NOMEM, "out of memory for %zu flags", list->room);
+}
+
+enum sm_code sm_part_flags(struct sm_audit_result *result, const struct sm_audit *audit,
+                           struct sm_err *err)
 {
     const struct sm_samples *samples = &result->samples;
-    struct flags flags = {json_array(), true}, *list = &flags;
+    const struct sm_audit_summary *summary = &result->summary;
+    struct sm_audit_flags *list = &result->summary.flags;
+    enum sm_code code = make_room(list, audit->pair, err);
+    if (code != SM_OK)
+        return code;
     flag_pair(list, audit->pair);
     flag_constant(list, samples, audit);
     flag_cohorts(list, samples, audit->spec);
-    flag_reference_size(list, json_object_get(result->summary, "fdr"));
-    flag_rates(list, json_object_get(result->summary, "membership"));
-    enum sm_code code = flag_repeats(list, audit, err);
+    flag_reference_size(list, &summary->fdr);
+    for (int i = 0; i < SM_AGAINST; i++)
+        flag_rates(list, &summary->membership[i]);
+    code = flag_repeats(list, audit, err);
     flag_failed(list, samples, audit->items_count);
     flag_erased(list, audit);
     flag_damaged(list, audit);
     flag_variants(list, audit->provenance);
     flag_scores(list, samples, audit->spec);
-    flag_direction(list, json_object_get(result->summary, "membership"), audit->spec->reference);
+    flag_direction(list, summary);
     flag_views(list, audit->recipe);
-    if (code == SM_OK && flags.whole)
-        return flags.list;
-    json_decref(flags.list);
-    return NULL;
+    if (code == SM_OK && list->count > list->room)
+        return sm_err_set(err, SM_INTERNAL, "%zu flags, room for %zu", list->count, list->room);
+    return code;
 }

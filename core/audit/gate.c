@@ -1,10 +1,10 @@
-/* One table of the numbers that a gate may name, each with its path through the summary and with
+/* One table lists the numbers that a gate may name, each with its place in the summary and with
  * what it needs to mean anything.
  *
- * A gate holds only where something was measured. It fails when a flag of the summary says that its
- * number was not (one table), when the number is undefined, and when the cohorts are too small for
- * it: "no image at FDR 1 %" of a reference cohort that cannot give such a q-value is no news. Flags
- * decide, so the report that a gate stands in always names the reason and the images. */
+ * A gate holds only on evidence. It fails if a flag of the summary invalidates its number (one
+ * table), if the number is undefined, and if the cohorts are too small for it: "no image at FDR 1
+ * %" means nothing if the reference cohort cannot give such a q-value. Flags decide, so the report
+ * always names the reason and the images. */
 #include "core/audit/gate.h"
 
 #include <math.h>
@@ -12,42 +12,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit/result.h"
 #include "sslmem/stats.h"
 
+/* Offset of a member of the summary; does not compile for a member of another type. */
+#define AT(type, member)                                                                           \
+    (offsetof(struct sm_audit_summary, member) *                                                   \
+     _Generic(((struct sm_audit_summary *)0)->member, type : 1))
+#define STRIDE(part)       sizeof(((struct sm_audit_summary *)0)->part[0])
+#define MEMBERSHIP(member) .stride = STRIDE(membership), .value = AT(double, membership[0].member)
+#define CONTRAST(member)   .stride = STRIDE(contrasts), .value = AT(double, contrasts[0].member)
+#define ENOUGH(member)     .enough = AT(bool, membership[0].member)
+#define RATE(i)            MEMBERSHIP(tpr_at_fpr[i].tpr), ENOUGH(tpr_at_fpr[i].enough)
+#define LISTED(i)                                                                                  \
+    .value = AT(double, fdr.levels[i].share), .enough = AT(bool, fdr.levels[i].enough),            \
+    .least = AT(double, fdr.levels[i].at_least)
 static const struct sm_gate_number numbers[] = {
-    {"auc", "membership/candidate_*/auc/value", NULL, SM_GATE_CONTRAST, "area under the ROC curve"},
-    {"auc_high", "membership/candidate_*/auc/interval/1", "membership/candidate_*/auc/enough",
-     SM_GATE_CONTRAST, "upper end of the 95 % interval of the AUC"},
-    {"tpr_at_fpr_10", "membership/candidate_*/tpr_at_fpr/0/tpr",
-     "membership/candidate_*/tpr_at_fpr/0/enough", SM_GATE_CONTRAST,
-     "share of candidates found at 10 % false alarms"},
-    {"tpr_at_fpr_1", "membership/candidate_*/tpr_at_fpr/1/tpr",
-     "membership/candidate_*/tpr_at_fpr/1/enough", SM_GATE_CONTRAST,
-     "share of candidates found at 1 % false alarms"},
-    {"tpr_at_fpr_01", "membership/candidate_*/tpr_at_fpr/2/tpr",
-     "membership/candidate_*/tpr_at_fpr/2/enough", SM_GATE_CONTRAST,
-     "share of candidates found at 0.1 % false alarms"},
-    {"tpr_at_fpr_0", "membership/candidate_*/tpr_at_fpr/3/tpr",
-     "membership/candidate_*/tpr_at_fpr/3/enough", SM_GATE_CONTRAST,
-     "share of candidates found without a false alarm"},
-    {"advantage", "membership/candidate_*/advantage", NULL, SM_GATE_CONTRAST,
-     "largest difference of true and false positive rate"},
-    {"epsilon_lower", "membership/candidate_*/epsilon/lower", NULL,
-     SM_GATE_CONTRAST | SM_GATE_REACH, "lower bound of the privacy loss epsilon"},
-    {"fdr1_share", "fdr/levels/0/share", "fdr/levels/0/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 1 %", "fdr/levels/0/at_least"},
-    {"fdr5_share", "fdr/levels/1/share", "fdr/levels/1/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 5 %", "fdr/levels/1/at_least"},
-    {"fdr10_share", "fdr/levels/2/share", "fdr/levels/2/enough", SM_GATE_CONTRAST,
-     "share of candidates memorized at FDR 10 %", "fdr/levels/2/at_least"},
-    {"mean_difference", "comparisons/candidate_*/difference", NULL, SM_GATE_CONTRAST,
-     "mean score of candidates minus that of the reference"},
-    {"cohen_d", "comparisons/candidate_*/cohen_d", NULL, SM_GATE_CONTRAST,
-     "that difference in standard deviations (Cohen's d)"},
-    {"welch_p", "comparisons/candidate_*/welch/p_two_sided", NULL, SM_GATE_CONTRAST | SM_GATE_POWER,
-     "p-value of that difference (Welch)"},
-    {"failed_share", "images/failed_share", NULL, SM_GATE_FILES,
-     "share of images that could not be scored"},
+    {"auc", MEMBERSHIP(auc.auc), .needs = SM_GATE_CONTRAST, .meaning = "area under the ROC curve"},
+    {"auc_high", MEMBERSHIP(auc.interval.high), ENOUGH(auc.enough), .needs = SM_GATE_CONTRAST,
+     .meaning = "upper end of the 95 % interval of the AUC"},
+    {"tpr_at_fpr_10", RATE(SM_FPR_10), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates found at 10 % false alarms"},
+    {"tpr_at_fpr_1", RATE(SM_FPR_1), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates found at 1 % false alarms"},
+    {"tpr_at_fpr_01", RATE(SM_FPR_01), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates found at 0.1 % false alarms"},
+    {"tpr_at_fpr_0", RATE(SM_FPR_0), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates found without a false alarm"},
+    {"advantage", MEMBERSHIP(advantage), .needs = SM_GATE_CONTRAST,
+     .meaning = "largest difference of true and false positive rate"},
+    {"epsilon_lower", MEMBERSHIP(epsilon.lower), .needs = SM_GATE_CONTRAST | SM_GATE_REACH,
+     .meaning = "lower bound of the privacy loss epsilon"},
+    {"fdr1_share", LISTED(SM_FDR_1), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates memorized at FDR 1 %"},
+    {"fdr5_share", LISTED(SM_FDR_5), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates memorized at FDR 5 %"},
+    {"fdr10_share", LISTED(SM_FDR_10), .needs = SM_GATE_CONTRAST,
+     .meaning = "share of candidates memorized at FDR 10 %"},
+    {"mean_difference", CONTRAST(difference), .needs = SM_GATE_CONTRAST,
+     .meaning = "mean score of candidates minus that of the reference"},
+    {"cohen_d", CONTRAST(student.cohen_d), .needs = SM_GATE_CONTRAST,
+     .meaning = "that difference in standard deviations (Cohen's d)"},
+    {"welch_p", CONTRAST(welch.p_two_sided), .needs = SM_GATE_CONTRAST | SM_GATE_POWER,
+     .meaning = "p-value of that difference (Welch)"},
+    {"failed_share", .value = AT(double, images.failed_share), .needs = SM_GATE_FILES,
+     .meaning = "share of images that could not be scored"},
 };
 #define NUMBERS_COUNT (sizeof numbers / sizeof *numbers)
 
@@ -71,7 +80,7 @@ static enum sm_code unknown_number(const char *text, int length, const char *poi
                         names);
 }
 
-/* Digits as JSON has them: strtod alone would take "inf", "nan", hexadecimals and blanks. */
+/* Reads a decimal number; strtod alone would accept "inf", "nan", hexadecimals and blanks. */
 static bool read_limit(double *out, const char *text)
 {
     char *end;
@@ -84,7 +93,8 @@ static bool read_limit(double *out, const char *text)
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err)
 {
-    size_t length = strcspn(text, "<>=!"), k = 0; /* "auc=0.6" is about its sign */
+    size_t length = strcspn(text, "<>=!"),
+           k = 0; /* "auc=0.6" has a wrong sign, not a wrong number */
     while (k < NUMBERS_COUNT &&
            (strlen(numbers[k].name) != length || memcmp(numbers[k].name, text, length) != 0))
         k++;
@@ -103,24 +113,11 @@ enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *po
     return sm_err_field(err, pointer, "gate \"%.40s\" has none of <, <=, >, >=", text);
 }
 
-/* Follows "a/b/0/c", "*" being the reference's name; NULL where the way ends. */
-static const json_t *follow(const json_t *node, const char *path, const char *reference)
+/* Finds a member of the summary; of tests per cohort, that of the test against the reference. */
+static const void *member(const struct sm_gate_number *number, size_t offset,
+                          const struct sm_audit_summary *summary)
 {
-    char key[64];
-    while (node && *path) {
-        size_t length = strcspn(path, "/"), used = 0;
-        for (size_t i = 0; i < length && used < sizeof key - 1; i++) {
-            if (path[i] != '*')
-                key[used++] = path[i];
-            else
-                used += (size_t)snprintf(key + used, sizeof key - used, "%s", reference);
-        }
-        key[used < sizeof key ? used : sizeof key - 1] = '\0';
-        node = json_is_array(node) ? json_array_get(node, strtoul(key, NULL, 10))
-                                   : json_object_get(node, key);
-        path += length + (path[length] == '/');
-    }
-    return node;
+    return (const char *)summary + offset + (size_t)summary->against * number->stride;
 }
 
 static bool holds(double value, enum sm_gate_sign sign, double limit)
@@ -138,143 +135,132 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
     return false;
 }
 
-/* A verdict on a part would look like one on the whole. */
-static bool is_complete(const json_t *summary)
+/* A verdict on a part of an audit would look like one on the whole. */
+static bool is_complete(const struct sm_audit_summary *summary)
 {
-    struct sm_completeness completeness;
-    sm_completeness_read(&completeness, json_object_get(summary, "completeness"));
-    return completeness.state == SM_COMPLETION_COMPLETE;
+    return summary->completeness.state == SM_COMPLETION_COMPLETE;
 }
 
-/* --- what a gate cannot hold on --- */
+/* --- reasons for a gate to fail --- */
 
 #define FAILS ", so the gate does not hold"
 
-/* Flags that take the ground from under a number, the worst first; from under all for `needs` 0. */
+/* Flags that invalidate numbers with any of `needs`, or every number if it is 0; the worst first.
+ */
 static const struct {
     const char *flag;
     unsigned needs;
     const char *note;
 } spoilers[] = {
-    {"sides_same", 0, "f and g of this pair hold the same weights" FAILS},
-    {"candidates_in_reference", SM_GATE_CONTRAST,
+    {SM_FLAG_SIDES_SAME, 0, "f and g of this pair hold the same weights" FAILS},
+    {SM_FLAG_CANDIDATES_IN_REFERENCE, SM_GATE_CONTRAST,
      "candidates stand in the reference cohort" FAILS "; the flag names them"},
-    {"scores_constant", SM_GATE_CONTRAST, "the scores do not differ" FAILS},
+    {SM_FLAG_SCORES_CONSTANT, SM_GATE_CONTRAST, "the scores do not differ" FAILS},
 };
 
-static const char *find_spoiler(unsigned needs, const json_t *flags)
+static const char *find_spoiler(unsigned needs, const struct sm_audit_flags *flags)
 {
-    const json_t *flag;
-    size_t i;
     for (size_t k = 0; k < sizeof spoilers / sizeof *spoilers; k++) {
         if (spoilers[k].needs && !(spoilers[k].needs & needs))
             continue;
-        json_array_foreach(flags, i, flag)
-        {
-            const char *code = json_string_value(json_object_get(flag, "code"));
-            if (code && strcmp(code, spoilers[k].flag) == 0)
+        for (size_t i = 0; i < flags->count; i++)
+            if (strcmp(flags->rows[i].code, spoilers[k].flag) == 0)
                 return spoilers[k].note;
-        }
     }
     return NULL;
 }
 
-/* The smaller of the two cohorts that the number compares. */
-static double smaller_count(const json_t *summary, const char *reference)
+/* The bound that this many images would give if the score made no mistake. */
+static double largest_bound(const struct sm_audit_epsilon *e)
 {
-    const json_t *comparison = follow(summary, "comparisons/candidate_*", reference);
-    return fmin(json_number_value(json_object_get(comparison, "n_a")),
-                json_number_value(json_object_get(comparison, "n_b")));
+    size_t members = (size_t)e->members_counted, others = (size_t)e->others_counted;
+    return sm_epsilon_lower(members, members, 0, others, e->delta, e->confidence);
 }
 
-/* The bound that so many images would give if the score told them apart without a mistake. */
-static double largest_bound(const json_t *summary, const char *reference)
+/* A list has at least `least` candidates or is empty, so fewer memorized ones go unlisted. Returns
+ * true if the gate allows that many unlisted candidates. */
+static bool lists_so_few(const struct sm_gate *gate, double least, double candidates)
 {
-    const json_t *e = follow(summary, "membership/candidate_*/epsilon", reference);
-    size_t members = (size_t)json_integer_value(json_object_get(e, "members_counted"));
-    size_t others = (size_t)json_integer_value(json_object_get(e, "others_counted"));
-    return sm_epsilon_lower(members, members, 0, others,
-                            json_number_value(json_object_get(e, "delta")),
-                            json_number_value(json_object_get(e, "confidence")));
+    return least <= 1 || holds((least - 1) / candidates, gate->sign, gate->limit);
 }
 
-/* Candidates are listed `least` at once or not at all. Fewer that are memorized go unlisted, so a
- * gate on small shares takes a reference with which those shares would be allowed. */
-static bool lists_so_few(const struct sm_gate *gate, const json_t *summary, const char *reference)
-{
-    double n = json_number_value(follow(summary, "fdr/candidates", reference));
-    double least = json_number_value(follow(summary, gate->number->least, reference));
-    return least <= 1 || holds((least - 1) / n, gate->sign, gate->limit);
-}
-
-static bool is_large_enough(const struct sm_gate *gate, const char *reference,
-                            const json_t *summary)
+static bool is_large_enough(const struct sm_gate *gate, const struct sm_audit_summary *summary)
 {
     const struct sm_gate_number *number = gate->number;
+    const struct sm_audit_contrast *contrast = &summary->contrasts[summary->against];
     bool wants_large = gate->sign == SM_GATE_MORE || gate->sign == SM_GATE_AT_LEAST;
-    double n = smaller_count(summary, reference);
-    if (number->enough && !json_is_true(follow(summary, number->enough, reference)))
+    int64_t n = contrast->n_a < contrast->n_b ? contrast->n_a : contrast->n_b;
+    if (number->enough && !*(const bool *)member(number, number->enough, summary))
         return false;
     if ((number->needs & SM_GATE_CONTRAST) && n < SM_GATE_SCORES_MIN)
         return false;
     if ((number->needs & SM_GATE_POWER) && wants_large && n < SM_GATE_POWER_MIN)
         return false;
-    if (number->least && !wants_large && !lists_so_few(gate, summary, reference))
+    if (number->least && !wants_large &&
+        !lists_so_few(gate, *(const double *)member(number, number->least, summary),
+                      (double)summary->fdr.candidates))
         return false;
     return !(number->needs & SM_GATE_REACH) || wants_large ||
-           largest_bound(summary, reference) > gate->limit;
+           largest_bound(&summary->membership[summary->against].epsilon) > gate->limit;
 }
 
-/* Why the gate cannot hold whatever its number is; NULL: its number decides. */
-static const char *find_reason(const struct sm_gate *gate, bool defined, const char *reference,
-                               const json_t *summary)
+/* Returns why the gate fails whatever its number is, or NULL if the number decides. */
+static const char *find_reason(const struct sm_gate *gate, double value,
+                               const struct sm_audit_summary *summary)
 {
-    const char *spoiler = find_spoiler(gate->number->needs, json_object_get(summary, "flags"));
+    const char *spoiler = find_spoiler(gate->number->needs, &summary->flags);
     if (spoiler)
         return spoiler;
-    if (!defined)
+    if (!isfinite(value))
         return "the number is undefined here" FAILS;
-    return is_large_enough(gate, reference, summary)
-               ? NULL
-               : "the cohorts are too small for this number" FAILS;
+    return is_large_enough(gate, summary) ? NULL
+                                          : "the cohorts are too small for this number" FAILS;
 }
 
-static json_t *gate_json(const char *text, const struct sm_gate *gate, const char *reference,
-                         const json_t *summary)
+static void judge(struct sm_audit_gate_verdict *out, const struct sm_audit_gate *text,
+                  const struct sm_gate *gate, const struct sm_audit_summary *summary)
 {
-    bool judged = is_complete(summary);
-    const json_t *value = follow(summary, gate->number->path, reference);
-    bool defined = json_is_number(value);
-    const char *reason = judged ? find_reason(gate, defined, reference, summary)
-                                : "the audit is not complete, so the gate is not judged";
-    bool passed = !reason && holds(json_number_value(value), gate->sign, gate->limit);
-    return json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:s?}", "gate", text, "number",
-                     gate->number->name, "meaning", gate->number->meaning, "limit", gate->limit,
-                     "value", defined ? json_real(json_number_value(value)) : json_null(), "passed",
-                     judged ? json_boolean(passed) : json_null(), "note", reason);
+    double value = *(const double *)member(gate->number, gate->number->value, summary);
+    *out = (struct sm_audit_gate_verdict){.number = gate->number->name,
+                                          .meaning = gate->number->meaning,
+                                          .limit = gate->limit,
+                                          .value = value,
+                                          .note = "the audit is not complete, so the gate is not "
+                                                  "judged"};
+    memcpy(out->gate, text->text, sizeof out->gate);
+    if (!is_complete(summary))
+        return;
+    out->note = find_reason(gate, value, summary);
+    out->passed =
+        !out->note && holds(value, gate->sign, gate->limit) ? SM_VERDICT_PASSED : SM_VERDICT_FAILED;
 }
 
-enum sm_code sm_gates_evaluate(json_t **out, enum sm_verdict *verdict,
-                               const struct sm_audit_spec *spec, const json_t *summary,
-                               struct sm_err *err)
+enum sm_code sm_gates_evaluate(struct sm_audit_judgement *out, const struct sm_audit_spec *spec,
+                               const struct sm_audit_summary *summary, struct sm_err *err)
 {
-    const char *reference = json_string_value(json_object_get(summary, "reference"));
-    *verdict = spec->gates_count > 0 && is_complete(summary) ? SM_VERDICT_PASSED : SM_VERDICT_NONE;
-    *out = json_array();
+    *out = (struct sm_audit_judgement){0};
+    if (spec->gates_count > 0 && is_complete(summary))
+        out->passed = SM_VERDICT_PASSED;
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;
         enum sm_code code = sm_gate_parse(&gate, spec->gates[i].text, "/gates", err);
-        json_t *node =
-            code == SM_OK ? gate_json(spec->gates[i].text, &gate, reference, summary) : NULL;
-        if (*verdict == SM_VERDICT_PASSED && !json_is_true(json_object_get(node, "passed")))
-            *verdict = SM_VERDICT_FAILED;
-        if (code == SM_OK && json_array_append_new(*out, node) != 0)
-            code = sm_err_set(err, SM_NOMEM, "out of memory for %d gates", spec->gates_count);
-        if (code != SM_OK) {
-            json_decref(*out);
-            *out = NULL;
+        if (code != SM_OK)
             return code;
-        }
+        struct sm_audit_gate_verdict *verdict = &out->gates[out->count++];
+        judge(verdict, &spec->gates[i], &gate, summary);
+        if (verdict->passed == SM_VERDICT_FAILED)
+            out->passed = SM_VERDICT_FAILED;
     }
     return SM_OK;
+}
+
+enum sm_code sm_part_gates(struct sm_audit_result *result, const struct sm_audit *audit,
+                           struct sm_err *err)
+{
+    struct sm_audit_summary *summary = &result->summary;
+    enum sm_code code = sm_gates_evaluate(&summary->own, audit->spec, summary, err);
+    summary->has_judged = audit->judged != NULL;
+    return code == SM_OK && audit->judged
+               ? sm_gates_evaluate(&summary->judged, audit->judged, summary, err)
+               : code;
 }

@@ -1,38 +1,35 @@
-/* Gates: "auc<=0.6" to a number of the summary, a comparison and a limit.
+/* Gates: "auc<=0.6" names a number of the summary, a sign and a limit.
  *
- * A gate's number is read out of the finished summary, so that report and verdict cannot differ.
+ * The number comes from the finished summary, so report and verdict cannot differ.
  * Owner, threads: no state. Errors: SM_INVALID at the given pointer. */
 #ifndef CORE_AUDIT_GATE_H
 #define CORE_AUDIT_GATE_H
 
-#include <jansson.h>
-#include <stdbool.h>
-
-#include "sslmem/audit.h"
+#include "core/audit/summary.h"
 
 enum sm_gate_sign { SM_GATE_LESS, SM_GATE_AT_MOST, SM_GATE_MORE, SM_GATE_AT_LEAST };
 
-/* What a number needs so that a gate on it can hold; bits. */
+/* What a number needs for a gate on it to hold; bits. */
 enum {
-    SM_GATE_FILES = 0,    /* of images and files alone: nothing but a pair with two sides */
-    SM_GATE_CONTRAST = 1, /* candidates apart from the reference: none of them in it, scores that
-                             differ, SM_GATE_SCORES_MIN scores in both cohorts */
-    SM_GATE_POWER = 2,    /* no difference is found between few images: a gate that asks for a large
-                             value takes SM_GATE_POWER_MIN scores in both cohorts */
-    SM_GATE_REACH = 4     /* a bound: a gate that asks for a small value takes so many images that
-                             the bound could be above its limit */
+    SM_GATE_FILES = 0,    /* a pair with two different sides, as every number */
+    SM_GATE_CONTRAST = 1, /* no candidate in the reference, scores that differ, and at least
+                             SM_GATE_SCORES_MIN scores in both cohorts */
+    SM_GATE_POWER = 2,    /* > and >=: SM_GATE_POWER_MIN scores in both cohorts, since a test on few
+                             images finds no difference */
+    SM_GATE_REACH = 4     /* < and <=: so many images that the bound could be above the limit */
 };
-#define SM_GATE_SCORES_MIN 2  /* below there is no spread, so no interval */
-#define SM_GATE_POWER_MIN  30 /* as the flag cohort_small */
+#define SM_GATE_SCORES_MIN 2  /* one score has no spread, so no interval */
+#define SM_GATE_POWER_MIN  30 /* below: flag cohort_small */
 
-/* A number that gates may name. `path` leads through the summary; "*" in it stands for the name of
- * the reference cohort. `enough`, where there is one, leads to the flag that tells whether the
- * cohorts can carry the number. */
+/* A number that gates may name. Offsets are bytes from the start of the summary. For tests against
+ * a cohort they lead into the first test, and `stride` is the size of a test. */
 struct sm_gate_number {
-    const char *name, *path, *enough;
+    const char *name;
+    size_t stride, value; /* value: a double */
+    size_t enough;        /* a bool: the cohorts are large enough for the number; 0: none */
+    size_t least;         /* a double: length of the shortest list that is possible; 0: none */
     unsigned needs;
     const char *meaning; /* for readers of the report */
-    const char *least;   /* of a share of candidates: to how many of them are listed if any is */
 };
 
 struct sm_gate {
@@ -44,12 +41,9 @@ struct sm_gate {
 enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
                            struct sm_err *err);
 
-/* [{"gate", "number", "meaning", "limit", "value", "passed", "note"} …] and whether all hold.
- * There is no verdict without a gate, nor of an audit that is not complete, where each "passed" is
- * null too. A spec that was not parsed may hold a wrong gate: SM_INVALID. */
-enum sm_verdict { SM_VERDICT_NONE, SM_VERDICT_FAILED, SM_VERDICT_PASSED };
-enum sm_code sm_gates_evaluate(json_t **out, enum sm_verdict *verdict,
-                               const struct sm_audit_spec *spec, const json_t *summary,
-                               struct sm_err *err);
+/* Judges the gates of `spec`, each and all together. Without gates, and of an audit that is not
+ * complete, there is no verdict. SM_INVALID for a wrong gate, which only an unparsed spec holds. */
+enum sm_code sm_gates_evaluate(struct sm_audit_judgement *out, const struct sm_audit_spec *spec,
+                               const struct sm_audit_summary *summary, struct sm_err *err);
 
 #endif

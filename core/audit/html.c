@@ -1,8 +1,9 @@
-/* The report: one page for a reader who is no statistician, from the verdict down to the digests.
+/* The report: one page for a reader who is not a statistician, from the verdict down to the
+ * digests.
  *
- * Every number is read from the summary, so that page and record cannot differ. What comes from
- * outside (names, labels, descriptions, provenance) goes through sm_put_html and nothing else;
- * beside that, the page's own policy forbids scripts and anything that is not inside it. */
+ * Every number comes from the summary, so page and record cannot differ. Foreign text (names,
+ * labels, descriptions, provenance) is written by the escaping writers of out.h only; in addition,
+ * the page's content security policy forbids scripts and any outside resource. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -15,15 +16,15 @@
 
 /* --- head, verdict --- */
 
-#define HEADER_POINTS 60 /* of the audit's name in the head of a printed page */
-#define DIGEST_SHOWN  16 /* digits of a digest there */
+#define HEADER_POINTS 60 /* code points of the audit's name in the margin of a printed page */
+#define DIGEST_SHOWN  16 /* digits of a digest in that margin */
 
 static bool is_complete(const struct sm_page *p)
 {
     return p->audit->completeness.state == SM_COMPLETION_COMPLETE;
 }
 
-/* "Partial: 100 of 2,000" */
+/* Writes "Partial: 100 of 2,000". */
 static void put_part(struct sm_page *p)
 {
     char words[SM_COMPLETENESS_BYTES];
@@ -31,7 +32,7 @@ static void put_part(struct sm_page *p)
     sm_put(&p->out, "%c%s", toupper((unsigned char)words[0]), words + 1);
 }
 
-/* "2026-11-30 19:57 UTC" of an RFC 3339 time; anything else as it is. */
+/* Formats an RFC 3339 time as "2026-11-30 19:57 UTC"; copies any other text. */
 static void date_of(char out[64], const struct sm_page *p)
 {
     const char *time = sm_text_at(p->audit->run, "finished");
@@ -42,7 +43,7 @@ static void date_of(char out[64], const struct sm_page *p)
         snprintf(out, 64, "%.63s", time);
 }
 
-/* What every printed page carries: name, date, digests, number. */
+/* The margins of a printed page hold name, date, digests and page number. */
 static void open_margin(struct sm_page *p, const char *box)
 {
     sm_put(&p->out,
@@ -117,7 +118,8 @@ static void put_title(struct sm_page *p)
     sm_put(&p->out, "</p>\n");
 }
 
-/* As many digits, three or more, as it takes to stand on the value's side of the limit. */
+/* Writes the value with three digits, or with as many as it takes to show on which side of the
+ * limit it is. */
 static void put_measured(struct sm_page *p, double value, double limit)
 {
     char text[SM_FIGURE_BYTES];
@@ -130,29 +132,29 @@ static void put_measured(struct sm_page *p, double value, double limit)
     sm_put_words(&p->out, isfinite(value) ? text : "–");
 }
 
-static void put_gate(struct sm_page *p, const json_t *gate)
+static void put_gate(struct sm_page *p, const struct sm_audit_gate_verdict *gate)
 {
     static const struct {
         const char *pen, *words;
-    } verdicts[] = {
-        {"failed", "✗ does not hold"}, {"held", "✓ holds"}, {"unjudged", "– not judged"}};
-    const json_t *passed = json_object_get(gate, "passed");
-    int verdict = !json_is_boolean(passed) ? 2 : json_is_true(passed);
+    } verdicts[] = {[SM_VERDICT_NONE] = {"unjudged", "– not judged"},
+                    [SM_VERDICT_FAILED] = {"failed", "✗ does not hold"},
+                    [SM_VERDICT_PASSED] = {"held", "✓ holds"}};
     sm_page_row(p);
     sm_page_td(p, "id");
-    sm_put_html(&p->out, sm_text_at(gate, "gate"));
+    sm_put_html(&p->out, gate->gate);
     sm_page_td(p, "");
     sm_put(&p->out, "<span>");
-    sm_put_words(&p->out, sm_text_at(gate, "meaning"));
-    if (sm_text_at(gate, "note")[0])
-        sm_put(&p->out, "<br><span class=\"note\">%s</span>", sm_text_at(gate, "note"));
+    sm_put_words(&p->out, gate->meaning);
+    if (gate->note)
+        sm_put(&p->out, "<br><span class=\"note\">%s</span>", gate->note);
     sm_put(&p->out, "</span>");
-    put_measured(p, sm_number_at(gate, "value"), sm_number_at(gate, "limit"));
+    put_measured(p, gate->value, gate->limit);
     sm_page_td(p, "");
-    sm_put(&p->out, "<span class=\"%s\">%s</span>", verdicts[verdict].pen, verdicts[verdict].words);
+    sm_put(&p->out, "<span class=\"%s\">%s</span>", verdicts[gate->passed].pen,
+           verdicts[gate->passed].words);
 }
 
-/* In place of a verdict. */
+/* Replaces the verdict of an audit that is not complete. */
 static void put_incomplete(struct sm_page *p)
 {
     const char *why = "the audit has not come to its end";
@@ -186,72 +188,66 @@ static void put_verdict(struct sm_page *p, size_t held, size_t count)
                count == 1 ? "s" : "", count == 1 ? "it" : "them");
 }
 
-static void put_gate_rows(struct sm_page *p, const json_t *gates)
+static void put_gate_rows(struct sm_page *p, const struct sm_audit_judgement *judgement)
 {
-    const json_t *gate;
-    size_t i;
     sm_page_table(p, (const char *const[]){"Gate", "What it limits", "#Measured", "Verdict", NULL});
-    json_array_foreach(gates, i, gate) put_gate(p, gate);
+    for (size_t i = 0; i < judgement->count; i++)
+        put_gate(p, &judgement->gates[i]);
     sm_page_table_end(p);
 }
 
-/* Beside the gates that the audit was started with, never in their place. */
+/* Gates set afterwards, in addition to those that the audit was started with. */
 static void put_judged(struct sm_page *p)
 {
-    const json_t *judged = json_object_get(p->summary, "judged");
-    if (!judged)
+    if (!p->summary->has_judged)
         return;
     sm_put(&p->out,
            "<h3>Judged afterwards</h3>\n<p>These gates were set when the scores of this "
            "audit were known. They do not change the verdict above: a limit that is chosen "
            "after the fact proves less than one that was set before.</p>\n");
-    put_gate_rows(p, json_object_get(judged, "gates"));
+    put_gate_rows(p, &p->summary->judged);
 }
 
 static void put_gates(struct sm_page *p)
 {
-    const json_t *gates = json_object_get(p->summary, "gates"), *gate;
-    size_t i, count = json_array_size(gates), held = 0;
-    json_array_foreach(gates, i, gate) held += json_is_true(json_object_get(gate, "passed"));
-    put_verdict(p, held, count);
-    if (count == 0)
-        return;
-    put_gate_rows(p, gates);
+    const struct sm_audit_judgement *own = &p->summary->own;
+    size_t held = 0;
+    for (size_t i = 0; i < own->count; i++)
+        held += own->gates[i].passed == SM_VERDICT_PASSED;
+    put_verdict(p, held, own->count);
+    if (own->count > 0)
+        put_gate_rows(p, own);
 }
 
 /* --- in short --- */
 
-static const json_t *level_5(const struct sm_page *p)
-{
-    return json_array_get(json_object_get(json_object_get(p->summary, "fdr"), "levels"), 1);
-}
-
 static void put_list_words(struct sm_page *p)
 {
-    const json_t *fdr = json_object_get(p->summary, "fdr"), *level = level_5(p);
-    double count = sm_number_at(level, "count"), n = sm_number_at(fdr, "candidates");
-    if (!isfinite(count))
+    const struct sm_audit_fdr *fdr = &p->summary->fdr;
+    const struct sm_audit_fdr_level *level = &fdr->levels[SM_FDR_5];
+    if (!isfinite(level->count))
         sm_put(&p->out, "No list of memorized candidates can be made: there are no candidates or "
                         "no reference.");
-    else if (!json_is_true(json_object_get(level, "enough")))
+    else if (!level->enough)
         sm_put(&p->out,
                "The reference cohort (%s images) is too small to list any candidate at "
                "a false discovery rate of 5&nbsp;%%.",
-               SM_COUNT(sm_number_at(fdr, "reference_n")));
-    else if (count == 0)
+               SM_COUNT(fdr->reference_n));
+    else if (level->count == 0)
         sm_put(&p->out,
                "None of %s candidates is listed as memorized at a false discovery rate "
                "of 5&nbsp;%%: no single image can be named. Whether candidates stand out as a "
                "group is "
                "what the lines above say.",
-               SM_COUNT(n));
+               SM_COUNT(fdr->candidates));
     else
         sm_put(&p->out,
                "%s of %s candidates (%s&nbsp;%%) are listed as memorized at a false "
                "discovery rate of 5&nbsp;%%: some %s of them can be expected to be there by "
                "chance.",
-               SM_COUNT(count), SM_COUNT(n), SM_THREE(100 * count / n),
-               SM_THREE(sm_number_at(level, "expected_false")));
+               SM_COUNT(level->count), SM_COUNT(fdr->candidates),
+               SM_THREE(100 * level->count / (double)fdr->candidates),
+               SM_THREE(level->expected_false));
 }
 
 static void put_card(struct sm_page *p, double value, double scale, const char *unit)
@@ -263,46 +259,43 @@ static void put_card(struct sm_page *p, double value, double scale, const char *
 
 static void put_cards(struct sm_page *p)
 {
-    const json_t *c = sm_page_reference_test(p, "comparisons"),
-                 *test = sm_page_reference_test(p, "membership");
-    const json_t *auc = json_object_get(test, "auc");
-    const json_t *rate = json_array_get(json_object_get(test, "tpr_at_fpr"), 1);
+    const struct sm_audit_contrast *c = &p->summary->contrasts[p->summary->against];
+    const struct sm_auc *auc = &p->summary->membership[p->summary->against].auc;
+    const struct sm_tpr *rate = &p->summary->membership[p->summary->against].tpr_at_fpr[SM_FPR_1];
+    const struct sm_audit_fdr_level *level = &p->summary->fdr.levels[SM_FDR_5];
     sm_put(&p->out, "<div class=\"cards\">\n");
-    put_card(p, sm_number_at(c, "difference"), 1, "");
+    put_card(p, c->difference, 1, "");
     sm_put(&p->out, "mean score of candidates minus that of the reference; ");
-    sm_page_interval(p, sm_number_at(c, "low"), sm_number_at(c, "high"), 1, "");
+    sm_page_interval(p, c->welch.low, c->welch.high, 1, "");
     sm_put(&p->out, "</span></div>\n");
-    put_card(p, sm_number_at(auc, "value"), 1, "");
+    put_card(p, auc->auc, 1, "");
     sm_put(&p->out, "AUC: how well the score tells members from others (0.5: not at all, 1: "
                     "perfectly); ");
-    sm_page_list_interval(p, json_object_get(auc, "interval"), 1, "");
+    sm_page_interval(p, auc->interval.low, auc->interval.high, 1, "");
     sm_put(&p->out, "</span></div>\n");
-    put_card(p, sm_number_at(rate, "tpr"), 100, "&nbsp;%");
+    put_card(p, rate->tpr, 100, "&nbsp;%");
     sm_put(&p->out, "of the candidates are found at 1&nbsp;%% false alarms; ");
-    sm_page_list_interval(p, json_object_get(rate, "interval"), 100, "&nbsp;%");
-    if (!json_is_true(json_object_get(rate, "enough")))
+    sm_page_interval(p, rate->interval.low, rate->interval.high, 100, "&nbsp;%");
+    if (!rate->enough)
         sm_put(&p->out, ". Too few others for this rate");
     sm_put(&p->out, "</span></div>\n");
-    put_card(p, sm_number_at(level_5(p), "share"), 100, "&nbsp;%");
+    put_card(p, level->share, 100, "&nbsp;%");
     sm_put(&p->out,
            "of the candidates are listed as memorized at FDR 5&nbsp;%%%s</span></div>\n</div>\n",
-           json_is_true(json_object_get(level_5(p), "enough")) ? ""
-                                                               : ". The reference is too small");
+           level->enough ? "" : ". The reference is too small");
 }
 
 static void put_flags(struct sm_page *p)
 {
-    const json_t *flags = json_object_get(p->summary, "flags"), *flag;
-    size_t i;
-    if (json_array_size(flags) == 0) {
+    const struct sm_audit_flags *flags = &p->summary->flags;
+    if (flags->count == 0) {
         sm_put(&p->out, "<p>Nothing about the images or cohorts calls for special caution.</p>\n");
         return;
     }
     sm_put(&p->out, "<h3>Read this first</h3>\n<ul class=\"flags\">\n");
-    json_array_foreach(flags, i, flag)
-    {
+    for (size_t i = 0; i < flags->count; i++) {
         sm_put(&p->out, "<li>");
-        sm_put_words(&p->out, sm_text_at(flag, "text"));
+        sm_put_words(&p->out, flags->rows[i].text);
         sm_put(&p->out, "</li>\n");
     }
     sm_put(&p->out, "</ul>\n");
@@ -315,9 +308,9 @@ static void put_short(struct sm_page *p)
     put_judged(p);
     put_cards(p);
     sm_put(&p->out, "<ul>\n<li>");
-    sm_page_sentence(p, sm_text_at(sm_page_reference_test(p, "comparisons"), "words"));
+    sm_page_sentence(p, p->summary->contrasts[p->summary->against].words);
     sm_put(&p->out, "</li>\n<li>");
-    sm_page_sentence(p, sm_text_at(sm_page_reference_test(p, "membership"), "words"));
+    sm_page_sentence(p, p->summary->membership[p->summary->against].words);
     sm_put(&p->out, "</li>\n<li>");
     put_list_words(p);
     sm_put(&p->out, "</li>\n</ul>\n");
@@ -344,7 +337,7 @@ static void put_fact(struct sm_page *p, const char *key, const json_t *value)
     sm_put(&p->out, "</td></tr>\n");
 }
 
-/* What the provenance repeats of the pair's own table. */
+/* Returns true for members of the provenance that the table of the pair already shows. */
 static bool is_of_pair(const struct sm_page *p, const json_t *object, const char *key)
 {
     const char *digest = sm_text_at(p->audit->pair, "digest");
@@ -396,7 +389,7 @@ static void put_pair(struct sm_page *p)
 
 /* --- run it again --- */
 
-/* Options come on lines of their own. */
+/* Writes one word of the command; an option starts a new line. */
 static void put_word(struct sm_page *p, const char *word)
 {
     sm_put(&p->out, strncmp(word, "--", 2) == 0 ? " \\\n    " : " ");
@@ -409,7 +402,7 @@ static void put_option(struct sm_page *p, const char *option, const char *value)
     put_word(p, value);
 }
 
-/* Where nothing is known of the folders: what has to be given. */
+/* Writes the options with placeholders, for an audit whose folders are unknown. */
 static void put_wanted_places(struct sm_page *p)
 {
     static const struct {
@@ -418,8 +411,7 @@ static void put_wanted_places(struct sm_page *p)
                             [SM_COHORT_CANDIDATE] = {"--candidate", "CANDIDATE"},
                             [SM_COHORT_INDEPENDENT] = {"--independent", "INDEPENDENT"},
                             [SM_COHORT_EXTERNAL] = {"--external", "EXTERNAL"}};
-    bool labels = sm_number_at(json_object_get(p->summary, "classes"), "count") > 0 ||
-                  sm_number_at(json_object_get(p->summary, "groups"), "count") > 0;
+    bool labels = p->summary->classes.count > 0 || p->summary->groups.count > 0;
     put_option(p, "--pair", "PAIR");
     put_option(p, "--recipe", "recipe.json");
     if (labels) {
@@ -432,7 +424,7 @@ static void put_wanted_places(struct sm_page *p)
     put_option(p, "--out", "OUT");
 }
 
-/* Those that are not the command's defaults. */
+/* Writes the settings that differ from the command's defaults. */
 static void put_settings(struct sm_page *p)
 {
     const struct sm_audit_spec *spec = p->audit->spec;
@@ -512,16 +504,17 @@ enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  const struct sm_audit_result *result,
                                  sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err)
 {
-    struct sm_page p = {{file}, audit, result, result->summary, thumbnail, arg, NULL, 0};
-    put_head(&p);
-    put_title(&p);
-    put_short(&p);
-    sm_page_measured(&p);
-    sm_page_cohorts(&p);
-    sm_page_contrasts(&p);
-    sm_page_membership(&p);
-    sm_page_labels(&p);
-    sm_page_images(&p);
+    static void (*const sections[])(struct sm_page *) = {
+        put_head,          put_title,          put_short,      sm_page_measured, sm_page_cohorts,
+        sm_page_contrasts, sm_page_membership, sm_page_labels, sm_page_images};
+    struct sm_page p = {.out = {file},
+                        .audit = audit,
+                        .result = result,
+                        .summary = &result->summary,
+                        .thumbnail = thumbnail,
+                        .arg = arg};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        sections[i](&p);
     enum sm_code code = put_provenance(&p, err);
     sm_put(&p.out, "</main>\n</body>\n</html>\n");
     return code == SM_OK ? sm_out_finish(&p.out, err) : code;

@@ -1,20 +1,17 @@
-/* What each image gets from the cohorts, and the list of those that stand out.
+/* Statistics of each image against the cohorts, and the lists of candidates that stand out.
  *
- * The reference cohort's own images are compared with the others of their cohort (leave one out):
- * compared with themselves too they could never look unusual. Their p-values are then uniform by
- * construction, which makes them no evidence. q-values belong to candidates only, since these are
- * what "memorized at FDR 5 %" is said of. */
+ * An image of the reference cohort is compared with the others of its cohort (leave one out):
+ * compared with itself too, it could never look unusual. Its p-value is uniform by construction and
+ * therefore no evidence. Only candidates have q-values, because "memorized at FDR 5 %" is a
+ * statement about candidates. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/audit/result.h"
-#include "core/base/json.h"
 #include "sslmem/stats.h"
 
-#define P_BINS 20
-
-static const double levels[SM_FDR_LEVELS] = {.01, .05, .1};
+static const double levels[SM_FDRS] = {[SM_FDR_1] = .01, [SM_FDR_5] = .05, [SM_FDR_10] = .1};
 
 double sm_divisor(const struct sm_samples *samples)
 {
@@ -22,21 +19,14 @@ double sm_divisor(const struct sm_samples *samples)
     return range > 0 ? range : NAN;
 }
 
-json_t *sm_normalization_json(const struct sm_samples *samples)
-{
-    return json_pack("{s:s, s:I, s:o, s:o, s:o}", "population", "all scored images of this audit",
-                     "n", (json_int_t)samples->scored, "min", sm_json_number(samples->min), "max",
-                     sm_json_number(samples->max), "divisor", sm_json_number(sm_divisor(samples)));
-}
-
-/* Against the whole reference; an empty one says nothing. */
+/* Compares a score with sorted reference scores; undefined without any. */
 static void place(struct sm_image_stats *image, double m, const double *sorted, size_t count)
 {
     image->percentile = sm_percentile_rank(sorted, count, m);
     image->p = count > 0 ? sm_conformal_p(sorted, count, m) : NAN;
 }
 
-/* Images of the reference by ascending m: `others` is the sorted cohort without the one in turn. */
+/* Walks the reference by ascending m; `others` is the sorted cohort without the current image. */
 static enum sm_code place_reference(struct sm_image_stats *images, const struct sm_sample *r,
                                     struct sm_err *err)
 {
@@ -87,8 +77,8 @@ static enum sm_code rank_candidates(struct sm_audit_result *result, struct sm_er
     return code;
 }
 
-enum sm_code sm_images_evaluate(struct sm_audit_result *result, const struct sm_audit *audit,
-                                struct sm_err *err)
+static enum sm_code place_images(struct sm_audit_result *result, const struct sm_audit *audit,
+                                 struct sm_err *err)
 {
     const struct sm_samples *samples = &result->samples;
     const struct sm_sample *reference = &samples->of[audit->spec->reference];
@@ -114,7 +104,7 @@ enum sm_code sm_images_evaluate(struct sm_audit_result *result, const struct sm_
     return code == SM_OK ? rank_candidates(result, err) : code;
 }
 
-static size_t count_at_most(const struct sm_audit_result *result, double limit, bool q)
+static double count_at_most(const struct sm_audit_result *result, double limit, bool q)
 {
     const struct sm_sample *c = &result->samples.of[SM_COHORT_CANDIDATE];
     size_t n = 0;
@@ -122,67 +112,83 @@ static size_t count_at_most(const struct sm_audit_result *result, double limit, 
         const struct sm_image_stats *image = &result->images[c->item[i]];
         n += (q ? image->q : image->p) <= limit;
     }
-    return n;
+    return (double)n;
 }
 
-/* One level: how many candidates; how many of these would be chance; whether the reference is large
- * enough; how long a list is at least, if there is one: the k-th smallest p-value must be at most
- * q k/n, and none is below `smallest`. */
-static json_t *level_json(const struct sm_audit_result *result, double q, size_t n, double smallest)
+/* A list that is not empty has at least `at_least` candidates: it holds k candidates only if the
+ * k-th smallest of n p-values is at most q k/n, and no p-value is below 1/(reference_n + 1). */
+static void fill_level(struct sm_audit_fdr_level *out, double q, const struct sm_audit_fdr *fdr,
+                       const struct sm_audit_result *result)
 {
-    bool defined = n > 0 && isfinite(smallest);
-    double found = (double)count_at_most(result, q, true);
-    return json_pack("{s:f, s:o, s:o, s:o, s:b, s:o}", "q", q, "count",
-                     defined ? json_integer((json_int_t)found) : json_null(), "share",
-                     sm_json_number(defined ? found / (double)n : NAN), "expected_false",
-                     sm_json_number(defined ? found * q : NAN), "enough",
-                     (int)(defined && smallest <= q), "at_least",
-                     defined ? json_integer((json_int_t)ceil((double)n * smallest / q - 1e-9))
-                             : json_null());
+    double n = (double)fdr->candidates;
+    out->q = q;
+    if (!(n > 0 && isfinite(fdr->p_smallest)))
+        return;
+    out->count = count_at_most(result, q, true);
+    out->share = out->count / n;
+    out->expected_false = out->count * q;
+    out->enough = fdr->p_smallest <= q;
+    out->at_least = ceil(n * fdr->p_smallest / q - 1e-9);
 }
 
-/* Candidates whose p-value is at most `p`, beside what chance would give: p-values come in steps of
- * 1/(n + 1), so the chance of one at or below p is the largest step below it. */
-static json_t *p_level_json(const struct sm_audit_result *result, double p, size_t n,
-                            size_t reference_n)
+/* p-values come in steps of 1/(reference_n + 1), so the chance of a p-value of at most p is the
+ * largest step that is not above p. */
+static void fill_p_level(struct sm_audit_p_level *out, double p, const struct sm_audit_fdr *fdr,
+                         const struct sm_audit_result *result)
 {
-    double steps = (double)reference_n + 1;
-    bool defined = n > 0 && reference_n > 0;
-    return json_pack(
-        "{s:f, s:o, s:o}", "p", p, "count",
-        defined ? json_integer((json_int_t)count_at_most(result, p, false)) : json_null(),
-        "expected", sm_json_number(defined ? (double)n * floor(p * steps + 1e-9) / steps : NAN));
+    double steps = (double)fdr->reference_n + 1;
+    out->p = p;
+    if (fdr->candidates == 0 || fdr->reference_n == 0)
+        return;
+    out->count = count_at_most(result, p, false);
+    out->expected = (double)fdr->candidates * floor(p * steps + 1e-9) / steps;
 }
 
-/* Counts of the candidates' p-values in equal bins of (0, 1]. */
-static json_t *p_histogram_json(const struct sm_audit_result *result)
+static void count_p_values(int64_t bins[SM_P_BINS], const struct sm_audit_result *result)
 {
     const struct sm_sample *c = &result->samples.of[SM_COHORT_CANDIDATE];
-    int64_t bins[P_BINS] = {0};
-    json_t *out = json_array();
     for (size_t i = 0; i < c->count; i++) {
         double p = result->images[c->item[i]].p;
-        int bin = isfinite(p) ? (int)ceil(p * P_BINS - 1e-9) - 1 : -1;
-        if (bin >= 0 && bin < P_BINS)
+        int bin = isfinite(p) ? (int)ceil(p * SM_P_BINS - 1e-9) - 1 : -1;
+        if (bin >= 0 && bin < SM_P_BINS)
             bins[bin]++;
     }
-    for (int i = 0; i < P_BINS; i++)
-        json_array_append_new(out, json_integer(bins[i]));
-    return out;
 }
 
-json_t *sm_fdr_json(const struct sm_audit_result *result, const struct sm_audit *audit)
+static void fill_fdr(struct sm_audit_fdr *fdr, const struct sm_audit_result *result,
+                     enum sm_cohort reference)
 {
-    size_t n = result->samples.of[SM_COHORT_CANDIDATE].count;
-    size_t reference_n = result->samples.of[audit->spec->reference].count;
-    double smallest = reference_n > 0 ? 1 / ((double)reference_n + 1) : NAN;
-    json_t *by_q = json_array(), *by_p = json_array();
-    for (int i = 0; i < SM_FDR_LEVELS; i++) {
-        json_array_append_new(by_q, level_json(result, levels[i], n, smallest));
-        json_array_append_new(by_p, p_level_json(result, levels[i], n, reference_n));
+    fdr->reference = reference;
+    fdr->candidates = (int64_t)result->samples.of[SM_COHORT_CANDIDATE].count;
+    fdr->reference_n = (int64_t)result->samples.of[reference].count;
+    if (fdr->reference_n > 0)
+        fdr->p_smallest = 1 / ((double)fdr->reference_n + 1);
+    for (int i = 0; i < SM_FDRS; i++) {
+        fill_level(&fdr->levels[i], levels[i], fdr, result);
+        fill_p_level(&fdr->p_levels[i], levels[i], fdr, result);
     }
-    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "reference",
-                     sm_cohort_name(audit->spec->reference), "candidates", (json_int_t)n,
-                     "reference_n", (json_int_t)reference_n, "p_smallest", sm_json_number(smallest),
-                     "levels", by_q, "p_levels", by_p, "p_histogram", p_histogram_json(result));
+    count_p_values(fdr->p_histogram, result);
+}
+
+enum sm_code sm_part_images(struct sm_audit_result *result, const struct sm_audit *audit,
+                            struct sm_err *err)
+{
+    const struct sm_samples *samples = &result->samples;
+    struct sm_audit_images *images = &result->summary.images;
+    enum sm_code code = place_images(result, audit, err);
+    if (code != SM_OK)
+        return code;
+    images->total = (int64_t)audit->items_count;
+    images->scored = (int64_t)samples->scored;
+    images->failed = (int64_t)samples->failed;
+    if (audit->items_count > 0)
+        images->failed_share = (double)samples->failed / (double)audit->items_count;
+    result->summary.normalization =
+        (struct sm_audit_normalization){.population = "all scored images of this audit",
+                                        .n = (int64_t)samples->scored,
+                                        .min = samples->min,
+                                        .max = samples->max,
+                                        .divisor = sm_divisor(samples)};
+    fill_fdr(&result->summary.fdr, result, audit->spec->reference);
+    return SM_OK;
 }

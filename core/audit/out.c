@@ -1,4 +1,4 @@
-/* One loop over the code points per kind of document. */
+/* Each writer is one loop over the code points of its text. */
 #include "core/audit/out.h"
 
 #include <ctype.h>
@@ -63,7 +63,7 @@ void sm_put_css(struct sm_out *out, const char *text, size_t points_max)
     }
 }
 
-/* Whether sm_put_html shows all of it as it is. */
+/* Returns true if sm_put_html shows the text unchanged. */
 static bool is_shown(const char *text)
 {
     for (const char *s = text; *s;) {
@@ -91,14 +91,14 @@ void sm_put_shell(struct sm_out *out, const char *text)
         else if (!shown && (*s < 0x20 || *s == 0x7f || *s == '\'' || *s == '\\'))
             snprintf(one, sizeof one, "\\%03o", (unsigned)(unsigned char)*s);
         if (shown && (unsigned char)*s >= 0x80)
-            sm_put(out, "%c", *s); /* a byte of a character that was looked at above */
+            sm_put(out, "%c", *s); /* a byte of a character that is_shown checked */
         else
             sm_put_html(out, one);
     }
     sm_put(out, "&#39;");
 }
 
-/* "e-09" to " · 10⁻⁹"; returns the bytes that it took. */
+/* Writes "e-09" as " · 10⁻⁹"; returns the number of bytes read. */
 static size_t put_power(struct sm_out *out, const char *text)
 {
     static const char *const digits[] = {"\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074",
@@ -147,7 +147,7 @@ const char *sm_count(char out[SM_FIGURE_BYTES], int64_t count)
 
 const char *sm_figure(char out[SM_FIGURE_BYTES], double value, int digits)
 {
-    char text[SM_FIGURE_BYTES]; /* rounded before its size is looked at */
+    char text[SM_FIGURE_BYTES]; /* rounded first: 9.999 may become 10.0 */
     snprintf(text, sizeof text, "%.*e", digits - 1, value);
     const char *e = strchr(text, 'e');
     long exponent = isfinite(value) && e ? strtol(e + 1, NULL, 10) : 0;

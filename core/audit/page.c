@@ -1,28 +1,13 @@
-/* Tables, numbers and sentences as a page has them. */
+/* Tables, numbers and sentences of the HTML report. */
 #include "core/audit/page.h"
 
 #include <math.h>
 #include <stdbool.h>
 
-#include "core/audit/charts.h"
-
 const char *sm_text_at(const json_t *node, const char *key)
 {
     const char *text = json_string_value(json_object_get(node, key));
     return text ? text : "";
-}
-
-double sm_number_at(const json_t *node, const char *key)
-{
-    const json_t *value = json_object_get(node, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-const json_t *sm_page_reference_test(const struct sm_page *p, const char *part)
-{
-    char key[40];
-    snprintf(key, sizeof key, "candidate_%s", sm_text_at(p->summary, "reference"));
-    return json_object_get(json_object_get(p->summary, part), key);
 }
 
 /* --- tables --- */
@@ -134,14 +119,7 @@ void sm_page_interval_cell(struct sm_page *p, double low, double high, double sc
     sm_page_interval(p, low, high, scale, unit);
 }
 
-void sm_page_list_interval(struct sm_page *p, const json_t *list, double scale, const char *unit)
-{
-    const json_t *low = json_array_get(list, 0), *high = json_array_get(list, 1);
-    sm_page_interval(p, json_is_number(low) ? json_number_value(low) : NAN,
-                     json_is_number(high) ? json_number_value(high) : NAN, scale, unit);
-}
-
-/* As a sentence: a capital and a full stop. Our own words, ASCII. */
+/* `words` must be trusted ASCII text. */
 void sm_page_sentence(struct sm_page *p, const char *words)
 {
     if (words[0] >= 'a' && words[0] <= 'z')
@@ -157,14 +135,13 @@ void sm_page_heading(struct sm_page *p, const char *id, const char *title)
     sm_put(&p->out, "<h2 id=\"%s\">%s</h2>\n", id, title);
 }
 
-void sm_page_cohort(struct sm_page *p, const char *name)
+void sm_page_cohort(struct sm_page *p, enum sm_cohort cohort)
 {
-    sm_put(&p->out, "<span class=\"cohort\"><span class=\"swatch %s\"></span>%s</span>", name,
-           sm_cohort_title(name));
+    sm_put(&p->out, "<span class=\"cohort\"><span class=\"swatch %s\"></span>%s</span>",
+           sm_cohort_name(cohort), sm_cohort_title(cohort));
 }
 
-void sm_page_explain(struct sm_page *p, const char *prose,
-                     void (*chart)(struct sm_out *out, const json_t *summary))
+void sm_page_explain(struct sm_page *p, const char *prose, sm_chart *chart)
 {
     sm_put(&p->out, "<div class=\"side\"><div>%s</div>\n<figure>\n", prose);
     chart(&p->out, p->summary);

@@ -1,5 +1,5 @@
-/* The fixed words of a report, written for a reader who is no statistician and must rely on it. No
- * number of an audit stands here. */
+/* The fixed words of a report, for a reader who relies on it and is not a statistician. They
+ * contain no number of an audit. */
 #include "core/audit/prose.h"
 
 const char sm_prose_method[] =

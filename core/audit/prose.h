@@ -1,12 +1,12 @@
-/* What a report says whatever its numbers are: style sheet (style.c), explanations, limits of the
- * method. HTML without anything from outside. */
+/* Constant parts of a report: style sheet (style.c), explanations, limits of the method. Trusted
+ * HTML. */
 #ifndef CORE_AUDIT_PROSE_H
 #define CORE_AUDIT_PROSE_H
 
 extern const char sm_prose_style[];
-extern const char sm_prose_style_parts[];  /* verdict, cards, tables, images, signature */
-extern const char sm_prose_style_charts[]; /* charts, narrow screens, paper */
-extern const char sm_prose_method[];       /* what is measured */
+extern const char sm_prose_style_parts[];  /* of verdict, cards, tables, images, signature */
+extern const char sm_prose_style_charts[]; /* of charts, narrow screens, paper */
+extern const char sm_prose_method[];       /* the measurement */
 extern const char sm_prose_cohorts[];      /* how to read the histograms */
 extern const char sm_prose_contrasts[];    /* how to read the differences */
 extern const char sm_prose_membership[];   /* how to read the curves */

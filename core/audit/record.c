@@ -1,12 +1,11 @@
 /* The record: everything about an audit as one JSON document, and one line an image as CSV.
  *
- * Each top-level member stands on a line of its own, each image too, so that two records can be
- * compared with diff: only "run" may differ between runs. Images are written as they are walked;
- * nothing of theirs is built in memory.
+ * Each top-level member and each image has a line of its own, so diff can compare two records; only
+ * "run" may differ between runs. Images are written one at a time and never collected in memory.
  *
- * What would tell who was audited leaves only when asked for: image digests go out keyed, file
- * names and the texts of errors (which may quote them) only with names. Labels and groups are the
- * client's own words for the statistics and stay. */
+ * The record protects the identity of images: digests are replaced by names under the digest key,
+ * and file names and texts of errors, which may quote them, are written only with names. Classes
+ * and groups are words of the client and are always written. */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +15,8 @@
 
 #define SCHEMA "sslmem-audit/1"
 
-void sm_image_key(char out[65], const struct sm_audit *audit, const struct sm_audit_item *item)
+void sm_audit_image_name(char out[65], const struct sm_audit *audit,
+                         const struct sm_audit_item *item)
 {
     out[0] = '\0';
     if (item->image_digest[0])
@@ -35,7 +35,7 @@ const char *sm_completeness_cell(char out[SM_COMPLETENESS_BYTES], const struct s
                : sm_completeness_words(out, &audit->completeness);
 }
 
-/* ,"key":"text", or null for "". */
+/* Writes ,"key":"text", or null for "". */
 static void put_text(struct sm_out *out, const char *key, const char *text)
 {
     sm_put(out, ",\"%s\":", key);
@@ -62,10 +62,10 @@ static void put_side(struct sm_out *out, const char *key, double alignment, doub
 void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
                         const struct sm_audit_item *item)
 {
-    char key[65];
-    sm_image_key(key, audit, item);
+    char image[65];
+    sm_audit_image_name(image, audit, item);
     sm_put(out, "{\"index\":%lld", (long long)item->index);
-    put_text(out, "image", key);
+    put_text(out, "image", image);
     if (audit->with_names)
         put_text(out, "name", item->name);
     sm_put(out, ",\"cohort\":\"%s\"", sm_cohort_name(item->cohort));
@@ -85,7 +85,7 @@ void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
     put_number(out, "normalized", image->normalized);
 }
 
-/* The code under which a failed image is known; a score that is no number has none of its own. */
+/* The error code of a failed image; a score that is not finite comes without one. */
 static const char *failure(const struct sm_audit_item *item)
 {
     return item->error_code ? item->error_code : "score_not_finite";
@@ -130,7 +130,7 @@ enum sm_code sm_audit_write_json(FILE *file, const struct sm_audit *audit,
     put_part(&out, "pair", audit->pair);
     put_part(&out, "recipe", audit->recipe);
     put_part(&out, "provenance", audit->provenance);
-    put_part(&out, "summary", result->summary);
+    put_part(&out, "summary", result->json);
     sm_put(&out, ",\n\"items\":[");
     for (size_t i = 0; i < audit->items_count; i++) {
         sm_put(&out, i ? ",\n" : "\n");
@@ -172,9 +172,9 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
     const double numbers[] = {item->m, item->m_se, s->centered,   s->percentile,
                               s->p,    s->q,       s->normalized, item->ratio,
                               item->f, item->f_se, item->g,       item->g_se};
-    char key[65];
-    sm_image_key(key, audit, item);
-    const char *const before[] = {key, audit->with_names ? item->name : "",
+    char image[65];
+    sm_audit_image_name(image, audit, item);
+    const char *const before[] = {image, audit->with_names ? item->name : "",
                                   sm_cohort_name(item->cohort), item->class_label, item->group};
     const char *const after[] = {scored ? "" : failure(item),
                                  !scored && audit->with_names ? item->error_detail : ""};

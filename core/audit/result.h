@@ -1,57 +1,40 @@
-/* The inside of a result, and who computes which part of it.
+/* The inside of a result, and which file computes which part of it.
  *
- * Every part is a JSON object of the summary: charts, words, gates and exports read the same
- * numbers. Undefined numbers are null. New references, NULL when out of memory (or `err` is set
- * where there is one). */
+ * Owner: the result owns all of it. Threads: no state. Errors: SM_NOMEM. */
 #ifndef CORE_AUDIT_RESULT_H
 #define CORE_AUDIT_RESULT_H
 
 #include "core/audit/sample.h"
+#include "core/audit/summary.h"
 
-#define SM_FDR_LEVELS 3
-
-/* What an image gets from the cohorts; NaN where undefined. */
+/* What an image gets from the cohorts; NAN where undefined. */
 struct sm_image_stats {
     double centered, percentile, p, q, normalized;
 };
 
 struct sm_audit_result {
-    json_t *summary;
+    struct sm_audit_summary summary;
+    json_t *json; /* the summary, written once */
     struct sm_samples samples;
     struct sm_image_stats *images; /* by position */
     size_t *ranked;                /* scored candidates, highest m first, equal ones by position */
-    bool passed;
 };
 
-/* images.c: fills `images` of the result. */
-enum sm_code sm_images_evaluate(struct sm_audit_result *result, const struct sm_audit *audit,
-                                struct sm_err *err);
-json_t *sm_fdr_json(const struct sm_audit_result *result, const struct sm_audit *audit);
-json_t *sm_normalization_json(const struct sm_samples *samples);
-double sm_divisor(const struct sm_samples *samples); /* NaN for one image or all equal */
+/* Fills its part of the result; may read the parts before it. evaluate.c has the order. */
+typedef enum sm_code sm_audit_part(struct sm_audit_result *result, const struct sm_audit *audit,
+                                   struct sm_err *err);
+sm_audit_part sm_part_images;     /* images.c: statistics per image, counts, normalization, FDR */
+sm_audit_part sm_part_cohorts;    /* cohorts.c: each cohort, edges of the histograms */
+sm_audit_part sm_part_contrasts;  /* contrasts.c: six pairs of cohorts */
+sm_audit_part sm_part_membership; /* membership.c: the score as a membership test */
+sm_audit_part sm_part_labels;     /* labels.c: classes and groups */
+sm_audit_part sm_part_flags;      /* flags.c: reads the parts before it */
+sm_audit_part sm_part_gates;      /* gate.c: reads the flags too */
 
-/* cohorts.c */
-json_t *sm_cohorts_json(const struct sm_samples *samples);
-json_t *sm_histogram_json(const struct sm_samples *samples); /* the edges that cohorts share */
+/* Range of all scores; NAN for one score or all equal. */
+double sm_divisor(const struct sm_samples *samples);
 
-/* contrasts.c: the six pairs of cohorts. */
-json_t *sm_comparisons_json(const struct sm_samples *samples, struct sm_err *err);
-
-/* membership.c */
-json_t *sm_membership_json(const struct sm_samples *samples, const struct sm_audit_spec *spec,
-                           struct sm_err *err);
-
-/* labels.c: {"count", "rows"}: at most SM_LABELS_SHOWN, those of most candidates first. */
-#define SM_LABELS_SHOWN 100
-enum sm_label_kind { SM_LABEL_CLASS, SM_LABEL_GROUP };
-json_t *sm_labels_json(const struct sm_audit_result *result, const struct sm_audit *audit,
-                       enum sm_label_kind kind, struct sm_err *err);
-
-/* flags.c: reads the summary so far. */
-json_t *sm_flags_json(const struct sm_audit_result *result, const struct sm_audit *audit,
-                      struct sm_err *err);
-
-/* Numbers in sentences: two digits of a p-value, which may be too small to say. */
+/* Numbers in sentences: two digits of a p-value; "p < 1e-300" for one too small to write. */
 #define SM_WORD_BYTES 32
 const char *sm_p_words(char out[SM_WORD_BYTES], double p); /* "p = 3e-20" */
 

@@ -1,5 +1,5 @@
-/* Two passes over the items: count, then place. All cohorts lie in one block each for scores,
- * sorted scores and positions. */
+/* Passes twice over the items: counts them, then places them. The cohorts share one block of scores
+ * and sorted scores, and one of positions. */
 #include "core/audit/sample.h"
 
 #include <math.h>

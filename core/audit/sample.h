@@ -1,7 +1,6 @@
-/* The scores of an audit by cohort: what every statistic starts from.
+/* The scores of an audit by cohort, the input of every statistic.
  *
- * Owner: sm_samples_make fills, sm_samples_release frees; `item` are positions in the audit's
- * items. Threads: no state. */
+ * Owner: sm_samples_make allocates, sm_samples_release frees. Threads: no state. */
 #ifndef CORE_AUDIT_SAMPLE_H
 #define CORE_AUDIT_SAMPLE_H
 
@@ -10,28 +9,28 @@
 struct sm_sample {
     double *m;      /* in the order of the items */
     double *sorted; /* ascending */
-    size_t *item;   /* position of m[i] */
+    size_t *item;   /* position of m[i] in the items of the audit */
     size_t count, failed;
 };
 
 struct sm_samples {
     struct sm_sample of[SM_COHORTS];
     size_t scored, failed;
-    double min, max; /* over every scored image; NaN for none */
-    double *values;  /* what the cohorts' m and sorted lie in */
-    size_t *items;
+    double min, max; /* over every scored image; NAN without one */
+    double *values;  /* memory of `m` and `sorted` of all cohorts */
+    size_t *items;   /* memory of `item` of all cohorts */
 };
 
-/* Failed images have no score, and neither has one whose score is not a finite number. */
+/* Returns false for failed images and for scores that are not finite. */
 bool sm_item_scored(const struct sm_audit_item *item);
 
 enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audit,
                              struct sm_err *err);
 void sm_samples_release(struct sm_samples *samples);
 
-/* What a report calls the method of an interval that begins at `low`; NULL without an interval. */
+/* Returns `method` for an interval that begins at `low`, NULL if `low` is undefined. */
 const char *sm_interval_method(double low, const char *method);
 
-const char *sm_cohort_plural(enum sm_cohort cohort); /* "candidates", … */
+const char *sm_cohort_plural(enum sm_cohort cohort); /* for sentences: "candidates" */
 
 #endif

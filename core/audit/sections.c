@@ -1,48 +1,48 @@
-/* The sections of the report that show numbers: an explanation, a chart, a table. */
+/* Sections of the report that show numbers: each has an explanation, a chart and a table. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/audit/charts.h"
 #include "core/audit/page.h"
 #include "core/audit/prose.h"
 #include "core/audit/record.h"
 
-#define SHOWN 12 /* most and least memorized images */
+#define SHOWN 12 /* images shown as most, and as least memorized */
 
 /* --- what was measured --- */
 
-/* Who saw the images of a cohort. */
+/* Rows of the tables of cohorts, and which encoder saw the images of each. */
 static const struct {
-    const char *name, *f, *g, *what;
-} seen[] = {
-    {"candidate", "yes", "no", "asked about: does f remember them?"},
-    {"external", "no", "no", "seen by neither encoder"},
-    {"shared", "yes", "yes", "seen by both encoders"},
-    {"independent", "no", "yes", "seen by g alone"},
+    enum sm_cohort cohort;
+    const char *f, *g, *what;
+} seen[SM_COHORTS] = {
+    {SM_COHORT_CANDIDATE, "yes", "no", "asked about: does f remember them?"},
+    {SM_COHORT_EXTERNAL, "no", "no", "seen by neither encoder"},
+    {SM_COHORT_SHARED, "yes", "yes", "seen by both encoders"},
+    {SM_COHORT_INDEPENDENT, "no", "yes", "seen by g alone"},
 };
 
 void sm_page_measured(struct sm_page *p)
 {
-    const char *reference = sm_text_at(p->summary, "reference");
     sm_page_heading(p, "measured", "What was measured, and on what");
     sm_put(&p->out, "%s", sm_prose_method);
     sm_page_table(p, (const char *const[]){"Cohort", "Seen by f", "Seen by g", "What it is for",
                                            "#Scored", "#Failed", NULL});
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
-        const json_t *c = json_object_get(json_object_get(p->summary, "cohorts"), seen[i].name);
+    for (int i = 0; i < SM_COHORTS; i++) {
+        const struct sm_audit_cohort *c = &p->summary->cohorts[seen[i].cohort];
+        bool reference = seen[i].cohort == p->summary->reference;
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_page_cohort(p, seen[i].name);
+        sm_page_cohort(p, seen[i].cohort);
         sm_page_td(p, "");
         sm_put(&p->out, "%s", seen[i].f);
         sm_page_td(p, "");
         sm_put(&p->out, "%s", seen[i].g);
         sm_page_td(p, "");
         sm_put(&p->out, "<span>%s%s</span>", seen[i].what,
-               strcmp(seen[i].name, reference) == 0 ? "; <b>the reference of this audit</b>" : "");
-        sm_page_count_cell(p, sm_number_at(c, "n"));
-        sm_page_count_cell(p, sm_number_at(c, "failed"));
+               reference ? "; <b>the reference of this audit</b>" : "");
+        sm_page_count_cell(p, (double)c->n);
+        sm_page_count_cell(p, (double)c->failed);
     }
     sm_page_table_end(p);
 }
@@ -51,174 +51,165 @@ void sm_page_measured(struct sm_page *p)
 
 void sm_page_cohorts(struct sm_page *p)
 {
-    const json_t *norm = json_object_get(p->summary, "normalization");
+    const struct sm_audit_normalization *norm = &p->summary->normalization;
     sm_page_heading(p, "cohorts", "Scores of the cohorts");
     sm_page_explain(p, sm_prose_cohorts, sm_chart_cohorts);
     sm_page_table(p, (const char *const[]){"Cohort", "#Mean m", "#95&nbsp;% interval", "#SD",
                                            "#Middle 90&nbsp;% of the images", "#Normalised mean",
                                            "#p against 0", NULL});
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
-        const json_t *c = json_object_get(json_object_get(p->summary, "cohorts"), seen[i].name);
-        const json_t *zero = json_object_get(c, "against_zero"),
-                     *q = json_object_get(c, "quantiles");
+    for (int i = 0; i < SM_COHORTS; i++) {
+        const struct sm_audit_cohort *c = &p->summary->cohorts[seen[i].cohort];
+        const struct sm_ttest *zero = &c->against_zero;
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_page_cohort(p, seen[i].name);
-        sm_page_cell(p, sm_number_at(c, "mean"), 1, "");
-        sm_page_interval_cell(p, sm_number_at(zero, "low"), sm_number_at(zero, "high"), 1, "");
-        sm_page_cell(p, sm_number_at(c, "sd"), 1, "");
-        sm_page_interval_cell(p, sm_number_at(json_array_get(q, 2), "value"),
-                              sm_number_at(json_array_get(q, 6), "value"), 1, "");
-        sm_page_cell(p, sm_number_at(c, "normalized_mean"), 1, "");
-        sm_page_p_cell(p, sm_number_at(zero, "p_two_sided"));
+        sm_page_cohort(p, seen[i].cohort);
+        sm_page_cell(p, c->mean, 1, "");
+        sm_page_interval_cell(p, zero->low, zero->high, 1, "");
+        sm_page_cell(p, c->sd, 1, "");
+        sm_page_interval_cell(p, c->quantiles[SM_Q_5].value, c->quantiles[SM_Q_95].value, 1, "");
+        sm_page_cell(p, c->normalized_mean, 1, "");
+        sm_page_p_cell(p, zero->p_two_sided);
     }
     sm_page_table_end(p);
     sm_put(&p->out,
            "<p class=\"note\">Normalised as in the paper: m divided by the range of m over %s "
            "(divisor ",
-           sm_text_at(norm, "population"));
-    sm_page_value(p, sm_number_at(norm, "divisor"), 1, "");
+           norm->population);
+    sm_page_value(p, norm->divisor, 1, "");
     sm_put(&p->out, ").</p>\n");
 }
 
-/* --- tests --- */
+/* --- contrasts --- */
 
-static void put_contrast(struct sm_page *p, const json_t *c)
+static void put_contrast(struct sm_page *p, const struct sm_audit_contrast *c)
 {
-    const char *caution = sm_text_at(c, "caution");
     sm_page_row(p);
     sm_page_td(p, "");
-    sm_page_sentence(p, sm_text_at(c, "words"));
-    if (caution[0]) {
+    sm_page_sentence(p, c->words);
+    if (c->caution[0]) {
         sm_put(&p->out, "<br><span class=\"note\">");
-        sm_page_sentence(p, caution);
+        sm_page_sentence(p, c->caution);
         sm_put(&p->out, "</span>");
     }
-    sm_page_cell(p, sm_number_at(c, "cohen_d"), 1, "");
-    sm_page_p_cell(p, sm_number_at(json_object_get(c, "student"), "p_two_sided"));
-    sm_page_p_cell(p, sm_number_at(json_object_get(c, "mann_whitney"), "p_two_sided"));
+    sm_page_cell(p, c->student.cohen_d, 1, "");
+    sm_page_p_cell(p, c->student.p_two_sided);
+    sm_page_p_cell(p, c->mann_whitney.p_two_sided);
 }
 
 void sm_page_contrasts(struct sm_page *p)
 {
-    const char *key;
-    const json_t *c;
     sm_page_heading(p, "differences", "Do the cohorts differ?");
-    sm_page_explain(p, sm_prose_contrasts, sm_chart_differences);
+    sm_page_explain(p, sm_prose_contrasts, sm_chart_contrasts);
     sm_page_table(p, (const char *const[]){"In words (Welch's test)", "#Cohen's d", "#p, Student",
                                            "#p, Mann-Whitney", NULL});
-    json_object_foreach((json_t *)(uintptr_t)json_object_get(p->summary, "comparisons"), key, c)
-        put_contrast(p, c);
+    for (int i = 0; i < SM_CONTRASTS; i++)
+        put_contrast(p, &p->summary->contrasts[i]);
     sm_page_table_end(p);
 }
 
 /* --- membership --- */
 
-static void put_rates(struct sm_page *p, const json_t *test)
+static void put_rates(struct sm_page *p, const struct sm_audit_membership *test)
 {
-    const json_t *rate;
-    size_t i;
-    json_array_foreach(json_object_get(test, "tpr_at_fpr"), i, rate)
-    {
-        bool enough = json_is_true(json_object_get(rate, "enough"));
+    for (int i = 0; i < SM_FPRS; i++) {
+        const struct sm_tpr *rate = &test->tpr_at_fpr[i];
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_page_cohort(p, sm_text_at(test, "others"));
+        sm_page_cohort(p, test->others);
         sm_page_td(p, "");
-        sm_put(&p->out, "%g&nbsp;%%", 100 * sm_number_at(rate, "fpr")); /* a level, not measured */
-        sm_page_cell(p, sm_number_at(rate, "tpr"), 100, "&nbsp;%");
+        sm_put(&p->out, "%g&nbsp;%%", 100 * rate->fpr); /* a chosen level, not a measured number */
+        sm_page_cell(p, rate->tpr, 100, "&nbsp;%");
+        sm_page_interval_cell(p, rate->interval.low, rate->interval.high, 100, "&nbsp;%");
         sm_page_td(p, "");
-        sm_page_list_interval(p, json_object_get(rate, "interval"), 100, "&nbsp;%");
-        sm_page_td(p, "");
-        sm_put(&p->out, "%s", enough ? "" : "<span class=\"note\">too few others</span>");
+        sm_put(&p->out, "%s", rate->enough ? "" : "<span class=\"note\">too few others</span>");
     }
 }
 
-static void put_test(struct sm_page *p, const json_t *test)
+static void put_epsilon(struct sm_page *p, const struct sm_audit_epsilon *e)
 {
-    const json_t *auc = json_object_get(test, "auc"), *epsilon = json_object_get(test, "epsilon");
+    sm_put(&p->out,
+           "<br>Privacy loss: epsilon is at least <b>%s</b> (delta %g, 95&nbsp;%% "
+           "confidence; %s of %s members and %s of %s others were above the "
+           "threshold). <span class=\"note\">%s</span>",
+           SM_THREE(e->lower), e->delta, SM_COUNT(e->true_positives), SM_COUNT(e->members_counted),
+           SM_COUNT(e->false_positives), SM_COUNT(e->others_counted), e->note);
+}
+
+static void put_test(struct sm_page *p, const struct sm_audit_membership *test)
+{
     sm_put(&p->out, "<li>");
-    sm_page_sentence(p, sm_text_at(test, "words"));
+    sm_page_sentence(p, test->words);
     sm_put(&p->out, " (Bootstrap interval: ");
-    sm_page_list_interval(p, json_object_get(auc, "bootstrap"), 1, "");
+    sm_page_interval(p, test->auc.bootstrap.low, test->auc.bootstrap.high, 1, "");
     sm_put(&p->out, "; p against guessing: ");
-    sm_page_p(p, sm_number_at(auc, "p_two_sided"));
+    sm_page_p(p, test->auc.p_two_sided);
     sm_put(&p->out, "; advantage: ");
-    sm_page_value(p, sm_number_at(test, "advantage"), 1, "");
+    sm_page_value(p, test->advantage, 1, "");
     sm_put(&p->out, ".)");
-    if (json_is_object(epsilon)) {
-        sm_put(&p->out,
-               "<br>Privacy loss: epsilon is at least <b>%s</b> (delta %g, 95&nbsp;%% "
-               "confidence; %s of %s members and %s of %s others were above the "
-               "threshold). <span class=\"note\">%s</span>",
-               SM_THREE(sm_number_at(epsilon, "lower")), sm_number_at(epsilon, "delta"),
-               SM_COUNT(sm_number_at(epsilon, "true_positives")),
-               SM_COUNT(sm_number_at(epsilon, "members_counted")),
-               SM_COUNT(sm_number_at(epsilon, "false_positives")),
-               SM_COUNT(sm_number_at(epsilon, "others_counted")), sm_text_at(epsilon, "note"));
-    }
+    if (test->has_epsilon)
+        put_epsilon(p, &test->epsilon);
     sm_put(&p->out, "</li>\n");
 }
 
 void sm_page_membership(struct sm_page *p)
 {
-    const char *key;
-    const json_t *list = json_object_get(p->summary, "membership"), *test;
+    const struct sm_audit_membership *tests = p->summary->membership;
     sm_page_heading(p, "membership", "The score as a membership test");
     sm_put(&p->out, "%s<figure class=\"side\">\n", sm_prose_membership);
     sm_chart_roc(&p->out, p->summary, false);
     sm_chart_roc(&p->out, p->summary, true);
     sm_put(&p->out, "</figure>\n<ul>\n");
-    json_object_foreach((json_t *)(uintptr_t)list, key, test) put_test(p, test);
+    for (int i = 0; i < SM_AGAINST; i++)
+        put_test(p, &tests[i]);
     sm_put(&p->out, "</ul>\n");
     sm_page_table(p,
                   (const char *const[]){"Candidates against", "#False alarms at most",
                                         "#Candidates found", "#95&nbsp;% interval", "Note", NULL});
-    json_object_foreach((json_t *)(uintptr_t)list, key, test) put_rates(p, test);
+    for (int i = 0; i < SM_AGAINST; i++)
+        put_rates(p, &tests[i]);
     sm_page_table_end(p);
 }
 
 /* --- classes and groups --- */
 
-static void put_label(struct sm_page *p, const json_t *row)
+static void put_label(struct sm_page *p, const struct sm_audit_label *row)
 {
     sm_page_row(p);
     sm_page_td(p, "label");
-    sm_put_html(&p->out, sm_text_at(row, "label"));
-    sm_page_count_cell(p, sm_number_at(row, "n"));
-    sm_page_count_cell(p, sm_number_at(row, "reference_n"));
-    sm_page_cell(p, sm_number_at(row, "mean"), 1, "");
-    sm_page_cell(p, sm_number_at(row, "difference"), 1, "");
-    sm_page_interval_cell(p, sm_number_at(row, "low"), sm_number_at(row, "high"), 1, "");
-    sm_page_p_cell(p, sm_number_at(row, "q_value"));
-    sm_page_count_cell(p, sm_number_at(row, "listed"));
+    sm_put_html(&p->out, row->label);
+    sm_page_count_cell(p, (double)row->n);
+    sm_page_count_cell(p, (double)row->reference_n);
+    sm_page_cell(p, row->mean, 1, "");
+    sm_page_cell(p, row->difference, 1, "");
+    sm_page_interval_cell(p, row->welch.low, row->welch.high, 1, "");
+    sm_page_p_cell(p, row->q_value);
+    sm_page_count_cell(p, (double)row->listed);
 }
 
-static void put_labels(struct sm_page *p, const char *key, const char *title, const char *prose)
+static void put_labels(struct sm_page *p, const struct sm_audit_labels *labels, const char *id,
+                       const char *title, const char *prose)
 {
-    const json_t *table = json_object_get(p->summary, key), *row;
-    const json_t *rows = json_object_get(table, "rows");
-    size_t i;
-    if (json_array_size(rows) == 0)
+    if (labels->shown == 0)
         return;
-    sm_page_heading(p, key, title);
+    sm_page_heading(p, id, title);
     sm_put(&p->out, "%s", prose);
     sm_page_table(p, (const char *const[]){"Label", "#Candidates", "#Reference", "#Mean m",
                                            "#Difference", "#95&nbsp;% interval", "#q",
                                            "#Listed at FDR&nbsp;5&nbsp;%", NULL});
-    json_array_foreach(rows, i, row) put_label(p, row);
+    for (size_t i = 0; i < labels->shown; i++)
+        put_label(p, &labels->rows[i]);
     sm_page_table_end(p);
-    if (sm_number_at(table, "count") > (double)json_array_size(rows))
+    if (labels->count > (int64_t)labels->shown)
         sm_put(&p->out,
-               "<p class=\"note\">The %zu labels with most candidates, of %.0f; the q-values are "
-               "of all.</p>\n",
-               json_array_size(rows), sm_number_at(table, "count"));
+               "<p class=\"note\">The %zu labels with most candidates, of %" PRId64
+               "; the q-values are of all.</p>\n",
+               labels->shown, labels->count);
 }
 
 void sm_page_labels(struct sm_page *p)
 {
-    put_labels(p, "classes", "By class", sm_prose_classes);
-    put_labels(p, "groups", "By group", sm_prose_groups);
+    put_labels(p, &p->summary->classes, "classes", "By class", sm_prose_classes);
+    put_labels(p, &p->summary->groups, "groups", "By group", sm_prose_groups);
 }
 
 /* --- images --- */
@@ -263,7 +254,7 @@ static void put_image(struct sm_page *p, size_t position)
     sm_put(&p->out, "</figure>\n");
 }
 
-/* From the top of the ranking or from its end; of few candidates no one is shown twice. */
+/* Shows images from the top of the ranking or from its end, and no image twice. */
 static void put_shown(struct sm_page *p, const char *title, bool least)
 {
     size_t n = p->result->samples.of[SM_COHORT_CANDIDATE].count;
@@ -278,31 +269,27 @@ static void put_shown(struct sm_page *p, const char *title, bool least)
 
 static void put_levels(struct sm_page *p)
 {
-    const json_t *fdr = json_object_get(p->summary, "fdr"), *level;
-    double shortest = sm_number_at(json_array_get(json_object_get(fdr, "levels"), 1), "at_least");
-    size_t i;
+    const struct sm_audit_fdr *fdr = &p->summary->fdr;
+    double shortest = fdr->levels[SM_FDR_5].at_least;
     sm_page_table(p, (const char *const[]){"False discovery rate", "#Candidates listed", "#Share",
                                            "#By chance among them", "#With p at most this",
                                            "#Expected by chance", NULL});
-    json_array_foreach(json_object_get(fdr, "levels"), i, level)
-    {
-        const json_t *by_p = json_array_get(json_object_get(fdr, "p_levels"), i);
+    for (int i = 0; i < SM_FDRS; i++) {
+        const struct sm_audit_fdr_level *level = &fdr->levels[i];
         sm_page_row(p);
         sm_page_td(p, "");
-        sm_put(&p->out, "%g&nbsp;%%%s", 100 * sm_number_at(level, "q"), /* a level, not measured */
-               json_is_true(json_object_get(level, "enough"))
-                   ? ""
-                   : " <span class=\"note\">the reference is too small</span>");
-        sm_page_count_cell(p, sm_number_at(level, "count"));
-        sm_page_cell(p, sm_number_at(level, "share"), 100, "&nbsp;%");
-        sm_page_cell(p, sm_number_at(level, "expected_false"), 1, "");
-        sm_page_count_cell(p, sm_number_at(by_p, "count"));
-        sm_page_cell(p, sm_number_at(by_p, "expected"), 1, "");
+        sm_put(&p->out, "%g&nbsp;%%%s", 100 * level->q, /* a chosen level */
+               level->enough ? "" : " <span class=\"note\">the reference is too small</span>");
+        sm_page_count_cell(p, level->count);
+        sm_page_cell(p, level->share, 100, "&nbsp;%");
+        sm_page_cell(p, level->expected_false, 1, "");
+        sm_page_count_cell(p, fdr->p_levels[i].count);
+        sm_page_cell(p, fdr->p_levels[i].expected, 1, "");
     }
     sm_page_table_end(p);
     sm_put(&p->out, "<p class=\"note\">The reference has %s images: no p-value can be below ",
-           SM_COUNT(sm_number_at(fdr, "reference_n")));
-    sm_page_p(p, sm_number_at(fdr, "p_smallest"));
+           SM_COUNT(fdr->reference_n));
+    sm_page_p(p, fdr->p_smallest);
     sm_put(&p->out, ".");
     if (isfinite(shortest))
         sm_put(&p->out,

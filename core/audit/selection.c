@@ -1,8 +1,8 @@
-/* Removal lists: candidates by rank, or as many drawn at random beside them.
+/* Removal lists: candidates by rank, or a random control.
  *
- * A list is as long as it says or it is an error; only the FDR list finds its own length. The
- * random control is drawn from all scored candidates, those of the list included: a control without
- * them would differ from the list in more than how it was chosen. */
+ * A list has the requested length, or the request fails; only the FDR list has a length of its own.
+ * The random control is drawn from all scored candidates, including those that rank high: excluding
+ * them would make control and list differ in more than the way they were chosen. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "core/audit/record.h"
 
 struct list {
-    size_t *positions; /* in the audit's items */
+    size_t *positions; /* in the items of the audit */
     size_t count;
 };
 
@@ -69,7 +69,7 @@ static enum sm_code choose(struct list *out, const struct sm_audit_result *resul
 
 /* --- formats --- */
 
-/* A name with a line break would read as two. */
+/* Refuses names with line breaks, which would read as two names. */
 static enum sm_code check_names(const struct sm_audit *audit, const struct list *list,
                                 struct sm_err *err)
 {
@@ -84,7 +84,7 @@ static enum sm_code check_names(const struct sm_audit *audit, const struct list 
     return SM_OK;
 }
 
-/* The name as it is, byte for byte: it must be found again among the training files. */
+/* Writes the name byte for byte, so that it matches a training file. */
 static void put_line(struct sm_out *out, const struct sm_audit *audit, size_t position)
 {
     const struct sm_audit_item *item = &audit->items[position];
@@ -102,9 +102,9 @@ static void put_csv_row(struct sm_out *out, const struct sm_audit *audit,
     const double numbers[] = {item->m, s->centered, s->p, s->q};
     const char *texts[] = {NULL, audit->with_names ? item->name : NULL, item->class_label,
                            item->group};
-    char key[65];
-    sm_image_key(key, audit, item);
-    texts[0] = key;
+    char image[65];
+    sm_audit_image_name(image, audit, item);
+    texts[0] = image;
     sm_put(out, "%zu,%lld", rank, (long long)item->index);
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
         sm_put(out, ",");

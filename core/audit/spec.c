@@ -1,5 +1,5 @@
-/* What a client asks of an audit: one table of fields over the defaults, and every field written
- * out again. Gates are checked here, so that a wrong one is known before the first image. */
+/* The spec of an audit: reads the request of a client over the defaults by one table of fields, and
+ * writes every field. Gates are checked here, so a wrong one is refused before the first image. */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ enum sm_code sm_cohort_parse(enum sm_cohort *out, const char *name, struct sm_er
         "cohort is \"%.40s\", must be one of shared, candidate, independent, external", name);
 }
 
-/* A spec as its document spells it. */
+/* A spec whose reference and gates are still to be read. */
 struct draft {
     struct sm_audit_spec spec;
     int reference;

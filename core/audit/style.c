@@ -1,7 +1,7 @@
-/* The style sheet of a report: one column of at most 784 pixels, charts and texts side by side
- * where there is room, tables as blocks of "title: value" on a phone, four to six numbered pages on
- * A4. Colours are those of Okabe and Ito, which stay apart for colour-blind eyes; dark ground has
- * lighter ones, paper none of the dark. A verdict has its colour, its sign and its words. */
+/* The style sheet of a report: one column of at most 784 pixels, charts next to texts on wide
+ * screens, tables as blocks of "title: value" on a phone, four to six numbered pages on A4. The
+ * colours of Okabe and Ito differ for colour-blind readers; a dark screen has lighter ones. A
+ * verdict has a colour, a sign and words. */
 #include "core/audit/prose.h"
 
 const char sm_prose_style[] =
@@ -15,7 +15,7 @@ const char sm_prose_style[] =
     "--good-ground:#10281f;--bad:#ff9b5c;--bad-ground:#321c10;--open:#f2c14e;"
     "--open-ground:#2c250f}}\n"
     "*{box-sizing:border-box}\n"
-    "b,h1,td,th{unicode-bidi:isolate}\n" /* a name that runs right to left moves no neighbour */
+    "b,h1,td,th{unicode-bidi:isolate}\n" /* right-to-left names do not reorder their neighbours */
     "body{margin:0;background:var(--paper);color:var(--ink);"
     "font:16px/1.55 system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\n"
     "main{max-width:848px;margin:0 auto;padding:40px 32px 64px}\n"
@@ -94,7 +94,7 @@ const char sm_prose_style_charts[] =
     "svg .shared{stroke:var(--shared);fill:var(--shared)}\n"
     "svg .independent{stroke:var(--independent);fill:var(--independent)}\n"
     "svg path.curve{fill:none}\n"
-    /* A phone: one thing below the other, rows of tables as blocks. */
+    /* A phone: one column, rows of tables as blocks. */
     "@media screen and (max-width:860px){td.n{white-space:normal}}\n"
     "@media screen and (max-width:720px){main{padding:20px 16px 48px}.side{"
     "grid-template-columns:1fr}.cards{grid-template-columns:repeat(2,1fr)}"

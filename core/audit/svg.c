@@ -1,5 +1,5 @@
-/* SVG by hand: a few marks, and axes whose ticks are 1, 2 or 5 times a power of ten. Coordinates
- * have one decimal: finer is not seen, and the same chart has the same bytes everywhere. */
+/* SVG marks, and axes whose ticks are 1, 2 or 5 times a power of ten. Coordinates have one decimal:
+ * readers see no finer, and the same chart has the same bytes on every machine. */
 #include "core/audit/svg.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ double sm_axis_at(const struct sm_axis *axis, double value)
     return axis->from + at * (axis->to - axis->from);
 }
 
-/* The round number nearest above a sixth of the range. */
+/* The distance of ticks: the smallest round number above a sixth of the range. */
 static double tick_step(const struct sm_axis *axis)
 {
     static const double round[] = {1, 2, 5, 10};
@@ -53,7 +53,7 @@ void sm_axis_round(struct sm_axis *axis)
     axis->high = ceil(axis->high / step - 1e-9) * step;
 }
 
-/* One tick after the other: false behind the last. */
+/* Moves to the next tick; returns false behind the last. */
 struct ticks {
     double step, value;
     int at;

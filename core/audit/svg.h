@@ -7,7 +7,7 @@
  *     sm_svg_close(&out);
  *
  * Lengths are pixels of the view box; colours and pens are classes of the document's style sheet,
- * so that a chart follows light, dark and print. Texts given here are our own words and numbers.
+ * so a chart follows light, dark and print. Texts must be trusted: they are not escaped.
  * Owner, threads: no state. */
 #ifndef CORE_AUDIT_SVG_H
 #define CORE_AUDIT_SVG_H
@@ -17,21 +17,21 @@
 #include "core/audit/out.h"
 
 struct sm_axis {
-    double low, high; /* values; logarithmic: low > 0 */
-    double from, to;  /* where they lie, px; `to` may be less */
+    double low, high; /* values at the ends; logarithmic: low > 0 */
+    double from, to;  /* their positions, px; `to` may be less */
     bool logarithmic;
-    int ticks; /* about how many; 0: six */
+    int ticks; /* approximate number of ticks; 0: six */
 };
 
 void sm_svg_open(struct sm_out *out, double width, double height, const char *label);
 void sm_svg_close(struct sm_out *out);
 
-/* Pixel of a value; outside values stand at the end. */
+/* Position of a value, px; values beyond an end get the position of that end. */
 double sm_axis_at(const struct sm_axis *axis, double value);
 /* Widens the ends to round numbers. */
 void sm_axis_round(struct sm_axis *axis);
 
-/* Ticks, their numbers, a grid from `top` to `bottom`, the name of the axis below or beside it. */
+/* Draws ticks with their numbers, a grid across the chart, and the name of the axis. */
 void sm_svg_axis_x(struct sm_out *out, const struct sm_axis *axis, double top, double bottom,
                    const char *name);
 void sm_svg_axis_y(struct sm_out *out, const struct sm_axis *axis, double left, double right,
@@ -42,7 +42,7 @@ void sm_svg_text(struct sm_out *out, const char *pen, double x, double y, const 
     __attribute__((format(printf, 5, 6)));
 void sm_svg_path_open(struct sm_out *out, const char *pen);
 void sm_svg_path_to(struct sm_out *out, bool first, double x, double y);
-void sm_svg_path_close(struct sm_out *out, bool joined); /* joined: back to its start */
+void sm_svg_path_close(struct sm_out *out, bool joined); /* joined: closes the outline */
 void sm_svg_box(struct sm_out *out, const char *pen, double x, double y, double width,
                 double height);
 void sm_svg_dot(struct sm_out *out, const char *pen, double x, double y);

@@ -37,7 +37,7 @@ static enum sm_code keep_names(struct sm_audit *audit, const char *folder, struc
     for (size_t i = 0; first && code == SM_OK && i < audit->items_count; i++) {
         if (audit->items[i].index != json_integer_value(json_object_get(first, "index")))
             continue;
-        sm_image_key(image, audit, &audit->items[i]);
+        sm_audit_image_name(image, audit, &audit->items[i]);
         if (strcmp(image, text_of(first, "image")) != 0)
             code = sm_err_set(err, SM_CONFLICT,
                               "%.100s/report.json names images under another digest key: give the "

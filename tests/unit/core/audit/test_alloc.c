@@ -3,16 +3,32 @@
 
 #include "tests/unit/alloc.h"
 
+/* jansson allocates like the rest here: what is written of the summary is whole or refused. */
 static enum sm_code evaluate_one(double *result, void *context, struct sm_err *err)
 {
     struct held *h = context;
     struct sm_audit_result *r;
+    json_set_alloc_funcs(__wrap_malloc, free);
     enum sm_code code = sm_audit_evaluate(&r, &h->audit, err);
+    json_set_alloc_funcs(malloc, free);
     *result = 0;
     if (code == SM_OK)
         *result = json_number_value(
             at(sm_audit_result_json(r), "membership/candidate_external/auc/bootstrap/0"));
     sm_audit_result_free(r);
+    return code;
+}
+
+static enum sm_code judge_one(double *result, void *context, struct sm_err *err)
+{
+    const struct sm_audit_result *r = context;
+    struct sm_audit_spec gates = {.gates_count = 1, .gates = {{"auc<=0.6"}}};
+    json_t *out;
+    json_set_alloc_funcs(__wrap_malloc, free);
+    enum sm_code code = sm_audit_judge(&out, r, &gates, err);
+    json_set_alloc_funcs(malloc, free);
+    *result = code == SM_OK ? json_number_value(at(out, "gates/0/value")) : 0;
+    json_decref(out);
     return code;
 }
 
@@ -58,7 +74,13 @@ static void nothing_is_lost_without_memory(void **state)
     draw_audit(&h, (size_t[]){8, 12, 8, 10}, 1,
                "{\"name\": \"a\", \"inserted_at_random\": true, \"resamples\": 20, "
                "\"gates\": [\"auc<=0.6\"]}");
-    assert_true(every_allocation_may_fail(evaluate_one, &h, "evaluate") > 30);
+    for (size_t i = 0; i < h.audit.items_count; i++)
+        h.items[i].class_label = i % 2 ? "odd" : "even";
+    memcpy(h.items[9].image_digest, h.items[10].image_digest, sizeof h.items[9].image_digest);
+    assert_true(every_allocation_may_fail(evaluate_one, &h, "evaluate") > 1000);
+    struct sm_audit_result *r = evaluate(&h);
+    assert_true(every_allocation_may_fail(judge_one, r, "judge") > 30);
+    sm_audit_result_free(r);
     assert_true(every_allocation_may_fail(compare_two, &h, "compare") > 10);
     assert_true(every_allocation_may_fail(list_some, &h, "lists") == 4);
     let_go(&h);
