@@ -45,7 +45,7 @@ static double stirling_remainder(double z)
 /* Returns u log(u/v) + v - u, the deviance of u from v, without cancellation if they are close. */
 static double deviance(double u, double v)
 {
-    if (fabs(u - v) >= 0.1 * (u + v))
+    if (!(fabs(u - v) < 0.1 * (u + v))) /* NAN too, whose series would not end */
         return u * log(u / v) + v - u;
     double r = (u - v) / (u + v);
     double sum = (u - v) * r;
@@ -107,9 +107,15 @@ static double beta_inc_xy(double a, double b, double x, double y)
     return 1 - beta_power(b, a, y, x) / beta_fraction(b, a, y, x);
 }
 
+/* Returns true if a and b are the parameters of a Beta distribution that doubles can compute. */
+static bool is_beta(double a, double b)
+{
+    return a > 0 && b > 0 && isfinite(a) && isfinite(b);
+}
+
 double sm_beta_inc(double a, double b, double x)
 {
-    if (!(a > 0) || !(b > 0) || !(x >= 0 && x <= 1))
+    if (!is_beta(a, b) || !(x >= 0 && x <= 1))
         return NAN;
     return beta_inc_xy(a, b, x, 1 - x);
 }
@@ -129,6 +135,8 @@ double sm_student_two_sided(double t, double df)
  * bisection. */
 static double beta_root(double a, double b, double p, bool upper)
 {
+    if (!is_beta(a, b) || !(p >= 0 && p <= 1))
+        return NAN;
     double low = 0, high = 1, x = a / (a + b), last = 1;
     for (int round = 0; round < ROOT_ROUNDS; round++) {
         double tail = upper ? beta_inc_xy(b, a, 1 - x, x) : beta_inc_xy(a, b, x, 1 - x);

@@ -96,6 +96,20 @@ static void ttest_of_one_sample_matches_scipy(void **state)
     json_decref(cases);
 }
 
+/* A variance that overflows leaves no degrees of freedom; the answer is undefined, and it comes. */
+static void no_degrees_of_freedom_have_no_quantile(void **state)
+{
+    (void)state;
+    const double none[] = {NAN, INFINITY, -INFINITY, 0, -1};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_true(isnan(sm_student_quantile(0.05, none[i])));
+        assert_true(isnan(sm_beta_inc(none[i], 0.5, 0.3)));
+        assert_true(isnan(sm_beta_inc(0.5, none[i], 0.3)));
+        assert_true(isnan(sm_beta_quantile(2, none[i], 0.3)));
+    }
+    assert_true(isnan(sm_student_quantile(NAN, 5)));
+}
+
 static void student_quantiles_are_right(void **state)
 {
     (void)state;
@@ -286,6 +300,7 @@ int main(void)
         cmocka_unit_test(student_tails_are_right_relatively),
         cmocka_unit_test(ttests_match_scipy),
         cmocka_unit_test(ttest_of_one_sample_matches_scipy),
+        cmocka_unit_test(no_degrees_of_freedom_have_no_quantile),
         cmocka_unit_test(student_quantiles_are_right),
         cmocka_unit_test(quantiles_invert_their_tails),
         cmocka_unit_test(constant_samples_have_no_variance_at_all),
