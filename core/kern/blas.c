@@ -1,6 +1,6 @@
-/* What BLAS is linked, and how many threads it may use. The one place of core with process-wide
- * state, because OpenBLAS has it: its configuration text is rebuilt in a static buffer at every
- * call, so it is copied once, under pthread_once, and constant from then on. */
+/* Names the BLAS that is linked, and limits its threads. This is the only process-wide state of
+ * core, because OpenBLAS has it: every call rebuilds its configuration text in a static buffer, so
+ * the text is copied once, under pthread_once. */
 #include <cblas.h>
 #include <pthread.h>
 #include <stdio.h>

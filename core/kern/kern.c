@@ -1,4 +1,4 @@
-/* The table of kernel rows. A new row is one more line here; tests/kern walks the same table. */
+/* The table of kernel rows. A new row is one more line here; tests/kern compares every row. */
 #include "core/kern/kern.h"
 
 #include <string.h>

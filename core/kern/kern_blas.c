@@ -22,11 +22,12 @@
 #include "core/kern/kern_math.h"
 #include "core/kern/kern_rows.h"
 
-#define ROWS        384
-#define WEIGHTS_BIG (512 * 1024) /* elements from which all rows share one product */
-#define QUERIES     256          /* attention rows per product: bounds the score matrix */
-#define LANES       16
-#define CHANNELS    32 /* of a depthwise convolution in one pass */
+#define ROWS 384
+#define WEIGHTS_BIG                                                                                \
+    (512 * 1024)     /* a weight of at least so many elements takes all rows in one product */
+#define QUERIES  256 /* rows of attention in a product; bounds the score matrix */
+#define LANES    16
+#define CHANNELS 32 /* channels of a depthwise convolution in one pass */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -78,7 +79,7 @@ static void (*const activations[])(float *, int32_t) = {
     [SM_ACT_TANH] = act_tanh,
 };
 
-/* y = act(y + bias + residual) on rows first .. first + rows. */
+/* Computes y = act(y + bias + residual) on rows first .. first + rows. */
 static void epilogue(const struct sm_geometry *g, const struct sm_kernel_args *a, size_t first,
                      size_t rows)
 {
@@ -97,7 +98,7 @@ static void epilogue(const struct sm_geometry *g, const struct sm_kernel_args *a
     }
 }
 
-/* y [rows, c] = x [rows, depth] weight [depth, c], from row `first` of y. */
+/* Computes y [rows, c] = x [rows, depth] weight [depth, c], from row `first` of y on. */
 static void product(const struct sm_geometry *g, const struct sm_kernel_args *a, const float *x,
                     size_t first, size_t rows, int32_t depth)
 {
@@ -114,7 +115,7 @@ static void blas_linear(const struct sm_geometry *g, const struct sm_kernel_args
         product(g, a, a->x + first * g->c_in, first, min_size(block, rows - first), g->c_in);
 }
 
-/* Window of one output position of one image -> out [k, k, c_in]. The columns of a window row are
+/* Copies the window of one output position of an image to out [k, k, c_in]. A row of the window is
  * contiguous in NHWC. */
 static void gather(float *out, const struct sm_geometry *g, const float *image, int32_t oy,
                    int32_t ox)
@@ -138,7 +139,7 @@ static void gather(float *out, const struct sm_geometry *g, const float *image, 
     }
 }
 
-/* The taps of one window that fall on the image, and the image's position under tap (0, 0). */
+/* The taps of a window that fall on the image, and the image's position under tap (0, 0). */
 struct window {
     int32_t top, left, ky, ky_end, kx, kx_end;
 };
@@ -153,7 +154,7 @@ static struct window window_at(const struct sm_geometry *g, int32_t oy, int32_t 
     return w;
 }
 
-/* memcpy of a few numbers, without the call. */
+/* Copies a few numbers without calling memcpy. */
 static inline void copy_few(float *out, const float *x, int32_t count)
 {
     int32_t i = 0;
@@ -163,7 +164,7 @@ static inline void copy_few(float *out, const float *x, int32_t count)
         out[i] = x[i];
 }
 
-/* As gather, for windows of few channels. */
+/* Does the same as gather, faster for windows of few channels. */
 static void gather_few(float *out, const struct sm_geometry *g, const float *image, int32_t oy,
                        int32_t ox)
 {
@@ -176,7 +177,7 @@ static void gather_few(float *out, const struct sm_geometry *g, const float *ima
                  (w.kx_end - w.kx) * g->c_in);
 }
 
-/* One image [h_in, w_in, c_in] -> out [groups, h_in, w_in, c_in / groups]. */
+/* Separates the groups of an image [h_in, w_in, c_in]: out [groups, h_in, w_in, c_in / groups]. */
 static void part_image(float *out, const struct sm_geometry *g, const float *image)
 {
     int32_t depth = g->c_in / g->groups;
@@ -186,7 +187,7 @@ static void part_image(float *out, const struct sm_geometry *g, const float *ima
             copy_few(out, image + p * g->c_in + (size_t)group * depth, depth);
 }
 
-/* Positions p .. p + count of one group's image; weight and y at the group's first column. */
+/* Computes positions p .. p + count of one group; weight and y point to its first column. */
 static void group_product(float *y, const struct sm_geometry *part, const float *image,
                           const float *weight, float *windows, size_t p, size_t count)
 {
@@ -198,7 +199,7 @@ static void group_product(float *y, const struct sm_geometry *part, const float 
                 depth, weight, part->c, 0.0f, y, part->c);
 }
 
-/* Images are parted into groups first: windows of a few channels at a stride of many would fight
+/* Separates an image into groups first: windows of few channels with a stride of many would compete
  * for the same cache lines, and take k * k copies instead of k. */
 static void grouped(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
@@ -220,8 +221,8 @@ static void grouped(const struct sm_geometry *g, const struct sm_kernel_args *a)
     }
 }
 
-/* CHANNELS channels of a depthwise window; image, weight and y at the first of them. The sums of a
- * channel run over the taps in order, here and below: how channels are split changes no bit. */
+/* Computes CHANNELS channels of a depthwise window; image, weight and y point to the first. A
+ * channel's sum takes the taps in order, here and below, so splitting channels changes no bit. */
 static void depthwise_block(float *y, const struct sm_geometry *g, const float *image,
                             const float *weight, const struct window *w)
 {
@@ -237,7 +238,7 @@ static void depthwise_block(float *y, const struct sm_geometry *g, const float *
     memcpy(y, acc, sizeof acc);
 }
 
-/* Output channels first .. c of a depthwise window, any number c / c_in of them to an input. */
+/* Computes output channels first .. c of a depthwise window, with c / c_in outputs for an input. */
 static void depthwise_rest(float *y, const struct sm_geometry *g, const float *image,
                            const float *weight, const struct window *w, int32_t first)
 {
@@ -255,8 +256,9 @@ static void depthwise_rest(float *y, const struct sm_geometry *g, const float *i
     }
 }
 
-/* One input channel to each output: no product, sums over channels side by side. A pass over an
- * output row takes one block of channels, whose weights then stay in the first-level cache. */
+/* Convolves with one input channel for each output: sums over neighbouring channels, no product. A
+ * pass over an output row takes one block of channels, whose weights stay in the first-level
+ * cache. */
 static void blas_depthwise(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     int32_t whole = g->c == g->c_in ? g->c / CHANNELS * CHANNELS : 0;
@@ -343,7 +345,7 @@ void sm_blas_avgpool(const struct sm_geometry *g, const struct sm_kernel_args *a
     }
 }
 
-/* LANES partial sums, added pairwise. */
+/* Adds LANES partial sums pairwise. */
 static float sum_lanes(float *lanes)
 {
     for (int32_t half = LANES / 2; half; half /= 2)
@@ -376,7 +378,7 @@ static float sum_squares(const float *x, int32_t count)
     return sum_lanes(lanes);
 }
 
-/* The centred row is kept in y, so that the variance is that of exactly these numbers. */
+/* The centred row is stored in y first, so that the variance is that of exactly these numbers. */
 static void blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;
@@ -393,7 +395,7 @@ static void blas_layernorm(const struct sm_geometry *g, const struct sm_kernel_a
     }
 }
 
-/* scores -> exp(scores - max); returns 1 / sum. */
+/* Replaces scores by exp(scores - max); returns 1 / their sum. */
 static float exp_row(float *scores, int32_t count)
 {
     float top = scores[0];
@@ -404,8 +406,8 @@ static float exp_row(float *scores, int32_t count)
     return 1.0f / sum(scores, count);
 }
 
-/* One block of queries of one head: x is the image's [h, 3 * c] at the head's first column, y its
- * [h, c]. */
+/* Computes one block of queries of one head: x [h, 3 * c] and y [h, c] point to the head's first
+ * column in the image. */
 static void attend(const struct sm_geometry *g, const float *x, float *y, float *scores,
                    int32_t first, int32_t rows)
 {
@@ -468,7 +470,7 @@ void sm_blas_rope(const struct sm_geometry *g, const struct sm_kernel_args *a)
     }
 }
 
-/* silu is within 3.9 u |silu| and 2e-36. */
+/* The error of silu is within 3.9 u |silu| + 2e-36. */
 static void blas_gate(const struct sm_geometry *g, const struct sm_kernel_args *a)
 {
     size_t rows = (size_t)a->images * g->h * g->w;

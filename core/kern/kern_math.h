@@ -1,8 +1,8 @@
-/* Functions of row "blas", written so that compilers vectorise the loops they stand in: no branch,
- * no call, no table. For kern*.c only.
+/* Functions of row "blas", written so that compilers vectorise the loops around them: no branch, no
+ * call, no table. For kern*.c only.
  *
  * Each states its largest error against row "ref", in u = 2^-24 of its argument or value, over all
- * floats (`kern --errors` measures it). At NaN and the infinities they are what the formulas are:
+ * floats (`kern --errors` measures it). At NaN and the infinities they follow the formulas:
  * GELU, its relatives and the gate give NaN at minus infinity, which is -inf times 0. */
 #ifndef CORE_KERN_KERN_MATH_H
 #define CORE_KERN_KERN_MATH_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* condition ? a : b, as a choice of bits: gcc vectorises a comparison that becomes a mask, but no
- * arithmetic behind a branch, which might trap. */
+/* Returns condition ? a : b by selecting bits: gcc vectorises a comparison that becomes a mask, but
+ * not arithmetic behind a branch, which might trap. */
 static inline float choose(bool condition, float a, float b)
 {
     uint32_t mask = -(uint32_t)condition, a_bits, b_bits;
@@ -24,8 +24,8 @@ static inline float choose(bool condition, float a, float b)
     return a;
 }
 
-/* erf as a rational function, odd degree 13 over even degree 8, on [-4, 4] (Eigen's and XLA's
- * coefficients). With it GELU is within 4.0 u |x|. */
+/* Computes erf as a rational function, odd degree 13 over even degree 8, on [-4, 4] (Eigen's and
+ * XLA's coefficients). With it GELU is within 4.0 u |x|. */
 static inline float gelu(float v)
 {
     float x = v * 0.70710678f;
@@ -47,10 +47,10 @@ static inline float gelu(float v)
     return 0.5f * v * (1.0f + x * p / q);
 }
 
-/* exp of a value <= 0: n = round(x log2 e), a polynomial in the rest, n added to the exponent.
- * Within 1.1 ulp on [-87, 0]; below, exp(-87) = 1.6e-38. The sum with 1.5 * 2^23 leaves n in the
- * low bits of the float. The payload of a NaN would do the same and shift into the exponent, hence
- * the last line. */
+/* Computes exp of a value <= 0: n = round(x log2 e), a polynomial in the rest, n added to the
+ * exponent. Within 1.1 ulp on [-87, 0]; below, exp(-87) = 1.6e-38. The sum with 1.5 * 2^23
+ * leaves n in the low bits of the float. The payload of a NaN would be shifted into the exponent
+ * too; the last line prevents that. */
 static inline float exp_negative(float x)
 {
     const float shift = 12582912.0f;
@@ -72,21 +72,21 @@ static inline float exp_negative(float x)
     return choose(isnan(x), x, e);
 }
 
-/* exp(-x) for x >= 0, zero where that is below 1.6e-38: a factor of any size then vanishes as it
- * does in the formulas below. */
+/* Computes exp(-x) for x >= 0, and 0 below 1.6e-38, so that its product with any factor vanishes as
+ * in the formulas below. */
 static inline float decay(float x)
 {
     return choose(x > 87.0f, 0.0f, exp_negative(-x));
 }
 
-/* 1 / (1 + exp(-x)) without overflow or cancellation. */
+/* Computes 1 / (1 + exp(-x)) without overflow or cancellation. */
 static inline float sigmoid(float x)
 {
     float e = decay(fabsf(x));
     return choose(x < 0, e, 1.0f) / (1.0f + e);
 }
 
-/* 1 + tanh(u) = 2 sigmoid(2 u); the constants are sqrt(8 / pi) and that times 0.044715. Within
+/* Uses 1 + tanh(u) = 2 sigmoid(2 u); the constants are sqrt(8 / pi) and that times 0.044715. Within
  * 2.6 u |x|. */
 static inline float gelu_tanh(float v)
 {

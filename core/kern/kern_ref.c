@@ -11,7 +11,7 @@
 
 #define LANES 64
 
-/* As the formulas are written: minus infinity gives GELU and its relatives -inf * 0, NaN. */
+/* Computes the formulas as written: GELU and its relatives of minus infinity are -inf * 0, NaN. */
 static double activate(double v, enum sm_activation activation)
 {
     switch (activation) {
@@ -36,7 +36,7 @@ static int32_t min_i32(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
-/* acc[j] += sum_i x[i] weight[i, j] for `lanes` columns of a weight with `stride` columns. */
+/* Adds sum_i x[i] weight[i, j] to acc[j] for `lanes` columns of a weight with `stride` columns. */
 static void accumulate(double *acc, const float *x, const float *weight, int32_t count,
                        int32_t lanes, int32_t stride)
 {
@@ -45,8 +45,8 @@ static void accumulate(double *acc, const float *x, const float *weight, int32_t
             acc[j] += (double)x[i] * (double)weight[(size_t)i * stride + j];
 }
 
-/* y = act(acc + bias + residual) for columns first .. first + lanes of one output row at offset
- * `at`. */
+/* Computes y = act(acc + bias + residual) for columns first .. first + lanes of one output row
+ * at offset `at`. */
 static void finish(const struct sm_geometry *g, const struct sm_kernel_args *a, size_t at,
                    const double *acc, int32_t first, int32_t lanes)
 {
@@ -71,7 +71,7 @@ static void ref_linear(const struct sm_geometry *g, const struct sm_kernel_args 
     }
 }
 
-/* Sum over the window of output (oy, ox), for a block of output channels of one group: `image` and
+/* Sums over the window of output (oy, ox), for a block of output channels of one group: `image` and
  * `weight` start at the group's first input channel and the block's first column. */
 static void window(double *acc, const struct sm_geometry *g, const float *image,
                    const float *weight, int32_t oy, int32_t ox, int32_t lanes)
@@ -88,8 +88,8 @@ static void window(double *acc, const struct sm_geometry *g, const float *image,
     }
 }
 
-/* All channels of output (oy, ox), whose row starts at `at`. A block of columns never crosses into
- * the next group. */
+/* Computes all channels of output (oy, ox), whose row starts at `at`. A block of columns never
+ * crosses into the next group. */
 static void conv_position(const struct sm_geometry *g, const struct sm_kernel_args *a,
                           const float *image, size_t at, int32_t oy, int32_t ox)
 {
@@ -171,8 +171,8 @@ static void ref_layernorm(const struct sm_geometry *g, const struct sm_kernel_ar
     }
 }
 
-/* softmax over the keys of query q, head dimensions dim .. of x [tokens, 3 * c]; scores [tokens].
- */
+/* Computes the softmax over the keys of query q, head dimensions dim .. of x [tokens, 3 * c];
+ * scores [tokens]. */
 static void softmax_scores(double *scores, const struct sm_geometry *g, const float *x,
                            int32_t query, int32_t head)
 {
@@ -230,7 +230,7 @@ void sm_ref_layout(const struct sm_geometry *g, const struct sm_kernel_args *a)
     }
 }
 
-/* One head's q or k rotated: y = x cos + rot(x) sin, rot(x) = [-x[half:], x[:half]]. */
+/* Rotates one head's q or k: y = x cos + rot(x) sin, rot(x) = [-x[half:], x[:half]]. */
 static void rotate(float *y, const float *x, const float *cosines, const float *sines, int32_t dim)
 {
     int32_t half = dim / 2, rest = dim - half;
@@ -267,7 +267,7 @@ static void ref_gate(const struct sm_geometry *g, const struct sm_kernel_args *a
     }
 }
 
-/* y = x + more; without `more` a copy, which keeps the sign of zeros. */
+/* Computes y = x + more; without `more` it copies, which keeps the sign of zeros. */
 static void add(float *y, const float *x, const float *more, size_t count)
 {
     if (!more && count)

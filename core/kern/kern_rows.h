@@ -1,5 +1,5 @@
-/* The rows, and what rows share: of "ref" the kernels that only move, compare or add once, where
- * another way of computing would give the same bits; of "blas" what a compiler vectorises well
+/* The rows, and the kernels that rows share: from "ref" those that only move, compare or add once,
+ * where every way of computing gives the same bits; from "blas" those that compilers vectorise well
  * enough. For kern*.c only. */
 #ifndef CORE_KERN_KERN_ROWS_H
 #define CORE_KERN_KERN_ROWS_H
@@ -9,7 +9,7 @@
 extern const struct sm_kern sm_kern_ref, sm_kern_blas;
 #ifdef __x86_64__
 extern const struct sm_kern sm_kern_avx2, sm_kern_avx512;
-/* In kern.c, which is compiled for any processor. */
+/* Defined in kern.c, which is compiled for every processor. */
 bool sm_has_avx2(void);
 bool sm_has_avx512(void);
 #endif

@@ -36,7 +36,7 @@
 #ifdef SIMD_LANES
 #define SIMD_WIDTH  (SIMD_VECS * SIMD_LANES) /* columns of a full panel */
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
-/* Before loops whose vectors must be in registers. */
+/* Precedes loops whose vectors must stay in registers. */
 #define SIMD_UNROLL _Pragma("GCC unroll 8")
 
 SIMD_INLINE size_t simd_round_up(size_t count)
@@ -44,7 +44,7 @@ SIMD_INLINE size_t simd_round_up(size_t count)
     return (count + SIMD_LANES - 1) / SIMD_LANES * SIMD_LANES;
 }
 
-/* y[l * y_stride + i] = a[i][l], l ascending. */
+/* Transposes: y[l * y_stride + i] = a[i][l], l ascending. */
 SIMD_INLINE void simd_columns8(float *y, size_t y_stride, __m256 a[8])
 {
     __m256 b[8];
@@ -64,7 +64,7 @@ SIMD_INLINE void simd_columns8(float *y, size_t y_stride, __m256 a[8])
         _mm256_storeu_ps(y + (i + 4) * y_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
 }
 
-/* y[l * y_stride + i] = x[i * x_stride + l] for 8 by 8 numbers. */
+/* Transposes 8 by 8 numbers: y[l * y_stride + i] = x[i * x_stride + l]. */
 SIMD_INLINE void simd_transpose8(float *y, size_t y_stride, const float *x, size_t x_stride)
 {
     __m256 a[8];
@@ -73,8 +73,8 @@ SIMD_INLINE void simd_transpose8(float *y, size_t y_stride, const float *x, size
     simd_columns8(y, y_stride, a);
 }
 
-/* Columns at .. at + 7 of `count` rows, 1 to 8: y[l * count + r]. Seven floats behind them may be
- * overwritten. */
+/* Interleaves columns at .. at + 7 of `count` rows (1 to 8): y[l * count + r]. May overwrite seven
+ * floats behind them. */
 SIMD_INLINE void simd_interleave8(float *y, const float *const *rows, int32_t count, size_t at)
 {
     __m256 a[8];

@@ -11,14 +11,14 @@
 
 #ifdef SIMD_LANES
 
-/* One head of one image, and where its parts are in scratch. */
+/* One head of one image, and its parts in scratch. */
 struct simd_head {
     const struct sm_geometry *g;
     const float *x; /* [h, 3 * c], at the head's first column */
     float *y;       /* [h, c] */
     float *keys, *values, *scores;
     int32_t dim;
-    size_t stride; /* of scores */
+    size_t stride; /* from one row of scores to the next */
 };
 
 SIMD_INLINE int32_t simd_queries(const struct sm_geometry *g)
@@ -33,7 +33,8 @@ static size_t simd_attention_scratch(const struct sm_geometry *g)
     return (dim * wide + tokens * simd_round_up(dim) + simd_queries(g) * wide) * sizeof(float);
 }
 
-/* k [tokens, dim], rows 3 * c apart, to panels of [dim, columns]; zeros beyond the tokens. */
+/* Packs k [tokens, dim], rows 3 * c apart, into panels of [dim, columns], with zeros behind the
+ * last token. */
 static void simd_pack_keys(const struct simd_head *head)
 {
     size_t apart = 3 * (size_t)head->g->c;
@@ -57,7 +58,7 @@ static void simd_pack_keys(const struct simd_head *head)
     }
 }
 
-/* Scores of queries first .. first + rows, a tile. */
+/* Computes the scores of one tile: queries first .. first + rows. */
 static void simd_scores(const struct simd_head *head, float *scores, int32_t first, int32_t rows)
 {
     const float *table[SIMD_ROWS];
@@ -78,8 +79,8 @@ static void simd_scores(const struct simd_head *head, float *scores, int32_t fir
     }
 }
 
-/* scores -> exp(scale * (scores - top)); returns 1 / sum. What is behind `count` counts for
- * nothing: minus infinity, of which exp makes 1.6e-38. */
+/* Replaces scores by exp(scale * (scores - top)); returns 1 / their sum. Scores behind `count` are
+ * minus infinity, so exp makes them 1.6e-38, which adds nothing. */
 static float simd_softmax(float *scores, int32_t count, size_t stride, float scale)
 {
     vec top = v_set1(-INFINITY), sum = v_zero();
@@ -96,7 +97,8 @@ static float simd_softmax(float *scores, int32_t count, size_t stride, float sca
     return 1.0f / v_sum(sum);
 }
 
-/* y of queries first .. first + rows, a tile. Depth blocks as in other products. */
+/* Computes y of one tile: queries first .. first + rows. Depth blocks are those of other products.
+ */
 static void simd_values(const struct simd_head *head, const float *scores, const float *factors,
                         int32_t first, int32_t rows)
 {

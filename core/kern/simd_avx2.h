@@ -1,6 +1,6 @@
 /* AVX2 and FMA: 8 lanes, 16 registers. A tile of 6 rows by 16 columns holds 12 sums and leaves two
- * registers for the weights and two for broadcasts. Masks are vectors of all or no bits. What the
- * names do: simd.h. */
+ * registers for the weights and two for broadcasts. Masks are vectors of all or no bits. simd.h
+ * defines the names. */
 #ifndef CORE_KERN_SIMD_AVX2_H
 #define CORE_KERN_SIMD_AVX2_H
 
@@ -37,7 +37,7 @@ V_OP void v_store(float *y, vec v)
     _mm256_storeu_ps(y, v);
 }
 
-/* All bits in the first n lanes. */
+/* Returns a mask with all bits set in the first n lanes. */
 V_OP __m256i v_first(int32_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

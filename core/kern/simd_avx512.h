@@ -1,6 +1,7 @@
 /* AVX-512 (F, DQ, BW, VL): 16 lanes, 32 registers. A tile of 6 rows by 64 columns holds 24 sums
  * and leaves 4 registers for the weights, one for the broadcast and 3 to spare; six row pointers
- * fit the general registers, and 64 divides most channel counts. What the names do: simd.h. */
+ * fit the general registers, and 64 divides most channel counts. simd.h defines the
+ * names. */
 #ifndef CORE_KERN_SIMD_AVX512_H
 #define CORE_KERN_SIMD_AVX512_H
 

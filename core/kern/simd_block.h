@@ -1,6 +1,6 @@
-/* How a product is cut into panels, depth blocks, blocks of rows and tiles, and its numbers packed.
- * The order in which these are multiplied: simd_product.h; the sizes: simd_blocking.h. For kern_*.c
- * of one instruction set only. */
+/* Cuts a product into panels, depth blocks, blocks of rows and tiles, and packs its numbers.
+ * simd_product.h multiplies them; simd_blocking.h has the sizes. For kern_*.c of one instruction
+ * set only. */
 #ifndef CORE_KERN_SIMD_BLOCK_H
 #define CORE_KERN_SIMD_BLOCK_H
 
@@ -12,12 +12,12 @@
 
 #ifdef SIMD_LANES
 
-/* How the depth of a product is cut: `blocks` blocks of `segments` whole segments or of a part of
+/* The cut of a product's depth: `blocks` blocks, each of `segments` whole segments or of a part of
  * one. */
 struct simd_depth {
-    int32_t segments, depth; /* of the product */
-    int32_t parts;           /* of a segment; 1: blocks are whole segments */
-    int32_t group;           /* segments of a block */
+    int32_t segments, depth; /* segments of the whole product */
+    int32_t parts;           /* blocks in a segment; 1: a block is one or more whole segments */
+    int32_t group;           /* segments in a block */
     int32_t blocks;
 };
 
@@ -35,13 +35,13 @@ SIMD_INLINE int32_t simd_min(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
-/* Where part `part` of `parts` of a depth begins. It decides bits. */
+/* Returns the first index of part `part` when a depth is cut into `parts`. It decides bits. */
 SIMD_INLINE int32_t simd_cut(int32_t depth, int32_t part, int32_t parts)
 {
     return (int32_t)((int64_t)depth * part / parts);
 }
 
-/* Columns of panel `panel`. */
+/* Returns the number of columns of panel `panel`. */
 SIMD_INLINE int32_t simd_columns(int32_t c, int32_t panel)
 {
     return simd_min(c - panel * SIMD_WIDTH, SIMD_WIDTH);
@@ -52,7 +52,7 @@ SIMD_INLINE int32_t simd_panels(int32_t c)
     return (c + SIMD_WIDTH - 1) / SIMD_WIDTH;
 }
 
-/* weight [depth, c] with rows `stride` apart -> panels. */
+/* Packs weight [depth, c], with rows `stride` apart, into panels. */
 static void simd_pack(float *out, const float *weight, size_t depth, int32_t c, size_t stride)
 {
     for (int32_t panel = 0; panel < simd_panels(c); panel++) {
@@ -68,13 +68,13 @@ static void simd_pack(float *out, const float *weight, size_t depth, int32_t c, 
     }
 }
 
-/* Of a depth, what a slab has at most. */
+/* Returns the largest depth of a slab. */
 SIMD_INLINE size_t simd_slab_depth(size_t depth)
 {
     return depth < SIMD_SLAB * SIMD_DEPTH ? depth : SIMD_SLAB * SIMD_DEPTH;
 }
 
-/* Rows of a block: whole tiles, of inputs that fit. */
+/* Returns the rows of a block: whole tiles whose inputs fit the second-level cache. */
 SIMD_INLINE int32_t simd_block_rows(size_t depth)
 {
     size_t rows = SIMD_BLOCK_FLOATS / simd_slab_depth(depth);
@@ -82,8 +82,8 @@ SIMD_INLINE int32_t simd_block_rows(size_t depth)
     return (int32_t)(rows / SIMD_ROWS * SIMD_ROWS);
 }
 
-/* Rows split evenly into tiles; where a tile begins takes no division, which would hold up the
- * product behind it. */
+/* Rows split evenly into tiles. The first row of a tile is found without a division, which would
+ * delay the product behind it. */
 struct simd_split {
     int32_t tiles, least, more; /* `more` tiles have least + 1 rows, the others `least` */
 };
@@ -94,24 +94,24 @@ SIMD_INLINE struct simd_split simd_split_of(int32_t rows)
     return (struct simd_split){tiles, rows / tiles, rows % tiles};
 }
 
-/* First row of tile `tile`. */
+/* Returns the first row of tile `tile`. */
 SIMD_INLINE int32_t simd_row(const struct simd_split *split, int32_t tile)
 {
     return tile * split->least + simd_min(tile, split->more);
 }
 
-/* A block of rows, and what it works with. */
+/* A block of rows, with its scratch and its position. */
 struct simd_block {
     struct simd_depth d;
     const float **table; /* [tile, segment, SIMD_ROWS] */
     float *packed;       /* [depth block of a slab][tile][depth, rows]; NULL: rows stay in place */
-    size_t first;        /* row of y */
+    size_t first;        /* first row of y */
     int32_t rows;
     struct simd_split split;
-    int32_t slab, end; /* depth blocks slab .. end are being done */
+    int32_t slab, end; /* depth blocks of the current slab: slab .. end */
 };
 
-/* Rows of the product from `first` on. */
+/* The rows of the product from `first` on. */
 SIMD_INLINE void simd_block_at(struct simd_block *b, size_t first, size_t rows)
 {
     b->first = first;
@@ -119,7 +119,8 @@ SIMD_INLINE void simd_block_at(struct simd_block *b, size_t first, size_t rows)
     b->split = simd_split_of(b->rows);
 }
 
-/* Floats of a block's packed rows, with what the last store writes behind them. */
+/* Returns the floats of a block's packed rows, with those that the last store writes behind
+ * them. */
 SIMD_INLINE size_t simd_packed_floats(const struct sm_geometry *g, size_t depth)
 {
     if (g->c < SIMD_PACK_COLUMNS || depth < SIMD_PACK_DEPTH)
@@ -127,7 +128,7 @@ SIMD_INLINE size_t simd_packed_floats(const struct sm_geometry *g, size_t depth)
     return simd_round_up((size_t)simd_block_rows(depth) * simd_slab_depth(depth) + 8);
 }
 
-/* Scratch of a block. */
+/* Returns the floats of a block's scratch. */
 SIMD_INLINE size_t simd_block_bytes(const struct sm_geometry *g, int32_t segments, size_t depth)
 {
     size_t tiles = (size_t)simd_block_rows(depth) / SIMD_ROWS;
@@ -135,7 +136,7 @@ SIMD_INLINE size_t simd_block_bytes(const struct sm_geometry *g, int32_t segment
            tiles * SIMD_ROWS * (size_t)segments * sizeof(float *);
 }
 
-/* A block without rows. `scratch` is aligned to vectors. */
+/* Makes a block without rows. `scratch` is aligned to vectors. */
 SIMD_INLINE struct simd_block simd_block_of(const struct sm_geometry *g, int32_t segments,
                                             int32_t depth, float *scratch)
 {
@@ -145,7 +146,7 @@ SIMD_INLINE struct simd_block simd_block_of(const struct sm_geometry *g, int32_t
                                .packed = packed ? scratch : NULL};
 }
 
-/* The rows of a tile to [segments * depth, rows]. */
+/* Packs the rows of a tile to [segments * depth, rows]. */
 SIMD_INLINE void simd_pack_rows(float *out, const struct simd_tile *t, const int32_t rows)
 {
     for (int32_t s = 0; s < t->segments; s++) {

@@ -1,5 +1,5 @@
-/* Depthwise convolutions, one input channel to each output: no product, sums over channels side by
- * side. For kern_*.c of one instruction set only.
+/* Depthwise convolutions, with one input channel for each output: sums over neighbouring channels,
+ * no product. For kern_*.c of one instruction set only.
  *
  * A pass takes one vector of channels over an output row, STRIP outputs at a time, which share the
  * loads of the weights. A sum runs over the taps in order, however outputs are grouped, so that
@@ -13,22 +13,23 @@
 
 #ifdef SIMD_LANES
 
-#define SIMD_STRIP 6 /* outputs at a time */
+#define SIMD_STRIP 6 /* outputs computed together */
 
 static bool simd_depthwise_fits(const struct sm_geometry *g)
 {
     return g->groups > 1 && g->groups == g->c_in && g->c == g->c_in;
 }
 
-/* Rows of the window that are inside, and the image's row under the first of them. */
+/* The window's rows inside the image, and the image's row under the first of them. */
 struct simd_strip {
     const struct sm_geometry *g;
-    const float *rows; /* of the image, at the vector's channels */
+    const float *rows; /* row of the image, at the vector's channels */
     const float *weight;
     int32_t ky, ky_end;
 };
 
-/* `outputs` neighbours whose columns kx .. kx_end are inside; the first's column 0 is `left`. */
+/* Computes `outputs` neighbours whose columns kx .. kx_end are inside the image; `left` is column 0
+ * of the first. */
 SIMD_INLINE void simd_strip_sums(vec *acc, const struct simd_strip *s, int32_t left, int32_t kx,
                                  int32_t kx_end, int32_t count, const int outputs)
 {
@@ -46,7 +47,7 @@ SIMD_INLINE void simd_strip_sums(vec *acc, const struct simd_strip *s, int32_t l
     }
 }
 
-/* One vector of channels of one output row; `at` is the row's first number of those in y. */
+/* Computes one vector of channels of one output row; `at` is the index of its first number in y. */
 SIMD_INLINE void simd_depthwise_row(const struct simd_strip *s, const struct sm_kernel_args *a,
                                     size_t at, const float *bias, int32_t count)
 {

@@ -1,4 +1,4 @@
-/* Linear layers and convolutions: which rows a block has. How they are multiplied: simd_product.h.
+/* Linear layers and convolutions: finds the rows of a block, which simd_product.h multiplies.
  * For kern_*.c of one instruction set only. */
 #ifndef CORE_KERN_SIMD_LINEAR_H
 #define CORE_KERN_SIMD_LINEAR_H
@@ -8,7 +8,7 @@
 
 #ifdef SIMD_LANES
 
-#define SIMD_STRIPS 16 /* below so many channels a convolution goes by strips */
+#define SIMD_STRIPS 16 /* a convolution with fewer input channels goes by strips */
 
 static size_t simd_linear_packed(const struct sm_geometry *g)
 {
@@ -40,13 +40,14 @@ static void simd_linear(const struct sm_geometry *g, const struct sm_kernel_args
     }
 }
 
-/* A convolution as a product: where its rows are. */
+/* A convolution as a product: the source of its rows. */
 struct simd_windows {
     const struct sm_geometry *g;
-    const float *zeros;    /* [c_in], for taps; NULL: strips */
+    const float
+        *zeros; /* [c_in], for taps outside the image; NULL: the convolution goes by strips */
     const float *images;   /* [image, height, width, c_in] */
-    int32_t height, width; /* of what is read: with its border, for strips */
-    int32_t pad;           /* still to be done */
+    int32_t height, width; /* size of the source; for strips with its border */
+    int32_t pad;           /* outputs not yet computed */
     int32_t segments, depth;
 };
 
@@ -55,7 +56,7 @@ static bool simd_by_strips(const struct sm_geometry *g)
     return g->k > 1 && g->c_in < SIMD_STRIPS;
 }
 
-/* The pointers of one output row, SIMD_ROWS apart. */
+/* Writes the row pointers of one output, SIMD_ROWS apart. */
 static void simd_point(const float **out, const struct simd_windows *w, size_t image, int32_t oy,
                        int32_t ox)
 {
@@ -77,7 +78,7 @@ static void simd_point(const float **out, const struct simd_windows *w, size_t i
     }
 }
 
-/* The images of `w`, whose outputs start at row `from` of y. */
+/* Computes the images of `w`, whose outputs start at row `from` of y. */
 static void simd_convolve(const struct simd_windows *w, const struct sm_kernel_args *a,
                           struct simd_block *b, size_t from, size_t images)
 {
@@ -101,7 +102,7 @@ static void simd_convolve(const struct simd_windows *w, const struct sm_kernel_a
     }
 }
 
-/* One image with a border of zeros. */
+/* Copies one image with a border of zeros. */
 static void simd_border(float *out, const struct sm_geometry *g, const float *x)
 {
     size_t side = (size_t)g->pad * g->c_in, row = (size_t)g->w_in * g->c_in;
@@ -128,7 +129,7 @@ static struct simd_windows simd_windows_of(const struct sm_geometry *g)
                                  .depth = strips ? g->k * g->c_in : g->c_in};
 }
 
-/* Zeros of taps, or an image with its border. */
+/* Returns the floats of scratch: zeros for taps, or an image with its border. */
 static size_t simd_windows_floats(const struct simd_windows *w)
 {
     if (!simd_by_strips(w->g))

@@ -1,6 +1,6 @@
-/* Functions of vectors: those of kern_math.h, where their bounds and their behaviour at NaN and
- * the infinities are told, with every product and sum that can be one fma being one. For kern_*.c
- * of one instruction set only. */
+/* The functions of kern_math.h for vectors. kern_math.h states their bounds and their values at NaN
+ * and the infinities. Here a product and a sum are one fma wherever possible. For kern_*.c of one
+ * instruction set only. */
 #ifndef CORE_KERN_SIMD_MATH_H
 #define CORE_KERN_SIMD_MATH_H
 
@@ -9,7 +9,7 @@
 
 #ifdef SIMD_LANES
 
-/* Horner: c[0] is the coefficient of the highest power. */
+/* Evaluates a polynomial by Horner's rule; c[0] is the coefficient of the highest power. */
 SIMD_INLINE vec v_poly(vec x, const float *c, int count)
 {
     vec p = v_set1(c[0]);
@@ -18,7 +18,7 @@ SIMD_INLINE vec v_poly(vec x, const float *c, int count)
     return p;
 }
 
-/* exp of a value <= 0; exp(-87) below -87. */
+/* Computes exp of a value <= 0; below -87 it returns exp(-87). */
 SIMD_INLINE vec v_exp_negative(vec x)
 {
     static const float c[] = {0.00139261771f, 0.00836317427f, 0.0416665561f, 0.166665778f, 0.5f};
@@ -30,7 +30,7 @@ SIMD_INLINE vec v_exp_negative(vec x)
     return v_select(v_nan(x), x, v_exp2_add(v_add(e, v_set1(1.0f)), t));
 }
 
-/* exp(-x) for x >= 0, zero from 87 on. */
+/* Computes exp(-x) for x >= 0; from 87 on it returns 0. */
 SIMD_INLINE vec v_decay(vec x)
 {
     return v_select(v_lt(v_set1(87.0f), x), v_zero(), v_exp_negative(v_sub(v_zero(), x)));
@@ -80,13 +80,13 @@ SIMD_INLINE vec v_tanh(vec v)
     return v_select(v_lt(x, v_set1(0.625f)), v_fma(v_mul(v, s), v_poly(s, c, 5), v), far);
 }
 
-/* NaN stays, as v_max gives its second argument then. */
+/* NaN stays NaN, because v_max then returns its second argument. */
 SIMD_INLINE vec v_relu(vec v)
 {
     return v_max(v_zero(), v);
 }
 
-/* One loop for each activation: y = act(y). */
+/* Defines one loop for each activation: y = act(y). */
 #define SIMD_ACTIVATION(name)                                                                      \
     static void act_##name(float *y, int32_t count)                                                \
     {                                                                                              \
@@ -103,7 +103,7 @@ SIMD_ACTIVATION(gelu_quick)
 SIMD_ACTIVATION(tanh)
 #undef SIMD_ACTIVATION
 
-/* NULL: nothing to do. */
+/* The loop of each activation; NULL: none is needed. */
 static void (*const simd_activations[])(float *, int32_t) = {
     [SM_ACT_NONE] = NULL,
     [SM_ACT_RELU] = act_relu,

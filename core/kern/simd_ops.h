@@ -1,4 +1,4 @@
-/* The ops of a row of one instruction set, and which way a convolution goes. For kern_*.c of one
+/* The table of ops of a row, and the choice of algorithm for convolutions. For kern_*.c of one
  * instruction set only. */
 #ifndef CORE_KERN_SIMD_OPS_H
 #define CORE_KERN_SIMD_OPS_H

@@ -1,7 +1,7 @@
 /* Products of many rows with packed weights: linear layers and convolutions. For kern_*.c of one
  * instruction set only.
  *
- * Weights are packed once into panels of SIMD_WIDTH columns (the last one narrower, rounded up to
+ * Weights are packed once, into panels of SIMD_WIDTH columns (the last one narrower, rounded up to
  * whole vectors with zeros), each [depth, columns]. A convolution is the same product with other
  * row pointers.
  *
@@ -25,7 +25,7 @@
 
 #ifdef SIMD_LANES
 
-/* Of each row of a product, the numbers before depth block `block`. */
+/* Returns how many numbers of each row come before depth block `block`. */
 SIMD_INLINE size_t simd_before(const struct simd_depth *d, int32_t block)
 {
     return (size_t)(block / d->parts * d->group) * d->depth +
@@ -39,8 +39,8 @@ SIMD_INLINE const float *simd_weight(const struct sm_geometry *g, const struct s
            simd_round_up((size_t)simd_columns(g->c, panel)) * simd_before(d, block);
 }
 
-/* Has the tiles of a panel prefetch, between them, the weights that come after theirs. Returns how
- * many floats each takes. */
+/* Divides the prefetch of the next panel's weights among the tiles of this panel. Returns the
+ * floats for each tile. */
 static size_t simd_panel_ahead(struct simd_tile *t, const struct sm_geometry *g,
                                const struct sm_kernel_args *a, const struct simd_block *b,
                                int32_t panel, int32_t block)
@@ -56,7 +56,7 @@ static size_t simd_panel_ahead(struct simd_tile *t, const struct sm_geometry *g,
     return (size_t)(t->segments * t->depth * SIMD_WIDTH / tiles / SIMD_LINE * SIMD_LINE);
 }
 
-/* Packs the rows of tile `tile` to `out`, and has the product prefetch those of the next. */
+/* Packs the rows of tile `tile` to `out`, and asks the product to prefetch the rows of the next. */
 static void simd_tile_pack(float *out, struct simd_tile *t, const struct simd_block *b,
                            int32_t tile, int32_t rows)
 {
@@ -69,8 +69,8 @@ static void simd_tile_pack(float *out, struct simd_tile *t, const struct simd_bl
     t->ahead = t->segments == 1 && next < b->rows ? simd_row(&b->split, tile + 2) - next : 0;
 }
 
-/* Depth block `block` of a block of rows by one panel. The first panel packs, each tile just before
- * its product, which then finds it in the first level. */
+/* Multiplies depth block `block` of a block of rows by one panel. With the first panel each tile is
+ * packed just before its product, which then finds it in the first level. */
 static void simd_panel(const struct sm_geometry *g, const struct sm_kernel_args *a,
                        const struct simd_block *b, int32_t panel, int32_t block)
 {
@@ -114,7 +114,7 @@ static void simd_panel(const struct sm_geometry *g, const struct sm_kernel_args 
     }
 }
 
-/* One block of rows by all panels. */
+/* Multiplies one block of rows by all panels. */
 static void simd_block_run(const struct sm_geometry *g, const struct sm_kernel_args *a,
                            struct simd_block *b)
 {

@@ -1,5 +1,5 @@
-/* What is no product: pooling, normalisation, gates. One pass over the numbers each, vectors of
- * channels, as in rows "ref" and "blas". For kern_*.c of one instruction set only. */
+/* Pooling, normalisation and gates: each is one pass over the numbers, by vectors of channels, as
+ * in rows "ref" and "blas". For kern_*.c of one instruction set only. */
 #ifndef CORE_KERN_SIMD_ROWS_H
 #define CORE_KERN_SIMD_ROWS_H
 
@@ -27,8 +27,9 @@ SIMD_INLINE void simd_put(float *y, vec v, int32_t count)
         v_store_part(y, v, count);
 }
 
-/* One vector of channels of the window whose first pixel is `x`, `rows` by `columns` inside the
- * image. A NaN wins and stays; of equal zeros the first stays: the bits of row "ref". */
+/* Returns the maximum of one vector of channels over the window at pixel `x`, `rows` by `columns`
+ * inside the image. A NaN is the maximum; of zeros with different signs the first stays, as in row
+ * "ref". */
 SIMD_INLINE vec simd_window_max(const float *x, size_t row, size_t pixel, int32_t rows,
                                 int32_t columns, int32_t count)
 {
@@ -62,8 +63,8 @@ static void simd_maxpool(const struct sm_geometry *g, const struct sm_kernel_arg
     }
 }
 
-/* One row: mean, then the centred row in y, so that the variance is that of exactly these numbers,
- * then its scale. Lanes behind the end are zero and stay out of both sums. */
+/* Normalises one row: computes the mean, stores the centred row in y so that the variance is that
+ * of exactly these numbers, then scales it. Lanes behind the end are zero and add nothing. */
 SIMD_INLINE void simd_normalise(float *y, const float *x, const struct sm_geometry *g,
                                 const struct sm_kernel_args *a)
 {

@@ -1,4 +1,4 @@
-/* The sums of a micro-kernel's tile; what becomes of them: simd_tile.h. For kern_*.c of one
+/* The sums of a micro-kernel's tile, which simd_tile.h finishes and stores. For kern_*.c of one
  * instruction set only.
  *
  * Depth comes in segments: within one the rows are contiguous, between two the pointers change (the
@@ -24,25 +24,25 @@
 #define SIMD_LINE 16 /* floats of a cache line */
 
 struct simd_tile {
-    const float *const *rows;       /* [segments, SIMD_ROWS] */
-    const float *packed;            /* the same numbers, [segments * depth, rows]; NULL: none */
+    const float *const *rows; /* [segments, SIMD_ROWS] */
+    const float *packed; /* the same numbers packed, [segments * depth, rows]; NULL: not packed */
     int32_t segments, first, depth; /* columns first .. first + depth of every segment */
     const float *weight;
-    const float *factors;  /* [rows], NULL: 1 */
-    const float *bias;     /* [vecs * SIMD_LANES], NULL: 0 */
-    const float *residual; /* as y, NULL: 0 */
+    const float *factors;  /* [rows]; NULL: all are 1 */
+    const float *bias;     /* [vecs * SIMD_LANES]; NULL: all are 0 */
+    const float *residual; /* shaped as y; NULL: all are 0 */
     float *y;
-    size_t stride;                       /* from one row of y and of residual to the next */
-    bool add;                            /* y holds the sum of earlier depth blocks */
-    float floor;                         /* 0 or -INFINITY: y = max(floor, sum) */
-    const float *next_y, *next_residual; /* to prefetch, SIMD_ROWS rows; NULL: nothing */
-    const float *next_weight;            /* to prefetch beside packed rows … */
+    size_t stride; /* from one row of y and of residual to the next */
+    bool add;      /* adds to y, which holds the sum of earlier depth blocks */
+    float floor;   /* 0 or -INFINITY: y = max(floor, sum) */
+    const float *next_y, *next_residual; /* SIMD_ROWS rows to prefetch; NULL: none */
+    const float *next_weight;            /* weights to prefetch while packed rows are read … */
     int32_t lines;                       /* … so many cache lines every 16 steps */
-    const float *const *next_rows;       /* of one segment, to prefetch beside packed ones */
-    int32_t ahead;                       /* number of next_rows */
+    const float *const *next_rows; /* rows of one segment to prefetch while packed rows are read */
+    int32_t ahead;                 /* number of next_rows */
 };
 
-/* Row `row` of the next tile. */
+/* Prefetches row `row` of the next tile. */
 SIMD_INLINE void simd_prefetch(const struct simd_tile *t, int row, int vecs)
 {
     for (int v = 0; t->next_y && v < vecs; v++)
@@ -60,7 +60,7 @@ SIMD_INLINE void simd_tile_clear(vec acc[SIMD_ROWS][SIMD_VECS], const int rows, 
         acc[r][v] = v_zero();
 }
 
-/* Sums of packed rows. */
+/* Sums packed rows. */
 SIMD_INLINE void simd_tile_stream(vec acc[SIMD_ROWS][SIMD_VECS], const struct simd_tile *t,
                                   const int rows, const int vecs)
 {
@@ -93,7 +93,7 @@ SIMD_INLINE void simd_tile_stream(vec acc[SIMD_ROWS][SIMD_VECS], const struct si
     }
 }
 
-/* Sums of rows where they are. */
+/* Sums rows that are not packed, by their pointers. */
 SIMD_INLINE void simd_tile_sums(vec acc[SIMD_ROWS][SIMD_VECS], const struct simd_tile *t,
                                 const int rows, const int vecs)
 {

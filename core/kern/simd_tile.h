@@ -1,10 +1,11 @@
-/* The micro-kernel: up to SIMD_ROWS rows, given by pointers, times a panel of up to SIMD_VECS
- * vectors of columns, the sums in registers. Linear layers, all convolutions, Winograd's products
- * and both products of attention are calls of it. For kern_*.c of one instruction set only.
+/* The micro-kernel: multiplies up to SIMD_ROWS rows, given by pointers, by a panel of up to
+ * SIMD_VECS vectors of columns, with the sums in registers. Linear layers, all convolutions,
+ * Winograd's products and both products of attention call it. For kern_*.c of one instruction set
+ * only.
  *
- * Bits. A sum starts at zero and takes its terms in order, each by one fma; then come the factor,
- * the sum of earlier depth blocks, bias, residual, floor. Nothing of it depends on the number of
- * rows or vectors of a tile, so an output's bits do not depend on what shares its tile. */
+ * Bits. A sum starts at zero and takes its terms in order, each by one fma; then come the
+ * factor, the sum of earlier depth blocks, bias, residual, floor. The number of rows or vectors
+ * of a tile changes none of this, so the bits of an output do not depend on its neighbours. */
 #ifndef CORE_KERN_SIMD_TILE_H
 #define CORE_KERN_SIMD_TILE_H
 
@@ -12,7 +13,7 @@
 
 #ifdef SIMD_LANES
 
-/* acc[r][v] += x[r, v] */
+/* Adds x[r, v] to acc[r][v]. */
 SIMD_INLINE void simd_tile_add(vec acc[SIMD_ROWS][SIMD_VECS], const float *x, size_t stride,
                                const int rows, const int vecs)
 {
@@ -72,7 +73,7 @@ SIMD_TILES(3)
 SIMD_TILES(4)
 #endif
 
-/* [vecs - 1][rows - 1]; the epilogue is for full vectors. */
+/* [vecs - 1][rows - 1]; each stores full vectors. */
 static void (*const simd_tiles[SIMD_VECS][SIMD_ROWS])(const struct simd_tile *) = {
     SIMD_TILES_ROW(1),
     SIMD_TILES_ROW(2),
@@ -85,8 +86,8 @@ static void (*const simd_tiles[SIMD_VECS][SIMD_ROWS])(const struct simd_tile *) 
 #undef SIMD_TILES
 #undef SIMD_TILES_ROW
 
-/* Where the last vector has fewer columns than lanes: whole vectors go to a buffer, and from there
- * to y with the same sums in the same order. */
+/* Computes a tile whose last vector has fewer columns than lanes: stores whole vectors in a buffer
+ * and copies the columns to y. Sums and their order are the same. */
 static void simd_tile_part(const struct simd_tile *t, int rows, int vecs, int32_t columns)
 {
     float buffer[SIMD_ROWS * SIMD_WIDTH];
@@ -115,7 +116,7 @@ static void simd_tile_part(const struct simd_tile *t, int rows, int vecs, int32_
     }
 }
 
-/* `columns` of 1 to SIMD_WIDTH. */
+/* Computes a tile of 1 to SIMD_WIDTH `columns`. */
 SIMD_INLINE void simd_tile_run(const struct simd_tile *t, int rows, int32_t columns)
 {
     int vecs = (columns + SIMD_LANES - 1) / SIMD_LANES;

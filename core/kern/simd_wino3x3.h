@@ -17,16 +17,16 @@
 
 #ifdef SIMD_LANES
 
-#define WINO_PAD 80 /* floats behind each plane */
+#define WINO_PAD 80 /* unused floats behind each plane */
 
-/* Where a block of tiles is and what it works with. */
+/* A block of tiles, with its scratch and its position. */
 struct wino {
     const struct sm_geometry *g;
     const struct sm_kernel_args *a;
     int outputs, side;
-    int32_t across, down, tiles; /* tiles of one image; of a block, at most */
-    size_t channels;             /* c_in in whole vectors */
-    size_t in_apart, out_apart;  /* planes */
+    int32_t across, down, tiles; /* tiles of one image; most tiles of a block */
+    size_t channels;             /* c_in, rounded up to whole vectors */
+    size_t in_apart, out_apart;  /* number of planes */
     float *zeros, *in, *out;
     const float **table;
 };
@@ -57,7 +57,8 @@ static size_t wino_scratch(const struct sm_geometry *g, int outputs)
     return floats * sizeof(float) + (size_t)w.tiles * SIMD_ROWS * sizeof(float *);
 }
 
-/* Weights to [panel][plane][c_in, columns], transformed in double and rounded once. */
+/* Transforms the weights in double, rounds them once and packs them as [panel][plane][c_in,
+ * columns]. */
 static void wino_pack(float *out, const float *weight, const struct sm_geometry *g, int outputs)
 {
     size_t planes = (size_t)(outputs + 2) * (size_t)(outputs + 2), c_in = (size_t)g->c_in;
@@ -76,7 +77,7 @@ static void wino_pack(float *out, const float *weight, const struct sm_geometry 
     }
 }
 
-/* Where tile `tile` of the batch begins. */
+/* Returns the position of tile `tile` of the batch. */
 struct wino_place {
     size_t image;
     int32_t y, x;
@@ -89,7 +90,7 @@ SIMD_INLINE struct wino_place wino_place(const struct wino *w, size_t tile)
                                (int32_t)(in % w->across) * w->outputs};
 }
 
-/* Tile `tile` of the batch to row `row` of the input planes. */
+/* Transforms tile `tile` of the batch into row `row` of the input planes. */
 SIMD_INLINE void wino_read(const struct wino *w, size_t tile, int32_t row, const int outputs)
 {
     const struct sm_geometry *g = w->g;
@@ -109,7 +110,7 @@ SIMD_INLINE void wino_read(const struct wino *w, size_t tile, int32_t row, const
                    outputs);
 }
 
-/* One pixel's vector: y = act(v + bias + residual), the first `count` lanes. */
+/* Stores y = act(v + bias + residual) for one pixel, the first `count` lanes. */
 SIMD_INLINE void wino_store(const struct wino *w, vec v, size_t at, size_t column, int32_t count)
 {
     const struct sm_kernel_args *a = w->a;
@@ -126,7 +127,7 @@ SIMD_INLINE void wino_store(const struct wino *w, vec v, size_t at, size_t colum
     }
 }
 
-/* Row `row` of the product planes to the outputs of tile `tile`. */
+/* Transforms row `row` of the product planes into the outputs of tile `tile`. */
 SIMD_INLINE void wino_write(const struct wino *w, size_t tile, int32_t row, int32_t panel,
                             const int outputs)
 {

@@ -1,5 +1,5 @@
-/* 3x3 convolutions of stride 1 by Winograd: blocks of tiles, panels of columns, products of planes.
- * What they work with: simd_wino3x3.h. For kern_*.c of one instruction set only. */
+/* 3x3 convolutions of stride 1 by Winograd: the loops over blocks of tiles, panels of columns and
+ * planes. simd_wino3x3.h has their steps. For kern_*.c of one instruction set only. */
 #ifndef CORE_KERN_SIMD_WINO_CONV_H
 #define CORE_KERN_SIMD_WINO_CONV_H
 
@@ -10,10 +10,10 @@
 #ifndef SIMD_WINOGRAD_4X4
 #define SIMD_WINOGRAD_4X4 1
 #endif
-#define WINO_C_MIN 8 /* channels below which transforms cost more than they save */
+#define WINO_C_MIN 8 /* with fewer channels the transforms cost more than they save */
 
-/* Outputs of a tile's side, 0: not by Winograd. A function of the geometry alone: it decides the
- * bits, and its answer is recorded. */
+/* Returns the side of a tile in outputs; 0: not by Winograd. It depends on the geometry alone,
+ * because it decides bits, and provenance records it. */
 static int wino_outputs(const struct sm_geometry *g)
 {
     if (g->k != 3 || g->stride != 1 || g->groups != 1 || g->pad > 2)
@@ -23,7 +23,7 @@ static int wino_outputs(const struct sm_geometry *g)
     return SIMD_WINOGRAD_4X4 && g->h > 4 && g->w > 4 ? 4 : 2;
 }
 
-/* Plane `plane` of a block of `rows` tiles by one panel. */
+/* Multiplies plane `plane` of a block of `rows` tiles by one panel. */
 static void wino_plane(const struct wino *w, int plane, int32_t panel,
                        const struct simd_split *rows)
 {
@@ -50,7 +50,7 @@ static void wino_plane(const struct wino *w, int plane, int32_t panel,
     }
 }
 
-/* Tiles first .. first + rows of the batch. */
+/* Computes tiles first .. first + rows of the batch. */
 SIMD_INLINE void wino_block_run(const struct wino *w, size_t first, int32_t rows, const int outputs)
 {
     const struct simd_split split = simd_split_of(rows);

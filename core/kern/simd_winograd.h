@@ -1,6 +1,6 @@
 /* 3x3 convolutions of stride 1 by Winograd's minimal filtering, F(2x2) and F(4x4): a tile of 2x2
- * (4x4) outputs costs 16 (36) products instead of 36 (144). Transforms here, who calls them in
- * simd_wino3x3.h. For kern_*.c of one instruction set only.
+ * (4x4) outputs costs 16 (36) products instead of 36 (144). This file has the transforms;
+ * simd_wino3x3.h calls them. For kern_*.c of one instruction set only.
  *
  * Toom-Cook over the points 0, +-1, infinity for 2x2 and 0, +-a, +-b, infinity with a = 5/8,
  * b = 3/2 for 4x4. For points x_i with M_i = product of (x - x_j), j != i, the three transforms of
@@ -23,13 +23,13 @@
 
 #ifdef SIMD_LANES
 
-#define WINO_SIDE_MAX 6 /* inputs of a tile, one dimension: outputs + 2 */
+#define WINO_SIDE_MAX 6 /* inputs of a tile in one dimension: outputs + 2 */
 #define WINO_A        0.625f
 #define WINO_B        1.5f
 #define WINO_AA       (WINO_A * WINO_A)
 #define WINO_BB       (WINO_B * WINO_B)
 
-/* B^T x for F(2x2); x and y `step` vectors apart. */
+/* Computes B^T x for F(2x2); elements of x and y are `step` vectors apart. */
 SIMD_INLINE void wino_input2(vec *y, const vec *x, int step)
 {
     y[0] = v_sub(x[2 * step], x[0]);
@@ -71,8 +71,8 @@ SIMD_INLINE void wino_output4(vec *y, const vec *x, int y_step, int step)
               x[5 * step]);
 }
 
-/* One vector of channels of a tile: side * side inputs to as many planes, `apart` floats from one
- * to the next. Only the first `count` lanes are read. */
+/* Transforms one vector of channels of a tile: side * side inputs to as many planes, `apart` floats
+ * from one to the next. Reads the first `count` lanes only. */
 SIMD_INLINE void wino_input(float *out, size_t apart, const float *const *pixels, size_t channel,
                             int32_t count, const int outputs)
 {
@@ -90,7 +90,7 @@ SIMD_INLINE void wino_input(float *out, size_t apart, const float *const *pixels
         v_store(out + i * apart, x[i]);
 }
 
-/* One vector of columns of a tile: planes to y [outputs, outputs]. */
+/* Transforms one vector of columns of a tile: planes to y [outputs, outputs]. */
 SIMD_INLINE void wino_output(vec *y, const float *in, size_t apart, const int outputs)
 {
     const int side = outputs + 2;
@@ -105,7 +105,7 @@ SIMD_INLINE void wino_output(vec *y, const float *in, size_t apart, const int ou
                      : wino_output2(y + i * outputs, rows + i * side, 1, 1);
 }
 
-/* G g for one dimension: 3 taps to outputs + 2 numbers. */
+/* Computes G g in one dimension: 3 taps to outputs + 2 numbers. */
 static void wino_filter(double *y, size_t y_step, const double *g, size_t step, int outputs)
 {
     static const double points[2][4] = {{1, -1}, {WINO_A, -WINO_A, WINO_B, -WINO_B}};
@@ -122,7 +122,7 @@ static void wino_filter(double *y, size_t y_step, const double *g, size_t step, 
     y[(size_t)(outputs + 1) * y_step] = g[2 * step];
 }
 
-/* 3x3 taps, `apart` floats from one to the next, to [side, side]. */
+/* Transforms 3x3 taps, `apart` floats from one to the next, to [side, side]. */
 static void wino_weight(double *out, const float *weight, size_t apart, int outputs)
 {
     double g[9], half[3 * WINO_SIDE_MAX];
