@@ -17,7 +17,6 @@
 #define NAME_BYTES     33 /* bytes of a row's name and its NUL */
 #define FILE_BYTES_MAX (64 << 10)
 #define FILE_DEPTH_MAX 4
-#define EDITS_NEAR     4 /* a name at this edit distance is no longer suggested */
 
 /* Flags that are not settings. */
 static const struct {
@@ -94,14 +93,11 @@ static const struct sm_setting *nearest(const struct sm_setting *rows, const cha
     char own[NAME_BYTES], plain[NAME_BYTES];
     const struct sm_setting *found = NULL;
     key_name(plain, &(struct sm_setting){.name = name});
-    size_t best = EDITS_NEAR;
+    size_t best = 0;
     for (const struct sm_setting *row = rows; row->name && strlen(name) < NAME_BYTES; row++) {
         key_name(own, row);
-        size_t distance = sm_edits(plain, own);
-        if (distance < best && 2 * distance < strlen(name)) {
-            best = distance;
+        if (sm_edits_is_nearer(&best, plain, own))
             found = row;
-        }
     }
     return found;
 }

@@ -138,9 +138,11 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     struct sm_ckpt *ckpt;
     struct sm_encoder *encoder = NULL;
     struct sm_err reason = {0};
-    enum sm_code code = sm_ckpt_open(&ckpt, path, err);
+    enum sm_code code = sm_ckpt_open(&ckpt, path, &reason);
     if (code != SM_OK)
-        return code;
+        return strncmp(reason.text, path, strlen(path)) == 0
+                   ? sm_err_set(err, code, "%s", reason.text)
+                   : sm_err_set(err, code, "%.90s: %.148s", path, reason.text);
     sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
     json_t *doc = json_pack("{s:o, s:s, s:s, s:o, s:o}", "file", sm_path_json(path), "format",
                             sm_ckpt_format(ckpt), "digest", sm_ckpt_digest(ckpt), "tensors",

@@ -37,6 +37,9 @@ enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_lab
 void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
                     enum sm_ingest_skip reason, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* Skips bytes that are no image and says what they are. */
+void sm_ingest_pass_stranger(struct sm_ingest *ingest, int64_t line, const char *name,
+                             const void *bytes, size_t bytes_count);
 /* Returns SM_CANCELLED once `stop` is set. */
 enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err);
 
