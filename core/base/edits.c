@@ -29,7 +29,7 @@ bool sm_edits_is_nearer(size_t *best, const char *given, const char *name)
 {
     size_t distance = sm_edits(given, name), length = strlen(given);
     bool nearer =
-        distance < SM_EDITS_NEAR && 2 * distance < length && (*best == 0 || distance + 1 < *best);
+        distance < SM_EDITS_NEAR && 2 * distance <= length && (*best == 0 || distance + 1 < *best);
     if (nearer)
         *best = distance + 1; /* 0: none yet */
     return nearer;

@@ -11,9 +11,9 @@
  * `b`; SIZE_MAX if a name is longer than SM_EDITS_MAX. Cost: O(length of a * length of b). */
 size_t sm_edits(const char *a, const char *b);
 
-/* Finds the name that a mistyped one stands for. Start with *best = 0; returns true, and sets *best,
- * for a `name` that is nearer to `given` than the names before it and near enough to suggest: under
- * SM_EDITS_NEAR, and under half of the given name. */
+/* Finds the name that a mistyped one stands for. Start with *best = 0. Returns true, and sets
+ * *best, for a `name` that is nearer to `given` than the names before it, and near enough to
+ * suggest: under SM_EDITS_NEAR, and at most half of the given name. */
 #define SM_EDITS_NEAR 4
 bool sm_edits_is_nearer(size_t *best, const char *given, const char *name);
 

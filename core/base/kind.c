@@ -1,7 +1,7 @@
 /* One table. A row recognises a kind by magic bytes, by a test where no magic bytes exist, or by
  * the end of the file's name; the first row that fits the bytes wins, then the first that fits the
- * name. Rows of magic bytes are exact; the tests of formats without them (protocol buffers, msgpack,
- * pickle, text) look for the fields that such a file begins with. */
+ * name. Rows of magic bytes are exact; the tests of formats without them (protocol buffers,
+ * msgpack, pickle, text) look for the fields that such a file begins with. */
 #include "core/base/kind.h"
 
 #include <stdint.h>
@@ -19,7 +19,7 @@ static const char *const advice[GROUPS][SM_WANTED] = {
                 [SM_WANTED_ARCHIVE] = "pack it again; taken are tar, zip, tar.gz and tar.zst"},
     [IMAGE] = {[SM_WANTED_CHECKPOINT] = "give the file with the encoder's weights",
                [SM_WANTED_IMAGE] = "convert it to PNG or JPEG",
-               [SM_WANTED_ARCHIVE] = "convert it to PNG or JPEG"},
+               [SM_WANTED_ARCHIVE] = "give images: a tar or zip of JPEG and PNG files"},
     [DATA] = {[SM_WANTED_CHECKPOINT] = "give the file with the encoder's weights",
               [SM_WANTED_IMAGE] = "give an image, JPEG or PNG",
               [SM_WANTED_ARCHIVE] = "give images: a tar or zip of JPEG and PNG files"},

@@ -91,8 +91,8 @@ enum sm_code sm_refuse_bytes(const struct sm_ckpt *ckpt, struct sm_err *err)
     "a checkpoint of Orbax (JAX): load it there and save the weights with safetensors or "         \
     "numpy.savez"
 
-/* What an entry's name says about its folder; the first row that any entry fits decides. `what` with
- * "%s": the entry is the file to give. */
+/* What an entry's name says about its folder; the first row that any entry fits decides. `what`
+ * with "%s": the entry is the file to give. */
 static const struct {
     const char *head, *tail, *what;
 } contents[] = {

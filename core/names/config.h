@@ -31,8 +31,7 @@
  * nearest preset names. */
 enum sm_code sm_preset_config(struct sm_encoder_config *out, const char *name, struct sm_err *err);
 
-/* Compares only the width: for builders, before they use what the preset says of a network of another
- * width. SM_CONFLICT. */
+/* Compares only the width, before a builder uses other numbers of the preset. SM_CONFLICT. */
 enum sm_code sm_preset_check_width(const struct sm_encoder_config *config, int32_t width,
                                    struct sm_err *err);
 

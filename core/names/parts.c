@@ -1,5 +1,5 @@
-/* Weights that a file has in parts: what PyTorch's reparametrizations and PEFT's adapters leave in a
- * state_dict in place of the weight that the forward uses. The training code can join the parts
+/* Weights that a file has in parts: what PyTorch's reparametrizations and PEFT's adapters leave in
+ * a state_dict in place of the weight that the forward uses. The training code can join the parts
  * exactly; this reader would have to repeat each method. A row is the end of a tensor's name behind
  * its layer's, and the function that joins the parts. */
 #include <stdio.h>

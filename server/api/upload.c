@@ -72,8 +72,7 @@ void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t
     const char *archive = sm_ingest_sniff(bytes, bytes_count);
     struct sm_kind kind;
     if (!archive && sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
-        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED, "%s of %zu bytes: %s", kind.name,
-                         bytes_count, kind.advice);
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED, "%s: %s", kind.name, kind.advice);
     else if (!archive)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED,
                          "the first of %zu bytes are neither those of a JPEG nor of a PNG",

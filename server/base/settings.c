@@ -280,10 +280,13 @@ static enum sm_code read_file(struct reading *r, struct sm_err *err)
     struct sm_file file = {0};
     struct sm_err why = {0};
     json_t *node = NULL;
-    enum sm_code code = sm_file_map(&file, r->file, FILE_BYTES_MAX, err);
+    bool is_text = r->file[strspn(r->file, " \t\r\n")] == '{'; /* the JSON itself, not its path */
+    enum sm_code code = is_text ? SM_OK : sm_file_map(&file, r->file, FILE_BYTES_MAX, err);
     if (code != SM_OK)
         return code;
-    code = sm_json_parse(&node, file.bytes, file.bytes_count, FILE_BYTES_MAX, FILE_DEPTH_MAX, &why);
+    code = sm_json_parse(&node, is_text ? (const void *)r->file : file.bytes,
+                         is_text ? strlen(r->file) : file.bytes_count, FILE_BYTES_MAX,
+                         FILE_DEPTH_MAX, &why);
     if (code != SM_OK)
         sm_err_set(err, code, "%.80s: %s", r->file, why.text);
     else if (!json_is_object(node))

@@ -94,6 +94,13 @@ int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char
     int kept = 1;
     bool options_ended = false;
     for (int i = 1; i < argc; i++) {
+        if (!options_ended && argv[i][0] == '-' && argv[i][1] != '-' &&
+            find_option(usage, argv[i] + 1, strlen(argv[i] + 1))) {
+            fprintf(stderr,
+                    "sslmem %s: unknown option %s; the nearest is -%s; see sslmem %s --help\n",
+                    usage->command, argv[i], argv[i], usage->command);
+            return SM_EXIT_USAGE;
+        }
         if (options_ended || strncmp(argv[i], "--", 2) != 0) {
             argv[kept++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {

@@ -178,12 +178,15 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
                              const void *bytes, size_t bytes_count, struct sm_err *err)
 {
     struct sm_err why = {0};
-    if (bytes_count == 0) {
-        sm_ingest_pass(ingest, 0, labels->name, SM_INGEST_EMPTY, "the image has 0 bytes");
-        return SM_OK;
-    }
-    if (!sm_image_sniff(bytes, bytes_count)) {
-        sm_ingest_pass_stranger(ingest, 0, labels->name, bytes, bytes_count);
+    struct sm_kind kind;
+    if (bytes_count == 0 || !sm_image_sniff(bytes, bytes_count)) {
+        if (sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
+            sm_ingest_pass_stranger(ingest, 0, labels->name, bytes, bytes_count);
+        else
+            sm_ingest_pass(ingest, 0, labels->name,
+                           bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
+                           "the first of %zu bytes are neither those of a JPEG nor of a PNG",
+                           bytes_count);
         return SM_OK;
     }
     if (bytes_count > SM_IMAGE_BYTES_MAX) {
