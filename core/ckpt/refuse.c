@@ -1,7 +1,6 @@
 /* Content decides first: core/base/kind.c has the table. The names of two kinds of parts decide
  * before, because the parts are whole files of a format that is read, and a part of a network would
- * at best open as a smaller network. A folder is known by the names in it; at most ENTRIES_MAX are
- * looked at, in no order. */
+ * at best open as a smaller network. A folder is known by the names in it. */
 #include "core/ckpt/refuse.h"
 
 #include <ctype.h>
@@ -13,7 +12,6 @@
 
 #include "core/base/kind.h"
 
-#define ENTRIES_MAX  4096 /* names of a folder that are looked at */
 #define SHARD_DIGITS 5
 
 static const char *last_component(const char *path)
@@ -134,7 +132,7 @@ enum sm_code sm_refuse_folder(const char *path, enum sm_code code, struct sm_err
     DIR *folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode) ? opendir(path) : NULL;
     if (!folder)
         return code;
-    for (struct dirent *entry; count < ENTRIES_MAX && (entry = readdir(folder)); count++)
+    for (struct dirent *entry; count <= SM_FOLDER_ENTRIES_MAX && (entry = readdir(folder)); count++)
         for (size_t i = 0; i < CONTENTS && i <= best; i++)
             if (fits(entry->d_name, i) && (i < best || strcmp(entry->d_name, file) < 0)) {
                 best = i;
@@ -142,6 +140,9 @@ enum sm_code sm_refuse_folder(const char *path, enum sm_code code, struct sm_err
                 break;
             }
     closedir(folder);
+    if (count > SM_FOLDER_ENTRIES_MAX)
+        return sm_err_set(err, SM_IO, "%.100s: a folder of more than %d entries; give a file", path,
+                          SM_FOLDER_ENTRIES_MAX);
     if (best == CONTENTS)
         return sm_err_set(err, SM_IO, "%.100s: a folder that holds no checkpoint; give a file",
                           path);

@@ -6,6 +6,8 @@
 
 #include "core/ckpt/format.h"
 
+#define SM_FOLDER_ENTRIES_MAX 4096 /* entries of a folder that are looked at, "." and ".." too */
+
 /* Ends the text of an error that a cut download or copy gives. */
 #define SM_CKPT_CUT "; it is cut off: download or copy it again"
 
@@ -16,7 +18,7 @@ enum sm_code sm_refuse_part(const char *path, struct sm_err *err);
 /* Names bytes that no format recognises. */
 enum sm_code sm_refuse_bytes(const struct sm_ckpt *ckpt, struct sm_err *err);
 
-/* Names the folder at `path` and the file in it to give. Returns `code`, with `err` as it is, if
+/* Says what the folder at `path` holds and which file in it to give. Returns `code`, with `err` as it is, if
  * no folder is there. */
 enum sm_code sm_refuse_folder(const char *path, enum sm_code code, struct sm_err *err);
 

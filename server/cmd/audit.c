@@ -136,7 +136,7 @@ static int audit(int argc, char **argv)
         {"name", "TEXT", "of the audit; default: the pair's", &given.name},
         {"signed-by", "TEXT", "\"NAME, ORGANISATION\": the auditor, for the report to carry",
          &given.signed_by},
-        {"recipe", "FILE", "JSON, read over the pair's own recipe", &plan.recipe_path},
+        {"recipe", "FILE", "JSON or its file, read over the pair's own recipe", &plan.recipe_path},
         {"reference", "COHORT", "external (default) or independent", &given.reference},
         {"gate", "'auc<=0.6'", "a number of the result and its limit; may be repeated", given.gates,
          .times_max = SM_AUDIT_GATES_MAX},

@@ -166,7 +166,8 @@ int sm_cmd_inspect(int argc, char **argv)
 {
     const char *config_path = NULL, *key = NULL, *preset = NULL, *presets = NULL, *as_json = NULL;
     const struct sm_option options[] = {
-        {"config", "FILE", "JSON: what tensors do not tell (core/names/README.md)", &config_path},
+        {"config", "FILE", "JSON or its file: what tensors do not tell (core/names/README.md)",
+         &config_path},
         {"key", "NAME", "which encoder of the file, e.g. teacher", &key},
         {"preset", "NAME", "a known encoder, e.g. dino-vits16", &preset},
         {"presets", NULL, "list the presets instead", &presets},

@@ -1,14 +1,18 @@
 /* What users give in place of an encoder's checkpoint (tests/golden/make_refusals.py): each is
  * named, with what to do. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "core/ckpt/refuse.h"
 #include "core/names/config.h"
 #include "sslmem/encoder.h"
 
@@ -140,11 +144,38 @@ static void a_wrong_preset_gives_both_widths(void **context)
     sm_ckpt_close(ckpt);
 }
 
+/* A folder of so many images is not searched. */
+static void a_large_folder_is_not_searched(void **context)
+{
+    char folder[] = "test_refusals-XXXXXX", path[64];
+    struct sm_ckpt *ckpt;
+    struct sm_err err = {0};
+    (void)context;
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < SM_FOLDER_ENTRIES_MAX - 1; i++) { /* the last one is over: "." and ".." */
+        if (i == SM_FOLDER_ENTRIES_MAX - 2) {
+            assert_int_equal(sm_ckpt_open(&ckpt, folder, &err), SM_IO);
+            assert_string_equal(err.text + strlen(folder), ": a folder, give 0.pt in it");
+        }
+        snprintf(path, sizeof path, "%s/%d.%s", folder, i, i ? "png" : "pt");
+        assert_int_equal(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+    }
+    assert_int_equal(sm_ckpt_open(&ckpt, folder, &err), SM_IO);
+    assert_string_equal(err.text + strlen(folder),
+                        ": a folder of more than 4096 entries; give a file");
+    for (int i = 0; i < SM_FOLDER_ENTRIES_MAX - 1; i++) {
+        snprintf(path, sizeof path, "%s/%d.%s", folder, i, i ? "png" : "pt");
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_named_with_what_to_do),
         cmocka_unit_test(a_wrong_preset_gives_both_widths),
+        cmocka_unit_test(a_large_folder_is_not_searched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
