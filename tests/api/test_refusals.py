@@ -13,6 +13,8 @@ import pytest
 
 from conftest import PAIRS, ROOT, multipart, png
 
+pytestmark = pytest.mark.memory  # bytes of forty formats, sniffed by the service, the decoder and the reader of archives
+
 GIVEN = ROOT / "tests/golden/refusals"
 KINDS = ROOT / "tests/fuzz/corpus/kind"
 CONVERT = "convert it to PNG or JPEG"
