@@ -92,6 +92,7 @@ static void the_nearest_name_is_suggested(void **state)
         {"nonsense", "score", "audit", false, false},
         {"abcdefgh", "abcde", "wxyzefgh", true, false}, /* 3 edits; 4 are too many */
         {"x", "y", "", false, false},
+        {"colour", "folder", "xx", false, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
