@@ -13,7 +13,8 @@ size_t sm_edits(const char *a, const char *b);
 
 /* Finds the name that a mistyped one stands for. Start with *best = 0. Returns true, and sets
  * *best, for a `name` that is nearer to `given` than the names before it, and near enough to
- * suggest: under SM_EDITS_NEAR, and under half of the given name, or two of its four letters. */
+ * suggest: under SM_EDITS_NEAR, and under half of the given name; of four letters two may differ,
+ * because swapped letters do. */
 #define SM_EDITS_NEAR 4
 bool sm_edits_is_nearer(size_t *best, const char *given, const char *name);
 

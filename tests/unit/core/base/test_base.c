@@ -87,7 +87,7 @@ static void the_nearest_name_is_suggested(void **state)
         {"scor", "score", "scores", true, false},
         {"scor", "scores", "score", true, true},
         {"pari", "pair", "par", true, true},
-        {"ab", "ac", "ab", true, true},
+        {"ab", "ac", "ab", false, true},
         {"abc", "xyz", "a", false, false},
         {"nonsense", "score", "audit", false, false},
         {"abcdefgh", "abcde", "wxyzefgh", true, false}, /* 3 edits; 4 are too many */
