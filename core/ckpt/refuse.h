@@ -18,8 +18,8 @@ enum sm_code sm_refuse_part(const char *path, struct sm_err *err);
 /* Names bytes that no format recognises. */
 enum sm_code sm_refuse_bytes(const struct sm_ckpt *ckpt, struct sm_err *err);
 
-/* Says what the folder at `path` holds and which file in it to give. Returns `code`, with `err` as it is, if
- * no folder is there. */
+/* Says what the folder at `path` holds and which file in it to give. Returns `code`, with `err` as
+ * it is, if no folder is there. */
 enum sm_code sm_refuse_folder(const char *path, enum sm_code code, struct sm_err *err);
 
 #endif
