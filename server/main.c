@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/edits.h"
 #include "server/cmd/cmd.h"
 #include "server/decode/helper.h"
 #include "sslmem/version.h"
@@ -90,6 +91,20 @@ static void print_help(FILE *out)
                  "2 wrong usage.\n");
 }
 
+static int unknown_command(const char *given)
+{
+    struct sm_err err = {0};
+    size_t best = 0;
+    const char *nearest = NULL;
+    for (int i = 0; i < COMMANDS_COUNT; i++)
+        if (commands[i].summary && sm_edits_is_nearer(&best, given, commands[i].name))
+            nearest = commands[i].name;
+    sm_err_set(&err, SM_INVALID, "unknown command \"%.100s\"%s%s", given,
+               nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    fprintf(stderr, "sslmem: %s; see sslmem --help\n", err.text);
+    return SM_EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
@@ -109,11 +124,8 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    if (*name) {
-        struct sm_err err = {0};
-        sm_err_set(&err, SM_INVALID, "unknown command \"%.100s\"", name);
-        fprintf(stderr, "sslmem: %s\n", err.text);
-    }
+    if (*name)
+        return unknown_command(name);
     print_help(stderr);
     return SM_EXIT_USAGE;
 }

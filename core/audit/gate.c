@@ -110,7 +110,10 @@ enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *po
         return sm_err_field(err, pointer, "gate \"%.40s\" has no decimal number behind %s", text,
                             signs[i].text);
     }
-    return sm_err_field(err, pointer, "gate \"%.40s\" has none of <, <=, >, >=", text);
+    return sm_err_field(err, pointer,
+                        "gate \"%.40s\" has none of <, <=, >, >=; write it like \"auc<=0.6\", "
+                        "for a shell in quotes",
+                        text);
 }
 
 /* Finds a member of the summary; of tests per cohort, that of the test against the reference. */

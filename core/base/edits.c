@@ -24,3 +24,14 @@ size_t sm_edits(const char *a, const char *b)
     }
     return row[b_length];
 }
+
+bool sm_edits_is_nearer(size_t *best, const char *given, const char *name)
+{
+    size_t distance = sm_edits(given, name), length = strlen(given);
+    size_t swap = distance == 2; /* two swapped letters are 2 edits: "pari" is near "pair" */
+    bool nearer = distance < SM_EDITS_NEAR && 2 * distance < length + swap &&
+                  (*best == 0 || distance + 1 < *best);
+    if (nearer)
+        *best = distance + 1; /* 0: none yet */
+    return nearer;
+}

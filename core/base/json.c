@@ -236,15 +236,24 @@ static int json_depth(const char *text, size_t bytes_count)
 enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, size_t bytes_max,
                            int depth_max, struct sm_err *err)
 {
+    const char *text = bytes;
     *out = NULL;
+    if (bytes_count >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return sm_err_set(err, SM_CORRUPT,
+                          "JSON is UTF-16, must be UTF-8: save it again (in PowerShell with "
+                          "-Encoding utf8)");
+    if (bytes_count >= 3 && memcmp(text, SM_JSON_MARK, 3) == 0) {
+        text += 3;
+        bytes_count -= 3;
+    }
     if (bytes_count > bytes_max)
         return sm_err_set(err, SM_LIMIT, "JSON has %zu bytes, limit is %zu", bytes_count,
                           bytes_max);
-    int depth = bytes_count ? json_depth(bytes, bytes_count) : 0;
+    int depth = bytes_count ? json_depth(text, bytes_count) : 0;
     if (depth > depth_max)
         return sm_err_set(err, SM_LIMIT, "JSON is %d levels deep, limit is %d", depth, depth_max);
     json_error_t error;
-    *out = json_loadb(bytes_count ? bytes : "", bytes_count, JSON_REJECT_DUPLICATES, &error);
+    *out = json_loadb(bytes_count ? text : "", bytes_count, JSON_REJECT_DUPLICATES, &error);
     if (!*out)
         return sm_err_set(err, SM_CORRUPT, "JSON at line %d column %d: %s", error.line,
                           error.column, error.text);

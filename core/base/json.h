@@ -44,7 +44,10 @@ struct sm_field {
 enum sm_code sm_fields_read(void *out, const json_t *node, const struct sm_field *fields,
                             const char *pointer, struct sm_err *err);
 
-/* Parses untrusted JSON text into a new reference. SM_LIMIT if the text has more than `bytes_max`
+#define SM_JSON_MARK "\xef\xbb\xbf" /* UTF-8's byte order mark, which editors put before a text */
+
+/* Parses untrusted JSON text into a new reference; passes over a byte order mark, as RFC 8259
+ * section 8.1 allows. SM_LIMIT if the text has more than `bytes_max`
  * bytes or is nested deeper than `depth_max`; SM_CORRUPT for invalid JSON and duplicate keys. */
 enum sm_code sm_json_parse(json_t **out, const void *bytes, size_t bytes_count, size_t bytes_max,
                            int depth_max, struct sm_err *err);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ckpt/refuse.h"
+
 /* Tried in this order; the first format that recognises the beginning of the file opens it. */
 static const struct sm_ckpt_format *const formats[] = {
     &sm_ckpt_format_npz, /* before torch: both are zip files, and npz recognises less */
@@ -151,10 +153,7 @@ static enum sm_code open_mapped(struct sm_ckpt *ckpt, struct sm_err *err)
     enum sm_code code;
     ckpt->format = recognise(ckpt->bytes, ckpt->bytes_count);
     if (!ckpt->format)
-        return sm_err_set(
-            err, SM_UNSUPPORTED,
-            "%zu bytes that are no checkpoint: not safetensors, PyTorch, npz or an index of shards",
-            ckpt->bytes_count);
+        return sm_refuse_bytes(ckpt, err);
     code = ckpt->format->open(ckpt, err);
     if (code == SM_OK)
         code = index_names(ckpt, err);
@@ -173,7 +172,11 @@ static enum sm_code open_path(struct sm_ckpt **out, const char *path, bool other
     ckpt = calloc(1, sizeof *ckpt);
     if (!ckpt)
         return sm_err_set(err, SM_NOMEM, "no memory for a checkpoint");
-    code = sm_file_map(&ckpt->file, path, SM_CKPT_BYTES_MAX, err);
+    code = others ? sm_refuse_part(path, err) : SM_OK;
+    if (code == SM_OK)
+        code = sm_file_map(&ckpt->file, path, SM_CKPT_BYTES_MAX, err);
+    if (code == SM_IO)
+        code = sm_refuse_folder(path, code, err);
     if (code != SM_OK)
         goto out;
     ckpt->bytes = ckpt->file.bytes;

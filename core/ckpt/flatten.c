@@ -67,6 +67,15 @@ static const struct {
     {"torch.tensor", "_rebuild_from_type", ROLE_CALL},
 };
 
+/* Classes of tensors whose elements are elsewhere, or in another form, and what to save instead. */
+static const struct {
+    const char *name, *why;
+} classes[] = {
+    {"DTensor", "a DTensor, of which this file has one process's part: save its full_tensor()"},
+    {"ShardedTensor",
+     "a ShardedTensor, of which this file has one process's part: gather it first"},
+};
+
 static enum sm_code spend(struct walk *walk, uint32_t steps)
 {
     if (steps > walk->steps_max - walk->steps)
@@ -219,12 +228,24 @@ static int brief(struct sm_slice slice)
     return (int)(slice.count < BRIEF ? slice.count : BRIEF);
 }
 
+/* Returns the reason for a class of `classes`, NULL for any other value. */
+static const char *why_class(const struct sm_pickle *pickle, uint32_t value)
+{
+    const struct sm_value *class = &pickle->values[value];
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (class->kind == SM_VALUE_GLOBAL &&
+            sm_slice_is(pickle, class->as.global.name, classes[i].name))
+            return classes[i].why;
+    return NULL;
+}
+
 /* Finds what Python would get by calling `callable` with `args`. */
 static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args, enum role *out)
 {
     const struct sm_pickle *pickle = walk->pickle;
     const struct sm_value *v = &pickle->values[callable];
     const char prefix[] = "_rebuild_";
+    const char *why = why_class(pickle, callable);
     enum sm_code code;
     bool taken;
     *out = ROLE_OBJECT;
@@ -238,8 +259,17 @@ static enum sm_code role_of(struct walk *walk, uint32_t callable, uint32_t args,
         v->as.global.name.count >= sizeof prefix - 1 &&
         memcmp(sm_slice_text(pickle, v->as.global.name), prefix, sizeof prefix - 1) == 0) {
         *out = ROLE_UNREAD;
-        snprintf(walk->why, sizeof walk->why, "kind %.*s is not supported",
-                 brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
+        why = why_class(pickle, sm_pickle_item(pickle, args, 0)); /* _rebuild_wrapper_subclass */
+        if (why)
+            snprintf(walk->why, sizeof walk->why, "%s", why);
+        else
+            snprintf(walk->why, sizeof walk->why, "kind %.*s is not supported",
+                     brief(v->as.global.name), sm_slice_text(pickle, v->as.global.name));
+        return SM_OK;
+    }
+    if (why) {
+        *out = ROLE_UNREAD;
+        snprintf(walk->why, sizeof walk->why, "%s", why);
         return SM_OK;
     }
     code = takes_storage(walk, args, &taken);

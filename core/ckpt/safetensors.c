@@ -15,8 +15,10 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/kind.h"
 #include "core/ckpt/dtype.h"
 #include "core/ckpt/format.h"
+#include "core/ckpt/refuse.h"
 
 #define HEADER_AT        8 /* byte where the header begins, after its size field */
 #define HEADER_DEPTH_MAX 4 /* 3 levels are needed: tensors, one tensor, its lists */
@@ -77,8 +79,9 @@ static enum sm_code parse_offsets(struct span *span, const json_t *offsets, uint
     span->begin = (uint64_t)json_integer_value(begin);
     span->end = (uint64_t)json_integer_value(end);
     if (span->end > file_count - data_at)
-        return sm_err_set(err, SM_CORRUPT, "tensor %.96s ends at byte %llu, file has %llu",
-                          tensor->name, (unsigned long long)(data_at + span->end),
+        return sm_err_set(err, SM_CORRUPT,
+                          "tensor %.96s ends at byte %llu, file has %llu" SM_CKPT_CUT, tensor->name,
+                          (unsigned long long)(data_at + span->end),
                           (unsigned long long)file_count);
     if (tensor->dtype == SM_UNREAD)
         return SM_OK; /* no size to compare: the element size is unknown */
@@ -191,10 +194,16 @@ static enum sm_code open_safetensors(struct sm_ckpt *ckpt, struct sm_err *err)
     uint64_t header_count = load_u64(ckpt->bytes);
     struct sm_err json_err;
     json_t *header = NULL;
+    struct sm_kind kind;
     enum sm_code code;
+    /* A single byte was recognised. With a header that cannot be, it may be a file of any kind. */
+    if (header_count > ckpt->bytes_count - HEADER_AT &&
+        sm_kind_find(&kind, ckpt->bytes, ckpt->bytes_count, ckpt->path, SM_WANTED_CHECKPOINT))
+        return sm_refuse_bytes(ckpt, err);
     if (header_count > ckpt->bytes_count - HEADER_AT)
-        return sm_err_set(err, SM_CORRUPT, "safetensors header has %llu bytes, file has %zu",
-                          (unsigned long long)header_count, ckpt->bytes_count);
+        return sm_err_set(err, SM_CORRUPT, "safetensors header has %llu bytes, file has %zu%s",
+                          (unsigned long long)header_count, ckpt->bytes_count,
+                          header_count > SM_CKPT_HEADER_MAX ? "" : SM_CKPT_CUT);
     if (header_count > SM_CKPT_HEADER_MAX)
         return sm_err_set(err, SM_LIMIT, "safetensors header has %llu bytes, limit is %u",
                           (unsigned long long)header_count, SM_CKPT_HEADER_MAX);

@@ -52,7 +52,8 @@ struct opening {
  * first 8 bytes are a header size and end in zeros. */
 static bool sniff_shards(const uint8_t *bytes, size_t bytes_count)
 {
-    return bytes_count >= 8 && bytes[0] == '{' && !memchr(bytes, '\0', 8);
+    const bool marked = bytes_count >= 8 && memcmp(bytes, SM_JSON_MARK "{", 4) == 0;
+    return bytes_count >= 8 && (marked || bytes[0] == '{') && !memchr(bytes, '\0', 8);
 }
 
 static int compare_mapped(const void *a, const void *b)
@@ -93,7 +94,10 @@ static enum sm_code read_map(struct opening *opening, const json_t *index, struc
     size_t shards = 0;
     json_t *file;
     if (!json_is_object(map))
-        return sm_err_set(err, SM_UNSUPPORTED, "JSON without a weight_map: no index of shards");
+        return sm_err_set(
+            err, SM_UNSUPPORTED,
+            "JSON without a weight_map: neither weights nor an index of shards; give the "
+            "checkpoint itself");
     if (json_object_size(map) > SM_CKPT_TENSORS_MAX)
         return sm_err_set(err, SM_LIMIT, "weight_map has %zu tensors, limit is %d",
                           json_object_size(map), SM_CKPT_TENSORS_MAX);

@@ -54,6 +54,10 @@ static enum sm_code find_prefix(struct opening *opening, struct sm_err *err)
         memcpy(opening->prefix, name, count);
         return SM_OK;
     }
+    if (sm_zip_find(opening->zip, "model.weights.h5") >= 0)
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "a Keras file: load it in its framework and save the weights with "
+                          "safetensors or numpy.savez");
     return sm_err_set(err, SM_UNSUPPORTED, "zip file without data.pkl: not a PyTorch file");
 }
 

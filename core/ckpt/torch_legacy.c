@@ -20,6 +20,7 @@
 #include "core/ckpt/format.h"
 #include "core/ckpt/pickle.h"
 #include "core/ckpt/rebuild.h"
+#include "core/ckpt/refuse.h"
 
 #define PROTOCOL 1001
 
@@ -201,7 +202,8 @@ static enum sm_code place_storages(struct opening *opening, uint64_t at, struct 
                               stored->key);
         if (ckpt->bytes_count - at < sizeof count)
             return sm_err_set(err, SM_CORRUPT,
-                              "storage %.*s: its count is at byte %" PRIu64 ", file has %zu",
+                              "storage %.*s: its count is at byte %" PRIu64
+                              ", file has %zu" SM_CKPT_CUT,
                               key_count, stored->key, at, ckpt->bytes_count);
         memcpy(&count, ckpt->bytes + at, sizeof count);
         at += sizeof count;
@@ -211,10 +213,11 @@ static enum sm_code place_storages(struct opening *opening, uint64_t at, struct 
                               key_count, stored->key, count, stored->count);
         if (__builtin_mul_overflow(count, (int64_t)stored->element_bytes, &bytes) ||
             (uint64_t)bytes > ckpt->bytes_count - at)
-            return sm_err_set(
-                err, SM_CORRUPT,
-                "storage %.*s: %" PRId64 " elements of %zu from byte %" PRIu64 " on, file has %zu",
-                key_count, stored->key, count, stored->element_bytes, at, ckpt->bytes_count);
+            return sm_err_set(err, SM_CORRUPT,
+                              "storage %.*s: %" PRId64 " elements of %zu from byte %" PRIu64
+                              " on, file has %zu" SM_CKPT_CUT,
+                              key_count, stored->key, count, stored->element_bytes, at,
+                              ckpt->bytes_count);
         stored->at = at;
         at += (uint64_t)bytes;
     }

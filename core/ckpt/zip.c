@@ -18,6 +18,8 @@
 #include <string.h>
 #include <zip.h>
 
+#include "core/ckpt/refuse.h"
+
 #define ENTRIES_MAX   16384 /* a ViT with its optimizer has about 2000; this many collide in 1 s */
 #define OPEN_READS    (2 * ENTRIES_MAX + 64) /* limit of reads; libzip needs two per entry */
 #define PIECE_BYTES   65536
@@ -146,6 +148,11 @@ static enum sm_code open_archive(struct sm_zip *zip, struct sm_err *err)
         zip->archive = zip_open_from_source(bytes, ZIP_RDONLY, &error);
     if (zip->reads > OPEN_READS) {
         code = sm_err_set(err, SM_LIMIT, "zip directory of more than %d entries", ENTRIES_MAX);
+    } else if (!zip->archive && zip_error_code_zip(&error) == ZIP_ER_NOZIP) {
+        code =
+            sm_err_set(err, SM_CORRUPT,
+                       "zip file of %" PRIu64 " bytes without the directory at its end" SM_CKPT_CUT,
+                       zip->bytes_count);
     } else if (!zip->archive) {
         bool memory = zip_error_code_zip(&error) == ZIP_ER_MEMORY;
         code = sm_err_set(err, memory ? SM_NOMEM : SM_CORRUPT, "zip directory: %s",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/kind.h"
 #include "core/image/container.h"
 
 static enum sm_code accept_kind(const uint8_t *bytes, size_t bytes_count, struct sm_err *err)
@@ -49,12 +50,20 @@ const char *sm_image_decoder(const char *media_type)
     return "none";
 }
 
+static enum sm_code refuse(const void *bytes, size_t bytes_count, struct sm_err *err)
+{
+    struct sm_kind kind;
+    if (sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
+        return sm_err_set(err, SM_UNSUPPORTED, "%s: %s", kind.name, kind.advice);
+    return sm_err_set(err, SM_UNSUPPORTED, "neither a JPEG nor a PNG: %zu bytes", bytes_count);
+}
+
 enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size_t bytes_count,
                                    struct sm_err *err)
 {
     const struct format *format = format_of(bytes, bytes_count);
     if (!format)
-        return sm_err_set(err, SM_UNSUPPORTED, "neither a JPEG nor a PNG: %zu bytes", bytes_count);
+        return refuse(bytes, bytes_count, err);
     *decoder = format->decoder();
     return format->check_kind(bytes, bytes_count, err);
 }

@@ -31,6 +31,10 @@
  * nearest preset names. */
 enum sm_code sm_preset_config(struct sm_encoder_config *out, const char *name, struct sm_err *err);
 
+/* Compares only the width, before a builder uses other numbers of the preset. SM_CONFLICT. */
+enum sm_code sm_preset_check_width(const struct sm_encoder_config *config, int32_t width,
+                                   struct sm_err *err);
+
 /* Compares the opened encoder with the preset that `config` names, if it names one. SM_CONFLICT
  * gives both widths, block counts or patch counts. */
 enum sm_code sm_preset_check(const struct sm_encoder_config *config,

@@ -190,6 +190,11 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
 
 static enum sm_code fail_unknown(const struct sm_names *names, struct sm_err *err)
 {
+    enum sm_code code = sm_names_refuse_adapters(names, err);
+    if (code == SM_OK)
+        code = sm_names_refuse_anchor_parts(names, err);
+    if (code != SM_OK)
+        return code;
     for (size_t i = 0; i < names->entries_count; i++)
         if (strstr(names->entries[i].key, "_flat_param"))
             return sm_err_set(err, SM_UNSUPPORTED,
@@ -340,6 +345,8 @@ enum sm_code sm_names_init(struct sm_names *out, struct sm_ckpt *ckpt, const cha
         code = choose(out, wanted, err);
     if (code == SM_OK)
         code = check_twins(out, err);
+    if (code == SM_OK)
+        code = sm_names_refuse_adapters(out, err);
     free(wanted);
     if (code != SM_OK)
         sm_names_release(out);

@@ -218,6 +218,9 @@ static enum sm_code fail_missing(const struct sm_names *names, const char *name,
                                  const int64_t *shape, struct sm_err *err)
 {
     char expected[96], nearest[SM_NAME_BYTES];
+    enum sm_code parts = sm_names_refuse_parts(names, name, err);
+    if (parts != SM_OK)
+        return parts;
     shape_text(expected, rank, shape);
     if (sm_names_nearest(nearest, names, name, false))
         return sm_err_set(err, SM_NOT_FOUND,

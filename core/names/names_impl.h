@@ -1,4 +1,5 @@
-/* The index of tensor names behind names.h, for names.c, find.c and core/nn/vit_facts.c only. */
+/* The index of tensor names behind names.h, for names.c, find.c, parts.c and core/nn/vit_facts.c
+ * only. */
 #ifndef CORE_NAMES_NAMES_IMPL_H
 #define CORE_NAMES_NAMES_IMPL_H
 
@@ -21,5 +22,15 @@ bool sm_name_ends(const char *name, const char *tail);
  * entries whose `used` equals the argument. Returns false if no key is near. */
 bool sm_names_nearest(char out[SM_NAME_BYTES], const struct sm_names *names, const char *name,
                       bool used);
+
+/* What a file has in place of plain weights (parts.c). Each function returns SM_OK if it finds
+ * nothing, else SM_UNSUPPORTED with the tensor and what to do. It looks for: tensors of an adapter
+ * below the encoder's prefix; */
+enum sm_code sm_names_refuse_adapters(const struct sm_names *names, struct sm_err *err);
+/* parts of the missing tensor `weight`, a name of the file; */
+enum sm_code sm_names_refuse_parts(const struct sm_names *names, const char *weight,
+                                   struct sm_err *err);
+/* parts of any weight by which an encoder would be recognised. */
+enum sm_code sm_names_refuse_anchor_parts(const struct sm_names *names, struct sm_err *err);
 
 #endif

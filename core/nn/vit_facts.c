@@ -258,6 +258,8 @@ static enum sm_code choose_heads(struct sm_vit *v)
                           "a ViT of width %d (%s names under \"%.60s\") has no usual head count; "
                           "set \"heads\"",
                           (int)v->dim, v->names->dialect->name, prefix);
+    if (sm_preset_check_width(v->config, v->dim, v->err) != SM_OK)
+        return SM_CONFLICT;
     if (v->heads < 1 || v->dim % v->heads)
         return sm_err_set(v->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
                           (int)v->heads, (int)v->dim);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/kind.h"
 #include "core/base/sha256.h"
 #include "server/http/reply.h"
 #include "server/ingest/ingest.h"
@@ -69,7 +70,10 @@ static void make_utf8(char *text)
 void sm_api_reply_no_image(struct sm_request *request, const void *bytes, size_t bytes_count)
 {
     const char *archive = sm_ingest_sniff(bytes, bytes_count);
-    if (!archive)
+    struct sm_kind kind;
+    if (!archive && sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
+        sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED, "%s: %s", kind.name, kind.advice);
+    else if (!archive)
         sm_reply_problem(request, SM_PROBLEM_IMAGE_UNRECOGNISED, SM_INGEST_NO_IMAGE("of %zu "),
                          bytes_count);
     else

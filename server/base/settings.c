@@ -17,7 +17,6 @@
 #define NAME_BYTES     33 /* bytes of a row's name and its NUL */
 #define FILE_BYTES_MAX (64 << 10)
 #define FILE_DEPTH_MAX 4
-#define EDITS_NEAR     4 /* a name at this edit distance is no longer suggested */
 
 /* Flags that are not settings. */
 static const struct {
@@ -94,14 +93,11 @@ static const struct sm_setting *nearest(const struct sm_setting *rows, const cha
     char own[NAME_BYTES], plain[NAME_BYTES];
     const struct sm_setting *found = NULL;
     key_name(plain, &(struct sm_setting){.name = name});
-    size_t best = EDITS_NEAR;
+    size_t best = 0;
     for (const struct sm_setting *row = rows; row->name && strlen(name) < NAME_BYTES; row++) {
         key_name(own, row);
-        size_t distance = sm_edits(plain, own);
-        if (distance < best && 2 * distance < strlen(name)) {
-            best = distance;
+        if (sm_edits_is_nearer(&best, plain, own))
             found = row;
-        }
     }
     return found;
 }
@@ -284,10 +280,13 @@ static enum sm_code read_file(struct reading *r, struct sm_err *err)
     struct sm_file file = {0};
     struct sm_err why = {0};
     json_t *node = NULL;
-    enum sm_code code = sm_file_map(&file, r->file, FILE_BYTES_MAX, err);
+    bool is_text = r->file[strspn(r->file, " \t\r\n")] == '{'; /* the JSON itself, not its path */
+    enum sm_code code = is_text ? SM_OK : sm_file_map(&file, r->file, FILE_BYTES_MAX, err);
     if (code != SM_OK)
         return code;
-    code = sm_json_parse(&node, file.bytes, file.bytes_count, FILE_BYTES_MAX, FILE_DEPTH_MAX, &why);
+    code = sm_json_parse(&node, is_text ? (const void *)r->file : file.bytes,
+                         is_text ? strlen(r->file) : file.bytes_count, FILE_BYTES_MAX,
+                         FILE_DEPTH_MAX, &why);
     if (code != SM_OK)
         sm_err_set(err, code, "%.80s: %s", r->file, why.text);
     else if (!json_is_object(node))

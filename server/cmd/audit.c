@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/edits.h"
 #include "core/base/escape.h"
 #include "server/cmd/audit.h"
 
@@ -148,7 +149,7 @@ static int audit(int argc, char **argv)
         {"name", "TEXT", "of the audit; default: the pair's", &given.name},
         {"signed-by", "TEXT", "\"NAME, ORGANISATION\": the auditor, for the report to carry",
          &given.signed_by},
-        {"recipe", "FILE", "JSON, read over the pair's own recipe", &plan.recipe_path},
+        {"recipe", "FILE", "JSON or its file, read over the pair's own recipe", &plan.recipe_path},
         {"reference", "COHORT", "external (default) or independent", &given.reference},
         {"gate", "'auc<=0.6'", "a number of the result and its limit; may be repeated", given.gates,
          .times_max = SM_AUDIT_GATES_MAX},
@@ -204,5 +205,15 @@ int sm_cmd_audit(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
         if (strcmp(argv[1], subcommands[i].name) == 0)
             return subcommands[i].run(argc - 1, argv + 1);
-    return audit(argc, argv);
+    const char *nearest = NULL;
+    size_t best = 0;
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
+        if (sm_edits_is_nearer(&best, argv[1], subcommands[i].name))
+            nearest = subcommands[i].name;
+    if (!nearest)
+        return audit(argc, argv);
+    fprintf(stderr,
+            "sslmem audit: unknown subcommand %s; the nearest is %s; see sslmem audit --help\n",
+            sm_shown(argv[1]), nearest);
+    return SM_EXIT_USAGE;
 }

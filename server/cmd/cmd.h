@@ -55,7 +55,8 @@ void sm_print_line(json_t *node);
 /* Returns the path as a JSON string (new reference), escaped if it is not UTF-8. */
 json_t *sm_path_json(const char *path);
 
-/* Parses a JSON file of at most 1 MiB; *out is a new reference. */
+/* Parses a JSON file of at most 1 MiB; *out is a new reference. A `path` that begins with a brace
+ * is the JSON text itself. */
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err);
 
 /* Builds the configuration for a checkpoint: reads the JSON file `config_path`, overrides it with

@@ -130,7 +130,8 @@ int sm_cmd_encode(int argc, char **argv)
     const char *input = NULL, *out = NULL, *taps = "tokens", *kernels = "auto";
     const struct sm_option options[] = {
         {"encoder", "FILE", "checkpoint", &encoder, .required = true},
-        {"config", "FILE", "JSON: what tensors do not tell (core/names/README.md)", &config_path},
+        {"config", "FILE", "JSON or its file: what tensors do not tell (core/names/README.md)",
+         &config_path},
         {"key", "NAME", "which encoder of the file, e.g. teacher", &key},
         {"preset", "NAME", "a known encoder, e.g. dino-vits16", &preset},
         {"input", "FILE", "safetensors with x [n, 3, height, width], normalised", &input,

@@ -138,9 +138,11 @@ static enum sm_code inspect(const char *path, const struct sm_encoder_config *co
     struct sm_ckpt *ckpt;
     struct sm_encoder *encoder = NULL;
     struct sm_err reason = {0};
-    enum sm_code code = sm_ckpt_open(&ckpt, path, err);
+    enum sm_code code = sm_ckpt_open(&ckpt, path, &reason);
     if (code != SM_OK)
-        return code;
+        return strncmp(reason.text, path, strlen(path)) == 0
+                   ? sm_err_set(err, code, "%s", reason.text)
+                   : sm_err_set(err, code, "%.90s: %.148s", path, reason.text);
     sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
     json_t *doc = json_pack("{s:o, s:s, s:s, s:o, s:o}", "file", sm_path_json(path), "format",
                             sm_ckpt_format(ckpt), "digest", sm_ckpt_digest(ckpt), "tensors",
@@ -164,7 +166,8 @@ int sm_cmd_inspect(int argc, char **argv)
 {
     const char *config_path = NULL, *key = NULL, *preset = NULL, *presets = NULL, *as_json = NULL;
     const struct sm_option options[] = {
-        {"config", "FILE", "JSON: what tensors do not tell (core/names/README.md)", &config_path},
+        {"config", "FILE", "JSON or its file: what tensors do not tell (core/names/README.md)",
+         &config_path},
         {"key", "NAME", "which encoder of the file, e.g. teacher", &key},
         {"preset", "NAME", "a known encoder, e.g. dino-vits16", &preset},
         {"presets", NULL, "list the presets instead", &presets},

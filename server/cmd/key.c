@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/edits.h"
 #include "core/base/escape.h"
 #include "server/base/clock.h"
 #include "server/cmd/cmd.h"
@@ -279,8 +280,14 @@ int sm_cmd_key(int argc, char **argv)
         if (strcmp(name, verbs[i].name) == 0)
             return verbs[i].run(argc - 1, argv + 1);
     FILE *out = help ? stdout : stderr;
+    const char *nearest = NULL;
+    size_t best = 0;
+    for (int i = 0; i < COUNT; i++)
+        if (sm_edits_is_nearer(&best, name, verbs[i].name))
+            nearest = verbs[i].name;
     if (*name && !help)
-        fprintf(out, "sslmem key: unknown verb \"%s\"\n", sm_shown(name));
+        fprintf(out, "sslmem key: unknown verb \"%s\"%s%s\n", sm_shown(name),
+                nearest ? "; the nearest is " : "", nearest ? nearest : "");
     fputs("usage: sslmem key VERB --db FILE [options]\n\n"
           "Keys of clients, in the database of a service, which may run meanwhile.\n\n",
           out);

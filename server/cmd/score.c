@@ -175,7 +175,7 @@ int sm_cmd_score(int argc, char **argv)
     const char *dir = NULL, *recipe_path = NULL, *kernels = NULL, *workers_text = NULL;
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
-        {"recipe", "FILE", "JSON, read over the pair's own recipe", &recipe_path},
+        {"recipe", "FILE", "JSON or its file, read over the pair's own recipe", &recipe_path},
         {"workers", "N", "threads that compute; 0 (default): one per core that it may use",
          &workers_text},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &kernels},

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/edits.h"
 #include "core/base/escape.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -44,6 +45,22 @@ static const struct sm_option *find_option(const struct sm_usage *usage, const c
     return NULL;
 }
 
+static int unknown_option(const struct sm_usage *usage, const char *given, size_t length)
+{
+    char name[SM_EDITS_MAX + 1];
+    size_t best = 0;
+    const char *nearest = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)(length < SM_EDITS_MAX ? length : SM_EDITS_MAX),
+             given + 2);
+    for (const struct sm_option *o = usage->options; o->name; o++)
+        if (sm_edits_is_nearer(&best, name, o->name))
+            nearest = o->name;
+    fprintf(stderr, "sslmem %s: unknown option %s%s%s; see sslmem %s --help\n", usage->command,
+            sm_shown(given), nearest ? "; the nearest is --" : "", nearest ? nearest : "",
+            usage->command);
+    return SM_EXIT_USAGE;
+}
+
 /* Reads the option at argv[*i] and moves *i over a separate value. Returns -1, or the exit code. */
 static int read_option(const struct sm_usage *usage, int argc, char **argv, int *i)
 {
@@ -51,7 +68,7 @@ static int read_option(const struct sm_usage *usage, int argc, char **argv, int 
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct sm_option *option = find_option(usage, name, length);
     if (!option)
-        return wrong(usage, "unknown option ", argv[*i]);
+        return unknown_option(usage, argv[*i], length);
     if (!option->value && equals)
         return wrong(usage, "takes no value: --", option->name);
     const char **into = option->into,
@@ -77,6 +94,13 @@ int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char
     int kept = 1;
     bool options_ended = false;
     for (int i = 1; i < argc; i++) {
+        if (!options_ended && argv[i][0] == '-' && argv[i][1] != '-' &&
+            find_option(usage, argv[i] + 1, strlen(argv[i] + 1))) {
+            fprintf(stderr,
+                    "sslmem %s: unknown option %s; the nearest is -%s; see sslmem %s --help\n",
+                    usage->command, argv[i], argv[i], usage->command);
+            return SM_EXIT_USAGE;
+        }
         if (options_ended || strncmp(argv[i], "--", 2) != 0) {
             argv[kept++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
@@ -143,14 +167,18 @@ json_t *sm_path_json(const char *path)
 
 enum sm_code sm_json_read_file(json_t **out, const char *path, struct sm_err *err)
 {
-    struct sm_file file;
+    struct sm_file file = {0};
+    struct sm_err why = {0};
     *out = NULL;
+    if (path[strspn(path, " \t\r\n")] == '{')
+        return sm_json_parse(out, path, strlen(path), JSON_FILE_BYTES_MAX, JSON_DEPTH_MAX, err);
     enum sm_code code = sm_file_map(&file, path, JSON_FILE_BYTES_MAX, err);
-    if (code == SM_OK)
-        code = sm_json_parse(out, file.bytes, file.bytes_count, JSON_FILE_BYTES_MAX, JSON_DEPTH_MAX,
-                             err);
+    if (code != SM_OK)
+        return code;
+    code =
+        sm_json_parse(out, file.bytes, file.bytes_count, JSON_FILE_BYTES_MAX, JSON_DEPTH_MAX, &why);
     sm_file_release(&file);
-    return code;
+    return code == SM_OK ? code : sm_err_set(err, code, "%.90s: %.148s", path, why.text);
 }
 
 enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *config_path,

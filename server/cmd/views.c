@@ -93,7 +93,7 @@ int sm_cmd_views(int argc, char **argv)
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
         {"out", "DIR", "where to write; made when missing", &out_dir, .required = true},
-        {"recipe", "FILE", "JSON, read over the pair's own recipe", &recipe_path},
+        {"recipe", "FILE", "JSON or its file, read over the pair's own recipe", &recipe_path},
         {0},
     };
     const struct sm_usage usage = {

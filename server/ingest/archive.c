@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/kind.h"
 #include "core/data/sample.h"
 #include "server/ingest/ingest_impl.h"
 #include "server/ingest/zip_name.h"
@@ -174,8 +175,7 @@ static void pass_entry(const struct entry *e, const struct reading *r)
     } else if (e->bytes_count == 0 && !e->over) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_EMPTY, "the entry has 0 bytes");
     } else {
-        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE,
-                       "the first bytes are neither those of a JPEG nor of a PNG");
+        sm_ingest_pass_stranger(r->ingest, 0, e->name, e->bytes, e->bytes_count);
     }
 }
 
@@ -382,6 +382,18 @@ static enum sm_code read_entries(struct reading *r, struct sm_err *err)
     return code;
 }
 
+/* Names a file in which libarchive has found no entry, if its kind is known. */
+static enum sm_code name_stranger(int fd, enum sm_code code, struct sm_err *err)
+{
+    uint8_t head[SM_KIND_HEAD_BYTES];
+    struct sm_kind kind;
+    ssize_t n = pread(fd, head, sizeof head, 0);
+    if (n <= 0 || sm_ingest_sniff(head, (size_t)n) ||
+        !sm_kind_find(&kind, head, (size_t)n, NULL, SM_WANTED_ARCHIVE))
+        return code;
+    return sm_err_set(err, code, "%s: %s", kind.name, kind.advice);
+}
+
 enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
                                const struct sm_ingest_labels *labels, struct sm_err *err)
 {
@@ -399,6 +411,8 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
         enum sm_code last = end_sample(&r, code == SM_OK ? err : &ignored);
         code = code == SM_OK ? last : code;
     }
+    if (code == SM_CORRUPT && r.entries_count == 0)
+        code = name_stranger(fd, code, err);
     archive_read_free(r.archive);
     free(r.held);
     return code;

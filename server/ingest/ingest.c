@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/kind.h"
 #include "core/base/sha256.h"
 #include "sslmem/cost.h"
 
@@ -177,10 +178,14 @@ enum sm_code sm_ingest_image(struct sm_ingest *ingest, const struct sm_ingest_la
                              const void *bytes, size_t bytes_count, struct sm_err *err)
 {
     struct sm_err why = {0};
+    struct sm_kind kind;
     if (bytes_count == 0 || !sm_image_sniff(bytes, bytes_count)) {
-        sm_ingest_pass(ingest, 0, labels->name,
-                       bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
-                       SM_INGEST_NO_IMAGE("of %zu "), bytes_count);
+        if (sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
+            sm_ingest_pass_stranger(ingest, 0, labels->name, bytes, bytes_count);
+        else
+            sm_ingest_pass(ingest, 0, labels->name,
+                           bytes_count == 0 ? SM_INGEST_EMPTY : SM_INGEST_NOT_AN_IMAGE,
+                           SM_INGEST_NO_IMAGE("of %zu "), bytes_count);
         return SM_OK;
     }
     if (bytes_count > SM_IMAGE_BYTES_MAX) {
@@ -223,6 +228,18 @@ void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
     if (json_array_append_new(ingest->skipped, row) != 0)
         ingest->lost = true;
 }
+
+void sm_ingest_pass_stranger(struct sm_ingest *ingest, int64_t line, const char *name,
+                             const void *bytes, size_t bytes_count)
+{
+    struct sm_kind kind;
+    if (sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
+        sm_ingest_pass(ingest, line, name, SM_INGEST_NOT_AN_IMAGE, "%s: %s", kind.name,
+                       kind.advice);
+    else
+        sm_ingest_pass(ingest, line, name, SM_INGEST_NOT_AN_IMAGE,
+
+
 
 static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
 {

@@ -40,6 +40,9 @@ void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
 /* Returns SM_INVALID if the dataset says that an image is of another cohort. */
 enum sm_code sm_ingest_check_cohort(const struct sm_dataset_item *item, const char *wanted,
                                     struct sm_err *err);
+/* Skips bytes that are no image and says what they are. */
+void sm_ingest_pass_stranger(struct sm_ingest *ingest, int64_t line, const char *name,
+                             const void *bytes, size_t bytes_count);
 /* Returns SM_CANCELLED once `stop` is set. */
 enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err);
 

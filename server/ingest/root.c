@@ -134,7 +134,7 @@ static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, con
     } else if (count == 0) {
         sm_ingest_pass(ingest, line, labels->name, SM_INGEST_EMPTY, "the file has 0 bytes");
     } else if (!sm_image_sniff(bytes, (size_t)count)) {
-        sm_ingest_pass(ingest, line, labels->name, SM_INGEST_NOT_AN_IMAGE, SM_INGEST_NO_IMAGE(""));
+        sm_ingest_pass_stranger(ingest, line, labels->name, bytes, (size_t)count);
     } else if (size > SM_IMAGE_BYTES_MAX) {
         sm_err_set(&why, SM_LIMIT, "the image has %zu bytes, the limit is %u", size,
                    SM_IMAGE_BYTES_MAX);

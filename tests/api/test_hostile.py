@@ -357,7 +357,7 @@ def test_ten_thousand_parts(serve, part):
 BOMBS = [b"[" * 30000, b"[" * 30000 + b"]" * 30000, b'{"a":' * 10000 + b"1" + b"}" * 10000, b'{"views": 5, "views": 5}',
          b'{"views": 1e400}', b'{"views": ' + b"9" * 30000 + b"}", b'{"views": -1e-400}', b'{"views": NaN}',
          b'{"views": Infinity}', b'{"views": 0x10}', b'{"views": 05}', b'{"views": 1,}', b'{"a\\u0000b": 1}',
-         b'{"a": "\\ud800"}', b'{"a": "\xc0\xae"}', b"\xef\xbb\xbf{}", "{}".encode("utf-16"), b"{} {}", b"{}\0", b"null", b'"x"',
+         b'{"a": "\\ud800"}', b'{"a": "\xc0\xae"}', b"\xef\xbb\xbf\xef\xbb\xbf{}", "{}".encode("utf-16"), b"{} {}", b"{}\0", b"null", b'"x"',
          b"{" + b",".join(b'"k%d": %d' % (i, i) for i in range(4000)) + b"}", b'{"a": "' + b"x" * 60000 + b'"}',
          b'{"a": [' + b"0," * 30000 + b"0]}", b"/**/{}", b"{'a': 1}"]
 

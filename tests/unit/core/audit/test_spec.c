@@ -132,13 +132,17 @@ static void wrong_gates_are_named(void **state)
     assert_refused("{\"name\":\"a\",\"gates\":[\"abcdefghijklmnopqrstuvwxyz\"]}", "/gates/0",
                    "\"abcdefghijklmnopqrstuvwx\" is none of " NAMES);
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc\"]}", "/gates/0",
-                   "gate \"auc\" has none of <, <=, >, >=");
+                   "gate \"auc\" has none of <, <=, >, >="
+                   "; write it like \"auc<=0.6\", for a shell in quotes");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc=0.6\"]}", "/gates/0",
-                   "gate \"auc=0.6\" has none of <, <=, >, >=");
+                   "gate \"auc=0.6\" has none of <, <=, >, >="
+                   "; write it like \"auc<=0.6\", for a shell in quotes");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc=<0.6\"]}", "/gates/0",
-                   "gate \"auc=<0.6\" has none of <, <=, >, >=");
+                   "gate \"auc=<0.6\" has none of <, <=, >, >="
+                   "; write it like \"auc<=0.6\", for a shell in quotes");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc!=0.6\"]}", "/gates/0",
-                   "gate \"auc!=0.6\" has none of <, <=, >, >=");
+                   "gate \"auc!=0.6\" has none of <, <=, >, >="
+                   "; write it like \"auc<=0.6\", for a shell in quotes");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc<=\"]}", "/gates/0",
                    "gate \"auc<=\" has no decimal number behind <=");
     assert_refused("{\"name\":\"a\",\"gates\":[\"auc<inf\"]}", "/gates/0",

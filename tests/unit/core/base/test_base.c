@@ -78,6 +78,32 @@ static void edits_are_counted(void **state)
     assert_int_equal(sm_edits(longest, "x"), SM_EDITS_MAX - 1);
 }
 
+static void the_nearest_name_is_suggested(void **state)
+{
+    static const struct {
+        const char *given, *name, *other;
+        bool name_near, other_nearer;
+    } cases[] = {
+        {"scor", "score", "scores", true, false},
+        {"scor", "scores", "score", true, true},
+        {"pari", "pair", "par", true, true},
+        {"ab", "ac", "ab", false, true},
+        {"abc", "xyz", "a", false, false},
+        {"nonsense", "score", "audit", false, false},
+        {"abcdefgh", "abcde", "wxyzefgh", true, false}, /* 3 edits; 4 are too many */
+        {"x", "y", "", false, false},
+        {"colour", "folder", "xx", false, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t best = 0;
+        assert_int_equal(sm_edits_is_nearer(&best, cases[i].given, cases[i].name),
+                         cases[i].name_near);
+        assert_int_equal(sm_edits_is_nearer(&best, cases[i].given, cases[i].other),
+                         cases[i].other_nearer);
+    }
+}
+
 static void errors_are_printable(void **state)
 {
     (void)state;
@@ -236,6 +262,12 @@ static void json_text_is_bounded(void **state)
         {"", SM_CORRUPT},
         {"{\"a\":1} x", SM_CORRUPT},
         {"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]", SM_LIMIT},
+        {SM_JSON_MARK "[1,2,3,4,5,6,7,8,9,10,11,12,1]  ", SM_OK}, /* 32 bytes behind the mark */
+        {SM_JSON_MARK "[1,2,3,4,5,6,7,8,9,10,11,12,1]   ", SM_LIMIT},
+        {SM_JSON_MARK SM_JSON_MARK "[1]", SM_CORRUPT},
+        {SM_JSON_MARK, SM_CORRUPT},
+        {"\xff\xfe[", SM_CORRUPT},
+        {"\xfe\xff", SM_CORRUPT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sm_err err = {0};
@@ -262,12 +294,18 @@ static void canonical_json_is_one_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers),       cmocka_unit_test(unit_is_half_open),
-        cmocka_unit_test(sha256_known_answers),       cmocka_unit_test(edits_are_counted),
-        cmocka_unit_test(errors_are_printable),       cmocka_unit_test(files_whole_or_not_at_all),
-        cmocka_unit_test(fields_fill_the_struct),     cmocka_unit_test(fields_name_what_is_wrong),
-        cmocka_unit_test(required_fields_are_missed), cmocka_unit_test(json_text_is_bounded),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(unit_is_half_open),
+        cmocka_unit_test(sha256_known_answers),
+        cmocka_unit_test(edits_are_counted),
+        cmocka_unit_test(errors_are_printable),
+        cmocka_unit_test(files_whole_or_not_at_all),
+        cmocka_unit_test(fields_fill_the_struct),
+        cmocka_unit_test(fields_name_what_is_wrong),
+        cmocka_unit_test(required_fields_are_missed),
+        cmocka_unit_test(json_text_is_bounded),
         cmocka_unit_test(canonical_json_is_one_text),
+        cmocka_unit_test(the_nearest_name_is_suggested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

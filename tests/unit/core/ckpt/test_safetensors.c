@@ -13,6 +13,7 @@
 #include "sslmem/ckpt.h"
 
 #define TEMPORARY "test_safetensors.tmp"
+#define CUT       "; it is cut off: download or copy it again"
 
 /* Opens a file of this header and `data` bytes of zeros. */
 static enum sm_code open_header(const char *header, size_t data, struct sm_ckpt **ckpt,
@@ -43,7 +44,7 @@ static const struct {
     {"{}", 0, SM_OK, ""},
     {"{\"__metadata__\":{\"format\":\"pt\"}}   ", 0, SM_OK, ""},
     {"{" B("[4,8]") "," A("[0,4]") "}", 8, SM_OK, ""},
-    {W("F32", "[2]", "[0,8]"), 7, SM_CORRUPT, "tensor w ends at byte 70, file has 69"},
+    {W("F32", "[2]", "[0,8]"), 7, SM_CORRUPT, "tensor w ends at byte 70, file has 69" CUT},
     {W("F32", "[2]", "[0,8]"), 9, SM_CORRUPT, "the last tensor ends at byte 70, file has 71"},
     {W("F32", "[3]", "[0,8]"), 8, SM_CORRUPT, "tensor w has 8 bytes, its shape needs 12"},
     {W("F32", "[2]", "[8,0]"), 8, SM_CORRUPT, "tensor w: begins at 8 of the data, ends at 0"},
@@ -51,7 +52,7 @@ static const struct {
     {W("F32", "[2]", "[0,8,16]"), 8, SM_CORRUPT, "tensor w: data_offsets are not two offsets"},
     {W("F32", "[2]", "[0,8.0]"), 8, SM_CORRUPT, "tensor w: data_offsets are not two offsets"},
     {W("F32", "[2]", "[0,9223372036854775807]"), 8, SM_CORRUPT,
-     "tensor w ends at byte 9223372036854775887, file has 88"},
+     "tensor w ends at byte 9223372036854775887, file has 88" CUT},
     {W("F32", "[-2]", "[0,8]"), 8, SM_CORRUPT, "tensor w: side 0 of its shape is -2"},
     {W("F32", "[2.0]", "[0,8]"), 8, SM_CORRUPT, "tensor w: side 0 of its shape is no integer"},
     {W("F32", "2", "[0,8]"), 8, SM_CORRUPT, "tensor w: shape is not a list"},
@@ -63,7 +64,7 @@ static const struct {
     {W("F64", "[4611686018427387904]", "[0,8]"), 8, SM_CORRUPT,
      "tensor w: the product of its shape overflows"},
     {W("F8_E4M3", "[8]", "[0,8]"), 8, SM_OK, ""},
-    {W("F8_E4M3", "[8]", "[0,9]"), 8, SM_CORRUPT, "tensor w ends at byte 75, file has 74"},
+    {W("F8_E4M3", "[8]", "[0,9]"), 8, SM_CORRUPT, "tensor w ends at byte 75, file has 74" CUT},
     {"{\"w\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, SM_CORRUPT, "tensor w has no dtype"},
     {"{\"w\":3}", 0, SM_CORRUPT, "tensor w has no dtype"},
     {"{" A("[0,4]") "," B("[2,6]") "}", 6, SM_CORRUPT,

@@ -25,7 +25,7 @@ struct verdict {
 static const struct verdict verdicts[] = {
     {"empty.jpg", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 0 bytes"},
     {"text.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 28 bytes"},
-    {"gif.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 1226 bytes"},
+    {"gif.png", SM_UNSUPPORTED, "a GIF image: convert it to PNG or JPEG"},
     {"two_components.jpg", SM_UNSUPPORTED, "JPEG has 2 components, not 1, 3 or 4"},
     {"huge.png", SM_LIMIT, "image of 60000x60000 pixels, the limit is 8192 per side"},
     {"huge.jpg", SM_LIMIT, "image of 60000x60000 pixels, the limit is 8192 per side"},

@@ -390,18 +390,24 @@ static void what_is_no_archive_is_refused(void **state)
     static const struct {
         const char *bytes;
         size_t bytes_count;
-    } bad[] = {{"", 0},
-               {"no archive at all, but text of some length that goes on and on", 61},
-               {PNG "an image by itself", 26},
-               {"\xfd"
-                "7zXZ\0\0\x04",
-                8}};
+        const char *text; /* the beginning of the error's */
+    } bad[] = {
+        {"", 0, "after entry 0: "},
+        {"no archive at all, but text of some length that goes on and on", 61, "after entry 0: "},
+        {PNG "an image by itself", 26,
+         "a PNG image: give images: a tar or zip of JPEG and PNG files"},
+        {"BZh91AY&SY", 10, "a bzip2 file: pack it again; taken are tar, zip, tar.gz and tar.zst"},
+        {"7z\xbc\xaf\x27\x1c", 6, "a 7z archive: pack it again; "},
+        {"Rar!\x1a\x07", 6, "a rar archive: pack it again; "},
+        {"\xfd"
+         "7zXZ\0\0\x04",
+         8, "an xz file: pack it again; "}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int fd = memory_file(bad[i].bytes, bad[i].bytes_count);
         err = (struct sm_err){0};
         assert_code(SM_CORRUPT, sm_ingest_archive(ingest, fd, &any, &err));
-        assert_memory_equal(err.text, "after entry 0: ", 15);
+        assert_memory_equal(err.text, bad[i].text, strlen(bad[i].text));
         close(fd);
     }
 }
