@@ -237,9 +237,8 @@ void sm_ingest_pass_stranger(struct sm_ingest *ingest, int64_t line, const char 
         sm_ingest_pass(ingest, line, name, SM_INGEST_NOT_AN_IMAGE, "%s: %s", kind.name,
                        kind.advice);
     else
-        sm_ingest_pass(ingest, line, name, SM_INGEST_NOT_AN_IMAGE,
-
-
+        sm_ingest_pass(ingest, line, name, SM_INGEST_NOT_AN_IMAGE, SM_INGEST_NO_IMAGE(""));
+}
 
 static json_t *skips_by_reason(const struct sm_ingest *ingest, int64_t *total)
 {
