@@ -90,7 +90,9 @@ static void files_are_named(void **state)
     struct sm_err err = {0};
     struct sm_pair *pair;
     setup(&f);
-    snprintf(text, sizeof text, "%s/pair.json: No such file or directory", f.path);
+    snprintf(text, sizeof text,
+             "%s/pair.json: No such file or directory; the folder holds a, b, junk, other, r",
+             f.path);
     assert_fails(sm_pair_open(&pair, f.path, "blas", &err), SM_NOT_FOUND, text, "");
     assert_null(pair);
     snprintf(text, sizeof text, "%s/gone: No such file or directory", f.path);
