@@ -152,6 +152,8 @@ static void open_or_report(struct sm_pair *pair, int s, int k, const struct sm_p
     char at[32], pointer[sizeof why.pointer + 32];
     if (open_member(member, pair, s, kernels, &why) == SM_OK)
         return;
+    if (why.pointer[0] && draft->mended[s])
+        return; /* the setting may be among those that were left out */
     if (why.pointer[0]) {
         sm_pair_config_pointer(at, draft, s);
         snprintf(pointer, sizeof pointer, "%s%s", at, why.pointer);
@@ -175,7 +177,7 @@ static bool open_members(struct sm_pair *pair, const struct sm_pair_draft *draft
             if (member->file[0] && draft->config_read[s])
                 open_or_report(pair, s, k, draft, kernels, collector);
             whole = whole && member->encoder;
-            if (!member->encoder)
+            if (!member->encoder || draft->mended[s])
                 continue;
             first = first ? first : member;
             snprintf(at, sizeof at, "/%s/%d", sm_side_names[s], k);
@@ -282,7 +284,7 @@ static void open_whole(struct sm_pair *pair, const char *kernels, struct sm_coll
         goto out;
     int before = collector->problems->count;
     bool whole = open_members(pair, &draft, kernels, collector);
-    bool agree = whole && before == collector->problems->count;
+    bool agree = whole && collector->first == SM_OK && before == collector->problems->count;
     check_sides(pair, collector);
     int32_t input_px = agree ? sm_pair_input_px(pair) : UNKNOWN_PX;
     if (!collector->full && sm_pair_read_recipe(pair, doc, &draft, input_px, collector) && agree)

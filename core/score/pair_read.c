@@ -248,9 +248,12 @@ static void read_configs(struct reader *r, struct sm_collector *collector)
         if (s == SM_SIDE_G && !draft->per_side) {
             r->pair->configs[s] = r->pair->configs[SM_SIDE_F];
             draft->config_read[s] = draft->config_read[SM_SIDE_F];
+            draft->mended[s] = draft->mended[SM_SIDE_F];
         } else {
+            int before = collector->problems->count;
             draft->config_read[s] =
                 read_all(r, collector, read_config, at) && complete_config(r, collector);
+            draft->mended[s] = collector->problems->count > before;
         }
     }
 }

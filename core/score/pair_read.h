@@ -14,6 +14,7 @@ struct sm_pair_draft {
     char reference[PAIR_FILE_MAX + 1];
     bool allow_same;
     bool config_read[SM_SIDES]; /* the side's configuration could be read and completed */
+    bool mended[SM_SIDES];      /* a part of it was wrong and is left out */
     bool per_side;              /* "encoder" has a configuration for each side */
 };
 

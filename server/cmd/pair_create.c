@@ -356,7 +356,8 @@ static int create(struct sm_pair_new *new)
     const char *dir = new->plan->dir;
     printf("made %s: pair.json, README.md, checkpoints %s\n", sm_shown(dir),
            new->plan->link ? "as links" : "as copies");
-    printf("check: a drawn picture scores m %+.5f\n", m);
+    printf("check: a drawn picture scores m %+.6g%s\n", m,
+           m == 0 ? ", exactly 0: both sides may give every view the same output" : "");
     printf("next: sslmem reference --pair %s IMAGE...   images that neither side saw\n",
            sm_shown(dir));
     return SM_EXIT_OK;

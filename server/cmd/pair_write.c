@@ -10,6 +10,23 @@
 #include "server/cmd/cmd.h"
 #include "server/cmd/pair.h"
 
+/* Removes the facts that the encoder does not have: a file of another program, as config.json,
+ * describes more than one network needs, and pair.json must not. */
+static void keep_used(json_t *facts, const struct sm_encoder_info *info)
+{
+    const char *name;
+    void *next;
+    json_t *value;
+    json_object_foreach_safe(facts, next, name, value)
+    {
+        bool used = strcmp(name, "preset") == 0 || strcmp(name, "key") == 0;
+        for (int32_t i = 0; i < info->choices_count && !used; i++)
+            used = strcmp(info->choices[i].name, name) == 0;
+        if (!used)
+            json_object_del(facts, name);
+    }
+}
+
 /* Returns the known facts about a side's encoders without mean and std, which *pixels receives. */
 static json_t *known_facts(json_t **pixels, const struct sm_pair_new *new, int side)
 {
@@ -21,6 +38,7 @@ static json_t *known_facts(json_t **pixels, const struct sm_pair_new *new, int s
         json_object_del(facts, "mean");
         json_object_del(facts, "std");
     }
+    keep_used(facts, sm_encoder_info(new->parts[side][0].encoder));
     json_decref(all);
     return facts;
 }
