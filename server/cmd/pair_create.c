@@ -21,7 +21,7 @@
 #include "server/jobs/generation.h"
 
 #define COPY_BYTES  (1 << 20)
-#define FILES_MAX   1024 /* checkpoints and shards of a pair */
+#define FILES_MAX   (2 * SM_ENCODERS_MAX * 257) /* checkpoints, and 256 shards of each */
 #define INDEX_BYTES (16 << 20)
 #define INDEX_DEPTH 16
 
@@ -267,7 +267,7 @@ static enum sm_code move(const struct build *b, const char *name, struct sm_err 
     if (access(to, F_OK) == 0 && strcmp(name, "README.md") != 0)
         return sm_err_set(err, SM_CONFLICT, "%.200s is there already", to);
     if (access(to, F_OK) == 0)
-        return SM_OK; /* somebody's own README stays */
+        return SM_OK; /* somebody's own README.md stays */
     return rename(from, to) == 0 ? SM_OK : failed(err, to);
 }
 
@@ -389,7 +389,8 @@ static int read_plan(struct sm_pair_plan *plan, int argc, char **argv)
         "pair create",
         "DIR",
         "Makes the pair DIR from checkpoints: recognises the encoders, shows every difference and\n"
-        "every guess, asks on a terminal for what is missing, writes pair.json and a README that\n"
+        "every guess, asks on a terminal for what is missing, writes pair.json and a README.md "
+        "that\n"
         "comments it, and scores a picture as a check. Without a terminal a missing fact is an\n"
         "error that names its option.",
         options,

@@ -68,7 +68,8 @@ enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pai
                            const char *name, struct sm_err *err);
 void sm_pairs_list_free(struct sm_pair_state *states, int count);
 /* Returns {"name","state":"ready"|"failed","generation"?,"reason"?,"problems"?,"reload_reason"?,
- * "reload_problems"?, …} with the members of sm_pair_json. New reference; NULL when out of memory. */
+ * "reload_problems"?, …} with the members of sm_pair_json. New reference; NULL when out of
+ * memory. */
 json_t *sm_pair_state_json(const struct sm_pair_state *state);
 
 #endif
