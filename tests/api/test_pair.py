@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pathlib
 import pickletools
 import pty
 import re
@@ -290,3 +289,13 @@ def test_problems_are_limited(run, tmp_path):
     for count in (31, 32, 33):
         (tmp_path / "pair/pair.json").write_text(json.dumps(good | {f"odd-{i}": 1 for i in range(count)}))
         assert len(json.loads(run("pair", "check", "--json", tmp_path / "pair", code=1).stdout)["problems"]) == min(count, 32)
+
+
+def test_settings_are_limited(run, tmp_path):
+    f, g = (DEMO / f"fashion-vit/{side}.safetensors" for side in "fg")
+    settings = [word for _ in range(25) for word in ("--set", "heads=4")]
+    run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, *settings[2:])
+    assert json.loads((tmp_path / "pair/pair.json").read_text())["encoder"] == {"heads": 4}
+    assert "too many: --set" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, *settings, code=2).stderr
+    assert "must be NAME=VALUE" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "heads", code=1).stderr
+    assert "field \"head\" is unknown" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "head=4", code=1).stderr
