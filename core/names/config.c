@@ -277,6 +277,15 @@ fail:
     return NULL;
 }
 
+json_t *sm_encoder_config_said_json(const struct sm_encoder_config *config)
+{
+    struct sm_encoder_config said = *config;
+    for (enum sm_config_field i = 0; i < SM_CONFIG_FIELDS; i++)
+        if (config->source[i] == SM_SOURCE_PRESET)
+            memset((char *)&said + settings[i].value.offset, 0, settings[i].value.size);
+    return sm_encoder_config_json(&said);
+}
+
 static enum sm_code fill_from_preset(struct sm_encoder_config *config, struct sm_err *err)
 {
     struct sm_encoder_config said;

@@ -31,12 +31,11 @@
  * nearest preset names. */
 enum sm_code sm_preset_config(struct sm_encoder_config *out, const char *name, struct sm_err *err);
 
-/* Compares only the width, before a builder uses other numbers of the preset. SM_CONFLICT. */
-enum sm_code sm_preset_check_width(const struct sm_encoder_config *config, int32_t width,
-                                   struct sm_err *err);
-
-/* Compares the opened encoder with the preset that `config` names, if it names one. SM_CONFLICT
- * gives both widths, block counts or patch counts. */
+/* Compare an encoder with the preset that `config` names, if it names one. SM_CONFLICT gives both
+ * widths, block counts or patch counts. A builder calls the first as soon as width and blocks are
+ * known, before it takes anything from the preset; the second also needs tokens and input size. */
+enum sm_code sm_preset_check_size(const struct sm_encoder_config *config,
+                                  const struct sm_encoder_info *info, struct sm_err *err);
 enum sm_code sm_preset_check(const struct sm_encoder_config *config,
                              const struct sm_encoder_info *info, struct sm_err *err);
 

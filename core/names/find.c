@@ -184,8 +184,8 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
     size_t at = 0;
     out[0] = 0;
     for (size_t i = 0; i < count && at < out_bytes; i++)
-        at += (size_t)snprintf(out + at, out_bytes - at, "%s\"%s\"", at ? ", " : "",
-                               places[i].prefix);
+        at += (size_t)snprintf(out + at, out_bytes - at, "%s\"%s\"%s", at ? ", " : "",
+                               places[i].prefix, places[i].prefix[0] ? "" : " (top level)");
 }
 
 static enum sm_code fail_unknown(const struct sm_names *names, struct sm_err *err)
@@ -223,11 +223,14 @@ static enum sm_code choose(struct sm_names *names, const char *key, struct sm_er
         chosen = only(places, count, key, is_within);
     list_places(list, sizeof list, places, count);
     if (!chosen && !key)
-        return sm_err_set(err, SM_INVALID, "%zu encoders in one file, \"key\" must choose: %s",
-                          found, list);
-    if (!chosen)
-        return sm_err_set(err, SM_NOT_FOUND, "\"key\" is \"%.40s\", which chooses none of: %s", key,
-                          list);
+        return sm_err_field(err, "/key", "%zu encoders in one file, \"key\" must choose: %s", found,
+                            list);
+    if (!chosen) {
+        sm_err_field(err, "/key", "\"key\" is \"%.40s\", which chooses none of: %s", key, list);
+        if (err)
+            err->code = SM_NOT_FOUND;
+        return SM_NOT_FOUND;
+    }
     names->dialect = chosen->dialect;
     memcpy(names->prefix, chosen->prefix, sizeof names->prefix);
     return SM_OK;

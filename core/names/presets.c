@@ -272,30 +272,28 @@ enum sm_code sm_preset_config(struct sm_encoder_config *out, const char *name, s
     return SM_OK;
 }
 
-enum sm_code sm_preset_check_width(const struct sm_encoder_config *config, int32_t width,
-                                   struct sm_err *err)
+enum sm_code sm_preset_check_size(const struct sm_encoder_config *config,
+                                  const struct sm_encoder_info *info, struct sm_err *err)
 {
     const struct preset *preset = find(config->preset);
-    if (!preset || preset->width == width)
-        return SM_OK;
-    return sm_err_set(err, SM_CONFLICT, "preset %s is of width %d, the file of width %d",
-                      preset->name, (int)preset->width, (int)width);
+    if (!preset)
+        return config->preset[0] ? no_preset(config->preset, err) : SM_OK;
+    if (preset->width != info->dim)
+        return sm_err_set(err, SM_CONFLICT, "preset %s is of width %d, the file of width %d",
+                          preset->name, (int)preset->width, (int)info->dim);
+    if (preset->blocks != info->blocks)
+        return sm_err_set(err, SM_CONFLICT, "preset %s is of %d blocks, the file of %d",
+                          preset->name, (int)preset->blocks, (int)info->blocks);
+    return SM_OK;
 }
 
 enum sm_code sm_preset_check(const struct sm_encoder_config *config,
                              const struct sm_encoder_info *info, struct sm_err *err)
 {
     const struct preset *preset = find(config->preset);
-    if (!preset)
-        return config->preset[0] ? no_preset(config->preset, err) : SM_OK;
-    enum sm_code code = sm_preset_check_width(config, info->dim, err);
-    if (code != SM_OK)
+    enum sm_code code = sm_preset_check_size(config, info, err);
+    if (code != SM_OK || !preset || !preset->patch)
         return code;
-    if (preset->blocks != info->blocks)
-        return sm_err_set(err, SM_CONFLICT, "preset %s is of %d blocks, the file of %d",
-                          preset->name, (int)preset->blocks, (int)info->blocks);
-    if (!preset->patch)
-        return SM_OK;
     int32_t stride = config->patch_stride ? config->patch_stride : preset->patch;
     int32_t wanted = ((info->input_h_px - preset->patch) / stride + 1) *
                      ((info->input_w_px - preset->patch) / stride + 1);

@@ -57,9 +57,9 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
 {
     int32_t heads = b->config->heads;
     if (!heads && dim % HEAD_DIM)
-        return sm_err_set(b->err, SM_INVALID,
-                          "an attention pool of width %d has no usual head count; set \"heads\"",
-                          (int)dim);
+        return sm_err_field(b->err, "/heads",
+                            "an attention pool of width %d has no usual head count; set \"heads\"",
+                            (int)dim);
     if (heads)
         sm_choose(b->info, "heads", sm_resnet_said(b, SM_CONFIG_HEADS),
                   sm_said_by(b->config, SM_CONFIG_HEADS), "%d", (int)heads);
@@ -68,8 +68,8 @@ static enum sm_code choose_heads(struct sm_resnet *b, int32_t dim)
                   (int)(dim / HEAD_DIM));
     b->info->heads = heads ? heads : dim / HEAD_DIM;
     if (b->info->heads < 1 || dim % b->info->heads)
-        return sm_err_set(b->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
-                          (int)b->info->heads, (int)dim);
+        return sm_err_field(b->err, "/heads", "\"heads\" is %d, which does not divide width %d",
+                            (int)b->info->heads, (int)dim);
     return SM_OK;
 }
 

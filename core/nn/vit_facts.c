@@ -197,7 +197,8 @@ static enum sm_code measure_blocks(struct sm_vit *v)
     return SM_OK;
 }
 
-/* Compares claims before anything is taken from sidecars, which may describe another network. */
+/* Compares claims and preset before anything is taken from them: they may describe another
+ * network. */
 static enum sm_code compare_claims(struct sm_vit *v)
 {
     v->info->dim = v->dim;
@@ -206,7 +207,8 @@ static enum sm_code compare_claims(struct sm_vit *v)
     v->info->patch = v->patch;
     v->info->mlp = (int32_t)(v->gated ? v->fc1 / 2 : v->fc1);
     v->info->table_side = v->table_side;
-    return sm_claims_check(v->config, v->info, v->err);
+    enum sm_code code = sm_claims_check(v->config, v->info, v->err);
+    return code == SM_OK ? sm_preset_check_size(v->config, v->info, v->err) : code;
 }
 
 static enum sm_code choose_heads(struct sm_vit *v)
@@ -254,15 +256,13 @@ static enum sm_code choose_heads(struct sm_vit *v)
         why = v->dim == 384 ? "width/64; MoCo v3's ViT-S has 12" : "width/64";
     }
     if (!v->heads)
-        return sm_err_set(v->err, SM_INVALID,
-                          "a ViT of width %d (%s names under \"%.60s\") has no usual head count; "
-                          "set \"heads\"",
-                          (int)v->dim, v->names->dialect->name, prefix);
-    if (sm_preset_check_width(v->config, v->dim, v->err) != SM_OK)
-        return SM_CONFLICT;
+        return sm_err_field(v->err, "/heads",
+                            "a ViT of width %d (%s names under \"%.60s\") has no usual head "
+                            "count; set \"heads\"",
+                            (int)v->dim, v->names->dialect->name, prefix);
     if (v->heads < 1 || v->dim % v->heads)
-        return sm_err_set(v->err, SM_INVALID, "\"heads\" is %d, which does not divide width %d",
-                          (int)v->heads, (int)v->dim);
+        return sm_err_field(v->err, "/heads", "\"heads\" is %d, which does not divide width %d",
+                            (int)v->heads, (int)v->dim);
     if (!v->table_side && v->dim / v->heads % 4)
         return sm_err_set(v->err, SM_INVALID,
                           "\"heads\" is %d: RoPE needs a head width divisible by 4, not %d",
@@ -413,10 +413,10 @@ static enum sm_code choose_resize(struct sm_vit *v)
         source = SM_SOURCE_GUESS;
     }
     if (!v->pos_resize)
-        return sm_err_set(v->err, SM_INVALID,
-                          "the position table is for %dx%d patches, the input has %dx%d, and "
-                          "families resample differently; set \"pos_resize\"",
-                          (int)v->table_side, (int)v->table_side, (int)v->rows, (int)v->cols);
+        return sm_err_field(v->err, "/pos_resize",
+                            "the position table is for %dx%d patches, the input has %dx%d, and "
+                            "families resample differently; set \"pos_resize\"",
+                            (int)v->table_side, (int)v->table_side, (int)v->rows, (int)v->cols);
     sm_choose(v->info, "pos_resize", source, why, "%s", names[v->pos_resize]);
     return SM_OK;
 }

@@ -2,9 +2,10 @@
  * compared.
  *
  * Everything is checked at open, so that a score can fail only because of its image. File names
- * stay inside the folder. Every encoder opens under the one shared configuration. All encoders
+ * stay inside the folder. Every encoder opens under the configuration of its side. All encoders
  * agree in what makes distances comparable (the table `facts`). The pair's own recipe fits them,
- * and the reference was measured with them. */
+ * and the reference was measured with them. A step that fails reports its problem, and the later
+ * steps check what does not depend on it. */
 #include "core/score/pair.h"
 
 #include <math.h>
@@ -12,38 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/file.h"
-#include "core/base/json.h"
 #include "core/score/digest.h"
+#include "core/score/pair_read.h"
 
-#define PAIR_JSON_MAX  (256 << 10)
-#define PAIR_DEPTH_MAX 8
+#define UNKNOWN_PX 224 /* input size for reading a recipe whose encoders did not open */
 
 const char *const sm_side_names[SM_SIDES] = {"f", "g"};
-
-/* pair.json as read; its nodes are borrowed from the document. */
-struct draft {
-    char description[PAIR_DESCRIPTION_MAX + 1];
-    const json_t *sides[SM_SIDES];
-    const json_t *encoder, *mean, *std, *recipe;
-    char reference[PAIR_FILE_MAX + 1];
-    bool allow_same;
-};
-
-#define AT(member) offsetof(struct draft, member)
-static const struct sm_field fields[] = {
-    {"description", SM_FIELD_TEXT, AT(description), 0, PAIR_DESCRIPTION_MAX, NULL, false},
-    {"f", SM_FIELD_NODE, AT(sides[SM_SIDE_F]), 0, 0, NULL, true},
-    {"g", SM_FIELD_NODE, AT(sides[SM_SIDE_G]), 0, 0, NULL, true},
-    {"encoder", SM_FIELD_NODE, AT(encoder), 0, 0, NULL, false},
-    {"mean", SM_FIELD_NODE, AT(mean), 0, 0, NULL, false},
-    {"std", SM_FIELD_NODE, AT(std), 0, 0, NULL, false},
-    {"recipe", SM_FIELD_NODE, AT(recipe), 0, 0, NULL, true},
-    {"reference", SM_FIELD_TEXT, AT(reference), 0, PAIR_FILE_MAX, NULL, false},
-    {"allow_same", SM_FIELD_BOOL, AT(allow_same), 0, 0, NULL, false},
-    {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
-};
-#undef AT
 
 enum fact_type { FACT_TEXT, FACT_INT, FACT_DOUBLE };
 
@@ -69,25 +44,6 @@ char *sm_pair_path(const char *dir, const char *file)
     if (path)
         snprintf(path, size, "%s/%s", dir, file);
     return path;
-}
-
-/* Returns true if the text begins with "<file>:" or contains a path that ends in it. */
-static bool names_file(const char *text, const char *file)
-{
-    char in_path[PAIR_FILE_MAX + 3];
-    size_t length = strlen(file);
-    snprintf(in_path, sizeof in_path, "/%.*s:", PAIR_FILE_MAX, file);
-    return strstr(text, in_path) || (strncmp(text, file, length) == 0 && text[length] == ':');
-}
-
-enum sm_code sm_err_name_file(struct sm_err *err, enum sm_code code, const char *file)
-{
-    if (code == SM_OK || !err || names_file(err->text, file))
-        return code;
-    const struct sm_err inner = *err;
-    sm_err_set(err, code, "%s: %s", file, inner.text);
-    memcpy(err->pointer, inner.pointer, sizeof err->pointer);
-    return code;
 }
 
 static const char *last_component(char *path)
@@ -122,71 +78,11 @@ static enum sm_code set_name(struct sm_pair *pair, struct sm_err *err)
     return code;
 }
 
-static enum sm_code check_file_name(const char *name, const char *pointer, struct sm_err *err)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length > PAIR_FILE_MAX)
-        return sm_err_field(err, pointer, "file name has %zu bytes, must be from 1 to %d", length,
-                            PAIR_FILE_MAX);
-    if (strchr(name, '/') || name[0] == '.')
-        return sm_err_field(err, pointer,
-                            "file name \"%s\" must be of the pair's folder: no separators, no "
-                            "leading dot",
-                            name);
-    return SM_OK;
-}
-
-static enum sm_code read_side(struct sm_side *out, const json_t *list, const char *side,
-                              struct sm_err *err)
-{
-    char at[32];
-    const json_t *node;
-    size_t i, count = json_array_size(list);
-    snprintf(at, sizeof at, "/%s", side);
-    if (!json_is_array(list) || count == 0 || count > SM_ENCODERS_MAX)
-        return sm_err_field(err, at, "%s must be a list of 1 to %d file names, has %zu", side,
-                            SM_ENCODERS_MAX, count);
-    json_array_foreach(list, i, node)
-    {
-        snprintf(at, sizeof at, "/%s/%zu", side, i);
-        const char *name = json_string_value(node);
-        if (!name)
-            return sm_err_field(err, at, "file name must be a string");
-        enum sm_code code = check_file_name(name, at, err);
-        if (code != SM_OK)
-            return code;
-        snprintf(out->members[i].file, sizeof out->members[i].file, "%s", name);
-    }
-    out->count = (int)count;
-    return SM_OK;
-}
-
-/* Reads three numbers: pair.json's own, else those of the encoder's configuration, else 0.5. */
-static enum sm_code read_channels(double out[3], float out_f32[3], const json_t *list,
-                                  const double *encoder, const char *name, double min,
-                                  struct sm_err *err)
-{
-    char at[32];
-    for (size_t c = 0; c < 3; c++) {
-        const json_t *node = json_array_get(list, c);
-        double value = list ? json_number_value(node) : encoder ? encoder[c] : .5;
-        snprintf(at, sizeof at, "/%s", name);
-        if (list && json_array_size(list) != 3)
-            return sm_err_field(err, at, "%s must be a list of three numbers", name);
-        snprintf(at, sizeof at, "/%s/%zu", name, c);
-        if (list && (!json_is_number(node) || !(value >= min && value <= 1)))
-            return sm_err_field(err, at, "%s must be numbers from %g to 1", name, min);
-        out[c] = value;
-        out_f32[c] = (float)value;
-    }
-    return SM_OK;
-}
-
-/* Returns the configuration with the pair's normalisation. pair->config does not have it, because
+/* Returns the configuration with the pair's normalisation. pair->configs do not have it, because
  * the pair's digest covers mean and std separately. */
-static struct sm_encoder_config with_pixels(const struct sm_pair *pair)
+static struct sm_encoder_config with_pixels(const struct sm_pair *pair, int side)
 {
-    struct sm_encoder_config config = pair->config;
+    struct sm_encoder_config config = pair->configs[side];
     memcpy(config.mean, pair->mean, sizeof config.mean);
     memcpy(config.std, pair->std, sizeof config.std);
     config.source[SM_CONFIG_MEAN] = (uint8_t)pair->mean_source;
@@ -194,7 +90,7 @@ static struct sm_encoder_config with_pixels(const struct sm_pair *pair)
     return config;
 }
 
-static enum sm_code open_member(struct sm_member *member, const struct sm_pair *pair,
+static enum sm_code open_member(struct sm_member *member, const struct sm_pair *pair, int side,
                                 const char *kernels, struct sm_err *err)
 {
     struct sm_ckpt *ckpt = NULL;
@@ -203,16 +99,19 @@ static enum sm_code open_member(struct sm_member *member, const struct sm_pair *
                              : sm_err_set(err, SM_NOMEM, "out of memory for a path");
     if (code == SM_OK) {
         snprintf(member->digest, sizeof member->digest, "%s", sm_ckpt_digest(ckpt));
-        const struct sm_encoder_config config = with_pixels(pair);
+        const struct sm_encoder_config config = with_pixels(pair, side);
         code = sm_encoder_open(&member->encoder, ckpt, &config, kernels, err);
         sm_ckpt_close(ckpt);
     }
     const struct sm_encoder_info *info = code == SM_OK ? sm_encoder_info(member->encoder) : NULL;
-    if (info && info->input_h_px != info->input_w_px)
+    if (info && info->input_h_px != info->input_w_px) {
+        sm_encoder_close(member->encoder);
+        member->encoder = NULL;
         code = sm_err_set(err, SM_UNSUPPORTED, "input of %dx%d pixels, views are square",
                           (int)info->input_h_px, (int)info->input_w_px);
+    }
     free(path);
-    return sm_err_name_file(err, code, member->file);
+    return code;
 }
 
 static void format_fact(char *out, size_t out_size, const struct sm_encoder_info *info, size_t i)
@@ -226,32 +125,66 @@ static void format_fact(char *out, size_t out_size, const struct sm_encoder_info
         snprintf(out, out_size, "%.9g", *(const double *)(const void *)at);
 }
 
-static enum sm_code check_agree(const struct sm_member *a, const struct sm_member *b,
-                                struct sm_err *err)
+/* Reports every fact in which two encoders differ. */
+static void check_agree(const struct sm_member *a, const struct sm_member *b, const char *pointer,
+                        struct sm_collector *collector)
 {
     char of_a[40], of_b[40];
+    struct sm_err why;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         format_fact(of_a, sizeof of_a, sm_encoder_info(a->encoder), i);
         format_fact(of_b, sizeof of_b, sm_encoder_info(b->encoder), i);
-        if (strcmp(of_a, of_b) != 0)
-            return sm_err_set(err, SM_CONFLICT, "%.60s has %s %s, %.60s has %s %s", a->file,
-                              facts[i].name, of_a, b->file, facts[i].name, of_b);
+        if (strcmp(of_a, of_b) == 0)
+            continue;
+        why = (struct sm_err){0};
+        sm_err_set(&why, SM_CONFLICT, "%.60s has %s %s, %.60s has %s %s", a->file, facts[i].name,
+                   of_a, b->file, facts[i].name, of_b);
+        sm_collect(collector, SM_IN_SIDES, b->file, pointer, &why);
     }
-    return SM_OK;
 }
 
-static enum sm_code open_members(struct sm_pair *pair, const char *kernels, struct sm_err *err)
+/* Opens a member and reports why it cannot be. An error of a setting is one of pair.json. */
+static void open_or_report(struct sm_pair *pair, int s, int k, const struct sm_pair_draft *draft,
+                           const char *kernels, struct sm_collector *collector)
 {
-    enum sm_code code = SM_OK;
+    struct sm_member *member = &pair->sides[s].members[k];
+    struct sm_err why = {0};
+    char at[32], pointer[sizeof why.pointer + 32];
+    if (open_member(member, pair, s, kernels, &why) == SM_OK)
+        return;
+    if (why.pointer[0] && draft->mended[s])
+        return; /* the setting may be among those that were left out */
+    if (why.pointer[0]) {
+        sm_pair_config_pointer(at, draft, s);
+        snprintf(pointer, sizeof pointer, "%s%s", at, why.pointer);
+        snprintf(why.pointer, sizeof why.pointer, "%.79s", pointer);
+    } else {
+        snprintf(pointer, sizeof pointer, "/%s/%d", sm_side_names[s], k);
+    }
+    sm_collect(collector, SM_IN_CHECKPOINT, member->file, pointer, &why);
+}
+
+/* Opens every encoder and compares it with the first. Returns false if one is missing. */
+static bool open_members(struct sm_pair *pair, const struct sm_pair_draft *draft,
+                         const char *kernels, struct sm_collector *collector)
+{
+    const struct sm_member *first = NULL;
+    char at[32];
+    bool whole = pair->sides[SM_SIDE_F].count > 0 && pair->sides[SM_SIDE_G].count > 0;
     for (int s = 0; s < SM_SIDES; s++) {
-        for (int k = 0; code == SM_OK && k < pair->sides[s].count; k++) {
+        for (int k = 0; k < pair->sides[s].count && !collector->full; k++) {
             struct sm_member *member = &pair->sides[s].members[k];
-            code = open_member(member, pair, kernels, err);
-            if (code == SM_OK)
-                code = check_agree(&pair->sides[SM_SIDE_F].members[0], member, err);
+            if (member->file[0] && draft->config_read[s])
+                open_or_report(pair, s, k, draft, kernels, collector);
+            whole = whole && member->encoder;
+            if (!member->encoder || draft->mended[s])
+                continue;
+            first = first ? first : member;
+            snprintf(at, sizeof at, "/%s/%d", sm_side_names[s], k);
+            check_agree(first, member, at, collector);
         }
     }
-    return code;
+    return whole;
 }
 
 bool sm_members_same(const struct sm_member *a, const struct sm_member *b)
@@ -259,81 +192,38 @@ bool sm_members_same(const struct sm_member *a, const struct sm_member *b)
     return strcmp(a->digest, b->digest) == 0 || sm_encoder_same_weights(a->encoder, b->encoder);
 }
 
-/* Refuses an encoder on both sides: it cancels out, and m then says nothing about any image. */
-static enum sm_code check_sides(const struct sm_pair *pair, struct sm_err *err)
+/* Reports each encoder on both sides: it cancels out, and m then says nothing about any image. */
+static void check_sides(const struct sm_pair *pair, struct sm_collector *collector)
 {
     char at[32];
     const struct sm_side *f = &pair->sides[SM_SIDE_F], *g = &pair->sides[SM_SIDE_G];
     for (int i = 0; i < f->count && !pair->allow_same; i++) {
         for (int k = 0; k < g->count; k++) {
-            if (!sm_members_same(&f->members[i], &g->members[k]))
+            struct sm_err why = {0};
+            if (!f->members[i].encoder || !g->members[k].encoder ||
+                !sm_members_same(&f->members[i], &g->members[k]))
                 continue;
             snprintf(at, sizeof at, "/g/%d", k);
-            sm_err_field(err, at,
+            sm_err_field(&why, at,
                          "%.36s of f and %.36s of g hold the same weights, which cancel out: name "
                          "in g what was trained without the candidates, or set \"allow_same\": "
                          "true",
                          f->members[i].file, g->members[k].file);
-            return sm_err_name_file(err, SM_INVALID, "pair.json");
+            sm_collect(collector, SM_IN_SIDES, PAIR_JSON, at, &why);
         }
     }
-    return SM_OK;
 }
 
-static enum sm_code read_document(struct sm_pair *pair, struct draft *draft, const json_t *doc,
-                                  struct sm_err *err)
+/* Checks that the recipe fits the encoders. */
+static void check_recipe(struct sm_pair *pair, struct sm_collector *collector)
 {
-    enum sm_code code = sm_fields_read(draft, doc, fields, "", err);
-    for (int s = 0; code == SM_OK && s < SM_SIDES; s++)
-        code = read_side(&pair->sides[s], draft->sides[s], sm_side_names[s], err);
-    if (code == SM_OK && draft->reference[0])
-        code = check_file_name(draft->reference, "/reference", err);
-    if (code == SM_OK)
-        code = sm_encoder_config_parse(&pair->config, draft->encoder, "/encoder", err);
-    memcpy(pair->description, draft->description, sizeof pair->description);
-    pair->allow_same = draft->allow_same;
-    return sm_err_name_file(err, code, "pair.json");
-}
-
-/* Completes what pair.json leaves open from the preset and from the sidecars in the pair's folder,
- * which all its checkpoints share. */
-static enum sm_code complete_config(struct sm_pair *pair, const struct draft *draft,
-                                    struct sm_err *err)
-{
-    char *path = sm_pair_path(pair->dir, pair->sides[SM_SIDE_F].members[0].file);
-    const struct sm_encoder_config *c = &pair->config;
-    enum sm_code code = path ? sm_encoder_config_complete(&pair->config, path, err)
-                             : sm_err_set(err, SM_NOMEM, "out of memory for a path");
-    free(path);
-    const bool said = c->std[0] > 0;
-    const enum sm_source mean = (enum sm_source)c->source[SM_CONFIG_MEAN],
-                         std = (enum sm_source)c->source[SM_CONFIG_STD];
-    pair->mean_source = draft->mean ? SM_SOURCE_CONFIG : said ? mean : SM_SOURCE_GUESS;
-    pair->std_source = draft->std ? SM_SOURCE_CONFIG : said ? std : SM_SOURCE_GUESS;
-    if (code == SM_OK)
-        code = read_channels(pair->mean, pair->mean_f32, draft->mean, said ? c->mean : NULL, "mean",
-                             0, err);
-    if (code == SM_OK)
-        code = read_channels(pair->std, pair->std_f32, draft->std, said ? c->std : NULL, "std",
-                             1e-3, err);
-    return sm_err_name_file(err, code, "pair.json");
-}
-
-static enum sm_code read_recipe(struct sm_pair *pair, const json_t *node, struct sm_err *err)
-{
-    enum sm_code code =
-        sm_recipe_parse(&pair->recipe, node, NULL, sm_pair_input_px(pair), "/recipe", err);
-    if (code == SM_OK) {
-        code = sm_pair_check_recipe(pair, &pair->recipe, err);
-        if (code == SM_INVALID && err) {
-            char at[sizeof err->pointer];
-            memcpy(at, err->pointer, sizeof at);
-            snprintf(err->pointer, sizeof err->pointer, "/recipe%.60s", at);
-        }
-    }
-    if (code == SM_OK)
-        code = sm_recipe_digest(pair->recipe_digest, &pair->recipe, err);
-    return sm_err_name_file(err, code, "pair.json");
+    struct sm_err why = {0};
+    char at[sizeof why.pointer];
+    if (sm_pair_check_recipe(pair, &pair->recipe, &why) == SM_OK)
+        return;
+    memcpy(at, why.pointer, sizeof at);
+    snprintf(why.pointer, sizeof why.pointer, "/recipe%.60s", at);
+    sm_collect(collector, SM_IN_DOCUMENT, PAIR_JSON, why.pointer, &why);
 }
 
 /* Returns the flags of the pair without their texts, [] if it has none. NULL when out of memory. */
@@ -345,14 +235,25 @@ static json_t *flags_without_texts(const struct sm_pair *pair)
     return flags;
 }
 
+/* Returns the configuration that both sides have, or {"f", "g"}. NULL when out of memory. */
+static json_t *configs_json(const struct sm_pair *pair)
+{
+    json_t *f = sm_encoder_config_json(&pair->configs[SM_SIDE_F]);
+    json_t *g = sm_encoder_config_json(&pair->configs[SM_SIDE_G]);
+    if (!f || !g || !json_equal(f, g))
+        return json_pack("{s:o, s:o}", "f", f, "g", g);
+    json_decref(g);
+    return f;
+}
+
 static enum sm_code set_digest(struct sm_pair *pair, struct sm_err *err)
 {
     json_t *flags = flags_without_texts(pair);
     json_t *doc =
         json_pack("{s:o, s:o, s:[f,f,f], s:[f,f,f], s:s?}", "encoders", sm_pair_digests_json(pair),
-                  "encoder", sm_encoder_config_json(&pair->config), "mean", pair->mean[0],
-                  pair->mean[1], pair->mean[2], "std", pair->std[0], pair->std[1], pair->std[2],
-                  "reference", pair->reference.count ? pair->reference.digest : NULL);
+                  "encoder", configs_json(pair), "mean", pair->mean[0], pair->mean[1],
+                  pair->mean[2], "std", pair->std[0], pair->std[1], pair->std[2], "reference",
+                  pair->reference.count ? pair->reference.digest : NULL);
     bool whole =
         doc && flags && (json_array_size(flags) == 0 || json_object_set(doc, "flags", flags) == 0);
     json_decref(flags);
@@ -363,49 +264,72 @@ static enum sm_code set_digest(struct sm_pair *pair, struct sm_err *err)
     return sm_json_digest(pair->digest, doc, err);
 }
 
-static enum sm_code load_document(json_t **out, const char *dir, struct sm_err *err)
+/* Reports an error that has no place in pair.json, or of the reference. */
+static void collect_code(struct sm_collector *collector, enum sm_found_in in, const char *file,
+                         const struct sm_err *why)
 {
-    struct sm_file file = {0};
-    char *path = sm_pair_path(dir, "pair.json");
-    enum sm_code code = path ? sm_file_map(&file, path, PAIR_JSON_MAX, err)
-                             : sm_err_set(err, SM_NOMEM, "out of memory for a path");
-    if (code == SM_OK)
-        code = sm_json_parse(out, file.bytes, file.bytes_count, PAIR_JSON_MAX, PAIR_DEPTH_MAX, err);
-    sm_file_release(&file);
-    free(path);
-    return sm_err_name_file(err, code, "pair.json");
+    if (why->code != SM_OK)
+        sm_collect(collector, in, file, why->pointer, why);
+}
+
+static void open_whole(struct sm_pair *pair, const char *kernels, struct sm_collector *collector)
+{
+    struct sm_pair_draft draft = {0};
+    struct sm_err why = {0};
+    json_t *doc = NULL;
+    set_name(pair, &why);
+    collect_code(collector, SM_IN_DOCUMENT, PAIR_JSON, &why);
+    sm_pair_read(&doc, &draft, pair, collector);
+    if (!doc || collector->full)
+        goto out;
+    int before = collector->problems->count;
+    bool whole = open_members(pair, &draft, kernels, collector);
+    bool agree = whole && collector->first == SM_OK && before == collector->problems->count;
+    check_sides(pair, collector);
+    int32_t input_px = agree ? sm_pair_input_px(pair) : UNKNOWN_PX;
+    if (!collector->full && sm_pair_read_recipe(pair, doc, &draft, input_px, collector) && agree)
+        check_recipe(pair, collector);
+    why = (struct sm_err){0};
+    if (collector->first == SM_OK)
+        sm_recipe_digest(pair->recipe_digest, &pair->recipe, &why);
+    collect_code(collector, SM_IN_DOCUMENT, PAIR_JSON, &why);
+    why = (struct sm_err){0};
+    if (draft.reference[0] && whole && !collector->full)
+        sm_reference_load(&pair->reference, pair, draft.reference, &why);
+    collect_code(collector, SM_IN_REFERENCE, draft.reference, &why);
+    why = (struct sm_err){0};
+    if (collector->first == SM_OK)
+        set_digest(pair, &why);
+    collect_code(collector, SM_IN_DOCUMENT, PAIR_JSON, &why);
+out:
+    json_decref(doc);
+}
+
+enum sm_code sm_pair_open_all(struct sm_pair **out, struct sm_pair_problems *problems,
+                              const char *dir, const char *kernels, struct sm_err *err)
+{
+    struct sm_pair_problems *own = problems ? NULL : calloc(1, sizeof *own);
+    struct sm_pair *pair = calloc(1, sizeof *pair);
+    struct sm_collector collector = {.problems = problems ? problems : own, .err = err};
+    *out = NULL;
+    if (problems)
+        problems->count = 0;
+    if (!collector.problems || !pair || !(pair->dir = strdup(dir)))
+        collector.first = sm_err_set(err, SM_NOMEM, "out of memory for pair %s", dir);
+    else
+        open_whole(pair, kernels, &collector);
+    if (collector.first == SM_OK)
+        *out = pair;
+    else
+        sm_pair_close(pair);
+    free(own);
+    return collector.first;
 }
 
 enum sm_code sm_pair_open(struct sm_pair **out, const char *dir, const char *kernels,
                           struct sm_err *err)
 {
-    struct draft draft = {0};
-    json_t *doc = NULL;
-    struct sm_pair *pair = calloc(1, sizeof *pair);
-    enum sm_code code = SM_OK;
-    *out = NULL;
-    if (!pair || !(pair->dir = strdup(dir))) {
-        code = sm_err_set(err, SM_NOMEM, "out of memory for pair %s", dir);
-        goto out;
-    }
-    if ((code = set_name(pair, err)) != SM_OK || (code = load_document(&doc, dir, err)) != SM_OK ||
-        (code = read_document(pair, &draft, doc, err)) != SM_OK ||
-        (code = complete_config(pair, &draft, err)) != SM_OK ||
-        (code = open_members(pair, kernels, err)) != SM_OK ||
-        (code = check_sides(pair, err)) != SM_OK ||
-        (code = read_recipe(pair, draft.recipe, err)) != SM_OK)
-        goto out;
-    if (draft.reference[0])
-        code = sm_reference_load(&pair->reference, pair, draft.reference, err);
-    if (code == SM_OK)
-        code = set_digest(pair, err);
-out:
-    json_decref(doc);
-    if (code == SM_OK)
-        *out = pair;
-    else
-        sm_pair_close(pair);
-    return code;
+    return sm_pair_open_all(out, NULL, dir, kernels, err);
 }
 
 void sm_pair_close(struct sm_pair *pair)

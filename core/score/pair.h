@@ -45,7 +45,7 @@ struct sm_pair {
     char digest[SM_SHA256_HEX];
     char recipe_digest[SM_SHA256_HEX];
     struct sm_side sides[SM_SIDES];
-    struct sm_encoder_config config;
+    struct sm_encoder_config configs[SM_SIDES];
     double mean[3], std[3]; /* input normalisation on [0, 1], before rounding to float */
     enum sm_source mean_source, std_source;
     float mean_f32[3], std_f32[3];
@@ -74,8 +74,5 @@ json_t *sm_pair_digests_json(const struct sm_pair *pair);
 
 /* Returns the path "dir/file", which the caller frees; NULL when out of memory. */
 char *sm_pair_path(const char *dir, const char *file);
-
-/* Puts "file: " before the error's text, unless the text names the file already. Returns `code`. */
-enum sm_code sm_err_name_file(struct sm_err *err, enum sm_code code, const char *file);
 
 #endif

@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/score/pair.h"
+#include "core/score/problems.h"
 #include "sslmem/stats.h"
 
 /* a million scores of about 20 digits and as many digests of 64 */

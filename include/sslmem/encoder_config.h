@@ -146,6 +146,8 @@ enum sm_code sm_encoder_config_parse(struct sm_encoder_config *out, const json_t
 /* Writes the set fields as an object that parse reads. Returns a new reference; NULL when out of
  * memory or if a value is out of range. */
 json_t *sm_encoder_config_json(const struct sm_encoder_config *config);
+/* As sm_encoder_config_json, without the fields that the preset decides. */
+json_t *sm_encoder_config_said_json(const struct sm_encoder_config *config);
 /* Sets the fields that `config` leaves open: first from encoder.json in the folder of the
  * checkpoint at `path` (NULL: reads no files), then from the preset, then from config.json and
  * preprocessor_config.json (Hugging Face, timm), open_clip_config.json and args.json (solo-learn)

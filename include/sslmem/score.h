@@ -24,7 +24,8 @@
  * pair.json, in the pair's folder:
  *   "description"  text, optional
  *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder
- *   "encoder"      configuration of every encoder of the pair (sm_encoder_config_parse), optional
+ *   "encoder"      configuration of every encoder (sm_encoder_config_parse), or {"f", "g"}, one for
+ *                  each side; optional
  *   "mean", "std"  input normalisation on [0, 1], three numbers each; default: the encoder's own,
  *                  else 0.5
  *   "recipe"       the pair's own recipe; "augment" is required

@@ -1,6 +1,7 @@
 /* Checks databases and configurations before a command or the service uses them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -82,7 +83,15 @@ static enum sm_code check_kernels(const struct sm_config *config, struct sm_err 
 
 static enum sm_code check_pairs(const struct sm_config *config, struct sm_err *err)
 {
-    return check_folder("pairs: ", config->pairs, R_OK | X_OK, err);
+    char path[PATH_MAX];
+    enum sm_code code = check_folder("pairs: ", config->pairs, R_OK | X_OK, err);
+    snprintf(path, sizeof path, "%s/pair.json", config->pairs);
+    if (code == SM_OK && access(path, F_OK) == 0)
+        code = sm_err_set(err, SM_INVALID,
+                          "pairs: %.160s is a pair itself, it holds pair.json: give the folder "
+                          "above it",
+                          config->pairs);
+    return code;
 }
 
 static enum sm_code check_data_root(const struct sm_config *config, struct sm_err *err)

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/escape.h"
 #include "server/base/log.h"
 #include "server/store/pair_use.h"
+#include "sslmem/problems.h"
 
 #define NAME_BYTES_MAX 63 /* the longest name of a pair in stored claims and scores */
 
@@ -144,12 +146,25 @@ static void warn_about(const char *name, const struct sm_pair *pair)
     }
 }
 
-static enum sm_code open_pair(struct sm_generation **out, struct sm_pairs *pairs, const char *dir,
-                              const char *name, struct sm_err *err)
+/* Opens the pair and lists all its problems; a check that needs more memory than there is lists
+ * none. */
+static enum sm_code open_checked(struct sm_pair **out, json_t **problems, const char *dir,
+                                 const char *kernels, struct sm_err *err)
+{
+    struct sm_pair_problems *found = calloc(1, sizeof *found);
+    enum sm_code code = sm_pair_open_all(out, found, dir, kernels, err);
+    *problems = code != SM_OK && found ? sm_pair_problems_json(found) : NULL;
+    free(found);
+    return code;
+}
+
+/* *problems receives all problems of the pair, a new reference; NULL if none are known. */
+static enum sm_code open_pair(struct sm_generation **out, json_t **problems, struct sm_pairs *pairs,
+                              const char *dir, const char *name, struct sm_err *err)
 {
     struct sm_pair *pair = NULL;
     *out = NULL;
-    enum sm_code code = sm_pair_open(&pair, dir, pairs->kernels, err);
+    enum sm_code code = open_checked(&pair, problems, dir, pairs->kernels, err);
     if (code != SM_OK)
         return code;
     warn_about(name, pair);
@@ -163,31 +178,41 @@ static enum sm_code open_pair(struct sm_generation **out, struct sm_pairs *pairs
     return code;
 }
 
-static enum sm_code open_named(struct sm_generation **out, struct sm_pairs *pairs, const char *name,
-                               struct sm_err *err)
+static enum sm_code open_named(struct sm_generation **out, json_t **problems,
+                               struct sm_pairs *pairs, const char *name, struct sm_err *err)
 {
     *out = NULL;
     if (strlen(name) > NAME_BYTES_MAX)
         return sm_err_set(err, SM_LIMIT, "name has %zu bytes, at most %d", strlen(name),
                           NAME_BYTES_MAX);
     char *path = join(pairs->dir, name);
-    enum sm_code code = path ? open_pair(out, pairs, path, name, err)
+    enum sm_code code = path ? open_pair(out, problems, pairs, path, name, err)
                              : sm_err_set(err, SM_NOMEM, "pair %.100s: out of memory", name);
     free(path);
     return code;
 }
 
+/* What a load gave: a generation, or why there is none. */
+struct loaded {
+    struct sm_generation *generation;
+    struct sm_err why;
+    json_t *problems;
+};
+
 /* Enters the loaded generation, or the reason for its failure, into the registry. The caller gives
- * back *old: the replaced generation, `loaded` itself if memory ran out, or NULL. */
+ * back *old: the replaced generation, the loaded one if memory ran out, or NULL. */
 static enum sm_code settle(struct sm_generation **old, bool *created, struct sm_pairs *pairs,
-                           const char *name, struct sm_generation *loaded, const struct sm_err *why)
+                           const char *name, const struct loaded *result)
 {
+    struct sm_generation *loaded = result->generation;
     *old = loaded;
     pthread_mutex_lock(&pairs->mutex);
     int count = pairs->count;
     struct sm_pair_state *entry = find_or_add(pairs, name);
     if (entry) {
-        snprintf(entry->reason, sizeof entry->reason, "%s", loaded ? "" : why->text);
+        snprintf(entry->reason, sizeof entry->reason, "%s", loaded ? "" : result->why.text);
+        json_decref(entry->problems);
+        entry->problems = json_incref(result->problems);
         *old = NULL;
         if (loaded) {
             *old = entry->generation;
@@ -202,21 +227,23 @@ static enum sm_code settle(struct sm_generation **old, bool *created, struct sm_
 static enum sm_code load(struct sm_pairs *pairs, const char *name, bool *created,
                          struct sm_err *err)
 {
-    struct sm_generation *loaded, *old;
-    struct sm_err why = {0};
+    struct sm_generation *old;
+    struct loaded loaded = {0};
+    struct sm_err *why = &loaded.why;
     pthread_mutex_lock(&pairs->loading);
-    enum sm_code code = open_named(&loaded, pairs, name, &why);
+    enum sm_code code = open_named(&loaded.generation, &loaded.problems, pairs, name, why);
     int64_t number = pairs->last_number;
-    if (settle(&old, created, pairs, name, loaded, &why) != SM_OK)
-        code = sm_err_set(&why, SM_NOMEM, "pair %.100s: out of memory", name);
+    if (settle(&old, created, pairs, name, &loaded) != SM_OK)
+        code = sm_err_set(why, SM_NOMEM, "pair %.100s: out of memory", name);
     pthread_mutex_unlock(&pairs->loading);
     sm_generation_give(old);
     if (code == SM_OK) {
         sm_log("info", "pair_ready", "{s:s, s:I}", "pair", name, "generation", (json_int_t)number);
         return SM_OK;
     }
-    sm_log("warning", "pair_failed", "{s:s, s:s}", "pair", name, "reason", why.text);
-    return sm_err_set(err, code == SM_NOMEM ? SM_NOMEM : SM_CORRUPT, "%s", why.text);
+    sm_log("warning", "pair_failed", "{s:s, s:s, s:o*}", "pair", name, "reason", why->text,
+           "problems", loaded.problems);
+    return sm_err_set(err, code == SM_NOMEM ? SM_NOMEM : SM_CORRUPT, "%s", why->text);
 }
 
 /* Returns true if `name` may be a pair: a folder whose name is UTF-8 text, as JSON needs. */
@@ -244,6 +271,14 @@ static bool is_listed(struct sm_pairs *pairs, const char *name)
     return listed;
 }
 
+static bool is_pair(const char *dir)
+{
+    char *path = join(dir, "pair.json");
+    bool found = path && access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
 static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
@@ -251,6 +286,13 @@ static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
     DIR *folder = opendir(pairs->dir);
     if (!folder)
         return sm_err_set(err, SM_IO, "pairs folder %s: %s", pairs->dir, strerror(errno));
+    if (is_pair(pairs->dir)) {
+        closedir(folder);
+        return sm_err_set(err, SM_INVALID,
+                          "pairs folder %.160s is a pair itself, it holds pair.json: give the "
+                          "folder above it",
+                          pairs->dir);
+    }
     while (errno = 0, (found = readdir(folder))) {
         bool created;
         if (found->d_name[0] == '.' || !is_folder(pairs->dir, found->d_name))
@@ -282,13 +324,16 @@ enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *k
 enum sm_code sm_pairs_load_one(struct sm_pairs **out, const char *dir, const char *kernels,
                                struct sm_err *err)
 {
-    struct sm_generation *loaded = NULL, *old = NULL;
+    struct sm_generation *old = NULL;
+    struct loaded loaded = {0};
     bool created;
     enum sm_code code = pairs_new(out, dir, kernels, err);
     if (code == SM_OK)
-        code = open_pair(&loaded, *out, dir, dir, err);
+        code = open_pair(&loaded.generation, &loaded.problems, *out, dir, dir, err);
     if (code == SM_OK)
-        code = settle(&old, &created, *out, sm_pair_name(sm_generation_pair(loaded)), loaded, NULL);
+        code = settle(&old, &created, *out, sm_pair_name(sm_generation_pair(loaded.generation)),
+                      &loaded);
+    json_decref(loaded.problems);
     if (code == SM_NOMEM && old)
         sm_err_set(err, SM_NOMEM, "registry of pairs: out of memory");
     sm_generation_give(old);
@@ -354,6 +399,7 @@ static enum sm_code remove_entry(void *arg, struct sm_err *err)
     if (entry) {
         r->old = entry->generation;
         r->removed = true;
+        json_decref(entry->problems);
         pairs->count--;
         memmove(entry, entry + 1, (size_t)(pairs->entries + pairs->count - entry) * sizeof *entry);
     }
@@ -403,17 +449,21 @@ enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pai
         memcpy(*out, first, (size_t)total * sizeof **out);
         *count = total;
     }
-    for (int i = 0; i < *count; i++)
+    for (int i = 0; i < *count; i++) {
+        json_incref((*out)[i].problems);
         if ((*out)[i].generation)
             sm_generation_take((*out)[i].generation);
+    }
     pthread_mutex_unlock(&pairs->mutex);
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "list of %d pairs: out of memory", total);
 }
 
 void sm_pairs_list_free(struct sm_pair_state *states, int count)
 {
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        json_decref(states[i].problems);
         sm_generation_give(states[i].generation);
+    }
     free(states);
 }
 
@@ -421,11 +471,13 @@ json_t *sm_pair_state_json(const struct sm_pair_state *state)
 {
     const struct sm_generation *generation = state->generation;
     if (!generation)
-        return json_pack("{s:s, s:s, s:s}", "name", state->name, "state", "failed", "reason",
-                         state->reason);
-    json_t *document = json_pack("{s:s, s:s, s:I, s:s*}", "name", state->name, "state", "ready",
-                                 "generation", (json_int_t)sm_generation_number(generation),
-                                 "reload_reason", state->reason[0] ? state->reason : NULL);
+        return json_pack("{s:s, s:s, s:s, s:o*}", "name", state->name, "state", "failed", "reason",
+                         state->reason, "problems", json_deep_copy(state->problems));
+    json_t *document =
+        json_pack("{s:s, s:s, s:I, s:s*, s:o*}", "name", state->name, "state", "ready",
+                  "generation", (json_int_t)sm_generation_number(generation), "reload_reason",
+                  state->reason[0] ? state->reason : NULL, "reload_problems",
+                  json_deep_copy(state->problems));
     json_t *rest = sm_pair_json(sm_generation_pair(generation));
     if (!document || !rest || json_object_update_missing(document, rest) != 0) {
         json_decref(document);

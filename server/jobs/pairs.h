@@ -25,7 +25,7 @@ struct sm_pairs;
 
 /* Loads every sub-folder of `dir` whose name does not begin with a dot. A sub-folder that cannot be
  * loaded, for example without pair.json, is listed as failed. Errors: SM_IO (`dir` cannot be read),
- * SM_NOMEM. */
+ * SM_INVALID (`dir` is itself a pair), SM_NOMEM. */
 enum sm_code sm_pairs_load(struct sm_pairs **out, const char *dir, const char *kernels,
                            struct sm_err *err);
 /* Makes a registry with one pair, which it loads from `dir`. Errors: those of sm_pair_open. */
@@ -59,14 +59,17 @@ struct sm_pair_state {
     char name[SM_PAIR_NAME_BYTES];
     struct sm_generation *generation;  /* NULL: the pair has failed */
     char reason[SM_PAIR_REASON_BYTES]; /* why the last load failed; "": it succeeded */
+    /* all problems of that load, as sm_pair_problems_json lists them; NULL: none are known */
+    json_t *problems;
 };
 /* Lists all pairs in the order of their names, or only `name` (none if it does not exist). The
  * caller frees the list with sm_pairs_list_free. Errors: SM_NOMEM. */
 enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pairs *pairs,
                            const char *name, struct sm_err *err);
 void sm_pairs_list_free(struct sm_pair_state *states, int count);
-/* Returns {"name","state":"ready"|"failed","generation"?,"reason"?,"reload_reason"?, …} with the
- * members of sm_pair_json. New reference; NULL when out of memory. */
+/* Returns {"name","state":"ready"|"failed","generation"?,"reason"?,"problems"?,"reload_reason"?,
+ * "reload_problems"?, …} with the members of sm_pair_json. New reference; NULL when out of
+ * memory. */
 json_t *sm_pair_state_json(const struct sm_pair_state *state);
 
 #endif

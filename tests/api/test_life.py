@@ -438,6 +438,8 @@ def test_failed_load_keeps_the_old(serve, own_pairs):
     assert detail.startswith("pair 'resnet': ") and "g.pt" in detail
     after = server.get("/v1/pairs/resnet").json
     assert after.pop("reload_reason") == detail.removeprefix("pair 'resnet': ")
+    problem, = after.pop("reload_problems")
+    assert (problem["file"], problem["pointer"]) == ("g.pt", "/g/0") and "No such file" in problem["detail"]
     assert after == before
     assert server.post(png(1)).status == 200
     (own_pairs / "new").mkdir()

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "core/base/sha256.h"
+#include "sslmem/problems.h"
 
 static const char *const files[] = {
     "pair.json", "a", "b", "r", "other", "junk", "copy", "a2.npz", "b2.pt", "reference.json", NULL};
@@ -90,7 +91,9 @@ static void files_are_named(void **state)
     struct sm_err err = {0};
     struct sm_pair *pair;
     setup(&f);
-    snprintf(text, sizeof text, "%s/pair.json: No such file or directory", f.path);
+    snprintf(text, sizeof text,
+             "%s/pair.json: No such file or directory; the folder holds a, b, junk, other, r",
+             f.path);
     assert_fails(sm_pair_open(&pair, f.path, "blas", &err), SM_NOT_FOUND, text, "");
     assert_null(pair);
     snprintf(text, sizeof text, "%s/gone: No such file or directory", f.path);
@@ -461,6 +464,108 @@ static void same_encoders_are_flagged(void **state)
     folder_remove(&f, files);
 }
 
+/* "encoder" for each side: equal ones are one configuration, with its digest; a side may differ. */
+static void sides_have_configurations(void **state)
+{
+    (void)state;
+    static const char *const docs[] = {
+        "{\"f\":[\"a\"],\"g\":[\"b\"]," REST "}",
+        "{\"f\":\"a\",\"g\":\"b\",\"encoder\":{\"f\":{\"heads\":3},\"g\":{\"heads\":3}},"
+        "\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+        "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"f\":{\"heads\":3,\"key\":\"\"},\"g\":{"
+        "\"heads\":3}},"
+        "\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+    };
+    char digests[3][65];
+    struct folder f;
+    struct sm_err err = {0};
+    setup(&f);
+    for (size_t i = 0; i < 3; i++) {
+        folder_text(&f, "pair.json", docs[i]);
+        struct sm_pair *pair = open_pair(f.path);
+        snprintf(digests[i], sizeof digests[i], "%s", sm_pair_digest(pair));
+        sm_pair_close(pair);
+    }
+    assert_string_equal(digests[0], digests[1]);
+    assert_string_not_equal(digests[0], digests[2]);
+    assert_fails(open_with(&f,
+                           "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"f\":{\"heads\":3},\"g\":"
+                           "{\"heads\":4}},\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+                           &err),
+                 SM_CONFLICT, "a has heads 3, b has heads 4", "");
+    assert_fails(
+        open_with(&f,
+                  "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"f\":{\"heads\":3},\"g\":{}},"
+                  "\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+                  &err),
+        SM_INVALID,
+        "b: a ViT of width 24 (timm names under \"\") has no usual head count; set \"heads\"",
+        "/encoder/g/heads");
+    assert_fails(
+        open_with(&f,
+                  "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"f\":{\"heads\":3},\"heads\":"
+                  "3},\"recipe\":{\"augment\":\"simclr-cifar\"}}",
+                  &err),
+        SM_INVALID, "pair.json: field \"heads\" is unknown", "/encoder/heads");
+    folder_remove(&f, files);
+}
+
+/* Views are shared: one normalisation for both sides. */
+static void sides_share_their_normalisation(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct sm_err err = {0};
+#define PIXELS(rest)                                                                               \
+    "{\"f\":[\"a\"],\"g\":[\"b\"],\"encoder\":{\"f\":{\"heads\":3,\"mean\":[0,0,0],\"std\":[1,1,"  \
+    "1]},"                                                                                         \
+    "\"g\":{\"heads\":3,\"mean\":[0.5,0,0],\"std\":[1,1,1]}}" rest                                 \
+    ",\"recipe\":{\"augment\":\"mae\"}}"
+    setup(&f);
+    assert_fails(open_with(&f, PIXELS(""), &err), SM_CONFLICT,
+                 "pair.json: f has mean 0 0 0, std 1 1 1, g has mean 0.5 0 0, std 1 1 1: set "
+                 "\"mean\" and \"std\" beside \"encoder\"",
+                 "");
+    assert_int_equal(open_with(&f, PIXELS(",\"mean\":[0,0,0],\"std\":[1,1,1]"), &err), SM_OK);
+    folder_remove(&f, files);
+}
+
+/* Every difference is a problem, and a problem of one step does not hide those of others. */
+static void all_problems_are_listed(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct sm_err err = {0};
+    struct sm_pair *pair;
+    static struct sm_pair_problems found;
+    setup(&f);
+    folder_text(&f, "pair.json",
+                "{\"f\":[\"r\",\"gone\"],\"g\":[\"other\"],\"encoder\":{\"input_px\":16},"
+                "\"recipe\":{\"augment\":\"none\",\"views\":1}}");
+    assert_int_equal(sm_pair_open_all(&pair, &found, f.path, "blas", &err), SM_NOT_FOUND);
+    static const char *const wanted[][2] = {{"other", "/g/0"},
+                                            {"gone", "/f/1"},
+                                            {"other", "/g/0"},
+                                            {"other", "/g/0"},
+                                            {"other", "/g/0"},
+                                            {"other", "/g/0"},
+                                            {"other", "/g/0"},
+                                            {"pair.json", "/recipe/views"},
+                                            {"pair.json", "/recipe/augment"}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        size_t times = 0, listed = 0;
+        for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
+            times +=
+                strcmp(wanted[k][0], wanted[i][0]) == 0 && strcmp(wanted[k][1], wanted[i][1]) == 0;
+        for (int k = 0; k < found.count; k++)
+            listed += strcmp(found.list[k].file, wanted[i][0]) == 0 &&
+                      strcmp(found.list[k].pointer, wanted[i][1]) == 0;
+        assert_int_equal(times, listed);
+    }
+    assert_int_equal(found.count, sizeof wanted / sizeof *wanted);
+    folder_remove(&f, files);
+}
+
 int main(void)
 {
     sm_blas_single_thread();
@@ -475,6 +580,9 @@ int main(void)
         cmocka_unit_test(digest_follows_what_decides_a_score),
         cmocka_unit_test(equal_sides_are_refused),
         cmocka_unit_test(same_encoders_are_flagged),
+        cmocka_unit_test(sides_have_configurations),
+        cmocka_unit_test(sides_share_their_normalisation),
+        cmocka_unit_test(all_problems_are_listed),
     };
     return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
 }

@@ -1,0 +1,340 @@
+/* `sslmem pair create`, first half: recognises the encoders and says what is known of them.
+ *
+ * A fact that is missing has a pointer into the configuration ("/key", "/heads"). On a terminal the
+ * fact is asked for and the encoder is opened again; elsewhere the option that gives it is printed.
+ * Both sides are looked at before the command gives up. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/escape.h"
+#include "server/cmd/cmd.h"
+#include "server/cmd/pair.h"
+
+#define ANSWER_BYTES 128
+#define CIFAR_PX_MAX 64 /* inputs up to this side are trained with CIFAR's augmentation */
+
+static const char sides[] = "fg";
+
+/* --- missing facts --- */
+
+/* Writes the option that gives the fact at `pointer` of the configuration. */
+static void name_option(char out[64], const char *pointer, int side)
+{
+    if (strcmp(pointer, "/key") == 0)
+        snprintf(out, 64, "--%c-key NAME", sides[side]);
+    else if (strcmp(pointer, "/preset") == 0)
+        snprintf(out, 64, "--preset NAME");
+    else
+        snprintf(out, 64, "--set %.30s=VALUE", pointer + 1);
+}
+
+/* Sets a field from text: a JSON value if the text is one, else a string. */
+static bool set_field(json_t *config, const char *name, const char *text)
+{
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (!value || strcmp(name, "key") == 0 || strcmp(name, "preset") == 0) {
+        json_decref(value);
+        value = json_string(text);
+    }
+    return value && json_object_set_new(config, name, value) == 0;
+}
+
+/* Asks a question on the terminal. Returns false if there is no answer. */
+static bool ask(char out[ANSWER_BYTES], const char *question)
+{
+    printf("%s: ", question);
+    fflush(stdout);
+    if (!fgets(out, ANSWER_BYTES, stdin))
+        return false;
+    out[strcspn(out, "\r\n")] = '\0';
+    return true;
+}
+
+static bool ask_for_fact(struct sm_pair_new *new, int side, const struct sm_err *why)
+{
+    char answer[ANSWER_BYTES], question[64];
+    printf("%c: %s\n", sides[side], why->text);
+    snprintf(question, sizeof question, "%.40s of %c", why->pointer + 1, sides[side]);
+    return ask(answer, question) && *answer &&
+           set_field(new->configs[side], why->pointer + 1, answer);
+}
+
+/* --- recognition --- */
+
+static enum sm_code check_file(const char *path, struct sm_err *err)
+{
+    struct stat about;
+    char held[SM_HELD_BYTES];
+    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode))
+        return SM_OK;
+    sm_folder_held(held, path);
+    return sm_err_set(err, SM_INVALID, "%.80s is a folder, not a checkpoint: name a file%s", path,
+                      held);
+}
+
+static enum sm_code open_once(struct sm_pair_part *part, const json_t *config, const char *path,
+                              struct sm_err *err)
+{
+    enum sm_code code = sm_encoder_config_parse(&part->config, config, "", err);
+    if (code == SM_OK)
+        code = sm_encoder_config_complete(&part->config, path, err);
+    return code == SM_OK ? sm_encoder_open(&part->encoder, part->ckpt, &part->config, "auto", err)
+                         : code;
+}
+
+/* A key that was given for both sides counts only where it chooses something: a file with one
+ * encoder needs none. */
+static bool drop_key(struct sm_pair_new *new, int side, const struct sm_err *why)
+{
+    const struct sm_pair_plan *plan = new->plan;
+    bool shared = plan->key && !plan->keys[side];
+    if (!shared || why->code != SM_NOT_FOUND || strcmp(why->pointer, "/key") != 0)
+        return false;
+    printf("%c: no encoder \"%s\" in its file, which needs no key unless it has several\n",
+           sides[side], sm_shown(plan->key));
+    return json_object_del(new->configs[side], "key") == 0;
+}
+
+/* Opens encoder `k` of a side, and asks until nothing is missing. */
+static bool recognise(struct sm_pair_new *new, int side, int k)
+{
+    const char *path = new->plan->files[side][k];
+    struct sm_pair_part *part = &new->parts[side][k];
+    struct sm_err why = {0};
+    char option[64];
+    enum sm_code code = check_file(path, &why);
+    if (code == SM_OK)
+        code = sm_ckpt_open(&part->ckpt, path, &why);
+    while (code == SM_OK && open_once(part, new->configs[side], path, &why) != SM_OK) {
+        bool again = drop_key(new, side, &why) ||
+                     (new->plan->asks &&why.pointer[0] && ask_for_fact(new, side, &why));
+        if (!again)
+            code = why.code;
+    }
+    if (code == SM_OK)
+        return true;
+    bool named = strncmp(why.text, path, strlen(path)) == 0;
+    fprintf(stderr, "%c: %s%s%s\n", sides[side], named ? "" : sm_shown(path), named ? "" : ": ",
+            why.text);
+    if (why.pointer[0]) {
+        name_option(option, why.pointer, side);
+        fprintf(stderr, "    give %s\n", option);
+    }
+    return false;
+}
+
+/* Makes the configurations that the options state. */
+static bool read_options(struct sm_pair_new *new)
+{
+    const struct sm_pair_plan *plan = new->plan;
+    for (int s = 0; s < 2; s++) {
+        const char *key = plan->keys[s] ? plan->keys[s] : plan->key;
+        new->configs[s] = json_object();
+        bool set = new->configs[s] && (!key || set_field(new->configs[s], "key", key)) &&
+                   (!plan->preset || set_field(new->configs[s], "preset", plan->preset));
+        for (int i = 0; set && plan->sets[i]; i++) {
+            char name[64];
+            size_t length = strcspn(plan->sets[i], "=");
+            if (!plan->sets[i][length] || length >= sizeof name) {
+                fprintf(stderr, "sslmem pair create: --set %s: must be NAME=VALUE, as heads=6\n",
+                        sm_shown(plan->sets[i]));
+                return false;
+            }
+            snprintf(name, sizeof name, "%.*s", (int)length, plan->sets[i]);
+            set = set_field(new->configs[s], name, plan->sets[i] + length + 1);
+        }
+        if (!set) {
+            fprintf(stderr, "sslmem pair create: an option is not UTF-8 text\n");
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sm_pair_recognise(struct sm_pair_new *new)
+{
+    bool whole = read_options(new);
+    int missing = 0;
+    for (int s = 0; whole && s < 2; s++)
+        for (int k = 0; new->plan->files[s][k]; k++)
+            missing += !recognise(new, s, k);
+    if (missing)
+        fprintf(stderr, "sslmem pair create: %d encoder%s cannot be opened yet; nothing was made\n",
+                missing, missing == 1 ? "" : "s");
+    return whole && missing == 0;
+}
+
+void sm_pair_new_release(struct sm_pair_new *new)
+{
+    for (int s = 0; s < 2; s++) {
+        for (int k = 0; k < SM_ENCODERS_MAX; k++) {
+            sm_encoder_close(new->parts[s][k].encoder);
+            sm_ckpt_close(new->parts[s][k].ckpt);
+            new->parts[s][k].encoder = NULL;
+            new->parts[s][k].ckpt = NULL;
+        }
+        json_decref(new->configs[s]);
+        new->configs[s] = NULL;
+    }
+}
+
+/* --- the augmentation --- */
+
+bool sm_pair_choose_augment(struct sm_pair_new *new)
+{
+    static char answer[ANSWER_BYTES];
+    char question[240] = "augment, one of";
+    const char *const *names = sm_augment_presets();
+    bool small = sm_encoder_info(new->parts[0][0].encoder)->input_h_px <= CIFAR_PX_MAX;
+    new->augment = new->plan->augment;
+    if (new->augment)
+        return true;
+    new->augment = small ? "simclr-cifar" : "simclr-imagenet";
+    new->augment_why = small ? "usual of inputs up to 64 pixels; name the training's own"
+                             : "usual of inputs above 64 pixels; name the training's own";
+    if (!new->plan->asks)
+        return true;
+    for (size_t used = strlen(question); *names; names++, used = strlen(question))
+        snprintf(question + used, sizeof question - used, " %s", *names);
+    size_t used = strlen(question);
+    snprintf(question + used, sizeof question - used, " [%s]", new->augment);
+    if (!ask(answer, question))
+        return false;
+    if (*answer) {
+        new->augment = answer;
+        new->augment_why = NULL;
+    }
+    return true;
+}
+
+/* --- what is known --- */
+
+struct line {
+    char name[24], f[56], g[56];
+    bool must_agree;
+};
+
+static void print_line(const struct line *line)
+{
+    bool differ = strcmp(line->f, line->g) != 0;
+    printf("  %-14s %-30s %-30s %s\n", line->name, sm_shown(line->f), sm_shown(line->g),
+           !differ            ? ""
+           : line->must_agree ? "differs: must agree"
+                              : "differs");
+}
+
+static void print_number(const char *name, double f, double g, bool must_agree)
+{
+    struct line line = {.must_agree = must_agree};
+    snprintf(line.name, sizeof line.name, "%s", name);
+    snprintf(line.f, sizeof line.f, "%.9g", f);
+    snprintf(line.g, sizeof line.g, "%.9g", g);
+    print_line(&line);
+}
+
+static const struct sm_choice *find_choice(const struct sm_encoder_info *info, const char *name)
+{
+    for (int32_t i = 0; i < info->choices_count; i++)
+        if (strcmp(info->choices[i].name, name) == 0)
+            return &info->choices[i];
+    return NULL;
+}
+
+/* Prints the choices in which two encoders differ. */
+static void print_choices(const struct sm_encoder_info *f, const struct sm_encoder_info *g)
+{
+    for (int32_t i = 0; i < f->choices_count; i++) {
+        const struct sm_choice *of_f = &f->choices[i], *of_g = find_choice(g, of_f->name);
+        struct line line = {0};
+        if (of_g && strcmp(of_f->value, of_g->value) == 0)
+            continue;
+        if (strcmp(of_f->name, "heads") == 0 || strcmp(of_f->name, "input_px") == 0 ||
+            strcmp(of_f->name, "norm_eps") == 0)
+            continue;
+        snprintf(line.name, sizeof line.name, "%s", of_f->name);
+        snprintf(line.f, sizeof line.f, "%s", of_f->value);
+        snprintf(line.g, sizeof line.g, "%s", of_g ? of_g->value : "-");
+        print_line(&line);
+    }
+}
+
+static void print_texts(const char *name, const char *f, const char *g, bool must_agree)
+{
+    struct line line = {.must_agree = must_agree};
+    snprintf(line.name, sizeof line.name, "%s", name);
+    snprintf(line.f, sizeof line.f, "%.55s", f);
+    snprintf(line.g, sizeof line.g, "%.55s", g);
+    print_line(&line);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void print_pair_of(const struct sm_pair_new *new, int i, int k)
+{
+    const struct sm_pair_part *f = &new->parts[0][i], *g = &new->parts[1][k];
+    const struct sm_encoder_info *a = sm_encoder_info(f->encoder), *b = sm_encoder_info(g->encoder);
+    printf("  %-14s %-30s %s\n", "", "f", "g");
+    print_texts("file", base_name(new->plan->files[0][i]), base_name(new->plan->files[1][k]),
+                false);
+    print_texts("format", sm_ckpt_format(f->ckpt), sm_ckpt_format(g->ckpt), false);
+    print_texts("family", a->family, b->family, true);
+    print_texts("names", a->dialect, b->dialect, false);
+    print_texts("key", *a->prefix ? a->prefix : "(top level)",
+                *b->prefix ? b->prefix : "(top level)", false);
+    print_number("input_px", a->input_h_px, b->input_h_px, true);
+    print_number("tokens", a->tokens, b->tokens, true);
+    print_number("dim", a->dim, b->dim, true);
+    print_number("blocks", a->blocks, b->blocks, true);
+    print_number("heads", a->heads, b->heads, true);
+    print_number("norm_eps", a->norm_eps, b->norm_eps, true);
+    print_number("parameters", (double)a->parameters, (double)b->parameters, false);
+    print_choices(a, b);
+    if (a->nonfinite || b->nonfinite)
+        print_number("NaN, infinite", (double)a->nonfinite, (double)b->nonfinite, false);
+}
+
+/* Returns true if `other` makes the same guess. */
+static bool guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
+{
+    const struct sm_choice *same = find_choice(other, choice->name);
+    return same && same->source == SM_SOURCE_GUESS && strcmp(same->value, choice->value) == 0;
+}
+
+static void print_guesses(const struct sm_encoder_info *f, const struct sm_encoder_info *g)
+{
+    for (int s = 0; s < 2; s++) {
+        const struct sm_encoder_info *own = s ? g : f, *other = s ? f : g;
+        for (int32_t i = 0; i < own->choices_count; i++) {
+            const struct sm_choice *c = &own->choices[i];
+            bool both = guesses_same(other, c);
+            if (c->source == SM_SOURCE_GUESS && !(s == 1 && both))
+                printf("  %-14s %-12s %-4s %s\n", c->name, c->value,
+                       both     ? "f, g"
+                       : s == 0 ? "f"
+                                : "g",
+                       c->why);
+        }
+    }
+}
+
+void sm_pair_print(const struct sm_pair_new *new)
+{
+    const struct sm_encoder_info *f = sm_encoder_info(new->parts[0][0].encoder);
+    const struct sm_encoder_info *g = sm_encoder_info(new->parts[1][0].encoder);
+    puts("recognised:");
+    print_pair_of(new, 0, 0);
+    for (int k = 1; new->parts[0][k].encoder || new->parts[1][k].encoder; k++)
+        print_pair_of(new, new->parts[0][k].encoder ? k : 0, new->parts[1][k].encoder ? k : 0);
+    puts("\nguessed (--set NAME=VALUE, or \"encoder\" in pair.json, settles one):");
+    print_guesses(f, g);
+    if (new->augment_why)
+        printf("  %-14s %-12s %-4s %s (--augment)\n", "augment", new->augment, "f, g",
+               new->augment_why);
+    putchar('\n');
+}

@@ -1,0 +1,301 @@
+"""`sslmem pair`: every public layout becomes a scored pair; what is missing is asked for or named; all problems of a pair at once."""
+
+import io
+import json
+import os
+import pickletools
+import pty
+import re
+import select
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+
+from conftest import PATIENCE_S, PAIRS, ROOT, png
+
+ENCODERS = ROOT / "tests/golden/encoders"
+DEMO = ROOT / "deploy/demo/pairs"
+# Files that stand beside the checkpoint in real repositories. encoder.json and case.json are of the tests.
+SIDECARS = ("config.json", "open_clip_config.json", "args.json", "preprocessor_config.json")
+
+# The options of a layout that core/names/README.md names in its row; other layouts need none. Widths of the cases are not
+# those of published encoders, so no preset fits and a ViT needs its number of heads.
+KEYS = {"dino-full": "teacher", "dinov2-train": "teacher", "ibot-layerscale": "teacher", "ijepa": "target_encoder", "mocov3-conv": "base_encoder",
+        "mocov3-vit": "base_encoder", "resnet-mocov3": "base_encoder", "resnet-sololearn-cifar": "state_dict.backbone"}
+
+
+def layouts():
+    """name -> (folder, checkpoint's name)"""
+    return {folder.name: (folder, json.loads((folder / "case.json").read_text())["checkpoint"]["file"])
+            for folder in sorted(ENCODERS.iterdir()) if (folder / "case.json").exists()}
+
+
+LAYOUTS = layouts()
+
+
+def moved(data):
+    """Other weights in the same layout: one high bit of the mantissa of float32, and of every second half, is another."""
+    changed = bytearray(data)
+    changed[2::4] = bytes(byte ^ 0x10 for byte in changed[2::4])
+    return bytes(changed)
+
+
+def storages(data, at, count):
+    """[(begin, end)] of the storages of PyTorch's old format: a count of elements, then the elements, of 2, 4 or 8 bytes."""
+    if count == 0:
+        return [] if at == len(data) else None
+    elements, begin = int.from_bytes(data[at:at + 8], "little"), at + 8
+    for size in (4, 8, 2):
+        rest = storages(data, begin + size * elements, count - 1) if begin + size * elements <= len(data) else None
+        if rest is not None:
+            return [(begin, begin + size * elements), *rest]
+    return None
+
+
+def moved_legacy(data):
+    """Five pickles (the last lists the storages), then the storages."""
+    file = io.BytesIO(data)
+    for _ in range(5):
+        last = file.tell()
+        for _ in pickletools.genops(file):
+            pass
+    keys = sum(operation.name.endswith("UNICODE") for operation, *_ in pickletools.genops(data[last:]))
+    changed = bytearray(data)
+    for begin, end in storages(data, file.tell(), keys):
+        if end - begin >= 16:
+            changed[begin:end] = moved(data[begin:end])
+    return bytes(changed)
+
+
+def write_other(source, target):
+    """Writes a checkpoint of the same layout with other weights."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
+            for entry in old.infolist():
+                tensors = re.search(r"/(data|constants)/\d+$", entry.filename)
+                new.writestr(entry.filename, moved(old.read(entry)) if tensors and entry.file_size >= 16 else old.read(entry))
+    elif source.read_bytes()[:4] == b"\x80\x02\x8a\x0a":
+        target.write_bytes(moved_legacy(source.read_bytes()))
+    else:
+        data = source.read_bytes()
+        header = 8 + int.from_bytes(data[:8], "little")
+        target.write_bytes(data[:header] + moved(data[header:]))
+
+
+def copy_layout(folder, file, target, other):
+    target.mkdir()
+    for name in SIDECARS:
+        if (folder / name).exists():
+            shutil.copy(folder / name, target)
+    if other:
+        write_other(folder / file, target / file)
+    else:
+        shutil.copy(folder / file, target)
+    return target / file
+
+
+@pytest.fixture
+def run(binary):
+    def run(*arguments, code=0):
+        done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+    return run
+
+
+# --- every public layout ----------------------------------------------------------------------------
+
+
+def options_of(name, folder):
+    options = ["--key", KEYS[name]] if name in KEYS else []
+    said = json.loads((folder / "encoder.json").read_text()) if (folder / "encoder.json").exists() else {}
+    return options + (["--set", f"heads={said['heads']}"] if "heads" in said else [])
+
+
+def test_all_layouts_are_here():
+    assert len(LAYOUTS) == 68 and set(KEYS) <= set(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layout_becomes_a_pair(run, tmp_path, name):
+    folder, file = LAYOUTS[name]
+    f, g = (copy_layout(folder, file, tmp_path / side, side == "g") for side in "fg")
+    options = options_of(name, folder)
+    made = run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, *options)
+    m = re.search(r"scores m ([+-][\d.e-]+)", made.stdout)
+    assert m and (float(m[1]) != 0 or name == "clip-resnet"), made.stdout  # whose random weights give a map of zeros
+    shutil.rmtree(tmp_path / "f")
+    shutil.rmtree(tmp_path / "g")  # the pair needs nothing but its folder
+    run("pair", "check", tmp_path / "pair")
+    (tmp_path / "a.png").write_bytes(png(1, 64))
+    score = json.loads(run("score", "--pair", tmp_path / "pair", tmp_path / "a.png").stdout)
+    assert abs(score["m"]) < 1 and "flags" not in score
+
+
+def test_a_layout_without_its_options_names_them(run, tmp_path):
+    """The message holds the option; giving it succeeds."""
+    for name in ("dino-full", "timm-vit"):
+        folder, file = LAYOUTS[name]
+        f, g = (copy_layout(folder, file, tmp_path / f"{name}-{side}", side == "g") for side in "fg")
+        options = []
+        for _ in range(3):
+            done = subprocess.run([run.__closure__[0].cell_contents, "pair", "create", tmp_path / name, "--f", f, "--g", g, *options],
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            if done.returncode == 0:
+                break
+            assert not (tmp_path / name).exists()
+            if "give --f-key NAME" in done.stderr:
+                assert '"student.module.backbone.", "teacher.backbone."' in done.stderr and "give --g-key NAME" in done.stderr
+                options += ["--f-key", "teacher", "--g-key", "teacher"]
+            else:
+                assert "give --set heads=VALUE" in done.stderr
+                options += ["--set", f"heads={json.loads((folder / 'encoder.json').read_text())['heads']}"]
+        assert done.returncode == 0, done.stderr
+
+
+# --- a terminal -------------------------------------------------------------------------------------
+
+
+def talk(command, answers):
+    """Runs a command on a terminal and answers its questions: (exit code, what it printed)."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(command[0], [str(word) for word in command])
+    printed, answers = b"", list(answers)
+    while select.select([terminal], [], [], PATIENCE_S)[0]:
+        try:
+            got = os.read(terminal, 65536)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not got:
+            break
+        printed += got
+        while answers and re.search(answers[0][0].encode(), printed[-400:]):
+            os.write(terminal, answers.pop(0)[1].encode() + b"\n")
+            printed += b"\n"
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), printed.decode()
+
+
+def test_a_terminal_is_asked(binary, tmp_path):
+    folder, file = LAYOUTS["dino-full"]
+    f, g = (copy_layout(folder, file, tmp_path / side, side == "g") for side in "fg")
+    answers = [("key of f: $", "teacher"), ("heads of f: $", "2"), ("key of g: $", "student"), ("heads of g: $", "2"),
+               (r"\[simclr-cifar\]: $", "mae")]
+    code, printed = talk([binary, "pair", "create", tmp_path / "pair", "--f", f, "--g", g], answers)
+    assert code == 0, printed
+    made = json.loads((tmp_path / "pair/pair.json").read_text())
+    assert made["encoder"] == {"f": {"key": "teacher", "heads": 2}, "g": {"key": "student", "heads": 2}}
+    assert made["recipe"]["augment"] == "mae"
+    readme = (tmp_path / "pair/README.md").read_text()
+    assert all(f"`{field}`" in readme for field in (*made, "reference", "allow_same", *(f"recipe.{name}" for name in made["recipe"]))
+               if field not in ("recipe", "mean", "std"))
+    assert "`pool` is cls (" in readme
+
+
+def test_no_answer_makes_nothing(binary, tmp_path):
+    folder, file = LAYOUTS["dino-full"]
+    f, g = (copy_layout(folder, file, tmp_path / side, side == "g") for side in "fg")
+    code, printed = talk([binary, "pair", "create", tmp_path / "pair", "--f", f, "--g", g], [("key of f: $", ""), ("key of g: $", "")])
+    assert code == 1 and "give --f-key NAME" in printed and "give --g-key NAME" in printed
+    assert not (tmp_path / "pair").exists()
+
+
+# --- what is refused --------------------------------------------------------------------------------
+
+
+def test_sides_may_have_settings_of_their_own(run, tmp_path):
+    """A training file with teacher beside a bare backbone; a key for both sides counts where there is one."""
+    folder, file = LAYOUTS["dino-full"]
+    f = copy_layout(folder, file, tmp_path / "f", False)
+    bare = DEMO / "fashion-vit/g.safetensors"
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", bare, "--key", "teacher", "--set", "heads=2", code=1)
+    assert 'no encoder "teacher" in its file' in done.stdout
+    differing = set(re.findall(r"^  (\w+) .* differs: must agree$", done.stdout, re.M))
+    assert differing == {"dim", "blocks"} == {word for word in re.findall(r"has (\w+) \d+, ", done.stderr)}
+
+
+def test_wrong_preset_names_both_widths(run, tmp_path):
+    folder, file = LAYOUTS["dino-backbone"]
+    done = run("pair", "create", tmp_path / "pair", "--f", folder / file, "--g", folder / file, "--preset", "mae-vitb16", code=1)
+    assert done.stderr.count("preset mae-vitb16 is of width 768, the file of width 24") == 2
+
+
+def test_same_weights_need_a_word(run, tmp_path):
+    f = DEMO / "fashion-vit/f.safetensors"
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", f, code=1)
+    assert "hold the same weights" in done.stderr and not (tmp_path / "pair").exists()
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", f, "--allow-same", "--link")
+    assert "sides_same" in done.stderr and json.loads((tmp_path / "pair/pair.json").read_text())["allow_same"] is True
+    assert (tmp_path / "pair/f.safetensors").readlink() == f
+
+
+def test_folders_for_files_and_the_reverse(run, tmp_path, binary):
+    f, g = (DEMO / f"fashion-vit/{side}.safetensors" for side in "fg")
+    (tmp_path / "file").write_text("")
+    for words, text in (
+            (("pair", "create", tmp_path / "new", "--f", f, "--g", DEMO / "fashion-vit"), "is a folder, not a checkpoint: name a file; the folder holds f.safe"),
+            (("pair", "create", DEMO, "--f", f, "--g", g), "is a folder of pairs; name a new folder in it"),
+            (("pair", "create", DEMO / "fashion-vit", "--f", f, "--g", g), "is a pair already"),
+            (("pair", "create", tmp_path / "file", "--f", f, "--g", g), "is a file; a pair is a folder"),
+            (("score", "--pair", DEMO, "x.png"), "the folder holds 2 pairs, name one: fashion-simclr, fashion-vit"),
+            (("score", "--pair", f, "x.png"), "is a file; a pair is a folder with a pair.json"),
+            (("serve", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db", "--listen", "127.0.0.1:0"), "is a pair itself"),
+            (("serve", "--check-config", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db"), "is a pair itself")):
+        assert text in run(*words, code=2 if words[:2] == ("serve", "--pairs") else 1).stderr, words
+    assert not (tmp_path / "new").exists()
+
+
+def test_files_that_lie_in_the_folder_stay(run, tmp_path):
+    for side in "fg":
+        shutil.copy(DEMO / f"fashion-vit/{side}.safetensors", tmp_path / f"my-{side}.safetensors")
+    assert "the folder holds my-f.safetensors, my-g.safetensors" in run("pair", "check", tmp_path, code=1).stderr
+    run("pair", "create", tmp_path, "--f", tmp_path / "my-f.safetensors", "--g", tmp_path / "my-g.safetensors", "--set", "heads=4")
+    assert sorted(os.listdir(tmp_path)) == ["README.md", "my-f.safetensors", "my-g.safetensors", "pair.json"]
+    assert json.loads((tmp_path / "pair.json").read_text())["g"] == ["my-g.safetensors"]
+
+
+BAD = {"f": ["gone.pt", "../f.pt"], "g": "g.pt", "views": 3, "std": [0.5, 0, 0.5], "reference": "a/b",
+       "encoder": {"head": 3, "pool": "sum"}, "recipe": {"augment": "simclr", "views": 0, "speed": 1}}
+PLACES = {"/views", "/f/1", "/std/1", "/reference", "/encoder/head", "/encoder/pool", "/recipe/augment", "/recipe/views", "/recipe/speed"}
+
+
+def test_all_problems_at_once(run, serve, tmp_path):
+    pair = tmp_path / "pairs/bad"
+    pair.mkdir(parents=True)
+    (pair / "g.pt").write_bytes((PAIRS / "resnet/g.pt").read_bytes()[:1000])
+    (pair / "pair.json").write_text(json.dumps(BAD))
+    found = json.loads(run("pair", "check", "--json", pair, code=1).stdout)
+    found = found["problems"]
+    assert {p["pointer"] for p in found if p["file"] == "pair.json"} == PLACES
+    assert {(p["file"], p["pointer"]) for p in found if p["file"] != "pair.json"} == {("gone.pt", "/f/0"), ("g.pt", "/g/0")}
+    assert all(p["detail"] and p["action"] for p in found)
+
+    text = run("pair", "check", pair, code=1).stderr
+    assert all(f"{p['file']} {p['pointer']}: {p['detail']}\n    {p['action']}\n" in text for p in found)
+    server = serve(pairs=tmp_path / "pairs")
+    shown = server.get("/v1/pairs/bad").json
+    assert shown["problems"] == found and shown["reason"] == f"pair.json: {found[0]['detail']}"
+    logged, = (event for line in (server.folder / "stderr").read_text().splitlines()
+               if (event := json.loads(line))["event"] == "pair_failed")
+    assert logged["problems"] == found
+
+
+def test_problems_are_limited(run, tmp_path):
+    shutil.copytree(PAIRS / "resnet", tmp_path / "pair", ignore=shutil.ignore_patterns("*.views.*"))
+    good = json.loads((tmp_path / "pair/pair.json").read_text())
+    for count in (31, 32, 33):
+        (tmp_path / "pair/pair.json").write_text(json.dumps(good | {f"odd-{i}": 1 for i in range(count)}))
+        assert len(json.loads(run("pair", "check", "--json", tmp_path / "pair", code=1).stdout)["problems"]) == min(count, 32)
+
+
+def test_settings_are_limited(run, tmp_path):
+    f, g = (DEMO / f"fashion-vit/{side}.safetensors" for side in "fg")
+    settings = [word for _ in range(25) for word in ("--set", "heads=4")]
+    run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, *settings[2:])
+    assert json.loads((tmp_path / "pair/pair.json").read_text())["encoder"] == {"heads": 4}
+    assert "too many: --set" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, *settings, code=2).stderr
+    assert "must be NAME=VALUE" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "heads", code=1).stderr
+    assert "field \"head\" is unknown" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "head=4", code=1).stderr
