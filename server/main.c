@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/base/edits.h"
 #include "server/cmd/cmd.h"
 #include "server/decode/helper.h"
 #include "sslmem/version.h"
@@ -98,7 +97,7 @@ static int unknown_command(const char *given)
     size_t best = 0;
     const char *nearest = NULL;
     for (int i = 0; i < COMMANDS_COUNT; i++)
-        if (commands[i].summary && sm_edits_is_nearer(&best, given, commands[i].name))
+        if (commands[i].summary && sm_usage_is_nearer(&best, given, commands[i].name))
             nearest = commands[i].name;
     sm_err_set(&err, SM_INVALID, "unknown command \"%.100s\"%s%s", given,
                nearest ? "; the nearest is " : "", nearest ? nearest : "");

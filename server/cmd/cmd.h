@@ -43,6 +43,9 @@ struct sm_usage {
  * Returns -1 if the command should go on, else the exit code. */
 int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
 
+/* Is sm_edits_is_nearer (core/base/edits.h), for the table of commands. */
+bool sm_usage_is_nearer(size_t *best, const char *given, const char *name);
+
 /* Reads the number of --workers; 0 or a NULL text gives sm_process_cores. Errors: SM_INVALID. */
 enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err);
 

@@ -45,6 +45,11 @@ static const struct sm_option *find_option(const struct sm_usage *usage, const c
     return NULL;
 }
 
+bool sm_usage_is_nearer(size_t *best, const char *given, const char *name)
+{
+    return sm_edits_is_nearer(best, given, name);
+}
+
 static int unknown_option(const struct sm_usage *usage, const char *given, size_t length)
 {
     char name[SM_EDITS_MAX + 1];
