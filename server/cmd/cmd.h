@@ -86,6 +86,7 @@ int sm_cmd_views(int argc, char **argv);
 int sm_cmd_encode(int argc, char **argv);
 int sm_cmd_inspect(int argc, char **argv);
 int sm_cmd_reference(int argc, char **argv);
+int sm_cmd_split(int argc, char **argv);
 int sm_cmd_compare(int argc, char **argv);
 int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);
