@@ -1,5 +1,5 @@
-/* Every image gets a random half of the encoders. Then images change encoders until each encoder has
- * its number: one with too many gives a random image of its to one with too few. A random matrix
+/* Every image gets a random half of the encoders. Then images change encoders until each encoder
+ * has its number: one with too many gives a random image of its to one with too few. A random matrix
  * of n images is off by about sqrt(n) images an encoder, so few rows change, and hardly any two
  * images are bound to each other, as they would be if the second got the encoders that the first
  * has not.

@@ -26,7 +26,7 @@
 
 #define SM_SPLIT_FILES_MAX    2000000
 #define SM_SPLIT_ENCODERS_MAX 64         /* of an ensemble */
-#define SM_SPLIT_NONE         SM_COHORTS /* "cohort" of an image that nobody trains with or scores */
+#define SM_SPLIT_NONE         SM_COHORTS /* "cohort" of the images that are in none */
 #define SM_SPLIT_REST         SIZE_MAX   /* size of a cohort that gets all images that are left */
 
 struct sm_split_file {

@@ -68,7 +68,7 @@ static struct class *find_class(void **tree, const char *label)
     return class;
 }
 
-/* Numbers the classes in the order of their labels, which the order of the images does not change. */
+/* Numbers the classes in the order of their labels: the order of the images has no influence. */
 static void number(const void *node, VISIT visit, void *count)
 {
     if (visit == postorder || visit == leaf)
