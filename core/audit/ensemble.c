@@ -1,8 +1,8 @@
 /* Every image gets a random half of the encoders. Then images change encoders until each encoder
- * has its number: one with too many gives a random image of its to one with too few. A random matrix
- * of n images is off by about sqrt(n) images an encoder, so few rows change, and hardly any two
- * images are bound to each other, as they would be if the second got the encoders that the first
- * has not.
+ * has its number: an encoder with too many gives one, drawn at random, to an encoder with too few.
+ * A random matrix of n images is off by about sqrt(n) images an encoder, so few rows change. Giving
+ * every second image the encoders that the image before it has not would balance too, but bind the
+ * two to each other.
  *
  * In a class of odd size, half of the encoders have an image more. Two such classes in turn use a
  * random half and its complement, so that the encoders stay balanced over all classes. */

@@ -3,10 +3,10 @@
  * Every cell is rounded down. Then, class by class, the images that are missing in its row go to
  * the columns with the largest remainders; what a column did not get of its remainder is carried to
  * the next class. So the sums of rows are right at once, and those of columns are hardly ever off
- * by an image at the end. settle() corrects these: it moves single images between columns, within classes,
- * along a path from a column with too many to one with too few, and never rounds a cell beyond its
- * two neighbours. Such a path exists as long as a sum is wrong, because the unrounded table is a
- * feasible flow with integral sums. O(classes) for each move. */
+ * by an image at the end. settle() corrects these: it moves single images between columns, within
+ * classes, along a path from a column with too many to one with too few, and never rounds a cell
+ * beyond its two neighbours. Such a path exists as long as a sum is wrong, because the unrounded
+ * table is a feasible flow with integral sums. O(classes) for each move. */
 #include "core/audit/quota.h"
 
 #include <assert.h>

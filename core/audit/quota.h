@@ -9,8 +9,8 @@
 #define SM_QUOTA_PARTS 5 /* the cohorts, and what is left */
 
 /* Fills `rows`, one for each class. The sums of the columns are `sizes`, those of the rows are
- * `classes`; both have the same sum n, at most 2^31. Every cell is sizes[k] * classes[c] / n, rounded down or
- * up. */
+ * `classes`; both have the same sum n, at most 2^31. Every cell is sizes[k] * classes[c] / n,
+ * rounded down or up. */
 void sm_quota(size_t (*rows)[SM_QUOTA_PARTS], const size_t sizes[SM_QUOTA_PARTS],
               const size_t *classes, size_t classes_count);
 
