@@ -306,27 +306,37 @@ static void say_counts(const struct run *r)
     }
 }
 
-static void say(const struct run *r)
+/* Prints the command that audits the cohorts once f and g are trained. */
+static void say_audit(const struct run *r)
 {
     const char *out = sm_shown(r->out), *path = sm_shown(r->place.path);
+    const char *part = sm_shown(r->place.part);
+    printf("then: sslmem audit --pair PAIR");
+    if (has_manifest(r))
+        printf(" --manifest %s/manifest.jsonl --root %s", out, path);
+    for (int k = 0; k < SM_COHORTS && !has_manifest(r); k++) {
+        const char *name = sm_cohort_name((enum sm_cohort)k);
+        if (r->split.images[k] > 0)
+            printf(" --%s %s%s%s@%s/%s.txt", name, path, *part ? ":" : "", part, out, name);
+    }
+    printf(" --out REPORT\n");
+}
+
+static void say(const struct run *r)
+{
     say_counts(r);
-    printf("%s:", out);
+    printf("%s:", sm_shown(r->out));
     for (int i = 0; i < OUTPUTS_COUNT; i++)
         if (outputs[i].wanted(r))
             printf(" %s", outputs[i].name);
     putchar('\n');
-    if (has_ensemble(r))
+    if (has_ensemble(r)) {
         printf("encoder e trains with the images whose line of membership.csv has 1 for it\n");
-    else
+    } else {
         printf(
             "train f with shared.txt and candidate.txt, g with shared.txt and independent.txt\n");
-    if (has_manifest(r))
-        printf(
-            "then: sslmem audit --pair PAIR --manifest %s/manifest.jsonl --root %s --out REPORT\n",
-            out, path);
-    else if (!has_ensemble(r))
-        printf("then: sslmem audit --pair PAIR --candidate %s%s%s@%s/candidate.txt, and so on\n",
-               path, *r->place.part ? ":" : "", sm_shown(r->place.part), out);
+        say_audit(r);
+    }
     if (r->passed_count > 0)
         fprintf(stderr,
                 "sslmem split: %" PRId64 " files are neither JPEG nor PNG and have no index; a "

@@ -131,7 +131,8 @@ def test_arrays(run, tmp_path):
     images, out = write_idx(tmp_path, 100), tmp_path / "split"
     done = run(images, *sizes(40, 20, 20, 20), "--out", out)
     assert done.stdout.startswith("100 images in 4 classes\n")
-    assert f"then: sslmem audit --pair PAIR --candidate {images}@{out}/candidate.txt, and so on\n" in done.stdout
+    lists = " ".join(f"--{cohort} {images}@{out}/{cohort}.txt" for cohort in COHORTS)
+    assert done.stdout.endswith(f"\nthen: sslmem audit --pair PAIR {lists} --out REPORT\n")
     assert not (out / "manifest.jsonl").exists()
     for cohort, n in zip(COHORTS, (10, 5, 5, 5)):
         assert collections.Counter(i % 4 for i in read_list(out, cohort)) == {k: n for k in range(4)}
