@@ -95,6 +95,17 @@ def test_names_do_not_matter(run, folder, tmp_path):
         assert digests[(folder / row["path"]).read_bytes()] == row["cohort"]
 
 
+def test_the_order_does_not_matter(run, folder, tmp_path):
+    files = sorted(folder.glob("*/*"))
+    found = []
+    for name, order in (("forward", files), ("backward", files[::-1])):
+        table, out = tmp_path / f"{name}.jsonl", tmp_path / name
+        table.write_text("".join(json.dumps({"path": str(path), "class": path.parent.name}) + "\n" for path in order))
+        run(table, *sizes(11, 10, 9, 7), "--out", out)
+        found.append({cohort: {order[i] for i in read_list(out, cohort)} for cohort in COHORTS})
+    assert found[0] == found[1]
+
+
 def test_copies_go_with_their_image(run, folder, tmp_path):
     for i in range(12):
         (folder / f"dog/copy-{i}.png").write_bytes((folder / f"dog/{i:03}.png").read_bytes())
