@@ -19,6 +19,7 @@ static const struct command {
     {"score", sm_cmd_score, "score images without a server"},
     {"reference", sm_cmd_reference, "measure and register a pair's reference cohort"},
     {"pair", sm_cmd_pair, "make a pair from checkpoints, or check one"},
+    {"split", sm_cmd_split, "divide a dataset into cohorts before training"},
     {"compare", sm_cmd_compare, "t-tests between two files of scores"},
     {"views", sm_cmd_views, "write the augmented views of an image"},
     {"encode", sm_cmd_encode, "run one encoder on prepared input"},

@@ -91,6 +91,7 @@ int sm_cmd_encode(int argc, char **argv);
 int sm_cmd_inspect(int argc, char **argv);
 int sm_cmd_reference(int argc, char **argv);
 int sm_cmd_pair(int argc, char **argv);
+int sm_cmd_split(int argc, char **argv);
 int sm_cmd_compare(int argc, char **argv);
 int sm_cmd_audit(int argc, char **argv);
 int sm_cmd_migrate(int argc, char **argv);

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import PAIRS, ROOT, png
 
-COMMANDS = ["serve", "score", "reference", "compare", "views", "encode", "inspect", "audit", "migrate"]
+COMMANDS = ["serve", "score", "reference", "split", "compare", "views", "encode", "inspect", "audit", "migrate"]
 GOLDEN = ROOT / "tests/golden"
 
 

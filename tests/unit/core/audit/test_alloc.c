@@ -1,6 +1,7 @@
-/* Every allocation of an evaluation, a comparison and a list may fail. */
+/* Every allocation of an evaluation, a comparison, a list and a split may fail. */
 #include "fixture.h"
 
+#include "sslmem/split.h"
 #include "tests/unit/alloc.h"
 
 /* jansson allocates like the rest here: what is written of the summary is whole or refused. */
@@ -67,6 +68,18 @@ static enum sm_code list_some(double *result, void *context, struct sm_err *err)
     return code;
 }
 
+static enum sm_code split_some(double *result, void *context, struct sm_err *err)
+{
+    static const struct sm_split_file files[] = {{{1}, 0}, {{2}, 0}, {{3}, 1}, {{2}, 1}};
+    const struct sm_split_params params = {.encoders_count = 2, .sizes = {1, SM_SPLIT_REST}};
+    struct sm_split s;
+    (void)context;
+    enum sm_code code = sm_split_make(&s, files, 4, &params, err);
+    *result = code == SM_OK ? (double)(s.encoders[0] + 4 * s.encoders[1] + 16 * s.encoders[2]) : 0;
+    sm_split_release(&s);
+    return code;
+}
+
 static void nothing_is_lost_without_memory(void **state)
 {
     (void)state;
@@ -83,6 +96,7 @@ static void nothing_is_lost_without_memory(void **state)
     sm_audit_result_free(r);
     assert_true(every_allocation_may_fail(compare_two, &h, "compare") > 10);
     assert_true(every_allocation_may_fail(list_some, &h, "lists") == 4);
+    assert_true(every_allocation_may_fail(split_some, NULL, "split") == 8);
     let_go(&h);
 }
 
