@@ -34,7 +34,7 @@ void sm_put_shell(struct sm_out *out, const char *text);
  * power of ten, and a per cent sign stays on the line of its number. */
 void sm_put_words(struct sm_out *out, const char *text);
 void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */
-void sm_put_json_number(struct sm_out *out, double value);   /* 17 digits; null if not finite */
+void sm_put_json_number(struct sm_out *out, double value);   /* null if not finite */
 void sm_put_json(struct sm_out *out, const json_t *node);    /* one line; NULL: null */
 /* Quotes where RFC 4180 requires it; writes an apostrophe before text that a spreadsheet would run.
  */

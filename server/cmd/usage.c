@@ -126,7 +126,7 @@ int sm_fail(const char *command, const struct sm_err *err)
 
 void sm_print_line(json_t *node)
 {
-    char *text = node ? json_dumps(node, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = node ? sm_json_text(node, JSON_COMPACT) : NULL;
     char *safe = text ? sm_escape_json(text) : NULL;
     json_decref(node);
     puts(safe ? safe : "{\"error\":{\"code\":\"no_memory\"}}");
