@@ -35,7 +35,7 @@ endif
 $B/core/kern/%.o: private ALL_CFLAGS += $(if $(filter tsan,$V),-O2 -fno-sanitize=thread)
 LIBS := -lmicrohttpd -ljansson -larchive -lcurl -lsqlite3 -lsodium -lnettle -lgnutls -lseccomp -lzip -ljpeg -lz -lopenblas -lm -lpthread
 
-FLOORS  ?= core/base core/image core/ckpt core/kern core/names core/nn core/stats core/score core/audit \
+FLOORS  ?= core/base core/image core/ckpt core/data core/kern core/names core/nn core/stats core/score core/audit \
            server/base server/decode server/db server/store server/ingest server/jobs server/http server/api server/cmd
 SRC     := $(foreach f,$(FLOORS),$(wildcard $f/*.c))
 OBJ     := $(SRC:%.c=$B/%.o) $B/gen/embed.o

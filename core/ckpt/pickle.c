@@ -482,10 +482,16 @@ static enum sm_code run(struct sm_machine *m)
 enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
                              struct sm_err *err)
 {
+    return sm_pickle_parse_within(out, bytes, bytes_count, SM_CKPT_HEADER_MAX, err);
+}
+
+enum sm_code sm_pickle_parse_within(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
+                                    uint32_t bytes_max, struct sm_err *err)
+{
     struct sm_machine m = {
         .bytes = bytes,
-        .bytes_count = bytes_count < SM_CKPT_HEADER_MAX ? bytes_count : SM_CKPT_HEADER_MAX,
-        .is_cut = bytes_count > SM_CKPT_HEADER_MAX,
+        .bytes_count = bytes_count < bytes_max ? bytes_count : bytes_max,
+        .is_cut = bytes_count > bytes_max,
         .err = err,
     };
     enum sm_code code = run(&m);

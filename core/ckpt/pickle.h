@@ -85,6 +85,9 @@ struct sm_pickle {
 /* Parses the pickle at the beginning of `bytes`; other data may follow it. */
 enum sm_code sm_pickle_parse(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
                              struct sm_err *err);
+/* The same with another limit than SM_CKPT_HEADER_MAX, for pickles that hold arrays. */
+enum sm_code sm_pickle_parse_within(struct sm_pickle *out, const uint8_t *bytes, size_t bytes_count,
+                                    uint32_t bytes_max, struct sm_err *err);
 void sm_pickle_release(struct sm_pickle *pickle);
 
 /* Returns item `index` of a list or tuple, else value 0 (None). Cost: O(index). */

@@ -351,3 +351,60 @@ void sm_zip_close_state(void *zip)
 {
     sm_zip_close(zip);
 }
+
+/* --- streams --- */
+
+struct sm_zip_stream {
+    struct sm_zip *zip;
+    uint64_t entry;
+    zip_file_t *file;
+};
+
+enum sm_code sm_zip_stream_open(struct sm_zip_stream **out, uint64_t *bytes_count,
+                                uint64_t *packed_count, struct sm_zip *zip, uint64_t entry,
+                                struct sm_err *err)
+{
+    const zip_uint64_t needed =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    zip_stat_t stat;
+    *out = NULL;
+    if (zip_stat_index(zip->archive, entry, ZIP_FL_ENC_RAW, &stat) != 0 ||
+        (stat.valid & needed) != needed)
+        return sm_err_set(err, SM_CORRUPT, "zip entry %.96s has no size or method",
+                          sm_zip_name(zip, entry));
+    if (stat.encryption_method != ZIP_EM_NONE ||
+        (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE))
+        return sm_err_set(err, SM_UNSUPPORTED,
+                          "zip entry %.96s is encrypted or packed by method %u, must be stored or "
+                          "deflated",
+                          stat.name, (unsigned)stat.comp_method);
+    struct sm_zip_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return sm_err_set(err, SM_NOMEM, "no memory for a zip entry");
+    *stream = (struct sm_zip_stream){zip, entry, zip_fopen_index(zip->archive, entry, 0)};
+    if (!stream->file) {
+        free(stream);
+        return broken(zip, entry, zip_get_error(zip->archive), err);
+    }
+    *bytes_count = stat.size;
+    *packed_count = stat.comp_size;
+    *out = stream;
+    return SM_OK;
+}
+
+enum sm_code sm_zip_stream_read(size_t *count, struct sm_zip_stream *stream, void *bytes,
+                                size_t bytes_max, struct sm_err *err)
+{
+    zip_int64_t got = zip_fread(stream->file, bytes, bytes_max);
+    if (got < 0)
+        return broken(stream->zip, stream->entry, zip_file_get_error(stream->file), err);
+    *count = (size_t)got;
+    return SM_OK;
+}
+
+void sm_zip_stream_close(struct sm_zip_stream *stream)
+{
+    if (stream)
+        zip_fclose(stream->file);
+    free(stream);
+}

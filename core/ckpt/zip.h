@@ -1,5 +1,5 @@
-/* Zip archives in mapped bytes, read by libzip. Entries must be stored without compression. They
- * are located in the mapping and never copied. Private to core/ckpt.
+/* Zip archives in mapped bytes, read by libzip. Tensors must be stored without compression; they are
+ * located in the mapping and never copied. Private to core/ckpt and core/data.
  *
  *     int64_t entry = sm_zip_find(zip, "archive/data.pkl");
  *     sm_zip_locate(&at, &count, zip, entry, &err);      // bytes [at, at + count) of the archive
@@ -37,6 +37,17 @@ enum sm_code sm_zip_check(struct sm_zip *zip, uint64_t entry, struct sm_err *err
 
 /* Checks that the entries located so far do not overlap. */
 enum sm_code sm_zip_check_overlaps(const struct sm_zip *zip, struct sm_err *err);
+
+/* Reads an entry, stored or deflated, from front to back. `bytes_count` and `packed_count` are its
+ * claimed sizes. A read after the last byte gives 0 bytes, or SM_CORRUPT if the CRC differs. The
+ * zip must outlive the stream. */
+struct sm_zip_stream;
+enum sm_code sm_zip_stream_open(struct sm_zip_stream **out, uint64_t *bytes_count,
+                                uint64_t *packed_count, struct sm_zip *zip, uint64_t entry,
+                                struct sm_err *err);
+enum sm_code sm_zip_stream_read(size_t *count, struct sm_zip_stream *stream, void *bytes,
+                                size_t bytes_max, struct sm_err *err);
+void sm_zip_stream_close(struct sm_zip_stream *stream);
 
 /* The functions `read` and `close` of formats that keep a struct sm_zip in ckpt->state and the
  * entry's index in sm_place.part. sm_zip_read checks the entry, then converts the tensor. */

@@ -18,6 +18,7 @@
 
 #define SM_JPEG_MAGIC "\xff\xd8\xff"
 #define SM_PNG_MAGIC  "\x89PNG\r\n\x1a\n"
+#define SM_RAW_MAGIC  "\x93SMRAW\r\n"
 
 /* Data of a file other than its pixels. */
 struct sm_found {
@@ -30,11 +31,17 @@ enum sm_code sm_jpeg_decode(struct sm_image *out, struct sm_found *found, const 
                             size_t bytes_count, struct sm_err *err);
 enum sm_code sm_png_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
                            size_t bytes_count, struct sm_err *err);
+enum sm_code sm_raw_decode(struct sm_image *out, struct sm_found *found, const uint8_t *bytes,
+                           size_t bytes_count, struct sm_err *err);
+
+/* Reads the size in a raw image's header; false if the header is cut. */
+bool sm_raw_size(uint32_t *width, uint32_t *height, const uint8_t *bytes, size_t bytes_count);
 
 /* Return the name and version of a decoder: "libjpeg-turbo-2.1.5". For libjpeg-turbo this is the
  * version of its headers; any library with the same soname decodes the same pixels. */
 const char *sm_jpeg_decoder(void);
 const char *sm_png_decoder(void);
+const char *sm_raw_decoder(void);
 
 /* SM_UNSUPPORTED if the first bytes show a kind of PNG that is refused (16-bit grey). */
 enum sm_code sm_png_check_kind(const uint8_t *bytes, size_t bytes_count, struct sm_err *err);

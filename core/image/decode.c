@@ -21,6 +21,7 @@ static const struct format {
 } formats[] = {
     {"image/jpeg", SM_JPEG_MAGIC, sm_jpeg_decoder, accept_kind, sm_jpeg_decode},
     {"image/png", SM_PNG_MAGIC, sm_png_decoder, sm_png_check_kind, sm_png_decode},
+    {SM_IMAGE_RAW_TYPE, SM_RAW_MAGIC, sm_raw_decoder, accept_kind, sm_raw_decode},
 };
 enum { FORMATS_COUNT = sizeof formats / sizeof formats[0] };
 

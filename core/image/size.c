@@ -1,5 +1,5 @@
-/* Reads the size that a file's header declares: PNG has it at a fixed offset, JPEG in its first
- * frame header. The rest of the file is not checked; decoding does that. */
+/* Reads the size that a file's header declares: PNG and raw images have it at a fixed offset, JPEG in its
+ * first frame header. The rest of the file is not checked; decoding does that. */
 #include <string.h>
 
 #include "core/image/container.h"
@@ -48,9 +48,10 @@ bool sm_image_declared_size(int32_t *width_px, int32_t *height_px, const void *b
 {
     const char *type = sm_image_sniff(bytes, bytes_count);
     uint32_t width = 0, height = 0;
-    bool found =
-        type && (strcmp(type, "image/png") == 0 ? png_size(&width, &height, bytes, bytes_count)
-                                                : jpeg_size(&width, &height, bytes, bytes_count));
+    bool found = type && (strcmp(type, "image/png") == 0 ? png_size
+                          : strcmp(type, SM_IMAGE_RAW_TYPE) == 0
+                              ? sm_raw_size
+                              : jpeg_size)(&width, &height, bytes, bytes_count);
     found = found && sm_image_check_size(width, height, NULL) == SM_OK;
     *width_px = found ? (int32_t)width : 0;
     *height_px = found ? (int32_t)height : 0;

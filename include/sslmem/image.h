@@ -1,4 +1,4 @@
-/* Images: decodes untrusted JPEG and PNG files to 8-bit RGB pixels.
+/* Images: decodes untrusted JPEG and PNG files, and raw images, to 8-bit RGB pixels.
  *
  *     struct sm_image img;
  *     struct sm_image_info info;
@@ -9,7 +9,7 @@
  *
  * Owner:   the caller releases `sm_image`; release accepts a zeroed object and may be called twice.
  * Threads: no shared state.
- * Errors:  SM_UNSUPPORTED (neither JPEG nor PNG, or a kind of them that is refused), SM_CORRUPT
+ * Errors:  SM_UNSUPPORTED (neither JPEG, PNG nor raw, or a kind of them that is refused), SM_CORRUPT
  *          (truncated or broken), SM_LIMIT (over one of the limits below), SM_NOMEM.
  * Limits:  the three constants below; they are checked before pixels are decoded. */
 #ifndef SSLMEM_IMAGE_H
@@ -25,13 +25,19 @@
 #define SM_IMAGE_SIDE_MAX_PX 8192
 #define SM_IMAGE_PIXELS_MAX  (40u * 1000 * 1000)
 
+/* A raw image is an image without a file: this header, then rows of pixels (core/image/raw.c). */
+#define SM_IMAGE_RAW_TYPE         "image/x-sslmem-raw"
+#define SM_IMAGE_RAW_HEADER_BYTES 20
+void sm_image_raw_header(uint8_t out[SM_IMAGE_RAW_HEADER_BYTES], uint32_t height_px,
+                         uint32_t width_px, uint32_t channels);
+
 struct sm_image {
     uint8_t *rgb; /* [height_px, width_px, 3], owned */
     int32_t width_px, height_px;
 };
 
 struct sm_image_info {
-    const char *media_type;      /* "image/jpeg" or "image/png", a static string */
+    const char *media_type;      /* "image/jpeg", "image/png" or SM_IMAGE_RAW_TYPE, static */
     int32_t width_px, height_px; /* size stored in the file, before any orientation is applied */
     int orientation;             /* EXIF orientation 1..8; 1 if absent or unreadable */
     bool oriented;               /* true: the orientation was applied to the pixels */
@@ -40,7 +46,8 @@ struct sm_image_info {
                                     Pillow invents the same pixels */
 };
 
-/* Returns "image/jpeg", "image/png" or, for any other file, NULL; reads only the first bytes. */
+/* Returns the media type, one of the three of sm_image_info, or NULL for any other file; reads only
+ * the first bytes. */
 const char *sm_image_sniff(const void *bytes, size_t bytes_count);
 
 /* Reads the stored size from the file's header without decoding. Returns false and 0 x 0 if the

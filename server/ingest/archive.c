@@ -9,15 +9,19 @@
  * numbers: the data of the entries (zip), and the output of the filters (tar, headers included).
  * A hole in a sparse entry is filled with zeros, within the limit of an image.
  *
+ * An image is held back until its sample ends (core/data/sample.h), because its labels may follow it.
+ *
  * Names are bytes. The process stays in the C locale, in which libarchive passes on the bytes of
  * every name, except of names that a zip marks as UTF-8; zip_name.h reads those. */
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/data/sample.h"
 #include "server/ingest/ingest_impl.h"
 #include "server/ingest/zip_name.h"
 #include "sslmem/image.h"
@@ -32,15 +36,24 @@ struct reading {
     struct archive *archive;
     int fd;
     int64_t archive_bytes, data_bytes, bytes_max, entries_count;
+    struct sm_sample sample;
+    struct held *held; /* of the sample */
 };
 
 struct entry {
     const char *name;
+    enum sm_sample_kind kind; /* by the name; IMAGE once the bytes are known */
     uint8_t *bytes;
     size_t bytes_count, capacity;
     bool useless; /* the bytes are read but not kept */
     bool over;    /* the entry is larger than an image may be */
     bool broken;  /* libarchive cannot read it, but can read the next entry */
+};
+
+struct held {
+    struct entry image; /* its name is names[SM_SAMPLE_IMAGE] */
+    char names[SM_SAMPLE_JSON + 1][SM_ZIP_NAME_BYTES];
+    bool invalid[SM_SAMPLE_JSON + 1]; /* a sidecar without labels that can be read */
 };
 
 static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
@@ -102,7 +115,9 @@ static enum sm_code keep(struct entry *e, const void *block, size_t n, int64_t a
         return sm_err_set(err, SM_NOMEM, "ingest: no memory for %zu bytes", (size_t)at + n);
     memcpy(e->bytes + at, block, n);
     e->bytes_count = (size_t)at + n;
-    e->useless = e->bytes_count >= SNIFF_BYTES && !sm_image_sniff(e->bytes, e->bytes_count);
+    e->useless = e->kind == SM_SAMPLE_OTHER
+                     ? e->bytes_count >= SNIFF_BYTES && !sm_image_sniff(e->bytes, e->bytes_count)
+                     : e->bytes_count > SM_DATASET_SIDECAR_BYTES_MAX;
     return SM_OK;
 }
 
@@ -134,46 +149,123 @@ static enum sm_code read_entry(struct entry *e, struct reading *r, struct sm_err
 /* Returns the cohort that the first folder of the name names, or -1. */
 static int cohort_of(const char *name)
 {
-    char first[32];
+    char first[SM_LABEL_BYTES];
     enum sm_cohort cohort;
-    while (strncmp(name, "./", 2) == 0)
-        name += 2;
-    size_t n = strcspn(name, "/");
-    if (name[n] == '\0' || n >= sizeof first)
-        return -1;
-    memcpy(first, name, n);
-    first[n] = '\0';
-    return sm_cohort_parse(&cohort, first, NULL) == SM_OK ? (int)cohort : -1;
+    sm_label_folder(first, name);
+    return first[0] != '\0' && sm_cohort_parse(&cohort, first, NULL) == SM_OK ? (int)cohort : -1;
 }
 
-/* Adds an entry to the audit, or skips it, after its bytes were read. */
-static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err *err)
+/* Returns the name without its first folder. */
+static const char *below(const char *name)
 {
-    struct sm_ingest_labels labels = *r->labels;
-    struct sm_err why = {0};
-    labels.name = e->name;
-    if (labels.cohort < 0)
-        labels.cohort = cohort_of(e->name);
+    while (strncmp(name, "./", 2) == 0)
+        name += 2;
+    const char *slash = strchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+/* Skips an entry that is no image. */
+static void pass_entry(const struct entry *e, const struct reading *r)
+{
     if (e->broken) {
         const char *text = archive_error_string(r->archive);
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_UNREADABLE, "%.200s",
                        !text ? "cannot be unpacked" : text);
     } else if (e->bytes_count == 0 && !e->over) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_EMPTY, "the entry has 0 bytes");
-    } else if (!sm_image_sniff(e->bytes, e->bytes_count)) {
+    } else {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_NOT_AN_IMAGE, SM_INGEST_NO_IMAGE(""));
-    } else if (labels.cohort < 0) {
+    }
+}
+
+/* Adds the sample's image to the audit. */
+static enum sm_code add_image(struct reading *r, struct entry *e, struct sm_err *err)
+{
+    struct sm_ingest_labels labels = *r->labels;
+    struct sm_err why = {0};
+    char folder[SM_LABEL_BYTES];
+    bool told = r->sample.has[SM_SAMPLE_CLS] || r->sample.has[SM_SAMPLE_JSON];
+    labels.name = e->name;
+    if (labels.cohort < 0)
+        labels.cohort = cohort_of(e->name);
+    if (labels.cohort < 0) {
         sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_COHORT_INVALID,
                        "the first folder is none of shared, candidate, independent, external");
-    } else if (e->over) {
+        return SM_OK;
+    }
+    sm_label_folder(folder, r->labels->cohort < 0 ? below(e->name) : e->name);
+    if (!labels.class_label || labels.class_label[0] == '\0')
+        labels.class_label = told ? r->sample.class_label : folder;
+    if (!labels.group || labels.group[0] == '\0')
+        labels.group = r->sample.group;
+    if (e->over) {
         sm_err_set(&why, SM_LIMIT, "the image has over %u bytes, which is the limit",
                    SM_IMAGE_BYTES_MAX);
         return sm_ingest_fail(r->ingest, &labels, &why, err);
-    } else {
-        uint8_t *bytes = e->bytes;
-        e->bytes = NULL;
-        return sm_ingest_put(r->ingest, &labels, bytes, e->bytes_count, NULL, err);
     }
+    uint8_t *bytes = e->bytes;
+    e->bytes = NULL;
+    return sm_ingest_put(r->ingest, &labels, bytes, e->bytes_count, NULL, err);
+}
+
+/* Ends the sample: adds its image, and skips labels that no image has. */
+static enum sm_code end_sample(struct reading *r, struct sm_err *err)
+{
+    struct held *held = r->held;
+    enum sm_code code = SM_OK;
+    for (int kind = SM_SAMPLE_CLS; kind <= SM_SAMPLE_JSON; kind++) {
+        if (r->sample.has[kind] && !r->sample.has[SM_SAMPLE_IMAGE])
+            sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_NOT_AN_IMAGE,
+                           "the first bytes are neither those of a JPEG nor of a PNG");
+        else if (r->sample.has[kind] && held->invalid[kind])
+            sm_ingest_pass(
+                r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
+                "not JSON {\"class\", \"group\"}, or over %d bytes: the image has no class",
+                SM_DATASET_SIDECAR_BYTES_MAX);
+    }
+    if (r->sample.has[SM_SAMPLE_IMAGE])
+        code = add_image(r, &held->image, err);
+    free(held->image.bytes);
+    held->image.bytes = NULL;
+    sm_sample_begin(&r->sample, "");
+    return code;
+}
+
+/* Puts an image or its labels into the sample, after ending the last one if they belong to another.
+ * Takes the bytes of an image. */
+static enum sm_code hold(struct reading *r, struct entry *e, struct sm_err *err)
+{
+    struct held *held = r->held;
+    enum sm_code code = SM_OK;
+    if (!sm_sample_holds(&r->sample, e->name, e->kind)) {
+        code = end_sample(r, err);
+        sm_sample_begin(&r->sample, e->name);
+    }
+    if (code != SM_OK)
+        return code;
+    r->sample.has[e->kind] = true;
+    snprintf(held->names[e->kind], sizeof held->names[0], "%s", e->name);
+    held->invalid[e->kind] = false;
+    if (e->kind == SM_SAMPLE_IMAGE) {
+        held->image = *e;
+        held->image.name = held->names[SM_SAMPLE_IMAGE];
+        e->bytes = NULL;
+    } else {
+        held->invalid[e->kind] =
+            e->over || !sm_sample_read(&r->sample, e->kind, e->bytes, e->bytes_count);
+    }
+    return SM_OK;
+}
+
+/* Adds an entry to its sample, or skips it, after its bytes were read. */
+static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err *err)
+{
+    bool empty = e->bytes_count == 0 && !e->over;
+    if (!e->broken && !empty && sm_image_sniff(e->bytes, e->bytes_count))
+        e->kind = SM_SAMPLE_IMAGE;
+    if (!e->broken && !empty && e->kind != SM_SAMPLE_OTHER)
+        return hold(r, e, err);
+    pass_entry(e, r);
     return SM_OK;
 }
 
@@ -196,6 +288,7 @@ static enum sm_code take_entry(struct reading *r, struct archive_entry *header, 
     char raw[SM_ZIP_NAME_BYTES];
     const char *name = name_of(r, header, raw);
     struct entry e = {.name = !name ? "" : name};
+    e.kind = sm_sample_kind(e.name);
     bool link = archive_entry_hardlink(header) || archive_entry_symlink(header) ||
                 archive_entry_filetype(header) == AE_IFLNK;
     bool folder = archive_entry_filetype(header) == AE_IFDIR;
@@ -290,9 +383,17 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
     struct reading r = {.ingest = ingest,
                         .labels = labels,
                         .bytes_max = bytes_max > 0 ? bytes_max : SM_INGEST_UNPACKED_BYTES_MAX};
-    enum sm_code code = open_archive(&r, fd, err);
-    if (code == SM_OK)
+    r.held = calloc(1, sizeof *r.held);
+    enum sm_code code =
+        r.held ? open_archive(&r, fd, err) : sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+    if (code == SM_OK) {
+        struct sm_err ignored;
         code = read_entries(&r, err);
+        /* what came before a broken entry is added */
+        enum sm_code last = end_sample(&r, code == SM_OK ? err : &ignored);
+        code = code == SM_OK ? last : code;
+    }
     archive_read_free(r.archive);
+    free(r.held);
     return code;
 }

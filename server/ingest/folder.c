@@ -77,7 +77,12 @@ static enum sm_code take_folder(struct walk *w, struct sm_err *err);
 static enum sm_code take(struct walk *w, mode_t mode, struct sm_err *err)
 {
     struct sm_ingest_labels labels = *w->labels;
+    char folder[SM_LABEL_BYTES];
     labels.name = w->path + w->base;
+    if (!labels.class_label || labels.class_label[0] == '\0') {
+        sm_label_folder(folder, labels.name);
+        labels.class_label = folder;
+    }
     if (S_ISREG(mode))
         return sm_root_take(w->ingest, &w->root, w->path, &labels, 0, err);
     if (S_ISLNK(mode))

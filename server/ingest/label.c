@@ -46,3 +46,16 @@ void sm_label(char out[SM_LABEL_BYTES], const char *text)
     }
     out[used] = '\0';
 }
+
+void sm_label_folder(char out[SM_LABEL_BYTES], const char *path)
+{
+    char first[SM_LABEL_BYTES];
+    while (strncmp(path, "./", 2) == 0)
+        path += 2;
+    size_t n = strcspn(path, "/");
+    if (path[n] == '\0' || n >= sizeof first)
+        n = path[n] == '\0' ? 0 : sizeof first - 1;
+    memcpy(first, path, n);
+    first[n] = '\0';
+    sm_label(out, first);
+}

@@ -12,4 +12,7 @@
  * between two characters. NULL gives "". */
 void sm_label(char out[SM_LABEL_BYTES], const char *text);
 
+/* Copies the first folder of a path, as sm_label does; "" if the path has no folder. */
+void sm_label_folder(char out[SM_LABEL_BYTES], const char *path);
+
 #endif

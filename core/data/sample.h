@@ -1,0 +1,31 @@
+/* Samples of WebDataset: consecutive entries of an archive whose names agree up to the first dot of
+ * the last part of the path. KEY.cls holds a class as text, KEY.json {"class", "group"}; "label" and
+ * "cls" are read as "class". A sample ends where the key changes or a kind of entry comes again.
+ *
+ * Owner: the caller; no memory of its own. Threads: no state. */
+#ifndef CORE_DATA_SAMPLE_H
+#define CORE_DATA_SAMPLE_H
+
+#include "sslmem/dataset.h"
+
+#define SM_SAMPLE_KEY_BYTES 1024
+
+enum sm_sample_kind { SM_SAMPLE_OTHER, SM_SAMPLE_IMAGE, SM_SAMPLE_CLS, SM_SAMPLE_JSON };
+
+struct sm_sample {
+    char key[SM_SAMPLE_KEY_BYTES];
+    bool has[4]; /* by kind */
+    char class_label[SM_DATASET_LABEL_BYTES_MAX + 1], group[SM_DATASET_LABEL_BYTES_MAX + 1];
+};
+
+/* Returns the kind of an entry by its name: CLS, JSON or OTHER. */
+enum sm_sample_kind sm_sample_kind(const char *name);
+/* Returns true if an entry belongs to the sample. */
+bool sm_sample_holds(const struct sm_sample *sample, const char *name, enum sm_sample_kind kind);
+/* Begins a new, empty sample with the key of an entry. */
+void sm_sample_begin(struct sm_sample *sample, const char *name);
+/* Reads the labels of a CLS or JSON entry; false if it is not valid, which changes no label. */
+bool sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, const void *bytes,
+                    size_t bytes_count);
+
+#endif
