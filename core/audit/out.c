@@ -193,15 +193,9 @@ void sm_put_json(struct sm_out *out, const json_t *node)
 
 void sm_put_csv(struct sm_out *out, const char *text)
 {
-    bool formula = text[0] && strchr("=+-@\t\r\n", text[0]);
-    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
-    sm_put(out, "%s%s", quoted ? "\"" : "", formula ? "'" : "");
-    for (uint32_t point; (point = sm_utf8_next(&text)) != 0;) {
-        if (point == '"')
-            sm_put(out, "\"");
-        put_point(out, point);
-    }
-    sm_put(out, "%s", quoted ? "\"" : "");
+    char *cell = sm_escape_csv(text);
+    sm_put(out, "%s", cell ? cell : "");
+    free(cell);
 }
 
 void sm_put_csv_number(struct sm_out *out, double value)
