@@ -103,8 +103,10 @@ enum sm_code sm_dataset_place(struct sm_dataset_place *out, const char *argument
     if (!exists(out->path))
         cut(out->path, ':', out->part, sizeof out->part);
     if (!exists(out->path))
-        return sm_err_set(err, SM_NOT_FOUND, "%.120s: %s (a dataset is PATH[:PART][@LIST])",
-                          out->path, strerror(errno));
+        return sm_err_set(err, SM_NOT_FOUND, "%.140s: %s%s", argument, strerror(errno),
+                          out->list[0] != '\0' || out->part[0] != '\0'
+                              ? " (a dataset is PATH[:PART][@LIST])"
+                              : "");
     out->is_folder = is_folder(out->path) && out->part[0] == '\0' && out->list[0] == '\0' &&
                      !sm_data_is_cifar_folder(out->path);
     return SM_OK;

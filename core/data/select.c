@@ -62,7 +62,8 @@ static int64_t number_at(const uint8_t **at, const uint8_t *end)
 static enum sm_code read_text(struct list *list, const struct sm_file *file, int64_t count,
                               struct sm_err *err)
 {
-    const uint8_t *at = file->bytes, *end = at + file->bytes_count;
+    const uint8_t *at = file->bytes ? file->bytes : (const uint8_t *)"", *first = at;
+    const uint8_t *end = at + file->bytes_count;
     int64_t line = 1;
     enum sm_code code = SM_OK;
     if (file->bytes_count >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
@@ -90,7 +91,7 @@ static enum sm_code read_text(struct list *list, const struct sm_file *file, int
             sm_err_set(err, SM_INVALID,
                        "line %" PRId64 ": byte 0x%02x at %zu is not of a list of indices: write "
                        "whole numbers from 0, one a line, as numpy.savetxt does with fmt=\"%%d\"",
-                       line, *at, (size_t)(at - file->bytes));
+                       line, *at, (size_t)(at - first));
     return code;
 }
 

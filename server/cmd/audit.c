@@ -75,7 +75,7 @@ static int check_plan(const struct sm_cmd_audit_plan *plan)
     bool here = !plan->server;
     if (!plan->manifest &&
         (!plan->folders[SM_COHORT_CANDIDATE] || !plan->folders[plan->spec.reference]))
-        return wrong("say where the images are: --candidate and the folder of the reference "
+        return wrong("say where the images are: --candidate and the dataset of the reference "
                      "cohort, or --manifest");
     if (here && !plan->manifest != !plan->root)
         return wrong("--manifest and --root go together");
@@ -123,12 +123,12 @@ static int audit(int argc, char **argv)
         {"pair", "DIR", "folder of the pair; its name with --server", &plan.pair, .required = true},
         {"out", "DIR", "folder of what is made; the same again resumes", &plan.out,
          .required = true},
-        {"candidate", "DIR", "images that f alone was trained with",
+        {"candidate", "DATA", "images that f alone was trained with",
          &plan.folders[SM_COHORT_CANDIDATE]},
-        {"external", "DIR", "images that neither saw", &plan.folders[SM_COHORT_EXTERNAL]},
-        {"independent", "DIR", "images that g alone was trained with",
+        {"external", "DATA", "images that neither saw", &plan.folders[SM_COHORT_EXTERNAL]},
+        {"independent", "DATA", "images that g alone was trained with",
          &plan.folders[SM_COHORT_INDEPENDENT]},
-        {"shared", "DIR", "images that both were trained with", &plan.folders[SM_COHORT_SHARED]},
+        {"shared", "DATA", "images that both were trained with", &plan.folders[SM_COHORT_SHARED]},
         {"manifest", "FILE", "JSON Lines {\"cohort\",\"path\",\"class\",\"group\"}",
          &plan.manifest},
         {"root", "DIR", "folder of the manifest's paths", &plan.root},
@@ -160,6 +160,12 @@ static int audit(int argc, char **argv)
         "",
         "Scores cohorts of images and writes report.json, report.csv and report.html into --out.\n"
         "Ctrl-C stops it; the same command takes it up again.\n"
+        "\n"
+        "DATA is PATH[:PART][@LIST]: a folder of images (class folders), a tar or zip "
+        "(WebDataset),\n"
+        "JSON Lines, .csv, .npy, .npz, IDX, or a batch or folder of CIFAR. PART is an array, or "
+        "train or\n"
+        "test; LIST a text file of indices from 0: cifar-10-batches-py:train@members.txt\n"
         "\n"
         "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
         "    sslmem audit select OUT           lists of images to train without\n"

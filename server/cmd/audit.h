@@ -4,6 +4,7 @@
  *     audit.c         turns the options into a plan and runs it in one of the next two ways
  *     audit_local.c   runs an audit in this process: store, ingestion and workers on OUT/audit.db
  *     audit_remote.c  runs an audit on a server through its API; audit_client.c speaks HTTP
+ *     audit_data.c    reads the datasets of cohorts
  *     audit_again.c   writes into OUT what is needed to run the audit again
  *     audit_state.c   OUT/audit.json: the id and the inputs of OUT's audit
  *     audit_watch.c   signals, progress, messages at the end
@@ -19,6 +20,8 @@
 #include <stdio.h>
 
 #include "server/cmd/cmd.h"
+#include "server/ingest/ingest.h"
+#include "server/ingest/pack.h"
 #include "server/store/audits.h"
 #include "server/store/store.h"
 #include "sslmem/audit.h"
@@ -27,7 +30,7 @@ enum { SM_EXIT_GATE = 3, SM_EXIT_INCOMPLETE = 4 };
 
 struct sm_cmd_audit_plan {
     const char *pair;                /* folder of the pair; with a server, the pair's name */
-    const char *folders[SM_COHORTS]; /* by cohort; NULL: no folder */
+    const char *folders[SM_COHORTS]; /* datasets by cohort; NULL: none */
     const char *manifest, *root;     /* NULL: none; a server has its own data root */
     const char *recipe_path;         /* NULL: the pair's own recipe */
     const char *kernels;
@@ -95,6 +98,20 @@ enum sm_code sm_cmd_audit_write(const char *out, const char *name, sm_cmd_audit_
 
 /* Reads OUT/report.json; *report is a new reference. */
 enum sm_code sm_cmd_audit_read_report(json_t **report, const char *out, struct sm_err *err);
+
+/* --- the datasets of cohorts --- */
+
+/* Returns the argument with its paths resolved by `resolve`, which returns a path to be freed or
+ * NULL; to be freed, NULL if the argument names nothing or memory is out. */
+typedef char *sm_cmd_audit_resolve(const char *path);
+char *sm_cmd_audit_data_path(const char *argument, sm_cmd_audit_resolve *resolve);
+/* Returns true if the argument is a folder of image files. */
+bool sm_cmd_audit_is_folder(const char *argument);
+/* Add the images of the dataset to an audit; pack them for one (params->folder is not read). */
+enum sm_code sm_cmd_audit_take_data(struct sm_ingest *ingest, const char *argument, int cohort,
+                                    struct sm_err *err);
+enum sm_code sm_cmd_audit_pack_data(const struct sm_pack_params *params, const char *argument,
+                                    const char *cohort, struct sm_err *err);
 
 /* --- what is needed to run an audit again --- */
 

@@ -2,7 +2,7 @@
  * options that name the files and folders ("places").
  *
  * manifest.jsonl is the copy of --manifest that the audit read, or else a list of the images in the
- * cohort folders, with paths relative to "/". */
+ * cohort folders, with paths relative to "/". Images of other datasets have no path of their own. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -85,7 +85,8 @@ enum sm_code sm_cmd_audit_places_make(struct sm_cmd_audit_places *out,
     *out = (struct sm_cmd_audit_places){0};
     bool whole = add_path(out, "--pair", plan->pair);
     for (int i = 0; i < SM_COHORTS; i++)
-        whole = whole && add_path(out, cohorts[i], plan->folders[i]);
+        whole = whole && (!plan->folders[i] ||
+                          add(out, cohorts[i], sm_cmd_audit_data_path(plan->folders[i], absolute)));
     if (plan->manifest)
         whole = whole && add_made(out, "--manifest", plan->out, SM_AUDIT_MANIFEST) &&
                 add_path(out, "--root", plan->root);
@@ -182,7 +183,8 @@ enum sm_code sm_cmd_audit_keep_manifest(const struct sm_cmd_audit_plan *plan, st
 
 struct listing {
     const struct sm_audit *audit;
-    char folders[SM_COHORTS][PATH_MAX]; /* relative to "/"; "": no folder */
+    bool listed[SM_COHORTS];
+    char folders[SM_COHORTS][PATH_MAX]; /* relative to "/" */
 };
 
 static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)
@@ -190,9 +192,12 @@ static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)
     const struct listing *l = arg;
     for (size_t i = 0; i < l->audit->items_count; i++) {
         const struct sm_audit_item *item = &l->audit->items[i];
+        if (!l->listed[item->cohort])
+            continue;
         char *path = sm_cmd_audit_path(l->folders[item->cohort], item->name);
         json_t *line =
-            json_pack("{s:s, s:s?}", "cohort", sm_cohort_name(item->cohort), "path", path);
+            json_pack("{s:s, s:s?, s:s*}", "cohort", sm_cohort_name(item->cohort), "path", path,
+                      "class", item->class_label[0] != '\0' ? item->class_label : NULL);
         char *text = line ? sm_json_text(line, JSON_COMPACT) : NULL;
         bool whole = text && fputs(text, file) != EOF && fputc('\n', file) != EOF;
         free(text);
@@ -213,8 +218,11 @@ enum sm_code sm_cmd_audit_list_images(const struct sm_cmd_audit_plan *plan,
         return out_of_memory(err);
     l->audit = audit;
     for (int i = 0; i < SM_COHORTS; i++)
-        if (plan->folders[i] && realpath(plan->folders[i], full))
+        if (plan->folders[i] && sm_cmd_audit_is_folder(plan->folders[i]) &&
+            realpath(plan->folders[i], full)) {
+            l->listed[i] = true;
             memcpy(l->folders[i], full + 1, strlen(full));
+        }
     enum sm_code code = sm_cmd_audit_write(plan->out, SM_AUDIT_MANIFEST, write_list, l, err);
     free(l);
     return code;

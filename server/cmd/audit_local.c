@@ -3,7 +3,7 @@
  *
  *     lock OUT, open pair and database
  *     without audit.json: delete an unfinished audit, create a new one
- *         open -> folders, manifest -> audit.json -> running
+ *         open -> datasets, manifest -> audit.json -> running
  *     run workers until the audit ends or a signal comes
  *     record -> result -> reports
  *
@@ -155,12 +155,11 @@ static enum sm_code take_manifest(struct sm_ingest *ingest, const struct sm_cmd_
     return code;
 }
 
-/* Ingests the folder of `cohort`, or the manifest if it is -1. */
+/* Ingests the dataset of `cohort`, or the manifest if it is -1. */
 static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
 {
     const struct sm_cmd_audit_plan *plan = l->plan;
     const char *what = cohort < 0 ? plan->manifest : plan->folders[cohort];
-    struct sm_ingest_labels labels = {.cohort = cohort};
     struct sm_ingest_params params = {.store = l->store,
                                       .audit = &l->id,
                                       .items_max = SM_INGEST_ENTRIES_MAX,
@@ -174,7 +173,7 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     if (code != SM_OK)
         return code;
     code = cohort < 0 ? take_manifest(ingest, plan, err)
-                      : sm_ingest_folder(ingest, what, ".", &labels, err);
+                      : sm_cmd_audit_take_data(ingest, what, cohort, err);
     enum sm_code finished = sm_ingest_finish(&report, ingest, code == SM_OK ? err : &last);
     sm_ingest_free(ingest);
     if (code == SM_OK)

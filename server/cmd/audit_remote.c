@@ -1,4 +1,4 @@
-/* Runs an audit on a server through its API: creates it, sends the images folder by folder as tar
+/* Runs an audit on a server through its API: creates it, sends the images cohort by cohort as tar
  * archives, starts it, watches it by its ETag, and fetches the reports.
  *
  * OUT/upload.json names the audit while images are being sent. A command that finds this file
@@ -103,7 +103,7 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
     return code;
 }
 
-/* The upload of one folder, and the sum of the reports that the server returns for its archives. */
+/* The upload of one cohort, and the sum of the reports that the server returns for its archives. */
 struct sending {
     struct remote *remote;
     const char *tail, *media_type;
@@ -167,7 +167,7 @@ static enum sm_code send_manifest(struct sending *s, const char *manifest, struc
     return code;
 }
 
-/* Sends the folder of `cohort`, or the manifest if it is -1. */
+/* Sends the dataset of `cohort`, or the manifest if it is -1. */
 static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
 {
     const struct sm_cmd_audit_plan *plan = r->plan;
@@ -180,8 +180,11 @@ static enum sm_code send(struct remote *r, int cohort, struct sm_err *err)
     }
     s.total = json_object();
     struct sm_pack_params packing = {
-        .folder = what, .stop = &sm_stop_asked, .send = send_file, .pass = pass, .arg = &s};
-    enum sm_code code = cohort < 0 ? send_manifest(&s, what, err) : sm_pack_folder(&packing, err);
+        .stop = &sm_stop_asked, .send = send_file, .pass = pass, .arg = &s};
+    enum sm_code code =
+        cohort < 0
+            ? send_manifest(&s, what, err)
+            : sm_cmd_audit_pack_data(&packing, what, sm_cohort_name((enum sm_cohort)cohort), err);
     if (code == SM_OK) {
         sm_cmd_audit_say_taken(plan, what, s.total);
         code = sm_cmd_audit_check_taken(what, s.total, err);

@@ -78,6 +78,31 @@ static enum sm_code add_path(json_t *inputs, const char *key, const char *path, 
     return SM_OK;
 }
 
+static char *resolve(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+/* Adds the dataset of a cohort with its paths resolved; "" for none. */
+static enum sm_code add_data(json_t *inputs, const char *key, const char *argument,
+                             struct sm_err *err)
+{
+    struct sm_err why = {0};
+    struct sm_dataset_place *place = argument ? malloc(sizeof *place) : NULL;
+    char *full = argument ? NULL : strdup("");
+    enum sm_code code = SM_OK;
+    if (place && (code = sm_dataset_place(place, argument, &why)) != SM_OK)
+        sm_err_set(err, SM_INVALID, "--%s %.200s", key, why.text);
+    else if (place && !(full = sm_cmd_audit_data_path(argument, resolve)))
+        code = sm_err_set(err, SM_INVALID, "--%s: the list %.160s: %s", key, place->list,
+                          strerror(errno));
+    else if (json_object_set_new(inputs, key, json_string(full)) != 0)
+        code = sm_err_set(err, SM_INVALID, "--%s %.160s: the path is not UTF-8", key, argument);
+    free(full);
+    free(place);
+    return code == SM_OK ? SM_OK : SM_INVALID;
+}
+
 enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *plan,
                                  struct sm_err *err)
 {
@@ -86,7 +111,7 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
     size_t length = strlen(server);
     enum sm_code code = inputs ? SM_OK : sm_err_set(err, SM_NOMEM, "inputs of an audit");
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
-        code = add_path(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], true, err);
+        code = add_data(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], err);
     if (code == SM_OK)
         code = add_path(inputs, "manifest", plan->manifest, false, err);
     if (code == SM_OK)

@@ -231,18 +231,20 @@ static enum sm_code end_sample(struct reading *r, struct sm_err *err)
     return code;
 }
 
-/* Puts an image or its labels into the sample, after ending the last one if they belong to another.
- * Takes the bytes of an image. */
-static enum sm_code hold(struct reading *r, struct entry *e, struct sm_err *err)
+/* Ends the sample if the entry does not belong to it, and begins that of the entry. */
+static enum sm_code meet(struct reading *r, const struct entry *e, struct sm_err *err)
+{
+    if (sm_sample_holds(&r->sample, e->name, e->kind))
+        return SM_OK;
+    enum sm_code code = end_sample(r, err);
+    sm_sample_begin(&r->sample, e->name);
+    return code;
+}
+
+/* Puts an image or its labels into the sample. Takes the bytes of an image. */
+static void hold(struct reading *r, struct entry *e)
 {
     struct held *held = r->held;
-    enum sm_code code = SM_OK;
-    if (!sm_sample_holds(&r->sample, e->name, e->kind)) {
-        code = end_sample(r, err);
-        sm_sample_begin(&r->sample, e->name);
-    }
-    if (code != SM_OK)
-        return code;
     r->sample.has[e->kind] = true;
     snprintf(held->names[e->kind], sizeof held->names[0], "%s", e->name);
     held->invalid[e->kind] = false;
@@ -254,19 +256,22 @@ static enum sm_code hold(struct reading *r, struct entry *e, struct sm_err *err)
         held->invalid[e->kind] =
             e->over || !sm_sample_read(&r->sample, e->kind, e->bytes, e->bytes_count);
     }
-    return SM_OK;
 }
 
 /* Adds an entry to its sample, or skips it, after its bytes were read. */
 static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err *err)
 {
-    bool empty = e->bytes_count == 0 && !e->over;
-    if (!e->broken && !empty && sm_image_sniff(e->bytes, e->bytes_count))
+    bool unread = e->broken || (e->bytes_count == 0 && !e->over);
+    if (unread)
+        e->kind = SM_SAMPLE_OTHER;
+    else if (sm_image_sniff(e->bytes, e->bytes_count))
         e->kind = SM_SAMPLE_IMAGE;
-    if (!e->broken && !empty && e->kind != SM_SAMPLE_OTHER)
-        return hold(r, e, err);
-    pass_entry(e, r);
-    return SM_OK;
+    enum sm_code code = meet(r, e, err);
+    if (code == SM_OK && e->kind != SM_SAMPLE_OTHER)
+        hold(r, e);
+    else if (code == SM_OK)
+        pass_entry(e, r);
+    return code;
 }
 
 /* Returns the entry's name, read into `raw` if libarchive has none; NULL if it cannot be read. */

@@ -6,9 +6,9 @@
 
 #include "server/ingest/ingest_impl.h"
 
-static enum sm_code check_cohort(const struct sm_dataset_item *item, int cohort, struct sm_err *err)
+enum sm_code sm_ingest_check_cohort(const struct sm_dataset_item *item, const char *wanted,
+                                    struct sm_err *err)
 {
-    const char *wanted = sm_cohort_name((enum sm_cohort)cohort);
     if (item->cohort[0] == '\0' || strcmp(item->cohort, wanted) == 0)
         return SM_OK;
     return sm_err_set(err, SM_INVALID,
@@ -39,7 +39,7 @@ static enum sm_code take(struct sm_ingest *ingest, const struct sm_dataset_item 
                                             .class_label = item->class_label,
                                             .group = item->group};
     char path[PATH_MAX];
-    enum sm_code code = check_cohort(item, cohort, err);
+    enum sm_code code = sm_ingest_check_cohort(item, sm_cohort_name((enum sm_cohort)cohort), err);
     if (code != SM_OK)
         return code;
     if (item->error.code != SM_OK)

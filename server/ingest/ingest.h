@@ -30,7 +30,7 @@
 #include "sslmem/dataset.h"
 #include "sslmem/score.h"
 
-#define SM_INGEST_BATCH_IMAGES       64
+#define SM_INGEST_BATCH_IMAGES       512
 #define SM_INGEST_BATCH_BYTES        (4u << 20)
 #define SM_INGEST_ENTRIES_MAX        1000000 /* in an archive or folder tree; lines of a manifest */
 #define SM_INGEST_UNPACKED_BYTES_MAX (INT64_C(64) << 30)

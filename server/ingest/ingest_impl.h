@@ -37,6 +37,9 @@ enum sm_code sm_ingest_fail(struct sm_ingest *ingest, const struct sm_ingest_lab
 void sm_ingest_pass(struct sm_ingest *ingest, int64_t line, const char *name,
                     enum sm_ingest_skip reason, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* Returns SM_INVALID if the dataset says that an image is of another cohort. */
+enum sm_code sm_ingest_check_cohort(const struct sm_dataset_item *item, const char *wanted,
+                                    struct sm_err *err);
 /* Returns SM_CANCELLED once `stop` is set. */
 enum sm_code sm_ingest_check(const struct sm_ingest *ingest, struct sm_err *err);
 

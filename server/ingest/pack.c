@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 
 #include "core/base/file.h"
+#include "core/data/sample.h"
+#include "server/ingest/ingest_impl.h"
 #include "sslmem/image.h"
 
 struct packing {
@@ -53,7 +55,7 @@ static enum sm_code end(struct packing *p, bool whole, struct sm_err *err)
     return code;
 }
 
-static enum sm_code put(struct packing *p, const char *name, const struct sm_file *file,
+static enum sm_code put(struct packing *p, const char *name, const void *bytes, size_t bytes_count,
                         struct sm_err *err)
 {
     struct archive_entry *entry = archive_entry_new();
@@ -63,12 +65,11 @@ static enum sm_code put(struct packing *p, const char *name, const struct sm_fil
     archive_entry_copy_pathname(entry, name);
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, 0600);
-    archive_entry_set_size(entry, (la_int64_t)file->bytes_count);
+    archive_entry_set_size(entry, (la_int64_t)bytes_count);
     if (archive_write_header(p->archive, entry) < ARCHIVE_WARN ||
-        archive_write_data(p->archive, file->bytes, file->bytes_count) !=
-            (la_ssize_t)file->bytes_count)
+        archive_write_data(p->archive, bytes, bytes_count) != (la_ssize_t)bytes_count)
         code = sm_err_set(err, SM_IO, "tar archive: %.160s", archive_error_string(p->archive));
-    p->bytes_count += (int64_t)file->bytes_count;
+    p->bytes_count += (int64_t)bytes_count;
     archive_entry_free(entry);
     return code;
 }
@@ -91,7 +92,7 @@ static enum sm_code take_file(struct packing *p, const FTSENT *at, size_t base, 
         if (!p->archive)
             code = begin(p, err);
         if (code == SM_OK)
-            code = put(p, at->fts_path + base, &sent, err);
+            code = put(p, at->fts_path + base, sent.bytes, sent.bytes_count, err);
         if (code == SM_OK && p->bytes_count >= SM_PACK_BYTES)
             code = end(p, true, err);
     }
@@ -136,5 +137,69 @@ enum sm_code sm_pack_folder(const struct sm_pack_params *params, struct sm_err *
         code = code == SM_OK ? last : code;
     }
     free(root);
+    return code;
+}
+
+/* --- datasets --- */
+
+/* Packs an image and, before it, its labels, which thereby begin a sample of their own. */
+static enum sm_code put_item(struct packing *p, const struct sm_dataset_item *item,
+                             struct sm_err *err)
+{
+    struct sm_sample sample;
+    char name[SM_SAMPLE_KEY_BYTES + 8], class_label[SM_LABEL_BYTES], group[SM_LABEL_BYTES];
+    sm_sample_begin(&sample, item->name);
+    snprintf(name, sizeof name, "%s.json", sample.key);
+    sm_label(class_label, item->class_label);
+    sm_label(group, item->group);
+    json_t *labels = json_pack("{s:s, s:s}", "class", class_label, "group", group);
+    char *text = labels ? json_dumps(labels, JSON_COMPACT) : NULL;
+    enum sm_code code = text ? put(p, name, text, strlen(text), err)
+                             : sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
+    if (code == SM_OK)
+        code = put(p, item->name, item->bytes, item->bytes_count, err);
+    free(text);
+    json_decref(labels);
+    return code;
+}
+
+static enum sm_code take_item(struct packing *p, const struct sm_dataset_item *item,
+                              const char *cohort, struct sm_err *err)
+{
+    const atomic_bool *stop = p->params->stop;
+    if (stop && atomic_load(stop))
+        return sm_err_set(err, SM_CANCELLED, "stopped");
+    enum sm_code code = sm_ingest_check_cohort(item, cohort, err);
+    if (code != SM_OK)
+        return code;
+    if (item->error.code != SM_OK) {
+        p->params->pass(p->params->arg, item->name, item->error.text);
+        return SM_OK;
+    }
+    if (!p->archive)
+        code = begin(p, err);
+    if (code == SM_OK)
+        code = put_item(p, item, err);
+    if (code == SM_OK && p->bytes_count >= SM_PACK_BYTES)
+        code = end(p, true, err);
+    return code;
+}
+
+enum sm_code sm_pack_dataset(const struct sm_pack_params *params, struct sm_dataset *dataset,
+                             const char *cohort, struct sm_err *err)
+{
+    struct packing p = {.params = params};
+    struct sm_dataset_item item;
+    bool found = true;
+    enum sm_code code = SM_OK;
+    while (code == SM_OK && found) {
+        code = sm_dataset_next(&item, &found, dataset, err);
+        if (code == SM_OK && found)
+            code = take_item(&p, &item, cohort, err);
+    }
+    if (p.archive || p.file) {
+        enum sm_code last = end(&p, code == SM_OK, err);
+        code = code == SM_OK ? last : code;
+    }
     return code;
 }

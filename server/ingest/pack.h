@@ -1,5 +1,6 @@
-/* Packs the images of a folder into tar archives of bounded size, for upload to a service. Order
- * and names are those of sm_ingest_folder, so that the audit gets the same items.
+/* Packs the images of a folder or dataset into tar archives of bounded size, for upload to a service.
+ * Order, names and labels are those of sm_ingest_folder and sm_ingest_dataset, so that the audit gets
+ * the same items. Of a dataset, KEY.json with the labels stands before each image (sample.h).
  *
  *     sm_pack_folder(&(struct sm_pack_params){.folder = "train", .send = send, …}, &err);
  *
@@ -11,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "sslmem/err.h"
+#include "sslmem/dataset.h"
 
 #define SM_PACK_BYTES (32 << 20) /* the image that reaches this size is an archive's last */
 
@@ -25,5 +26,10 @@ struct sm_pack_params {
     void *arg;
 };
 enum sm_code sm_pack_folder(const struct sm_pack_params *params, struct sm_err *err);
+
+/* Packs the dataset from its next image on; params->folder is not read. SM_INVALID if the dataset
+ * says that an image is of another cohort than `cohort`. */
+enum sm_code sm_pack_dataset(const struct sm_pack_params *params, struct sm_dataset *dataset,
+                             const char *cohort, struct sm_err *err);
 
 #endif

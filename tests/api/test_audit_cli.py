@@ -408,11 +408,12 @@ def test_wrong_inputs(audit, cohorts, tmp_path):
     empty.mkdir()
     other.mkdir()
     (other / "notes.txt").write_text("x")
-    file = candidate / "0000.png"
     for folder, text in ((empty, f"{empty}: 0 images (JPEG, PNG), 0 skipped"),
                          (other, f"{other}: 0 images (JPEG, PNG), 1 skipped: 1 not_an_image"),
                          (tmp_path / "none", f"--external {tmp_path}/none: No such file or directory"),
-                         (file, f"--external {file}: not a folder")):
+                         (other / "notes.txt", f"{other}/notes.txt: not a dataset: give a folder, JPEG, PNG, tar, zip, .npy, .npz, "
+                          "IDX, CIFAR batch, JSON Lines or .csv"),
+                         (f"{candidate}@{tmp_path}/none", f"--external: the list {tmp_path}/none: No such file or directory")):
         done = audit(*here(out, "--candidate", candidate, "--external", folder), code=1)
         assert done.stderr.splitlines()[-1] == f"sslmem audit: {text}"
     assert "pair" in audit(*here(out, *options, pair="none"), code=1).stderr

@@ -98,8 +98,8 @@ def test_no_command_is_left_out():
     for name, text in documents().items():
         left = [line for line in text.splitlines() if re.match("    (sslmem|build/release/|curl|openssl|make|/usr/bin/python3) ", line)]
         assert [line for line in left if "…" not in line and "# " not in line] == [], name
-    assert {name for name, _ in EXAMPLES} == {"README.md", "core/README.md", "core/audit/README.md", "core/names/README.md", "deploy/README.md",
-                                              "tests/README.md", "openapi.yaml"}
+    assert {name for name, _ in EXAMPLES} == {"README.md", "core/README.md", "core/audit/README.md", "core/data/README.md", "core/names/README.md",
+                                              "deploy/README.md", "tests/README.md", "openapi.yaml"}
     assert NOT_HERE <= {command for commands in EXAMPLES.values() for command, _ in commands}
 
 

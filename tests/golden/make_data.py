@@ -354,6 +354,7 @@ def archives():
 
 if __name__ == "__main__":
     shutil.rmtree(OUT, ignore_errors=True)
+    write("recipe.json", b'{"views": 2}\n')  # of an example in core/README.md
     write("bad/empty", b"")
     refuse("bad/empty", "unsupported", "not a dataset")
     for make in (cifar_python, cifar_binary, cifar_bad, idx, numpy_files, files, archives):

@@ -166,80 +166,6 @@ static void test_the_whole_path_comes_first(void **state)
     rmdir(folder);
 }
 
-/* An image at the limit of bytes, and one past it; a line and an index list likewise. */
-static void write_file(const char *path, const char *head, size_t head_count, size_t zeros)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(head_count, fwrite(head, 1, head_count, file));
-    assert_int_equal(0, fflush(file));
-    assert_int_equal(0, ftruncate(fileno(file), (off_t)(head_count + zeros)));
-    fclose(file);
-}
-
-static void test_limits(void **state)
-{
-    char folder[] = "/tmp/sslmem-data-XXXXXX", path[64], head[128];
-    (void)state;
-    assert_non_null(mkdtemp(folder));
-    /* one image whose raw form has exactly the limit: 16 MiB = 20 + 4 * 4194299 bytes */
-    snprintf(path, sizeof path, "%s/x", folder);
-    static const uint8_t at[] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0x10, 0, 0, 0, 0x0f, 0xff};
-    write_file(path, (const char *)at, sizeof at, 4096 * 4095);
-    assert_int_equal(SM_OK, read_all(path));
-    static const uint8_t past[] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0x10, 0, 0, 0, 0x10, 0};
-    write_file(path, (const char *)past, sizeof past, 4096 * 4096);
-    assert_int_equal(SM_LIMIT, read_all(path));
-    assert_non_null(strstr(err.text, "16777216 bytes, the limit is 16777196"));
-    static const uint8_t side[] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0x20, 1};
-    write_file(path, (const char *)side, sizeof side, 8193);
-    assert_int_equal(SM_LIMIT, read_all(path));
-    /* images of no byte could claim any number of items, so a side must be at least 1 */
-    static const uint8_t none[] = {0, 0, 8, 3, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1};
-    write_file(path, (const char *)none, sizeof none, 0);
-    assert_int_equal(SM_LIMIT, read_all(path));
-    /* SM_DATASET_ITEMS_MAX images of one pixel: the file is sparse */
-    for (uint32_t more = 0; more < 2; more++) {
-        uint32_t n = SM_DATASET_ITEMS_MAX + more;
-        uint8_t items[] = {0,
-                           0,
-                           8,
-                           3,
-                           (uint8_t)(n >> 24),
-                           (uint8_t)(n >> 16),
-                           (uint8_t)(n >> 8),
-                           (uint8_t)n,
-                           0,
-                           0,
-                           0,
-                           1,
-                           0,
-                           0,
-                           0,
-                           1};
-        struct sm_dataset *dataset;
-        write_file(path, (const char *)items, sizeof items, n);
-        assert_int_equal(more ? SM_LIMIT : SM_OK, sm_dataset_open(&dataset, path, &err));
-        sm_dataset_close(dataset);
-    }
-    assert_non_null(strstr(err.text, "10000001 images, the limit is 10000000"));
-    unlink(path);
-    /* a pickle and a table over their limits are refused by size alone */
-    snprintf(path, sizeof path, "%s/x.csv", folder);
-    write_file(path, "path\n", 5, SM_DATASET_TABLE_BYTES_MAX - 4);
-    assert_int_equal(SM_LIMIT, read_all(path));
-    write_file(path, "\x80\x02", 2, SM_DATASET_PICKLE_BYTES_MAX - 1);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/x", folder);
-    write_file(path, "\x80\x02}q", 4, (size_t)SM_DATASET_PICKLE_BYTES_MAX - 3);
-    assert_int_equal(SM_LIMIT, read_all(path));
-    snprintf(head, sizeof head, "file has %u bytes, limit is %u", SM_DATASET_PICKLE_BYTES_MAX + 1,
-             SM_DATASET_PICKLE_BYTES_MAX);
-    assert_non_null(strstr(err.text, head));
-    unlink(path);
-    rmdir(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,7 +173,6 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_a_file_that_is_gone_fails_its_item),
         cmocka_unit_test(test_the_whole_path_comes_first),
-        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -525,11 +525,11 @@ static void it_stops_when_told(void **state)
     assert_int_equal(counted("added_count"), 0);
 }
 
-static void batches_are_commits_of_64(void **state)
+static void batches_are_commits(void **state)
 {
     (void)state;
     struct maker m = make(archive_write_set_format_ustar, NULL);
-    for (int i = 0; i < 130; i++) {
+    for (int i = 0; i < 2 * SM_INGEST_BATCH_IMAGES + 2; i++) {
         char name[32], bytes[32];
         snprintf(name, sizeof name, "shared/%d.png", i);
         int n = snprintf(bytes, sizeof bytes, PNG "%d", i);
@@ -537,11 +537,11 @@ static void batches_are_commits_of_64(void **state)
     }
     int fd = made(&m);
     assert_code(SM_OK, sm_ingest_archive(ingest, fd, &any, &err));
-    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 128);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 2 * SM_INGEST_BATCH_IMAGES);
     assert_int_equal(revision_of(audit), 2);
     assert_code(SM_OK, finish_ingest());
-    assert_int_equal(counted("added_count"), 130);
-    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 130);
+    assert_int_equal(counted("added_count"), 2 * SM_INGEST_BATCH_IMAGES + 2);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM item"), 2 * SM_INGEST_BATCH_IMAGES + 2);
     close(fd);
 }
 
@@ -585,7 +585,7 @@ int main(void)
         TEST(archives_with_wrong_bytes),
         TEST(zip_headers_with_wrong_bytes),
         TEST(it_stops_when_told),
-        TEST(batches_are_commits_of_64),
+        TEST(batches_are_commits),
         TEST(an_audit_that_is_not_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
