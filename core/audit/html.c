@@ -13,6 +13,7 @@
 #include "core/audit/page.h"
 #include "core/audit/prose.h"
 #include "core/audit/record.h"
+#include "core/base/json.h"
 
 /* --- head, verdict --- */
 
@@ -321,9 +322,7 @@ static void put_short(struct sm_page *p)
 
 static void put_json_html(struct sm_page *p, const json_t *node)
 {
-    char *text = json_is_string(node)
-                     ? NULL
-                     : json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    char *text = json_is_string(node) ? NULL : sm_json_text(node, JSON_COMPACT);
     sm_put_html(&p->out, text ? text : sm_text_or_none(json_string_value(node)));
     free(text);
 }

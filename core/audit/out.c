@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/base/escape.h"
+#include "core/base/json.h"
 
 void sm_put(struct sm_out *out, const char *format, ...)
 {
@@ -179,37 +180,29 @@ void sm_put_json_text(struct sm_out *out, const char *text)
 
 void sm_put_json_number(struct sm_out *out, double value)
 {
-    if (isfinite(value))
-        sm_put(out, "%.17g", value);
-    else
-        sm_put(out, "null");
+    char text[SM_NUMBER_BYTES];
+    sm_put(out, "%s", isfinite(value) ? sm_number_text(text, value) : "null");
 }
 
 void sm_put_json(struct sm_out *out, const json_t *node)
 {
-    if (node)
-        json_dumpf(node, out->file, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
-    else
-        sm_put(out, "null");
+    char *text = node ? sm_json_text(node, JSON_COMPACT) : NULL;
+    sm_put(out, "%s", text ? text : "null");
+    free(text);
 }
 
 void sm_put_csv(struct sm_out *out, const char *text)
 {
-    bool formula = text[0] && strchr("=+-@\t\r\n", text[0]);
-    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
-    sm_put(out, "%s%s", quoted ? "\"" : "", formula ? "'" : "");
-    for (uint32_t point; (point = sm_utf8_next(&text)) != 0;) {
-        if (point == '"')
-            sm_put(out, "\"");
-        put_point(out, point);
-    }
-    sm_put(out, "%s", quoted ? "\"" : "");
+    char *cell = sm_escape_csv(text);
+    sm_put(out, "%s", cell ? cell : "");
+    free(cell);
 }
 
 void sm_put_csv_number(struct sm_out *out, double value)
 {
+    char text[SM_NUMBER_BYTES];
     if (isfinite(value))
-        sm_put(out, "%.17g", value);
+        sm_put(out, "%s", sm_number_text(text, value));
 }
 
 void sm_put_base64(struct sm_out *out, const uint8_t *bytes, size_t bytes_count)

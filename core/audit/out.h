@@ -34,12 +34,10 @@ void sm_put_shell(struct sm_out *out, const char *text);
  * power of ten, and a per cent sign stays on the line of its number. */
 void sm_put_words(struct sm_out *out, const char *text);
 void sm_put_json_text(struct sm_out *out, const char *text); /* with its quotes */
-void sm_put_json_number(struct sm_out *out, double value);   /* 17 digits; null if not finite */
+void sm_put_json_number(struct sm_out *out, double value);   /* null if not finite */
 void sm_put_json(struct sm_out *out, const json_t *node);    /* one line; NULL: null */
-/* Quotes where RFC 4180 requires it; writes an apostrophe before text that a spreadsheet would run.
- */
-void sm_put_csv(struct sm_out *out, const char *text);
-void sm_put_csv_number(struct sm_out *out, double value); /* empty if not finite */
+void sm_put_csv(struct sm_out *out, const char *text);       /* as sm_escape_csv */
+void sm_put_csv_number(struct sm_out *out, double value);    /* empty if not finite */
 void sm_put_base64(struct sm_out *out, const uint8_t *bytes, size_t bytes_count);
 enum sm_code sm_out_finish(struct sm_out *out,
                            struct sm_err *err); /* flushes; SM_IO if any write failed */

@@ -141,3 +141,30 @@ char *sm_escape_json(const char *json)
         out[used] = '\0';
     return out;
 }
+
+char *sm_escape_csv(const char *text)
+{
+    bool formula = text[0] && strchr("=+-@\t\r\n", text[0]);
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+    char *out = malloc(3 * strlen(text) + 4), *to = out; /* U+FFFD has 3 bytes; quotes, ', NUL */
+    if (!out)
+        return NULL;
+    if (quoted)
+        *to++ = '"';
+    if (formula)
+        *to++ = '\'';
+    while (*text != '\0') {
+        uint32_t point;
+        size_t n = sm_utf8_decode(&point, text, SIZE_MAX);
+        if (n == 0)
+            point = SM_UTF8_REPLACEMENT;
+        if (point == '"')
+            *to++ = '"';
+        to += sm_utf8_encode(to, point);
+        text += n > 0 ? n : 1;
+    }
+    if (quoted)
+        *to++ = '"';
+    *to = '\0';
+    return out;
+}

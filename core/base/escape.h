@@ -33,6 +33,11 @@ char *sm_escape(char *out, size_t out_bytes, const char *text);
  * same. The caller frees the result; NULL when out of memory. */
 char *sm_escape_json(const char *json);
 
+/* Writes `text` as a cell of a CSV file: quoted where RFC 4180 requires it, with an apostrophe
+ * before text that a spreadsheet would run. The caller frees the result; NULL when out of memory.
+ */
+char *sm_escape_csv(const char *text);
+
 /* Returns true if a character (code point) is unsafe to show. */
 bool sm_is_unsafe(uint32_t point);
 

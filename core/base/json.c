@@ -2,6 +2,7 @@
  * jansson parses untrusted text, its nesting depth is checked, because jansson recurses. */
 #include "core/base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #define U64_DIGITS_MAX 20
+#define DIGITS_MAX     17 /* a double needs no more */
 
 struct place {
     const struct sm_field *field;
@@ -274,8 +276,76 @@ json_t *sm_json_number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+char *sm_number_text(char out[SM_NUMBER_BYTES], double value)
+{
+    /* each decimal number of 15 digits reads back the same, except as a subnormal double */
+    int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
+    do
+        snprintf(out, SM_NUMBER_BYTES, "%.*g", digits, value);
+    while (digits++ < DIGITS_MAX && strtod(out, NULL) != value);
+    return out;
+}
+
+/* Writes the double in the form of jansson: with a fraction or an exponent, which has neither plus
+ * nor leading zeros. Returns the end. */
+static char *put_real(char *to, double value)
+{
+    char text[SM_NUMBER_BYTES];
+    size_t mantissa = strcspn(sm_number_text(text, value), "e");
+    const char *rest = text[mantissa] == 'e'         ? text + mantissa + 1
+                       : memchr(text, '.', mantissa) ? ""
+                                                     : ".0";
+    memcpy(to, text, mantissa);
+    to += mantissa;
+    if (text[mantissa] == 'e') {
+        *to++ = 'e';
+        if (*rest == '-')
+            *to++ = '-';
+        rest += strspn(rest, "+-0");
+    }
+    memcpy(to, rest, strlen(rest));
+    return to + strlen(rest);
+}
+
+/* Rewrites the doubles of a JSON text, which have 17 digits, in place: fewer digits are never
+ * longer. */
+static void shorten(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        size_t n = strcspn(from, "-0123456789\"");
+        memmove(to, from, n);
+        from += n;
+        to += n;
+        if (*from == '"') {
+            for (n = 1; from[n] != '"'; n += from[n] == '\\' ? 2 : 1) {
+            }
+            n++;
+            memmove(to, from, n);
+        } else if ((n = strspn(from, "-0123456789")) && strchr(".e", from[n]) && from[n]) {
+            n = strspn(from, "+-.0123456789e");
+            to = put_real(to, strtod(from, NULL));
+            from += n;
+            continue;
+        } else {
+            memmove(to, from, n);
+        }
+        from += n;
+        to += n;
+    }
+    *to = '\0';
+}
+
+char *sm_json_text(const json_t *node, size_t flags)
+{
+    char *text = json_dumps(node, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS_MAX));
+    if (text)
+        shorten(text);
+    return text;
+}
+
 char *sm_json_canonical(const json_t *node)
 {
-    return json_dumps(node,
-                      JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
+    return json_dumps(node, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS_MAX) |
+                                JSON_ENCODE_ANY);
 }

@@ -59,8 +59,18 @@ json_t *sm_json_u64(uint64_t value);
 /* Makes a JSON number, or null if `value` is not finite. New reference, NULL when out of memory. */
 json_t *sm_json_number(double value);
 
-/* Writes canonical text: sorted keys, no spaces, doubles with 17 digits. The caller frees the
- * result; NULL when out of memory. */
+/* Writes JSON text for readers: what jansson writes with `flags`, any value at the top, and doubles
+ * as by sm_number_text. The caller frees the result; NULL when out of memory. */
+char *sm_json_text(const json_t *node, size_t flags);
+
+/* Writes canonical text: sorted keys, no spaces, doubles with 17 digits. Digests of recipes and
+ * pairs are of this text, so its form never changes. The caller frees the result; NULL when out of
+ * memory. */
 char *sm_json_canonical(const json_t *node);
+
+/* Writes a finite double with the fewest digits that read back as the same double: "0.4", "1e-05",
+ * "3". Some powers of two take one digit more than they need. Returns `out`. */
+#define SM_NUMBER_BYTES 32
+char *sm_number_text(char out[SM_NUMBER_BYTES], double value);
 
 #endif

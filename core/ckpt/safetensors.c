@@ -298,7 +298,7 @@ enum sm_code sm_safetensors_write(const char *path, const struct sm_tensor_out *
     }
     if (code != SM_OK)
         goto out;
-    text = json_dumps(header, JSON_COMPACT);
+    text = sm_json_text(header, JSON_COMPACT);
     text_count = !text ? 0 : strlen(text);
     header_count = (text_count + HEADER_ALIGN - 1) / HEADER_ALIGN * HEADER_ALIGN;
     file = !text ? NULL : malloc(HEADER_AT + header_count + (size_t)data_count);

@@ -246,7 +246,7 @@ enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
         return code;
     char *path = sm_pair_path(pair->dir, REFERENCE_FILE);
     json_t *doc = document_json(pair, cohort, recipe_digest, images, count);
-    char *text = doc ? sm_json_canonical(doc) : NULL;
+    char *text = doc ? sm_json_text(doc, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     if (path && text)
         code = sm_file_write(path, text, strlen(text), err);
     else

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json.h"
 #include "server/api/handlers.h"
 #include "server/base/clock.h"
 #include "server/http/rounding.h"
@@ -110,7 +111,7 @@ static bool say_audit(struct feed *f, int64_t now_ms)
     f->revision = head.revision;
     f->ended = head.finished;
     if (add_rate(f, document, &head, now_ms))
-        data = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
+        data = sm_json_text(document, JSON_COMPACT);
     if (f->caller.rounds && (data = sm_round_json(data, f->caller.digits, 0)))
         data[strcspn(data, "\n")] = '\0';
     json_decref(document);

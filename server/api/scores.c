@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json.h"
 #include "server/api/cursor.h"
 #include "server/api/handlers.h"
 #include "server/base/clock.h"
@@ -143,7 +144,7 @@ static char *page_text(char *scores, const char *next)
 {
     char *text = NULL;
     json_t *link = !next ? json_null() : json_string(next);
-    char *quoted = json_dumps(link, JSON_ENCODE_ANY);
+    char *quoted = sm_json_text(link, 0);
     if (quoted && asprintf(&text, "{\"scores\":%s,\"next\":%s}\n", scores, quoted) < 0)
         text = NULL;
     free(quoted);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/base/escape.h"
+#include "core/base/json.h"
 #include "server/base/clock.h"
 
 static int log_fd = STDERR_FILENO;
@@ -56,7 +57,7 @@ static char *fields_text(const char *pack_format, va_list args)
     if (!fields) /* most likely a string that is not UTF-8 */
         fields = json_pack("{s:s}", "fields_lost", why.text);
     bool any = json_object_size(fields) > 0;
-    char *text = any ? json_dumps(fields, JSON_COMPACT | JSON_EMBED) : NULL;
+    char *text = any ? sm_json_text(fields, JSON_COMPACT | JSON_EMBED) : NULL;
     json_decref(fields);
     return text;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "server/cmd/audit.h"
 
 static enum sm_code out_of_memory(struct sm_err *err)
@@ -142,9 +143,11 @@ void sm_cmd_audit_places_release(struct sm_cmd_audit_places *places)
 static enum sm_code write_recipe(FILE *file, void *arg, struct sm_err *err)
 {
     const json_t *recipe = arg;
-    if (json_dumpf(recipe, file, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0)
+    char *text = sm_json_text(recipe, JSON_INDENT(2));
+    bool whole = text && fputs(text, file) != EOF && fputc('\n', file) != EOF;
+    free(text);
+    if (!whole)
         return sm_err_set(err, SM_IO, SM_AUDIT_RECIPE " cannot be written");
-    fputc('\n', file);
     return SM_OK;
 }
 
@@ -195,7 +198,9 @@ static enum sm_code write_list(FILE *file, void *arg, struct sm_err *err)
         json_t *line =
             json_pack("{s:s, s:s?, s:s*}", "cohort", sm_cohort_name(item->cohort), "path", path,
                       "class", item->class_label[0] != '\0' ? item->class_label : NULL);
-        bool whole = line && json_dumpf(line, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
+        char *text = line ? sm_json_text(line, JSON_COMPACT) : NULL;
+        bool whole = text && fputs(text, file) != EOF && fputc('\n', file) != EOF;
+        free(text);
         json_decref(line);
         free(path);
         if (!whole)

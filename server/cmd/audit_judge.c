@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json.h"
 #include "server/base/clock.h"
 #include "server/base/digest_key.h"
 #include "server/cmd/audit.h"
@@ -134,7 +135,7 @@ static enum sm_code post_gates(json_t **answer, struct sm_client *client, const 
 {
     char path[128];
     json_t *body = json_pack("{s:O}", "gates", j->gates);
-    char *text = json_dumps(body, JSON_COMPACT);
+    char *text = sm_json_text(body, JSON_COMPACT);
     snprintf(path, sizeof path, "/v1/audits/%s/gates", id);
     enum sm_code code =
         text

@@ -87,7 +87,7 @@ static enum sm_code create(struct remote *r, struct sm_err *err)
     enum sm_code code = SM_OK;
     if (json_object_set_new(body, "pair", json_string(r->plan->pair)) != 0 ||
         (r->recipe && json_object_set(body, "recipe", r->recipe) != 0) ||
-        !(text = json_dumps(body, JSON_COMPACT)))
+        !(text = sm_json_text(body, JSON_COMPACT)))
         code = sm_err_set(err, SM_INVALID, "the pair's name is not UTF-8");
     if (code == SM_OK)
         code = sm_client_json(

@@ -139,8 +139,8 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
         bool later = !other && text && *text == '\0'; /* a field newer than OUT, not given now */
         if (json_equal(value, other) || later)
             continue;
-        char *was = json_dumps(other, JSON_COMPACT | JSON_ENCODE_ANY);
-        char *is = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *was = sm_json_text(other, JSON_COMPACT);
+        char *is = sm_json_text(value, JSON_COMPACT);
         sm_err_set(err, SM_CONFLICT,
                    "%.80s holds an audit with %s %.50s, not %.50s: give another --out", out, key,
                    was ? was : "?", is ? is : "?");
@@ -185,7 +185,7 @@ enum sm_code sm_cmd_audit_state_write(const char *out, const char *name, const c
 {
     json_t *node = json_pack("{s:s, s:O, s:O*}", "id", id, "inputs", inputs, "again", again);
     char *path = sm_cmd_audit_path(out, name);
-    char *text = json_dumps(node, JSON_INDENT(2));
+    char *text = sm_json_text(node, JSON_INDENT(2));
     enum sm_code code = path && text
                             ? sm_file_write(path, text, strlen(text), err)
                             : sm_err_set(err, SM_NOMEM, "state of an audit: out of memory");

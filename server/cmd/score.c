@@ -1,190 +1,231 @@
 /* `sslmem score`: computes what POST /v1/scores computes, without a server and with the same bits.
- *
- * The threads form a team (server/jobs/team.h), and the main thread is one of them. Each takes the
- * next image; when no image is left, it helps with unfinished ones. Lines are printed in the order
- * of the paths, so the output does not depend on the number of threads. */
+ * The format is a table of functions that write the head, one image and the end. */
 #include <limits.h>
-#include <pthread.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "core/base/file.h"
+#include "core/base/escape.h"
+#include "core/base/json.h"
+#include "server/cmd/batch.h"
 #include "server/cmd/cmd.h"
-#include "server/jobs/team.h"
-#include "sslmem/cost.h"
 
-#define IDLE_MS 1000
-
-struct batch {
-    struct sm_generation *generation; /* the loaded pair */
-    const struct sm_recipe *recipe;
-    char **paths;
-    size_t count;
-    struct sm_team *team;
-    pthread_mutex_t mutex; /* guards all below */
-    size_t next;           /* index of the next image to take */
-    size_t printed;        /* number of lines printed */
-    json_t **lines;        /* [count]; NULL until the score is ready, and again once printed */
-    size_t failed;
+struct output {
+    const struct format *format;
+    const struct sm_pair *pair;
+    size_t count, failed;
+    double mean, squares; /* of m: sum of squares about the mean */
+    bool said_note;       /* a table has said why it has no reference */
 };
 
-struct hand {
-    struct batch *batch;
-    struct sm_team_worker *worker;
-    pthread_t thread;
+struct format {
+    void (*head)(void); /* NULL: none */
+    void (*image)(struct output *out, const struct sm_batch_image *image);
+    void (*end)(const struct output *out); /* NULL: none */
 };
 
-/* Announces an image that takes long before it is scored. The command line has no limit of cost. */
-static void say_cost(const struct batch *b, const char *path, const struct sm_file *file)
+/* --- JSON lines --- */
+
+static void print_json(struct output *out, const struct sm_batch_image *image)
 {
-    int32_t width_px, height_px;
-    sm_image_declared_size(&width_px, &height_px, file->bytes, file->bytes_count);
-    int64_t cost_ms = sm_cost_ms(sm_generation_pair(b->generation), b->recipe, width_px, height_px);
-    if (cost_ms >= SM_COST_SAID_MS)
-        fprintf(stderr,
-                "sslmem score: %s costs about %lld minutes of a reference core with this recipe\n",
-                path, (long long)(cost_ms / 60000));
+    json_t *line = json_pack("{s:o}", "file", sm_path_json(image->name)), *rest;
+    bool whole = true;
+    if (image->class_label[0])
+        whole = json_object_set_new(line, "class", sm_path_json(image->class_label)) == 0;
+    if (image->score)
+        rest = sm_score_json(image->score, out->pair);
+    else
+        rest = json_pack("{s:{s:s, s:o}}", "error", "code", sm_code_name(image->error.code),
+                         "detail", sm_path_json(image->error.text));
+    if (!whole || json_object_update_new(line, rest) != 0) {
+        json_decref(line);
+        line = NULL;
+    }
+    sm_print_line(line);
 }
 
-/* Scores one image and returns its line, never NULL. A failed image gives a line with its error. */
-static json_t *score_line(int *result, struct hand *hand, const char *path)
+/* --- CSV, RFC 4180 --- */
+
+static const char csv_head[] =
+    "file,class,m,m_se,m_low,m_high,ratio,f_alignment,f_se,g_alignment,g_se,views_used,centered,"
+    "percentile,p_value,image,key,error_code,error_detail\r\n";
+
+static void print_csv_head(void)
 {
-    const struct batch *b = hand->batch;
-    struct sm_err err = {0};
-    struct sm_score score;
-    struct sm_file file;
-    json_t *line = json_pack("{s:o}", "file", sm_path_json(path));
-    enum sm_code code = sm_file_map(&file, path, SM_IMAGE_BYTES_MAX, &err);
-    if (code == SM_OK)
-        say_cost(b, path, &file);
-    if (code == SM_OK)
-        code = sm_team_score(&score, hand->worker,
-                             &(struct sm_team_order){.generation = b->generation,
-                                                     .recipe = b->recipe,
-                                                     .bytes = {file.bytes, file.bytes_count}},
-                             &err);
-    sm_file_release(&file);
-    *result = SM_EXIT_OK;
-    if (code == SM_OK) {
-        if (json_object_update_new(line,
-                                   sm_score_json(&score, sm_generation_pair(b->generation))) != 0)
-            *result = SM_EXIT_FAILED; /* out of memory: the line has no score */
+    fputs(csv_head, stdout);
+}
+
+static void put_cell(const char *text, const char *end)
+{
+    char *cell = sm_escape_csv(text);
+    printf("%s%s", cell ? cell : "", end);
+    free(cell);
+}
+
+/* An undefined number is an empty cell. */
+static void put_number(double value)
+{
+    char text[SM_NUMBER_BYTES];
+    printf("%s,", isfinite(value) ? sm_number_text(text, value) : "");
+}
+
+static void print_csv(struct output *out, const struct sm_batch_image *image)
+{
+    const struct sm_score *s = image->score;
+    (void)out;
+    put_cell(image->name, ",");
+    put_cell(image->class_label, ",");
+    if (s) {
+        bool placed = s->has_reference;
+        const double numbers[] = {s->m,
+                                  s->m_se,
+                                  s->m_low,
+                                  s->m_high,
+                                  s->ratio,
+                                  s->f.mean,
+                                  s->f.se,
+                                  s->g.mean,
+                                  s->g.se,
+                                  s->views_used,
+                                  placed ? s->centered : NAN,
+                                  placed ? s->percentile : NAN,
+                                  placed ? s->p_value : NAN};
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            put_number(numbers[i]);
+        printf("%s,%s,,\r\n", s->image_digest, s->score_key);
     } else {
-        json_object_set_new(
-            line, "error",
-            json_pack("{s:s, s:s}", "code", sm_code_name(err.code), "detail", err.text));
-        *result = SM_EXIT_FAILED;
+        printf(",,,,,,,,,,,,,%s,,%s,", image->digest, sm_code_name(image->error.code));
+        put_cell(image->error.text, "\r\n");
     }
-    return line ? line : json_null(); /* NULL would mean "not ready yet" */
+    fflush(stdout);
 }
 
-/* Stores the line of image `index`, then prints all lines up to the first that is not ready. */
-static void add_line(struct batch *b, size_t index, json_t *line, int result)
+/* --- a table for people; the names are last, so that numbers align whatever their lengths --- */
+
+static void print_table_head(void)
 {
-    pthread_mutex_lock(&b->mutex);
-    b->lines[index] = line;
-    b->failed += result != SM_EXIT_OK;
-    while (b->printed < b->count && b->lines[b->printed]) {
-        json_t *ready = b->lines[b->printed];
-        b->lines[b->printed++] = NULL;
-        sm_print_line(json_is_null(ready) ? NULL : ready);
-    }
-    pthread_mutex_unlock(&b->mutex);
-    sm_team_tell(b->team); /* waiting threads end after the last line */
+    puts("        m     se(m)  centered  percentile        p  image");
 }
 
-/* Returns the index of the next image to score, or `count` if none is left. */
-static size_t take_image(bool *all_printed, struct batch *b)
+static void put_column(int width, int decimals, bool sign, double value)
 {
-    pthread_mutex_lock(&b->mutex);
-    size_t index = b->next < b->count ? b->next++ : b->count;
-    *all_printed = b->printed == b->count;
-    pthread_mutex_unlock(&b->mutex);
-    return index;
+    char text[64] = "-";
+    if (isfinite(value))
+        snprintf(text, sizeof text, sign ? "%+.*f" : "%.*f", decimals, value);
+    printf("%*s", width, text);
 }
 
-static void *work(void *arg)
+static void print_table(struct output *out, const struct sm_batch_image *image)
 {
-    struct hand *hand = arg;
-    struct batch *b = hand->batch;
-    for (bool all_printed = false; !all_printed;) {
-        uint64_t seen = sm_team_news(b->team);
-        size_t index = take_image(&all_printed, b);
-        if (index < b->count) {
-            int result;
-            json_t *line = score_line(&result, hand, b->paths[index]);
-            add_line(b, index, line, result);
-        } else if (!all_printed && !sm_team_help(hand->worker)) {
-            sm_team_wait(b->team, seen, IDLE_MS);
-        }
+    const struct sm_score *s = image->score;
+    bool placed = s && s->has_reference;
+    if (s && !placed && !out->said_note) {
+        json_t *json = sm_score_json(s, out->pair);
+        const char *note = json_string_value(json_object_get(json, "reference_note"));
+        fprintf(stderr, "sslmem score: no reference to compare with: %s\n",
+                sm_shown(note ? note : "?"));
+        json_decref(json);
+        out->said_note = true;
     }
-    return NULL;
+    put_column(9, 5, true, s ? s->m : NAN);
+    put_column(10, 5, false, s ? s->m_se : NAN);
+    put_column(10, 5, true, placed ? s->centered : NAN);
+    put_column(12, 1, false, placed ? s->percentile : NAN);
+    put_column(9, 4, false, placed ? s->p_value : NAN);
+    printf("  %s", sm_shown(image->name));
+    if (image->class_label[0])
+        printf("  [%s]", sm_shown(image->class_label));
+    if (!s)
+        printf("  error: %s: %s", sm_code_name(image->error.code), sm_shown(image->error.text));
+    puts("");
+    fflush(stdout);
 }
 
-/* Runs the batch on `hands_count` threads, or on fewer if a thread cannot be started. */
-static enum sm_code run(struct batch *b, struct hand *hands, size_t hands_count, struct sm_err *err)
+static void print_table_end(const struct output *out)
 {
-    size_t ready = 0, running = 1;
-    enum sm_code code = SM_OK;
-    for (; code == SM_OK && ready < hands_count; ready += code == SM_OK) {
-        hands[ready].batch = b;
-        code = sm_team_join(&hands[ready].worker, b->team, err);
-    }
-    if (code == SM_OK) {
-        while (running < hands_count &&
-               pthread_create(&hands[running].thread, NULL, work, &hands[running]) == 0)
-            running++;
-        work(&hands[0]);
-        while (running > 1)
-            pthread_join(hands[--running].thread, NULL);
-    }
-    while (ready > 0)
-        sm_team_leave(hands[--ready].worker);
-    return code;
+    size_t n = out->count - out->failed;
+    printf("%zu image%s", n, n == 1 ? "" : "s");
+    if (n > 0)
+        printf(", mean m %+.5f", out->mean);
+    if (n > 1)
+        printf(" (sd %.5f)", sqrt(out->squares / (double)(n - 1)));
+    puts("");
 }
 
-static int score_files(struct sm_generation *generation, const struct sm_recipe *recipe,
-                       char **paths, size_t workers)
+static const char *const format_names[] = {"jsonl", "csv", "table", NULL};
+static const struct format formats[] = {
+    {NULL, print_json, NULL},
+    {print_csv_head, print_csv, NULL},
+    {print_table_head, print_table, print_table_end},
+};
+
+/* --- the command --- */
+
+static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct sm_err *err)
+{
+    struct output *out = arg;
+    out->count++;
+    if (image->score) {
+        double from_mean = image->score->m - out->mean;
+        out->mean += from_mean / (double)(out->count - out->failed);
+        out->squares += from_mean * (image->score->m - out->mean);
+    } else {
+        out->failed++;
+    }
+    out->format->image(out, image);
+    return ferror(stdout) ? sm_err_set(err, SM_IO, "standard output cannot be written") : SM_OK;
+}
+
+static int score_all(struct sm_generation *generation, const struct sm_recipe *recipe,
+                     char **operands, size_t workers, const struct format *format)
 {
     struct sm_err err = {0};
-    struct batch b = {.generation = generation, .recipe = recipe, .paths = paths};
-    while (paths[b.count])
-        b.count++;
-    struct hand *hands = calloc(workers, sizeof *hands);
-    b.lines = calloc(b.count, sizeof *b.lines);
-    pthread_mutex_init(&b.mutex, NULL);
-    enum sm_code code = hands && b.lines ? sm_team_new(&b.team, NULL, &err)
-                                         : sm_err_set(&err, SM_NOMEM, "out of memory");
-    if (code == SM_OK)
-        code = run(&b, hands, workers, &err);
-    sm_team_free(b.team);
-    pthread_mutex_destroy(&b.mutex);
-    free(b.lines);
-    free(hands);
-    if (code != SM_OK)
+    struct output out = {.format = format, .pair = sm_generation_pair(generation)};
+    struct sm_batch_params params = {.generation = generation,
+                                     .recipe = recipe,
+                                     .operands = operands,
+                                     .workers = workers,
+                                     .command = "score",
+                                     .tell = tell,
+                                     .arg = &out};
+    if (format->head)
+        format->head();
+    if (sm_batch_run(&params, &err) != SM_OK)
         return sm_fail("score", &err);
-    if (b.failed > 0) /* said again, because the lines may have gone into a file */
+    if (format->end)
+        format->end(&out);
+    if (out.failed > 0) /* said again, because the lines may have gone into a file */
         fprintf(stderr,
                 "sslmem score: %zu of %zu image%s could not be scored; \"error\" in their "
                 "lines says why\n",
-                b.failed, b.count, b.count == 1 ? "" : "s");
-    return b.failed > 0 ? SM_EXIT_FAILED : SM_EXIT_OK;
+                out.failed, out.count, out.count == 1 ? "" : "s");
+    return out.failed > 0 ? SM_EXIT_FAILED : SM_EXIT_OK;
 }
 
 int sm_cmd_score(int argc, char **argv)
 {
     const char *dir = NULL, *recipe_path = NULL, *kernels = NULL, *workers_text = NULL;
+    const char *format_text = NULL;
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &dir, .required = true},
         {"recipe", "FILE", "JSON or its file, read over the pair's own recipe", &recipe_path},
+        {"format", "NAME", "jsonl (default), csv (with a header), table (for people)",
+         &format_text},
         {"workers", "N", "threads that compute; 0 (default): one per core that it may use",
          &workers_text},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &kernels},
         {0},
     };
     const struct sm_usage usage = {
-        "score", "IMAGE...", "Scores images and prints one JSON line each.", options, 1, INT_MAX};
-    char **paths;
-    int result = sm_usage_read(&paths, &usage, argc, argv);
+        "score",
+        "IMAGES...",
+        "Scores images, one line each, in their order. IMAGES is an image, a folder, or another\n"
+        "dataset: an archive, a manifest, CIFAR, MNIST or NumPy files (core/README.md).",
+        options,
+        1,
+        INT_MAX};
+    char **operands;
+    int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;
 
@@ -193,7 +234,9 @@ int sm_cmd_score(int argc, char **argv)
     struct sm_generation *generation = NULL;
     struct sm_recipe recipe;
     size_t workers = 1;
-    if (sm_read_workers(&workers, workers_text, &err) != SM_OK) {
+    int format;
+    if (sm_read_workers(&workers, workers_text, &err) != SM_OK ||
+        sm_read_choice(&format, "format", format_text, format_names, &err) != SM_OK) {
         sm_fail("score", &err);
         return SM_EXIT_USAGE;
     }
@@ -201,7 +244,7 @@ int sm_cmd_score(int argc, char **argv)
         sm_generation_new(&generation, pair, 1, &err) != SM_OK)
         result = sm_fail("score", &err);
     else
-        result = score_files(generation, &recipe, paths, workers);
+        result = score_all(generation, &recipe, operands, workers, &formats[format]);
     sm_generation_give(generation);
     return result;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/json.h"
 #include "server/api/api.h"
 #include "server/api/idempotency.h"
 #include "server/base/clock.h"
@@ -333,9 +334,10 @@ static int print_help(void)
 static int print_config(const struct sm_config *config)
 {
     json_t *document = sm_config_json(config);
-    bool printed = document && json_dumpf(document, stdout, JSON_INDENT(4)) == 0;
+    char *text = document ? sm_json_text(document, JSON_INDENT(4)) : NULL;
+    bool printed = text && puts(text) != EOF;
+    free(text);
     json_decref(document);
-    puts("");
     if (!printed)
         fputs("sslmem serve: the configuration cannot be printed as JSON\n", stderr);
     return printed ? SM_EXIT_OK : SM_EXIT_FAILED;

@@ -146,6 +146,20 @@ enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err)
     return SM_OK;
 }
 
+enum sm_code sm_read_choice(int *out, const char *option, const char *text,
+                            const char *const *names, struct sm_err *err)
+{
+    char all[160] = "";
+    for (*out = 0; names[*out]; ++*out) {
+        if (!text || strcmp(text, names[*out]) == 0)
+            return SM_OK;
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? ", " : "", names[*out]);
+    }
+    return sm_err_set(err, SM_INVALID, "--%s is %.40s, must be one of %s", option, sm_shown(text),
+                      all);
+}
+
 int sm_fail(const char *command, const struct sm_err *err)
 {
     fprintf(stderr, "sslmem %s: %s%s%s\n", command, err->pointer, *err->pointer ? ": " : "",
@@ -155,7 +169,7 @@ int sm_fail(const char *command, const struct sm_err *err)
 
 void sm_print_line(json_t *node)
 {
-    char *text = node ? json_dumps(node, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = node ? sm_json_text(node, JSON_COMPACT) : NULL;
     char *safe = text ? sm_escape_json(text) : NULL;
     json_decref(node);
     puts(safe ? safe : "{\"error\":{\"code\":\"no_memory\"}}");

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/cmd/cmd.h"
 
@@ -50,7 +51,7 @@ static enum sm_code write_json(const struct rendering *r, const char *path, stru
                   "media_type", r->info.media_type, "width_px", r->info.width_px, "height_px",
                   r->info.height_px, "orientation", r->info.orientation, "oriented",
                   r->info.oriented, "recipe", sm_recipe_json(r->recipe), "views", r->drawn);
-    char *text = doc ? json_dumps(doc, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = doc ? sm_json_text(doc, JSON_INDENT(1)) : NULL;
     enum sm_code code =
         text ? sm_file_write(path, text, strlen(text), err) : sm_err_set(err, SM_NOMEM, "%s", path);
     free(text);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json.h"
+
 #define HOLE_OWN    '\1'
 #define HOLE_IMAGE  '\2'
 #define HOLE_KEY    '\3'
@@ -47,6 +49,7 @@ static const char *const numbers[SM_NUMBERS] = {
 /* --- split --- */
 
 struct split {
+    char *(*text_of)(const json_t *scalar); /* the caller frees its result */
     FILE *shape, *own;
     const char *image, *score_key;
     bool failed;
@@ -65,8 +68,10 @@ static bool is_own(const char *pointer)
 
 static void put_scalar(struct split *s, FILE *file, const json_t *node)
 {
-    if (json_dumpf(node, file, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17)) != 0)
+    char *text = node ? s->text_of(node) : NULL;
+    if (!text || fputs(text, file) == EOF)
         s->failed = true;
+    free(text);
 }
 
 static void split_scalar(struct split *s, const json_t *node, const char *pointer)
@@ -127,12 +132,11 @@ static bool close_text(FILE *file)
     return file && fclose(file) == 0 && whole;
 }
 
-enum sm_code sm_document_split(struct sm_document *out, const json_t *score, const char *image,
-                               const char *score_key, struct sm_err *err)
+static enum sm_code split(struct sm_document *out, const json_t *score, struct split s,
+                          struct sm_err *err)
 {
     size_t shape_bytes, own_bytes;
     *out = (struct sm_document){0};
-    struct split s = {.image = image, .score_key = score_key};
     s.shape = open_memstream(&out->shape, &shape_bytes);
     s.own = open_memstream(&out->own, &own_bytes);
     if (s.shape && s.own)
@@ -142,6 +146,25 @@ enum sm_code sm_document_split(struct sm_document *out, const json_t *score, con
         return SM_OK;
     sm_document_release(out);
     return sm_err_set(err, SM_NOMEM, "score document: out of memory");
+}
+
+static char *short_text(const json_t *scalar)
+{
+    return sm_json_text(scalar, JSON_COMPACT);
+}
+
+enum sm_code sm_document_split(struct sm_document *out, const json_t *score, const char *image,
+                               const char *score_key, struct sm_err *err)
+{
+    struct split s = {.text_of = short_text, .image = image, .score_key = score_key};
+    return split(out, score, s, err);
+}
+
+enum sm_code sm_document_split_old(struct sm_document *out, const json_t *score, const char *image,
+                                   const char *score_key, struct sm_err *err)
+{
+    struct split s = {.text_of = sm_json_canonical, .image = image, .score_key = score_key};
+    return split(out, score, s, err);
 }
 
 void sm_document_release(struct sm_document *document)

@@ -25,6 +25,9 @@ struct sm_document {
 /* Splits a score; `image` and `score_key` are 64 hex digits. */
 enum sm_code sm_document_split(struct sm_document *out, const json_t *score, const char *image,
                                const char *score_key, struct sm_err *err);
+/* Splits a document of earlier versions, which wrote doubles with 17 digits: keeps its bytes. */
+enum sm_code sm_document_split_old(struct sm_document *out, const json_t *score, const char *image,
+                                   const char *score_key, struct sm_err *err);
 void sm_document_release(struct sm_document *document);
 
 /* Returns one line: {"id":ID,"created":TIME, … the document} and a newline. `image` and

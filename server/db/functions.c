@@ -62,7 +62,7 @@ static enum sm_code split(struct sm_document *out, const char *const *arguments,
     json_t *score = json_loads(arguments[0], 0, &why);
     if (!score)
         return sm_err_set(err, SM_CORRUPT, "score with key %s: %s", arguments[2], why.text);
-    enum sm_code code = sm_document_split(out, score, arguments[1], arguments[2], err);
+    enum sm_code code = sm_document_split_old(out, score, arguments[1], arguments[2], err);
     json_decref(score);
     return code;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/json.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/http/http_impl.h"
@@ -204,7 +205,7 @@ void sm_reply_stored(struct sm_request *request, unsigned status, const char *me
  * in files. The caller frees it; NULL when out of memory. */
 static char *dump(const json_t *body)
 {
-    char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = sm_json_text(body, JSON_COMPACT);
     size_t length = !text ? 0 : strlen(text);
     char *line = !text ? NULL : realloc(text, length + sizeof "\n");
     if (!line)
@@ -234,7 +235,7 @@ void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, 
 {
     json_t *own =
         json_pack("{s:s, s:s, s:o*}", "detail", detail, "request_id", request->id, member, value);
-    char *rest = json_dumps(own, JSON_COMPACT | JSON_EMBED), *text = NULL;
+    char *rest = sm_json_text(own, JSON_COMPACT | JSON_EMBED), *text = NULL;
     sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
     if (rest && asprintf(&text, "%s%s}\n", problems[problem].head, rest) < 0)
         text = NULL;

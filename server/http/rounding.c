@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_MIN        1e-100 /* a smaller standard deviation counts as unknown */
-#define SIGNIFICANT_MAX 17
+#include "core/base/json.h"
+
+#define STEP_MIN 1e-100 /* a smaller standard deviation counts as unknown */
 
 enum kind {
     GRID,    /* figures in the unit of the score m */
@@ -222,69 +223,14 @@ static bool walk(json_t *node, const char *name, struct scale s)
     return !json_is_array(node) || walk_array(node, name, s);
 }
 
-/* --- writing --- */
-
-static void write_real(FILE *out, double value)
-{
-    char text[40];
-    for (int n = 15; n <= SIGNIFICANT_MAX; n++) { /* finds the shortest text with the same value */
-        snprintf(text, sizeof text, "%.*g", n, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
-}
-
-static bool write_scalar(FILE *out, const json_t *node)
-{
-    if (json_is_real(node)) {
-        write_real(out, json_real_value(node));
-        return true;
-    }
-    return json_dumpf(node, out, JSON_ENCODE_ANY) == 0;
-}
-
-static bool write_node(FILE *out, const json_t *node)
-{
-    const char *name;
-    json_t *value, *key;
-    size_t i;
-    bool good = true;
-    const char *between = "";
-    if (!json_is_object(node) && !json_is_array(node))
-        return write_scalar(out, node);
-    fputc(json_is_object(node) ? '{' : '[', out);
-    json_object_foreach((json_t *)(uintptr_t)node, name, value)
-    {
-        fputs(between, out);
-        between = ",";
-        key = json_string(name);
-        good = good && key && write_scalar(out, key) && fputc(':', out) == ':' &&
-               write_node(out, value);
-        json_decref(key);
-    }
-    json_array_foreach(node, i, value)
-    {
-        fputs(between, out);
-        between = ",";
-        good = good && write_node(out, value);
-    }
-    fputc(json_is_object(node) ? '}' : ']', out);
-    return good;
-}
-
+/* Returns the document as one line with its end; NULL when out of memory. */
 static char *write_line(const json_t *document)
 {
-    char *text = NULL;
-    size_t bytes_count;
-    FILE *out = open_memstream(&text, &bytes_count);
-    if (!out)
-        return NULL;
-    bool good = write_node(out, document) && fputc('\n', out) == '\n';
-    if (fclose(out) == 0 && good)
-        return text;
+    char *text = sm_json_text(document, JSON_COMPACT), *line = NULL;
+    if (text && asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
     free(text);
-    return NULL;
+    return line;
 }
 
 char *sm_round_json(char *text, int digits, double sd)

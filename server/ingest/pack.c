@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "core/data/sample.h"
 #include "server/ingest/ingest_impl.h"
 #include "sslmem/image.h"
@@ -153,7 +154,7 @@ static enum sm_code put_item(struct packing *p, const struct sm_dataset_item *it
     sm_label(class_label, item->class_label);
     sm_label(group, item->group);
     json_t *labels = json_pack("{s:s, s:s}", "class", class_label, "group", group);
-    char *text = labels ? json_dumps(labels, JSON_COMPACT) : NULL;
+    char *text = labels ? sm_json_text(labels, JSON_COMPACT) : NULL;
     enum sm_code code = text ? put(p, name, text, strlen(text), err)
                              : sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
     if (code == SM_OK)

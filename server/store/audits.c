@@ -103,11 +103,10 @@ static enum sm_code run_create(struct sm_write *write, struct sm_db *db, struct 
 enum sm_code sm_store_audit_create(struct sm_store *store, const struct sm_store_audit_in *in,
                                    struct sm_err *err)
 {
-    const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
     struct creating c = {.write.run = run_create, .store = store, .in = in};
     c.recipe = sm_json_canonical(in->recipe); /* the text that recipe_digest hashes */
-    c.spec = json_dumps(in->spec, flags);
-    c.pair_document = json_dumps(in->pair_document, flags);
+    c.spec = sm_json_text(in->spec, JSON_COMPACT);
+    c.pair_document = sm_json_text(in->pair_document, JSON_COMPACT);
     enum sm_code code = c.recipe && c.spec && c.pair_document
                             ? sm_writer_call(store->writer, &c.write, err)
                             : sm_store_audit_no_memory(&in->audit, err);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json.h"
 #include "server/base/clock.h"
 #include "server/store/audits_impl.h"
 
@@ -233,7 +234,7 @@ enum sm_code sm_store_idempotency_keep(struct sm_store *store,
     k->idempotency = *answer->idempotency;
     snprintf(k->score, sizeof k->score, "%s", answer->score);
     k->answer.status = answer->status;
-    k->answer.headers = json_dumps(answer->headers, JSON_COMPACT);
+    k->answer.headers = sm_json_text(answer->headers, JSON_COMPACT);
     k->answer.body = strndup(answer->body, answer->body_bytes);
     k->done = done;
     k->arg = arg;

@@ -1,12 +1,17 @@
 """The command line: help, exit codes, and every subcommand that needs no server on files with known answers."""
 
 import array
+import csv
+import fcntl
+import io
 import json
 import math
+import re
 import shutil
 import sqlite3
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -231,11 +236,10 @@ def test_reference_and_what_it_gives(run, tmp_path):
     assert score(images[0])[0]["reference_note"] == "pair has no reference cohort"
     twice = tmp_path / "twice.png"
     twice.write_bytes(images[3].read_bytes())
-    said = run("reference", "--pair", pair, "--cohort", "strangers", *images, twice).stderr
-    assert said == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
-    document = json.loads((pair / "pair.json").read_text())
-    document["reference"] = "reference.json"
-    (pair / "pair.json").write_text(json.dumps(document))
+    done = run("reference", "--pair", pair, "--cohort", "strangers", "--quiet", *images, twice)
+    assert done.stderr == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
+    assert done.stdout.startswith("strangers  9 images, mean m ")
+    assert done.stdout.endswith(f"left out   0 failed, 1 repeated\nwritten    {pair}/reference.json\nregistered {pair}/pair.json\n")
     stranger = tmp_path / "stranger.png"
     stranger.write_bytes(png(99))
     *scores, other = score(*images, stranger)
@@ -251,6 +255,161 @@ def test_reference_and_what_it_gives(run, tmp_path):
     assert other["reference"]["p_value"] == (1 + sum(o >= other["m"] for o in m)) / 10
 
 
+@pytest.fixture
+def measured(run, tmp_path):
+    """A pair without a reference, a folder of 24 images, and a function that measures and reads the reference."""
+    pair, folder = tmp_path / "resnet", tmp_path / "cohort"
+    shutil.copytree(PAIRS / "resnet", pair)
+    for i in range(24):
+        path = folder / f"class{i % 2}" / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(i))
+
+    def measure(*operands, code=0, options=("--quiet",)):
+        done = run("reference", "--pair", pair, *options, *(operands or [folder]), code=code)
+        return done, json.loads((pair / "reference.json").read_text()) if code == 0 else None
+    return pair, folder, measure
+
+
+def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
+    pair, folder, measure = measured
+    files = sorted(folder.rglob("*.png"))
+    for path in files[:7]:
+        path.write_bytes(path.read_bytes()[:-20])
+    done, reference = measure(folder, tmp_path / "none")
+    assert len(reference["scores"]) == len(reference["images"]) == 17
+    said = done.stderr.splitlines()
+    assert len(said) == 5 and all(line.startswith(f"sslmem reference: {path}: ") for line, path in zip(said, files))
+    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout
+    # Too few remain: nothing is written, and pair.json is as before.
+    before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
+    done, _ = measure(*files[:8], code=1)
+    assert "1 image could be scored and 7 failed: a reference needs at least 2 images" in done.stderr
+    assert before == ((pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes())
+
+
+def test_reference_goes_on_after_a_kill(binary, measured):
+    pair, folder, measure = measured
+    _, wanted = measure()
+    partial = pair / "reference.partial.jsonl"
+    (pair / "pair.json").write_bytes((PAIRS / "resnet/pair.json").read_bytes())
+    command = [binary, "reference", "--pair", pair, "--workers", "1", "--quiet", *[folder] * 3]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not partial.exists() or partial.read_bytes().count(b"\n") < 5):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    kept = partial.read_bytes().rsplit(b"\n", 1)[0].splitlines()
+    assert len(kept) >= 5, "the process ended before it was killed"
+    # What an earlier run measured is taken as it is; a line that was cut is not.
+    kept = kept[:5]
+    changed = json.loads(kept[4])
+    changed["m"] = 0.4
+    partial.write_bytes(b"\n".join([*kept[:4], json.dumps(changed, separators=(",", ":")).encode(), kept[1][:-9]]))
+    done, reference = measure()
+    assert "\nresumed    4 scores of an earlier run\n" in done.stdout and not partial.exists()
+    at = wanted["images"].index(changed["image"])
+    assert reference["images"] == wanted["images"] and reference["scores"][at] == 0.4
+    reference["scores"][at] = wanted["scores"][at]
+    assert reference["scores"] == wanted["scores"]
+    # Scores that were measured with another pair or recipe are not taken.
+    document = json.loads((pair / "pair.json").read_text())
+    document["recipe"]["views"] = 4
+    (pair / "pair.json").write_text(json.dumps(document))
+    partial.write_bytes(b"\n".join(kept) + b"\n")
+    done, reference = measure()
+    assert "resumed" not in done.stdout and "was of another pair, recipe or kernels" not in done.stderr
+    assert reference["scores"] != wanted["scores"] and not partial.exists()
+
+
+def test_two_references_at_once_are_refused(measured):
+    pair, _, measure = measured
+    with open(pair / "reference.partial.jsonl", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done, _ = measure(code=1)
+    assert "another sslmem reference measures this pair" in done.stderr
+
+
+@pytest.mark.parametrize("layout", ["lines", "one line", "named", "other"])
+def test_reference_registers_itself(measured, layout):
+    pair, _, measure = measured
+    path = pair / "pair.json"
+    before = json.loads(path.read_text())
+    before["description"] = "} \\ {"
+    if layout == "named":
+        before["reference"] = "reference.json"
+        measure()
+    text = json.dumps(before, indent=None if layout == "one line" else 1) + "\n\n"
+    path.write_text(text)
+    done, _ = measure(options=("--quiet", "--no-register"))
+    assert path.read_text() == text and "not registered" in done.stdout
+    if layout == "other":
+        (pair / "reference.json").rename(pair / "old.json")
+        before = {"reference": "old.json", **before}
+        path.write_text(json.dumps(before))
+    done, _ = measure()
+    after = json.loads(path.read_text())
+    assert after == before | {"reference": "reference.json"}
+    assert list(after) == list(before) + ["reference"] * ("reference" not in before)
+    if layout in ("lines", "one line"):
+        assert path.read_text().startswith(text.rstrip()[:-1].rstrip())
+    if layout == "named":
+        assert path.read_text() == text and "names the file already" in done.stdout
+
+
+def test_reference_says_how_far_it_is(measured):
+    _, _, measure = measured
+    done, _ = measure(options=())
+    assert done.stderr.splitlines()[-1] == "24 of 24 images" and len(done.stderr.splitlines()) <= 3
+
+
+def test_score_formats(run, binary, measured):
+    _, folder, _ = measured
+    (folder / "class0/=1+1,\"x\".png").write_bytes(png(77))
+    (folder / "class1/99.png").write_bytes(png(78)[:-20])
+    score = lambda form: run("score", "--pair", PAIRS / "resnet", "--format", form, folder, code=1).stdout
+    lines = [json.loads(line) for line in score("jsonl").splitlines()]
+    command = [binary, "score", "--pair", PAIRS / "resnet", "--format", "csv", folder]
+    with io.StringIO(subprocess.run(command, capture_output=True).stdout.decode(), newline="") as text:
+        assert text.getvalue().count("\r\n") == text.getvalue().count("\n") == 27
+        rows = list(csv.DictReader(text, strict=True))
+    assert len(lines) == len(rows) == 26 and sum("error" in line for line in lines) == 1
+    for line, row in zip(lines, rows):
+        assert row["file"] == line["file"] and row["class"] == line["class"]
+        if "error" in line:
+            assert (row["error_code"], row["error_detail"], row["m"]) == (line["error"]["code"], line["error"]["detail"], "")
+        else:
+            wanted = [line["m"], line["m_se"], line["ratio"], line["f"]["alignment"], line["g"]["se"]]
+            assert [float(row[k]) for k in ("m", "m_se", "ratio", "f_alignment", "g_se")] == wanted
+            assert row["views_used"] == str(line.get("views_used", line["recipe"]["views"]))
+            assert (row["image"], row["key"]) == (line["image"]["digest"], line["provenance"]["key"])
+    head, *table, end = score("table").splitlines()
+    assert head.split() == ["m", "se(m)", "centered", "percentile", "p", "image"] and len(table) == 26
+    column = head.index("image")
+    for line, shown in zip(lines, table):
+        assert shown[column:].startswith(line["file"])
+        assert shown.split()[0] == (f"{line['m']:+.5f}" if "m" in line else "-")
+    assert end.startswith("25 images, mean m ")
+
+
+def test_a_formula_is_no_formula_in_csv(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "=1+1.png").write_bytes(png(1))
+    line = run("score", "--pair", PAIRS / "resnet", "--format", "csv", "=1+1.png").stdout.splitlines()[1]
+    assert line.startswith("'=1+1.png,,")
+
+
+def test_numbers_are_as_short_as_they_can_be(run, measured):
+    pair, folder, measure = measured
+    measure()
+    number = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+    for text in (run("score", "--pair", pair, folder).stdout, (pair / "reference.json").read_text()):
+        found = number.findall(text)
+        assert len(found) >= 24
+        for shown in found:  # powers of two may have a digit more
+            assert float(repr(float(shown))) == float(shown) and len(shown) <= len(repr(float(shown))) + 1
+
+
 def test_scores_and_audits_place_images_of_the_reference_alike(run, tmp_path):
     # The audit's externals are the pair's reference, so an image's place among the others is the same in both.
     pair, folder = tmp_path / "resnet", tmp_path / "external"
@@ -262,10 +421,7 @@ def test_scores_and_audits_place_images_of_the_reference_alike(run, tmp_path):
         (folder / f"{i:02}.png").write_bytes(png(i))
         (candidates / f"c{i}.png").write_bytes(png(100 + i))
     images = sorted(folder.iterdir())
-    run("reference", "--pair", pair, *images)
-    document = json.loads((pair / "pair.json").read_text())
-    document["reference"] = "reference.json"
-    (pair / "pair.json").write_text(json.dumps(document))
+    run("reference", "--pair", pair, folder)
     scores = [json.loads(line) for line in run("score", "--pair", pair, *images).stdout.splitlines()]
     run("audit", "--pair", pair, "--candidate", candidates, "--external", folder, "--out", tmp_path / "audit", "--names")
     report = json.loads((tmp_path / "audit/report.json").read_text())

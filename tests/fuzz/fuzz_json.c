@@ -302,6 +302,12 @@ static json_t *parse(const uint8_t *bytes, size_t bytes_count, int depth_max)
     assert(same_text(node, again));
     json_decref(again);
     free(text);
+    text = sm_json_text(node, JSON_COMPACT);
+    assert(text != NULL);
+    assert(sm_json_parse(&again, text, strlen(text), SIZE_MAX, depth_max, &err) == SM_OK);
+    assert(same_text(node, again));
+    json_decref(again);
+    free(text);
     return node;
 }
 

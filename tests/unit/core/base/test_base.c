@@ -1,4 +1,5 @@
 /* core/base: known answers and the edges of every reader. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -291,6 +292,83 @@ static void canonical_json_is_one_text(void **state)
     json_decref(node);
 }
 
+/* the texts are those of Python's repr, but for whole numbers and the form of exponents */
+static void doubles_have_the_fewest_digits(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *number, *json;
+    } cases[] = {
+        {0.4, "0.4", "0.4"},
+        {0.1 + 0.2, "0.30000000000000004", "0.30000000000000004"},
+        {85.8, "85.8", "85.8"},
+        {-0.0, "-0", "-0.0"},
+        {3, "3", "3.0"},
+        {1e-5, "1e-05", "1e-5"},
+        {-2.5e-300, "-2.5e-300", "-2.5e-300"},
+        {1e100, "1e+100", "1e100"},
+        {1e15, "1e+15", "1e15"},
+        {123456789012345680., "1.2345678901234568e+17", "1.2345678901234568e17"},
+        {5e-324, "5e-324", "5e-324"},
+        {1.7976931348623157e308, "1.7976931348623157e+308", "1.7976931348623157e308"},
+        {2.0 / 3, "0.6666666666666666", "0.6666666666666666"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char number[SM_NUMBER_BYTES];
+        json_t *node = json_real(cases[i].value);
+        char *text = sm_json_text(node, JSON_COMPACT);
+        assert_string_equal(sm_number_text(number, cases[i].value), cases[i].number);
+        assert_string_equal(text, cases[i].json);
+        free(text);
+        json_decref(node);
+    }
+}
+
+/* digits in names, strings and integers stay as they are */
+static void json_text_changes_doubles_only(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"0.40000000000000002\":\"-0.40000000000000002\",\"\\\\\":\"\\\"0.40000000000000002\","
+        "\"n\":[9007199254740993,-1,true,null,\"1e5\",[],{}],\"m\":-0.4,\"p\":1.5e-7}";
+    struct sm_err err = {0};
+    json_t *node, *again;
+    assert_int_equal(sm_json_parse(&node, text, strlen(text), 1000, 4, &err), SM_OK);
+    char *compact = sm_json_text(node, JSON_COMPACT), *lines = sm_json_text(node, JSON_INDENT(2));
+    assert_string_equal(compact, text);
+    assert_int_equal(sm_json_parse(&again, lines, strlen(lines), 1000, 4, &err), SM_OK);
+    assert_true(json_equal(node, again));
+    free(compact);
+    free(lines);
+    json_decref(node);
+    json_decref(again);
+}
+
+static void every_double_reads_back(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    json_t *list = json_array();
+    uint64_t bits = 88172645463325252;
+    while (json_array_size(list) < COUNT) { /* xorshift: all exponents, subnormals too */
+        double value;
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        uint64_t word = json_array_size(list) % 8 ? bits : bits & ~(UINT64_C(0x7ff) << 52);
+        memcpy(&value, &word, sizeof value);
+        if (isfinite(value))
+            json_array_append_new(list, json_real(value));
+    }
+    char *text = sm_json_text(list, JSON_COMPACT);
+    json_t *again = json_loads(text, 0, NULL);
+    assert_true(json_equal(list, again));
+    free(text);
+    json_decref(again);
+    json_decref(list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +384,9 @@ int main(void)
         cmocka_unit_test(json_text_is_bounded),
         cmocka_unit_test(canonical_json_is_one_text),
         cmocka_unit_test(the_nearest_name_is_suggested),
+        cmocka_unit_test(doubles_have_the_fewest_digits),
+        cmocka_unit_test(json_text_changes_doubles_only),
+        cmocka_unit_test(every_double_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,7 +103,7 @@ static void texts_and_settings_stay(void **state)
         0, 1,
         "{\"recipe\":{\"scale\":[0.125,1.0,0.1],\"m\":0.125},\"spec\":{\"q\":0.05,\"seed\":3},"
         "\"mean\":[0.485,0.456,0.406],\"std\":[0.25],\"encoders\":{\"f\":[{\"norm_eps\":"
-        "1e-06}]}}\n");
+        "1e-6}]}}\n");
     check("{\"recipe\":\"ab0.25\",\"mean\":0.26}", 1, 1, "{\"recipe\":\"ab0.25\",\"mean\":0.3}\n");
 }
 
