@@ -108,9 +108,8 @@ def read_split(folder, count):
     owner, cohorts = {}, {}
     for cohort in ("shared", "candidate", "independent", "external"):
         file, cohorts[cohort] = folder / f"{cohort}.txt", []
-        if cohort == "external" and not file.exists():
-            continue
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        text = file.read_text() if cohort != "external" or file.exists() else ""
+        for number, line in enumerate(text.splitlines(), 1):
             if not line.strip().isdecimal() or int(line) >= count:
                 raise ValueError(f"{file}:{number}: {line[:40]!r} is no index from 0 to {count - 1}")
             if int(line) in owner:
@@ -219,9 +218,8 @@ class Prototypes(nn.Module):
 
     def __init__(self, trunk):
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.last = trunk, nn.Parameter(torch.randn(1024, 128))
         self.head = nn.Sequential(nn.Linear(trunk.out_dim, 512), nn.GELU(), nn.Linear(512, 512), nn.GELU(), nn.Linear(512, 128))
-        self.last = nn.Parameter(torch.randn(1024, 128))
 
     def forward(self, views):
         z = F.normalize(self.head(self.trunk(torch.cat(views))).float(), dim=1)
@@ -303,13 +301,12 @@ def train(side, images, index, args):
     batch = min(args.batch, len(index))
     steps = len(index) // batch
     warm, total = max(1, args.epochs // 10) * steps, args.epochs * steps
-    views = Views(images, transforms_of(args)[1], args.seed)
     for epoch in range(args.epochs):
         start, losses = time.time(), []
         torch.manual_seed(seed_of("epoch", args.seed, epoch))
         order = torch.randperm(len(index))[:steps * batch].reshape(steps, batch).tolist()
-        drawn = torch.utils.data.DataLoader(views, batch_sampler=[[(epoch, index[at]) for at in row] for row in order],
-                                            num_workers=args.workers)
+        drawn = torch.utils.data.DataLoader(Views(images, transforms_of(args)[1], args.seed), num_workers=args.workers,
+                                            batch_sampler=[[(epoch, index[at]) for at in row] for row in order])
         for step, many in enumerate(drawn, epoch * steps):
             rate = (step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
             optimizer.param_groups[0]["lr"] = args.lr * rate
@@ -331,11 +328,14 @@ def train(side, images, index, args):
 
 
 def write_pair(args):
-    encoder = {"heads": args.heads, "norm_eps": 1e-6, "pool": "cls", "activation": "gelu"} if args.arch == "vit" else \
-        {"input_px": args.size, "stem_pad": 1, "stem_pool": "none"} if args.size <= SMALL_PX else {"input_px": args.size}
+    stem = (1, 1, "none") if args.size <= SMALL_PX else (2, 3, "max")
+    encoder = {"heads": args.heads, "attn_scale": (args.width // args.heads) ** -0.5, "norm_eps": 1e-6, "norm_order": "pre",
+               "activation": "gelu", "pool": "cls", "patch_stride": args.patch} if args.arch == "vit" else \
+        {"norm_eps": 1e-5, "activation": "relu", "dilate_from": "none", "pool": "mean",
+         **dict(zip(("stem_stride", "stem_pad", "stem_pool"), stem))}
     (args.out / "pair.json").write_text(json.dumps({
         "description": f"{args.method}, {args.arch} of width {args.width}, {args.epochs} epochs on {args.data.name}",
-        "f": ["f.pt"], "g": ["g.pt"], "encoder": encoder, "mean": [MEAN] * 3, "std": [STD] * 3,
+XX
         "recipe": {"augment": transforms_of(args)[0], "representation": METHODS[args.method].representation},
     }, indent=2) + "\n")
 
@@ -357,7 +357,7 @@ def parse(arguments):
     add("--epochs", type=int, help="300; 600 for mae")
     add("--batch", type=int, default=128, help="images a step (128)")
     add("--lr", type=float, help="highest learning rate (0.001; 0.0005 for dino)")
-    add("--decay", type=float, help="of weights (1e-6 for simclr, 0.04 for dino, 0.05 for mae)")
+    add("--decay", type=float, help="of weights (1e-6; 0.04 for dino, 0.05 for mae)")
     add("--temperature", type=float, default=0.2, help="of simclr (0.2)")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
