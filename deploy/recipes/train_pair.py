@@ -27,7 +27,6 @@ import pathlib
 import pickle
 import struct
 import sys
-import time
 
 import numpy as np
 import torch
@@ -302,7 +301,7 @@ def train(side, images, index, args):
     steps = len(index) // batch
     warm, total = max(1, args.epochs // 10) * steps, args.epochs * steps
     for epoch in range(args.epochs):
-        start, losses = time.time(), []
+        losses = []
         torch.manual_seed(seed_of("epoch", args.seed, epoch))
         order = torch.randperm(len(index))[:steps * batch].reshape(steps, batch).tolist()
         drawn = torch.utils.data.DataLoader(Views(images, transforms_of(args)[1], args.seed), num_workers=args.workers,
@@ -321,7 +320,7 @@ def train(side, images, index, args):
             optimizer.step()
             if hasattr(model, "stepped"):
                 model.stepped(step / total)
-        print(f"{side} epoch {epoch + 1}/{args.epochs} loss {sum(losses) / steps:.4f} {time.time() - start:.1f} s", flush=True)
+        print(f"{side} epoch {epoch + 1}/{args.epochs} loss {sum(losses) / steps:.4f}", flush=True)
     raw = io.BytesIO()  # through memory, because torch.save puts a file's name into the file
     torch.save({k: v.cpu().contiguous() for k, v in model.encoder.state_dict().items()}, raw)
     (args.out / f"{side}.pt").write_bytes(raw.getvalue())
@@ -329,13 +328,14 @@ def train(side, images, index, args):
 
 def write_pair(args):
     stem = (1, 1, "none") if args.size <= SMALL_PX else (2, 3, "max")
-    encoder = {"heads": args.heads, "attn_scale": (args.width // args.heads) ** -0.5, "norm_eps": 1e-6, "norm_order": "pre",
-               "activation": "gelu", "pool": "cls", "patch_stride": args.patch} if args.arch == "vit" else \
-        {"norm_eps": 1e-5, "activation": "relu", "dilate_from": "none", "pool": "mean",
-         **dict(zip(("stem_stride", "stem_pad", "stem_pool"), stem))}
+    vit = {"heads": args.heads, "attn_scale": (args.width // args.heads) ** -0.5, "norm_eps": 1e-6, "norm_order": "pre",
+           "activation": "gelu", "pool": "cls", "patch_stride": args.patch}
+    net = {"norm_eps": 1e-5, "activation": "relu", "dilate_from": "none", "pool": "mean",
+           **dict(zip(("stem_stride", "stem_pad", "stem_pool"), stem))}
     (args.out / "pair.json").write_text(json.dumps({
         "description": f"{args.method}, {args.arch} of width {args.width}, {args.epochs} epochs on {args.data.name}",
-XX
+        "f": ["f.pt"], "g": ["g.pt"], "mean": [MEAN] * 3, "std": [STD] * 3,
+        "encoder": {"input_px": args.size, "channel_order": "rgb", **(vit if args.arch == "vit" else net)},
         "recipe": {"augment": transforms_of(args)[0], "representation": METHODS[args.method].representation},
     }, indent=2) + "\n")
 
