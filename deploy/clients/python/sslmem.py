@@ -436,6 +436,12 @@ class Audit:
     def state(self) -> str:
         return str(self.document["state"])
 
+    @property
+    def passed(self) -> Optional[bool]:
+        """Whether every gate holds; None without gates, and of an audit that is not complete."""
+        passed: Optional[bool] = self.report()["summary"]["passed"]
+        return passed
+
     def events(self) -> Iterator[Json]:
         return self.client.events(self.id)
 
@@ -554,7 +560,7 @@ class Client:
                progress: Optional[Progress] = None) -> Iterator[Score]:
         """As `score`, one after the other, for more images than fit into memory. `progress` gets {"done", "sent"}."""
         query = urllib.parse.urlencode({"pair": self._pair(pair)})
-        waiting: List[Tuple[List[Image], str]] = []
+        waiting: List[Tuple[List[Image], Union[str, List[Json]]]] = []
         counts = {"done": 0, "sent": 0}
 
         def tell(done: int = 0, sent: int = 0) -> None:
@@ -562,14 +568,14 @@ class Client:
                 progress({"done": counts["done"] + done, "sent": counts["sent"] + sent})
 
         def collect() -> Iterator[Score]:
-            batch, location = waiting.pop(0)
-            for image, item in zip(batch, self._finished(location, tell)):
+            batch, job = waiting.pop(0)
+            for image, item in zip(batch, self._finished(job, tell) if isinstance(job, str) else job):
                 yield Score.of(image, item)
             counts["done"] += len(batch)
 
         for batch in self._batches(images_of(images)):
-            for part, location in self._submit(batch, query, recipe):
-                waiting.append((part, location))
+            for part, job in self._submit(batch, query, recipe):
+                waiting.append((part, job))
                 counts["sent"] += len(part)
             while len(waiting) > AHEAD:
                 yield from collect()
@@ -591,13 +597,17 @@ class Client:
         if batch:
             yield batch
 
-    def _submit(self, batch: List[Image], query: str, recipe: Optional[Json]) -> Iterator[Tuple[List[Image], str]]:
-        """Jobs with their Locations; a job that is too large is halved."""
+    def _submit(self, batch: List[Image], query: str,
+                recipe: Optional[Json]) -> Iterator[Tuple[List[Image], Union[str, List[Json]]]]:
+        """Jobs with their Locations, or the item of an image that is refused; a job that is too large is halved."""
         media_type, body = _multipart(batch, recipe)
         try:
             answer = self._post(f"/v1/scores?{query}", body, media_type, Prefer="respond-async")
         except Problem as problem:
-            if problem.code not in SPLIT or len(batch) == 1:
+            if len(batch) == 1 and problem.code.startswith("image_"):
+                yield batch, [{"error": {"code": problem.code, "detail": problem.detail}}]
+                return
+            if len(batch) == 1 or problem.code not in SPLIT:
                 raise
             middle = len(batch) // 2
             yield from self._submit(batch[:middle], query, recipe)
