@@ -1,12 +1,14 @@
 """deploy/clients/python/sslmem.py against the real service, and against a scripted one for what a real one does rarely."""
 
 import base64
+import contextlib
 import csv
 import http.server
 import importlib.util
 import io
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -558,3 +560,106 @@ def test_types():
         pytest.skip("mypy is not installed (Debian: apt-get install mypy)")
     done = subprocess.run(["mypy", "--strict", "--cache-dir", "/dev/null", FOLDER / "sslmem.py"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+# --- the notebook, and logging ----------------------------------------------------------------------
+
+NOTEBOOK = FOLDER / "first_verdict.ipynb"
+
+
+def printed(cells):
+    """What each cell of code wrote to its standard output; of pictures that there is one."""
+    return [["".join(o["text"]) if o["output_type"] == "stream" else "image/png" in o["data"] for o in cell["outputs"]
+             if o.get("name") != "stderr"] for cell in cells if cell["cell_type"] == "code"]
+
+
+def ran_by_jupyter(tmp_path):
+    done = subprocess.run(["jupyter", "nbconvert", "--to", "notebook", "--execute", "--stdout", NOTEBOOK], capture_output=True, text=True,
+                          env=os.environ | {"HOME": str(tmp_path), "JUPYTER_ALLOW_INSECURE_WRITES": "true"})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["cells"]
+
+
+def ran_here(cells):
+    """The same without Jupyter: the cells' code in one module; a picture is drawn into memory."""
+    plot = pytest.importorskip("matplotlib.pyplot")
+    plot.switch_backend("agg")
+    space, ran = {}, []
+    for cell in cells:
+        written, code = io.StringIO(), "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            with contextlib.redirect_stdout(written):
+                exec(re.sub(r"^%.*$", "", code, flags=re.M), space)
+        outputs = [{"output_type": "stream", "text": written.getvalue()}] if written.getvalue() else []
+        if plot.get_fignums():
+            drawn = io.BytesIO()
+            plot.gcf().savefig(drawn)
+            assert drawn.getvalue().startswith(b"\x89PNG")
+            outputs.append({"output_type": "display_data", "data": {"image/png": ""}})
+            plot.close("all")
+        ran.append({**cell, "outputs": outputs})
+    return ran
+
+
+@pytest.mark.parametrize("how", ["cells", "jupyter"])
+def test_the_notebook_gives_its_outputs(binary, tmp_path, monkeypatch, how):
+    for needed in ("numpy", "PIL", "matplotlib"):
+        pytest.importorskip(needed)
+    if how == "jupyter" and (shutil.which("jupyter-nbconvert") is None or importlib.util.find_spec("ipykernel") is None):
+        pytest.skip("needs Debian's jupyter-nbconvert and python3-ipykernel")
+    monkeypatch.setenv("SSLMEM", str(binary))
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    wanted = printed(cells)
+    assert sum(map(len, wanted)) >= 5 and [True] in wanted
+    assert printed(ran_by_jupyter(tmp_path) if how == "jupyter" else ran_here(cells)) == wanted
+
+
+class Recorder(types.ModuleType):
+    """Stands in for mlflow and wandb, which Debian does not have: records every call."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.calls = {}
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*arguments, **options):
+            self.calls[name] = (arguments, options)
+            return self
+
+        return call
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.calls["end"] = ()
+
+
+def test_an_audit_is_logged(service, monkeypatch):
+    log_audit = load(FOLDER / "log_audit.py")
+    client = Client(f"http://127.0.0.1:{service.port}", pair="fashion-vit")
+    audit = client.audit({"candidate": files("candidate"), "external": files("external")}, name="spring", resamples=0, gates=["auc<=0.99"])
+    summary = audit.report()["summary"]
+    fakes = {name: Recorder(name) for name in ("mlflow", "wandb")}
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, name, fake)
+    log_audit.to_mlflow(audit)
+    calls = fakes["mlflow"].calls
+    assert calls["start_run"] == ((), {"run_name": "spring"}) and "end" in calls
+    numbers = calls["log_metrics"][0][0]
+    assert numbers["candidate_mean_m"] == summary["cohorts"]["candidate"]["mean"] and "shared_mean_m" not in numbers
+    assert numbers["candidate_external_auc"] == summary["membership"]["candidate_external"]["auc"]["value"]
+    assert numbers["passed"] == 1.0 and numbers["flags"] == len(summary["flags"]) and "memorized_fdr0.05" in numbers
+    assert calls["log_dict"][0][0]["summary"] == summary and calls["log_dict"][0][1] == "report.json"
+    assert calls["log_text"][0][0].startswith("<!DOCTYPE html>") and calls["log_text"][0][1] == "report.html"
+    log_audit.to_wandb(audit, project="p")
+    calls = fakes["wandb"].calls
+    assert calls["init"][1]["project"] == "p" and calls["init"][1]["name"] == "spring" and "finish" in calls
+    assert len(calls["Table"][1]["data"]) == 40 and len(calls["Table"][1]["data"][0]) == len(calls["Table"][1]["columns"])
+    logged = calls["log"][0][0]
+    assert {**numbers, "images": fakes["wandb"], "report": fakes["wandb"]} == logged
