@@ -562,6 +562,19 @@ def test_types():
     assert done.returncode == 0, done.stdout
 
 
+def test_the_readme(service, tmp_path):
+    """Its example runs as it is printed, in the top folder."""
+    code, = re.findall(r"```python\n(.*?)```", (ROOT / "deploy/clients/README.md").read_text(), re.S)
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    code = code.replace("127.0.0.1:8080", f"127.0.0.1:{service.port}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(FOLDER)})
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len([line for line in lines if re.match(r"\d{5}\.png -?[0-9.e-]+ [0-9.]+ None$", line)]) == 20, done
+    assert lines[-1] == "passed: False" and "succeeded" in lines
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["report.csv", "report.html", "report.json"]
+
+
 # --- the notebook, and logging ----------------------------------------------------------------------
 
 NOTEBOOK = FOLDER / "first_verdict.ipynb"

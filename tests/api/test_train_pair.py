@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 
@@ -224,6 +225,12 @@ def test_options_that_are_refused(recipe, tmp_path, capsys, options, told):
     with pytest.raises(SystemExit) as stopped:
         recipe.main(["--data", "x", "--split", "x", "--out", "x", *options])
     assert stopped.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_the_documented_command(recipe):
+    for text in (recipe.__doc__, (ROOT / "deploy/clients/README.md").read_text()):
+        command, = re.findall(r"train_pair\.py (--method .*)", text)
+        assert recipe.parse(command.split()).method == "simclr"
 
 
 def test_it_stays_a_file_to_read():
