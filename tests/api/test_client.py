@@ -232,13 +232,12 @@ def test_a_recipe_and_the_pairs(client):
 
 
 def test_a_job_that_is_too_costly_is_halved(serve):
-    """A request may cost what two images cost; five are three jobs."""
-    server = serve("--request-cost-ms-max", "2000", "--item-cost-ms-max", "2000")
+    """A request may cost what two of these images cost: of five, all five and then three at once are refused."""
+    server = serve("--request-cost-ms-max", "6")
     client = Client(f"http://127.0.0.1:{server.port}", pair="resnet")
-    recipe = {"views": 64}
-    assert [s.error for s in client.score([png(i) for i in range(5)], recipe=recipe)] == [None] * 5
-    one = sum(1 for _ in client.history())
-    assert one == 5
+    assert [s.error for s in client.score([png(i) for i in range(5)], recipe={"views": 64})] == [None] * 5
+    assert len({s["image"]["digest"] for s in client.history()}) == 5
+    assert (server.folder / "stderr").read_text().count('"status":422') == 2
 
 
 def test_history_goes_through_the_pages(client):
@@ -460,7 +459,7 @@ def test_a_post_is_repeated_under_one_key(scripted, failure):
 def test_what_is_not_repeated(scripted, failure):
     service = scripted(failure)
     with pytest.raises(Problem) as told:
-        Client(service.url).get("/v1/audits/a")
+        Client(service.url, patience_s=5).get("/v1/audits/a")
     assert len(service.requests) == 1 and told.value.request_id == "r" and told.value.status == failure[0]
 
 

@@ -122,6 +122,14 @@ def test_each_side_sees_its_cohorts(recipe, files, split, tmp_path, monkeypatch)
         assert order[:24] != order[24:]  # another order in each epoch
 
 
+def test_both_sides_begin_alike(recipe, files, split, tmp_path):
+    """At a learning rate of 0 nothing of the data is left: f and g are equal, of another seed they are others."""
+    for seed in ("0", "1"):
+        assert run(recipe, "mae", files["npy.npy"], split, tmp_path / seed, "--lr", "0", "--seed", seed) == 0
+        assert (tmp_path / seed / "f.pt").read_bytes() == (tmp_path / seed / "g.pt").read_bytes()
+    assert (tmp_path / "0/f.pt").read_bytes() != (tmp_path / "1/f.pt").read_bytes()
+
+
 def test_training_learns(recipe, files, split, tmp_path, capsys):
     """The losses fall: a network that does not train would score all the same."""
     for method, epochs in (("simclr", 6), ("mae", 10)):
