@@ -162,7 +162,7 @@ def nt_xent(a, b, temperature):
     logits = z @ z.t() / temperature
     logits.fill_diagonal_(float("-inf"))
     n = len(a)
-    target = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
+    target = torch.cat([torch.arange(n, 2 * n), torch.arange(n)]).to(z.device)
     return F.cross_entropy(logits, target)
 
 
