@@ -1,4 +1,4 @@
-/* Writes pair.json and the README.md beside it. Facts that are known go into pair.json; a guess does
+/* Writes pair.json and the README.md beside it. Known facts go into pair.json; a guess does
  * not, so that it stays a guess wherever the pair is used. README.md comments each field, which
  * JSON cannot. */
 #include <errno.h>
