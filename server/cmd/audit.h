@@ -8,6 +8,7 @@
  *     audit_state.c   OUT/audit.json: the id and the inputs of OUT's audit
  *     audit_watch.c   signals, progress, messages at the end
  *     audit_select.c, audit_compare.c, audit_judge.c   subcommands for finished audits
+ *     audit_shard.c   --shard; audit_merge.c joins shards (audit_shard.h)
  *
  * Threads: all of it runs on the main thread. Errors: SM_CANCELLED means that a signal stopped the
  *          command; the other codes are those of the functions called. */
@@ -37,6 +38,7 @@ struct sm_cmd_audit_plan {
     const char *out;
     const char *digest_key_path; /* NULL: the digest key of the database */
     size_t workers;
+    struct sm_shard shard; /* count 0: the whole audit */
     bool names, quiet;
     struct sm_audit_spec spec;
 };
@@ -160,6 +162,7 @@ enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err);
 
 struct sm_progress {
     bool quiet, terminal, begun, drawn;
+    int64_t others_count; /* images of other shards, which are not counted */
     int64_t begun_ms, said_ms, begun_count, begun_cost_ms;
 };
 void sm_progress_init(struct sm_progress *progress, bool quiet);

@@ -207,9 +207,13 @@ enum sm_code sm_cmd_audit_list_images(const struct sm_cmd_audit_plan *plan,
     if (!l)
         return out_of_memory(err);
     l->audit = audit;
-    for (int i = 0; i < SM_COHORTS; i++)
-        if (plan->folders[i] && realpath(plan->folders[i], full))
+    for (int i = 0; i < SM_COHORTS; i++) {
+        const char *folder = plan->folders[i];
+        if (folder && realpath(folder, full))
             memcpy(l->folders[i], full + 1, strlen(full));
+        else if (folder && folder[0] == '/') /* of another machine, whose shards were merged */
+            snprintf(l->folders[i], sizeof l->folders[i], "%s", folder + 1);
+    }
     enum sm_code code = sm_cmd_audit_write(plan->out, SM_AUDIT_MANIFEST, write_list, l, err);
     free(l);
     return code;
