@@ -39,7 +39,7 @@ struct merging {
     bool partial;     /* merge what is there */
     json_t *identity; /* of the first part that could be read */
     const struct part *first;
-    int problems_count;
+    int problems_count, gaps_count; /* gaps: of shards that are lost or incomplete */
 };
 
 /* --- problems --- */
@@ -124,12 +124,12 @@ static enum sm_code read_identity(json_t **out, struct part *p, int64_t items_co
         code = sm_store_audit_record(&record, p->source.store, &p->source.audit, err);
     if (code != SM_OK)
         return code;
-    *out = json_pack(
-        "{s:I, s:O, s:O, s:O, s:o, s:{s:I, s:s}, s:o}", "shards", (json_int_t)p->source.shard.count,
-        "recipe_digest", json_object_get(record.audit.provenance, "recipe_digest"), "pair",
-        record.audit.pair, "recipe", record.audit.recipe, "spec",
-        sm_audit_spec_json(record.audit.spec), "images", "count", (json_int_t)list.count, "digest",
-        list.digest, "provenance", common_provenance(record.audit.provenance));
+    *out = json_pack("{s:I, s:O, s:O, s:o, s:{s:I, s:s}, s:o, s:O}", "shards",
+                     (json_int_t)p->source.shard.count, "pair", record.audit.pair, "recipe",
+                     record.audit.recipe, "spec", sm_audit_spec_json(record.audit.spec), "images",
+                     "count", (json_int_t)list.count, "digest", list.digest, "provenance",
+                     common_provenance(record.audit.provenance), "recipe_digest",
+                     json_object_get(record.audit.provenance, "recipe_digest"));
     sm_store_audit_record_release(&record);
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "shard: out of memory");
 }
@@ -159,28 +159,40 @@ static enum sm_code read_part(json_t **identity, struct part *p, struct sm_err *
 
 /* --- the same audit --- */
 
-/* Finds the first value that differs and writes its JSON pointer; both values are borrowed. */
-static bool differ(char *pointer, size_t bytes, const json_t **a, const json_t **b)
+/* Two values, and the JSON pointer of their place. */
+struct difference {
+    const json_t *here, *there; /* borrowed; NULL: missing */
+    char pointer[256];
+};
+
+/* Moves to the first member or element that differs, and so on down to a single value. */
+static bool find_difference(struct difference *d)
 {
-    const json_t *const left = *a, *const right = *b;
+    json_t *const here = (json_t *)(uintptr_t)d->here, *value;
+    const json_t *const there = d->there;
+    size_t length = strlen(d->pointer), i;
     const char *key;
-    json_t *value;
-    size_t length = strlen(pointer);
-    if (json_equal(left, right))
+    if (json_equal(here, there))
         return false;
-    if (!json_is_object(left) || !json_is_object(right))
-        return true;
-    json_object_foreach((json_t *)(uintptr_t)left, key, value)
+    json_object_foreach(here, key, value)
     {
-        *a = value;
-        *b = json_object_get(right, key);
-        snprintf(pointer + length, bytes - length, "/%s", key);
-        if (differ(pointer, bytes, a, b))
+        d->here = value;
+        d->there = json_object_get(there, key);
+        snprintf(d->pointer + length, sizeof d->pointer - length, "/%s", key);
+        if (find_difference(d))
             return true;
     }
-    pointer[length] = '\0'; /* only `right` has the field */
-    *a = left;
-    *b = right;
+    json_array_foreach(here, i, value)
+    {
+        d->here = value;
+        d->there = json_array_get(there, i);
+        snprintf(d->pointer + length, sizeof d->pointer - length, "/%zu", i);
+        if (find_difference(d))
+            return true;
+    }
+    d->pointer[length] = '\0'; /* a value, or only the other side has more */
+    d->here = here;
+    d->there = there;
     return true;
 }
 
@@ -248,25 +260,24 @@ static void name_difference(struct merging *m, struct part *p)
 /* Compares the part with the first one. Keeps the first provenance that is not empty. */
 static void compare_identity(struct merging *m, struct part *p, json_t *identity)
 {
-    char pointer[256] = "";
-    const json_t *is = identity, *first = m->identity;
+    struct difference d = {.here = identity, .there = m->identity};
     json_t *own = json_object_get(identity, "provenance");
     json_t *all = json_object_get(m->identity, "provenance");
     if (json_object_size(own) == 0)
         json_object_set(identity, "provenance", all);
     else if (json_object_size(all) == 0)
         json_object_set(m->identity, "provenance", own);
-    if (!differ(pointer, sizeof pointer, &is, &first))
+    if (!find_difference(&d))
         return;
-    if (strncmp(pointer, "/images", 7) == 0) {
+    if (strncmp(d.pointer, "/images", 7) == 0) {
         name_difference(m, p);
         return;
     }
-    char *here = json_dumps(is, JSON_COMPACT | JSON_ENCODE_ANY);
-    char *there = json_dumps(first, JSON_COMPACT | JSON_ENCODE_ANY);
-    bool machine = strncmp(pointer, "/provenance", 11) == 0;
+    char *here = json_dumps(d.here, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *there = json_dumps(d.there, JSON_COMPACT | JSON_ENCODE_ANY);
+    bool machine = strncmp(d.pointer, "/provenance", 11) == 0 || strstr(d.pointer, "kernels");
     problem(m, "%.200s: foreign, it differs from %.200s: %s is %.160s, there %.160s%s", p->folder,
-            m->first->folder, pointer, here ? here : "nothing", there ? there : "nothing",
+            m->first->folder, d.pointer, here ? here : "nothing", there ? there : "nothing",
             machine ? "; run the shard again with the same version, --kernels and, for BLAS, "
                       "OPENBLAS_CORETYPE"
                     : "");
@@ -300,12 +311,12 @@ static bool is_given(const struct merging *m, int64_t number)
     return false;
 }
 
-/* A gap is a problem, unless what is there is to be merged: then it is only said. */
+/* Without --partial a gap is a problem too. */
 static void gap(struct merging *m, const char *text)
 {
     problem(m, "%s", text);
-    if (m->partial)
-        m->problems_count--;
+    m->problems_count--;
+    m->gaps_count++;
 }
 
 static void find_doubled(struct merging *m)
@@ -366,12 +377,13 @@ static enum sm_code check_parts(struct merging *m, struct sm_err *err)
         find_lost(m);
         find_incomplete(m);
     }
-    return m->problems_count == 0
-               ? SM_OK
-               : sm_err_set(err, SM_CONFLICT,
-                            "nothing is merged: %d problem%s; --partial merges without what is "
-                            "lost or incomplete",
-                            m->problems_count, m->problems_count == 1 ? "" : "s");
+    int count = m->problems_count + (m->partial ? 0 : m->gaps_count);
+    bool only_gaps = count > 0 && m->problems_count == 0;
+    if (count == 0)
+        return SM_OK;
+    return sm_err_set(err, SM_CONFLICT, "nothing is merged: %d problem%s%s", count,
+                      count == 1 ? "" : "s",
+                      only_gaps ? "; --partial merges what is there, without a verdict" : "");
 }
 
 /* --- the merged audit --- */
