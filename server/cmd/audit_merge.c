@@ -402,12 +402,16 @@ static enum sm_code read_plan(struct merging *m, struct sm_err *err)
                 {"--external", &plan->folders[SM_COHORT_EXTERNAL]},
                 {"--manifest", &plan->manifest},
                 {"--root", &plan->root},
-                {"--kernels", &plan->kernels}};
+                {"--kernels", &plan->kernels},
+                {"--digest-key", &plan->digest_key_path}};
+    const char *digest_key_path = plan->digest_key_path;
     enum sm_code code = sm_cmd_audit_places_read(&m->places, m->first->folder, err);
     for (int k = 0; code == SM_OK && k + 1 < m->places.count; k += 2)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
             if (strcmp(m->places.options[k], rows[i].option) == 0)
                 *rows[i].into = m->places.options[k + 1];
+    if (digest_key_path)
+        plan->digest_key_path = digest_key_path;
     if (code == SM_OK && plan->manifest) { /* the folder may have moved since */
         plan->manifest = m->manifest = sm_cmd_audit_path(m->first->folder, SM_AUDIT_MANIFEST);
         code = m->manifest ? sm_cmd_audit_keep_manifest(plan, err)
@@ -478,12 +482,12 @@ static enum sm_code merge_into(json_t **summary, json_t **audit, struct merging 
                             ? sm_store_open(&made.store, path, err)
                             : sm_err_set(err, SM_NOMEM, "merge: out of memory");
     made.inputs = inputs;
+    if (code == SM_OK)
+        code = read_plan(m, err);
     if (code == SM_OK && m->plan.digest_key_path)
         code = sm_digest_key_read(key, m->plan.digest_key_path, err);
     if (code == SM_OK && m->plan.digest_key_path)
         sm_store_set_digest_key(made.store, key);
-    if (code == SM_OK)
-        code = read_plan(m, err);
     if (code == SM_OK)
         code = build(m, &made, err);
     if (code == SM_OK)
@@ -547,7 +551,7 @@ int sm_cmd_audit_merge(int argc, char **argv)
     const struct sm_option options[] = {
         {"partial", NULL, "merge without the shards that are lost or incomplete", &partial},
         {"names", NULL, "file names, and kept pictures, in the reports", &names},
-        {"digest-key", "FILE", "64 hex digits (mode 0600), for reports to agree on images",
+        {"digest-key", "FILE", "64 hex digits (mode 0600); default: that of the first part, if any",
          &m.plan.digest_key_path},
         {"quiet", NULL, "of the result only flags and gates that fail", &quiet},
         {0},

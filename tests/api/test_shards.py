@@ -299,3 +299,107 @@ def test_usage(run, parts, tmp_path):
     assert "missing OUT PART..." in run("merge", tmp_path / "o", code=2).stderr
     assert "too many operands" in run("merge", tmp_path / "o", *[parts[0]] * 1001, code=2).stderr
     assert "--partial" in run("merge", "--help").stdout
+
+
+# --- the examples of deploy/batch ---
+
+@pytest.fixture
+def path(binary, tmp_path):
+    """An environment whose PATH has the program, and a log of how it was called."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/sslmem"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>"{tmp_path}/calls"\nexec "{os.path.abspath(binary)}" "$@"\n')
+    program.chmod(0o755)
+    return os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+
+
+def example(command, env, code=0, **more):
+    done = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True, timeout=2 * PATIENCE_S, **more)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done
+
+
+def given(inputs):
+    return ["--pair", PAIRS / "resnet", *inputs]
+
+
+def needs(program):
+    return pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed")
+
+
+@needs("parallel")
+def test_parallel(path, inputs, whole, tmp_path):
+    out = tmp_path / "a folder"
+    assert "gate auc<=1 holds" in example([BATCH / "parallel.sh", 3, out, *given(inputs)], path).stdout
+    assert without_run(out / "report") == without_run(whole)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert sorted(c.split("--shard ")[1][:3] for c in calls if "--shard" in c) == ["1/3", "2/3", "3/3"] and len(calls) == 4
+
+
+@needs("parallel")
+def test_parallel_with_a_killed_shard(path, binary, inputs, whole, tmp_path):
+    """The first try of shard 2 is killed at its start; it is tried again, and the report is that of one run."""
+    program = tmp_path / "bin/sslmem"
+    program.write_text(f'#!/bin/sh\ncase " $* " in *" 2/3 "*) [ -e "{tmp_path}/tried" ] || {{ : >"{tmp_path}/tried"; kill -9 $$; }};; esac\n'
+                       f'exec "{os.path.abspath(binary)}" "$@"\n')
+    example([BATCH / "parallel.sh", 3, tmp_path / "out", *given(inputs)], path)
+    assert (tmp_path / "tried").exists() and without_run(tmp_path / "out/report") == without_run(whole)
+    program.write_text("#!/bin/sh\nexit 1\n")
+    example([BATCH / "parallel.sh", 2, tmp_path / "no", *given(inputs)], path, code=2)  # both shards fail: nothing is merged
+
+
+def test_slurm(path, run, inputs, whole, tmp_path):
+    """Tasks as slurmd starts them: the script with SLURM_ARRAY_TASK_ID, copied elsewhere."""
+    script = tmp_path / "slurm_script"
+    shutil.copy(BATCH / "slurm.sh", script)
+    options = [line.split()[1].split("=")[0] for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
+    assert set(options) <= {"--job-name", "--cpus-per-task", "--mem", "--time", "--requeue", "--open-mode"} and len(options) == 6
+    for task in (1, 2, 3):
+        example(["bash", script, 3, tmp_path / "out", *given(inputs)],
+                path | {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_CPUS_PER_TASK": "1"})
+    run("merge", "--quiet", tmp_path / "out/report", *sorted((tmp_path / "out").glob("shard-*")))
+    assert without_run(tmp_path / "out/report") == without_run(whole)  # under the digest key of the first part
+    assert "usage: sbatch --array=1-SHARDS" in example(["bash", script, 3, tmp_path / "out", "--pair", "p"], path, code=2).stderr
+
+
+def test_kubernetes(path, run, images, tmp_path):
+    """The job's fields that matter, and its container's command with the index of each pod."""
+    job, = yaml.safe_load_all((BATCH / "kubernetes.yaml").read_text())
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert spec["completionMode"] == "Indexed" and spec["parallelism"] <= spec["completions"]
+    assert pod["restartPolicy"] in ("Never", "OnFailure")
+    container, = pod["containers"]
+    env = {row["name"]: row["value"] for row in container["env"]}
+    assert all(isinstance(value, str) for value in env.values()) and env["SHARDS"] == str(spec["completions"])
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert set(mounts) == {v["name"] for v in pod["volumes"]}
+    assert all(env[name].startswith(tuple(mounts.values())) for name in ("PAIR", "IMAGES", "OUT"))
+    here = env | {"SHARDS": "3", "PAIR": str(PAIRS / "resnet"), "IMAGES": str(images), "OUT": str(tmp_path), "WORKERS": "1"}
+    for index in range(3):
+        example(container["command"] + container["args"], path | here | {"JOB_COMPLETION_INDEX": str(index)})
+    run("merge", tmp_path / "report", *sorted(tmp_path.glob("shard-*")))
+
+
+def test_ray(path, inputs, whole, tmp_path):
+    """Against a stand-in for Ray's decorator and get: the calls and the options are those of Ray."""
+    (tmp_path / "ray.py").write_text('''
+class Task:
+    def __init__(self, run): self.run = run
+    def __call__(self, *arguments): raise TypeError("a remote function is called by .remote()")
+    def remote(self, *arguments): return (self.run, arguments)
+def remote(*, num_cpus, max_retries, retry_exceptions): return Task
+def init(): pass
+def get(tasks): return [run(*arguments) for run, arguments in tasks]
+''')
+    env = path | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    example(["/usr/bin/python3", BATCH / "ray_shards.py", 3, tmp_path / "out", *given(inputs)], env)
+    assert without_run(tmp_path / "out/report") == without_run(whole)
+    done = example(["/usr/bin/python3", BATCH / "ray_shards.py", 3, tmp_path / "no", "--pair", "none"], env, code=1)
+    assert "shard 1 of 3: exit code 2" in done.stderr and "say where the images are" in done.stderr
+
+
+@pytest.mark.parametrize("linter, files", [pytest.param("shellcheck", ("slurm.sh", "parallel.sh"), marks=needs("shellcheck")),
+                                           pytest.param("pyflakes3", ("ray_shards.py",), marks=needs("pyflakes3"))])
+def test_linters(linter, files):
+    example([linter, *(BATCH / file for file in files)], os.environ)
