@@ -1,14 +1,14 @@
-/* `sslmem audit merge`: joins the folders of shards into the audit that one machine would have made.
+/* `sslmem audit merge`: joins the folders of shards into the audit that one machine would make.
  *
  *     inspect   each part: its number, its state, and its identity, which must be that of the first
  *     compare   numbers: none twice, none missing, every shard at its end
- *     build     a new database: the list of images, then the results of each part, then the end
+ *     build     a new database: the list of images, the results of each part, the end
  *     report    as after any audit
  *
- * The identity is what decides the bytes of a report beside the scores: pair, recipe, specification,
- * list of images, and the provenance that all scores have in common (method, kernels, BLAS). All
- * problems of all parts are printed before the command gives up. One part is open at a time, so
- * memory and descriptors do not grow with their number. */
+ * The identity is what decides the bytes of a report beside the scores: pair, recipe,
+ * specification, list of images, and the provenance that all scores have in common (method,
+ * kernels, BLAS). All problems of all parts are printed before the command gives up. Parts are
+ * opened one after the other, so memory and descriptors do not grow with their number. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,15 +1,16 @@
 /* Joins the shards of an audit, each from a database of its own, into one audit.
  *
- *     sm_store_audit_list(&list, part, &part_id, &err);         // for each: the lists must be equal
- *     sm_store_audit_copy_list(store, &id, &first, &err);       // all images, none with a result
- *     sm_store_audit_copy_results(store, &id, &source, &err);   // for each shard
+ *     sm_store_audit_list(&list, part, &part_id, &err);       // for each: lists must be equal
+ *     sm_store_audit_copy_list(store, &id, &first, &err);     // all images, none with a result
+ *     sm_store_audit_copy_results(store, &id, &source, &err); // for each shard
  *     sm_store_audit_move(store, &id, SM_AUDIT_START, NULL, &err); // ends at once
  *
  * Every shard lists all images of the audit; those of other shards are cancelled (struct sm_shard).
  * A merged audit keeps that state for images that no shard has a result of, so it is partial.
  *
  * Threads: any; copies wait for the commit. Nobody else may use the source meanwhile.
- * Errors:  as in audits.h, for both audits; SM_CORRUPT: the source has an item that no audit has. */
+ * Errors:  as in audits.h, for both audits; SM_CORRUPT: the source has an item that no audit
+ *          stores. */
 #ifndef SERVER_STORE_AUDITS_SHARDS_H
 #define SERVER_STORE_AUDITS_SHARDS_H
 
