@@ -188,6 +188,19 @@ def test_foreign_recipe_and_number_of_shards(run, inputs, parts, tmp_path):
     assert "/shards is 4, there 3" in done.stderr
 
 
+@pytest.mark.parametrize("was, now, pointer", [
+    ('"method":"sslmem/2"', '"method":"sslmem/1"', '/provenance/method is "sslmem/1", there "sslmem/2"'),
+    ('"blas":"', '"blas":"Other', '/provenance/blas is "Other'), ('"library":"', '"library":"9.', '/provenance/library is "9.')])
+def test_foreign_program(run, parts, tmp_path, was, now, pointer):
+    """Scores of another method, BLAS or version, although pair and recipe are the same."""
+    part = tmp_path / "2"
+    shutil.copytree(parts[1], part)
+    with sqlite3.connect(part / "audit.db") as db:
+        db.execute("UPDATE shape SET body = replace(body, ?, ?)", (was, now))
+    done = run("merge", tmp_path / "out", parts[0], part, parts[2], code=1)
+    assert f"{part}: foreign" in done.stderr and pointer in done.stderr
+
+
 def test_foreign_images(run, images, inputs, parts, tmp_path):
     """Another image, another name and a missing one, each named."""
     other = tmp_path / "images"
