@@ -135,6 +135,7 @@ MARK.tsan := -m threads
 # Tests wait for each other and for clocks, so twice as many as processors; under ThreadSanitizer they compute.
 API_JOBS  ?= $(shell expr $(if $(filter tsan,$V),1,2) '*' $$(nproc))
 api: $B/sslmem
+	@sh deploy/install-deps parallel shellcheck pyflakes3
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n $(API_JOBS) $(MARK.$V) tests/api --binary $B/sslmem
 
 # Everything, in the variant V; kernels start no thread, so not under ThreadSanitizer. The variants share no object.
@@ -177,7 +178,7 @@ bench-check:
 
 # What takes minutes and wants a quiet machine, the mixed load half an hour. One alone: make stress STRESS=overload; its
 # parameters: tests/stress/overload.py --help.
-STRESS ?= kills terms decoders overload growth throughput pattern coverage mixed
+STRESS ?= kills shards terms decoders overload growth throughput pattern coverage mixed
 stress:
 	@sh deploy/install-deps python3-numpy dataset-fashion-mnist
 	$(MAKE) $B/sslmem $B/bench/engine

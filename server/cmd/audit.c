@@ -6,12 +6,12 @@
 
 #include "core/base/edits.h"
 #include "core/base/escape.h"
-#include "server/cmd/audit.h"
+#include "server/cmd/audit_shard.h"
 
 /* Texts of the options; NULL: not given. */
 struct given {
     const char *name, *signed_by, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
-    const char *seed, *resamples;
+    const char *seed, *resamples, *shard;
     const char *gates[SM_AUDIT_GATES_MAX];
 };
 
@@ -84,6 +84,8 @@ static int check_plan(const struct sm_cmd_audit_plan *plan)
         return wrong("--key-file is for --server");
     if (here && plan->ca_file)
         return wrong("--ca-file is for --server");
+    if (!here && plan->shard.count > 0)
+        return wrong("--shard is for audits without --server: a server shares its own work");
     if (!here && plan->root)
         return wrong("--root is for audits without --server: a server has a data root of its own");
     if (!here && (plan->kernels || plan->digest_key_path))
@@ -99,7 +101,9 @@ static int run(const struct sm_cmd_audit_plan *plan)
     sm_stop_watch();
     enum sm_code code = plan->server ? sm_cmd_audit_remote(&summary, &audit, plan, &err)
                                      : sm_cmd_audit_local(&summary, &audit, plan, &err);
-    if (code == SM_OK) {
+    if (code == SM_OK && plan->shard.count > 0) {
+        result = sm_cmd_audit_shard_say(plan, audit);
+    } else if (code == SM_OK) {
         result = sm_cmd_audit_say_result(plan, summary, audit);
     } else if (code == SM_CANCELLED && sm_stop_signal() != 0) {
         if (audit)
@@ -127,7 +131,8 @@ static const char summary[] =
     "\n"
     "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
     "    sslmem audit select OUT           lists of images to train without\n"
-    "    sslmem audit judge OUT            other gates on the same scores";
+    "    sslmem audit judge OUT            other gates on the same scores\n"
+    "    sslmem audit merge OUT PART...    shards that --shard computed, joined";
 
 static int audit(int argc, char **argv)
 {
@@ -163,6 +168,7 @@ static int audit(int argc, char **argv)
         {"workers", "N", "threads that compute; 0 (default): one per core that it may use",
          &given.workers},
         {"kernels", "NAME", "auto (default), ref, blas, avx2, avx512", &plan.kernels},
+        {"shard", "I/N", "compute part I of N; sslmem audit merge joins the parts", &given.shard},
         {"server", "URL", "let that server do it", &plan.server},
         {"key-file", "FILE", "its key; default: the variable SSLMEM_KEY, or none", &plan.key_file},
         SM_CA_OPTION(plan.ca_file),
@@ -184,6 +190,7 @@ static int audit(int argc, char **argv)
     if (result >= 0)
         return result;
     if (sm_read_workers(&plan.workers, given.workers, &err) != SM_OK ||
+        sm_cmd_audit_shard_read(&plan.shard, given.shard, &err) != SM_OK ||
         read_spec(&plan.spec, &given, plan.pair, &err) != SM_OK) {
         sm_fail("audit", &err);
         return SM_EXIT_USAGE;
@@ -201,7 +208,8 @@ int sm_cmd_audit(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } subcommands[] = {{"compare", sm_cmd_audit_compare},
                        {"select", sm_cmd_audit_select},
-                       {"judge", sm_cmd_audit_judge}};
+                       {"judge", sm_cmd_audit_judge},
+                       {"merge", sm_cmd_audit_merge}};
     for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
         if (strcmp(argv[1], subcommands[i].name) == 0)
             return subcommands[i].run(argc - 1, argv + 1);

@@ -9,6 +9,7 @@
  *     audit_state.c   OUT/audit.json: the id and the inputs of OUT's audit
  *     audit_watch.c   signals, progress, messages at the end
  *     audit_select.c, audit_compare.c, audit_judge.c   subcommands for finished audits
+ *     audit_shard.c   --shard; audit_merge.c joins shards (audit_shard.h)
  *
  * Threads: all of it runs on the main thread. Errors: SM_CANCELLED means that a signal stopped the
  *          command; the other codes are those of the functions called. */
@@ -40,6 +41,7 @@ struct sm_cmd_audit_plan {
     const char *out;
     const char *digest_key_path; /* NULL: the digest key of the database */
     size_t workers;
+    struct sm_shard shard; /* count 0: the whole audit */
     bool names, quiet;
     struct sm_audit_spec spec;
 };
@@ -98,18 +100,6 @@ enum sm_code sm_cmd_audit_write(const char *out, const char *name, sm_cmd_audit_
 
 /* Reads OUT/report.json; *report is a new reference. */
 enum sm_code sm_cmd_audit_read_report(json_t **report, const char *out, struct sm_err *err);
-
-/* --- the datasets of cohorts --- */
-
-/* Returns the argument with its paths resolved, to be freed; NULL: a path does not exist. */
-typedef char *sm_cmd_audit_resolve(const char *path);
-char *sm_cmd_audit_data_path(const char *argument, sm_cmd_audit_resolve *resolve);
-bool sm_cmd_audit_is_folder(const char *argument); /* of image files */
-/* Add the images of the dataset to an audit; pack them for one. */
-enum sm_code sm_cmd_audit_take_data(struct sm_ingest *ingest, const char *argument, int cohort,
-                                    struct sm_err *err);
-enum sm_code sm_cmd_audit_pack_data(const struct sm_pack_params *params, const char *argument,
-                                    const char *cohort, struct sm_err *err);
 
 /* --- what is needed to run an audit again --- */
 
@@ -175,6 +165,7 @@ enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err);
 
 struct sm_progress {
     bool quiet, terminal, begun, drawn;
+    int64_t others_count; /* images of other shards, which are not counted */
     int64_t begun_ms, said_ms, begun_count, begun_cost_ms;
 };
 void sm_progress_init(struct sm_progress *progress, bool quiet);

@@ -13,6 +13,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "server/cmd/audit.h"
+#include "server/cmd/audit_data.h"
 
 static enum sm_code out_of_memory(struct sm_err *err)
 {

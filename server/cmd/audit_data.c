@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/cmd/audit.h"
+#include "server/cmd/audit_data.h"
 #include "server/ingest/ingest.h"
 
 char *sm_cmd_audit_data_path(const char *argument, sm_cmd_audit_resolve *resolve)

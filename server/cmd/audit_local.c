@@ -19,7 +19,8 @@
 #include "server/base/clock.h"
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
-#include "server/cmd/audit.h"
+#include "server/cmd/audit_data.h"
+#include "server/cmd/audit_shard.h"
 #include "server/ingest/ingest.h"
 #include "server/jobs/jobs.h"
 #include "server/store/audits.h"
@@ -96,21 +97,20 @@ static enum sm_code open_store(struct local *l, struct sm_err *err)
 
 /* --- a new audit --- */
 
-/* Deletes audits that never got all their images. SM_CONFLICT if the database holds a started
- * audit, because then audit.json was lost. */
-static enum sm_code drop_unstarted(struct local *l, struct sm_err *err)
+enum sm_code sm_cmd_audit_drop_unstarted(const char *out, struct sm_store *store,
+                                         struct sm_err *err)
 {
     struct sm_store_audit_page page;
     enum sm_code code =
-        sm_store_audits(&page, l->store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
+        sm_store_audits(&page, store, SM_TENANT_DEFAULT, "", SM_SCORES_LIMIT_MAX, err);
     for (int i = 0; i < page.count && code == SM_OK; i++) {
         const struct sm_audit_head *head = &page.heads[i];
         if (head->state == SM_STATE_OPEN)
-            code = sm_store_audit_delete(l->store, &head->audit, -1, err);
+            code = sm_store_audit_delete(store, &head->audit, -1, err);
         else
             code = sm_err_set(err, SM_CONFLICT,
                               "%.120s/audit.db holds audit %s, and its audit.json is not there",
-                              l->plan->out, head->audit.id);
+                              out, head->audit.id);
     }
     sm_store_audit_page_release(&page);
     return code;
@@ -163,6 +163,7 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
     struct sm_ingest_params params = {.store = l->store,
                                       .audit = &l->id,
                                       .items_max = SM_INGEST_ENTRIES_MAX,
+                                      .shard = plan->shard,
                                       .pair = l->pair,
                                       .recipe = &l->recipe,
                                       .stop = &sm_stop_asked};
@@ -188,7 +189,7 @@ static enum sm_code take(struct local *l, int cohort, struct sm_err *err)
 
 static enum sm_code begin(struct local *l, struct sm_err *err)
 {
-    enum sm_code code = drop_unstarted(l, err);
+    enum sm_code code = sm_cmd_audit_drop_unstarted(l->plan->out, l->store, err);
     if (code == SM_OK)
         code = create(l, err);
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
@@ -238,6 +239,7 @@ static enum sm_code watch(json_t **audit, struct sm_audit_head *head, struct loc
     sm_progress_init(&progress, l->plan->quiet);
     while (code == SM_OK) {
         code = look(audit, head, l, err);
+        progress.others_count = sm_cmd_audit_others_count(*audit);
         if (code == SM_OK)
             sm_progress_show(&progress, *audit);
         if (code == SM_OK && head->state != SM_STATE_RUNNING)
@@ -343,46 +345,70 @@ enum sm_code sm_cmd_audit_write_reports(const char *out, struct sm_store *store,
     return code;
 }
 
-/* Sets the options that the reports print for running the audit again, and writes the files that
- * those options name. */
-static enum sm_code write_again(struct sm_cmd_audit_places *places, struct sm_audit *audit,
-                                const struct local *l, struct sm_err *err)
+/* Keeps the options that the reports print for running the audit again in audit.json. */
+static enum sm_code keep_places(struct sm_cmd_audit_places *places,
+                                const struct sm_cmd_audit_made *made, struct sm_err *err)
 {
-    const struct sm_cmd_audit_plan *plan = l->plan;
-    enum sm_code code = sm_cmd_audit_places_make(places, plan, err);
-    audit->places = places->options;
-    if (code == SM_OK) {
-        json_t *again = sm_cmd_audit_places_json(places);
-        code = sm_cmd_audit_state_write(plan->out, SM_AUDIT_STATE, l->id.id, l->inputs, again, err);
-        json_decref(again);
-    }
-    if (code == SM_OK)
-        code = sm_cmd_audit_write_recipe(plan->out, audit->recipe, err);
-    if (code == SM_OK && !plan->manifest)
-        code = sm_cmd_audit_list_images(plan, audit, err);
+    enum sm_code code = sm_cmd_audit_places_make(places, made->plan, err);
+    if (code != SM_OK)
+        return code;
+    json_t *again = sm_cmd_audit_places_json(places);
+    code = sm_cmd_audit_state_write(made->plan->out, SM_AUDIT_STATE, made->id.id, made->inputs,
+                                    again, err);
+    json_decref(again);
     return code;
 }
 
-static enum sm_code report(json_t **summary, const struct local *l, struct sm_err *err)
+/* Sets the options that the reports print, and writes the files that those options name. */
+static enum sm_code write_again(struct sm_cmd_audit_places *places, struct sm_audit *audit,
+                                const struct sm_cmd_audit_made *made, struct sm_err *err)
+{
+    enum sm_code code = keep_places(places, made, err);
+    audit->places = places->options;
+    if (code == SM_OK)
+        code = sm_cmd_audit_write_recipe(made->plan->out, audit->recipe, err);
+    if (code == SM_OK && !made->plan->manifest)
+        code = sm_cmd_audit_list_images(made->plan, audit, err);
+    return code;
+}
+
+enum sm_code sm_cmd_audit_report(json_t **summary, const struct sm_cmd_audit_made *made,
+                                 struct sm_err *err)
 {
     struct sm_store_audit_record record;
     struct sm_cmd_audit_places places = {0};
     struct sm_audit_result *result = NULL;
-    enum sm_code code = sm_store_audit_record(&record, l->store, &l->id, err);
+    enum sm_code code = sm_store_audit_record(&record, made->store, &made->id, err);
     if (code != SM_OK)
         return code;
-    record.audit.with_names = l->plan->names;
+    record.audit.with_names = made->plan->names;
     code = sm_audit_evaluate(&result, &record.audit, err);
     if (code == SM_OK)
-        code = write_again(&places, &record.audit, l, err);
+        code = write_again(&places, &record.audit, made, err);
     if (code == SM_OK)
-        code =
-            sm_cmd_audit_write_reports(l->plan->out, l->store, &l->id, &record.audit, result, err);
+        code = sm_cmd_audit_write_reports(made->plan->out, made->store, &made->id, &record.audit,
+                                          result, err);
     if (code == SM_OK)
         *summary = json_incref((json_t *)(uintptr_t)sm_audit_result_json(result));
     sm_cmd_audit_places_release(&places);
     sm_audit_result_free(result);
     sm_store_audit_record_release(&record);
+    return code;
+}
+
+/* A shard has no report of its own. It keeps the places for the merge, also if it is stopped. */
+static enum sm_code run_and_report(json_t **summary, json_t **audit, struct local *l,
+                                   struct sm_err *err)
+{
+    struct sm_cmd_audit_made made = {l->plan, l->store, l->id, l->inputs};
+    struct sm_cmd_audit_places places = {0};
+    bool is_shard = l->plan->shard.count > 0;
+    enum sm_code code = is_shard ? keep_places(&places, &made, err) : SM_OK;
+    sm_cmd_audit_places_release(&places);
+    if (code == SM_OK)
+        code = run(audit, l, err);
+    if (code == SM_OK && !is_shard)
+        code = sm_cmd_audit_report(summary, &made, err);
     return code;
 }
 
@@ -404,9 +430,7 @@ enum sm_code sm_cmd_audit_local(json_t **summary, json_t **audit,
     if (code == SM_OK && l.id.id[0] == '\0')
         code = begin(&l, err);
     if (code == SM_OK)
-        code = run(audit, &l, err);
-    if (code == SM_OK)
-        code = report(summary, &l, err);
+        code = run_and_report(summary, audit, &l, err);
     if (l.store)
         sm_store_close(l.store);
     json_decref(l.inputs);

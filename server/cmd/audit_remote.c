@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
+#include "server/cmd/audit_data.h"
 #include "server/ingest/pack.h"
 
 #define LOOK_MS    500

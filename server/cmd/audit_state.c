@@ -18,7 +18,8 @@
 #include "core/base/json.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
-#include "server/cmd/audit.h"
+#include "server/cmd/audit_data.h"
+#include "server/cmd/audit_shard.h"
 
 #define REPORT_DEPTH_MAX 32
 
@@ -109,6 +110,7 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
     json_t *inputs = sm_audit_spec_json(&plan->spec);
     const char *server = plan->server ? plan->server : "";
     size_t length = strlen(server);
+    char shard[SM_AUDIT_SHARD_BYTES];
     enum sm_code code = inputs ? SM_OK : sm_err_set(err, SM_NOMEM, "inputs of an audit");
     for (int i = 0; i < SM_COHORTS && code == SM_OK; i++)
         code = add_data(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], err);
@@ -120,6 +122,9 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
         length--; /* a slash at the end does not make it another server */
     if (code == SM_OK && json_object_set_new(inputs, "server", json_stringn(server, length)) != 0)
         code = sm_err_set(err, SM_INVALID, "--server %.160s: not UTF-8", server);
+    sm_cmd_audit_shard_text(shard, &plan->shard);
+    if (code == SM_OK && json_object_set_new(inputs, "shard", json_string(shard)) != 0)
+        code = sm_err_set(err, SM_NOMEM, "inputs of an audit");
     if (code == SM_OK)
         *out = inputs;
     else

@@ -80,7 +80,7 @@ void sm_progress_init(struct sm_progress *progress, bool quiet)
 /* Writes ", 12.5/s, 1:05 left": images per second since this process began, and the time for the
  * remaining cost at the same pace. */
 static void put_rate(char *out, size_t out_size, const struct sm_progress *p, const json_t *audit,
-                     int64_t done, int64_t now_ms)
+                     int64_t done, int64_t total, int64_t now_ms)
 {
     double s = (double)(now_ms - p->begun_ms + 1) / 1000;
     double rate = (double)(done - p->begun_count) / s;
@@ -89,7 +89,7 @@ static void put_rate(char *out, size_t out_size, const struct sm_progress *p, co
     double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
     int64_t left = cost_rate > 0 ? (int64_t)(left_ms / cost_rate + .5) : 0;
     out[0] = '\0';
-    if (rate > 0 && cost_rate > 0 && done < count_of(audit, "items_count"))
+    if (rate > 0 && cost_rate > 0 && done < total)
         snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
                  (long long)(left % 60));
 }
@@ -108,7 +108,8 @@ static void draw(struct sm_progress *p, int64_t done, int64_t total, const char 
 
 void sm_progress_show(struct sm_progress *p, const json_t *audit)
 {
-    int64_t total = count_of(audit, "items_count"), failed = count_of(audit, "failed_count");
+    int64_t total = count_of(audit, "items_count") - p->others_count;
+    int64_t failed = count_of(audit, "failed_count");
     int64_t done = count_of(audit, "succeeded_count") + failed, now_ms = sm_clock_monotonic_ms();
     bool last = done == total;
     char rate[64], tail[128], failures[32] = "";
@@ -123,7 +124,7 @@ void sm_progress_show(struct sm_progress *p, const json_t *audit)
     p->said_ms = now_ms;
     if (p->quiet)
         return;
-    put_rate(rate, sizeof rate, p, audit, done, now_ms);
+    put_rate(rate, sizeof rate, p, audit, done, total, now_ms);
     if (failed > 0)
         snprintf(failures, sizeof failures, ", %lld failed", (long long)failed);
     snprintf(tail, sizeof tail, "%s%s", failures, rate);

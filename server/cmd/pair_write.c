@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "server/cmd/cmd.h"
 #include "server/cmd/pair.h"
 
@@ -166,7 +167,7 @@ enum sm_code sm_pair_write(const struct sm_pair_new *new, const char *folder, st
     char *readme = NULL;
     size_t readme_bytes = 0;
     json_t *doc = document(new);
-    char *text = doc ? json_dumps(doc, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+    char *text = doc ? sm_json_text(doc, JSON_INDENT(2)) : NULL;
     FILE *out = open_memstream(&readme, &readme_bytes);
     enum sm_code code = write_text(folder, "pair.json", text, err);
     if (out) {

@@ -15,6 +15,7 @@
 
 #include "core/base/escape.h"
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/cmd/cmd.h"
 #include "sslmem/dataset.h"
@@ -161,7 +162,9 @@ static bool put_cohort(FILE *file, const struct run *r, int cohort)
         const char *label = *r->classes[i]->label ? r->classes[i]->label : NULL;
         json_t *line =
             json_pack("{s:s, s:s, s:s*}", "cohort", name, "path", r->names[i], "class", label);
-        bool whole = line && json_dumpf(line, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
+        char *text = line ? sm_json_text(line, JSON_COMPACT) : NULL;
+        bool whole = text && fputs(text, file) != EOF && fputc('\n', file) != EOF;
+        free(text);
         json_decref(line);
         if (!whole)
             return false;

@@ -67,6 +67,7 @@ static enum sm_code add(struct sm_store_audit_added *added, const struct sm_inge
                               &(struct sm_store_audit_intake){.images = images,
                                                               .images_count = count,
                                                               .items_max = ingest->params.items_max,
+                                                              .shard = ingest->params.shard,
                                                               .caller = ingest->params.caller},
                               err);
 }

@@ -50,6 +50,7 @@ struct sm_ingest_params {
     struct sm_store *store;
     const struct sm_audit_id *audit; /* copied */
     int64_t items_max;               /* limit of images in the whole audit */
+    struct sm_shard shard;           /* of sm_store_audit_intake */
     const struct sm_caller *caller;  /* its API key must stay valid; NULL: no key is checked */
     int64_t unpacked_bytes_max;      /* limit per archive; 0: SM_INGEST_UNPACKED_BYTES_MAX */
     /* Used to compute the cost of each image; pair NULL: the cost is unknown. */

@@ -59,9 +59,14 @@ struct sm_store_audit_image_in {
     enum sm_code failed;
     const char *failed_text;
 };
+/* An item with index % count == part is the shard's own; count 0: every item is. */
+struct sm_shard {
+    int64_t part, count;
+};
 struct sm_store_audit_intake {
     const struct sm_store_audit_image_in *images;
     size_t images_count;
+    struct sm_shard shard;          /* items of other shards become cancelled, without an image */
     int64_t items_max;              /* items of the audit in all */
     const struct sm_caller *caller; /* NULL: the service itself */
 };

@@ -11,6 +11,7 @@ struct adding {
     const struct sm_store_audit_intake *in;
     struct sm_store_audit_added added;
     int64_t failed_count; /* of the added items */
+    int64_t others_count; /* of the added items: those of other shards */
     int64_t cost_ms;      /* of the added items in all */
     int64_t item_cost_ms; /* of the most expensive added item */
 };
@@ -49,23 +50,32 @@ static int64_t cost_of(const struct sm_store_audit_image_in *image)
     return image->cost_ms > 0 ? image->cost_ms : 1;
 }
 
+/* Returns the state in which the image becomes an item. */
+static enum sm_state state_of(const struct sm_shard *shard,
+                              const struct sm_store_audit_image_in *image, int64_t index)
+{
+    if (shard->count > 0 && index % shard->count != shard->part)
+        return SM_STATE_CANCELLED;
+    return image->failed != SM_OK ? SM_STATE_FAILED : SM_STATE_QUEUED;
+}
+
 static enum sm_code insert_item(struct sm_db *db, const char *id,
                                 const struct sm_store_audit_image_in *image, int64_t index,
-                                struct sm_err *err)
+                                enum sm_state state, struct sm_err *err)
 {
-    bool failed = image->failed != SM_OK;
+    bool failed = state == SM_STATE_FAILED;
     return sm_db_change(
         NULL, db,
         "INSERT INTO item (job_id, idx, state, name, image_digest, cohort, class_label, "
         "group_label, error_code, error_detail, cost_ms) VALUES ($job, $idx, $state, $name, "
         "$digest, $cohort, $class, $group, $code, $detail, $cost)",
-        SM_BIND(SM_HEX("$job", id), SM_INT("$idx", index),
-                SM_TEXT("$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_QUEUED)),
+        SM_BIND(SM_HEX("$job", id), SM_INT("$idx", index), SM_TEXT("$state", sm_state_name(state)),
                 SM_TEXT("$name", image->name), SM_HEX("$digest", image->image_digest),
                 SM_INT("$cohort", (int)image->cohort), SM_TEXT("$class", image->class_label),
                 SM_TEXT("$group", image->group),
                 SM_TEXT("$code", failed ? sm_code_name(image->failed) : NULL),
-                SM_TEXT("$detail", image->failed_text), SM_INT("$cost", cost_of(image))),
+                SM_TEXT("$detail", failed ? image->failed_text : NULL),
+                SM_INT("$cost", cost_of(image))),
         err);
 }
 
@@ -90,7 +100,8 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
 {
     int64_t index = items_count + a->added.added_count;
     const char *id = a->audit->id;
-    bool there, failed = image->failed != SM_OK;
+    enum sm_state state = state_of(&a->in->shard, image, index);
+    bool there, failed = state == SM_STATE_FAILED, queued = state == SM_STATE_QUEUED;
     enum sm_code code = is_there(&there, db, a->audit, image, err);
     if (code != SM_OK)
         return code;
@@ -101,14 +112,15 @@ static enum sm_code add_one(struct adding *a, struct sm_cohort_change *cohorts, 
     if (index >= a->in->items_max)
         return sm_err_set(err, SM_LIMIT, "audit %s has %lld images of at most %lld, no room for %s",
                           id, (long long)index, (long long)a->in->items_max, image->name);
-    code = insert_item(db, id, image, index, err);
-    if (code == SM_OK && !failed)
+    code = insert_item(db, id, image, index, state, err);
+    if (code == SM_OK && queued)
         code = insert_image(db, id, image, index, err);
-    else if (code == SM_OK)
+    else if (code == SM_OK && failed)
         code = sm_store_count_failure(db, id, sm_code_name(image->failed), err);
     a->added.added_count++;
     a->failed_count += failed;
-    a->cost_ms += failed ? 0 : cost_of(image);
+    a->others_count += state == SM_STATE_CANCELLED;
+    a->cost_ms += queued ? cost_of(image) : 0;
     a->item_cost_ms = cost_of(image) > a->item_cost_ms ? cost_of(image) : a->item_cost_ms;
     cohorts[image->cohort].items++;
     cohorts[image->cohort].failed += failed;
@@ -131,8 +143,10 @@ static enum sm_code run_add(struct sm_write *write, struct sm_db *db, struct sm_
     if (code != SM_OK || a->added.added_count == 0)
         return code;
     struct sm_job_change change = {.items = a->added.added_count,
-                                   .queued = a->added.added_count - a->failed_count,
+                                   .queued =
+                                       a->added.added_count - a->failed_count - a->others_count,
                                    .failed = a->failed_count,
+                                   .cancelled = a->others_count,
                                    .cost_ms = a->cost_ms,
                                    .item_cost_ms = a->item_cost_ms};
     return sm_store_change_job(&job, db, a->audit->id, &change, err);

@@ -128,6 +128,9 @@ enum sm_code sm_store_check_pair(const struct sm_store *store, const char *pair,
 /* Stores a recipe unless it is stored already. */
 enum sm_code sm_store_put_recipe(struct sm_db *db, const char *digest, const char *body,
                                  struct sm_err *err);
+/* Stores a shape of scores unless it is stored already; `id` receives the number of its row. */
+enum sm_code sm_store_put_shape(int64_t *id, struct sm_db *db, const char *digest, const char *body,
+                                struct sm_err *err);
 
 /* A job's row: its state and the number of its items in each state. */
 struct sm_job_row {

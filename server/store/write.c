@@ -226,21 +226,19 @@ static enum sm_code check_lease(struct sm_item_end *end, struct sm_db *db,
     return code;
 }
 
-/* Finds the row of the document's shape, or inserts it and finds it then: RETURNING would make
- * SQLite search the scores for rows that refer to the new one. */
-static enum sm_code put_shape(int64_t *id, struct sm_db *db, const struct finishing *f,
-                              struct sm_err *err)
+/* RETURNING would make SQLite search the scores for rows that refer to the new shape. */
+enum sm_code sm_store_put_shape(int64_t *id, struct sm_db *db, const char *digest, const char *body,
+                                struct sm_err *err)
 {
     static const char find[] = "SELECT id FROM shape WHERE digest = $digest";
-    const struct sm_bind *binds = SM_BIND(SM_HEX("$digest", f->shape_digest));
+    const struct sm_bind *binds = SM_BIND(SM_HEX("$digest", digest));
     const struct sm_column *columns = SM_COLUMNS(SM_GET_INT(id));
     bool found;
     enum sm_code code = sm_db_row(&found, db, find, binds, columns, err);
     if (code != SM_OK || found)
         return code;
-    code = sm_db_change(
-        NULL, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body)",
-        SM_BIND(SM_HEX("$digest", f->shape_digest), SM_TEXT("$body", f->document.shape)), err);
+    code = sm_db_change(NULL, db, "INSERT INTO shape (digest, body) VALUES ($digest, $body)",
+                        SM_BIND(SM_HEX("$digest", digest), SM_TEXT("$body", body)), err);
     return code == SM_OK ? sm_db_row(NULL, db, find, binds, columns, err) : code;
 }
 
@@ -250,7 +248,7 @@ static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct 
     int64_t changes = 0, shape_id = 0;
     char id[SM_ID_BYTES];
     sm_id_new(id);
-    enum sm_code code = put_shape(&shape_id, db, f, err);
+    enum sm_code code = sm_store_put_shape(&shape_id, db, f->shape_digest, f->document.shape, err);
     if (code == SM_OK)
         code =
             sm_db_change(&changes, db,

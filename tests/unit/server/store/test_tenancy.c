@@ -3,6 +3,7 @@
  * one without a row here fails; and every statement about an audit must have its tenant. */
 #include "core/base/file.h"
 #include "server/store/audits_impl.h"
+#include "server/store/audits_shards.h"
 #include "tests/unit/server/store/audit_fixture.h"
 
 enum { OTHER = 1 };
@@ -131,6 +132,26 @@ static enum sm_code call_thumbnail(const struct sm_audit_id *audit)
     void *png = sm_store_audit_thumbnail(store, audit, 0, &bytes_count);
     free(png);
     return png ? SM_OK : SM_NOT_FOUND;
+}
+
+static enum sm_code call_list(const struct sm_audit_id *audit)
+{
+    struct sm_audit_list list;
+    return sm_store_audit_list(&list, store, audit, &err);
+}
+
+/* Into itself: its own list is there already. */
+static enum sm_code call_copy_list(const struct sm_audit_id *audit)
+{
+    const struct sm_audit_source from = {store, owned_by(SM_TENANT_DEFAULT, audit->id).at[0], {0}};
+    return sm_store_audit_copy_list(store, audit, &from, &err);
+}
+
+static enum sm_code call_copy_results(const struct sm_audit_id *audit)
+{
+    const struct sm_audit_source from = {
+        store, owned_by(SM_TENANT_DEFAULT, audit->id).at[0], {.part = 0, .count = 1}};
+    return sm_store_audit_copy_results(store, audit, &from, &err);
 }
 
 /* --- statements --- */
@@ -281,6 +302,9 @@ static const struct {
     {"sm_store_audit_items", call_items, "open", SM_NOT_FOUND, SM_OK},
     {"sm_store_audit_record", call_record, "open", SM_NOT_FOUND, SM_OK},
     {"sm_store_audit_thumbnail", call_thumbnail, "thumbnail", SM_NOT_FOUND, SM_OK},
+    {"sm_store_audit_list", call_list, "open", SM_NOT_FOUND, SM_OK},
+    {"sm_store_audit_copy_list", call_copy_list, "open", SM_NOT_FOUND, SM_INTERNAL},
+    {"sm_store_audit_copy_results", call_copy_results, "open", SM_NOT_FOUND, SM_OK},
     {"sm_store_audit_query", call_query, "open", SM_NOT_FOUND, SM_OK},
     {"sm_store_audit_row", call_row, "open", SM_NOT_FOUND, SM_OK},
     {"sm_store_audit_document", call_document, "open", SM_NOT_FOUND, SM_OK},
@@ -405,7 +429,8 @@ static void every_function_has_a_row(void **state)
 {
     (void)state;
     assert_int_equal(check_header("server/store/audits.h") +
-                         check_header("server/store/audits_impl.h"),
+                         check_header("server/store/audits_impl.h") +
+                         check_header("server/store/audits_shards.h"),
                      sizeof rows / sizeof *rows);
 }
 
