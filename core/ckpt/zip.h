@@ -1,5 +1,5 @@
-/* Zip archives in mapped bytes, read by libzip. Tensors must be stored without compression; they are
- * located in the mapping and never copied. Private to core/ckpt and core/data.
+/* Zip archives in mapped bytes, read by libzip. Tensors must be stored without compression; they
+ * are located in the mapping and never copied. Private to core/ckpt and core/data.
  *
  *     int64_t entry = sm_zip_find(zip, "archive/data.pkl");
  *     sm_zip_locate(&at, &count, zip, entry, &err);      // bytes [at, at + count) of the archive

@@ -1,5 +1,5 @@
 /* Reads each image into the memory of one raw image. The header of a raw image is the same for all,
- * so it is written once. Images that are not wanted are skipped, by seeking where that is possible. */
+ * so it is written once. Images that are not wanted are skipped, by seeking where that works. */
 #include "core/data/arrays.h"
 
 #include <inttypes.h>

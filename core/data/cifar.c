@@ -1,9 +1,10 @@
 /* CIFAR-10 and CIFAR-100. Images are planes [3, 32, 32].
  *
  * A pickled batch is a dict with "data", a uint8 array [n, 3072], and "labels" or "fine_labels", a
- * list. The pickle machine of core/ckpt reads it as inert values. Only the globals that NumPy writes
- * for an array may occur; a pickle that names another one is refused, and nothing is imported or
- * called in any case. After the dict was read, only the position of the pixels in the file is kept.
+ * list. The pickle machine of core/ckpt reads it as inert values. Only the globals that NumPy
+ * writes for an array may occur; a pickle that names another one is refused, and nothing is
+ * imported or called in any case. After the dict was read, only the position of the pixels in the
+ * file is kept.
  *
  * A binary record is the class (CIFAR-100: the coarse, then the fine class) and 3072 bytes.
  *

@@ -79,15 +79,14 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Cuts `path` at its last `mark` if what stands before it exists, and copies the rest to `after`. */
-static bool cut(char *path, char mark, char *after, size_t after_size)
+/* Cuts `path` at its last `mark` and copies the rest to `after`. */
+static void cut(char *path, char mark, char *after, size_t after_size)
 {
     char *at = strrchr(path, mark);
     if (!at || at == path || at[1] == '\0')
-        return false;
+        return;
     snprintf(after, after_size, "%s", at + 1);
     *at = '\0';
-    return true;
 }
 
 enum sm_code sm_dataset_place(struct sm_dataset_place *out, const char *argument,

@@ -1,5 +1,5 @@
-/* Images are unsigned bytes of rank 3 [n, h, w] or 4 [n, h, w, 3]. Labels are whole numbers of rank 1
- * or 2; they stand in a file of their own, which is found by its name: train-labels-idx1-ubyte
+/* Images are unsigned bytes of rank 3 [n, h, w] or 4 [n, h, w, 3]. Labels are whole numbers of rank
+ * 1 or 2; they stand in a file of their own, which is found by its name: train-labels-idx1-ubyte
  * beside train-images-idx3-ubyte, also with .gz. Without such a file there are no labels. */
 #include "core/data/idx.h"
 
@@ -145,7 +145,7 @@ static bool find_labels(char out[PATH_MAX], const char *path)
         if (sm_data_ends(name, ".gz"))
             name[length -= 3] = '\0';
         for (int i = 0; i < 2; i++) {
-            strcpy(name + length, ends[i]);
+            memcpy(name + length, ends[i], strlen(ends[i]) + 1);
             if (sm_data_beside(out, path, name) && (file = fopen(out, "re"))) {
                 fclose(file);
                 return true;

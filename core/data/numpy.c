@@ -258,7 +258,7 @@ static bool is_part(const char *part, const char *name)
     return false;
 }
 
-/* Looks at every array and says which are images. *found: the number of those that `part` can be. */
+/* Looks at every array and lists the images in `names`. *found: how many of them `part` can be. */
 static enum sm_code find_images(uint64_t *entry, int *found, char names[160], struct sm_arrays *a,
                                 const char *part, struct sm_err *err)
 {
@@ -308,12 +308,13 @@ static enum sm_code choose_images(uint64_t *entry, struct sm_arrays *a,
 
 static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struct sm_err *err)
 {
-    char name[NAME_BYTES + 8];
+    char name[NAME_BYTES], entry_name[NAME_BYTES + 8];
     struct array array;
-    for (int row = 0; sm_arrays_label_name(name, NAME_BYTES, images, row); row++) {
+    for (int row = 0; sm_arrays_label_name(name, sizeof name, images, row); row++) {
         if (name[0] == '\0')
             continue;
-        int64_t entry = sm_zip_find(a->zip, strcat(name, ".npy"));
+        snprintf(entry_name, sizeof entry_name, "%s.npy", name);
+        int64_t entry = sm_zip_find(a->zip, entry_name);
         if (entry < 0)
             continue;
         struct sm_source *source = NULL;

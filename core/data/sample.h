@@ -1,6 +1,6 @@
 /* Samples of WebDataset: consecutive entries of an archive whose names agree up to the first dot of
- * the last part of the path. KEY.cls holds a class as text, KEY.json {"class", "group"}; "label" and
- * "cls" are read as "class". A sample ends where the key changes or a kind of entry comes again.
+ * the last part of the path. KEY.cls holds a class as text, KEY.json {"class", "group"}, with
+ * "label" or "cls" for "class". A sample ends where the key changes or a kind of entry comes again.
  *
  * Owner: the caller; no memory of its own. Threads: no state. */
 #ifndef CORE_DATA_SAMPLE_H

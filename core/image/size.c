@@ -1,5 +1,5 @@
-/* Reads the size that a file's header declares: PNG and raw images have it at a fixed offset, JPEG in its
- * first frame header. The rest of the file is not checked; decoding does that. */
+/* Reads the size that a file's header declares: PNG and raw images have it at a fixed offset, JPEG
+ * in its first frame header. The rest of the file is not checked; decoding does that. */
 #include <string.h>
 
 #include "core/image/container.h"

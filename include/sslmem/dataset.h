@@ -5,8 +5,11 @@
  *     struct sm_dataset_item item;
  *     bool found = true;
  *     enum sm_code code = sm_dataset_open(&dataset, "cifar-10-batches-py:train@members.txt", &err);
- *     while (code == SM_OK && (code = sm_dataset_next(&item, &found, dataset, &err)) == SM_OK && found)
- *         ... item.name, item.class_label, item.bytes: what sm_image_decode takes ...
+ *     while (code == SM_OK && found) {
+ *         code = sm_dataset_next(&item, &found, dataset, &err);
+ *         if (code == SM_OK && found)
+ *             ... item.name, item.class_label, item.bytes: what sm_image_decode takes ...
+ *     }
  *     sm_dataset_close(dataset);
  *
  * An argument is PATH[:PART][@LIST]. PART chooses among several arrays of a file ("train" of
@@ -47,7 +50,7 @@
 #include "sslmem/err.h"
 
 #define SM_DATASET_ITEMS_MAX          10000000
-#define SM_DATASET_ENTRIES_MAX        1000000 /* entries of an archive or folder, lines of a table */
+#define SM_DATASET_ENTRIES_MAX        1000000 /* of an archive, folder or table */
 #define SM_DATASET_DEPTH_MAX          16      /* levels of nested folders */
 #define SM_DATASET_LABELS_MAX         64      /* labels of one image in an array */
 #define SM_DATASET_CLASSES_MAX        10000   /* class names beside a file */

@@ -9,8 +9,8 @@
  *
  * Owner:   the caller releases `sm_image`; release accepts a zeroed object and may be called twice.
  * Threads: no shared state.
- * Errors:  SM_UNSUPPORTED (neither JPEG, PNG nor raw, or a kind of them that is refused), SM_CORRUPT
- *          (truncated or broken), SM_LIMIT (over one of the limits below), SM_NOMEM.
+ * Errors:  SM_UNSUPPORTED (neither JPEG, PNG nor raw, or a kind of them that is refused),
+ *          SM_CORRUPT (truncated or broken), SM_LIMIT (over one of the limits below), SM_NOMEM.
  * Limits:  the three constants below; they are checked before pixels are decoded. */
 #ifndef SSLMEM_IMAGE_H
 #define SSLMEM_IMAGE_H

@@ -115,6 +115,19 @@ static int run(const struct sm_cmd_audit_plan *plan)
     return result;
 }
 
+static const char summary[] =
+    "Scores cohorts of images and writes report.json, report.csv and report.html into --out.\n"
+    "Ctrl-C stops it; the same command takes it up again.\n"
+    "\n"
+    "DATA is PATH[:PART][@LIST]. PATH: a folder of images (class folders), a tar or zip\n"
+    "(WebDataset), JSON Lines, .csv, .npy, .npz, IDX, a batch or folder of CIFAR. PART: an array "
+    "of\n"
+    "an .npz; train or test of CIFAR. LIST: a text file of indices from 0.\n"
+    "\n"
+    "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
+    "    sslmem audit select OUT           lists of images to train without\n"
+    "    sslmem audit judge OUT            other gates on the same scores";
+
 static int audit(int argc, char **argv)
 {
     struct sm_cmd_audit_plan plan = {0};
@@ -158,18 +171,7 @@ static int audit(int argc, char **argv)
     const struct sm_usage usage = {
         "audit",
         "",
-        "Scores cohorts of images and writes report.json, report.csv and report.html into --out.\n"
-        "Ctrl-C stops it; the same command takes it up again.\n"
-        "\n"
-        "DATA is PATH[:PART][@LIST]: a folder of images (class folders), a tar or zip "
-        "(WebDataset),\n"
-        "JSON Lines, .csv, .npy, .npz, IDX, or a batch or folder of CIFAR. PART is an array, or "
-        "train or\n"
-        "test; LIST a text file of indices from 0: cifar-10-batches-py:train@members.txt\n"
-        "\n"
-        "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
-        "    sslmem audit select OUT           lists of images to train without\n"
-        "    sslmem audit judge OUT            other gates on the same scores",
+        summary,
         options,
         0,
         0,

@@ -101,13 +101,11 @@ enum sm_code sm_cmd_audit_read_report(json_t **report, const char *out, struct s
 
 /* --- the datasets of cohorts --- */
 
-/* Returns the argument with its paths resolved by `resolve`, which returns a path to be freed or
- * NULL; to be freed, NULL if the argument names nothing or memory is out. */
+/* Returns the argument with its paths resolved, to be freed; NULL: a path does not exist. */
 typedef char *sm_cmd_audit_resolve(const char *path);
 char *sm_cmd_audit_data_path(const char *argument, sm_cmd_audit_resolve *resolve);
-/* Returns true if the argument is a folder of image files. */
-bool sm_cmd_audit_is_folder(const char *argument);
-/* Add the images of the dataset to an audit; pack them for one (params->folder is not read). */
+bool sm_cmd_audit_is_folder(const char *argument); /* of image files */
+/* Add the images of the dataset to an audit; pack them for one. */
 enum sm_code sm_cmd_audit_take_data(struct sm_ingest *ingest, const char *argument, int cohort,
                                     struct sm_err *err);
 enum sm_code sm_cmd_audit_pack_data(const struct sm_pack_params *params, const char *argument,

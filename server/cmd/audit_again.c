@@ -2,7 +2,7 @@
  * options that name the files and folders ("places").
  *
  * manifest.jsonl is the copy of --manifest that the audit read, or else a list of the images in the
- * cohort folders, with paths relative to "/". Images of other datasets have no path of their own. */
+ * cohort folders, with paths relative to "/". Images of other datasets are not listed. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>

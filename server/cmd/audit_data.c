@@ -1,6 +1,6 @@
 /* Cohorts of an audit: the folders and datasets that --candidate and its like name. A folder of
- * images is read where it lies; of any other dataset (sslmem/dataset.h) the audit keeps the bytes of
- * its images until they are scored. */
+ * images is read where it lies; of another dataset (sslmem/dataset.h) the audit keeps the bytes of
+ * images that have no file of their own until they are scored. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -64,8 +64,8 @@ enum sm_code sm_read_encoder_config(struct sm_encoder_config *out, const char *c
                                     const char *key, const char *preset, const char *ckpt_path,
                                     struct sm_err *err);
 
-/* Reads the value of an option that chooses among `names` (NULL-terminated); `text` NULL: the first.
- * SM_INVALID names all. */
+/* Reads the value of an option that chooses among `names`, which end with NULL; `text` NULL: the
+ * first. SM_INVALID names all. */
 enum sm_code sm_read_choice(int *out, const char *option, const char *text,
                             const char *const *names, struct sm_err *err);
 

@@ -9,7 +9,7 @@
  * numbers: the data of the entries (zip), and the output of the filters (tar, headers included).
  * A hole in a sparse entry is filled with zeros, within the limit of an image.
  *
- * An image is held back until its sample ends (core/data/sample.h), because its labels may follow it.
+ * An image is held back until its sample ends (core/data/sample.h), because labels may follow it.
  *
  * Names are bytes. The process stays in the C locale, in which libarchive passes on the bytes of
  * every name, except of names that a zip marks as UTF-8; zip_name.h reads those. */

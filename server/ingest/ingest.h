@@ -1,5 +1,6 @@
-/* Adds images to an open audit: one by one, from archives, from datasets, or from files below a data
- * root that a manifest or a folder names. It knows no HTTP; the service and the command line both use it.
+/* Adds images to an open audit: one by one, from archives, from datasets, or from files below a
+ * data root that a manifest or a folder names. It knows no HTTP; the service and the command line
+ * both use it.
  *
  *     struct sm_ingest *ingest;
  *     sm_ingest_new(&ingest, &(struct sm_ingest_params){.audit = &audit, …}, &err);
@@ -59,8 +60,8 @@ struct sm_ingest_params {
 };
 
 /* Labels for the images that a call adds; NULL means "". In an archive or folder an image without
- * class_label gets the class of KEY.cls or KEY.json beside it (archives; WebDataset), else its first
- * folder below the cohort's. */
+ * class_label gets the class of KEY.cls or KEY.json beside it (archives; core/data/sample.h), else
+ * its first folder below the cohort's. */
 struct sm_ingest_labels {
     int cohort; /* enum sm_cohort; -1, for archives only: the first folder in an entry's name */
     const char *name, *class_label, *group;
@@ -97,8 +98,8 @@ enum sm_code sm_ingest_manifest(struct sm_ingest *ingest, const char *data_root,
 enum sm_code sm_ingest_folder(struct sm_ingest *ingest, const char *data_root, const char *folder,
                               const struct sm_ingest_labels *labels, struct sm_err *err);
 
-/* Adds the images of a dataset from its next one on. SM_INVALID if the dataset says that an image is
- * of another cohort; also the errors of sm_dataset_next. */
+/* Adds the images of a dataset from its next one on. SM_INVALID if the dataset says that an image
+ * is of another cohort; also the errors of sm_dataset_next. */
 enum sm_code sm_ingest_dataset(struct sm_ingest *ingest, struct sm_dataset *dataset, int cohort,
                                struct sm_err *err);
 

@@ -1,6 +1,7 @@
-/* Packs the images of a folder or dataset into tar archives of bounded size, for upload to a service.
- * Order, names and labels are those of sm_ingest_folder and sm_ingest_dataset, so that the audit gets
- * the same items. Of a dataset, KEY.json with the labels stands before each image (sample.h).
+/* Packs the images of a folder or dataset into tar archives of bounded size, for upload to a
+ * service. Order, names and labels are those of sm_ingest_folder and sm_ingest_dataset, so that the
+ * audit gets the same items. In the archives of a dataset, KEY.json with the labels stands before
+ * each image (core/data/sample.h).
  *
  *     sm_pack_folder(&(struct sm_pack_params){.folder = "train", .send = send, …}, &err);
  *
