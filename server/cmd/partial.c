@@ -140,10 +140,13 @@ enum sm_code sm_partial_open(struct sm_partial *out, const struct sm_pair *pair,
     out->fd = open(out->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (out->fd < 0)
         return io_error(out, err);
-    if (flock(out->fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock(out->fd, LOCK_EX | LOCK_NB) != 0) {
+        close(out->fd);
+        out->fd = -1;
         return sm_err_set(err, SM_CONFLICT,
                           "%.200s: another sslmem reference measures this pair: wait for it",
                           out->path);
+    }
     return load(out, key, err);
 }
 
@@ -165,7 +168,7 @@ enum sm_code sm_partial_add(struct sm_partial *partial, const struct sm_referenc
 
 void sm_partial_close(struct sm_partial *partial, bool finished)
 {
-    if (finished && partial->path)
+    if (finished && partial->fd >= 0)
         unlink(partial->path);
     if (partial->path && partial->fd >= 0)
         close(partial->fd);

@@ -31,7 +31,7 @@ const struct sm_reference_image *sm_partial_find(const struct sm_partial *partia
                                                  const char *digest);
 enum sm_code sm_partial_add(struct sm_partial *partial, const struct sm_reference_image *image,
                             struct sm_err *err);
-/* `finished`: deletes the file. */
+/* `finished`: deletes the file, if this process has it open. */
 void sm_partial_close(struct sm_partial *partial, bool finished);
 
 #endif

@@ -161,7 +161,8 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
 
 static void release(struct cohort *c, bool finished)
 {
-    sm_partial_close(&c->partial, finished);
+    bool empty = c->partial.count == 0 && c->count == 0;
+    sm_partial_close(&c->partial, finished || empty);
     tdestroy(c->seen, free);
     for (size_t i = 0; i < c->count; i++)
         free(c->names[i]);

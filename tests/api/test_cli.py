@@ -285,6 +285,9 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
     done, _ = measure(*files[:8], code=1)
     assert "1 image could be scored and 7 failed: a reference needs at least 2 images" in done.stderr
+    (pair / "reference.partial.jsonl").unlink()
+    measure(*files[:3], code=1)
+    assert not (pair / "reference.partial.jsonl").exists()  # nothing to go on from
     assert before == ((pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes())
 
 
@@ -327,6 +330,7 @@ def test_two_references_at_once_are_refused(measured):
     with open(pair / "reference.partial.jsonl", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done, _ = measure(code=1)
+        assert (pair / "reference.partial.jsonl").exists()
     assert "another sslmem reference measures this pair" in done.stderr
 
 
