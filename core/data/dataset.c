@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "core/base/kind.h"
 #include "core/ckpt/npy.h"
 #include "core/data/data.h"
 #include "core/data/idx.h"
@@ -223,6 +224,9 @@ static enum sm_code open_reader(struct sm_data_reader *out, const struct sm_data
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (formats[i].sniff(&head))
             return formats[i].open(out, place, err);
+    struct sm_kind kind;
+    if (sm_kind_find(&kind, head.bytes, head.count, place->path, SM_WANTED_IMAGE))
+        return sm_err_set(err, SM_UNSUPPORTED, "%s: %s", kind.name, kind.advice);
     return sm_err_set(err, SM_UNSUPPORTED,
                       "not a dataset: give a folder, JPEG, PNG, tar, zip, .npy, .npz, IDX, CIFAR "
                       "batch, JSON Lines or .csv");

@@ -116,7 +116,7 @@ def test_the_file_is_named(run):
 def test_image_formats_are_named(run, server, kind):
     data = (KINDS / kind).read_bytes()
     line = json.loads(run("score", "--pair", PAIR, KINDS / kind, code=1).stdout)
-    assert line["error"] == {"code": "unsupported", "detail": f"{IMAGES[kind]}: {CONVERT}"}
+    assert line["error"] == {"code": "unsupported", "detail": f"{KINDS / kind}: {IMAGES[kind]}: {CONVERT}"}
     assert server.post(data).problem(415, "image_unrecognised") == f"{IMAGES[kind]}: {CONVERT}"
     media_type, body = multipart([("image", png(1), None, "a.png"), ("image", data, None, "b")])
     items = server.post(body, media_type).json["items"]

@@ -307,7 +307,7 @@ def test_usage(run, parts, tmp_path):
                         ("-1/3", "must be I/N"), ("1/0", "numbered from 1"), ("1/1001", "1001 shards, the limit is 1000"),
                         ("99999999999999999999/3", "must be I/N")):
         assert text in run(*asked, "--shard", shard, code=2).stderr, shard
-    assert "p/pair.json: No such" in run(*asked, "--shard", "1000/1000", code=1).stderr  # goes on to the pair, which is missing
+    assert "p: No such file" in run(*asked, "--shard", "1000/1000", code=1).stderr  # goes on to the pair, which is missing
     assert "--shard is for audits without --server" in run(*asked, "--shard", "1/3", "--server", "http://x", code=2).stderr
     assert "missing OUT PART..." in run("merge", tmp_path / "o", code=2).stderr
     assert "too many operands" in run("merge", tmp_path / "o", *[parts[0]] * 1001, code=2).stderr
