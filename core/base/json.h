@@ -70,7 +70,7 @@ char *sm_json_canonical(const json_t *node);
 
 /* Writes a finite double with the fewest digits that read back as the same double: "0.4", "1e-05",
  * "3". Some powers of two take one digit more than they need. Returns `out`. */
-#define SM_NUMBER_BYTES 32
+#define SM_NUMBER_BYTES 40
 char *sm_number_text(char out[SM_NUMBER_BYTES], double value);
 
 #endif
