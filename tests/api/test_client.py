@@ -363,7 +363,7 @@ def test_keys(serve, binary, tmp_path):
     server = serve()
     made = subprocess.run([binary, "key", "create", "--db", tmp_path / "test.db", "--create", "--scopes", "score,read"], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    token = re.search(r"sslmem_\w+", made.stdout)[0]
+    token = re.search(r"sslmem_\S+", made.stdout)[0]
     with pytest.raises(Problem) as told:
         Client(f"http://127.0.0.1:{server.port}", pair="resnet").score(png(1))
     assert told.value.code == "key_missing"
