@@ -212,7 +212,7 @@ static enum sm_code settle(struct sm_generation **old, bool *created, struct sm_
     if (entry) {
         snprintf(entry->reason, sizeof entry->reason, "%s", loaded ? "" : result->why.text);
         json_decref(entry->problems);
-        entry->problems = json_incref(result->problems);
+        entry->problems = json_deep_copy(result->problems);
         *old = NULL;
         if (loaded) {
             *old = entry->generation;
@@ -450,7 +450,8 @@ enum sm_code sm_pairs_list(struct sm_pair_state **out, int *count, struct sm_pai
         *count = total;
     }
     for (int i = 0; i < *count; i++) {
-        json_incref((*out)[i].problems);
+        /* a copy, because threads must not share the count of references */
+        (*out)[i].problems = json_deep_copy((*out)[i].problems);
         if ((*out)[i].generation)
             sm_generation_take((*out)[i].generation);
     }
