@@ -307,8 +307,8 @@ static char *put_real(char *to, double value)
     return to + strlen(rest);
 }
 
-/* Rewrites the doubles of a JSON text, which have 17 digits, in place: fewer digits are never
- * longer. */
+/* Rewrites the doubles of a JSON text, which have 17 digits, in place. A number stays as it is if
+ * its form with fewer digits is the longer text. */
 static void shorten(char *text)
 {
     char *to = text;
@@ -324,9 +324,15 @@ static void shorten(char *text)
             memmove(to, from, n);
         } else if ((n = strspn(from, "-0123456789")) && strchr(".e", from[n]) && from[n]) {
             n = strspn(from, "+-.0123456789e");
-            to = put_real(to, strtod(from, NULL));
-            from += n;
-            continue;
+            char shorter[SM_NUMBER_BYTES];
+            size_t length = (size_t)(put_real(shorter, strtod(from, NULL)) - shorter);
+            if (length <= n) {
+                memcpy(to, shorter, length);
+                to += length;
+                from += n;
+                continue;
+            }
+            memmove(to, from, n); /* 1234567890123450.0 is shorter than 1.23456789012345e15 */
         } else {
             memmove(to, from, n);
         }

@@ -345,6 +345,38 @@ static void json_text_changes_doubles_only(void **state)
     json_decref(again);
 }
 
+/* From 1e15 to 1e17 fewer digits can be the longer text, because they need an exponent. Nothing else
+ * of the document may change, wherever such a number stands in it. */
+static void fewer_digits_may_be_longer(void **state)
+{
+    (void)state;
+    static const double values[] = {1234567890123450.0,  -1234567890123450.0, 9007199254740990.0,
+                                    1000000000000010.0,  9999999999999990.0,  12345678901234500.0,
+                                    10000000000000000.0, -9007199254740990.0, 1e15};
+    struct sm_err err = {0};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        for (size_t count = 1; count <= 8; count++) {
+            json_t *node =
+                json_pack("{s:f, s:s, s:[], s:i}", "a", values[i], "b", "x", "n", "c", 12);
+            json_t *list = json_object_get(node, "n"), *again;
+            for (size_t k = 1; k < count; k++)
+                json_array_append_new(list, json_real(values[(i + k) % 9]));
+            char *text = sm_json_text(node, JSON_COMPACT);
+            assert_non_null(text);
+            assert_int_equal(sm_json_parse(&again, text, strlen(text), 1000, 4, &err), SM_OK);
+            assert_true(json_equal(node, again));
+            free(text);
+            json_decref(node);
+            json_decref(again);
+        }
+        json_t *alone = json_real(values[i]);
+        char *text = sm_json_text(alone, 0);
+        assert_true(strtod(text, NULL) == values[i]);
+        free(text);
+        json_decref(alone);
+    }
+}
+
 static void every_double_reads_back(void **state)
 {
     (void)state;
@@ -386,6 +418,7 @@ int main(void)
         cmocka_unit_test(the_nearest_name_is_suggested),
         cmocka_unit_test(doubles_have_the_fewest_digits),
         cmocka_unit_test(json_text_changes_doubles_only),
+        cmocka_unit_test(fewer_digits_may_be_longer),
         cmocka_unit_test(every_double_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
