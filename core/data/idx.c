@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/data/arrays.h"
 #include "core/data/labels.h"
@@ -136,7 +137,7 @@ static enum sm_code read_labels(struct sm_arrays *a, const char *path, struct sm
 static bool find_labels(char out[PATH_MAX], const char *path)
 {
     char name[NAME_MAX + 8];
-    FILE *file;
+    struct stat status;
     for (int row = 0; sm_arrays_label_name(name, NAME_MAX, sm_data_base(path), row); row++) {
         static const char *const ends[] = {"", ".gz"};
         size_t length = strlen(name);
@@ -146,10 +147,8 @@ static bool find_labels(char out[PATH_MAX], const char *path)
             name[length -= 3] = '\0';
         for (int i = 0; i < 2; i++) {
             memcpy(name + length, ends[i], strlen(ends[i]) + 1);
-            if (sm_data_beside(out, path, name) && (file = fopen(out, "re"))) {
-                fclose(file);
-                return true;
-            }
+            if (sm_data_beside(out, path, name) && stat(out, &status) == 0)
+                return true; /* not opened: a FIFO would wait for its writer */
         }
     }
     return false;

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -135,3 +136,12 @@ def test_a_raw_image_over_http(serve):
                        (raw(16, 16, 2, pixels), "raw image has 2 channels, must be 1 or 3"),
                        (raw(2**31, 2**31, 3, b""), "the limit is 8192 per side")):
         assert text in server.post(body).json["detail"]
+
+
+def test_labels_that_are_a_fifo_are_refused(binary, tmp_path):
+    """Opening a FIFO waits for its writer; the command must end and name the file."""
+    images, labels = tmp_path / "train-images-idx3-ubyte", tmp_path / "train-labels-idx1-ubyte"
+    images.write_bytes(struct.pack(">IIII", 0x803, 1, 32, 32) + bytes(32 * 32))
+    os.mkfifo(labels)
+    done = subprocess.run([binary, "score", "--pair", str(PAIRS / "resnet"), str(images)], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 1 and labels.name in done.stdout + done.stderr, done
