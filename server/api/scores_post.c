@@ -418,6 +418,7 @@ static void submit(struct sm_request *request, struct submission *s, const struc
                             .items_count = upload->items_count,
                             .idempotency = sm_api_idempotency_claim(request),
                             .charge = &charge,
+                            .patient = !at_once(s),
                             .origin = sm_api_origin(request)};
     struct sm_err err = {0};
     memcpy(job.id, s->job_id, sizeof job.id);

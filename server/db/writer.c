@@ -1,8 +1,8 @@
 /* A queue and a thread that commits one group at a time.
  *
  * With synchronous FULL every commit flushes the disk, however many writes it has. While one group
- * is flushed, the next one gathers in the queue: under load each write becomes cheaper, and no
- * write waits for a timer.
+ * is flushed, the next one gathers in the queue: under load each write becomes cheaper. Only a
+ * write with patience waits for a timer.
  *
  * A write in SM_WRITE_ALONE or SM_WRITE_OUTSIDE is a group of its own.
  *
@@ -11,7 +11,6 @@
  * stay small, and the bytes of deleted images leave the log. */
 #include "server/db/writer.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,7 @@ struct sm_writer {
     pthread_cond_t posted;
     pthread_cond_t called; /* a write of sm_writer_call is finished */
     struct sm_write *first, **last;
+    int64_t due_ms; /* monotonic time at which the first patience in the queue ends */
     bool stopping, healthy;
     /* used by the writer thread only */
     bool dirty;     /* the log is not empty */
@@ -51,6 +51,12 @@ static enum sm_code no_rule(void *arg, struct sm_db *db, const struct sm_write *
 {
     (void)arg, (void)db, (void)write, (void)err;
     return SM_OK;
+}
+
+static struct sm_write *no_more(void *arg)
+{
+    (void)arg;
+    return NULL;
 }
 
 static void run_one(struct sm_writer *writer, struct sm_write *write)
@@ -78,6 +84,7 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
 {
     int64_t began_us = sm_clock_monotonic_us();
     const struct sm_writer_rules *rules = &writer->rules;
+    bool complete = group->mode != SM_WRITE_GROUPED;
     enum sm_code code = rules->check(rules->arg, err);
     if (code == SM_OK)
         code = sm_db_begin(writer->db, err);
@@ -87,6 +94,9 @@ static enum sm_code run_group(struct sm_writer *writer, struct sm_write *group, 
         if (!sm_db_in_transaction(writer->db)) {
             *err = w->err;
             code = w->code;
+        } else if (!w->next && !complete) {
+            w->next = rules->more(rules->arg);
+            complete = true;
         }
     }
     if (code == SM_OK)
@@ -159,6 +169,7 @@ static struct sm_write *cut_group(struct sm_writer *writer)
     if (!writer->first)
         writer->last = &writer->first;
     last->next = NULL;
+    writer->due_ms = writer->first ? 0 : INT64_MAX;
     return group;
 }
 
@@ -166,14 +177,17 @@ static struct sm_write *cut_group(struct sm_writer *writer)
  * queue is empty (`stop`, and `idle`). */
 static struct sm_write *take_group(struct sm_writer *writer, bool *idle, bool *stop)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += writer->shrinking ? 0 : IDLE_MS / 1000;
-    int waited = 0;
+    int64_t now_ms = sm_clock_monotonic_ms();
+    int64_t idle_ms = now_ms + (writer->shrinking ? 0 : IDLE_MS);
     pthread_mutex_lock(&writer->mutex);
-    while (!writer->first && !writer->stopping && waited != ETIMEDOUT)
-        waited = pthread_cond_timedwait(&writer->posted, &writer->mutex, &until);
-    struct sm_write *group = cut_group(writer);
+    while (!writer->stopping && now_ms < writer->due_ms && now_ms < idle_ms) {
+        int64_t until_ms = writer->due_ms < idle_ms ? writer->due_ms : idle_ms;
+        struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+        pthread_cond_timedwait(&writer->posted, &writer->mutex, &until);
+        now_ms = sm_clock_monotonic_ms();
+    }
+    bool due = writer->stopping || now_ms >= writer->due_ms;
+    struct sm_write *group = due ? cut_group(writer) : NULL;
     *stop = writer->stopping && !group;
     *idle = !group;
     pthread_mutex_unlock(&writer->mutex);
@@ -229,8 +243,10 @@ enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db,
     writer->db = db;
     writer->rules =
         rules ? *rules
-              : (struct sm_writer_rules){.check = no_check, .before = no_rule, .after = no_rule};
+              : (struct sm_writer_rules){
+                    .check = no_check, .before = no_rule, .after = no_rule, .more = no_more};
     writer->last = &writer->first;
+    writer->due_ms = INT64_MAX;
     writer->healthy = true;
     writer->dirty = true;
     pthread_condattr_t monotonic;
@@ -269,11 +285,24 @@ void sm_writer_stop(struct sm_writer *writer)
 
 void sm_writer_post(struct sm_writer *writer, struct sm_write *write)
 {
+    int64_t due_ms = write->patience_ms > 0 ? sm_clock_monotonic_ms() + write->patience_ms : 0;
     write->next = NULL;
     pthread_mutex_lock(&writer->mutex);
     *writer->last = write;
     writer->last = &write->next;
+    if (due_ms < writer->due_ms)
+        writer->due_ms = due_ms;
     pthread_cond_signal(&writer->posted);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+void sm_writer_hurry(struct sm_writer *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    if (writer->first) {
+        writer->due_ms = 0;
+        pthread_cond_signal(&writer->posted);
+    }
     pthread_mutex_unlock(&writer->mutex);
 }
 

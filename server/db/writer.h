@@ -14,8 +14,12 @@
  * Such a write may also exceed the limit of the database by a few pages. A write can also run
  * outside of a transaction, for statements that SQLite refuses inside one.
  *
+ * A write with patience waits for the group of another write, so that a group under load has more
+ * writes, and at most until its patience ends or sm_writer_hurry.
+ *
  * The writer calls its rules before and after groups and writes. The store uses them to check that
- * the file was not replaced, and that a write leaves the room that is kept for results.
+ * the file was not replaced, that a write leaves the room that is kept for results, and to claim
+ * items in the group that made them claimable.
  *
  * Owner:   the poster owns the write until its `done` is called, which may free it.
  * Threads: any thread but the writer's own may post and call; `done` may post. */
@@ -47,6 +51,7 @@ struct sm_write {
     enum sm_write_mode mode;
     enum sm_write_room room;
     int64_t growth_bytes; /* room that the write will take; 0: unknown */
+    int64_t patience_ms;  /* how long it may wait for the group of another write */
     /* private to the writer */
     struct sm_write *next;
     enum sm_code code;
@@ -67,6 +72,9 @@ struct sm_writer_rules {
                            struct sm_err *err);
     enum sm_code (*after)(void *arg, struct sm_db *db, const struct sm_write *write,
                           struct sm_err *err);
+    /* Returns writes that the writer adds to the end of a group of SM_WRITE_GROUPED, linked by
+     * `next`; NULL: none. */
+    struct sm_write *(*more)(void *arg);
 };
 
 /* Starts the thread. The caller must not use the connection until the writer is stopped, and closes
@@ -77,6 +85,8 @@ enum sm_code sm_writer_start(struct sm_writer **out, struct sm_db *db,
 void sm_writer_stop(struct sm_writer *writer);
 /* Queues a write and returns at once. */
 void sm_writer_post(struct sm_writer *writer, struct sm_write *write);
+/* Ends the patience of all queued writes. */
+void sm_writer_hurry(struct sm_writer *writer);
 /* Queues a write and waits for its commit. Sets `done` itself. */
 enum sm_code sm_writer_call(struct sm_writer *writer, struct sm_write *write, struct sm_err *err);
 /* Tells whether the last commit succeeded; true before the first. */

@@ -1,6 +1,14 @@
 /* A worker claims an item, finds or computes its score, commits it, and repeats this until the
  * stop. While nothing is queued, it helps other workers (team.h), one unit at a time.
  *
+ * The next item is claimed in the transaction that finishes the one before, and a worker that waits
+ * lets a claim stand (claim.h). So under load a score takes one commit. A worker that will do
+ * something else first (score a canary, stop) claims nothing.
+ *
+ * The worker computes while this transaction is committed. Before it writes about its item, it
+ * settles: it waits for the commit. If that failed, the item was never claimed, and its score is
+ * dropped.
+ *
  * An item has everything on which its score depends (image bytes, recipe, pair), so any worker can
  * take it. The item's own worker decodes the image and draws the views; only after that are there
  * units to share.
@@ -30,33 +38,15 @@
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/base/pulse.h"
-#include "server/jobs/jobs_impl.h"
-#include "server/store/audits.h"
-#include "server/store/claim.h"
+#include "server/jobs/worker_impl.h"
 
 #define IDLE_MS           200 /* period in which an idle worker looks for work without news */
-#define RETRY_MIN_MS      100
-#define RETRY_MAX_MS      5000
 #define THUMBNAIL_SIDE_PX 64
 #define LEND_DEPTH_MAX    2
 #define WANTED_MS         1000
 #define CPU_FACTOR        100
 #define CPU_MS            60000
-
-/* The thumbnail of an item, if its audit keeps thumbnails. */
-struct thumbnail {
-    void *png;
-    size_t bytes_count;
-};
-
-struct worker {
-    struct sm_jobs *jobs;
-    struct sm_team_worker *worker;
-    uint64_t seen;     /* the team's count of news when it last looked for work */
-    int depth;         /* items that wait below the current one on its stack */
-    int64_t lend_ms;   /* monotonic time from which it may lend itself again */
-    int64_t wanted_ms; /* monotonic time of the next check that the item is wanted */
-};
+#define CANARY_LOOK_MS    1000 /* period in which a busy worker looks for a canary */
 
 /* Parses the recipe that is stored in the item, and checks that it still has the same digest and
  * suits the pair as it is loaded now. */
@@ -73,140 +63,6 @@ static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair
                           "the recipe was admitted as %.12s, this version reads it as %.12s",
                           claim->recipe_digest, digest);
     return code == SM_OK ? sm_pair_check_recipe(pair, recipe, err) : code;
-}
-
-/* Every log line about an item has the ids of its request, even if an earlier process got the
- * request. */
-#define ORIGIN       "s:s*, s:s*"
-#define TEXT(text)   ((text)[0] == '\0' ? NULL : (text))
-#define ORIGIN_OF(c) "request", TEXT((c)->origin.request), "trace", TEXT((c)->origin.trace)
-
-/* Returns true for errors of the store that may go away if the caller tries again. */
-static bool may_pass(enum sm_code code)
-{
-    return code == SM_BUSY || code == SM_FULL || code == SM_IO || code == SM_NOMEM;
-}
-
-/* Returns true if nothing is left to do after a commit: it succeeded, another worker has the item
- * now, or the service stops and the next start will score the item. */
-static bool settled(enum sm_code code)
-{
-    return code == SM_OK || code == SM_CONFLICT || may_pass(code);
-}
-
-/* Pauses an audit, because an operator must act and its other items would meet the same problem.
- * Returns false if the store failed for now and the caller must try again. */
-static bool pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason)
-{
-    struct sm_audit_id audit = {.tenant = claim->tenant};
-    struct sm_err err = {0};
-    memcpy(audit.id, claim->job_id, sizeof audit.id);
-    enum sm_code code = sm_store_audit_move(jobs->store, &audit, SM_AUDIT_PAUSE, reason, &err);
-    if (code == SM_OK)
-        sm_log("warning", "audit_paused", "{s:s, s:s, " ORIGIN "}", "audit", claim->job_id,
-               "reason", reason, ORIGIN_OF(claim));
-    return !may_pass(code); /* a conflict: the audit is paused already or has ended */
-}
-
-static void count(const struct sm_finish *finish)
-{
-    bool failed = finish->error_code != SM_OK;
-    sm_metric_add(SM_METRIC_ITEMS, 1, failed ? "failed" : finish->score ? "computed" : "history");
-    if (failed)
-        sm_metric_add(SM_METRIC_FAILURES, 1, sm_code_name(finish->error_code));
-}
-
-static int64_t longer(int64_t wait_ms)
-{
-    return 2 * wait_ms < RETRY_MAX_MS ? 2 * wait_ms : RETRY_MAX_MS;
-}
-
-static void log_finish(const char *level, const char *event, const struct sm_claim *claim,
-                       const char *detail)
-{
-    sm_log(level, event, "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index,
-           "detail", detail, ORIGIN_OF(claim));
-}
-
-/* Offers a result to the store until the store accepts it or refuses it for good, or the service
- * stops. */
-static enum sm_code commit(struct sm_jobs *jobs, const struct sm_claim *claim,
-                           const struct sm_finish *finish, struct sm_err *err)
-{
-    char score_id[SM_ID_BYTES];
-    bool job_finished, to_pause = false;
-    struct sm_err first = {0};
-    int64_t wait_ms = RETRY_MIN_MS;
-    for (;;) {
-        sm_pulse_beat("commit");
-        if (to_pause)
-            to_pause = !pause_audit(jobs, claim, first.text);
-        enum sm_code code = sm_store_finish(jobs->store, finish, score_id, &job_finished, err);
-        if (code == SM_OK)
-            count(finish);
-        if (code == SM_OK && job_finished) {
-            sm_jobs_finished(jobs, finish->job_id);
-            sm_log("info", "job_finished", "{s:s, " ORIGIN "}", "job", finish->job_id,
-                   ORIGIN_OF(claim));
-        }
-        bool again = may_pass(code);
-        if (again && first.code == SM_OK) {
-            first = *err;
-            to_pause = claim->audit && (code == SM_IO || code == SM_FULL);
-            sm_jobs_owe(jobs, &first);
-        }
-        if (code != SM_OK && code != SM_NOT_FOUND && (wait_ms == RETRY_MIN_MS || !again))
-            log_finish("error", "finish_failed", claim, err->text);
-        if (again && !sm_jobs_sleep(jobs, wait_ms)) {
-            wait_ms = longer(wait_ms);
-            continue;
-        }
-        if (first.code != SM_OK)
-            sm_jobs_settle(jobs);
-        if (first.code != SM_OK && code == SM_OK)
-            log_finish("info", "finish_recovered", claim, first.text);
-        return code;
-    }
-}
-
-static void commit_failure(struct sm_jobs *jobs, const struct sm_claim *claim,
-                           const struct sm_err *why)
-{
-    struct sm_err err = {0};
-    sm_log("info", "item_failed", "{s:s, s:i, s:s, s:s, " ORIGIN "}", "job", claim->job_id, "item",
-           claim->index, "code", sm_code_name(why->code), "detail", why->text, ORIGIN_OF(claim));
-    commit(jobs, claim,
-           &(struct sm_finish){.job_id = claim->job_id,
-                               .index = claim->index,
-                               .owner = jobs->owner,
-                               .error_code = why->code,
-                               .error_text = why->text},
-           &err);
-}
-
-/* Looks for the score key in history, and finishes the item with that score. Returns false if the
- * score must be computed. */
-static bool commit_history(struct sm_jobs *jobs, const struct sm_claim *claim, const char *key,
-                           const struct thumbnail *thumbnail)
-{
-    json_t *stored;
-    struct sm_err err = {0};
-    enum sm_code code = sm_store_score_by_key(&stored, jobs->store, claim->tenant, key, &err);
-    if (code != SM_OK && code != SM_NOT_FOUND)
-        sm_log("warning", "history_failed", "{s:s, s:s, " ORIGIN "}", "job", claim->job_id,
-               "detail", err.text, ORIGIN_OF(claim));
-    if (code != SM_OK)
-        return false;
-    json_decref(stored);
-    code = commit(jobs, claim,
-                  &(struct sm_finish){.job_id = claim->job_id,
-                                      .index = claim->index,
-                                      .owner = jobs->owner,
-                                      .score_key = key,
-                                      .thumbnail = thumbnail->png,
-                                      .thumbnail_bytes = thumbnail->bytes_count},
-                  &err);
-    return settled(code);
 }
 
 /* Draws the thumbnail without applying the file's orientation, even if the recipe applies it: a
@@ -245,26 +101,6 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
     return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
 }
 
-static void commit_score(struct sm_jobs *jobs, const struct sm_claim *claim,
-                         const struct sm_score *score, const json_t *document,
-                         const struct thumbnail *thumbnail)
-{
-    struct sm_err err = {0};
-    enum sm_code code = commit(jobs, claim,
-                               &(struct sm_finish){.job_id = claim->job_id,
-                                                   .index = claim->index,
-                                                   .owner = jobs->owner,
-                                                   .score_key = score->score_key,
-                                                   .score = document,
-                                                   .m = score->m,
-                                                   .image_digest = claim->image_digest,
-                                                   .thumbnail = thumbnail->png,
-                                                   .thumbnail_bytes = thumbnail->bytes_count},
-                               &err);
-    if (!settled(code))
-        commit_failure(jobs, claim, &err);
-}
-
 /* Returns the time since the job's admission, which its id contains. */
 static int64_t waited_us(const struct sm_claim *claim)
 {
@@ -290,36 +126,26 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
         code = sm_image_find_decoder(&decoder, claim->bytes, claim->bytes_count, err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, decoder, err);
-    if (code == SM_OK && commit_history(w->jobs, claim, key, thumbnail))
+    if (code == SM_OK && sm_worker_commit_history(w, claim, key, thumbnail))
         return SM_OK;
     if (code == SM_OK)
         code = compute(&score, &document, w, generation, &recipe, claim, err);
     if (code != SM_OK)
         return code;
+    if (claim == w->current && !sm_worker_settle(w))
+        goto out;
     sm_team_times(w->worker, &timing.decode_us, &timing.encode_us);
     sm_jobs_computed(w->jobs, claim->job_id, &timing);
-    commit_score(w->jobs, claim, &score, document, thumbnail);
+    sm_worker_commit_score(w, claim, &score, document, thumbnail);
+out:
     json_decref(document);
     return SM_OK;
-}
-
-/* Queues the item again without counting the attempt. */
-static void give_back(struct sm_jobs *jobs, const struct sm_claim *claim)
-{
-    struct sm_err err = {0};
-    enum sm_code code = sm_store_requeue(jobs->store, claim, jobs->owner, &err);
-    if (code == SM_CONFLICT) /* the item has ended already */
-        return;
-    bool given = code == SM_OK;
-    sm_log(given ? "info" : "error", given ? "item_given_back" : "release_failed",
-           "{s:s, s:i, s:s, " ORIGIN "}", "job", claim->job_id, "item", claim->index, "detail",
-           err.text, ORIGIN_OF(claim)); /* after an error, its lease expires */
 }
 
 /* All images of an audit must be scored with the same pair, which its report names. If a different
  * pair is loaded under that name, pauses the audit until an operator decides, queues the item again
  * and returns true. */
-static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
+static bool wait_for_pair(struct worker *w, const struct sm_claim *claim,
                           const struct sm_pair *pair)
 {
     struct sm_err err = {0};
@@ -328,10 +154,10 @@ static bool wait_for_pair(const struct worker *w, const struct sm_claim *claim,
     sm_err_set(&err, SM_CONFLICT,
                "pair %s has changed: the audit was made under digest %.12s, %.12s is loaded",
                claim->pair, claim->pair_digest, sm_pair_digest(pair));
-    while (!pause_audit(w->jobs, claim, err.text))
+    while (!sm_worker_pause_audit(w->jobs, claim, err.text))
         if (sm_jobs_sleep(w->jobs, RETRY_MAX_MS))
             break;
-    give_back(w->jobs, claim);
+    sm_worker_give_back(w, claim);
     return true;
 }
 
@@ -377,12 +203,12 @@ static void take_item(struct worker *w, const struct sm_claim *claim)
             code = SM_CANCELLED;
         if (code == SM_CANCELLED)
             break;
-        wait_ms = longer(wait_ms);
+        wait_ms = sm_worker_longer(wait_ms);
     }
     if (code == SM_CANCELLED)
-        give_back(w->jobs, claim);
+        sm_worker_give_back(w, claim);
     else if (code != SM_OK)
-        commit_failure(w->jobs, claim, &err);
+        sm_worker_commit_failure(w, claim, &err);
 }
 
 /* Works on a claimed item to its end, and measures the rate of work. */
@@ -418,6 +244,12 @@ static bool look(void *arg, const struct sm_team_order *order, int64_t cost_ms, 
 {
     struct worker *w = arg;
     int64_t now_ms = sm_clock_monotonic_ms();
+    if (sm_worker_is_committing(w))
+        return true;
+    if (!sm_worker_settle(w)) {
+        sm_err_set(err, SM_CANCELLED, "the item was not claimed");
+        return false;
+    }
     if (now_ms >= w->wanted_ms) {
         w->wanted_ms = now_ms + WANTED_MS;
         if (!sm_store_claim_wanted(w->jobs->store, order->tag, w->jobs->owner)) {
@@ -446,35 +278,99 @@ static bool watch_canary(struct worker *w, bool busy)
     return sm_canary_take_turn(w->jobs->pairs, &turn);
 }
 
+static void tell_team(void *arg)
+{
+    sm_team_tell(arg);
+}
+
+static enum sm_code join(struct worker *w, struct sm_err *err)
+{
+    struct sm_jobs *jobs = w->jobs;
+    enum sm_code code = sm_team_join(&w->worker, jobs->team, err);
+    if (code == SM_OK)
+        code = sm_standing_new(&w->next, jobs->store, jobs->owner, tell_team, jobs->team, err);
+    if (code != SM_OK) {
+        sm_team_leave(w->worker);
+        w->worker = NULL;
+    }
+    return code;
+}
+
+/* Waits for news and for an item. */
+static enum sm_code wait_for_item(struct sm_claim *out, struct worker *w, struct sm_err *err)
+{
+    sm_pulse_beat("wait");
+    sm_standing_begin(w->next);
+    sm_team_wait(w->jobs->team, w->seen, IDLE_MS);
+    enum sm_code code = sm_standing_take(out, w->next, err);
+    w->unsettled = code == SM_OK;
+    return code;
+}
+
+/* Takes the item that was claimed with the last result. Without one, scores a canary that is long
+ * overdue, or claims an item. */
+static enum sm_code next_item(struct sm_claim *out, struct worker *w, struct sm_err *err)
+{
+    int64_t now_ms = sm_clock_monotonic_ms();
+    enum sm_code code = sm_standing_take(out, w->next, err);
+    w->unsettled = code == SM_OK;
+    if (code == SM_OK)
+        return code;
+    sm_worker_settle(w);
+    if (now_ms >= w->canary_ms) {
+        w->canary_ms = now_ms + CANARY_LOOK_MS;
+        watch_canary(w, true);
+    }
+    sm_pulse_beat("claim");
+    return sm_store_claim(out, w->jobs->store, w->jobs->owner, 0, err);
+}
+
+/* Runs a unit of another worker's score. That score's claim may not be committed yet, so the first
+ * check that it is wanted comes later. */
+static bool help(struct worker *w)
+{
+    w->wanted_ms = sm_clock_monotonic_ms() + WANTED_MS;
+    return sm_team_help(w->worker);
+}
+
+static void work(struct worker *w)
+{
+    struct sm_jobs *jobs = w->jobs;
+    struct sm_err err = {0};
+    struct sm_claim claim;
+    while (!sm_jobs_stopping(jobs)) {
+        w->seen = sm_team_news(jobs->team);
+        enum sm_code code = next_item(&claim, w, &err);
+        if (code != SM_OK && code != SM_NOT_FOUND) {
+            sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
+            sm_jobs_sleep(jobs, RETRY_MAX_MS);
+        } else if (code != SM_OK && !help(w) && !watch_canary(w, false)) {
+            code = wait_for_item(&claim, w, &err);
+        }
+        if (code != SM_OK)
+            continue;
+        w->current = &claim;
+        take_claim(w, &claim);
+        w->current = NULL;
+        w->lost = false;
+    }
+    sm_worker_settle(w);
+    sm_worker_drop_next(w);
+}
+
 void *sm_jobs_worker(void *arg)
 {
     struct sm_jobs *jobs = arg;
     struct worker w = {.jobs = jobs};
     struct sm_err err = {0};
     sm_pulse_start("worker");
-    while (sm_team_join(&w.worker, jobs->team, &err) != SM_OK)
+    while (join(&w, &err) != SM_OK)
         if (sm_jobs_sleep(jobs, RETRY_MAX_MS))
             goto out;
     sm_team_set_host(w.worker, &(struct sm_host){look, &w});
-    for (;;) {
-        struct sm_claim claim;
-        w.seen = sm_team_news(jobs->team);
-        if (sm_jobs_stopping(jobs))
-            break;
-        sm_pulse_beat("claim");
-        enum sm_code code = sm_store_claim(&claim, jobs->store, jobs->owner, 0, &err);
-        if (code == SM_OK) {
-            take_claim(&w, &claim);
-            watch_canary(&w, true);
-        } else if (code != SM_NOT_FOUND) {
-            sm_log("error", "claim_failed", "{s:s}", "detail", err.text);
-            sm_jobs_sleep(jobs, RETRY_MAX_MS);
-        } else if (!sm_team_help(w.worker) && !watch_canary(&w, false)) {
-            sm_pulse_beat("wait");
-            sm_team_wait(jobs->team, w.seen, IDLE_MS);
-        }
-    }
+    work(&w);
 out:
+    sm_standing_free(w.next);
     sm_team_leave(w.worker);
     sm_pulse_stop();
     return NULL;

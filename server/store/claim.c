@@ -6,6 +6,10 @@
  * jobs, `item_queued` their items. A claim waits in memory, on the count of claimable items, and
  * uses the database only when the count says that there is an item.
  *
+ * A standing claim runs in the transaction that made its item claimable, so it subtracts the item
+ * from the count before that transaction adds it. Its errors are not reported: it ends without an
+ * item, and the worker meets the error again in sm_store_claim.
+ *
  * The image of an audit's item may be a file. The file is read outside of the transaction and must
  * still have the digest with which it was admitted. */
 #include <errno.h>
@@ -197,6 +201,17 @@ static enum sm_code read_file(struct sm_claim *claim, const char *path, struct s
     return SM_OK;
 }
 
+/* Reads the bytes of the claim's file, if it has one. Takes `path`. */
+static void read_path(struct sm_claim *claim, char *path)
+{
+    if (path && read_file(claim, path, &claim->unreadable) != SM_OK) {
+        free(claim->bytes);
+        claim->bytes = NULL;
+        claim->bytes_count = 0;
+    }
+    free(path);
+}
+
 /* --- claim --- */
 
 /* Waits until an item may be claimed and subtracts it from the count; false after `until_ms`. */
@@ -230,12 +245,7 @@ static enum sm_code claim_by(struct sm_claim *out, struct sm_store *store, const
                              .cost_ms_max = cost_ms_max};
         enum sm_code code = sm_writer_call(store->writer, &c.write, &why);
         if (code == SM_OK) {
-            if (c.path && read_file(&claim, c.path, &claim.unreadable) != SM_OK) {
-                free(claim.bytes);
-                claim.bytes = NULL;
-                claim.bytes_count = 0;
-            }
-            free(c.path);
+            read_path(&claim, c.path);
             *out = claim;
             return SM_OK;
         }
@@ -275,6 +285,226 @@ enum sm_code sm_store_claim_cheap(struct sm_claim *out, struct sm_store *store, 
     if (!has_cheap(store, cost_ms_max))
         return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
     return claim_by(out, store, owner, sm_clock_monotonic_ms(), cost_ms_max, err);
+}
+
+/* --- standing claims --- */
+
+enum standing_state {
+    AT_REST,
+    AWAITS,    /* the finish with which it will stand has not run */
+    STANDS,    /* in the store's list */
+    IS_SERVED, /* in a group of writes, and has not run */
+    PASSED,    /* it found no item in a transaction that is not committed */
+    PROMISED,  /* its item is claimed in a transaction that is not committed */
+    HAS_ITEM
+};
+
+struct sm_standing {
+    struct claiming claiming;
+    struct sm_store *store;
+    void (*wake)(void *arg);
+    void *arg;
+    bool counted; /* its item is subtracted from the count; writer thread only */
+    /* guarded by the store's mutex: */
+    struct sm_claim claim;
+    enum standing_state state;
+    bool by_finish; /* it stands since a finish, whose worker waits for the outcome */
+    bool again;     /* stands again after PASSED */
+    struct sm_standing *next;
+};
+
+/* The caller holds the mutex. */
+static void change(struct sm_standing *s, enum standing_state state)
+{
+    s->state = state;
+    pthread_cond_broadcast(&s->store->served);
+}
+
+/* Puts the claim at the end of the list. The caller holds the mutex. */
+static void stand(struct sm_standing *s, bool by_finish)
+{
+    struct sm_standing **last = &s->store->standing;
+    while (*last)
+        last = &(*last)->next;
+    *last = s;
+    s->next = NULL;
+    s->by_finish = by_finish;
+    s->again = true;
+    change(s, STANDS);
+}
+
+/* Takes the claim off the list if it is there. The caller holds the mutex. */
+static void lay_down(struct sm_standing *s)
+{
+    struct sm_standing **link = &s->store->standing;
+    while (*link && *link != s)
+        link = &(*link)->next;
+    if (*link)
+        *link = s->next;
+    change(s, AT_REST);
+}
+
+/* The caller holds the mutex. */
+static bool is_undecided(const struct sm_standing *s)
+{
+    return s->state == AWAITS || s->state == IS_SERVED || (s->state == STANDS && s->by_finish);
+}
+
+static enum sm_code run_standing(struct sm_write *write, struct sm_db *db, struct sm_err *err)
+{
+    struct sm_standing *s = (struct sm_standing *)write;
+    struct sm_claim claim = {0};
+    s->claiming.claim = &claim;
+    enum sm_code code = run_claim(write, db, err);
+    s->counted = code == SM_OK;
+    if (code != SM_OK)
+        sm_claim_free(&claim);
+    sm_store_count(s->store, -s->counted, 0);
+    pthread_mutex_lock(&s->store->mutex);
+    s->claim = claim;
+    change(s, code == SM_OK ? PROMISED : PASSED);
+    if (code == SM_OK && !s->by_finish)
+        s->wake(s->arg);
+    pthread_mutex_unlock(&s->store->mutex);
+    return code;
+}
+
+/* Without an item the claim stands again; after a failure it is at rest. Its owner may free it once
+ * the mutex is released. */
+static void served(struct sm_write *write, enum sm_code code, const struct sm_err *err)
+{
+    struct sm_standing *s = (struct sm_standing *)write;
+    struct sm_store *store = s->store;
+    (void)err;
+    if (code != SM_OK)
+        sm_store_count(store, s->counted, 0);
+    pthread_mutex_lock(&store->mutex);
+    if (code != SM_OK) {
+        free(s->claiming.path);
+        s->claiming.path = NULL;
+        sm_claim_free(&s->claim);
+    }
+    bool stands = code == SM_NOT_FOUND && s->again;
+    if (stands)
+        stand(s, false);
+    else
+        change(s, code == SM_OK ? HAS_ITEM : AT_REST);
+    pthread_mutex_unlock(&store->mutex);
+    if (stands)
+        sm_writer_hurry(store->writer);
+}
+
+struct sm_write *sm_store_serve(void *store)
+{
+    struct sm_store *of = store;
+    struct sm_write *first = NULL, **last = &first;
+    pthread_mutex_lock(&of->mutex);
+    for (struct sm_standing *s = of->standing; s; s = s->next) {
+        s->claiming.write =
+            (struct sm_write){.run = run_standing, .done = served, .room = SM_ROOM_USE};
+        s->counted = false;
+        change(s, IS_SERVED);
+        *last = &s->claiming.write;
+        last = &s->claiming.write.next;
+    }
+    of->standing = NULL;
+    pthread_mutex_unlock(&of->mutex);
+    return first;
+}
+
+void sm_store_await_finish(struct sm_standing *standing)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    while (standing->state == PASSED)
+        pthread_cond_wait(&standing->store->served, &standing->store->mutex);
+    change(standing, AWAITS);
+    pthread_mutex_unlock(&standing->store->mutex);
+}
+
+void sm_store_finish_ran(struct sm_standing *standing)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    stand(standing, true);
+    pthread_mutex_unlock(&standing->store->mutex);
+}
+
+void sm_store_finish_failed(struct sm_standing *standing)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    if (standing->state == AWAITS || standing->state == STANDS)
+        lay_down(standing);
+    pthread_mutex_unlock(&standing->store->mutex);
+}
+
+enum sm_code sm_standing_new(struct sm_standing **out, struct sm_store *store, const char *owner,
+                             void (*wake)(void *arg), void *arg, struct sm_err *err)
+{
+    struct sm_standing *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return sm_err_set(err, SM_NOMEM, "standing claim: out of memory");
+    *s = (struct sm_standing){.store = store, .wake = wake, .arg = arg};
+    s->claiming = (struct claiming){.owner = owner, .cost_ms_max = INT64_MAX};
+    return SM_OK;
+}
+
+void sm_standing_free(struct sm_standing *standing)
+{
+    if (standing)
+        sm_standing_kept(standing);
+    free(standing);
+}
+
+void sm_standing_begin(struct sm_standing *standing)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    if (standing->state == PASSED)
+        standing->again = true;
+    else
+        stand(standing, false);
+    pthread_mutex_unlock(&standing->store->mutex);
+    sm_writer_hurry(standing->store->writer);
+}
+
+/* Hands over the item. The caller holds the mutex, which is released. */
+static enum sm_code hand_over(struct sm_claim *out, struct sm_standing *s, struct sm_err *err)
+{
+    bool has_item = s->state == PROMISED || s->state == HAS_ITEM;
+    char *path = s->claiming.path;
+    *out = (struct sm_claim){0};
+    if (has_item) {
+        *out = s->claim;
+        s->claim = (struct sm_claim){0};
+        s->claiming.path = NULL;
+    }
+    pthread_mutex_unlock(&s->store->mutex);
+    if (!has_item)
+        return sm_err_set(err, SM_NOT_FOUND, "no item is queued");
+    read_path(out, path);
+    return SM_OK;
+}
+
+enum sm_code sm_standing_take(struct sm_claim *out, struct sm_standing *standing,
+                              struct sm_err *err)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    while (is_undecided(standing))
+        pthread_cond_wait(&standing->store->served, &standing->store->mutex);
+    standing->again = false;
+    if (standing->state == STANDS)
+        lay_down(standing);
+    return hand_over(out, standing, err);
+}
+
+bool sm_standing_kept(struct sm_standing *standing)
+{
+    pthread_mutex_lock(&standing->store->mutex);
+    while (is_undecided(standing) || standing->state == PROMISED || standing->state == PASSED)
+        pthread_cond_wait(&standing->store->served, &standing->store->mutex);
+    bool kept = standing->state == HAS_ITEM;
+    lay_down(standing);
+    pthread_mutex_unlock(&standing->store->mutex);
+    return kept;
 }
 
 bool sm_store_claim_wanted(struct sm_store *store, const struct sm_claim *claim, const char *owner)

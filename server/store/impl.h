@@ -51,6 +51,8 @@ struct sm_store {
     pthread_mutex_t mutex; /* guards all members below */
     pthread_cond_t came;   /* `waiting_count` grew */
     int64_t waiting_count; /* committed items that may be claimed, minus claims in progress */
+    struct sm_standing *standing; /* claims that stand, oldest first */
+    pthread_cond_t served;        /* a claim that stood has ended */
     int64_t access_waiting_count; /* ids of the access log that are not committed */
     int64_t active_count;         /* queued and running items of plain jobs, committed or not */
     int64_t active_bytes;         /* size of their images */
@@ -89,6 +91,13 @@ void sm_store_reader_give(struct sm_store *store, struct sm_db *db);
 void sm_store_count(struct sm_store *store, int64_t waiting, int64_t active);
 /* Adds to the size and cost of the active items. */
 void sm_store_count_load(struct sm_store *store, int64_t bytes, int64_t cost_ms);
+
+/* Tell a claim of its finish: it is posted, it has run in its transaction, it has failed. */
+void sm_store_await_finish(struct sm_standing *standing);
+void sm_store_finish_ran(struct sm_standing *standing);
+void sm_store_finish_failed(struct sm_standing *standing);
+/* The writer's rule `more`: returns the claims that stand. `store` is the struct sm_store. */
+struct sm_write *sm_store_serve(void *store);
 
 /* --- the functions below run inside a transaction --- */
 

@@ -148,7 +148,7 @@ static enum sm_code after(void *arg, struct sm_db *db, const struct sm_write *wr
 
 static enum sm_code start_writer(struct sm_store *store, struct sm_err *err)
 {
-    const struct sm_writer_rules rules = {store, check, before, after};
+    const struct sm_writer_rules rules = {store, check, before, after, sm_store_serve};
     sm_store_watch_files(store);
     return sm_writer_start(&store->writer, store->write_db, &rules, err);
 }
@@ -168,6 +168,7 @@ enum sm_code sm_store_open(struct sm_store **out, const char *path, struct sm_er
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&store->came, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&store->served, NULL);
 
     enum sm_code code = SM_OK;
     store->path = strdup(path);
@@ -204,6 +205,7 @@ void sm_store_close(struct sm_store *store)
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     pthread_cond_destroy(&store->came);
+    pthread_cond_destroy(&store->served);
     pthread_mutex_destroy(&store->mutex);
     free(store->path);
     free(store);

@@ -130,6 +130,7 @@ struct sm_job_in {
     int items_count;
     const struct sm_idempotency_claim *idempotency; /* the request's idempotency key, or NULL */
     const struct sm_charge *charge; /* caller and amount to charge; NULL: no charge */
+    bool patient; /* while every worker has an item, the commit may wait for another for a moment */
     struct sm_origin origin;
 };
 
@@ -177,8 +178,7 @@ enum sm_code sm_store_requeue(struct sm_store *store, const struct sm_claim *cla
  *             SM_NOT_FOUND if there is none, and then the item stays running.
  *   error     `error_code` is not SM_OK.
  * With its last item the job is finished, and `job_finished` is true. The image is deleted in the
- * same transaction. Waits for the commit. SM_CONFLICT: the lease is no longer the owner's, because
- * another owner has the item or it is finished. */
+ * same transaction. Waits for the commit. SM_CONFLICT: the owner no longer holds the item. */
 struct sm_finish {
     const char *job_id;
     int index;
@@ -191,6 +191,8 @@ struct sm_finish {
     size_t thumbnail_bytes;
     enum sm_code error_code;
     const char *error_text;
+    struct sm_standing *next; /* claim.h: begins to stand with the finish; NULL: none */
+    void (*done)(void *arg, bool job_finished), *arg; /* on the writer thread after the commit */
 };
 enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
                              char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err);

@@ -12,8 +12,12 @@
 #include "server/base/id.h"
 #include "server/db/document.h"
 #include "server/store/budget.h"
+#include "server/store/claim.h"
 #include "server/store/idempotency.h"
 #include "server/store/impl.h"
+
+/* The longest wait of an admission for the commit of a result. */
+#define PATIENCE_MS 10
 
 /* --- admit --- */
 
@@ -187,6 +191,7 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
     a->done = done;
     a->arg = arg;
     pthread_mutex_lock(&store->mutex);
+    a->write.patience_ms = job->patient && !store->standing ? PATIENCE_MS : 0;
     store->active_count += a->items_count;
     store->posted_count += a->items_count;
     pthread_mutex_unlock(&store->mutex);
@@ -198,14 +203,18 @@ enum sm_code sm_store_admit(struct sm_store *store, const struct sm_job_in *job,
 
 /* --- finish --- */
 
-struct finishing {
+struct sm_finishing {
     struct sm_write write;
+    struct sm_store *store;
     const struct sm_finish *in;
     struct sm_document document;
     char shape_digest[SM_SHA256_HEX];
     char score_id[SM_ID_BYTES];
     bool from_history, job_finished, plain;
     int64_t dropped_bytes, cost_ms;
+    bool ended; /* guarded by the store's mutex, as are the next two */
+    enum sm_code code;
+    struct sm_err err;
 };
 
 /* Reads the item's cohort (-1: none) and cost; SM_CONFLICT unless its lease is the owner's. */
@@ -242,7 +251,7 @@ enum sm_code sm_store_put_shape(int64_t *id, struct sm_db *db, const char *diges
     return code == SM_OK ? sm_db_row(NULL, db, find, binds, columns, err) : code;
 }
 
-static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct finishing *f,
+static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct sm_finishing *f,
                                  struct sm_err *err)
 {
     int64_t changes = 0, shape_id = 0;
@@ -265,7 +274,7 @@ static enum sm_code insert_score(bool *inserted, struct sm_db *db, const struct 
 }
 
 /* Finds the score of the key, which may be an earlier one. */
-static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
+static enum sm_code find_score(struct sm_finishing *f, struct sm_db *db, struct sm_err *err)
 {
     bool found;
     enum sm_code code =
@@ -280,7 +289,7 @@ static enum sm_code find_score(struct finishing *f, struct sm_db *db, struct sm_
 }
 
 /* Moves the item from running to succeeded or failed. */
-static enum sm_code finish_item(struct sm_db *db, const struct finishing *f, struct sm_err *err)
+static enum sm_code finish_item(struct sm_db *db, const struct sm_finishing *f, struct sm_err *err)
 {
     const struct sm_finish *in = f->in;
     bool failed = in->error_code != SM_OK;
@@ -308,7 +317,7 @@ static enum sm_code insert_thumbnail(struct sm_db *db, const struct sm_finish *i
 }
 
 /* Stores the item's score if it comes with one, and finds the stored score of its key. */
-static enum sm_code settle_score(struct finishing *f, struct sm_db *db, struct sm_err *err)
+static enum sm_code settle_score(struct sm_finishing *f, struct sm_db *db, struct sm_err *err)
 {
     bool inserted = false;
     enum sm_code code = f->in->score ? insert_score(&inserted, db, f, err) : SM_OK;
@@ -318,7 +327,7 @@ static enum sm_code settle_score(struct finishing *f, struct sm_db *db, struct s
 
 static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct sm_err *err)
 {
-    struct finishing *f = (struct finishing *)write;
+    struct sm_finishing *f = (struct sm_finishing *)write;
     const struct sm_finish *in = f->in;
     bool failed = in->error_code != SM_OK;
     struct sm_item_end end = {.job_id = in->job_id,
@@ -338,31 +347,92 @@ static enum sm_code run_finish(struct sm_write *write, struct sm_db *db, struct 
         code = sm_store_end_item(&job, &f->job_finished, db, &end, err);
     f->plain = code == SM_OK && !job.audit;
     f->cost_ms = end.cost_ms;
+    if (code == SM_OK && in->next)
+        sm_store_finish_ran(in->next);
+    return code;
+}
+
+/* The owner may free the finishing once the mutex is released. */
+static void finished(struct sm_write *write, enum sm_code code, const struct sm_err *err)
+{
+    struct sm_finishing *f = (struct sm_finishing *)write;
+    struct sm_store *store = f->store;
+    if (code == SM_OK)
+        sm_store_count(store, 0, -f->plain);
+    if (code == SM_OK && f->plain)
+        sm_store_count_load(store, -f->dropped_bytes, -f->cost_ms);
+    if (code == SM_OK && f->in->done)
+        f->in->done(f->in->arg, f->job_finished);
+    if (code != SM_OK && f->in->next)
+        sm_store_finish_failed(f->in->next);
+    pthread_mutex_lock(&store->mutex);
+    f->ended = true;
+    f->code = code;
+    f->err = *err;
+    pthread_cond_broadcast(&store->served);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+enum sm_code sm_store_finish_begin(struct sm_finishing **out, struct sm_store *store,
+                                   const struct sm_finish *finish, struct sm_err *err)
+{
+    struct sm_finishing *f = calloc(1, sizeof *f);
+    enum sm_code code = SM_OK;
+    *out = f;
+    if (!f)
+        return sm_err_set(err, SM_NOMEM, "result of job %s: out of memory", finish->job_id);
+    f->write = (struct sm_write){.run = run_finish, .done = finished, .room = SM_ROOM_USE};
+    f->store = store;
+    f->in = finish;
+    if (finish->score)
+        code = sm_document_split(&f->document, finish->score, finish->image_digest,
+                                 finish->score_key, err);
+    if (code != SM_OK) {
+        free(f);
+        *out = NULL;
+        return code;
+    }
+    if (finish->score)
+        sm_sha256_hex(f->shape_digest, f->document.shape, strlen(f->document.shape));
+    if (finish->next)
+        sm_store_await_finish(finish->next);
+    sm_writer_post(store->writer, &f->write);
+    return SM_OK;
+}
+
+bool sm_store_finish_ended(struct sm_finishing *f)
+{
+    pthread_mutex_lock(&f->store->mutex);
+    bool ended = f->ended;
+    pthread_mutex_unlock(&f->store->mutex);
+    return ended;
+}
+
+enum sm_code sm_store_finish_end(struct sm_finishing *f, char score_id[SM_ID_BYTES],
+                                 bool *job_finished, struct sm_err *err)
+{
+    pthread_mutex_lock(&f->store->mutex);
+    while (!f->ended)
+        pthread_cond_wait(&f->store->served, &f->store->mutex);
+    pthread_mutex_unlock(&f->store->mutex);
+    enum sm_code code = f->code;
+    score_id[0] = 0;
+    *job_finished = code == SM_OK && f->job_finished;
+    if (code == SM_OK)
+        memcpy(score_id, f->score_id, sizeof f->score_id);
+    else if (err)
+        *err = f->err;
+    sm_document_release(&f->document);
+    free(f);
     return code;
 }
 
 enum sm_code sm_store_finish(struct sm_store *store, const struct sm_finish *finish,
                              char score_id[SM_ID_BYTES], bool *job_finished, struct sm_err *err)
 {
-    struct finishing f = {.write = {.run = run_finish, .room = SM_ROOM_USE}, .in = finish};
-    enum sm_code code = SM_OK;
+    struct sm_finishing *f;
     score_id[0] = 0;
     *job_finished = false;
-    if (finish->score) {
-        code = sm_document_split(&f.document, finish->score, finish->image_digest,
-                                 finish->score_key, err);
-        if (code != SM_OK)
-            return code;
-        sm_sha256_hex(f.shape_digest, f.document.shape, strlen(f.document.shape));
-    }
-    code = sm_writer_call(store->writer, &f.write, err);
-    if (code == SM_OK) {
-        memcpy(score_id, f.score_id, sizeof f.score_id);
-        *job_finished = f.job_finished;
-        sm_store_count(store, 0, -f.plain);
-        if (f.plain)
-            sm_store_count_load(store, -f.dropped_bytes, -f.cost_ms);
-    }
-    sm_document_release(&f.document);
-    return code;
+    enum sm_code code = sm_store_finish_begin(&f, store, finish, err);
+    return code == SM_OK ? sm_store_finish_end(f, score_id, job_finished, err) : code;
 }

@@ -25,6 +25,7 @@ import tempfile
 import time
 
 import networks
+import small
 from networks import NETWORKS, VIEWS
 from turns import ROOT, Program, cpu_s, environment, machine, peak_mb, reset_peak, table
 
@@ -90,12 +91,12 @@ def bench_engine(options, names):
 class Service:
     """The real binary on a free port, with a new database."""
 
-    def __init__(self, options, pairs, workers):
+    def __init__(self, options, pairs, workers, *more):
         self.folder = tempfile.TemporaryDirectory(prefix="sslmem-bench-")
         self.log = open(pathlib.Path(self.folder.name) / "log", "wb")
         self.process = subprocess.Popen(
             [str(options.binary), "serve", "--listen", "127.0.0.1:0", "--pairs", str(pairs), "--workers", str(workers),
-             "--kernels", options.kernels[0], "--db", f"{self.folder.name}/bench.db"],
+             "--kernels", options.kernels[0], "--db", f"{self.folder.name}/bench.db", *more],
             stdout=subprocess.PIPE, stderr=self.log, env=environment())
         line = self.process.stdout.readline().decode()
         match = re.match(r"listening on http://(.*):(\d+)$", line)
@@ -174,6 +175,27 @@ def bench_service(options, names):
     return found
 
 
+# --- small images ---
+
+
+def bench_small(options):
+    """What a score takes beside its forwards where these take milliseconds."""
+    with Service(options, DEMO / "pairs", 2, "--metrics", "on") as service:
+        images = [networks.png(1000 + i, 32) for i in range(round(150 * options.seconds) + 60)]
+        loaded = small.load(service, "fashion-simclr", images[60:], 8, 2)
+        alone = small.single(service, "fashion-simclr", images[:60])
+    print()
+    table([("small images, 8 clients, 2 workers, a score's", "commits", "worker ms", "writer ms", "other ms", "workers idle",
+            "scores/s"),
+           ("ResNet-18 of width 16 at 32", loaded["commits"], loaded["worker_ms"], loaded["writer_ms"], loaded["rest_ms"],
+            f"{100 * loaded['idle']:.0f} %", loaded["per_s"])])
+    print()
+    table([("one image at a time, medians in ms", "POST to answer", "beside the forwards", "decode", "forwards", "commit"),
+           ("ResNet-18 of width 16 at 32", alone["ms"], alone["beside_ms"], alone["decode_ms"], alone["encode_ms"],
+            alone["commit_ms"])])
+    return {"loaded": loaded, "alone": alone}
+
+
 # --- history ----------------------------------------------------------------------------------------
 
 
@@ -232,7 +254,7 @@ def main():
     parser.add_argument("--networks", default=",".join(NETWORKS), help="with commas; " + ", ".join(NETWORKS))
     parser.add_argument("--kernels", help="rows, with commas; the service runs the first")
     parser.add_argument("--seconds", type=float, default=2, help="about how long each timing lasts")
-    parser.add_argument("--parts", default="engine,service,history,cost", help="which of these")
+    parser.add_argument("--parts", default="engine,service,small,history,cost", help="which of these")
     options = parser.parse_args()
     options.kernels = (options.kernels or rows_of(options.binary)).split(",")
     names, parts = options.networks.split(","), options.parts.split(",")
@@ -241,6 +263,8 @@ def main():
         found["engine"] = bench_engine(options, names)
     if "service" in parts:
         found["service"] = bench_service(options, [name for name in SERVED if name in names])
+    if "small" in parts:
+        found["small"] = bench_small(options)
     if "history" in parts:
         found["history"] = bench_history(options)
     if "cost" in parts:

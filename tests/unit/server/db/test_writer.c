@@ -210,6 +210,42 @@ static void a_write_may_be_alone(void **state)
     assert_true(sm_writer_healthy(writer));
 }
 
+/* A write with patience is committed with the next one, or when it is told to hurry. */
+static void a_patient_write_waits_for_company(void **state)
+{
+    (void)state;
+    struct insert patient = {
+        .write = {.run = run_insert, .done = insert_done, .patience_ms = 3600000},
+        .first = 1,
+        .second = 2};
+    struct insert last = {
+        .write = {.run = run_insert, .done = insert_done}, .first = 3, .second = 4};
+    sem_init(&done, 0, 0);
+    order = 0;
+    sm_writer_post(writer, &patient.write);
+    usleep(20000);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM t"), 0);
+    sm_writer_post(writer, &last.write);
+    for (int i = 0; i < 2; i++)
+        while (sem_wait(&done) != 0)
+            ;
+    assert_true(patient.order < last.order);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM t"), 4);
+    patient.first = 5;
+    patient.second = 6;
+    sm_writer_post(writer, &patient.write);
+    sm_writer_hurry(writer);
+    while (sem_wait(&done) != 0)
+        ;
+    patient.first = 7;
+    patient.second = 8;
+    patient.write.patience_ms = 1;
+    sm_writer_post(writer, &patient.write);
+    while (sem_wait(&done) != 0)
+        ;
+    assert_int_equal(read_int("SELECT COUNT(*) FROM t"), 8);
+}
+
 struct limited {
     struct sm_write write;
     int64_t pages_max;
@@ -334,6 +370,7 @@ int main(void)
         TEST(what_is_queued_is_committed_before_the_stop),
         TEST(a_lost_transaction_fails_all_and_heals),
         TEST(a_write_may_be_alone),
+        TEST(a_patient_write_waits_for_company),
         TEST(the_limit_leaves_something_to_what_is_alone),
         TEST(many_threads_may_call),
         TEST(statements_make_room_for_others),
