@@ -2,7 +2,7 @@
 """`make bench`: what the engine and the service reach on this machine. Prints tables, writes build/bench.json.
 
     tests/bench/bench.py --binary build/release/sslmem --engine build/release/bench/engine [--networks NAME,NAME]
-                         [--kernels ROW,ROW] [--seconds N]
+                         [--kernels ROW,ROW] [--openblas CORE] [--seconds N]
 
 Engine: forwards of ten views with one and with two workers, pinned threads. Every timing stands between two of OpenBLAS's
 sgemm on as many threads, in the same process, and is given as a share of their rate; absolute times of different runs or
@@ -50,7 +50,8 @@ def time_engine(options, folder, row):
     """One network on one row of kernels, with one and two workers."""
     out = {}
     for workers in (1, 2):
-        with Program([options.engine, "--kernels", row, "--views", VIEWS, folder]) as engine:
+        variables = {"OPENBLAS_CORETYPE": options.openblas} if options.openblas else {}
+        with Program([options.engine, "--kernels", row, "--views", VIEWS, folder], **variables) as engine:
             pid = engine.process.pid
             engine.ask("peak", workers, 1)
             reset_peak(pid)
@@ -253,6 +254,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/bench", help="folder of the networks")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="with commas; " + ", ".join(NETWORKS))
     parser.add_argument("--kernels", help="rows, with commas; the service runs the first")
+    parser.add_argument("--openblas", metavar="CORE", help="the sgemm's kernels: Haswell is the peer of row avx2")
     parser.add_argument("--seconds", type=float, default=2, help="about how long each timing lasts")
     parser.add_argument("--parts", default="engine,service,small,history,cost", help="which of these")
     options = parser.parse_args()
