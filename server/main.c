@@ -10,11 +10,7 @@
 #include "server/decode/helper.h"
 #include "sslmem/version.h"
 
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-} commands[] = {
+static const struct sm_verb commands[] = {
     {"serve", sm_cmd_serve, "run the scoring service"},
     {"score", sm_cmd_score, "score images without a server"},
     {"reference", sm_cmd_reference, "measure and register a pair's reference cohort"},
@@ -31,8 +27,8 @@ static const struct command {
     {"erase", sm_cmd_erase, "take images out of a database"},
     {"key", sm_cmd_key, "keys of the service's clients"},
     {SM_DECODE_COMMAND, sm_decode_helper, NULL}, /* internal: not shown in --help */
+    {0},
 };
-enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
 
 /* forbid_blas_threads executes the program again with OPENBLAS_NUM_THREADS=1, unless the variable
  * is 1 already. Otherwise OpenBLAS starts threads while it is loaded, before main. They are of no
@@ -85,9 +81,7 @@ static void print_help(FILE *out)
             "sslmem %s: how strongly does an image encoder memorize single training images?\n"
             "\nusage: sslmem COMMAND [options]\n\n",
             SM_VERSION);
-    for (int i = 0; i < COMMANDS_COUNT; i++)
-        if (commands[i].summary)
-            fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    sm_verbs_print(out, commands);
     fprintf(out, "\nsslmem COMMAND --help tells more. Exit codes: 0 done, 1 something failed, "
                  "2 wrong usage.\n");
 }
@@ -95,11 +89,7 @@ static void print_help(FILE *out)
 static int unknown_command(const char *given)
 {
     struct sm_err err = {0};
-    size_t best = 0;
-    const char *nearest = NULL;
-    for (int i = 0; i < COMMANDS_COUNT; i++)
-        if (commands[i].summary && sm_usage_is_nearer(&best, given, commands[i].name))
-            nearest = commands[i].name;
+    const char *nearest = sm_verb_nearest(commands, given);
     sm_err_set(&err, SM_INVALID, "unknown command \"%.100s\"%s%s", given,
                nearest ? "; the nearest is " : "", nearest ? nearest : "");
     fprintf(stderr, "sslmem: %s; see sslmem --help\n", err.text);
@@ -117,13 +107,12 @@ int main(int argc, char **argv)
         puts("sslmem " SM_VERSION);
         return SM_EXIT_OK;
     }
-    for (int i = 0; i < COMMANDS_COUNT; i++) {
-        if (strcmp(name, commands[i].name) == 0) {
-            signal(SIGPIPE, SIG_IGN);
-            signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE then fails with EFBIG */
-            sm_blas_single_thread();
-            return commands[i].run(argc - 1, argv + 1);
-        }
+    const struct sm_verb *command = sm_verb_find(commands, name);
+    if (command) {
+        signal(SIGPIPE, SIG_IGN);
+        signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE then fails with EFBIG */
+        sm_blas_single_thread();
+        return command->run(argc - 1, argv + 1);
     }
     if (*name)
         return unknown_command(name);

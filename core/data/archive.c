@@ -49,14 +49,7 @@ static enum sm_code check_unpacked(const struct tar *t, struct sm_err *err)
 {
     int64_t streamed = archive_filter_bytes(t->archive, 0);
     int64_t unpacked = streamed > t->data_count ? streamed : t->data_count;
-    if (unpacked > SM_DATASET_UNPACKED_BYTES_MAX)
-        return sm_err_set(err, SM_LIMIT, "unpacks to %" PRId64 " bytes, the limit is %" PRId64,
-                          unpacked, SM_DATASET_UNPACKED_BYTES_MAX);
-    if ((unpacked - SM_DATA_RATIO_SLACK_BYTES) / SM_DATASET_RATIO_MAX > t->packed_count)
-        return sm_err_set(err, SM_LIMIT,
-                          "%" PRId64 " bytes unpack to %" PRId64 ", the limit is %d times",
-                          t->packed_count, unpacked, SM_DATASET_RATIO_MAX);
-    return SM_OK;
+    return sm_data_check_unpacked(unpacked, t->packed_count, err);
 }
 
 static enum sm_code start(struct tar *t, struct sm_err *err)

@@ -8,8 +8,8 @@
  *
  * A binary record is the class (CIFAR-100: the coarse, then the fine class) and 3072 bytes.
  *
- * Names of the classes stand in a file beside: batches.meta or meta (pickles), batches.meta.txt or
- * fine_label_names.txt (lines). Without it classes are numbers. */
+ * A file in the same folder has the names of the classes: batches.meta or meta (pickles),
+ * batches.meta.txt or fine_label_names.txt (lines). Without it classes are numbers. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,7 +280,7 @@ static enum sm_code names_of_lines(struct sm_arrays *a, const char *path, struct
     return code;
 }
 
-/* Reads the first of `files` that stands beside `path`. */
+/* Reads the first of `files` that exists in the folder of `path`. */
 static enum sm_code read_names(struct sm_arrays *a, const char *path, const char *const *files,
                                enum sm_code (*read)(struct sm_arrays *, const char *,
                                                     struct sm_err *),

@@ -19,8 +19,8 @@ struct sm_data_reader {
     void (*close)(void *state);
 };
 
-/* Each opens one format. `head` has the first bytes of the file. After an error, out->state may be
- * set and is closed by the caller. Error texts need no path: the caller puts it before them. */
+/* Opens one format. After an error, out->state may be set; the caller closes it. Error texts need
+ * no path: the caller puts it before them. */
 typedef enum sm_code sm_data_opener(struct sm_data_reader *out,
                                     const struct sm_dataset_place *place, struct sm_err *err);
 sm_data_opener sm_data_open_image, sm_data_open_folder, sm_data_open_archive, sm_data_open_lines,
@@ -33,6 +33,9 @@ bool sm_data_is_cifar_folder(const char *path);
 /* Reads an index list. *out: ascending indices below `count`, which the caller frees. */
 enum sm_code sm_data_read_list(int64_t **out, int64_t *out_count, const char *path, int64_t count,
                                struct sm_err *err);
+
+/* Returns SM_LIMIT if `packed` bytes may not unpack to so many. */
+enum sm_code sm_data_check_unpacked(int64_t unpacked, int64_t packed, struct sm_err *err);
 
 /* Returns the last part of a path. */
 const char *sm_data_base(const char *path);

@@ -66,6 +66,18 @@ void sm_data_folder_class(char out[SM_DATASET_LABEL_BYTES_MAX + 1], const char *
     sm_data_copy_label(out, name, slash ? (size_t)(slash - name) : 0);
 }
 
+enum sm_code sm_data_check_unpacked(int64_t unpacked, int64_t packed, struct sm_err *err)
+{
+    if (unpacked > SM_DATASET_UNPACKED_BYTES_MAX)
+        return sm_err_set(err, SM_LIMIT, "unpacks to %" PRId64 " bytes, the limit is %" PRId64,
+                          unpacked, SM_DATASET_UNPACKED_BYTES_MAX);
+    if ((unpacked - SM_DATA_RATIO_SLACK_BYTES) / SM_DATASET_RATIO_MAX > packed)
+        return sm_err_set(err, SM_LIMIT,
+                          "%" PRId64 " bytes unpack to %" PRId64 ", the limit is %d times", packed,
+                          unpacked, SM_DATASET_RATIO_MAX);
+    return SM_OK;
+}
+
 /* --- the argument --- */
 
 static bool exists(const char *path)

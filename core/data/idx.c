@@ -1,6 +1,6 @@
 /* Images are unsigned bytes of rank 3 [n, h, w] or 4 [n, h, w, 3]. Labels are whole numbers of rank
- * 1 or 2; they stand in a file of their own, which is found by its name: train-labels-idx1-ubyte
- * beside train-images-idx3-ubyte, also with .gz. Without such a file there are no labels. */
+ * 1 or 2, in a file of the same folder that is found by its name: train-labels-idx1-ubyte for
+ * train-images-idx3-ubyte, also with .gz. Without such a file the images have no class. */
 #include "core/data/idx.h"
 
 #include <inttypes.h>

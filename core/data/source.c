@@ -66,19 +66,6 @@ enum sm_code sm_source_open(struct sm_source **out, const char *path, struct sm_
     return code;
 }
 
-static enum sm_code check_ratio(const struct sm_source *source, int64_t unpacked,
-                                struct sm_err *err)
-{
-    if (unpacked > SM_DATASET_UNPACKED_BYTES_MAX)
-        return sm_err_set(err, SM_LIMIT, "unpacks to %" PRId64 " bytes, the limit is %" PRId64,
-                          unpacked, SM_DATASET_UNPACKED_BYTES_MAX);
-    if ((unpacked - SM_DATA_RATIO_SLACK_BYTES) / SM_DATASET_RATIO_MAX > source->packed_count)
-        return sm_err_set(err, SM_LIMIT,
-                          "%" PRId64 " bytes unpack to %" PRId64 ", the limit is %d times",
-                          source->packed_count, unpacked, SM_DATASET_RATIO_MAX);
-    return SM_OK;
-}
-
 enum sm_code sm_source_open_entry(struct sm_source **out, struct sm_zip *zip, uint64_t entry,
                                   struct sm_err *err)
 {
@@ -94,7 +81,7 @@ enum sm_code sm_source_open_entry(struct sm_source **out, struct sm_zip *zip, ui
     source->bytes_count = (int64_t)bytes_count;
     source->packed_count = (int64_t)packed_count; /* at most the file's size (sm_zip_open) */
     if (code == SM_OK)
-        code = check_ratio(source, source->bytes_count, err);
+        code = sm_data_check_unpacked(source->bytes_count, source->packed_count, err);
     if (code == SM_OK)
         *out = source;
     else
@@ -128,7 +115,7 @@ static enum sm_code read_gzip(size_t *got, struct sm_source *source, void *bytes
         return sm_err_set(err, kind == Z_MEM_ERROR ? SM_NOMEM : SM_CORRUPT,
                           "after %" PRId64 " bytes: gzip: %.100s", source->at, text);
     *got = (size_t)n;
-    return check_ratio(source, source->at + n, err);
+    return sm_data_check_unpacked(source->at + n, source->packed_count, err);
 }
 
 /* Reads up to `count` bytes; 0 only at the end. */

@@ -21,6 +21,8 @@ static const struct advice {
     {SM_IN_DOCUMENT, SM_CORRUPT, "", "correct the JSON at that line and column"},
     {SM_IN_DOCUMENT, ANY, "is missing",
      "add the field; core/README.md, Pairs, lists all, and sslmem pair create writes them"},
+    {SM_IN_DOCUMENT, ANY, "/recipe/augment",
+     "take a name or ops that core/README.md, Recipe, lists under augment"},
     {SM_IN_DOCUMENT, ANY, "no preset",
      "take a name that sslmem inspect --presets lists, or leave it out"},
     {SM_IN_DOCUMENT, ANY, "/encoder",
@@ -48,7 +50,8 @@ static const struct advice {
     {SM_IN_CHECKPOINT, SM_UNSUPPORTED, "",
      "save the encoder's state_dict in a format and family that core/names/README.md lists"},
     {SM_IN_CHECKPOINT, ANY, "", "look at it: sslmem inspect FILE"},
-    {SM_IN_SIDES, SM_INVALID, "", "name another file in g, or set \"allow_same\": true"},
+    {SM_IN_SIDES, SM_INVALID, "",
+     "name another file in g, or set \"allow_same\": true (pair create: --allow-same)"},
     {SM_IN_SIDES, ANY, "",
      "take encoders of one architecture; settings of one side stand in \"encoder\": {\"f\": {…}, "
      "\"g\": {…}}"},

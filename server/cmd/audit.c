@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/edits.h"
 #include "core/base/escape.h"
 #include "server/cmd/audit_shard.h"
 
@@ -203,25 +202,21 @@ static int audit(int argc, char **argv)
 
 int sm_cmd_audit(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } subcommands[] = {{"compare", sm_cmd_audit_compare},
-                       {"select", sm_cmd_audit_select},
-                       {"judge", sm_cmd_audit_judge},
-                       {"merge", sm_cmd_audit_merge}};
-    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return subcommands[i].run(argc - 1, argv + 1);
-    const char *nearest = NULL;
-    size_t best = 0;
-    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
-        if (sm_edits_is_nearer(&best, argv[1], subcommands[i].name))
-            nearest = subcommands[i].name;
+    /* Listed in the summary above, with their operands. */
+    static const struct sm_verb verbs[] = {{"compare", sm_cmd_audit_compare, ""},
+                                           {"select", sm_cmd_audit_select, ""},
+                                           {"judge", sm_cmd_audit_judge, ""},
+                                           {"merge", sm_cmd_audit_merge, ""},
+                                           {0}};
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct sm_verb *verb = sm_verb_find(verbs, name);
+    const char *nearest = sm_verb_nearest(verbs, name);
+    if (verb)
+        return verb->run(argc - 1, argv + 1);
     if (!nearest)
         return audit(argc, argv);
     fprintf(stderr,
             "sslmem audit: unknown subcommand %s; the nearest is %s; see sslmem audit --help\n",
-            sm_shown(argv[1]), nearest);
+            sm_shown(name), nearest);
     return SM_EXIT_USAGE;
 }

@@ -7,7 +7,7 @@
  *     audit_data.c    reads the datasets of cohorts
  *     audit_again.c   writes into OUT what is needed to run the audit again
  *     audit_state.c   OUT/audit.json: the id and the inputs of OUT's audit
- *     audit_watch.c   signals, progress, messages at the end
+ *     audit_watch.c   signals, messages at the end
  *     audit_select.c, audit_compare.c, audit_judge.c   subcommands for finished audits
  *     audit_shard.c   --shard; audit_merge.c joins shards (audit_shard.h)
  *
@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "server/cmd/cmd.h"
+#include "server/cmd/progress.h"
 #include "server/ingest/ingest.h"
 #include "server/ingest/pack.h"
 #include "server/store/audits.h"
@@ -162,17 +163,6 @@ int sm_stop_signal(void); /* number of the signal that came; 0: none */
 enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err);
 
 /* --- messages on standard error and output --- */
-
-struct sm_progress {
-    bool quiet, terminal, begun, drawn;
-    int64_t others_count; /* images of other shards, which are not counted */
-    int64_t begun_ms, said_ms, begun_count, begun_cost_ms;
-};
-void sm_progress_init(struct sm_progress *progress, bool quiet);
-/* Shows the progress, if the last time is long enough ago. `audit` is the document of
- * sm_store_audit, which the API returns too. */
-void sm_progress_show(struct sm_progress *progress, const json_t *audit);
-void sm_progress_end(struct sm_progress *progress); /* ends the line of the progress bar */
 
 /* Prints what was taken from a folder or manifest, and what was skipped; `report` is that of
  * sm_ingest_finish. */

@@ -1,4 +1,4 @@
-/* Stop signals, progress, and the result in words.
+/* Stop signals, and the result in words.
  *
  * Between two looks at the audit the main thread sleeps on a pipe. The signal handler only sets a
  * flag and writes to that pipe, which wakes the main thread at once. */
@@ -10,14 +10,10 @@
 #include <unistd.h>
 
 #include "core/base/escape.h"
-#include "server/base/clock.h"
 #include "server/cmd/audit.h"
 #include "server/ingest/ingest.h"
 
-#define SAY_TERMINAL_MS 200
-#define SAY_LINES_MS    10000
-#define BAR_CELLS       24
-#define SKIPPED_SHOWN   5
+#define SKIPPED_SHOWN 5
 
 /* --- signals --- */
 
@@ -59,8 +55,6 @@ enum sm_code sm_stop_wait(int64_t ms, struct sm_err *err)
     return sm_err_set(err, SM_CANCELLED, "stopped by signal %d", (int)stop_signal);
 }
 
-/* --- progress --- */
-
 static int64_t count_of(const json_t *node, const char *key)
 {
     return json_integer_value(json_object_get(node, key));
@@ -70,75 +64,6 @@ static const char *text_of(const json_t *node, const char *key)
 {
     const char *text = json_string_value(json_object_get(node, key));
     return text ? text : "";
-}
-
-void sm_progress_init(struct sm_progress *progress, bool quiet)
-{
-    *progress = (struct sm_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
-}
-
-/* Writes ", 12.5/s, 1:05 left": images per second since this process began, and the time for the
- * remaining cost at the same pace. */
-static void put_rate(char *out, size_t out_size, const struct sm_progress *p, const json_t *audit,
-                     int64_t done, int64_t total, int64_t now_ms)
-{
-    double s = (double)(now_ms - p->begun_ms + 1) / 1000;
-    double rate = (double)(done - p->begun_count) / s;
-    int64_t done_cost_ms = count_of(audit, "done_cost_ms");
-    double cost_rate = (double)(done_cost_ms - p->begun_cost_ms) / s;
-    double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
-    int64_t left = cost_rate > 0 ? (int64_t)(left_ms / cost_rate + .5) : 0;
-    out[0] = '\0';
-    if (rate > 0 && cost_rate > 0 && done < total)
-        snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
-                 (long long)(left % 60));
-}
-
-static void draw(struct sm_progress *p, int64_t done, int64_t total, const char *tail)
-{
-    char bar[BAR_CELLS + 1];
-    int cells = total > 0 ? (int)(BAR_CELLS * done / total) : 0;
-    memset(bar, ' ', BAR_CELLS);
-    memset(bar, '#', (size_t)cells);
-    bar[BAR_CELLS] = '\0';
-    fprintf(stderr, "\r[%s] %lld/%lld%s\033[K", bar, (long long)done, (long long)total, tail);
-    fflush(stderr);
-    p->drawn = true;
-}
-
-void sm_progress_show(struct sm_progress *p, const json_t *audit)
-{
-    int64_t total = count_of(audit, "items_count") - p->others_count;
-    int64_t failed = count_of(audit, "failed_count");
-    int64_t done = count_of(audit, "succeeded_count") + failed, now_ms = sm_clock_monotonic_ms();
-    bool last = done == total;
-    char rate[64], tail[128], failures[32] = "";
-    if (!p->begun) {
-        p->begun = true;
-        p->begun_ms = p->said_ms = now_ms;
-        p->begun_count = done;
-        p->begun_cost_ms = count_of(audit, "done_cost_ms");
-    } else if (!last && now_ms - p->said_ms < (p->terminal ? SAY_TERMINAL_MS : SAY_LINES_MS)) {
-        return;
-    }
-    p->said_ms = now_ms;
-    if (p->quiet)
-        return;
-    put_rate(rate, sizeof rate, p, audit, done, total, now_ms);
-    if (failed > 0)
-        snprintf(failures, sizeof failures, ", %lld failed", (long long)failed);
-    snprintf(tail, sizeof tail, "%s%s", failures, rate);
-    if (p->terminal)
-        draw(p, done, total, tail);
-    else
-        fprintf(stderr, "%lld of %lld images%s\n", (long long)done, (long long)total, tail);
-}
-
-void sm_progress_end(struct sm_progress *p)
-{
-    if (p->drawn)
-        fputc('\n', stderr);
-    p->drawn = false;
 }
 
 /* --- what was taken --- */

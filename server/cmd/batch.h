@@ -1,7 +1,9 @@
 /* Scores all images of a command's operands on every core. An operand is whatever sslmem/dataset.h
  * reads: an image, a folder, an archive, a manifest, arrays.
  *
- *     struct sm_batch_params params = {generation, recipe, operands, workers, known, tell, &mine};
+ *     struct sm_batch_params params = {.generation = generation, .recipe = recipe,
+ *                                      .operands = operands, .workers = workers,
+ *                                      .command = "score", .tell = tell, .arg = &mine};
  *     enum sm_code code = sm_batch_run(&params, &err);
  *
  * The images are told in the order of the operands, so the output does not depend on the number of

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "server/base/config.h"
 #include "sslmem/score.h"
@@ -43,8 +44,21 @@ struct sm_usage {
  * Returns -1 if the command should go on, else the exit code. */
 int sm_usage_read(char ***operands, const struct sm_usage *usage, int argc, char **argv);
 
-/* Is sm_edits_is_nearer (core/base/edits.h), for the table of commands. */
-bool sm_usage_is_nearer(size_t *best, const char *given, const char *name);
+/* A word behind `sslmem`, or behind one of its subcommands. */
+struct sm_verb {
+    const char *name;                  /* NULL ends the table */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb */
+    const char *summary;               /* NULL: internal, neither listed nor suggested */
+};
+/* Returns the verb of that name, or NULL. */
+const struct sm_verb *sm_verb_find(const struct sm_verb *verbs, const char *name);
+/* Returns the name of the verb that a misspelt one stands for, or NULL. */
+const char *sm_verb_nearest(const struct sm_verb *verbs, const char *given);
+void sm_verbs_print(FILE *out, const struct sm_verb *verbs);
+/* Runs the verb argv[1] of a subcommand; prints the verbs for --help and for an unknown one.
+ * Returns the exit code. */
+int sm_verbs_run(const char *command, const char *operands, const char *summary,
+                 const struct sm_verb *verbs, int argc, char **argv);
 
 /* Reads the number of --workers; 0 or a NULL text gives sm_process_cores. Errors: SM_INVALID. */
 enum sm_code sm_read_workers(size_t *out, const char *text, struct sm_err *err);

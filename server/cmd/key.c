@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/edits.h"
 #include "core/base/escape.h"
 #include "server/base/clock.h"
 #include "server/cmd/cmd.h"
@@ -262,39 +261,14 @@ static int rotate(int argc, char **argv)
 
 int sm_cmd_key(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-        const char *summary;
-    } verbs[] = {
+    static const struct sm_verb verbs[] = {
         {"create", create, "make a key"},
         {"list", list, "say which there are"},
         {"revoke", revoke, "end a key"},
         {"rotate", rotate, "give a key a new secret"},
+        {0},
     };
-    enum { COUNT = sizeof verbs / sizeof *verbs };
-    const char *name = argc > 1 ? argv[1] : "";
-    bool help = strcmp(name, "--help") == 0;
-
-    for (int i = 0; i < COUNT; i++)
-        if (strcmp(name, verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    FILE *out = help ? stdout : stderr;
-    const char *nearest = NULL;
-    size_t best = 0;
-    for (int i = 0; i < COUNT; i++)
-        if (sm_edits_is_nearer(&best, name, verbs[i].name))
-            nearest = verbs[i].name;
-    if (*name && !help)
-        fprintf(out, "sslmem key: unknown verb \"%s\"%s%s\n", sm_shown(name),
-                nearest ? "; the nearest is " : "", nearest ? nearest : "");
-    fputs("usage: sslmem key VERB --db FILE [options]\n\n"
-          "Keys of clients, in the database of a service, which may run meanwhile.\n\n",
-          out);
-    for (int i = 0; i < COUNT; i++)
-        fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\nsslmem key VERB --help tells more. Exit codes: 0 done, 1 something failed, "
-          "2 wrong usage.\n",
-          out);
-    return help ? SM_EXIT_OK : SM_EXIT_USAGE;
+    return sm_verbs_run("key", "--db FILE",
+                        "Keys of clients, in the database of a service, which may run meanwhile.",
+                        verbs, argc, argv);
 }

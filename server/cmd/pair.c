@@ -79,31 +79,12 @@ static int check(int argc, char **argv)
 
 int sm_cmd_pair(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-        const char *summary;
-    } verbs[] = {
+    static const struct sm_verb verbs[] = {
         {"create", sm_cmd_pair_create, "make a pair's folder from checkpoints"},
         {"check", check, "say all that is wrong with a pair"},
+        {0},
     };
-    enum { COUNT = sizeof verbs / sizeof *verbs };
-    const char *name = argc > 1 ? argv[1] : "";
-    bool help = strcmp(name, "--help") == 0;
-
-    for (int i = 0; i < COUNT; i++)
-        if (strcmp(name, verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    FILE *out = help ? stdout : stderr;
-    if (*name && !help)
-        fprintf(out, "sslmem pair: unknown verb \"%s\"\n", sm_shown(name));
-    fputs("usage: sslmem pair VERB DIR [options]\n\n"
-          "Pairs: folders with the encoders f and g and what is known about them.\n\n",
-          out);
-    for (int i = 0; i < COUNT; i++)
-        fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\nsslmem pair VERB --help tells more. Exit codes: 0 done, 1 something failed, "
-          "2 wrong usage.\n",
-          out);
-    return help ? SM_EXIT_OK : SM_EXIT_USAGE;
+    return sm_verbs_run("pair", "DIR",
+                        "Pairs: folders with the encoders f and g and what is known about them.",
+                        verbs, argc, argv);
 }

@@ -44,6 +44,9 @@ void sm_pair_new_release(struct sm_pair_new *new);
 /* Writes pair.json and README.md into `folder`. */
 enum sm_code sm_pair_write(const struct sm_pair_new *new, const char *folder, struct sm_err *err);
 
+/* Returns the last part of a path. */
+const char *sm_pair_base_name(const char *path);
+
 /* Prints every problem with its place and what to do about it, to standard error. */
 void sm_pair_print_problems(const char *dir, const struct sm_pair_problems *problems,
                             const struct sm_err *err);

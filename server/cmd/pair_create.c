@@ -41,12 +41,6 @@ static enum sm_code failed(struct sm_err *err, const char *path)
                       strerror(errno));
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* --- folders --- */
 
 static enum sm_code check_dir(const char *dir, struct sm_err *err)
@@ -122,7 +116,7 @@ static bool is_in_dir(const struct build *b, const char *source)
 static char *locate(const char *path)
 {
     char folder[PATH_MAX], real[PATH_MAX];
-    size_t length = (size_t)(base_name(path) - path);
+    size_t length = (size_t)(sm_pair_base_name(path) - path);
     char *out = NULL;
     if (length >= sizeof folder)
         errno = ENAMETOOLONG;
@@ -130,7 +124,7 @@ static char *locate(const char *path)
              realpath(length ? folder : ".", real) && access(path, R_OK) == 0)
         out = malloc(strlen(real) + strlen(path) + 2);
     if (out)
-        snprintf(out, strlen(real) + strlen(path) + 2, "%s/%s", real, base_name(path));
+        snprintf(out, strlen(real) + strlen(path) + 2, "%s/%s", real, sm_pair_base_name(path));
     return out;
 }
 
@@ -180,7 +174,8 @@ static enum sm_code add_shards(struct build *b, const char *path, struct sm_err 
         const char *name = json_string_value(shard);
         if (code != SM_OK || !name)
             break;
-        snprintf(beside, sizeof beside, "%.*s%s", (int)(base_name(path) - path), path, name);
+        snprintf(beside, sizeof beside, "%.*s%s", (int)(sm_pair_base_name(path) - path), path,
+                 name);
         code = add_file(b, beside, name, err);
     }
     json_decref(index);
@@ -190,7 +185,7 @@ static enum sm_code add_shards(struct build *b, const char *path, struct sm_err 
 /* Chooses a file's name in the pair: its own if it is there already, else "f.pt", "f0.pt". */
 static void choose_name(char out[128], const struct build *b, const char *path, int side, int k)
 {
-    const char *base = base_name(path), *dot = strrchr(base, '.');
+    const char *base = sm_pair_base_name(path), *dot = strrchr(base, '.');
     char *source = locate(path);
     bool plain = dot && strlen(dot) <= 12 &&
                  strspn(dot + 1, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(dot + 1);
@@ -305,7 +300,7 @@ static bool check(double *m, const struct build *b)
     } else if (problems) {
         sm_say_pair_flags(pair);
         if (sm_generation_new(&generation, pair, 1, &err) != SM_OK ||
-            sm_canary_start(generation, base_name(b->dir), &err) != SM_OK)
+            sm_canary_start(generation, sm_pair_base_name(b->dir), &err) != SM_OK)
             sm_fail("pair create", &err);
         else
             good = sm_generation_canary(generation)->sings;

@@ -109,7 +109,7 @@ static bool recognise(struct sm_pair_new *new, int side, int k)
         code = sm_ckpt_open(&part->ckpt, path, &why);
     while (code == SM_OK && open_once(part, new->configs[side], path, &why) != SM_OK) {
         bool again = drop_key(new, side, &why) ||
-                     (new->plan->asks &&why.pointer[0] && ask_for_fact(new, side, &why));
+                     (why.pointer[0] && new->plan->asks &&ask_for_fact(new, side, &why));
         if (!again)
             code = why.code;
     }
@@ -209,6 +209,12 @@ bool sm_pair_choose_augment(struct sm_pair_new *new)
     return true;
 }
 
+const char *sm_pair_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* --- what is known --- */
 
 struct line {
@@ -269,19 +275,13 @@ static void print_texts(const char *name, const char *f, const char *g, bool mus
     print_line(&line);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static void print_pair_of(const struct sm_pair_new *new, int i, int k)
 {
     const struct sm_pair_part *f = &new->parts[0][i], *g = &new->parts[1][k];
     const struct sm_encoder_info *a = sm_encoder_info(f->encoder), *b = sm_encoder_info(g->encoder);
     printf("  %-14s %-30s %s\n", "", "f", "g");
-    print_texts("file", base_name(new->plan->files[0][i]), base_name(new->plan->files[1][k]),
-                false);
+    print_texts("file", sm_pair_base_name(new->plan->files[0][i]),
+                sm_pair_base_name(new->plan->files[1][k]), false);
     print_texts("format", sm_ckpt_format(f->ckpt), sm_ckpt_format(g->ckpt), false);
     print_texts("family", a->family, b->family, true);
     print_texts("names", a->dialect, b->dialect, false);

@@ -112,7 +112,7 @@ static const char comments[] =
     "| `g` | checkpoints that were trained without them, 1 to 8, of the same architecture |\n"
     "| `encoder` | what the tensors do not tell, for both sides or as `{\"f\": {...}, \"g\": "
     "{...}}`; "
-    "`preset` and `key` stand here too |\n"
+    "also `preset` and `key` |\n"
     "| `mean`, `std` | input normalisation on [0, 1], red, green, blue; without them 0.5, which is "
     "a "
     "guess |\n"
@@ -138,14 +138,15 @@ static const char comments[] =
 static void write_guesses(FILE *out, const struct sm_pair_new *new)
 {
     fputs("\n## Guesses\n\n"
-          "Facts that no file told. Each is in no field of `pair.json`, so that it is shown as a\n"
-          "guess wherever the pair is used. To settle one, add it to `encoder`.\n\n",
+          "Facts that no file told. They are not in `pair.json`, so every use of the pair shows "
+          "them\n"
+          "as guesses. To settle one, add it to `encoder`.\n\n",
           out);
     for (int s = 0; s < 2; s++) {
         const struct sm_encoder_info *info = sm_encoder_info(new->parts[s][0].encoder);
         for (int32_t i = 0; i < info->choices_count; i++)
             if (info->choices[i].source == SM_SOURCE_GUESS)
-                fprintf(out, "- %c: `%s` is %s (%s)\n", "fg"[s], info -> choices[i].name,
+                fprintf(out, "- %s: `%s` is %s (%s)\n", s == 0 ? "f" : "g", info->choices[i].name,
                         info->choices[i].value, info->choices[i].why);
     }
     if (new->augment_why)

@@ -11,10 +11,10 @@
 
 #include "core/base/escape.h"
 #include "core/base/sha256.h"
-#include "server/cmd/audit.h"
 #include "server/cmd/batch.h"
 #include "server/cmd/cmd.h"
 #include "server/cmd/partial.h"
+#include "server/cmd/progress.h"
 #include "server/cmd/register.h"
 #include "sslmem/stats.h"
 

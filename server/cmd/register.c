@@ -1,6 +1,6 @@
 /* A new field is inserted into the text before the last brace, so that the layout stays. The result
  * is parsed and compared with the document that it must be; if it differs, the document is written
- * anew. */
+ * again as a whole. */
 #include "server/cmd/register.h"
 
 #include <limits.h>

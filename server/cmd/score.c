@@ -220,7 +220,7 @@ int sm_cmd_score(int argc, char **argv)
         "score",
         "IMAGES...",
         "Scores images, one line each, in their order. IMAGES is an image, a folder, or another\n"
-        "dataset: an archive, a manifest, CIFAR, MNIST or NumPy files (core/README.md).",
+        "dataset: an archive, a manifest, CIFAR, MNIST or NumPy files (core/data/README.md).",
         options,
         1,
         INT_MAX};

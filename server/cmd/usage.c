@@ -45,9 +45,52 @@ static const struct sm_option *find_option(const struct sm_usage *usage, const c
     return NULL;
 }
 
-bool sm_usage_is_nearer(size_t *best, const char *given, const char *name)
+const struct sm_verb *sm_verb_find(const struct sm_verb *verbs, const char *name)
 {
-    return sm_edits_is_nearer(best, given, name);
+    for (; verbs->name; verbs++)
+        if (strcmp(name, verbs->name) == 0)
+            return verbs;
+    return NULL;
+}
+
+const char *sm_verb_nearest(const struct sm_verb *verbs, const char *given)
+{
+    const char *nearest = NULL;
+    size_t best = 0;
+    for (; verbs->name; verbs++)
+        if (verbs->summary && sm_edits_is_nearer(&best, given, verbs->name))
+            nearest = verbs->name;
+    return nearest;
+}
+
+void sm_verbs_print(FILE *out, const struct sm_verb *verbs)
+{
+    for (; verbs->name; verbs++)
+        if (verbs->summary)
+            fprintf(out, "  %-10s %s\n", verbs->name, verbs->summary);
+}
+
+int sm_verbs_run(const char *command, const char *operands, const char *summary,
+                 const struct sm_verb *verbs, int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct sm_verb *verb = sm_verb_find(verbs, name);
+    bool help = strcmp(name, "--help") == 0;
+    FILE *out = help ? stdout : stderr;
+    if (verb)
+        return verb->run(argc - 1, argv + 1);
+    if (*name && !help) {
+        const char *nearest = sm_verb_nearest(verbs, name);
+        fprintf(out, "sslmem %s: unknown verb \"%s\"%s%s\n", command, sm_shown(name),
+                nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    }
+    fprintf(out, "usage: sslmem %s VERB %s [options]\n\n%s\n\n", command, operands, summary);
+    sm_verbs_print(out, verbs);
+    fprintf(out,
+            "\nsslmem %s VERB --help tells more. Exit codes: 0 done, 1 something failed, "
+            "2 wrong usage.\n",
+            command);
+    return help ? SM_EXIT_OK : SM_EXIT_USAGE;
 }
 
 static int unknown_option(const struct sm_usage *usage, const char *given, size_t length)

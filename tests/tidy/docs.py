@@ -42,7 +42,7 @@ def commands():
     found["decode-helper"] = set()
     for name in found:
         file = ROOT / f"server/cmd/{name}.c"
-        table = re.search(r"\} (?:verbs|subcommands)\[\] = \{(.*?)\};", file.read_text(), re.S) if file.exists() else None
+        table = re.search(r"struct sm_verb verbs\[\] = \{(.*?)\};", file.read_text(), re.S) if file.exists() else None
         if table:
             found[name] = set(re.findall(rf'\{{"({WORD})"', table[1]))
     return found
