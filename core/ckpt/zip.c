@@ -137,6 +137,38 @@ static enum sm_code check_directory(const struct sm_zip *zip, struct sm_err *err
     return SM_OK;
 }
 
+struct name {
+    const char *text;
+    uint64_t entry;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct name *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+    return order != 0 ? order : (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+/* Refuses two entries of one name: readers differ in which of them they take. */
+static enum sm_code check_names(const struct sm_zip *zip, struct sm_err *err)
+{
+    const uint64_t count = sm_zip_count(zip);
+    struct name *names = malloc(((size_t)count + 1) * sizeof *names);
+    enum sm_code code = SM_OK;
+    if (!names)
+        return sm_err_set(err, SM_NOMEM, "no memory for %" PRIu64 " zip entries", count);
+    for (uint64_t i = 0; i < count; i++)
+        names[i] = (struct name){sm_zip_name(zip, i), i};
+    qsort(names, (size_t)count, sizeof *names, compare_names);
+    for (uint64_t i = 1; code == SM_OK && i < count; i++)
+        if (strcmp(names[i - 1].text, names[i].text) == 0)
+            code = sm_err_set(err, SM_CORRUPT,
+                              "zip entries %" PRIu64 " and %" PRIu64 " are both named %.96s",
+                              names[i - 1].entry, names[i].entry, names[i].text);
+    free(names);
+    return code;
+}
+
 static enum sm_code open_archive(struct sm_zip *zip, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
@@ -181,6 +213,8 @@ enum sm_code sm_zip_open(struct sm_zip **out, const uint8_t *bytes, size_t bytes
                           sm_zip_count(zip), ENTRIES_MAX);
     if (code == SM_OK)
         code = check_directory(zip, err);
+    if (code == SM_OK)
+        code = check_names(zip, err);
     if (code == SM_OK) {
         zip->entries = calloc((size_t)sm_zip_count(zip) + 1, sizeof *zip->entries);
         if (!zip->entries)

@@ -32,6 +32,7 @@ struct tar {
     struct archive *archive;
     int64_t packed_count, data_count, entries_count;
     struct sm_sample sample;
+    struct sm_err wrong;        /* the first of the sample's labels that cannot be read */
     struct entry image, coming; /* of the sample; the entry after it, if `has_coming` */
     bool has_coming, at_end;
     int64_t next; /* index of the next image */
@@ -160,6 +161,20 @@ static void swap(struct entry *a, struct entry *b)
     *b = kept;
 }
 
+/* Reads the labels of `coming`. Labels that are wrong count only if their sample has an image. */
+static enum sm_code read_labels(struct tar *t, struct sm_err *err)
+{
+    const struct entry *e = &t->coming;
+    struct sm_err why = {0};
+    size_t count = e->over ? (size_t)SM_DATASET_SIDECAR_BYTES_MAX + 1 : e->bytes_count;
+    enum sm_code code = sm_sample_read(&t->sample, e->kind, e->bytes, count, &why);
+    if (code == SM_NOMEM)
+        return sm_err_set(err, code, "%.200s", why.text);
+    if (code != SM_OK && t->wrong.code == SM_OK)
+        sm_err_set(&t->wrong, code, "%.80s: %.120s", e->name, why.text);
+    return SM_OK;
+}
+
 /* Reads the rest of the sample that begins with `coming`; t->sample.has[SM_SAMPLE_IMAGE] tells
  * whether it has an image. */
 static enum sm_code read_sample(struct tar *t, struct sm_err *err)
@@ -172,8 +187,10 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
         }
         if (code != SM_OK || !t->has_coming)
             return code;
-        if (first)
+        if (first) {
             sm_sample_begin(&t->sample, t->coming.name);
+            t->wrong.code = SM_OK;
+        }
         if (!first && !sm_sample_holds(&t->sample, t->coming.name, t->coming.kind))
             return SM_OK;
         t->has_coming = false;
@@ -181,7 +198,9 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
         if (t->coming.kind == SM_SAMPLE_IMAGE)
             swap(&t->image, &t->coming);
         else if (t->coming.kind != SM_SAMPLE_OTHER)
-            sm_sample_read(&t->sample, t->coming.kind, t->coming.bytes, t->coming.bytes_count);
+            code = read_labels(t, err);
+        if (code != SM_OK)
+            return code;
     }
 }
 
@@ -192,6 +211,8 @@ static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
         code = read_sample(t, err);
     while (code == SM_OK && !t->sample.has[SM_SAMPLE_IMAGE] && (t->has_coming || !t->at_end));
     *found = code == SM_OK && t->sample.has[SM_SAMPLE_IMAGE];
+    if (*found && t->wrong.code != SM_OK)
+        code = sm_err_set(err, t->wrong.code, "%.200s", t->wrong.text);
     t->next += *found;
     return code;
 }

@@ -159,16 +159,24 @@ static void interleave(uint8_t *to, const uint8_t *planes, size_t pixels)
     }
 }
 
-static void name_label(struct sm_arrays *a, const int64_t *labels, int64_t wide)
+static enum sm_code name_label(struct sm_arrays *a, const int64_t *labels, int64_t wide,
+                               int64_t index, struct sm_err *err)
 {
     size_t n = 0;
+    a->label[0] = '\0';
     if (wide == 1 && a->names && labels[0] >= 0 && labels[0] < a->names_count) {
         sm_data_copy_label(a->label, a->names[labels[0]], strlen(a->names[labels[0]]));
-        return;
+        return SM_OK;
     }
     for (int64_t i = 0; i < wide && n < sizeof a->label; i++)
         n += (size_t)snprintf(a->label + n, sizeof a->label - n, "%s%" PRId64, i > 0 ? "," : "",
                               labels[i]);
+    if (n < sizeof a->label)
+        return SM_OK;
+    return sm_err_set(err, SM_LIMIT,
+                      "the %" PRId64 " labels of image %" PRId64
+                      " have over %d bytes as text, the limit of a class",
+                      wide, index, SM_DATASET_LABEL_BYTES_MAX);
 }
 
 static enum sm_code read_image(struct sm_dataset_item *out, void *state, int64_t index,
@@ -195,13 +203,12 @@ static enum sm_code read_image(struct sm_dataset_item *out, void *state, int64_t
     int64_t label = labels > 0 ? a->planes[labels - 1] : 0;
     if (code == SM_OK && labels > 0)
         code = check_label(a, label, index, err);
+    if (code == SM_OK && labels > 0)
+        code = name_label(a, &label, 1, index, err);
+    else if (code == SM_OK && a->labels)
+        code = name_label(a, a->labels + index * a->labels_wide, a->labels_wide, index, err);
     if (code != SM_OK)
         return code;
-    a->label[0] = '\0';
-    if (labels > 0)
-        name_label(a, &label, 1);
-    else if (a->labels)
-        name_label(a, a->labels + index * a->labels_wide, a->labels_wide);
     snprintf(a->name, sizeof a->name, "%s#%05" PRId64, a->base, index);
     out->name = a->name;
     out->class_label = a->label;

@@ -65,6 +65,29 @@ static enum sm_code check_globals(const struct sm_pickle *p, struct sm_err *err)
     return SM_OK;
 }
 
+static bool is_word(const struct sm_pickle *p, uint32_t value, const char *text)
+{
+    const struct sm_value *v = &p->values[value];
+    return (v->kind == SM_VALUE_TEXT || v->kind == SM_VALUE_BYTES) &&
+           sm_slice_is(p, v->as.text, text);
+}
+
+/* Refuses a dict that has a key of a batch twice: Python takes the last value of a key. */
+static enum sm_code check_keys(const struct sm_pickle *p, struct sm_err *err)
+{
+    static const char *const keys[] = {"data", "labels", "fine_labels", "label_names",
+                                       "fine_label_names"};
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        int found = 0;
+        for (uint32_t link = p->values[p->root].as.items.first; link != 0;
+             link = p->links[p->links[link].next].next)
+            found += is_word(p, p->links[link].value, keys[k]);
+        if (found > 1)
+            return sm_err_set(err, SM_CORRUPT, "the dict has \"%s\" %d times", keys[k], found);
+    }
+    return SM_OK;
+}
+
 static enum sm_code open_batch(struct batch *batch, const char *path, int64_t bytes_max,
                                struct sm_err *err)
 {
@@ -79,14 +102,7 @@ static enum sm_code open_batch(struct batch *batch, const char *path, int64_t by
         code = check_globals(&batch->pickle, err);
     if (code == SM_OK && batch->pickle.values[batch->pickle.root].kind != SM_VALUE_DICT)
         code = sm_err_set(err, SM_UNSUPPORTED, "the pickle is no dict, as a batch of CIFAR is");
-    return code;
-}
-
-static bool is_word(const struct sm_pickle *p, uint32_t value, const char *text)
-{
-    const struct sm_value *v = &p->values[value];
-    return (v->kind == SM_VALUE_TEXT || v->kind == SM_VALUE_BYTES) &&
-           sm_slice_is(p, v->as.text, text);
+    return code == SM_OK ? check_keys(&batch->pickle, err) : code;
 }
 
 /* Returns the value of a key of the root, a text or bytes; 0: none. */
@@ -266,14 +282,23 @@ static enum sm_code names_of_pickle(struct sm_arrays *a, const char *path, struc
 static enum sm_code names_of_lines(struct sm_arrays *a, const char *path, struct sm_err *err)
 {
     struct sm_file file;
+    int64_t number = 0, blank = 0; /* of the line; of the last line without a name */
     enum sm_code code = sm_file_map(&file, path, META_BYTES, err);
     for (size_t at = 0; code == SM_OK && at < file.bytes_count;) {
         const uint8_t *line = file.bytes + at, *end = memchr(line, '\n', file.bytes_count - at);
         size_t n = end ? (size_t)(end - line) : file.bytes_count - at;
         at += n + 1;
+        number++;
         if (n > 0 && line[n - 1] == '\r')
             n--;
-        if (n > 0)
+        if (n == 0)
+            blank = number;
+        else if (blank > 0)
+            code = sm_err_set(err, SM_CORRUPT,
+                              "line %" PRId64 " is empty, line %" PRId64
+                              " names a class: the line is the number of a class",
+                              blank, number);
+        else
             code = add_name(a, (const char *)line, n, err);
     }
     sm_file_release(&file);

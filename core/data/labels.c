@@ -6,14 +6,16 @@
 
 #define PIECE 8192
 
-static int64_t number(const uint8_t *bytes, struct sm_int_type type)
+/* Returns false for a number over INT64_MAX. */
+static bool number(int64_t *out, const uint8_t *bytes, struct sm_int_type type)
 {
     uint64_t value = 0;
     for (int i = 0; i < type.width; i++)
         value = value << 8 | bytes[type.big_endian ? i : type.width - 1 - i];
     if (type.is_signed && type.width < 8 && value >> (8 * type.width - 1))
         value |= UINT64_MAX << (8 * type.width);
-    return !type.is_signed && value > INT64_MAX ? INT64_MAX : (int64_t)value;
+    *out = (int64_t)value;
+    return type.is_signed || value <= INT64_MAX;
 }
 
 enum sm_code sm_ints_read(int64_t **out, struct sm_source *source, int64_t count,
@@ -37,8 +39,16 @@ enum sm_code sm_ints_read(int64_t **out, struct sm_source *source, int64_t count
             free(all);
             return code;
         }
-        for (int64_t i = 0; i < n; i++)
-            all[at + i] = number(bytes + i * type.width, type);
+        for (int64_t i = 0; code == SM_OK && i < n; i++)
+            if (!number(&all[at + i], bytes + i * type.width, type))
+                code = sm_err_set(err, SM_LIMIT,
+                                  "label %" PRId64 " is %" PRIu64 ", the limit is %" PRId64
+                                  ": number the classes from 0",
+                                  at + i, (uint64_t)all[at + i], INT64_MAX);
+        if (code != SM_OK) {
+            free(all);
+            return code;
+        }
         at += n;
     }
     *out = all;

@@ -9,7 +9,7 @@ struct sm_int_type {
     bool is_signed, big_endian;
 };
 
-/* Reads `count` numbers into *out, which the caller frees. Numbers over INT64_MAX become it. */
+/* Reads `count` numbers into *out, which the caller frees. SM_LIMIT for one over INT64_MAX. */
 enum sm_code sm_ints_read(int64_t **out, struct sm_source *source, int64_t count,
                           struct sm_int_type type, struct sm_err *err);
 

@@ -166,8 +166,9 @@ static enum sm_code take_labels(struct sm_arrays *a, const struct array *array,
         return sm_err_set(err, SM_LIMIT, "%.60s has %" PRId64 " labels an image, the limit is %d",
                           array->name, wide, SM_DATASET_LABELS_MAX);
     code = check_bytes(array, source, type.width, err);
-    if (code == SM_OK)
-        code = sm_ints_read(&a->labels, source, array->count, type, err);
+    struct sm_err why = {0};
+    if (code == SM_OK && (code = sm_ints_read(&a->labels, source, array->count, type, &why)))
+        sm_err_set(err, code, "%.60s: %.170s", array->name, why.text);
     if (code == SM_OK)
         code = sm_source_end(source, err);
     a->labels_wide = wide;
@@ -314,7 +315,13 @@ static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struc
         if (name[0] == '\0')
             continue;
         snprintf(entry_name, sizeof entry_name, "%s.npy", name);
-        int64_t entry = sm_zip_find(a->zip, entry_name);
+        int64_t entry = sm_zip_find(a->zip, entry_name), bare = sm_zip_find(a->zip, name);
+        if (entry >= 0 && bare >= 0)
+            return sm_err_set(err, SM_CORRUPT,
+                              "zip entries %" PRId64 " (%.80s) and %" PRId64
+                              " (%.80s) are both the labels of %.60s",
+                              entry, entry_name, bare, name, images);
+        entry = entry >= 0 ? entry : bare;
         if (entry < 0)
             continue;
         struct sm_source *source = NULL;

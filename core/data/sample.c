@@ -3,11 +3,12 @@
 #include "core/data/sample.h"
 
 #include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/json.h"
 #include "core/data/data.h"
+#include "core/data/members.h"
 
 #define DEPTH_MAX 16
 
@@ -40,44 +41,58 @@ void sm_sample_begin(struct sm_sample *sample, const char *name)
     memcpy(sample->key, name, n);
 }
 
-static bool read_text(char out[SM_DATASET_LABEL_BYTES_MAX + 1], const char *text, size_t count)
+static enum sm_code read_text(struct sm_sample *sample, const char *text, size_t count,
+                              struct sm_err *err)
 {
     while (count > 0 && strchr(" \t\r\n", text[count - 1]) && text[count - 1] != '\0')
         count--;
-    sm_data_copy_label(out, text, count);
-    return true;
+    if (memchr(text, '\0', count))
+        return sm_err_set(err, SM_CORRUPT, "has a zero byte, must be the class as text");
+    sm_data_copy_label(sample->class_label, text, count);
+    return SM_OK;
 }
 
-static bool read_json(struct sm_sample *sample, const void *bytes, size_t bytes_count)
+static enum sm_code read_member(char out[SM_DATASET_LABEL_BYTES_MAX + 1], const json_t *node,
+                                enum sm_member member, struct sm_err *err)
 {
-    static const char *const classes[] = {"class", "label", "cls"};
-    json_t *node = NULL;
-    if (sm_json_parse(&node, bytes, bytes_count, SM_DATASET_SIDECAR_BYTES_MAX, DEPTH_MAX, NULL) !=
-            SM_OK ||
-        !json_is_object(node)) {
-        json_decref(node);
-        return false;
-    }
-    const json_t *value = NULL, *group = json_object_get(node, "group");
-    for (int i = 0; !value && i < 3; i++)
-        value = json_object_get(node, classes[i]);
-    if (json_is_string(value))
-        sm_data_copy_label(sample->class_label, json_string_value(value),
-                           json_string_length(value));
-    else if (json_is_integer(value))
-        snprintf(sample->class_label, sizeof sample->class_label, "%lld",
-                 (long long)json_integer_value(value));
-    if (json_is_string(group))
-        sm_data_copy_label(sample->group, json_string_value(group), json_string_length(group));
-    json_decref(node);
-    return true;
+    char *text;
+    enum sm_code code = sm_member_read(&text, node, member, err);
+    if (text)
+        sm_data_copy_label(out, text, strlen(text));
+    free(text);
+    return code;
 }
 
-bool sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, const void *bytes,
-                    size_t bytes_count)
+static enum sm_code read_json(struct sm_sample *sample, const char *bytes, size_t bytes_count,
+                              struct sm_err *err)
+{
+    char class_label[SM_DATASET_LABEL_BYTES_MAX + 1] = "", group[sizeof class_label] = "";
+    json_t *node = NULL;
+    enum sm_code code =
+        sm_json_parse(&node, bytes, bytes_count, SM_DATASET_SIDECAR_BYTES_MAX, DEPTH_MAX, err);
+    if (code == SM_OK && !json_is_object(node))
+        code = sm_err_set(err, SM_CORRUPT, "not a JSON object");
+    if (code == SM_OK)
+        code = read_member(class_label, node, SM_MEMBER_CLASS, err);
+    if (code == SM_OK)
+        code = read_member(group, node, SM_MEMBER_GROUP, err);
+    json_decref(node);
+    if (code != SM_OK)
+        return code;
+    if (!sample->has[SM_SAMPLE_CLS])
+        memcpy(sample->class_label, class_label, sizeof class_label);
+    memcpy(sample->group, group, sizeof group);
+    return SM_OK;
+}
+
+enum sm_code sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, const void *bytes,
+                            size_t bytes_count, struct sm_err *err)
 {
     if (bytes_count > SM_DATASET_SIDECAR_BYTES_MAX)
-        return false;
-    return kind == SM_SAMPLE_CLS ? read_text(sample->class_label, bytes, bytes_count)
-                                 : read_json(sample, bytes, bytes_count);
+        return sm_err_set(err, SM_LIMIT, "has over %d bytes, which is the limit of labels",
+                          SM_DATASET_SIDECAR_BYTES_MAX);
+    const char *text = bytes_count > 0 ? bytes : "";
+    sample->has[kind] = true;
+    return kind == SM_SAMPLE_CLS ? read_text(sample, text, bytes_count, err)
+                                 : read_json(sample, text, bytes_count, err);
 }

@@ -20,8 +20,8 @@
  *     format          what PATH is
  *     image           one JPEG, PNG or raw image
  *     folder          images in it and its sub-folders, by name; class: the first sub-folder
- *     archive         tar (plain, gzip, zstd) or zip; class: KEY.cls or KEY.json beside the image
- *                     (WebDataset), else the first folder
+ *     archive         tar (plain, gzip, zstd) or zip; class: KEY.cls, else KEY.json beside the
+ *                     image (WebDataset), else the first folder
  *     json-lines      {"path", "class", "group", "cohort"} a line; also file_name, image, label
  *     csv             the same names in its first line
  *     numpy           .npy or .npz, uint8 [n,h,w,3], [n,h,w,1] or [n,h,w]; labels: the array

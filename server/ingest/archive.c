@@ -54,7 +54,7 @@ struct entry {
 struct held {
     struct entry image; /* its name is names[SM_SAMPLE_IMAGE] */
     char names[SM_SAMPLE_JSON + 1][SM_ZIP_NAME_BYTES];
-    bool invalid[SM_SAMPLE_JSON + 1]; /* a sidecar without labels that can be read */
+    struct sm_err wrong[SM_SAMPLE_JSON + 1]; /* why the labels of a sidecar cannot be read */
 };
 
 static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
@@ -218,11 +218,9 @@ static enum sm_code end_sample(struct reading *r, struct sm_err *err)
         if (r->sample.has[kind] && !r->sample.has[SM_SAMPLE_IMAGE])
             sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_NOT_AN_IMAGE,
                            "the first bytes are neither those of a JPEG nor of a PNG");
-        else if (r->sample.has[kind] && held->invalid[kind])
-            sm_ingest_pass(
-                r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
-                "not JSON {\"class\", \"group\"}, or over %d bytes: the image has no class",
-                SM_DATASET_SIDECAR_BYTES_MAX);
+        else if (r->sample.has[kind] && held->wrong[kind].code != SM_OK)
+            sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
+                           "%s: its image does not have these labels", held->wrong[kind].text);
     }
     if (r->sample.has[SM_SAMPLE_IMAGE])
         code = add_image(r, &held->image, err);
@@ -242,21 +240,25 @@ static enum sm_code meet(struct reading *r, const struct entry *e, struct sm_err
     return code;
 }
 
-/* Puts an image or its labels into the sample. Takes the bytes of an image. */
-static void hold(struct reading *r, struct entry *e)
+/* Puts an image or its labels into the sample. Takes the bytes of an image. Labels that are wrong
+ * are reported at the end of the sample. */
+static enum sm_code hold(struct reading *r, struct entry *e, struct sm_err *err)
 {
     struct held *held = r->held;
+    struct sm_err why = {0};
+    enum sm_code code = SM_OK;
     r->sample.has[e->kind] = true;
     snprintf(held->names[e->kind], sizeof held->names[0], "%s", e->name);
-    held->invalid[e->kind] = false;
     if (e->kind == SM_SAMPLE_IMAGE) {
         held->image = *e;
         held->image.name = held->names[SM_SAMPLE_IMAGE];
         e->bytes = NULL;
     } else {
-        held->invalid[e->kind] =
-            e->over || !sm_sample_read(&r->sample, e->kind, e->bytes, e->bytes_count);
+        size_t count = e->over ? (size_t)SM_DATASET_SIDECAR_BYTES_MAX + 1 : e->bytes_count;
+        code = sm_sample_read(&r->sample, e->kind, e->bytes, count, &why);
+        held->wrong[e->kind] = why;
     }
+    return code == SM_NOMEM ? sm_err_set(err, code, "%.200s", why.text) : SM_OK;
 }
 
 /* Adds an entry to its sample, or skips it, after its bytes were read. */
@@ -269,7 +271,7 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
         e->kind = SM_SAMPLE_IMAGE;
     enum sm_code code = meet(r, e, err);
     if (code == SM_OK && e->kind != SM_SAMPLE_OTHER)
-        hold(r, e);
+        code = hold(r, e, err);
     else if (code == SM_OK)
         pass_entry(e, r);
     return code;

@@ -18,6 +18,7 @@ import pickle
 import shutil
 import struct
 import tarfile
+import warnings
 import zipfile
 
 import numpy as np
@@ -171,6 +172,12 @@ def cifar_bad():
     refuse("bad/count", "corrupt", "has 6144 bytes, its shape [3,3072]")
     write("bad/list", b"\x80\x02](K\x01e.")
     refuse("bad/list", "unsupported", "no dict")
+    write("bad/twice", good[:-2] + py2("labels") + py2([0, 1]) + b"u.")
+    assert pickle.loads((OUT / "bad/twice").read_bytes(), encoding="latin1")["labels"] == [0, 1]
+    refuse("bad/twice", "corrupt", 'the dict has "labels" 2 times')
+    write("bad/blank/batches.meta.txt", b"cat\n\ndog\n\n")
+    write("bad/blank/data_batch_1.bin", bytes(3073))
+    refuse("bad/blank/data_batch_1.bin", "corrupt", "line 2 is empty, line 3 names a class")
     write("bad/one/batches.meta", b"\x80\x02" + py2({"label_names": ["only"]}) + b".")
     write("bad/one/data_batch_1", b"\x80\x02" + py2({**batch(2, 10), "labels": [0, 1]}) + b".")
     refuse("bad/one/data_batch_1", "corrupt", "image 1 has label 1, there are 1 classes")
@@ -229,6 +236,21 @@ def idx():
 
 # --- NumPy ---
 
+def npy(array):
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def zip_of(path, entries):
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+        warnings.simplefilter("ignore")  # of a name that is there already
+        for name, data in entries:
+            archive.writestr(zipfile.ZipInfo(name), data)
+    write(path, out.getvalue())
+
+
 def numpy_files():
     arrays = {}
     for part, n in (("train", 4), ("test", 2)):
@@ -257,6 +279,21 @@ def numpy_files():
     big = np.array([3, 2, 1], ">i2")
     np.savez(OUT / "numpy/keras.npz", x_train=grey[..., None], y_train=big)
     expect("numpy/keras.npz:train", "numpy", [(f"x_train#{i:05}", str(c), "", raw(p)) for i, (p, c) in enumerate(zip(grey, big))])
+    np.savez(OUT / "numpy/most.npz", images=grey[:1], labels=np.array([2**63 - 1], "<u8"))
+    expect("numpy/most.npz", "numpy", [("images#00000", str(2**63 - 1), "", raw(grey[0]))])
+    for name, label in (("over.npz", 2**63), ("over_be.npz", 2**64 - 1)):
+        np.savez(OUT / f"bad/{name}", images=grey[:2], labels=np.array([1, label], ">u8" if "be" in name else "<u8"))
+        refuse(f"bad/{name}", "limit", f"labels: label 1 is {label}, the limit is {2**63 - 1}")
+    np.savez(OUT / "bad/long.npz", images=grey[:1], labels=np.full((1, 64), 12345))
+    refuse("bad/long.npz", "limit", "the 64 labels of image 0 have over 255 bytes as text")
+    zip_of("numpy/bare.npz", [("images", npy(grey[:1])), ("labels", npy(labels[:1]))])
+    expect("numpy/bare.npz", "numpy", [("images#00000", "5", "", raw(grey[0]))])
+    zip_of("bad/doubled.npz", [("images.npy", npy(grey)), ("labels.npy", npy(labels)), ("labels.npy", npy(labels[::-1]))])
+    refuse("bad/doubled.npz", "corrupt", "zip entries 1 and 2 are both named labels.npy")
+    zip_of("bad/images2.npz", [("images.npy", npy(grey)), ("images.npy", npy(grey[::-1]))])
+    refuse("bad/images2.npz:images", "corrupt", "zip entries 0 and 1 are both named images.npy")
+    zip_of("bad/two.npz", [("images.npy", npy(grey)), ("labels.npy", npy(labels)), ("labels", npy(labels[::-1]))])
+    refuse("bad/two.npz", "corrupt", "zip entries 1 (labels.npy) and 2 (labels) are both the labels of images")
     for name, array, text in (("float", np.zeros((2, 4, 4, 3), "f4"), "uint8 from 0 to 255"),
                               ("first", np.zeros((2, 3, 8, 8), "u1"), "transpose(0, 2, 3, 1)"),
                               ("single", np.zeros((32, 32, 3), "u1"), "one colour image or many grey ones"),
@@ -315,6 +352,26 @@ def files():
     write("tables/images.csv", b"\xef\xbb\xbf" + table.getvalue().encode())
     expect("tables/images.csv", "csv", [("../folder/top.png", 'a "b", c', "", pictures["top.png"]),
                                         ("../folder/cat/2.png", "", "", pictures["cat/2.png"])])
+    top, cat = pictures["top.png"], pictures["cat/1.png"]
+    names = {"file": "nowhere.png", "path": "../folder/top.png", "cls": "z", "label": "y", "class": 1.0, "group": 2}
+    write("tables/prefer.jsonl", json.dumps(names).encode() + b'\n{"path": null, "image": "../folder/cat/1.png", "label": -3e2}\r\n')
+    expect("tables/prefer.jsonl", "json-lines", [("../folder/top.png", "1", "2", top), ("../folder/cat/1.png", "-300", "", cat)])
+    write("tables/prefer.csv", (",".join(names) + "\r\r\n" + ",".join(map(str, names.values())) + "\r").encode())
+    expect("tables/prefer.csv", "csv", [("../folder/top.png", "1.0", "2", top)])
+    for i, (value, what) in enumerate((("0.5", "the real 0.5"), ("1e300", "the real 1e+300"), ("9007199254740994.0", "the real 9007199254740994"),
+                                       ("true", "true"), ('["cat"]', "an array"), ("{}", "an object"))):
+        write(f"bad/type{i}.jsonl", b'{"path": "x"}\n{"path": "x", "label": %s}\n' % value.encode())
+        refuse(f"bad/type{i}.jsonl", "corrupt", f'line 2: "label" is {what}, must be a text or a whole number')
+    write("bad/cohort.jsonl", b'{"path": "x", "cohort": false}\n')
+    refuse("bad/cohort.jsonl", "corrupt", 'line 1: "cohort" is false')
+    write("bad/same.csv", b"path,label,x,label\nx,1,2,3\n")
+    refuse("bad/same.csv", "corrupt", "line 1: columns 2 and 4 are both named label")
+    write("bad/behind.csv", b'path,label\nx,"a\nb"\nx,"a"b\n')
+    refuse("bad/behind.csv", "corrupt", "line 4, column 6: text behind the closing quote")
+    write("bad/mac.csv", b"path,label\rx,1\ry,2\r")
+    refuse("bad/mac.csv", "corrupt", "line 1, column 11: a carriage return without a line feed")
+    write("bad/mac.jsonl", b'{"path": "x"}\r{"path": "y"}\r')
+    refuse("bad/mac.jsonl", "corrupt", "line 1: column 14: a carriage return without a line feed")
     write("bad/head.csv", b"name,label\nx,1\n")
     refuse("bad/head.csv", "corrupt", "names no column path")
     write("bad/cells.csv", b"path,label\nx\ny,1\n")
@@ -344,6 +401,20 @@ def archives():
         for name, data in samples[5:]:
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     expect("archives/images.zip", "archive", rows[2:])
+    labels = [("e.cls", b""), ("e.png", a), ("0.json", b'{"class": "no", "group": 3.0}'), ("0.cls", b"4"), ("0.png", a), ("1.cls", b"5"), ("1.json", b'{"cls": 6}'), ("1.png", b),
+              ("2.json", b'{"class": null, "label": 1.0, "path": ["x"]}'), ("2.png", c), ("meta.json", b"[1]")]
+    tar("archives/labels.tar", labels)
+    expect("archives/labels.tar", "archive", [("e.png", "", "", a), ("0.png", "4", "3", a), ("1.png", "5", "", b), ("2.png", "1", "", c)])
+    for name, data, code, text in (("real", b'{"label": 0.5}', "corrupt", 'k.json: "label" is the real 0.5, must be a text or'),
+                                   ("list", b'{"cls": [1]}', "corrupt", 'k.json: "cls" is an array'),
+                                   ("group", b'{"group": true}', "corrupt", 'k.json: "group" is true'),
+                                   ("array", b"[1]", "corrupt", "k.json: not a JSON object"),
+                                   ("broken", b'{"label": ', "corrupt", "k.json: "),
+                                   ("size", b'{"label": 1}'.ljust(65537), "limit", "k.json: has over 65536 bytes")):
+        tar(f"bad/{name}.tar", [("a.png", a), ("k.json", data), ("k.png", b)])
+        refuse(f"bad/{name}.tar", code, text)
+    tar("bad/zero.tar", [("k.cls", b"7\0x"), ("k.png", b)])
+    refuse("bad/zero.tar", "corrupt", "k.cls: has a zero byte")
     tar("bad/none.tar", [("a.txt", b"x")])
     refuse("bad/none.tar", "invalid", "holds no image")
     write("bad/cut.tar", (OUT / "archives/shard.tar").read_bytes()[:700])

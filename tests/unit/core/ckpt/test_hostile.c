@@ -167,7 +167,7 @@ static const struct {
      "zip entry "
      "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
      "nnn...: name of 517 bytes, limit is 516"},
-    {"npz/name-twice.npz", SM_CORRUPT, "two tensors are called w"},
+    {"npz/name-twice.npz", SM_CORRUPT, "zip entries 0 and 1 are both named w.npy"},
     {"npz/no-dict.npz", SM_CORRUPT, "tensor w: header is no dict"},
     {"npz/object.npz", SM_UNSUPPORTED, "tensor w: elements of type |O are not supported"},
     {"npz/order-number.npz", SM_CORRUPT, "tensor w: fortran_order is neither True nor False"},

@@ -42,6 +42,9 @@ static void each_format_survives(void **state)
                                             GOLDEN "folder",
                                             GOLDEN "tables/images.csv",
                                             GOLDEN "tables/images.jsonl",
+                                            GOLDEN "tables/prefer.csv",
+                                            GOLDEN "tables/prefer.jsonl",
+                                            GOLDEN "archives/labels.tar",
                                             GOLDEN "archives/shard.tar"};
     (void)state;
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)

@@ -262,29 +262,38 @@ static void put(struct archive *archive, const char *name, const char *head, siz
     free(bytes);
 }
 
+/* Writes an archive of one image and its class. */
+static void write_tar(char path[128], size_t class_bytes, size_t image_bytes)
+{
+    struct archive *archive = archive_write_new();
+    archive_write_set_format_ustar(archive);
+    snprintf(path, 128, "%s/x.tar", folder);
+    assert_int_equal(ARCHIVE_OK, archive_write_open_filename(archive, path));
+    put(archive, "a.cls", "7", class_bytes);
+    put(archive, "a.png", PNG, image_bytes);
+    archive_write_free(archive);
+}
+
 static void test_archive(void **state)
 {
-    char path[128], label[SM_DATASET_LABEL_BYTES_MAX + 1];
+    char path[128];
     (void)state;
     for (int more = 0; more < 2; more++) {
-        struct archive *archive = archive_write_new();
         struct sm_dataset *dataset;
         struct sm_dataset_item item;
         bool found;
-        archive_write_set_format_ustar(archive);
-        snprintf(path, sizeof path, "%s/x.tar", folder);
-        assert_int_equal(ARCHIVE_OK, archive_write_open_filename(archive, path));
-        put(archive, "a.cls", "7", SM_DATASET_SIDECAR_BYTES_MAX + (size_t)more);
-        put(archive, "a.png", PNG, SM_IMAGE_BYTES_MAX + (size_t)more);
-        archive_write_free(archive);
+        write_tar(path, SM_DATASET_SIDECAR_BYTES_MAX, SM_IMAGE_BYTES_MAX + (size_t)more);
         assert_int_equal(SM_OK, sm_dataset_open(&dataset, path, &err));
         assert_int_equal(SM_OK, sm_dataset_next(&item, &found, dataset, &err));
         assert_true(found);
-        assert_string_equal(item.class_label, more ? "" : "7");
+        assert_string_equal(item.class_label, "7");
         assert_int_equal(item.error.code, more ? SM_LIMIT : SM_OK);
         sm_dataset_close(dataset);
     }
-    assert_int_equal(SM_OK, read_all(path, label));
+    assert_int_equal(SM_OK, read_all(path, NULL));
+    write_tar(path, SM_DATASET_SIDECAR_BYTES_MAX + 1, 100);
+    assert_int_equal(SM_LIMIT, read_all(path, NULL));
+    assert_non_null(strstr(err.text, "a.cls: has over 65536 bytes"));
 }
 
 int main(void)
