@@ -452,6 +452,10 @@ static enum sm_code copy(const struct merging *m, struct part *p,
     if (code == SM_OK)
         code = sm_store_audit_copy_results(made->store, &made->id, &p->source, err);
     close_part(p);
+    if (code == SM_CORRUPT) {
+        struct sm_err why = *err;
+        sm_err_set(err, code, "%.100s: %.130s", p->folder, why.text);
+    }
     return code;
 }
 

@@ -3,6 +3,7 @@
  * range of indexes, so memory stays bounded and a commit serves about CHUNK_ITEMS items. */
 #include "server/store/audits_shards.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 
 struct listing {
     struct sm_audit_list *list;
+    struct sm_db *db;
+    struct sm_shapes shapes;
     uint8_t digest[SM_SHA256_BYTES]; /* of all lines so far */
 };
 
@@ -46,11 +49,42 @@ static enum sm_code check_item(const struct sm_stmt *q, struct sm_err *err)
                               (long long)sm_stmt_get_int(q, 0));
 }
 
+/* Refuses a score of another image than its item, and one whose column m is not that of its
+ * document: reports read the document, lists of scores the column. */
+static enum sm_code check_score(struct listing *l, const struct sm_stmt *q, struct sm_err *err)
+{
+    const struct sm_shape *shape;
+    double values[SM_NUMBERS], m = sm_stmt_get_double(q, 9);
+    char item[65], score[65];
+    long long index = (long long)sm_stmt_get_int(q, 0);
+    sm_stmt_get_digest(item, q, 5);
+    sm_stmt_get_digest(score, q, 8);
+    if (strcmp(item, score) != 0)
+        return sm_err_set(err, SM_CORRUPT,
+                          "item %lld is image %.16s and has the score of image %.16s", index,
+                          item[0] ? item : "none", score);
+    enum sm_code code = sm_store_find_shape(&shape, &l->shapes, l->db, sm_stmt_get_int(q, 10), err);
+    if (code != SM_OK)
+        return code;
+    sm_document_read(values, &shape->numbers, text_or_none(sm_stmt_get_text(q, 11)));
+    for (int i = 0; i < SM_NUMBERS; i++)
+        if (isinf(values[i]))
+            return sm_err_set(err, SM_CORRUPT, "item %lld: its score has the number %g", index,
+                              values[i]);
+    if (!isfinite(m) || m != values[SM_NUMBER_M])
+        return sm_err_set(err, SM_CORRUPT,
+                          "item %lld: m is %.17g in its row and %.17g in the document of its score",
+                          index, m, values[SM_NUMBER_M]);
+    return SM_OK;
+}
+
 static enum sm_code list_item(void *arg, const struct sm_stmt *q, struct sm_err *err)
 {
     struct listing *l = arg;
     char text[80], digest[65];
     enum sm_code code = check_item(q, err);
+    if (code == SM_OK && !sm_stmt_is_null(q, 12))
+        code = check_score(l, q, err);
     if (code != SM_OK)
         return code;
     sm_stmt_get_digest(digest, q, 5);
@@ -66,11 +100,15 @@ static enum sm_code list_item(void *arg, const struct sm_stmt *q, struct sm_err 
 
 static enum sm_code read_list(void *out, struct sm_db *db, const void *audit, struct sm_err *err)
 {
-    return sm_db_each(NULL, db,
-                      "SELECT item.idx, item.cohort, item.name, item.class_label, "
-                      "item.group_label, item.image_digest, item.error_code, item.error_detail "
-                      "FROM item WHERE item.job_id = $id" OF_TENANT " ORDER BY item.idx",
-                      SM_BIND(BIND_AUDIT((const struct sm_audit_id *)audit)), list_item, out, err);
+    ((struct listing *)out)->db = db;
+    return sm_db_each(
+        NULL, db,
+        "SELECT item.idx, item.cohort, item.name, item.class_label, "
+        "item.group_label, item.image_digest, item.error_code, item.error_detail, "
+        "score.image_digest, score.m, score.shape_id, score.own, item.score_id FROM item "
+        "LEFT JOIN score ON score.id = item.score_id "
+        "WHERE item.job_id = $id" OF_TENANT " ORDER BY item.idx",
+        SM_BIND(BIND_AUDIT((const struct sm_audit_id *)audit)), list_item, out, err);
 }
 
 enum sm_code sm_store_audit_list(struct sm_audit_list *out, struct sm_store *store,
@@ -79,6 +117,7 @@ enum sm_code sm_store_audit_list(struct sm_audit_list *out, struct sm_store *sto
     struct listing l = {.list = out};
     *out = (struct sm_audit_list){0};
     enum sm_code code = sm_store_snapshot(&l, store, read_list, audit, err);
+    sm_store_release_shapes(&l.shapes);
     if (code == SM_OK && out->count == 0)
         code = sm_store_no_audit(audit, err);
     sm_hex(out->digest, l.digest, sizeof l.digest);
@@ -131,7 +170,8 @@ static enum sm_code copy_score(char id[SM_ID_BYTES], const struct copying *c,
                                const struct sm_stmt *q, struct sm_err *err)
 {
     char key[65], image[65], shape[65];
-    int64_t shape_id;
+    int64_t shape_id, same_image = 0;
+    double m = sm_stmt_get_double(q, 11), stored = 0;
     sm_stmt_get_id(id, q, 7);
     sm_stmt_get_digest(key, q, 8);
     sm_stmt_get_digest(image, q, 10);
@@ -146,14 +186,21 @@ static enum sm_code copy_score(char id[SM_ID_BYTES], const struct copying *c,
             "ON CONFLICT (tenant_id, key) DO NOTHING",
             SM_BIND(SM_HEX("$score", id), SM_INT("$tenant", c->audit->tenant), SM_HEX("$key", key),
                     SM_TEXT("$pair", sm_stmt_get_text(q, 9)), SM_HEX("$image", image),
-                    SM_DOUBLE("$m", sm_stmt_get_double(q, 11)), SM_INT("$shape", shape_id),
+                    SM_DOUBLE("$m", m), SM_INT("$shape", shape_id),
                     SM_TEXT("$own", sm_stmt_get_text(q, 12))),
             err);
     if (code == SM_OK)
-        code =
-            sm_db_row(NULL, c->db, "SELECT id FROM score WHERE key = $key AND tenant_id = $tenant",
-                      SM_BIND(SM_HEX("$key", key), SM_INT("$tenant", c->audit->tenant)),
-                      SM_COLUMNS(SM_GET_ID(id)), err);
+        code = sm_db_row(
+            NULL, c->db,
+            "SELECT id, m, image_digest = $image FROM score WHERE key = $key AND tenant_id = "
+            "$tenant",
+            SM_BIND(SM_HEX("$key", key), SM_INT("$tenant", c->audit->tenant),
+                    SM_HEX("$image", image)),
+            SM_COLUMNS(SM_GET_ID(id), SM_GET_DOUBLE(&stored), SM_GET_INT(&same_image)), err);
+    if (code == SM_OK && (stored != m || !same_image))
+        code = sm_err_set(
+            err, SM_CORRUPT, "item %lld: m is %.17g, and %.17g%s in another score of the same key",
+            (long long)sm_stmt_get_int(q, 0), m, stored, same_image ? "" : ", of another image,");
     return code;
 }
 

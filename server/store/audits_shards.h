@@ -10,7 +10,7 @@
  *
  * Threads: any; copies wait for the commit. Nobody else may use the source meanwhile.
  * Errors:  as in audits.h, for both audits; SM_CORRUPT: the source has an item that no audit
- *          stores. */
+ *          stores, or a score that is not of its item or contradicts itself. */
 #ifndef SERVER_STORE_AUDITS_SHARDS_H
 #define SERVER_STORE_AUDITS_SHARDS_H
 
@@ -20,7 +20,7 @@ struct sm_audit_list {
     int64_t count;
     char digest[65]; /* of index, cohort, name, class, group and image digest of each item */
 };
-/* Reads every item, whatever its state. */
+/* Reads every item, whatever its state, and checks its score. */
 enum sm_code sm_store_audit_list(struct sm_audit_list *out, struct sm_store *store,
                                  const struct sm_audit_id *audit, struct sm_err *err);
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -284,6 +285,39 @@ def test_hostile_part(run, parts, tmp_path):
             db.execute(sql)
         done = run("merge", tmp_path / "out", parts[0], parts[1], part, code=1)
         assert f"merge: {part}" in done.stderr, (sql, done.stderr)
+
+
+def test_scores_that_are_not_those_of_their_images(run, parts, tmp_path):
+    """Two scores that changed places, and numbers that a report and a list of scores would show differently."""
+    swap = """CREATE TEMP TABLE two AS SELECT idx, score_id FROM item WHERE idx IN (2, 5);
+              UPDATE item SET score_id = (SELECT score_id FROM two WHERE two.idx = 7 - item.idx) WHERE idx IN (2, 5)"""
+    own = "(SELECT score_id FROM item WHERE idx = 5)"
+    for i, (sql, text) in enumerate(((swap, r"item 2 is image [0-9a-f]{16} and has the score of image [0-9a-f]{16}\n"),
+                                     (f"UPDATE score SET m = 0.75 WHERE id = {own}", r"item 5: m is 0\.75 in its row and -?0\.0\d+ in the document"),
+                                     (f"UPDATE score SET m = 9e999 WHERE id = {own}", "item 5: m is inf in its row"))):
+        part = tmp_path / str(i)
+        shutil.copytree(parts[2], part)
+        with sqlite3.connect(part / "audit.db") as db:
+            db.executescript(sql)
+        done = run("merge", tmp_path / "out", parts[0], parts[1], part, code=1)
+        assert re.search(f"merge: {part}: {text}", done.stderr), (sql, done.stderr)
+
+
+def test_one_image_has_one_score(run, key, tmp_path):
+    """An image in two shards has one score key: its scores must agree."""
+    for name, seed in (("candidate/a", 1), ("candidate/b", 2), ("external/b", 2), ("external/c", 3)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.png").write_bytes(png(seed))
+    inputs = ["--candidate", tmp_path / "candidate", "--external", tmp_path / "external", "--digest-key", key]
+    for i in (1, 2):
+        run(*here(tmp_path / str(i), *inputs, "--shard", f"{i}/2"))
+    with sqlite3.connect(tmp_path / "2/audit.db") as db:
+        own, m = db.execute("SELECT own, m FROM item JOIN score ON score.id = score_id WHERE idx = 1").fetchone()
+        assert repr(m) in own.split("\n")
+        db.execute("UPDATE score SET m = 0.75, own = ? WHERE id = (SELECT score_id FROM item WHERE idx = 1)",
+                   ("\n".join("0.75" if n == repr(m) else n for n in own.split("\n")),))
+    done = run("merge", tmp_path / "out", tmp_path / "1", tmp_path / "2", code=1)
+    assert re.search(rf"{tmp_path}/2: item 1: m is 0\.75, and -?0\.\d+ in another score of the same key", done.stderr), done.stderr
 
 
 def test_running_part(binary, run, inputs, parts, tmp_path):

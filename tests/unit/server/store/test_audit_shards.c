@@ -171,6 +171,42 @@ static void items_that_no_audit_stores(void **state)
     }
 }
 
+static void change(const char *sql)
+{
+    struct sm_db *db;
+    assert_code(SM_OK, sm_db_open(&db, scratch.db, SM_DB_WRITE, &err));
+    assert_code(SM_OK, sm_db_exec(db, sql, &err));
+    sm_db_close(db);
+}
+
+static void scores_that_no_audit_stores(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *change, *text;
+    } rows[] = {
+        {"UPDATE score SET image_digest = randomblob(32)", "has the score of"},
+        {"UPDATE score SET m = .75", "m is 0.75 in its row and 0.5 in the document of its score"},
+        {"UPDATE score SET m = 9e999", "m is inf in its row and 0.5 in the document"},
+        {"UPDATE score SET own = replace(own, '0.5', '1e999')", "its score has the number inf"},
+        {"UPDATE score SET own = replace(own, '0.5', 'x')", "and nan in the document"},
+    };
+    struct sm_audit_source shard;
+    struct sm_audit_list list;
+    start_shard(&shard, 0);
+    score_one();
+    change("CREATE TABLE kept AS SELECT image_digest, own FROM score");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_code(SM_OK, sm_store_audit_list(&list, store, &shard.audit, &err));
+        change(rows[i].change);
+        if (sm_store_audit_list(&list, store, &shard.audit, &err) != SM_CORRUPT ||
+            !strstr(err.text, "item 0") || !strstr(err.text, rows[i].text))
+            fail_msg("%s: %s", rows[i].change, err.text);
+        change("UPDATE score SET m = .5, image_digest = (SELECT image_digest FROM kept), "
+               "own = (SELECT own FROM kept)");
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -179,6 +215,7 @@ int main(void)
         TEST(what_no_shard_has_stays_cancelled),
         TEST(a_list_tells_every_difference),
         TEST(items_that_no_audit_stores),
+        TEST(scores_that_no_audit_stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
