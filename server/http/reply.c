@@ -106,6 +106,20 @@ void sm_reply_complete(struct sm_request *request)
     sm_cors_complete(request);
 }
 
+/* Fails closed: a reply that is not rounded here may go to a key that rounds only if its route says
+ * so. Otherwise replies 500 and returns false. */
+static bool may_reply(struct sm_request *request)
+{
+    const struct sm_route *route = request->route;
+    if (!request->caller.rounds || (route && route->rounds))
+        return true;
+    sm_log("error", "figures_not_rounded", "{s:s, s:s}", "request", request->id, "operation",
+           route ? route->operation : "");
+    sm_reply_problem(request, SM_PROBLEM_INTERNAL, "see the log of the service, request %s",
+                     request->id);
+    return false;
+}
+
 void sm_reply_static(struct sm_request *request, unsigned status, const char *media_type,
                      const void *bytes, size_t bytes_count)
 {
@@ -121,6 +135,10 @@ void sm_reply_file(struct sm_request *request, unsigned status, const char *medi
 {
     struct stat file;
     struct MHD_Response *response = NULL;
+    if (!may_reply(request)) {
+        close(fd);
+        return;
+    }
     if (fstat(fd, &file) == 0)
         response = MHD_create_response_from_fd64((uint64_t)file.st_size, fd);
     if (!response)
@@ -163,6 +181,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *bytes, size_t bytes_max
 
 void sm_reply_stream(struct sm_request *request, const char *media_type, sm_stream *stream)
 {
+    if (!may_reply(request))
+        return;
     /* With a stream, libmicrohttpd 0.9.75 would send the last chunk of a body in reply to HEAD. */
     if (strcmp(request->method, "HEAD") == 0) {
         sm_reply_static(request, 200, media_type, "", 0);
@@ -182,7 +202,12 @@ void sm_reply_empty(struct sm_request *request, unsigned status)
 /* All JSON replies go through this function, so figures are rounded in this one place. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text)
 {
-    if (request->caller.rounds && strcmp(media_type, JSON_TYPE) == 0)
+    bool json = strcmp(media_type, JSON_TYPE) == 0;
+    if (!json && !may_reply(request)) {
+        free(text);
+        return;
+    }
+    if (request->caller.rounds && json)
         text = sm_round_json(text, request->caller.digits, request->figures_sd);
     sm_reply_stored(request, status, media_type, text);
 }
@@ -239,7 +264,7 @@ void sm_reply_problem_with(struct sm_request *request, enum sm_problem problem, 
     sm_metric_add(SM_METRIC_PROBLEMS, 1, problems[problem].code);
     if (rest && asprintf(&text, "%s%s}\n", problems[problem].head, rest) < 0)
         text = NULL;
-    sm_reply_text(request, problems[problem].status, PROBLEM_TYPE, text);
+    sm_reply_stored(request, problems[problem].status, PROBLEM_TYPE, text);
     free(rest);
     json_decref(own);
 }

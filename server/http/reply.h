@@ -94,7 +94,8 @@ void sm_reply_json(struct sm_request *request, unsigned status, json_t *body);
 /* Replies 500, because memory ran out. */
 void sm_reply_no_memory(struct sm_request *request);
 /* Replies with text; rounds the figures in JSON if the caller's API key asks for it. Steals `text`,
- * allocated with malloc; NULL (out of memory): no reply. */
+ * allocated with malloc; NULL (out of memory): no reply. Other texts, files and streams are not
+ * rounded: a key that rounds gets them only from a route that says `rounds`, else 500. */
 void sm_reply_text(struct sm_request *request, unsigned status, const char *media_type, char *text);
 /* Replies with a stored answer, which was rounded before it was stored. Otherwise as
  * sm_reply_text. */

@@ -33,6 +33,9 @@ struct sm_route {
      * Must be given: sm_routes_check refuses a row without it. */
     const char *scope;
     bool exact; /* answers with figures that cannot be rounded: refused to keys that round */
+    /* Its handler rounds for keys that round, or has no figures: only JSON is rounded by the reply.
+     * Without it such a key gets 500 in place of other texts, files and streams. */
+    bool rounds;
     /* Replies 404 before the body is sent when the resource at the placeholder does not exist. Only
      * the moment of the answer rests on it: the handler finds out again. NULL: not called. */
     sm_handler *exists;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,10 +67,28 @@ static int64_t say(struct sm_request *r, char *bytes, size_t bytes_max)
     return 0;
 }
 
+static int64_t say_nothing(struct sm_request *r, char *bytes, size_t bytes_max)
+{
+    (void)r, (void)bytes, (void)bytes_max;
+    return SM_STREAM_END;
+}
+
 static void stream(struct sm_request *r)
 {
     r->state_free = count_free;
     sm_reply_stream(r, "text/event-stream", say);
+}
+
+/* Replies to a key that rounds. */
+static void rounded(struct sm_request *r)
+{
+    r->caller.rounds = true;
+    if (strcmp(r->capture, "file") == 0)
+        sm_reply_file(r, 200, "application/json", memfd_create("reply", MFD_CLOEXEC));
+    else if (strcmp(r->capture, "stream") == 0)
+        sm_reply_stream(r, "text/event-stream", say_nothing);
+    else
+        sm_reply_text(r, 200, r->capture[0] == 'j' ? "application/json" : "text/csv", strdup("{}"));
 }
 
 static void refuse(struct sm_request *r)
@@ -140,6 +159,9 @@ static const struct sm_route routes[] = {
      .spools = "application/zip", .handler = echo_file},
     {"GET", "/wait/{ms}", "wait", .scope = SM_PUBLIC, .handler = wait_for},
     {"GET", "/stream/{ms}", "stream", .scope = SM_PUBLIC, .handler = stream},
+    {"GET", "/exact/{kind}", "exact", .scope = SM_PUBLIC, .exact = true, .handler = rounded},
+    {"GET", "/plain/{kind}", "plain", .scope = SM_PUBLIC, .handler = rounded},
+    {"GET", "/rounds/{kind}", "rounds", .scope = SM_PUBLIC, .rounds = true, .handler = rounded},
     {0},
 };
 
@@ -224,6 +246,20 @@ static void check(const char *request, const char *const *expected)
 
 #define CHECK(request, ...) check(request, (const char *const[]){__VA_ARGS__, NULL})
 #define HOST                " HTTP/1.1\r\nHost: x\r\n"
+
+static void test_what_is_not_rounded_fails_closed(void **state)
+{
+    (void)state;
+    CHECK("GET /plain/json" HOST "\r\n", " 200 ");
+    CHECK("GET /plain/file" HOST "\r\n", " 500 ", "\"internal\"", "see the log of the service");
+    CHECK("GET /plain/stream" HOST "\r\n", " 500 ", "\"internal\"");
+    CHECK("HEAD /plain/stream" HOST "\r\n", " 500 ");
+    CHECK("GET /plain/csv" HOST "\r\n", " 500 ", "\"internal\"");
+    CHECK("GET /exact/file" HOST "\r\n", " 500 ");
+    CHECK("GET /rounds/file" HOST "\r\n", " 200 ");
+    CHECK("GET /rounds/stream" HOST "\r\n", " 200 ");
+    CHECK("GET /rounds/csv" HOST "\r\n", " 200 ");
+}
 
 static void test_admission(void **state)
 {
@@ -656,6 +692,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_scopes_must_be_named),
         TEST(test_admission),
+        TEST(test_what_is_not_rounded_fails_closed),
         TEST(test_keep_alive),
         TEST(test_slow_body),
         TEST(test_wake),
