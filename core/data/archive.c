@@ -240,8 +240,7 @@ static enum sm_code read_item(struct sm_dataset_item *out, void *state, int64_t 
     out->class_label = t->label;
     out->group = t->sample.group;
     if (t->image.over) {
-        sm_err_set(&out->error, SM_LIMIT, "the image has over %u bytes, which is the limit",
-                   SM_IMAGE_BYTES_MAX);
+        sm_err_set(&out->error, SM_LIMIT, SM_IMAGE_TOO_LARGE, SM_IMAGE_BYTES_MAX);
         return SM_OK;
     }
     out->bytes = t->image.bytes;

@@ -88,12 +88,15 @@ static enum sm_code read_file(struct sm_dataset_item *out, void *state, int64_t 
     out->cohort = row->text + row->cohort_at;
     int n = snprintf(files->path, sizeof files->path, "%s%s", folder, row->text);
     if (n < 0 || (size_t)n >= sizeof files->path) {
-        sm_err_set(&out->error, SM_LIMIT, "a path of %d bytes, the limit is %d", n, PATH_MAX - 1);
+        sm_err_set(&out->error, SM_IO, "a path of %d bytes, the limit is %d", n, PATH_MAX - 1);
         return SM_OK;
     }
     out->path = files->path;
-    if (sm_file_map(&files->file, files->path, SM_IMAGE_BYTES_MAX, &out->error) != SM_OK)
+    if (sm_file_map(&files->file, files->path, SM_IMAGE_BYTES_MAX, &out->error) != SM_OK) {
+        if (out->error.code == SM_LIMIT)
+            sm_err_set(&out->error, SM_LIMIT, SM_IMAGE_TOO_LARGE, SM_IMAGE_BYTES_MAX);
         return SM_OK;
+    }
     if (!sm_image_sniff(files->file.bytes, files->file.bytes_count)) {
         sm_err_set(&out->error, SM_UNSUPPORTED, "%.120s: neither a JPEG nor a PNG: %zu bytes",
                    files->path, files->file.bytes_count);

@@ -21,7 +21,9 @@
 
 #include "sslmem/err.h"
 
-#define SM_IMAGE_BYTES_MAX   (16u << 20) /* maximum size of a file, bytes */
+#define SM_IMAGE_BYTES_MAX (16u << 20) /* maximum size of a file, bytes */
+/* The error of a file of more bytes, which reports show: the same wherever the file came from. */
+#define SM_IMAGE_TOO_LARGE   "the image has over %u bytes, which is the limit"
 #define SM_IMAGE_SIDE_MAX_PX 8192
 #define SM_IMAGE_PIXELS_MAX  (40u * 1000 * 1000)
 

@@ -200,8 +200,7 @@ static enum sm_code add_image(struct reading *r, struct entry *e, struct sm_err 
     if (!labels.group || labels.group[0] == '\0')
         labels.group = r->sample.group;
     if (e->over) {
-        sm_err_set(&why, SM_LIMIT, "the image has over %u bytes, which is the limit",
-                   SM_IMAGE_BYTES_MAX);
+        sm_err_set(&why, SM_LIMIT, SM_IMAGE_TOO_LARGE, SM_IMAGE_BYTES_MAX);
         return sm_ingest_fail(r->ingest, &labels, &why, err);
     }
     uint8_t *bytes = e->bytes;

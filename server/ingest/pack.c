@@ -145,7 +145,7 @@ enum sm_code sm_pack_folder(const struct sm_pack_params *params, struct sm_err *
 
 /* Packs an image and, before it, its labels, which thereby begin a sample of their own. */
 static enum sm_code put_item(struct packing *p, const struct sm_dataset_item *item,
-                             struct sm_err *err)
+                             const void *bytes, size_t bytes_count, struct sm_err *err)
 {
     struct sm_sample sample;
     char name[SM_SAMPLE_KEY_BYTES + 8], class_label[SM_LABEL_BYTES], group[SM_LABEL_BYTES];
@@ -158,9 +158,24 @@ static enum sm_code put_item(struct packing *p, const struct sm_dataset_item *it
     enum sm_code code = text ? put(p, name, text, strlen(text), err)
                              : sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
     if (code == SM_OK)
-        code = put(p, item->name, item->bytes, item->bytes_count, err);
+        code = put(p, item->name, bytes, bytes_count, err);
     free(text);
     json_decref(labels);
+    return code;
+}
+
+/* Packs an image over the size limit as one byte more than the limit, of which the service reads
+ * the first: it records a failed item, as an audit on this machine does. */
+static enum sm_code put_too_large(struct packing *p, const struct sm_dataset_item *item,
+                                  struct sm_err *err)
+{
+    static const char head[] = "\x89PNG\r\n\x1a\n";
+    char *bytes = calloc(1, (size_t)SM_IMAGE_BYTES_MAX + 1);
+    if (!bytes)
+        return sm_err_set(err, SM_NOMEM, "tar archive: out of memory");
+    memcpy(bytes, head, sizeof head - 1);
+    enum sm_code code = put_item(p, item, bytes, (size_t)SM_IMAGE_BYTES_MAX + 1, err);
+    free(bytes);
     return code;
 }
 
@@ -173,14 +188,16 @@ static enum sm_code take_item(struct packing *p, const struct sm_dataset_item *i
     enum sm_code code = sm_ingest_check_cohort(item, cohort, err);
     if (code != SM_OK)
         return code;
-    if (item->error.code != SM_OK) {
+    bool too_large = item->error.code == SM_LIMIT;
+    if (item->error.code != SM_OK && !too_large) {
         p->params->pass(p->params->arg, item->name, item->error.text);
         return SM_OK;
     }
     if (!p->archive)
         code = begin(p, err);
     if (code == SM_OK)
-        code = put_item(p, item, err);
+        code = too_large ? put_too_large(p, item, err)
+                         : put_item(p, item, item->bytes, item->bytes_count, err);
     if (code == SM_OK && p->bytes_count >= SM_PACK_BYTES)
         code = end(p, true, err);
     return code;

@@ -136,8 +136,7 @@ static enum sm_code take_open(struct sm_ingest *ingest, int fd, size_t size, con
     } else if (!sm_image_sniff(bytes, (size_t)count)) {
         sm_ingest_pass_stranger(ingest, line, labels->name, bytes, (size_t)count);
     } else if (size > SM_IMAGE_BYTES_MAX) {
-        sm_err_set(&why, SM_LIMIT, "the image has %zu bytes, the limit is %u", size,
-                   SM_IMAGE_BYTES_MAX);
+        sm_err_set(&why, SM_LIMIT, SM_IMAGE_TOO_LARGE, SM_IMAGE_BYTES_MAX);
         code = sm_ingest_fail(ingest, labels, &why, err);
     } else {
         return sm_ingest_put(ingest, labels, bytes, (size_t)count, full_path, err);

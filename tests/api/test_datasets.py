@@ -67,6 +67,32 @@ def test_here_as_at_a_server(audit, serve, tmp_path):
     assert [row.get("class") for row in listed] == ["cat", "cat", "dog", "dog", None]
 
 
+def test_too_large_here_as_at_a_server(audit, serve, tmp_path):
+    """An image over 16 MiB is a failed item of the audit, counted and named, from whatever it comes."""
+    key, recipe, folder = tmp_path / "key", tmp_path / "recipe.json", tmp_path / "folder"
+    key.write_text(KEY + "\n")
+    key.chmod(0o600)
+    recipe.write_text('{"views": 2}')
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(1))
+    (folder / "large.png").write_bytes(png(2).ljust((16 << 20) + 1, b"\0"))
+    (tmp_path / "table.csv").write_text("path,class\nfolder/a.png,x\nfolder/large.png,y\n")
+    with tarfile.open(tmp_path / "packed.tar", "w") as archive:
+        for name in ("large.png", "a.png"):
+            archive.add(folder / name, name)
+    cohorts = {"candidate": tmp_path / "table.csv", "external": folder, "shared": tmp_path / "packed.tar"}
+    options = [x for cohort, data in cohorts.items() for x in (f"--{cohort}", data)] + ["--names", "--recipe", recipe]
+    server = serve("--digest-key", str(key))
+    here = audit("--pair", PAIRS / "resnet", "--out", tmp_path / "here", *options, "--digest-key", key)
+    there = audit("--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}", "--out", tmp_path / "there", *options)
+    for out, done in (("here", here), ("there", there)):
+        items = report(tmp_path / out)["items"]
+        failed = {(i["cohort"], i["name"], i.get("class")) for i in items if "error" in i}
+        assert failed == {("candidate", "folder/large.png", "y"), ("external", "large.png", None), ("shared", "large.png", None)}
+        assert len(items) == 6 and done.stderr.count(": 1 images, 1 not readable") == 3, done.stderr
+    assert without_run(tmp_path / "here") == without_run(tmp_path / "there")
+
+
 def test_index_lists_choose_cohorts(audit, tmp_path):
     """One file in two cohorts; the report has each image once, and says where it stood."""
     data = f"{GOLDEN}/cifar-10-batches-py:train"
