@@ -22,19 +22,22 @@ void sm_progress_init(struct sm_progress *progress, bool quiet)
     *progress = (struct sm_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
 }
 
+struct counts {
+    int64_t done, failed, total, done_cost_ms, cost_ms; /* done: failed ones too */
+};
+
 /* Writes ", 12.5/s, 1:05 left": images per second since this process began, and the time for the
  * remaining cost at the same pace. */
-static void put_rate(char *out, size_t out_size, const struct sm_progress *p, const json_t *audit,
-                     int64_t done, int64_t total, int64_t now_ms)
+static void put_rate(char *out, size_t out_size, const struct sm_progress *p,
+                     const struct counts *c, int64_t now_ms)
 {
     double s = (double)(now_ms - p->begun_ms + 1) / 1000;
-    double rate = (double)(done - p->begun_count) / s;
-    int64_t done_cost_ms = count_of(audit, "done_cost_ms");
-    double cost_rate = (double)(done_cost_ms - p->begun_cost_ms) / s;
-    double left_ms = (double)(count_of(audit, "cost_ms") - done_cost_ms);
+    double rate = (double)(c->done - p->begun_count) / s;
+    double cost_rate = (double)(c->done_cost_ms - p->begun_cost_ms) / s;
+    double left_ms = (double)(c->cost_ms - c->done_cost_ms);
     int64_t left = cost_rate > 0 ? (int64_t)(left_ms / cost_rate + .5) : 0;
     out[0] = '\0';
-    if (rate > 0 && cost_rate > 0 && done < total)
+    if (rate > 0 && cost_rate > 0 && c->done < c->total)
         snprintf(out, out_size, ", %.1f/s, %lld:%02lld left", rate, (long long)(left / 60),
                  (long long)(left % 60));
 }
@@ -51,32 +54,46 @@ static void draw(struct sm_progress *p, int64_t done, int64_t total, const char 
     p->drawn = true;
 }
 
-void sm_progress_show(struct sm_progress *p, const json_t *audit)
+static void show(struct sm_progress *p, const struct counts *c)
 {
-    int64_t total = count_of(audit, "items_count") - p->others_count;
-    int64_t failed = count_of(audit, "failed_count");
-    int64_t done = count_of(audit, "succeeded_count") + failed, now_ms = sm_clock_monotonic_ms();
-    bool last = done == total;
+    int64_t now_ms = sm_clock_monotonic_ms();
+    bool last = c->done == c->total;
     char rate[64], tail[128], failures[32] = "";
     if (!p->begun) {
         p->begun = true;
         p->begun_ms = p->said_ms = now_ms;
-        p->begun_count = done;
-        p->begun_cost_ms = count_of(audit, "done_cost_ms");
+        p->begun_count = c->done;
+        p->begun_cost_ms = c->done_cost_ms;
     } else if (!last && now_ms - p->said_ms < (p->terminal ? SAY_TERMINAL_MS : SAY_LINES_MS)) {
         return;
     }
     p->said_ms = now_ms;
     if (p->quiet)
         return;
-    put_rate(rate, sizeof rate, p, audit, done, total, now_ms);
-    if (failed > 0)
-        snprintf(failures, sizeof failures, ", %lld failed", (long long)failed);
+    put_rate(rate, sizeof rate, p, c, now_ms);
+    if (c->failed > 0)
+        snprintf(failures, sizeof failures, ", %lld failed", (long long)c->failed);
     snprintf(tail, sizeof tail, "%s%s", failures, rate);
     if (p->terminal)
-        draw(p, done, total, tail);
+        draw(p, c->done, c->total, tail);
     else
-        fprintf(stderr, "%lld of %lld images%s\n", (long long)done, (long long)total, tail);
+        fprintf(stderr, "%lld of %lld images%s\n", (long long)c->done, (long long)c->total, tail);
+}
+
+void sm_progress_show(struct sm_progress *p, const json_t *audit)
+{
+    int64_t failed = count_of(audit, "failed_count");
+    show(p, &(struct counts){.done = count_of(audit, "succeeded_count") + failed,
+                             .failed = failed,
+                             .total = count_of(audit, "items_count") - p->others_count,
+                             .done_cost_ms = count_of(audit, "done_cost_ms"),
+                             .cost_ms = count_of(audit, "cost_ms")});
+}
+
+void sm_progress_count(struct sm_progress *p, int64_t succeeded, int64_t failed, int64_t total)
+{
+    int64_t done = succeeded + failed;
+    show(p, &(struct counts){done, failed, total, done, total});
 }
 
 void sm_progress_end(struct sm_progress *p)

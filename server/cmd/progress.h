@@ -17,6 +17,9 @@ void sm_progress_init(struct sm_progress *progress, bool quiet);
 /* Shows the progress, if the last time is long enough ago. `audit` has the counts
  * and costs of the document of sm_store_audit, which the API returns too. */
 void sm_progress_show(struct sm_progress *progress, const json_t *audit);
+/* The same of a command without an audit, whose images cost the same. */
+void sm_progress_count(struct sm_progress *progress, int64_t succeeded, int64_t failed,
+                       int64_t total);
 void sm_progress_end(struct sm_progress *progress); /* ends the line of the progress bar */
 
 #endif

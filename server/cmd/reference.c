@@ -116,17 +116,6 @@ static enum sm_code add(struct cohort *c, const struct sm_batch_image *image, st
     return code == SM_OK ? keep(c, image->name, &one, err) : code;
 }
 
-static void show(struct cohort *c, int64_t total)
-{
-    size_t done = c->count + c->repeated;
-    json_t *state =
-        json_pack("{s:I, s:I, s:I, s:I, s:I}", "items_count", (json_int_t)total, "succeeded_count",
-                  (json_int_t)done, "failed_count", (json_int_t)c->failed, "cost_ms",
-                  (json_int_t)total, "done_cost_ms", (json_int_t)(done + c->failed));
-    sm_progress_show(&c->progress, state);
-    json_decref(state);
-}
-
 /* Errors of datasets begin with the path already. */
 static void say_failed(const struct sm_batch_image *image)
 {
@@ -155,7 +144,8 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
     } else {
         code = add(c, image, err);
     }
-    show(c, image->total);
+    sm_progress_count(&c->progress, (int64_t)(c->count + c->repeated), (int64_t)c->failed,
+                      image->total);
     return code;
 }
 

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/escape.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "server/cmd/cmd.h"
+#include "server/cmd/progress.h"
 #include "sslmem/dataset.h"
 #include "sslmem/split.h"
 
@@ -43,6 +45,7 @@ struct run {
     uint32_t classes_count;
     size_t unreadable_count;
     int64_t passed_count;
+    struct sm_progress progress; /* of reading; only on a terminal */
 
     struct sm_split split;
 };
@@ -85,9 +88,11 @@ static enum sm_code take(struct run *r, const struct sm_dataset_item *item, stru
 {
     size_t at = r->count;
     if (item->error.code != SM_OK) {
-        if (r->unreadable_count++ == 0)
+        if (r->unreadable_count++ == 0) {
+            sm_progress_end(&r->progress);
             fprintf(stderr, "sslmem split: image %" PRId64 ", %s, is in no cohort: %s\n",
                     item->index, sm_shown(item->name), item->error.text);
+        }
         return SM_OK;
     }
     if (r->names && !sm_utf8_is_text(item->name, strlen(item->name)))
@@ -133,8 +138,14 @@ static enum sm_code read_dataset(struct run *r, struct sm_err *err)
         code = sm_dataset_open(&dataset, r->dataset, err);
     if (code == SM_OK)
         code = prepare(r, dataset, err);
-    while (code == SM_OK && (code = sm_dataset_next(&item, &found, dataset, err)) == SM_OK && found)
+    sm_progress_init(&r->progress, isatty(STDERR_FILENO) != 1);
+    while (code == SM_OK && (code = sm_dataset_next(&item, &found, dataset, err)) == SM_OK &&
+           found) {
         code = take(r, &item, err);
+        sm_progress_count(&r->progress, (int64_t)r->count, (int64_t)r->unreadable_count,
+                          sm_dataset_count(dataset));
+    }
+    sm_progress_end(&r->progress);
     sm_dataset_close(dataset);
     twalk_r(r->tree, number, &r->classes_count);
     for (size_t i = 0; code == SM_OK && i < r->count; i++)

@@ -4,6 +4,7 @@ import collections
 import csv
 import json
 import os
+import pty
 import struct
 import subprocess
 
@@ -45,6 +46,22 @@ def read_list(out, cohort):
 
 def content(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_progress_on_a_terminal(binary, folder, tmp_path):
+    """A bar while images are read; what cannot be read is named on a line of its own. None in a pipe (test_lists_and_manifest)."""
+    table = tmp_path / "table.csv"
+    table.write_text("path\n" + "".join(f"images/cat/{i:03}.png\n" for i in range(30)) + "nowhere.png\n")
+    reader, terminal = pty.openpty()
+    done = subprocess.run([binary, "split", table, "--candidate", "30", "--out", tmp_path / "out"], stdout=subprocess.PIPE, stderr=terminal,
+                          timeout=PATIENCE_S)
+    os.close(terminal)
+    lines = os.read(reader, 65536).decode().replace("\r\n", "\n").split("\n")
+    os.close(reader)
+    assert done.returncode == 0
+    assert lines[0].startswith("\r[") and "] 1/31" in lines[0]
+    assert lines[1].startswith("sslmem split: image 30, nowhere.png, is in no cohort: ")
+    assert lines[2].startswith(f"\r[{'#' * 24}] 31/31, 1 failed")
 
 
 def test_lists_and_manifest(run, folder, tmp_path):
