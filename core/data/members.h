@@ -1,5 +1,5 @@
-/* What tables of images and KEY.json tell about an image, by the names that are in use: file_name is
- * Hugging Face's, cls WebDataset's, image and label are common. Private to core/data.
+/* What tables of images and KEY.json tell about an image, by the names that are in use: file_name
+ * is Hugging Face's, cls WebDataset's, image and label are common. Private to core/data.
  *
  * Owner: the caller frees the texts. Threads: no state. */
 #ifndef CORE_DATA_MEMBERS_H

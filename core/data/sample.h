@@ -1,6 +1,7 @@
 /* Samples of WebDataset: consecutive entries of an archive whose names agree up to the first dot of
- * the last part of the path. KEY.cls holds a class as text, KEY.json {"class", "group"} with the names
- * of core/data/members.c. KEY.cls tells the class if both are there. A sample ends where the key changes or a kind of entry comes again.
+ * the last part of the path. KEY.cls holds a class as text, KEY.json {"class", "group"} with the
+ * names of core/data/members.c. KEY.cls tells the class if both are there. A sample ends where the
+ * key changes or a kind of entry comes again.
  *
  * Owner: the caller; no memory of its own. Threads: no state. */
 #ifndef CORE_DATA_SAMPLE_H
@@ -24,8 +25,8 @@ enum sm_sample_kind sm_sample_kind(const char *name);
 bool sm_sample_holds(const struct sm_sample *sample, const char *name, enum sm_sample_kind kind);
 /* Begins a new, empty sample with the key of an entry. */
 void sm_sample_begin(struct sm_sample *sample, const char *name);
-/* Adds a CLS or JSON entry to the sample and reads its labels. An entry that is not valid changes no
- * label: SM_CORRUPT or SM_LIMIT, with a text that needs the entry's name before it; SM_NOMEM. */
+/* Adds a CLS or JSON entry to the sample and reads its labels. An entry that is not valid changes
+ * no label: SM_CORRUPT or SM_LIMIT, with a text that needs the entry's name before it; SM_NOMEM. */
 enum sm_code sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, const void *bytes,
                             size_t bytes_count, struct sm_err *err);
 
