@@ -125,7 +125,8 @@ def test_webdataset_archive_over_http(serve):
                        {"Content-Type": "application/json"}).headers["Location"]
     out = io.BytesIO()
     entries = [("a.png", png(1, 16)), ("a.cls", b"5\n"), ("b.json", b'{"label": "cat", "group": "g"}'), ("b.png", png(2, 16)),
-               ("dog/c.png", png(3, 16)), ("d.png", png(4, 16)), ("d.json", b"no json"), ("lone.cls", b"1")]
+               ("dog/c.png", png(3, 16)), ("d.png", png(4, 16)), ("d.json", b"no json"), ("lone.cls", b"1"),
+               ("e.json", b'{"label": 7.0, "group": 3}'), ("e.png", png(5, 16)), ("f.json", b'{"label": 0.5}'), ("f.png", png(6, 16))]
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, data in entries:
             info = tarfile.TarInfo(name)
@@ -133,11 +134,14 @@ def test_webdataset_archive_over_http(serve):
             tar.addfile(info, io.BytesIO(data))
     tar = {"Content-Type": "application/x-tar"}
     answer = server.ask("POST", f"{where}/images?cohort=candidate", out.getvalue(), tar).json
-    assert answer["added_count"] == 4
-    assert {(row["name"], row["reason"]) for row in answer["skipped"]} == {("d.json", "unreadable"), ("lone.cls", "not_an_image")}
+    assert answer["added_count"] == 6
+    assert {(row["name"], row["reason"]) for row in answer["skipped"]} == {("d.json", "unreadable"), ("lone.cls", "not_an_image"),
+                                                                          ("f.json", "unreadable")}
+    detail = next(row["detail"] for row in answer["skipped"] if row["name"] == "f.json")
+    assert detail.startswith('"label" is the real 0.5, must be a text or a whole number')
     items = server.get(f"{where}/items").json["items"]
     assert [(i["name"], i["class"], i["group"]) for i in items] == [("a.png", "5", ""), ("b.png", "cat", "g"),
-                                                                     ("dog/c.png", "dog", ""), ("d.png", "", "")]
+                                                                     ("dog/c.png", "dog", ""), ("d.png", "", ""), ("e.png", "7", "3"), ("f.png", "", "")]
     # with the cohort as first folder, the class is the second; what the client says goes before both
     for query, name, cls in (("", "shared/bird/e.png", "bird"), ("?cohort=shared&class=7", "x/f.png", "7")):
         out = io.BytesIO()
