@@ -262,11 +262,15 @@ static enum sm_code measure(struct sm_generation *generation, const struct optio
 
 int sm_cmd_reference(int argc, char **argv)
 {
+    static const char *const cohorts[] = {"external", "independent", NULL};
     const char *cohort = NULL, *kernels = NULL, *workers = NULL, *quiet = NULL, *leave = NULL;
     struct options o = {.workers = 1};
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &o.folder, .required = true},
-        {"cohort", "NAME", "what the images are; default external", &cohort},
+        {"cohort", "NAME",
+         "what the images are: external (default), which neither side saw, or "
+         "independent, which g alone saw",
+         &cohort},
         {"no-register", NULL, "leave pair.json as it is", &leave},
         {"quiet", NULL, "no progress", &quiet},
         {"workers", "N", "threads that compute; 0 (default): one per core that it may use",
@@ -280,28 +284,30 @@ int sm_cmd_reference(int argc, char **argv)
         "Scores a reference cohort with the pair's own recipe, writes reference.json into the "
         "pair's\n"
         "folder and names it in pair.json (\"reference\"), so that scores are compared with it.\n"
-        "IMAGES is an image, a folder, or another dataset, as of sslmem score. The images must be\n"
-        "ones that neither encoder was trained with. Images that fail are counted and left out. "
-        "The\n"
-        "same command goes on after a kill, from DIR/reference.partial.jsonl.",
+        "IMAGES is an image, a folder, or another dataset, as of sslmem score. Neither encoder "
+        "was\n"
+        "trained with external images, g alone with independent ones. Images that fail are "
+        "counted\n"
+        "and left out. The same command goes on after a kill, from DIR/reference.partial.jsonl.",
         options,
         1,
         INT_MAX};
     char **operands;
-    int result = sm_usage_read(&operands, &usage, argc, argv);
+    int chosen, result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;
 
     struct sm_err err = {0};
     struct sm_pair *pair = NULL;
     struct sm_generation *generation = NULL;
-    o.cohort = cohort ? cohort : "external";
     o.quiet = quiet;
     o.registers = !leave;
-    if (sm_read_workers(&o.workers, workers, &err) != SM_OK) {
+    if (sm_read_workers(&o.workers, workers, &err) != SM_OK ||
+        sm_read_choice(&chosen, "cohort", cohort, cohorts, &err) != SM_OK) {
         sm_fail("reference", &err);
         return SM_EXIT_USAGE;
     }
+    o.cohort = cohorts[chosen];
     enum sm_code code = sm_pair_open(&pair, o.folder, kernels ? kernels : "auto", &err);
     if (code == SM_OK) {
         sm_say_pair_flags(pair);

@@ -236,9 +236,9 @@ def test_reference_and_what_it_gives(run, tmp_path):
     assert score(images[0])[0]["reference_note"] == "pair has no reference cohort"
     twice = tmp_path / "twice.png"
     twice.write_bytes(images[3].read_bytes())
-    done = run("reference", "--pair", pair, "--cohort", "strangers", "--quiet", *images, twice)
+    done = run("reference", "--pair", pair, "--cohort", "independent", "--quiet", *images, twice)
     assert done.stderr == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
-    assert done.stdout.startswith("strangers  9 images, mean m ")
+    assert done.stdout.startswith("independent 9 images, mean m ")
     assert done.stdout.endswith(f"left out   0 failed, 1 repeated\nwritten    {pair}/reference.json\nregistered {pair}/pair.json\n")
     stranger = tmp_path / "stranger.png"
     stranger.write_bytes(png(99))
@@ -246,7 +246,7 @@ def test_reference_and_what_it_gives(run, tmp_path):
     m = [s["m"] for s in scores]
     for i, s in enumerate(scores):
         reference, others = s["reference"], m[:i] + m[i + 1:]
-        assert (reference["cohort"], reference["n"], reference["in_reference"]) == ("strangers", 8, True)
+        assert (reference["cohort"], reference["n"], reference["in_reference"]) == ("independent", 8, True)
         assert abs(reference["centered"] - (s["m"] - sum(m) / 9)) < 1e-12
         assert reference["p_value"] == (1 + sum(o >= s["m"] for o in others)) / 9
         assert abs(reference["percentile"] - 100 * sum(o < s["m"] for o in others) / 8) < 1e-12
@@ -332,6 +332,66 @@ def test_two_references_at_once_are_refused(measured):
         done, _ = measure(code=1)
         assert (pair / "reference.partial.jsonl").exists()
     assert "another sslmem reference measures this pair" in done.stderr
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+int flock(int fd, int operation)
+{
+    static int calls;
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (calls++ == 0 && readlink(link, path, sizeof path - 1) > 0)
+        unlink(path);
+    return ((int (*)(int, int))dlsym(RTLD_NEXT, "flock"))(fd, operation);
+}
+"""
+
+
+def test_reference_that_ends_before_the_lock_takes_no_scores_along(measured, tmp_path, monkeypatch):
+    """The process that had the partial file deletes it between another's open and lock."""
+    pair, folder, measure = measured
+    (tmp_path / "shim.c").write_text(SHIM)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "shim.so", tmp_path / "shim.c", "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "shim.so"))
+    measure(folder / "class0/00.png", tmp_path / "none", tmp_path / "none2", code=1)  # too few: the score is kept for the next run
+    assert (pair / "reference.partial.jsonl").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("name", ["candidate", "shared", "foo", ""])
+def test_reference_of_another_cohort_is_refused(measured, name):
+    pair, _, measure = measured
+    _, before = measure()
+    done, _ = measure(code=2, options=("--quiet", "--cohort", name))
+    assert f"--cohort is {name}, must be one of external, independent" in done.stderr
+    assert json.loads((pair / "reference.json").read_text()) == before
+
+
+@pytest.mark.parametrize("named", [None, "old.json"])
+def test_reference_leaves_mode_link_and_line_ends(measured, tmp_path, named):
+    pair, _, measure = measured
+    path, target = pair / "pair.json", tmp_path / "kept.json"
+    document = json.loads(path.read_text())
+    if named:
+        measure()
+        (pair / "reference.json").rename(pair / named)
+        document = {"reference": named, **document}
+    path.unlink()
+    target.write_bytes(json.dumps(document, indent=2).replace("\n", "\r\n").encode())
+    target.chmod(0o640)
+    path.symlink_to(target)
+    measure()
+    after = target.read_bytes()
+    assert path.readlink() == target and target.stat().st_mode & 0o777 == 0o640
+    assert json.loads(after) == document | {"reference": "reference.json"}
+    assert after.count(b"\r\n") == after.count(b"\n") > 5
+    (pair / "reference.json").chmod(0o600)
+    measure()
+    assert (pair / "reference.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("layout", ["lines", "one line", "named", "other"])
