@@ -188,6 +188,28 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
                                places[i].prefix, places[i].prefix[0] ? "" : " (top level)");
 }
 
+/* Writes the part of a prefix that a mistyped key stands for, as ` (nearest: "teacher")`, or "". */
+static void name_nearest(char out[80], const struct place *places, size_t count, const char *key)
+{
+    size_t best = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (const char *at = places[i].prefix; *at; at++) {
+            char part[48];
+            size_t length = 0;
+            if (at != places[i].prefix && !separates(at[-1]))
+                continue;
+            while (at[length] && !separates(at[length]))
+                length++;
+            if (length >= sizeof part)
+                continue;
+            snprintf(part, sizeof part, "%.*s", (int)length, at);
+            if (sm_edits_is_nearer(&best, key, part))
+                snprintf(out, 80, " (nearest: \"%s\")", part);
+        }
+    }
+}
+
 static enum sm_code fail_unknown(const struct sm_names *names, struct sm_err *err)
 {
     enum sm_code code = sm_names_refuse_adapters(names, err);
@@ -226,7 +248,10 @@ static enum sm_code choose(struct sm_names *names, const char *key, struct sm_er
         return sm_err_field(err, "/key", "%zu encoders in one file, \"key\" must choose: %s", found,
                             list);
     if (!chosen) {
-        sm_err_field(err, "/key", "\"key\" is \"%.40s\", which chooses none of: %s", key, list);
+        char nearest[80];
+        name_nearest(nearest, places, count, key);
+        sm_err_field(err, "/key", "\"key\" is \"%.40s\"%.60s, which chooses none of: %s", key,
+                     nearest, list);
         if (err)
             err->code = SM_NOT_FOUND;
         return SM_NOT_FOUND;
