@@ -280,7 +280,7 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     assert len(reference["scores"]) == len(reference["images"]) == 17
     said = done.stderr.splitlines()
     assert len(said) == 5 and all(line.startswith(f"sslmem reference: {path}: ") for line, path in zip(said, files))
-    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout
+    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout and "empty" not in done.stdout
     # Too few remain: nothing is written, and pair.json is as before.
     before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
     done, _ = measure(*files[:8], code=1)
@@ -392,6 +392,30 @@ def test_reference_leaves_mode_link_and_line_ends(measured, tmp_path, named):
     (pair / "reference.json").chmod(0o600)
     measure()
     assert (pair / "reference.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_without_images_is_no_image(run, measured, tmp_path):
+    _, folder, measure = measured
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done, reference = measure(empty, folder)
+    assert f"sslmem reference: {empty}: holds no image (JPEG, PNG), 0 other files\n" == done.stderr
+    assert "failed" not in done.stdout and "\nempty      1 of IMAGES\n" in done.stdout and len(reference["scores"]) == 24
+    done, _ = measure(empty, code=1)
+    assert "0 images could be scored and 0 failed, and not each of IMAGES holds one: a reference needs" in done.stderr
+    done = run("score", "--pair", PAIRS / "resnet", "--format", "table", empty, folder / "class0/00.png", code=1)
+    assert done.stdout.splitlines()[-1].startswith("1 image, mean m ")
+    assert done.stderr.endswith('sslmem score: 1 of IMAGES held no image; "error" in its line says why\n')
+
+
+def test_score_names_an_image_by_its_file(run, tmp_path):
+    """PART and LIST choose images; neither is part of a name."""
+    archive, member, index = GOLDEN / "data/archives/shard.tar.gz", GOLDEN / "data/numpy/deflated.npz", tmp_path / "0.txt"
+    index.write_text("0\n")
+    table = lambda place: run("score", "--pair", PAIRS / "resnet", "--format", "table", place).stdout.splitlines()[1]
+    for place, name in ((f"{archive}@{index}", f"{archive}:"), (f"{member}:train@{index}", f"{member}:train_images#00000")):
+        shown = table(place).split("  ")
+        assert any(part.startswith(name) for part in shown) and str(index) not in table(place), shown
 
 
 @pytest.mark.parametrize("layout", ["lines", "one line", "named", "other"])

@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import shutil
+import socket
 import subprocess
 import time
 import zipfile
@@ -243,11 +244,27 @@ def test_folders_for_files_and_the_reverse(run, tmp_path, binary):
             (("pair", "create", DEMO / "fashion-vit", "--f", f, "--g", g), "is a pair already"),
             (("pair", "create", tmp_path / "file", "--f", f, "--g", g), "is a file; a pair is a folder"),
             (("score", "--pair", DEMO, "x.png"), "the folder holds 2 pairs, name one: fashion-simclr, fashion-vit"),
+            (("pair", "check", DEMO / "fashion-vit/pair.json"), f"pair.json is a file of a pair: give the folder: {DEMO}/fashion-vit\n"),
+            (("score", "--pair", DEMO / "fashion-vit/pair.json", "x.png"), f"give the folder: {DEMO}/fashion-vit\n"),
             (("score", "--pair", f, "x.png"), "is a file; a pair is a folder with a pair.json"),
             (("serve", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db", "--listen", "127.0.0.1:0"), "is a pair itself"),
             (("serve", "--check-config", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db"), "is a pair itself")):
         assert text in run(*words, code=2 if words[:2] == ("serve", "--pairs") else 1).stderr, words
     assert not (tmp_path / "new").exists()
+    check = subprocess.run([binary, "pair", "check", "pair.json"], cwd=DEMO / "fashion-vit", capture_output=True, text=True)
+    assert check.stderr.startswith("pair.json is a file of a pair: give the folder: .\n    give that folder as the pair\n")
+
+
+def test_serve_says_what_it_lacks_before_it_loads_pairs(binary, tmp_path):
+    serve = lambda *words: subprocess.run([binary, "serve", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = serve("--listen", "127.0.0.1:0")
+    assert done.returncode == 1 and done.stderr == "sslmem serve: --pairs pairs: No such file or directory: name the folder that holds the folders of pairs\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for option in ("--listen", "--admin-listen"):
+            done = serve("--pairs", DEMO, "--db", "db", *(() if option == "--listen" else ("--listen", "127.0.0.1:0")), option, address)
+            assert done.returncode == 1 and "pair_" not in done.stderr and not (tmp_path / "db").exists()
+            assert done.stderr == f"sslmem serve: cannot listen on {address}: Address already in use ({option} takes another address)\n"
 
 
 def test_files_that_lie_in_the_folder_stay(run, tmp_path):
