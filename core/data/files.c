@@ -95,7 +95,7 @@ static enum sm_code read_file(struct sm_dataset_item *out, void *state, int64_t 
     if (sm_file_map(&files->file, files->path, SM_IMAGE_BYTES_MAX, &out->error) != SM_OK)
         return SM_OK;
     if (!sm_image_sniff(files->file.bytes, files->file.bytes_count)) {
-        sm_err_set(&out->error, SM_UNSUPPORTED, "%.120s: neither a JPEG nor a PNG: %zu bytes",
+        sm_err_set(&out->error, SM_UNSUPPORTED, "%.120s: no JPEG, PNG or raw image: %zu bytes",
                    files->path, files->file.bytes_count);
         return SM_OK;
     }

@@ -350,7 +350,8 @@ def test_compare_at_a_server(audit, cohorts, serve, tmp_path):
     document = json.loads(audit("compare", tmp_path / "resnet", tmp_path / "vit").stdout)
     assert [row["pair"] for row in document["audits"]] == ["resnet", "vit"] and document["pairs"][0]["joint"] == 8
     audit(*here(tmp_path / "here", *options))
-    assert "were not made in the same place" in audit("compare", tmp_path / "resnet", tmp_path / "here", code=1).stderr
+    said = audit("compare", tmp_path / "resnet", tmp_path / "here", code=1).stderr
+    assert "were not made in the same place: run one again where the other was;" in said and "both databases have the same --digest-key\n" in said
 
 
 def test_select(audit, cohorts, tmp_path):

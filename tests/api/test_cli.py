@@ -167,10 +167,14 @@ def test_encode_agrees_with_the_official_code(run, tmp_path):
     assert "block.2" in done.stderr
 
 
-def test_inspect(run, tmp_path):
+def test_inspect(run, binary, tmp_path):
     bare = tmp_path / "canary_MAE.pt"
     shutil.copy(GOLDEN / "encoders/memssl-mae/canary_MAE.pt", bare)
-    vit = json.loads(run("inspect", "--json", bare, code=0).stdout)
+    done = run("inspect", "--json", bare, code=1)
+    vit = json.loads(done.stdout)
+    assert done.stderr == f"sslmem inspect: {bare}: {vit['reason']}\n    give --config '{{\"heads\": VALUE}}'\n"
+    text = subprocess.run([binary, "inspect", bare], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    assert text.startswith(done.stderr) and "encoder.transformer.0.norm1.weight" in text  # the verdict before the tensors
     assert vit["encoder"] is None and "heads" in vit["reason"] and vit["format"] == "torch-zip"
     assert not any(t["used"] for t in vit["tensors"])
     resnet = json.loads(run("inspect", "--json", PAIRS / "resnet/f.pt").stdout)["encoder"]
@@ -212,14 +216,15 @@ def test_inspect_counts_weights_that_are_no_numbers(run, tmp_path):
 def test_inspect_takes_keys_and_presets(run, tmp_path):
     both = tmp_path / "checkpoint.pth"
     shutil.copy(GOLDEN / "encoders/dino-full/checkpoint.pth", both)
-    assert '"key" must choose' in json.loads(run("inspect", "--json", both).stdout)["reason"]
+    done = run("inspect", "--json", both, code=1)
+    assert '"key" must choose' in json.loads(done.stdout)["reason"] and done.stderr.endswith("\n    give --key NAME\n")
     (tmp_path / "heads.json").write_text('{"heads": 2}')
     for key in ("teacher", "student"):
         document = json.loads(run("inspect", "--json", "--config", tmp_path / "heads.json", "--key", key, both).stdout)
         assert document["encoder"]["prefix"].startswith(key)
     listed = run("inspect", "--presets").stdout.split()
     assert len(listed) >= 25 and {"dino-vits16", "mae-vitb16", "dinov2-vits14-reg", "clip-vitb32"} <= set(listed)
-    document = json.loads(run("inspect", "--json", "--preset", "dino-vits16", "--key", "teacher", both).stdout)
+    document = json.loads(run("inspect", "--json", "--preset", "dino-vits16", "--key", "teacher", both, code=1).stdout)
     assert document["encoder"] is None and "6" in document["reason"]
     assert "no preset" in run("inspect", "--preset", "dino-vits17", both, code=1).stderr
     assert run("inspect", code=2).stderr.startswith("sslmem inspect: FILE is missing")
