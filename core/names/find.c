@@ -188,24 +188,23 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
                                places[i].prefix, places[i].prefix[0] ? "" : " (top level)");
 }
 
-/* Writes the part of a prefix that a mistyped key stands for, as ` (nearest: "teacher")`, or "". */
+/* Writes the key that a mistyped one stands for, as ` (nearest: "teacher")`, or "": a component of a
+ * prefix that chooses one encoder. */
 static void name_nearest(char out[80], const struct place *places, size_t count, const char *key)
 {
     size_t best = 0;
     out[0] = 0;
     for (size_t i = 0; i < count; i++) {
-        for (const char *at = places[i].prefix; *at; at++) {
+        for (const char *at = places[i].prefix; *at;) {
             char part[48];
             size_t length = 0;
-            if (at != places[i].prefix && !separates(at[-1]))
-                continue;
             while (at[length] && !separates(at[length]))
                 length++;
-            if (length >= sizeof part)
-                continue;
             snprintf(part, sizeof part, "%.*s", (int)length, at);
-            if (sm_edits_is_nearer(&best, key, part))
+            if (length < sizeof part && only(places, count, part, is_within) &&
+                sm_edits_is_nearer(&best, key, part))
                 snprintf(out, 80, " (nearest: \"%s\")", part);
+            at += length + (at[length] != 0);
         }
     }
 }
