@@ -188,8 +188,8 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
                                places[i].prefix, places[i].prefix[0] ? "" : " (top level)");
 }
 
-/* Writes the key that a mistyped one stands for, as ` (nearest: "teacher")`, or "": a component of a
- * prefix that chooses one encoder. */
+/* Writes the key that a mistyped one stands for, as ` (nearest: "teacher")`, or "". It is a
+ * component of a prefix, and chooses one encoder. */
 static void name_nearest(char out[80], const struct place *places, size_t count, const char *key)
 {
     size_t best = 0;

@@ -29,7 +29,7 @@ struct sm_pair_new {
     const struct sm_pair_plan *plan;
     json_t *configs[2]; /* configuration of each side as given */
     struct sm_pair_part parts[2][SM_ENCODERS_MAX];
-    struct sm_err unused_key[2]; /* why --key chooses nothing on a side; SM_OK: it does */
+    struct sm_err unused_key[2];       /* why --key chooses nothing on a side; SM_OK: it does */
     const char *augment, *augment_why; /* why NULL: not a guess */
 };
 
@@ -42,8 +42,8 @@ bool sm_pair_set_field(json_t *config, const char *name, const char *text);
  * configuration a side. Prints each setting in which two differ. */
 bool sm_pair_check_sides(const struct sm_pair_new *new);
 
-/* Opens every encoder, after sm_pair_read_options. Asks for what is missing, or prints all that is missing with the option that
- * gives it. Returns false after printing. */
+/* Opens every encoder, after sm_pair_read_options. Asks for what is missing, or prints all that is
+ * missing with the option that gives it. Returns false after printing. */
 bool sm_pair_recognise(struct sm_pair_new *new);
 /* Chooses the augmentation: the one given, the answer on a terminal, or a guess. */
 bool sm_pair_choose_augment(struct sm_pair_new *new);
