@@ -104,8 +104,8 @@ static enum sm_code fail_without_document(const char *dir, struct sm_err *err)
     if (!S_ISDIR(about.st_mode))
         return fail_with_file(dir, err);
     sm_folder_held(held, dir);
-    return sm_err_set(err, SM_NOT_FOUND, "%.100s/%s: No such file or directory%s", dir, PAIR_JSON,
-                      held);
+    return sm_err_set(err, SM_NOT_FOUND, "%.60s/%s: No such file or directory%s%s", dir, PAIR_JSON,
+                      held, strstr(held, "name one:") ? "" : "; sslmem pair create makes it");
 }
 
 static enum sm_code load_document(json_t **out, const char *dir, struct sm_err *err)

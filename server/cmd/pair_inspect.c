@@ -136,8 +136,8 @@ static bool check_key(const struct sm_pair_new *new)
     }
     for (int s = 0; s < 2; s++)
         if (unused[s].code != SM_OK)
-            fprintf(stderr, "%c: no encoder \"%s\" in its file: taken without --key\n",
-                    sides[s], sm_shown(new->plan->key));
+            fprintf(stderr, "%c: no encoder \"%s\" in its file: taken without --key\n", sides[s],
+                    sm_shown(new->plan->key));
     return true;
 }
 

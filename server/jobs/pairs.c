@@ -339,7 +339,8 @@ enum sm_code sm_pairs_take(struct sm_generation **out, struct sm_pairs *pairs, c
     struct sm_pair_state *entry = find(pairs, name);
     enum sm_code code = SM_OK;
     if (!entry)
-        code = sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", name);
+        code = sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'; GET /v1/pairs lists them",
+                          name);
     else if (!entry->generation)
         code = sm_err_set(err, SM_CORRUPT, "%s", entry->reason);
     else

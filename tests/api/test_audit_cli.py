@@ -442,7 +442,7 @@ def test_server_says_no(audit, cohorts, serve, tmp_path):
     url = f"http://127.0.0.1:{server.port}"
     options = cohorts(1)
     at = lambda pair, *more, code: audit("--pair", pair, "--server", url, "--out", tmp_path / "out", *more, code=code)
-    assert "there is no pair 'none'" in at("none", *options, code=1).stderr
+    assert "there is no pair 'none'; GET /v1/pairs lists them" in at("none", *options, code=1).stderr
     recipe = tmp_path / "recipe.json"
     recipe.write_text('{"views": 65}')
     assert "views is 65" in at("resnet", *options, "--recipe", recipe, code=1).stderr
