@@ -80,10 +80,13 @@ static int write_all(int fd, const uint8_t *bytes, size_t bytes_count)
     return fsync(fd);
 }
 
-enum sm_code sm_file_write(const char *path, const void *bytes, size_t bytes_count,
-                           struct sm_err *err)
+/* Replaces the file `path`, which is no link. */
+static enum sm_code replace(const char *path, const void *bytes, size_t bytes_count,
+                            struct sm_err *err)
 {
     char temporary[4096];
+    struct stat old;
+    mode_t mode = stat(path, &old) == 0 ? old.st_mode & 07777 : 0644;
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof temporary)
         return sm_err_set(err, SM_LIMIT, "path of %zu bytes, limit is %zu", strlen(path),
@@ -91,7 +94,7 @@ enum sm_code sm_file_write(const char *path, const void *bytes, size_t bytes_cou
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return sm_err_set(err, SM_IO, "%s: %s", path, strerror(errno));
-    bool written = write_all(fd, bytes, bytes_count) == 0 && fchmod(fd, 0644) == 0;
+    bool written = write_all(fd, bytes, bytes_count) == 0 && fchmod(fd, mode) == 0;
     int saved = errno;
     close(fd);
     if (written && rename(temporary, path) == 0)
@@ -100,4 +103,13 @@ enum sm_code sm_file_write(const char *path, const void *bytes, size_t bytes_cou
         saved = errno;
     unlink(temporary);
     return sm_err_set(err, SM_IO, "%s: %s", path, strerror(saved));
+}
+
+enum sm_code sm_file_write(const char *path, const void *bytes, size_t bytes_count,
+                           struct sm_err *err)
+{
+    char *target = realpath(path, NULL);
+    enum sm_code code = replace(target ? target : path, bytes, bytes_count, err);
+    free(target);
+    return code;
 }

@@ -27,7 +27,8 @@ void sm_file_release(struct sm_file *file);
 ssize_t sm_file_read(int fd, void *bytes, size_t bytes_max);
 
 /* Writes a file completely or leaves the old one: writes a temporary file in the same folder,
- * flushes it with fsync and renames it. */
+ * flushes it with fsync and renames it. An old file keeps its mode; a new one gets 0644. A link
+ * stays, and the file that it leads to is replaced. */
 enum sm_code sm_file_write(const char *path, const void *bytes, size_t bytes_count,
                            struct sm_err *err);
 

@@ -98,7 +98,7 @@ static enum sm_code read_file(struct sm_dataset_item *out, void *state, int64_t 
         return SM_OK;
     }
     if (!sm_image_sniff(files->file.bytes, files->file.bytes_count)) {
-        sm_err_set(&out->error, SM_UNSUPPORTED, "%.120s: neither a JPEG nor a PNG: %zu bytes",
+        sm_err_set(&out->error, SM_UNSUPPORTED, "%.120s: no JPEG, PNG or raw image: %zu bytes",
                    files->path, files->file.bytes_count);
         return SM_OK;
     }

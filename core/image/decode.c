@@ -55,7 +55,7 @@ static enum sm_code refuse(const void *bytes, size_t bytes_count, struct sm_err 
     struct sm_kind kind;
     if (sm_kind_find(&kind, bytes, bytes_count, NULL, SM_WANTED_IMAGE))
         return sm_err_set(err, SM_UNSUPPORTED, "%s: %s", kind.name, kind.advice);
-    return sm_err_set(err, SM_UNSUPPORTED, "neither a JPEG nor a PNG: %zu bytes", bytes_count);
+    return sm_err_set(err, SM_UNSUPPORTED, "no JPEG, PNG or raw image: %zu bytes", bytes_count);
 }
 
 enum sm_code sm_image_find_decoder(const char **decoder, const void *bytes, size_t bytes_count,

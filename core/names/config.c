@@ -91,6 +91,11 @@ const char *sm_config_name(enum sm_config_field field)
     return settings[field].name;
 }
 
+const char *sm_encoder_setting(size_t index)
+{
+    return index < SM_CONFIG_FIELDS ? settings[index].name : NULL;
+}
+
 bool sm_config_is_set(const struct sm_encoder_config *config, enum sm_config_field i)
 {
     const char *told = (const char *)config + settings[i].told.offset;

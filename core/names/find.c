@@ -188,6 +188,27 @@ static void list_places(char *out, size_t out_bytes, const struct place *places,
                                places[i].prefix, places[i].prefix[0] ? "" : " (top level)");
 }
 
+/* Writes the key that a mistyped one stands for, as ` (nearest: "teacher")`, or "". It is a
+ * component of a prefix, and chooses one encoder. */
+static void name_nearest(char out[80], const struct place *places, size_t count, const char *key)
+{
+    size_t best = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (const char *at = places[i].prefix; *at;) {
+            char part[48];
+            size_t length = 0;
+            while (at[length] && !separates(at[length]))
+                length++;
+            snprintf(part, sizeof part, "%.*s", (int)length, at);
+            if (length < sizeof part && only(places, count, part, is_within) &&
+                sm_edits_is_nearer(&best, key, part))
+                snprintf(out, 80, " (nearest: \"%s\")", part);
+            at += length + (at[length] != 0);
+        }
+    }
+}
+
 static enum sm_code fail_unknown(const struct sm_names *names, struct sm_err *err)
 {
     enum sm_code code = sm_names_refuse_adapters(names, err);
@@ -226,7 +247,10 @@ static enum sm_code choose(struct sm_names *names, const char *key, struct sm_er
         return sm_err_field(err, "/key", "%zu encoders in one file, \"key\" must choose: %s", found,
                             list);
     if (!chosen) {
-        sm_err_field(err, "/key", "\"key\" is \"%.40s\", which chooses none of: %s", key, list);
+        char nearest[80];
+        name_nearest(nearest, places, count, key);
+        sm_err_field(err, "/key", "\"key\" is \"%.40s\"%.60s, which chooses none of: %s", key,
+                     nearest, list);
         if (err)
             err->code = SM_NOT_FOUND;
         return SM_NOT_FOUND;

@@ -82,6 +82,18 @@ void sm_folder_held(char out[SM_HELD_BYTES], const char *dir)
         snprintf(out, SM_HELD_BYTES, "; the folder is empty");
 }
 
+/* The file of a pair in place of its folder names that folder. */
+static enum sm_code fail_with_file(const char *path, struct sm_err *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int length = slash == path ? 1 : (int)(name - path) - (slash != NULL);
+    if (strcmp(name, PAIR_JSON) == 0)
+        return sm_err_set(err, SM_INVALID, "%.60s is a file of a pair: give the folder: %.*s", path,
+                          length ? length : 1, length ? path : ".");
+    return sm_err_set(err, SM_INVALID, "%s is a file; a pair is a folder with a %s", path,
+                      PAIR_JSON);
+}
+
 static enum sm_code fail_without_document(const char *dir, struct sm_err *err)
 {
     struct stat about;
@@ -90,11 +102,10 @@ static enum sm_code fail_without_document(const char *dir, struct sm_err *err)
         return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO, "%s: %s", dir,
                           strerror(errno));
     if (!S_ISDIR(about.st_mode))
-        return sm_err_set(err, SM_INVALID, "%s is a file; a pair is a folder with a %s", dir,
-                          PAIR_JSON);
+        return fail_with_file(dir, err);
     sm_folder_held(held, dir);
-    return sm_err_set(err, SM_NOT_FOUND, "%.100s/%s: No such file or directory%s", dir, PAIR_JSON,
-                      held);
+    return sm_err_set(err, SM_NOT_FOUND, "%.60s/%s: No such file or directory%s%s", dir, PAIR_JSON,
+                      held, strstr(held, "name one:") ? "" : "; sslmem pair create makes it");
 }
 
 static enum sm_code load_document(json_t **out, const char *dir, struct sm_err *err)

@@ -17,6 +17,9 @@ static const struct advice {
     const char *part, *action;
 } advices[] = {
     {SM_IN_DOCUMENT, SM_NOT_FOUND, "name one:", "give one of these folders as the pair"},
+    {SM_IN_DOCUMENT, SM_INVALID, "give the folder", "give that folder as the pair"},
+    {SM_IN_DOCUMENT, SM_INVALID, "a pair is a folder",
+     "give a folder with a pair.json; sslmem pair create makes one"},
     {SM_IN_DOCUMENT, SM_NOT_FOUND, "No such file", "make one: sslmem pair create DIR --f F --g G"},
     {SM_IN_DOCUMENT, SM_CORRUPT, "", "correct the JSON at that line and column"},
     {SM_IN_DOCUMENT, ANY, "is missing",

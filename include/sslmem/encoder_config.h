@@ -157,7 +157,8 @@ json_t *sm_encoder_config_said_json(const struct sm_encoder_config *config);
 enum sm_code sm_encoder_config_complete(struct sm_encoder_config *config, const char *path,
                                         struct sm_err *err);
 
-/* Returns the name of preset `index`, NULL past the end. */
+/* Return the name of preset or setting `index`, NULL past the end. */
 const char *sm_encoder_preset(size_t index);
+const char *sm_encoder_setting(size_t index);
 
 #endif

@@ -96,7 +96,8 @@ static void reply_pair(struct sm_request *request, unsigned status, const char *
     bool found;
     json_t *document = read_pair(&found, request, name);
     if (!found)
-        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN, "there is no pair '%s'", name);
+        sm_reply_problem(request, SM_PROBLEM_PAIR_UNKNOWN,
+                         "there is no pair '%s'; GET /v1/pairs lists them", name);
     else if (document)
         sm_reply_json(request, status, document);
 }

@@ -158,7 +158,10 @@ int sm_cmd_audit_compare(int argc, char **argv)
     for (; folders[count] && code == SM_OK; count++) {
         code = sm_cmd_audit_read_server(&servers[count], ids[count], folders[count], &err);
         if (code == SM_OK && strcmp(servers[count], servers[0]) != 0)
-            code = sm_err_set(&err, SM_INVALID, "%.80s and %.80s were not made in the same place",
+            code = sm_err_set(&err, SM_INVALID,
+                              "%.40s and %.40s were not made in the same place: run one again "
+                              "where the other was; image digests in reports agree only if both "
+                              "databases have the same --digest-key",
                               folders[0], folders[count]);
         if (code == SM_OK)
             code = check_different(folders, ids, count, &err);

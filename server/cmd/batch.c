@@ -29,9 +29,10 @@ struct slot {
 struct batch {
     const struct sm_batch_params *params;
     struct sm_team *team;
-    pthread_mutex_t mutex; /* guards all below */
-    char **operand;        /* the next operand to open */
-    const char *opened;    /* operand of `dataset` */
+    pthread_mutex_t mutex;         /* guards all below */
+    char **operand;                /* the next operand to open */
+    const char *opened;            /* operand of `dataset` */
+    struct sm_dataset_place place; /* its parts */
     struct sm_dataset *dataset;
     int64_t opened_count; /* images of the operands that were opened */
     size_t next, told;    /* images taken, images told */
@@ -64,7 +65,7 @@ static enum sm_code copy_item(struct slot *out, const struct batch *b,
     if (item->path)
         good = (out->name = strdup(item->path));
     else
-        good = asprintf(&out->name, "%s:%s", b->opened, item->name) >= 0 || (out->name = NULL);
+        good = asprintf(&out->name, "%s:%s", b->place.path, item->name) >= 0 || (out->name = NULL);
     good = good && (out->class_label = strdup(item->class_label ? item->class_label : ""));
     out->image.error = item->error;
     if (good && item->error.code == SM_OK && item->bytes_count > 0) {
@@ -76,13 +77,16 @@ static enum sm_code copy_item(struct slot *out, const struct batch *b,
     return good ? SM_OK : sm_err_set(err, SM_NOMEM, "no memory for an image");
 }
 
-/* Fills the slot with an operand that cannot be read as an image. */
-static enum sm_code fail_operand(struct slot *out, const char *operand, const struct sm_err *why,
-                                 struct sm_err *err)
+/* Fills the slot with an operand that gives no image, or no more. It counts as an image, because it
+ * is meant to be one, unless it is a dataset without images. */
+static enum sm_code fail_operand(struct slot *out, struct batch *b, const char *operand,
+                                 const struct sm_err *why, struct sm_err *err)
 {
     out->name = strdup(operand);
     out->class_label = strdup("");
     out->image.error = *why;
+    out->image.is_operand = why->code == SM_INVALID;
+    b->opened_count += !out->image.is_operand;
     return out->name && out->class_label ? SM_OK
                                          : sm_err_set(err, SM_NOMEM, "no memory for a name");
 }
@@ -104,23 +108,24 @@ static enum sm_code read_next(struct slot *out, bool *found, struct batch *b, st
         sm_dataset_close(b->dataset);
         b->dataset = NULL;
         if (code != SM_OK) {
-            b->opened_count++;
-            return fail_operand(out, b->opened, &why, err);
+            return fail_operand(out, b, b->opened, &why, err);
         }
         if (!*b->operand) {
             *found = false;
             return SM_OK;
         }
         b->opened = *b->operand++;
-        code = sm_dataset_open(&b->dataset, b->opened, &why);
+        code = sm_dataset_place(&b->place, b->opened, &why);
+        if (code == SM_OK)
+            code = sm_dataset_open(&b->dataset, b->opened, &why);
         int64_t count = code == SM_OK ? sm_dataset_count(b->dataset) : 0;
-        b->opened_count += count > 0 ? count : 1;
+        b->opened_count += count;
         if (code == SM_OK && count == 0)
-            sm_err_set(&why, SM_NOT_FOUND,
-                       "%.160s holds no images (JPEG, PNG): %" PRId64 " other files", b->opened,
-                       sm_dataset_passed(b->dataset));
-        if (code != SM_OK || count == 0)
-            return fail_operand(out, b->opened, &why, err);
+            code = sm_err_set(&why, SM_INVALID,
+                              "%.160s holds no images (JPEG, PNG): %" PRId64 " other files",
+                              b->opened, sm_dataset_passed(b->dataset));
+        if (code != SM_OK)
+            return fail_operand(out, b, b->opened, &why, err);
     }
 }
 

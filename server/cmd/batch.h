@@ -23,11 +23,12 @@
 
 /* An image with its result; lives until `tell` returns. */
 struct sm_batch_image {
-    const char *name;             /* its path, OPERAND:NAME inside a larger file, or the operand */
+    const char *name;             /* its path, FILE:NAME inside a larger file, or the operand */
     const char *class_label;      /* "" if the dataset does not tell */
     char digest[65];              /* SHA-256 of its bytes; "" if they cannot be read */
     const struct sm_score *score; /* NULL: error, or known */
     struct sm_err error;          /* code SM_OK if the image is scored or known */
+    bool is_operand;              /* it is a dataset without images, not an image */
     int64_t total; /* images of the batch, as far as known: an operand not yet open counts as one */
 };
 

@@ -81,14 +81,19 @@ static enum sm_code check_kernels(const struct sm_config *config, struct sm_err 
                       config->kernels);
 }
 
-static enum sm_code check_pairs(const struct sm_config *config, struct sm_err *err)
+enum sm_code sm_check_pairs(const struct sm_config *config, struct sm_err *err)
 {
     char path[PATH_MAX];
-    enum sm_code code = check_folder("pairs: ", config->pairs, R_OK | X_OK, err);
+    struct stat about;
+    if (stat(config->pairs, &about) != 0)
+        return sm_err_set(err, errno == ENOENT ? SM_NOT_FOUND : SM_IO,
+                          "--pairs %.120s: %s: name the folder that holds the folders of pairs",
+                          config->pairs, strerror(errno));
+    enum sm_code code = check_folder("--pairs ", config->pairs, R_OK | X_OK, err);
     snprintf(path, sizeof path, "%s/pair.json", config->pairs);
     if (code == SM_OK && access(path, F_OK) == 0)
         code = sm_err_set(err, SM_INVALID,
-                          "pairs: %.160s is a pair itself, it holds pair.json: give the folder "
+                          "--pairs %.120s is a pair itself, it holds pair.json: give the folder "
                           "above it",
                           config->pairs);
     return code;
@@ -153,7 +158,7 @@ static enum sm_code check_admin(const struct sm_config *config, struct sm_err *e
 int sm_check_config(const struct sm_config *config)
 {
     static enum sm_code (*const checks[])(const struct sm_config *config, struct sm_err *err) = {
-        check_kernels, check_pairs,     check_db,         check_listen,
+        check_kernels, sm_check_pairs,  check_db,         check_listen,
         check_admin,   check_data_root, check_digest_key, check_certificate};
     int result = SM_EXIT_OK;
 

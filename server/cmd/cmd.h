@@ -99,6 +99,10 @@ enum sm_code sm_open_pair(struct sm_pair **out, struct sm_recipe *recipe, const 
  * one. The error text names the path. SM_NOT_FOUND (missing or empty), SM_CORRUPT, SM_IO. */
 enum sm_code sm_check_database(const char *path, struct sm_err *err);
 
+/* Checks that the configuration names a folder of pairs. SM_INVALID (it is a pair), SM_NOT_FOUND,
+ * SM_IO. */
+enum sm_code sm_check_pairs(const struct sm_config *config, struct sm_err *err);
+
 /* Runs `sslmem serve --check-config`: checks every file and folder that the configuration names and
  * prints each problem to standard error. Starts and creates nothing; returns the exit code. */
 int sm_check_config(const struct sm_config *config);

@@ -112,10 +112,8 @@ static void print_text(const char *path, const json_t *doc, const struct sm_enco
            json_string_value(json_object_get(doc, "digest")),
            json_array_size(json_object_get(doc, "tensors")));
     print_tensors(json_object_get(doc, "tensors"));
-    if (!encoder) {
-        printf("\nencoder: none: %s\n", json_string_value(json_object_get(doc, "reason")));
+    if (!encoder)
         return;
-    }
     const struct sm_encoder_info *i = sm_encoder_info(encoder);
     const json_t *described = json_object_get(doc, "encoder");
     printf("\nencoder: %s, %s names%s%s, input %dx%d, %d tokens of %d%s", i->family, i->dialect,
@@ -132,30 +130,46 @@ static void print_text(const char *path, const json_t *doc, const struct sm_enco
     print_graph(json_object_get(described, "graph"));
 }
 
-static enum sm_code inspect(const char *path, const struct sm_encoder_config *config, bool as_json,
-                            struct sm_err *err)
+/* Prints why no encoder is recognised, and the option that gives what is missing. */
+static void say_why(const char *path, const struct sm_err *reason)
 {
-    struct sm_ckpt *ckpt;
+    const char *name = reason->pointer + (reason->pointer[0] == '/');
+    bool named = strncmp(reason->text, path, strlen(path)) == 0;
+    fprintf(stderr, "sslmem inspect: %s%s%s\n", named ? "" : sm_shown(path), named ? "" : ": ",
+            sm_shown(reason->text));
+    if (strcmp(name, "key") == 0 || strcmp(name, "preset") == 0)
+        fprintf(stderr, "    give --%s NAME\n", name);
+    else if (*name)
+        fprintf(stderr, "    give --config '{\"%s\": VALUE}'\n", sm_shown(name));
+}
+
+/* Prints the checkpoint. If it has no encoder, says that first, because its tensors may be many. */
+static enum sm_code inspect(const char *path, const struct sm_encoder_config *config, bool as_json)
+{
+    struct sm_ckpt *ckpt = NULL;
     struct sm_encoder *encoder = NULL;
     struct sm_err reason = {0};
     enum sm_code code = sm_ckpt_open(&ckpt, path, &reason);
+    if (code == SM_OK)
+        code = sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
     if (code != SM_OK)
-        return strncmp(reason.text, path, strlen(path)) == 0
-                   ? sm_err_set(err, code, "%s", reason.text)
-                   : sm_err_set(err, code, "%.90s: %.148s", path, reason.text);
-    sm_encoder_open(&encoder, ckpt, config, "auto", &reason);
+        say_why(path, &reason);
+    if (!ckpt)
+        return code;
     json_t *doc = json_pack("{s:o, s:s, s:s, s:o, s:o}", "file", sm_path_json(path), "format",
                             sm_ckpt_format(ckpt), "digest", sm_ckpt_digest(ckpt), "tensors",
                             tensors_json(ckpt, encoder), "encoder",
                             encoder ? encoder_json(encoder) : json_null());
     if (doc && !encoder)
         json_object_set_new(doc, "reason", json_string(reason.text));
-    if (!doc)
-        code = sm_err_set(err, SM_NOMEM, "%s: description", path);
-    else if (as_json)
+    if (!doc) {
+        code = sm_err_set(&reason, SM_NOMEM, "out of memory for its description");
+        say_why(path, &reason);
+    } else if (as_json) {
         sm_print_line(json_incref(doc));
-    else
+    } else {
         print_text(path, doc, encoder);
+    }
     json_decref(doc);
     sm_encoder_close(encoder);
     sm_ckpt_close(ckpt);
@@ -178,7 +192,8 @@ int sm_cmd_inspect(int argc, char **argv)
         "inspect",
         "FILE",
         "Lists a checkpoint's tensors, the encoder that was recognised, how sure that is, and its "
-        "graph.",
+        "graph.\n"
+        "Without an encoder it says why first, and exits with 1.",
         options,
         0,
         1};
@@ -198,7 +213,7 @@ int sm_cmd_inspect(int argc, char **argv)
         return SM_EXIT_USAGE;
     }
     enum sm_code code = sm_read_encoder_config(&config, config_path, key, preset, paths[0], &err);
-    if (code == SM_OK)
-        code = inspect(paths[0], &config, as_json != NULL, &err);
-    return code == SM_OK ? SM_EXIT_OK : sm_fail("inspect", &err);
+    if (code != SM_OK)
+        return sm_fail("inspect", &err);
+    return inspect(paths[0], &config, as_json != NULL) == SM_OK ? SM_EXIT_OK : SM_EXIT_FAILED;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/escape.h"
 #include "server/cmd/cmd.h"
@@ -10,10 +11,15 @@
 void sm_pair_print_problems(const char *dir, const struct sm_pair_problems *problems,
                             const struct sm_err *err)
 {
+    struct stat about;
+    bool is_file = stat(dir, &about) == 0 && !S_ISDIR(about.st_mode);
     for (int i = 0; i < problems->count; i++) {
         const struct sm_pair_problem *p = &problems->list[i];
-        fprintf(stderr, "%s/%s%s%s: %s\n    %s\n", sm_shown(dir), sm_shown(p->file),
-                *p->pointer ? " " : "", sm_shown(p->pointer), p->text, p->action);
+        if (is_file)
+            fprintf(stderr, "%s\n    %s\n", sm_shown(p->text), p->action);
+        else
+            fprintf(stderr, "%s/%s%s%s: %s\n    %s\n", sm_shown(dir), sm_shown(p->file),
+                    *p->pointer ? " " : "", sm_shown(p->pointer), p->text, p->action);
     }
     if (problems->count == 0)
         fprintf(stderr, "sslmem pair: %s\n", err->text);

@@ -29,11 +29,21 @@ struct sm_pair_new {
     const struct sm_pair_plan *plan;
     json_t *configs[2]; /* configuration of each side as given */
     struct sm_pair_part parts[2][SM_ENCODERS_MAX];
+    struct sm_err unused_key[2];       /* why --key chooses nothing on a side; SM_OK: it does */
     const char *augment, *augment_why; /* why NULL: not a guess */
 };
 
-/* Opens every encoder. Asks for what is missing, or prints all that is missing with the option that
- * gives it. Returns false after printing. */
+/* Reads --key, --preset and --set into `configs`. Returns false after printing wrong usage. */
+bool sm_pair_read_options(struct sm_pair_new *new);
+/* Sets a field of a configuration from text. Returns false when out of memory, or if the text is
+ * not UTF-8. */
+bool sm_pair_set_field(json_t *config, const char *name, const char *text);
+/* Returns true if all encoders of each side have the same settings, because pair.json holds one
+ * configuration a side. Prints each setting in which two differ. */
+bool sm_pair_check_sides(const struct sm_pair_new *new);
+
+/* Opens every encoder, after sm_pair_read_options. Asks for what is missing, or prints all that is
+ * missing with the option that gives it. Returns false after printing. */
 bool sm_pair_recognise(struct sm_pair_new *new);
 /* Chooses the augmentation: the one given, the answer on a terminal, or a guess. */
 bool sm_pair_choose_augment(struct sm_pair_new *new);

@@ -2,7 +2,9 @@
  *
  * The pair is built in a folder of its own inside DIR, with links to the checkpoints, and opened
  * there. Only a pair that opens and scores is copied and moved into DIR; pair.json comes last. So a
- * failure leaves nothing behind. */
+ * failure leaves nothing behind. That folder is locked while its process lives; the next run
+ * removes one without a lock, as a killed process leaves it. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,10 +23,11 @@
 #include "server/cmd/pair.h"
 #include "server/jobs/generation.h"
 
-#define COPY_BYTES  (1 << 20)
-#define FILES_MAX   (2 * SM_ENCODERS_MAX * 257) /* checkpoints, and 256 shards of each */
-#define INDEX_BYTES (16 << 20)
-#define INDEX_DEPTH 16
+#define COPY_BYTES   (1 << 20)
+#define STAGE_PREFIX ".create-"
+#define FILES_MAX    (2 * SM_ENCODERS_MAX * 257) /* checkpoints, and 256 shards of each */
+#define INDEX_BYTES  (16 << 20)
+#define INDEX_DEPTH  16
 
 /* The files of a pair, before they are in its folder. */
 struct build {
@@ -32,6 +36,7 @@ struct build {
     char *sources[FILES_MAX];            /* real paths */
     char *names[FILES_MAX];              /* names in the pair's folder */
     int count;
+    int lock; /* descriptor of the stage; -1: none */
     bool made_dir;
 };
 
@@ -65,15 +70,72 @@ static enum sm_code check_dir(const char *dir, struct sm_err *err)
     return SM_OK;
 }
 
+/* Opens and locks a stage. Returns its descriptor; -1: there is none, or its process lives. */
+static int lock_stage(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Removes the stage `name` if its process is dead. A stage holds no folders. */
+static bool remove_stale(int dir, const char *name)
+{
+    int fd = lock_stage(dir, name), copy = fd < 0 ? -1 : dup(fd);
+    DIR *stage = copy < 0 ? NULL : fdopendir(copy);
+    const struct dirent *entry;
+    while (stage && (entry = readdir(stage)))
+        unlinkat(fd, entry->d_name, 0);
+    if (stage)
+        closedir(stage);
+    else if (copy >= 0)
+        close(copy);
+    if (fd >= 0)
+        close(fd);
+    return stage && unlinkat(dir, name, AT_REMOVEDIR) == 0;
+}
+
+/* Removes what killed runs left in the pair's folder. Returns true if it was something. */
+static bool remove_stages(const struct build *b)
+{
+    bool removed = false;
+    const struct dirent *entry;
+    DIR *dir = opendir(b->dir);
+    while (dir && (entry = readdir(dir))) {
+        const char *number = entry->d_name + strlen(STAGE_PREFIX);
+        if (strncmp(entry->d_name, STAGE_PREFIX, strlen(STAGE_PREFIX)) != 0 || !*number ||
+            number[strspn(number, "0123456789")])
+            continue;
+        if (remove_stale(dirfd(dir), entry->d_name)) {
+            removed = true;
+            fprintf(stderr, "sslmem pair create: removed %s/%s, which a killed run left\n",
+                    sm_shown(b->plan->dir), entry->d_name);
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return removed;
+}
+
 static enum sm_code make_stage(struct build *b, struct sm_err *err)
 {
     b->made_dir = mkdir(b->plan->dir, 0777) == 0;
     if ((!b->made_dir && errno != EEXIST) || !realpath(b->plan->dir, b->dir))
         return failed(err, b->plan->dir);
-    int length = snprintf(b->stage, sizeof b->stage, "%s/.create-%ld", b->dir, (long)getpid());
+    if (remove_stages(b))
+        b->made_dir = true; /* by that run */
+    int length =
+        snprintf(b->stage, sizeof b->stage, "%s/" STAGE_PREFIX "%ld", b->dir, (long)getpid());
     if (length >= (int)sizeof b->stage || mkdir(b->stage, 0777) != 0)
         return failed(err, b->stage);
-    return SM_OK;
+    b->lock = lock_stage(AT_FDCWD, b->stage);
+    return b->lock >= 0
+               ? SM_OK
+               : sm_err_set(err, SM_CONFLICT,
+                            "%.200s: another sslmem pair create took it: run again", b->stage);
 }
 
 static void join(char out[PATH_MAX], const char *folder, const char *name)
@@ -98,6 +160,8 @@ static void remove_stage(struct build *b)
     }
     if (b->stage[0])
         rmdir(b->stage);
+    if (b->lock >= 0)
+        close(b->lock);
     if (b->made_dir)
         rmdir(b->dir); /* only if nothing was moved there */
 }
@@ -260,7 +324,8 @@ static enum sm_code move(const struct build *b, const char *name, struct sm_err 
     join(from, b->stage, name);
     join(to, b->dir, name);
     if (access(to, F_OK) == 0 && strcmp(name, "README.md") != 0)
-        return sm_err_set(err, SM_CONFLICT, "%.200s is there already", to);
+        return sm_err_set(err, SM_CONFLICT,
+                          "%.120s is there already: remove it, or give it as --f or --g", to);
     if (access(to, F_OK) == 0)
         return SM_OK; /* somebody's own README.md stays */
     return rename(from, to) == 0 ? SM_OK : failed(err, to);
@@ -287,6 +352,36 @@ static enum sm_code settle(struct build *b, struct sm_err *err)
 
 /* --- the check --- */
 
+/* Replaces advice about pair.json, which is not made yet, by the option that helps. The first row
+ * that fits code and place counts. */
+static void advise(struct sm_pair_problems *problems)
+{
+    static const struct advice {
+        enum sm_code code; /* SM_OK: every code */
+        const char *place, *action;
+    } advices[] = {
+        {SM_CONFLICT, "/g/",
+         "give checkpoints of one architecture; --f-key and --g-key choose an "
+         "encoder of a file with several, --set NAME=VALUE sets for both sides "
+         "what tensors do not tell"},
+        {SM_CONFLICT, "/f/", "give checkpoints of one architecture to --f"},
+        {SM_INVALID, "/g/", "give another file to --g, or --allow-same"},
+        {SM_OK, "/mean", "give --set mean=R,G,B --set std=R,G,B, for both sides"},
+        {SM_OK, "/std", "give --set mean=R,G,B --set std=R,G,B, for both sides"},
+        {SM_OK, "/recipe/augment", "give another --augment"},
+    };
+    for (int i = 0; i < problems->count; i++) {
+        struct sm_pair_problem *p = &problems->list[i];
+        for (size_t k = 0; k < sizeof advices / sizeof *advices; k++) {
+            const struct advice *a = &advices[k];
+            if ((a->code != SM_OK && a->code != p->code) || !strstr(p->pointer, a->place))
+                continue;
+            snprintf(p->action, sizeof p->action, "%s", a->action);
+            break;
+        }
+    }
+}
+
 /* Opens the pair as the service does, and scores a drawn picture. */
 static bool check(double *m, const struct build *b)
 {
@@ -296,6 +391,7 @@ static bool check(double *m, const struct build *b)
     struct sm_pair_problems *problems = calloc(1, sizeof *problems);
     bool good = false;
     if (problems && sm_pair_open_all(&pair, problems, b->stage, "auto", &err) != SM_OK) {
+        advise(problems);
         sm_pair_print_problems(b->plan->dir, problems, &err);
     } else if (problems) {
         sm_say_pair_flags(pair);
@@ -329,6 +425,7 @@ static int create(struct sm_pair_new *new)
         return sm_fail("pair create", &err);
     }
     b->plan = new->plan;
+    b->lock = -1;
     enum sm_code code = make_stage(b, &err);
     if (code == SM_OK)
         code = add_files(b, new, &err);
@@ -370,7 +467,8 @@ static int read_plan(struct sm_pair_plan *plan, int argc, char **argv)
         {"key", "NAME", "which encoder of a file with several, e.g. teacher", &plan->key},
         {"f-key", "NAME", "the same, of f alone", &plan->keys[0]},
         {"g-key", "NAME", "the same, of g alone", &plan->keys[1]},
-        {"set", "NAME=VALUE", "a setting of the encoders (core/names/README.md), e.g. heads=6",
+        {"set", "NAME=VALUE",
+         "a setting of the encoders (core/names/README.md), e.g. heads=6, mean=0.5,0.5,0.5",
          plan->sets, .times_max = SM_SETS_MAX},
         {"augment", "NAME", "the views: simclr-cifar, simclr-imagenet, ... (core/README.md)",
          &plan->augment},
@@ -416,14 +514,14 @@ int sm_cmd_pair_create(int argc, char **argv)
     }
     new->plan = &plan;
     result = SM_EXIT_FAILED;
-    if (check_dir(plan.dir, &err) != SM_OK) {
+    if (!sm_pair_read_options(new)) {
+        result = SM_EXIT_USAGE;
+    } else if (check_dir(plan.dir, &err) != SM_OK) {
         sm_fail("pair create", &err);
-    } else if (sm_pair_recognise(new)) {
-        if (sm_pair_choose_augment(new)) {
-            sm_pair_print(new);
-            fflush(stdout);
-            result = create(new);
-        }
+    } else if (sm_pair_recognise(new) && sm_pair_check_sides(new) && sm_pair_choose_augment(new)) {
+        sm_pair_print(new);
+        fflush(stdout);
+        result = create(new);
     }
     sm_pair_new_release(new);
     free(new);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/base/escape.h"
+#include "core/base/json.h"
 #include "server/cmd/cmd.h"
 #include "server/cmd/pair.h"
 
@@ -22,23 +23,15 @@ static const char sides[] = "fg";
 /* Writes the option that gives the fact at `pointer` of the configuration. */
 static void name_option(char out[64], const char *pointer, int side)
 {
+    int length = (int)strcspn(pointer + 1, "/");
+    bool pixels = strncmp(pointer, "/mean", 5) == 0 || strncmp(pointer, "/std", 4) == 0;
     if (strcmp(pointer, "/key") == 0)
         snprintf(out, 64, "--%c-key NAME", sides[side]);
     else if (strcmp(pointer, "/preset") == 0)
         snprintf(out, 64, "--preset NAME");
     else
-        snprintf(out, 64, "--set %.30s=VALUE", pointer + 1);
-}
-
-/* Sets a field from text: a JSON value if the text is one, else a string. */
-static bool set_field(json_t *config, const char *name, const char *text)
-{
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    if (!value || strcmp(name, "key") == 0 || strcmp(name, "preset") == 0) {
-        json_decref(value);
-        value = json_string(text);
-    }
-    return value && json_object_set_new(config, name, value) == 0;
+        snprintf(out, 64, "--set %.*s=%s", length < 30 ? length : 30, pointer + 1,
+                 pixels ? "R,G,B" : "VALUE");
 }
 
 /* Asks a question on the terminal. Returns false if there is no answer. */
@@ -52,13 +45,27 @@ static bool ask(char out[ANSWER_BYTES], const char *question)
     return true;
 }
 
+/* Takes the answer for f on g, too, unless it is a key, which differs from file to file, or was
+ * taken already. */
+static bool take_from_f(struct sm_pair_new *new, int side, const char *name)
+{
+    json_t *answered = json_object_get(new->configs[0], name);
+    if (side == 0 || !answered || strcmp(name, "key") == 0 ||
+        json_object_get(new->configs[1], name))
+        return false;
+    printf("g: %s as of f\n", name);
+    return json_object_set(new->configs[1], name, answered) == 0;
+}
+
 static bool ask_for_fact(struct sm_pair_new *new, int side, const struct sm_err *why)
 {
     char answer[ANSWER_BYTES], question[64];
+    if (take_from_f(new, side, why->pointer + 1))
+        return true;
     printf("%c: %s\n", sides[side], why->text);
     snprintf(question, sizeof question, "%.40s of %c", why->pointer + 1, sides[side]);
     return ask(answer, question) && *answer &&
-           set_field(new->configs[side], why->pointer + 1, answer);
+           sm_pair_set_field(new->configs[side], why->pointer + 1, answer);
 }
 
 /* --- recognition --- */
@@ -84,17 +91,54 @@ static enum sm_code open_once(struct sm_pair_part *part, const json_t *config, c
                          : code;
 }
 
-/* A key that was given for both sides counts only where it chooses something: a file with one
- * encoder needs none. */
-static bool drop_key(struct sm_pair_new *new, int side, const struct sm_err *why)
+/* A key that was given for both sides counts where it chooses something: a file with one encoder
+ * needs none. If the file turns out to have several, the first error is the one to tell. */
+static bool drop_key(struct sm_pair_new *new, int side, struct sm_err *why)
 {
     const struct sm_pair_plan *plan = new->plan;
+    struct sm_err *unused = &new->unused_key[side];
     bool shared = plan->key && !plan->keys[side];
-    if (!shared || why->code != SM_NOT_FOUND || strcmp(why->pointer, "/key") != 0)
+    if (!shared || strcmp(why->pointer, "/key") != 0)
         return false;
-    printf("%c: no encoder \"%s\" in its file, which needs no key unless it has several\n",
-           sides[side], sm_shown(plan->key));
+    if (unused->code != SM_OK)
+        *why = *unused;
+    if (unused->code != SM_OK || why->code != SM_NOT_FOUND)
+        return false;
+    *unused = *why;
     return json_object_del(new->configs[side], "key") == 0;
+}
+
+/* Prints why an encoder cannot be opened, and the option that helps. */
+static void print_why(const char *path, int side, const struct sm_err *why)
+{
+    char option[64];
+    bool named = strncmp(why->text, path, strlen(path)) == 0;
+    fprintf(stderr, "%c: %s%s%s\n", sides[side], named ? "" : sm_shown(path), named ? "" : ": ",
+            why->text);
+    if (why->pointer[0]) {
+        name_option(option, why->pointer, side);
+        fprintf(stderr, "    give %s\n", option);
+    }
+}
+
+/* Returns false if --key chooses nothing on both sides. */
+static bool check_key(const struct sm_pair_new *new)
+{
+    const struct sm_err *unused = new->unused_key;
+    if (unused[0].code != SM_OK && unused[1].code != SM_OK) {
+        for (int s = 0; s < 2; s++)
+            print_why(new->plan->files[s][0], s, &unused[s]);
+        fputs(
+            "sslmem pair create: --key chooses no encoder, and a file with one encoder needs none; "
+            "nothing was made\n",
+            stderr);
+        return false;
+    }
+    for (int s = 0; s < 2; s++)
+        if (unused[s].code != SM_OK)
+            fprintf(stderr, "%c: no encoder \"%s\" in its file: taken without --key\n", sides[s],
+                    sm_shown(new->plan->key));
+    return true;
 }
 
 /* Opens encoder `k` of a side, and asks until nothing is missing. */
@@ -103,7 +147,6 @@ static bool recognise(struct sm_pair_new *new, int side, int k)
     const char *path = new->plan->files[side][k];
     struct sm_pair_part *part = &new->parts[side][k];
     struct sm_err why = {0};
-    char option[64];
     enum sm_code code = check_file(path, &why);
     if (code == SM_OK)
         code = sm_ckpt_open(&part->ckpt, path, &why);
@@ -115,55 +158,20 @@ static bool recognise(struct sm_pair_new *new, int side, int k)
     }
     if (code == SM_OK)
         return true;
-    bool named = strncmp(why.text, path, strlen(path)) == 0;
-    fprintf(stderr, "%c: %s%s%s\n", sides[side], named ? "" : sm_shown(path), named ? "" : ": ",
-            why.text);
-    if (why.pointer[0]) {
-        name_option(option, why.pointer, side);
-        fprintf(stderr, "    give %s\n", option);
-    }
+    print_why(path, side, &why);
     return false;
-}
-
-/* Makes the configurations that the options state. */
-static bool read_options(struct sm_pair_new *new)
-{
-    const struct sm_pair_plan *plan = new->plan;
-    for (int s = 0; s < 2; s++) {
-        const char *key = plan->keys[s] ? plan->keys[s] : plan->key;
-        new->configs[s] = json_object();
-        bool set = new->configs[s] && (!key || set_field(new->configs[s], "key", key)) &&
-                   (!plan->preset || set_field(new->configs[s], "preset", plan->preset));
-        for (int i = 0; set && plan->sets[i]; i++) {
-            char name[64];
-            size_t length = strcspn(plan->sets[i], "=");
-            if (!plan->sets[i][length] || length >= sizeof name) {
-                fprintf(stderr, "sslmem pair create: --set %s: must be NAME=VALUE, as heads=6\n",
-                        sm_shown(plan->sets[i]));
-                return false;
-            }
-            snprintf(name, sizeof name, "%.*s", (int)length, plan->sets[i]);
-            set = set_field(new->configs[s], name, plan->sets[i] + length + 1);
-        }
-        if (!set) {
-            fprintf(stderr, "sslmem pair create: an option is not UTF-8 text\n");
-            return false;
-        }
-    }
-    return true;
 }
 
 bool sm_pair_recognise(struct sm_pair_new *new)
 {
-    bool whole = read_options(new);
     int missing = 0;
-    for (int s = 0; whole && s < 2; s++)
+    for (int s = 0; s < 2; s++)
         for (int k = 0; new->plan->files[s][k]; k++)
             missing += !recognise(new, s, k);
     if (missing)
         fprintf(stderr, "sslmem pair create: %d encoder%s cannot be opened yet; nothing was made\n",
                 missing, missing == 1 ? "" : "s");
-    return whole && missing == 0;
+    return missing == 0 && check_key(new);
 }
 
 void sm_pair_new_release(struct sm_pair_new *new)
@@ -246,6 +254,60 @@ static const struct sm_choice *find_choice(const struct sm_encoder_info *info, c
         if (strcmp(info->choices[i].name, name) == 0)
             return &info->choices[i];
     return NULL;
+}
+
+/* Returns the value of a setting, to be shown: the one stated, else the one chosen; "none". */
+static const char *shown_value(char out[80], const struct sm_pair_part *part, const json_t *stated,
+                               const char *name)
+{
+    const struct sm_choice *choice = find_choice(sm_encoder_info(part->encoder), name);
+    json_t *value = json_object_get(stated, name);
+    char *text = value ? sm_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    snprintf(out, 80, "%s", text ? text : choice ? choice->value : "none");
+    free(text);
+    return out;
+}
+
+/* Prints the settings in which two encoders of a side differ; returns how many do. */
+static int compare_parts(const struct sm_pair_new *new, int side, int k)
+{
+    const struct sm_pair_part *a = &new->parts[side][0], *b = &new->parts[side][k];
+    json_t *of_a = sm_encoder_config_json(&a->config), *of_b = sm_encoder_config_json(&b->config);
+    char text_a[80], text_b[80], option[64], pointer[64];
+    const char *name;
+    int differing = 0;
+    for (size_t i = 0; (name = sm_encoder_setting(i)); i++) {
+        const struct sm_choice *of_first = find_choice(sm_encoder_info(a->encoder), name);
+        const struct sm_choice *of_other = find_choice(sm_encoder_info(b->encoder), name);
+        const json_t *x = json_object_get(of_a, name), *y = json_object_get(of_b, name);
+        bool stated = x && y ? !json_equal(x, y) : strcmp(name, "key") == 0 && (x || y);
+        bool chosen = of_first && of_other && strcmp(of_first->value, of_other->value) != 0;
+        if (!stated && !chosen)
+            continue;
+        differing++;
+        snprintf(pointer, sizeof pointer, "/%s", name);
+        name_option(option, pointer, side);
+        fprintf(stderr, "%c: %s has %s %s, %s has %s\n    give %s, or files that agree\n",
+                sides[side], sm_shown(new->plan->files[side][0]), name,
+                sm_shown(shown_value(text_a, a, of_a, name)), sm_shown(new->plan->files[side][k]),
+                sm_shown(shown_value(text_b, b, of_b, name)), option);
+    }
+    json_decref(of_a);
+    json_decref(of_b);
+    return differing;
+}
+
+bool sm_pair_check_sides(const struct sm_pair_new *new)
+{
+    int differing = 0;
+    for (int s = 0; s < 2; s++)
+        for (int k = 1; new->plan->files[s][k]; k++)
+            differing += compare_parts(new, s, k);
+    if (differing > 0)
+        fputs("sslmem pair create: the encoders of a side must have the same settings; nothing was "
+              "made\n",
+              stderr);
+    return differing == 0;
 }
 
 /* Prints the choices in which two encoders differ. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -125,6 +126,29 @@ static enum sm_code load(struct sm_partial *p, const char *key, struct sm_err *e
     return code;
 }
 
+/* Opens and locks the file. The process that held the lock may have deleted the file meanwhile:
+ * then its name leads to another file, or to none, and is opened again. */
+static enum sm_code open_locked(struct sm_partial *p, struct sm_err *err)
+{
+    for (;;) {
+        struct stat locked, named;
+        p->fd = open(p->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (p->fd < 0)
+            return io_error(p, err);
+        if (flock(p->fd, LOCK_EX | LOCK_NB) != 0) {
+            close(p->fd);
+            p->fd = -1;
+            return sm_err_set(err, SM_CONFLICT,
+                              "%.200s: another sslmem reference measures this pair: wait for it",
+                              p->path);
+        }
+        if (fstat(p->fd, &locked) == 0 && lstat(p->path, &named) == 0 &&
+            locked.st_dev == named.st_dev && locked.st_ino == named.st_ino)
+            return SM_OK;
+        close(p->fd);
+    }
+}
+
 enum sm_code sm_partial_open(struct sm_partial *out, const struct sm_pair *pair,
                              const char *pair_folder, const char *recipe_digest, struct sm_err *err)
 {
@@ -137,17 +161,8 @@ enum sm_code sm_partial_open(struct sm_partial *out, const struct sm_pair *pair,
         out->path = NULL;
         return sm_err_set(err, SM_NOMEM, "%.200s: out of memory", pair_folder);
     }
-    out->fd = open(out->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (out->fd < 0)
-        return io_error(out, err);
-    if (flock(out->fd, LOCK_EX | LOCK_NB) != 0) {
-        close(out->fd);
-        out->fd = -1;
-        return sm_err_set(err, SM_CONFLICT,
-                          "%.200s: another sslmem reference measures this pair: wait for it",
-                          out->path);
-    }
-    return load(out, key, err);
+    code = open_locked(out, err);
+    return code == SM_OK ? load(out, key, err) : code;
 }
 
 const struct sm_reference_image *sm_partial_find(const struct sm_partial *partial,

@@ -28,8 +28,8 @@ struct cohort {
     struct sm_reference_image *images; /* in the order of the operands */
     char **names;                      /* of `images` */
     size_t count, room;
-    void *seen; /* tree of struct seen */
-    size_t failed, repeated, resumed;
+    void *seen;                              /* tree of struct seen */
+    size_t failed, repeated, resumed, empty; /* `empty` operands hold none */
 };
 
 /* A node of the tree of images that are in the cohort. */
@@ -130,7 +130,11 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
     struct cohort *c = arg;
     const struct seen *first = image->digest[0] ? find_seen(c, image->digest) : NULL;
     enum sm_code code = SM_OK;
-    if (image->error.code != SM_OK || (image->score && !isfinite(image->score->m))) {
+    if (image->is_operand) {
+        c->empty++;
+        sm_progress_end(&c->progress);
+        say_failed(image);
+    } else if (image->error.code != SM_OK || (image->score && !isfinite(image->score->m))) {
         if (c->failed++ < NAMED_MAX) {
             sm_progress_end(&c->progress);
             say_failed(image);
@@ -168,9 +172,10 @@ static enum sm_code check_enough(const struct cohort *c, struct sm_err *err)
     if (c->count >= IMAGES_MIN && c->failed <= c->count + c->repeated)
         return SM_OK;
     return sm_err_set(err, SM_INVALID,
-                      "%zu image%s could be scored and %zu failed: a reference needs at least %d "
+                      "%zu image%s could be scored and %zu failed%s: a reference needs at least %d "
                       "images, and no more failed ones than others; nothing was written",
-                      c->count, c->count == 1 ? "" : "s", c->failed, IMAGES_MIN);
+                      c->count, c->count == 1 ? "" : "s", c->failed,
+                      c->empty ? ", and not each of IMAGES holds one" : "", IMAGES_MIN);
 }
 
 static void print_result(const struct cohort *c, const char *cohort, const char *folder)
@@ -184,6 +189,8 @@ static void print_result(const struct cohort *c, const char *cohort, const char 
     free(m);
     if (c->failed + c->repeated > 0)
         printf("left out   %zu failed, %zu repeated\n", c->failed, c->repeated);
+    if (c->empty > 0)
+        printf("empty      %zu of IMAGES\n", c->empty);
     if (c->resumed > 0)
         printf("resumed    %zu scores of an earlier run\n", c->resumed);
     printf("written    %s/" REFERENCE_FILE "\n", sm_shown(folder));
@@ -252,11 +259,15 @@ static enum sm_code measure(struct sm_generation *generation, const struct optio
 
 int sm_cmd_reference(int argc, char **argv)
 {
+    static const char *const cohorts[] = {"external", "independent", NULL};
     const char *cohort = NULL, *kernels = NULL, *workers = NULL, *quiet = NULL, *leave = NULL;
     struct options o = {.workers = 1};
     const struct sm_option options[] = {
         {"pair", "DIR", "folder of the pair", &o.folder, .required = true},
-        {"cohort", "NAME", "what the images are; default external", &cohort},
+        {"cohort", "NAME",
+         "what the images are: external (default), which neither side saw, or "
+         "independent, which g alone saw",
+         &cohort},
         {"no-register", NULL, "leave pair.json as it is", &leave},
         {"quiet", NULL, "no progress", &quiet},
         {"workers", "N", "threads that compute; 0 (default): one per core that it may use",
@@ -270,28 +281,30 @@ int sm_cmd_reference(int argc, char **argv)
         "Scores a reference cohort with the pair's own recipe, writes reference.json into the "
         "pair's\n"
         "folder and names it in pair.json (\"reference\"), so that scores are compared with it.\n"
-        "IMAGES is an image, a folder, or another dataset, as of sslmem score. The images must be\n"
-        "ones that neither encoder was trained with. Images that fail are counted and left out. "
-        "The\n"
-        "same command goes on after a kill, from DIR/reference.partial.jsonl.",
+        "IMAGES is an image, a folder, or another dataset, as of sslmem score. Neither encoder "
+        "was\n"
+        "trained with external images, g alone with independent ones. Images that fail are "
+        "counted\n"
+        "and left out. The same command goes on after a kill, from DIR/reference.partial.jsonl.",
         options,
         1,
         INT_MAX};
     char **operands;
-    int result = sm_usage_read(&operands, &usage, argc, argv);
+    int chosen, result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;
 
     struct sm_err err = {0};
     struct sm_pair *pair = NULL;
     struct sm_generation *generation = NULL;
-    o.cohort = cohort ? cohort : "external";
     o.quiet = quiet;
     o.registers = !leave;
-    if (sm_read_workers(&o.workers, workers, &err) != SM_OK) {
+    if (sm_read_workers(&o.workers, workers, &err) != SM_OK ||
+        sm_read_choice(&chosen, "cohort", cohort, cohorts, &err) != SM_OK) {
         sm_fail("reference", &err);
         return SM_EXIT_USAGE;
     }
+    o.cohort = cohorts[chosen];
     enum sm_code code = sm_pair_open(&pair, o.folder, kernels ? kernels : "auto", &err);
     if (code == SM_OK) {
         sm_say_pair_flags(pair);

@@ -14,11 +14,19 @@
 #define PAIR_BYTES_MAX (1 << 20)
 #define PAIR_DEPTH_MAX 16
 
+/* Returns the line end of the text: that of its first line. */
+static const char *line_end(const char *text, size_t count)
+{
+    const char *first = memchr(text, '\n', count);
+    return first && first > text && first[-1] == '\r' ? "\r\n" : "\n";
+}
+
 /* Returns the text with the member after the last one; NULL if there is no place for it, or out of
  * memory. */
 static char *insert(const char *text, size_t count, const char *file)
 {
     static const char spaces[] = " \t\r\n";
+    const char *end = line_end(text, count);
     char *out = NULL;
     while (count > 0 && strchr(spaces, text[count - 1]))
         count--;
@@ -27,9 +35,30 @@ static char *insert(const char *text, size_t count, const char *file)
     for (count--; count > 0 && strchr(spaces, text[count - 1]); count--) {
     }
     bool lines = memchr(text, '\n', count) != NULL;
-    if (count < 2 || asprintf(&out, "%.*s,%s\"reference\": \"%s\"%s}\n", (int)count, text,
-                              lines ? "\n  " : " ", file, lines ? "\n" : "") < 0)
+    if (count < 2 ||
+        asprintf(&out, "%.*s,%s%s\"reference\": \"%s\"%s}%s", (int)count, text, lines ? end : "",
+                 lines ? "  " : " ", file, lines ? end : "", end) < 0)
         return NULL;
+    return out;
+}
+
+/* Returns the document as lines with that line end; NULL when out of memory. */
+static char *print(const json_t *node, const char *end)
+{
+    char *text = sm_json_text(node, JSON_INDENT(2)), *out = NULL;
+    size_t bytes_count = 0;
+    FILE *file = text ? open_memstream(&out, &bytes_count) : NULL;
+    for (const char *at = text; file && *at; at++) {
+        if (*at == '\n')
+            fputs(end, file);
+        else
+            fputc(*at, file);
+    }
+    if (file && fclose(file) != 0) {
+        free(out);
+        out = NULL;
+    }
+    free(text);
     return out;
 }
 
@@ -64,7 +93,7 @@ static enum sm_code edit(char **out, const struct sm_file *bytes, const char *fi
             text = insert((const char *)bytes->bytes, bytes->bytes_count, file);
         if (!holds(text, node)) {
             free(text);
-            text = sm_json_text(node, JSON_INDENT(2));
+            text = print(node, line_end((const char *)bytes->bytes, bytes->bytes_count));
         }
         if (!text)
             code = sm_err_set(err, SM_NOMEM, "out of memory");

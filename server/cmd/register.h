@@ -11,8 +11,9 @@
 #include "sslmem/err.h"
 
 /* Sets "reference" to `file` in the pair.json of `pair_folder`, by replacing the file as a whole.
- * The other fields keep their values and order; the text keeps its layout unless "reference" named
- * another file. *changed is false if pair.json named `file` already. */
+ * The other fields keep their values and order, the file its mode and line ends; the text keeps its
+ * layout unless "reference" named another file. *changed is false if pair.json named `file`
+ * already. */
 enum sm_code sm_register_reference(bool *changed, const char *pair_folder, const char *file,
                                    struct sm_err *err);
 

@@ -13,9 +13,9 @@
 struct output {
     const struct format *format;
     const struct sm_pair *pair;
-    size_t count, failed;
-    double mean, squares; /* of m: sum of squares about the mean */
-    bool said_note;       /* a table has said why it has no reference */
+    size_t count, failed, empty; /* images, those without a score; operands without images */
+    double mean, squares;        /* of m: sum of squares about the mean */
+    bool said_note;              /* a table has said why it has no reference */
 };
 
 struct format {
@@ -164,8 +164,10 @@ static const struct format formats[] = {
 static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct sm_err *err)
 {
     struct output *out = arg;
-    out->count++;
-    if (image->score) {
+    out->count += !image->is_operand;
+    if (image->is_operand) {
+        out->empty++;
+    } else if (image->score) {
         double from_mean = image->score->m - out->mean;
         out->mean += from_mean / (double)(out->count - out->failed);
         out->squares += from_mean * (image->score->m - out->mean);
@@ -194,12 +196,15 @@ static int score_all(struct sm_generation *generation, const struct sm_recipe *r
         return sm_fail("score", &err);
     if (format->end)
         format->end(&out);
+    if (out.empty > 0)
+        fprintf(stderr, "sslmem score: %zu of IMAGES held no image; \"error\" in %s says why\n",
+                out.empty, out.empty == 1 ? "its line" : "their lines");
     if (out.failed > 0) /* said again, because the lines may have gone into a file */
         fprintf(stderr,
                 "sslmem score: %zu of %zu image%s could not be scored; \"error\" in their "
                 "lines says why\n",
                 out.failed, out.count, out.count == 1 ? "" : "s");
-    return out.failed > 0 ? SM_EXIT_FAILED : SM_EXIT_OK;
+    return out.failed + out.empty > 0 ? SM_EXIT_FAILED : SM_EXIT_OK;
 }
 
 int sm_cmd_score(int argc, char **argv)

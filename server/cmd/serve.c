@@ -1,6 +1,6 @@
 /* `sslmem serve`: starts the parts of the service, and stops them in the opposite order.
  *
- * Start: configuration, decoders, pairs, store, workers, listeners. Stop, on SIGINT or SIGTERM:
+ * Start: configuration, decoders, store, pairs, workers, listeners. Stop, on SIGINT or SIGTERM:
  *
  *     /readyz fails; after SIGTERM the service runs on for drain_delay_ms      begin_drain
  *     no new requests; waiting clients get their 202, running requests end     sm_http_stop
@@ -261,6 +261,25 @@ static struct sm_jobs_params jobs_params(const struct sm_api *api)
                            [SM_EXPIRE_SCORES] = config->retention_scores_days}};
 }
 
+/* Checks the folder of pairs and the addresses, because loading the pairs takes long. */
+static enum sm_code check_places(const struct sm_config *config, struct sm_err *err)
+{
+    const char *option = NULL;
+    enum sm_code code = sm_check_pairs(config, err);
+    if (code == SM_OK) {
+        option = "listen";
+        code = sm_listen_try(config->listen, err);
+    }
+    if (code == SM_OK && strcmp(config->admin_listen, "off") != 0) {
+        option = "admin-listen";
+        code = sm_listen_try(config->admin_listen, err);
+    }
+    if (code != SM_IO || !option)
+        return code;
+    const struct sm_err why = *err;
+    return sm_err_set(err, code, "%.180s (--%s takes another address)", why.text, option);
+}
+
 static enum sm_code serve(struct sm_config *config, int argc, char **argv, struct sm_err *err)
 {
     struct sm_api api = {.config = config, .started_ms = sm_clock_unix_ms()};
@@ -273,6 +292,8 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
                           config->kernels);
         goto out;
     }
+    if ((code = check_places(config, err)) != SM_OK)
+        goto out;
     sm_pulses_set_bound(1000 * config->heartbeat_max_s);
     if ((code = start_metrics(err)) != SM_OK)
         goto out;
@@ -281,10 +302,10 @@ static enum sm_code serve(struct sm_config *config, int argc, char **argv, struc
         goto out;
     if ((code = start_decoders(&api.decoders, config, err)) != SM_OK)
         goto out;
+    if ((code = open_store(&api.store, config, err)) != SM_OK)
+        goto out;
     code = sm_pairs_load(&api.pairs, config->pairs, config->kernels, err);
     if (code != SM_OK)
-        goto out;
-    if ((code = open_store(&api.store, config, err)) != SM_OK)
         goto out;
     struct sm_jobs_params jobs = jobs_params(&api);
     if ((code = sm_jobs_start(&api.jobs, &jobs, err)) != SM_OK)

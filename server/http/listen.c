@@ -169,6 +169,17 @@ enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm
     return code;
 }
 
+enum sm_code sm_listen_try(const char *text, struct sm_err *err)
+{
+    struct sm_listener listener;
+    enum sm_code code = sm_listen(&listener, text, err);
+    if (code != SM_OK)
+        return code;
+    sm_listener_end(&listener);
+    close(listener.fd);
+    return SM_OK;
+}
+
 void sm_listener_end(const struct sm_listener *listener)
 {
     const char *path = listener->address + strlen(UNIX_PREFIX);

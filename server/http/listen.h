@@ -33,6 +33,9 @@ enum sm_code sm_listen(struct sm_listener *listener, const char *text, struct sm
 /* Removes the file of a unix socket, if it is still the file that sm_listen made. */
 void sm_listener_end(const struct sm_listener *listener);
 
+/* Checks that sm_listen would succeed now, and stops listening. Errors: those of sm_listen. */
+enum sm_code sm_listen_try(const char *text, struct sm_err *err);
+
 /* Sets *out if only this machine can reach the address: 127.0.0.0/8 or ::1. Errors: SM_INVALID (the
  * text is no address). */
 enum sm_code sm_listen_is_local(bool *out, const char *text, struct sm_err *err);

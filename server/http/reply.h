@@ -54,7 +54,7 @@
     X(BODY_TOO_LARGE, 413, "body_too_large", "The body is over the limit")                         \
     X(CONTENT_ENCODING_UNSUPPORTED, 415, "content_encoding_unsupported",                           \
       "Unsupported content encoding")                                                              \
-    X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are neither JPEG nor PNG")         \
+    X(IMAGE_UNRECOGNISED, 415, "image_unrecognised", "The bytes are no JPEG, PNG or raw image")    \
     X(MEDIA_TYPE_UNSUPPORTED, 415, "media_type_unsupported", "Unsupported media type")             \
     X(ARCHIVE_INVALID, 422, "archive_invalid", "The archive cannot be read")                       \
     X(ARCHIVE_LIMIT, 422, "archive_limit", "The archive is over a limit")                          \

@@ -216,7 +216,7 @@ static enum sm_code end_sample(struct reading *r, struct sm_err *err)
     for (int kind = SM_SAMPLE_CLS; kind <= SM_SAMPLE_JSON; kind++) {
         if (r->sample.has[kind] && !r->sample.has[SM_SAMPLE_IMAGE])
             sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_NOT_AN_IMAGE,
-                           "the first bytes are neither those of a JPEG nor of a PNG");
+                           "the first bytes are those of no JPEG, PNG or raw image");
         else if (r->sample.has[kind] && held->wrong[kind].code != SM_OK)
             sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
                            "%s: its image does not have these labels", held->wrong[kind].text);

@@ -42,7 +42,7 @@
 #define SM_INGEST_SKIPPED_MAX        100 /* skipped files that the report names; it counts all */
 
 /* Why bytes are not taken as an image; `of` is "", or "of %zu " for their count. */
-#define SM_INGEST_NO_IMAGE(of) "the first " of "bytes are neither those of a JPEG nor of a PNG"
+#define SM_INGEST_NO_IMAGE(of) "the first " of "bytes are those of no JPEG, PNG or raw image"
 
 struct sm_ingest;
 

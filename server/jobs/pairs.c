@@ -271,14 +271,6 @@ static bool is_listed(struct sm_pairs *pairs, const char *name)
     return listed;
 }
 
-static bool is_pair(const char *dir)
-{
-    char *path = join(dir, "pair.json");
-    bool found = path && access(path, F_OK) == 0;
-    free(path);
-    return found;
-}
-
 static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
@@ -286,13 +278,6 @@ static enum sm_code load_folders(struct sm_pairs *pairs, struct sm_err *err)
     DIR *folder = opendir(pairs->dir);
     if (!folder)
         return sm_err_set(err, SM_IO, "pairs folder %s: %s", pairs->dir, strerror(errno));
-    if (is_pair(pairs->dir)) {
-        closedir(folder);
-        return sm_err_set(err, SM_INVALID,
-                          "pairs folder %.160s is a pair itself, it holds pair.json: give the "
-                          "folder above it",
-                          pairs->dir);
-    }
     while (errno = 0, (found = readdir(folder))) {
         bool created;
         if (found->d_name[0] == '.' || !is_folder(pairs->dir, found->d_name))
@@ -354,7 +339,8 @@ enum sm_code sm_pairs_take(struct sm_generation **out, struct sm_pairs *pairs, c
     struct sm_pair_state *entry = find(pairs, name);
     enum sm_code code = SM_OK;
     if (!entry)
-        code = sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'", name);
+        code = sm_err_set(err, SM_NOT_FOUND, "there is no pair '%.64s'; GET /v1/pairs lists them",
+                          name);
     else if (!entry->generation)
         code = sm_err_set(err, SM_CORRUPT, "%s", entry->reason);
     else

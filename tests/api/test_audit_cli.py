@@ -350,7 +350,8 @@ def test_compare_at_a_server(audit, cohorts, serve, tmp_path):
     document = json.loads(audit("compare", tmp_path / "resnet", tmp_path / "vit").stdout)
     assert [row["pair"] for row in document["audits"]] == ["resnet", "vit"] and document["pairs"][0]["joint"] == 8
     audit(*here(tmp_path / "here", *options))
-    assert "were not made in the same place" in audit("compare", tmp_path / "resnet", tmp_path / "here", code=1).stderr
+    said = audit("compare", tmp_path / "resnet", tmp_path / "here", code=1).stderr
+    assert "were not made in the same place: run one again where the other was;" in said and "both databases have the same --digest-key\n" in said
 
 
 def test_select(audit, cohorts, tmp_path):
@@ -441,7 +442,7 @@ def test_server_says_no(audit, cohorts, serve, tmp_path):
     url = f"http://127.0.0.1:{server.port}"
     options = cohorts(1)
     at = lambda pair, *more, code: audit("--pair", pair, "--server", url, "--out", tmp_path / "out", *more, code=code)
-    assert "there is no pair 'none'" in at("none", *options, code=1).stderr
+    assert "there is no pair 'none'; GET /v1/pairs lists them" in at("none", *options, code=1).stderr
     recipe = tmp_path / "recipe.json"
     recipe.write_text('{"views": 65}')
     assert "views is 65" in at("resnet", *options, "--recipe", recipe, code=1).stderr

@@ -598,7 +598,7 @@ def test_bad_images(server):
     assert counts(report) == (1, 0, 0, 2)
     assert report["skipped_by_reason"] == {"not_an_image": 1, "empty": 1}
     assert report["skipped"][0] == {"name": "b.png", "reason": "not_an_image",
-                                    "detail": "the first of 4 bytes are neither those of a JPEG nor of a PNG"}
+                                    "detail": "the first of 4 bytes are those of no JPEG, PNG or raw image"}
 
 
 SOME = [("candidate/a.png", png(1)), ("external/b.png", png(2))]

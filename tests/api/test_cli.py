@@ -167,10 +167,14 @@ def test_encode_agrees_with_the_official_code(run, tmp_path):
     assert "block.2" in done.stderr
 
 
-def test_inspect(run, tmp_path):
+def test_inspect(run, binary, tmp_path):
     bare = tmp_path / "canary_MAE.pt"
     shutil.copy(GOLDEN / "encoders/memssl-mae/canary_MAE.pt", bare)
-    vit = json.loads(run("inspect", "--json", bare, code=0).stdout)
+    done = run("inspect", "--json", bare, code=1)
+    vit = json.loads(done.stdout)
+    assert done.stderr == f"sslmem inspect: {bare}: {vit['reason']}\n    give --config '{{\"heads\": VALUE}}'\n"
+    text = subprocess.run([binary, "inspect", bare], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    assert text.startswith(done.stderr) and "encoder.transformer.0.norm1.weight" in text  # the verdict before the tensors
     assert vit["encoder"] is None and "heads" in vit["reason"] and vit["format"] == "torch-zip"
     assert not any(t["used"] for t in vit["tensors"])
     resnet = json.loads(run("inspect", "--json", PAIRS / "resnet/f.pt").stdout)["encoder"]
@@ -212,14 +216,15 @@ def test_inspect_counts_weights_that_are_no_numbers(run, tmp_path):
 def test_inspect_takes_keys_and_presets(run, tmp_path):
     both = tmp_path / "checkpoint.pth"
     shutil.copy(GOLDEN / "encoders/dino-full/checkpoint.pth", both)
-    assert '"key" must choose' in json.loads(run("inspect", "--json", both).stdout)["reason"]
+    done = run("inspect", "--json", both, code=1)
+    assert '"key" must choose' in json.loads(done.stdout)["reason"] and done.stderr.endswith("\n    give --key NAME\n")
     (tmp_path / "heads.json").write_text('{"heads": 2}')
     for key in ("teacher", "student"):
         document = json.loads(run("inspect", "--json", "--config", tmp_path / "heads.json", "--key", key, both).stdout)
         assert document["encoder"]["prefix"].startswith(key)
     listed = run("inspect", "--presets").stdout.split()
     assert len(listed) >= 25 and {"dino-vits16", "mae-vitb16", "dinov2-vits14-reg", "clip-vitb32"} <= set(listed)
-    document = json.loads(run("inspect", "--json", "--preset", "dino-vits16", "--key", "teacher", both).stdout)
+    document = json.loads(run("inspect", "--json", "--preset", "dino-vits16", "--key", "teacher", both, code=1).stdout)
     assert document["encoder"] is None and "6" in document["reason"]
     assert "no preset" in run("inspect", "--preset", "dino-vits17", both, code=1).stderr
     assert run("inspect", code=2).stderr.startswith("sslmem inspect: FILE is missing")
@@ -236,9 +241,9 @@ def test_reference_and_what_it_gives(run, tmp_path):
     assert score(images[0])[0]["reference_note"] == "pair has no reference cohort"
     twice = tmp_path / "twice.png"
     twice.write_bytes(images[3].read_bytes())
-    done = run("reference", "--pair", pair, "--cohort", "strangers", "--quiet", *images, twice)
+    done = run("reference", "--pair", pair, "--cohort", "independent", "--quiet", *images, twice)
     assert done.stderr == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
-    assert done.stdout.startswith("strangers  9 images, mean m ")
+    assert done.stdout.startswith("independent 9 images, mean m ")
     assert done.stdout.endswith(f"left out   0 failed, 1 repeated\nwritten    {pair}/reference.json\nregistered {pair}/pair.json\n")
     stranger = tmp_path / "stranger.png"
     stranger.write_bytes(png(99))
@@ -246,7 +251,7 @@ def test_reference_and_what_it_gives(run, tmp_path):
     m = [s["m"] for s in scores]
     for i, s in enumerate(scores):
         reference, others = s["reference"], m[:i] + m[i + 1:]
-        assert (reference["cohort"], reference["n"], reference["in_reference"]) == ("strangers", 8, True)
+        assert (reference["cohort"], reference["n"], reference["in_reference"]) == ("independent", 8, True)
         assert abs(reference["centered"] - (s["m"] - sum(m) / 9)) < 1e-12
         assert reference["p_value"] == (1 + sum(o >= s["m"] for o in others)) / 9
         assert abs(reference["percentile"] - 100 * sum(o < s["m"] for o in others) / 8) < 1e-12
@@ -280,7 +285,7 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     assert len(reference["scores"]) == len(reference["images"]) == 17
     said = done.stderr.splitlines()
     assert len(said) == 5 and all(line.startswith(f"sslmem reference: {path}: ") for line, path in zip(said, files))
-    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout
+    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout and "empty" not in done.stdout
     # Too few remain: nothing is written, and pair.json is as before.
     before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
     done, _ = measure(*files[:8], code=1)
@@ -332,6 +337,90 @@ def test_two_references_at_once_are_refused(measured):
         done, _ = measure(code=1)
         assert (pair / "reference.partial.jsonl").exists()
     assert "another sslmem reference measures this pair" in done.stderr
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+int flock(int fd, int operation)
+{
+    static int calls;
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (calls++ == 0 && readlink(link, path, sizeof path - 1) > 0)
+        unlink(path);
+    return ((int (*)(int, int))dlsym(RTLD_NEXT, "flock"))(fd, operation);
+}
+"""
+
+
+def test_reference_that_ends_before_the_lock_takes_no_scores_along(measured, tmp_path, monkeypatch):
+    """The process that had the partial file deletes it between another's open and lock."""
+    pair, folder, measure = measured
+    (tmp_path / "shim.c").write_text(SHIM)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "shim.so", tmp_path / "shim.c", "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "shim.so"))
+    measure(folder / "class0/00.png", tmp_path / "none", tmp_path / "none2", code=1)  # too few: the score is kept for the next run
+    assert (pair / "reference.partial.jsonl").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("name", ["candidate", "shared", "foo", ""])
+def test_reference_of_another_cohort_is_refused(measured, name):
+    pair, _, measure = measured
+    _, before = measure()
+    done, _ = measure(code=2, options=("--quiet", "--cohort", name))
+    assert f"--cohort is {name}, must be one of external, independent" in done.stderr
+    assert json.loads((pair / "reference.json").read_text()) == before
+
+
+@pytest.mark.parametrize("named", [None, "old.json"])
+def test_reference_leaves_mode_link_and_line_ends(measured, tmp_path, named):
+    pair, _, measure = measured
+    path, target = pair / "pair.json", tmp_path / "kept.json"
+    document = json.loads(path.read_text())
+    if named:
+        measure()
+        (pair / "reference.json").rename(pair / named)
+        document = {"reference": named, **document}
+    path.unlink()
+    target.write_bytes(json.dumps(document, indent=2).replace("\n", "\r\n").encode())
+    target.chmod(0o640)
+    path.symlink_to(target)
+    measure()
+    after = target.read_bytes()
+    assert path.readlink() == target and target.stat().st_mode & 0o777 == 0o640
+    assert json.loads(after) == document | {"reference": "reference.json"}
+    assert after.count(b"\r\n") == after.count(b"\n") > 5
+    (pair / "reference.json").chmod(0o600)
+    measure()
+    assert (pair / "reference.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_without_images_is_no_image(run, measured, tmp_path):
+    _, folder, measure = measured
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done, reference = measure(empty, folder)
+    assert f"sslmem reference: {empty}: holds no image (JPEG, PNG), 0 other files\n" == done.stderr
+    assert "failed" not in done.stdout and "\nempty      1 of IMAGES\n" in done.stdout and len(reference["scores"]) == 24
+    done, _ = measure(empty, code=1)
+    assert "0 images could be scored and 0 failed, and not each of IMAGES holds one: a reference needs" in done.stderr
+    done = run("score", "--pair", PAIRS / "resnet", "--format", "table", empty, folder / "class0/00.png", code=1)
+    assert done.stdout.splitlines()[-1].startswith("1 image, mean m ")
+    assert done.stderr.endswith('sslmem score: 1 of IMAGES held no image; "error" in its line says why\n')
+
+
+def test_score_names_an_image_by_its_file(run, tmp_path):
+    """PART and LIST choose images; neither is part of a name."""
+    archive, member, index = GOLDEN / "data/archives/shard.tar.gz", GOLDEN / "data/numpy/deflated.npz", tmp_path / "0.txt"
+    index.write_text("0\n")
+    table = lambda place: run("score", "--pair", PAIRS / "resnet", "--format", "table", place).stdout.splitlines()[1]
+    for place, name in ((f"{archive}@{index}", f"{archive}:"), (f"{member}:train@{index}", f"{member}:train_images#00000")):
+        shown = table(place).split("  ")
+        assert any(part.startswith(name) for part in shown) and str(index) not in table(place), shown
 
 
 @pytest.mark.parametrize("layout", ["lines", "one line", "named", "other"])

@@ -89,7 +89,7 @@ def bad_files(tmp_path):
     none, text, other = tmp_path / "none", tmp_path / "text", tmp_path / "other"
     missing = "No such file or directory"
     return [
-        ("--pairs", none, None, f"pairs: {none}: {missing}"), ("--pairs", text, None, f"pairs: {text} is not a folder"),
+        ("--pairs", none, None, f"--pairs {none}: {missing}: name the folder"), ("--pairs", text, None, f"--pairs {text} is not a folder"),
         ("--db", none / "a.db", None, f"db: {none}: {missing}"), ("--db", text, None, f"{text} is no SQLite database"),
         ("--db", tmp_path / "db", None, f"database {tmp_path}/db is not a file"),
         ("--data-root", none, None, f"data-root: {none}: {missing}"),

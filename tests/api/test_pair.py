@@ -1,5 +1,6 @@
 """`sslmem pair`: every public layout becomes a scored pair; what is missing is asked for or named; all problems of a pair at once."""
 
+import fcntl
 import io
 import json
 import os
@@ -8,7 +9,9 @@ import pty
 import re
 import select
 import shutil
+import socket
 import subprocess
+import time
 import zipfile
 
 import pytest
@@ -182,10 +185,10 @@ def talk(command, answers):
 def test_a_terminal_is_asked(binary, tmp_path):
     folder, file = LAYOUTS["dino-full"]
     f, g = (copy_layout(folder, file, tmp_path / side, side == "g") for side in "fg")
-    answers = [("key of f: $", "teacher"), ("heads of f: $", "2"), ("key of g: $", "student"), ("heads of g: $", "2"),
+    answers = [("key of f: $", "teacher"), ("heads of f: $", "2"), ("key of g: $", "student"),
                (r"\[simclr-cifar\]: $", "mae")]
     code, printed = talk([binary, "pair", "create", tmp_path / "pair", "--f", f, "--g", g], answers)
-    assert code == 0, printed
+    assert code == 0 and "g: heads as of f" in printed and "heads of g" not in printed, printed
     made = json.loads((tmp_path / "pair/pair.json").read_text())
     assert made["encoder"] == {"f": {"key": "teacher", "heads": 2}, "g": {"key": "student", "heads": 2}}
     assert made["recipe"]["augment"] == "mae"
@@ -212,7 +215,7 @@ def test_sides_may_have_settings_of_their_own(run, tmp_path):
     f = copy_layout(folder, file, tmp_path / "f", False)
     bare = DEMO / "fashion-vit/g.safetensors"
     done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", bare, "--key", "teacher", "--set", "heads=2", code=1)
-    assert 'no encoder "teacher" in its file' in done.stdout
+    assert 'g: no encoder "teacher" in its file: taken without --key' in done.stderr
     differing = set(re.findall(r"^  (\w+) .* differs: must agree$", done.stdout, re.M))
     assert differing == {"dim", "blocks"} == {word for word in re.findall(r"has (\w+) \d+, ", done.stderr)}
 
@@ -241,11 +244,27 @@ def test_folders_for_files_and_the_reverse(run, tmp_path, binary):
             (("pair", "create", DEMO / "fashion-vit", "--f", f, "--g", g), "is a pair already"),
             (("pair", "create", tmp_path / "file", "--f", f, "--g", g), "is a file; a pair is a folder"),
             (("score", "--pair", DEMO, "x.png"), "the folder holds 2 pairs, name one: fashion-simclr, fashion-vit"),
+            (("pair", "check", DEMO / "fashion-vit/pair.json"), f"pair.json is a file of a pair: give the folder: {DEMO}/fashion-vit\n"),
+            (("score", "--pair", DEMO / "fashion-vit/pair.json", "x.png"), f"give the folder: {DEMO}/fashion-vit\n"),
             (("score", "--pair", f, "x.png"), "is a file; a pair is a folder with a pair.json"),
             (("serve", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db", "--listen", "127.0.0.1:0"), "is a pair itself"),
             (("serve", "--check-config", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db"), "is a pair itself")):
         assert text in run(*words, code=2 if words[:2] == ("serve", "--pairs") else 1).stderr, words
     assert not (tmp_path / "new").exists()
+    check = subprocess.run([binary, "pair", "check", "pair.json"], cwd=DEMO / "fashion-vit", capture_output=True, text=True)
+    assert check.stderr.startswith("pair.json is a file of a pair: give the folder: .\n    give that folder as the pair\n")
+
+
+def test_serve_says_what_it_lacks_before_it_loads_pairs(binary, tmp_path):
+    serve = lambda *words: subprocess.run([binary, "serve", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = serve("--listen", "127.0.0.1:0")
+    assert done.returncode == 1 and done.stderr == "sslmem serve: --pairs pairs: No such file or directory: name the folder that holds the folders of pairs\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for option in ("--listen", "--admin-listen"):
+            done = serve("--pairs", DEMO, "--db", "db", *(() if option == "--listen" else ("--listen", "127.0.0.1:0")), option, address)
+            assert done.returncode == 1 and "pair_" not in done.stderr and not (tmp_path / "db").exists()
+            assert done.stderr == f"sslmem serve: cannot listen on {address}: Address already in use ({option} takes another address)\n"
 
 
 def test_files_that_lie_in_the_folder_stay(run, tmp_path):
@@ -293,9 +312,92 @@ def test_problems_are_limited(run, tmp_path):
 
 def test_settings_are_limited(run, tmp_path):
     f, g = (DEMO / f"fashion-vit/{side}.safetensors" for side in "fg")
-    settings = [word for _ in range(25) for word in ("--set", "heads=4")]
-    run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, *settings[2:])
-    assert json.loads((tmp_path / "pair/pair.json").read_text())["encoder"] == {"heads": 4}
-    assert "too many: --set" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, *settings, code=2).stderr
-    assert "must be NAME=VALUE" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "heads", code=1).stderr
-    assert "field \"head\" is unknown" in run("pair", "create", tmp_path / "more", "--f", f, "--g", g, "--set", "head=4", code=1).stderr
+    create = lambda *sets, code=2: run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, *(word for s in sets for word in ("--set", s)),
+                                       code=code)
+    assert "too many: --set" in create(*["heads=4"] * 25).stderr
+    assert "--set heads: must be NAME=VALUE" in create("heads").stderr
+    assert "--set head=4: no such setting, the nearest is heads" in create("head=4").stderr
+    assert "--set xyzzy=4: no such setting; core/names/README.md" in create("xyzzy=4").stderr
+    assert "--set heads=4 and --set heads=2: give each setting once" in create("heads=4", "pool=cls", "heads=2").stderr
+    assert "--set key=teacher: give --key teacher" in create("key=teacher").stderr
+    assert "--set preset=mae-vitb16: give --preset mae-vitb16" in create("preset=mae-vitb16").stderr
+    assert create("mean=0.5,0.5,0.5", code=1).stderr.count("    give --set std=R,G,B\n") == 2
+    assert create("mean=0.5,0.5", "std=1,1,1", code=1).stderr.count("    give --set mean=R,G,B\n") == 2
+    assert create("mean=0.5,x,0.5", "std=1,1,1", code=1).stderr.count("    give --set mean=R,G,B\n") == 2
+    assert not (tmp_path / "pair").exists()
+    create("mean=0.5,0.25,0.5", "std=[0.5,0.5,1]", "heads=4", code=0)
+    made = json.loads((tmp_path / "pair/pair.json").read_text())
+    assert (made["encoder"], made["mean"], made["std"]) == ({"heads": 4}, [0.5, 0.25, 0.5], [0.5, 0.5, 1])
+
+
+def test_key_that_chooses_nothing(run, tmp_path):
+    """It is an error on standard error that names the nearest key and all that exist; one side may lack the key of the other."""
+    folder, file = LAYOUTS["dino-full"]
+    f, g = (copy_layout(folder, file, tmp_path / side, side == "g") for side in "fg")
+    bare = DEMO / "fashion-vit/g.safetensors"
+    for other in (g, bare):
+        done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", other, "--key", "teachr", code=1)
+        assert done.stdout == "" and not (tmp_path / "pair").exists()
+        assert f'f: {f}: "key" is "teachr" (nearest: "teacher"), which chooses none of: "student.module.backbone.", "teacher.backbone."\n' in done.stderr
+    done = run("pair", "create", tmp_path / "pair", "--f", DEMO / "fashion-vit/f.safetensors", "--g", bare, "--key", "teachr", code=1)
+    assert done.stdout == "" and done.stderr.count('chooses none of: "" (top level)') == 2
+    # The bare side takes the key of the other for none; a file with several encoders does not.
+    other = copy_layout(*LAYOUTS["mae-pretrain"], tmp_path / "mae", False)
+    done = run("pair", "create", tmp_path / "pair", "--f", other, "--g", f, "--key", "encoder", "--set", "heads=2", code=1)
+    assert f'g: {f}: "key" is "encoder", which chooses none of: "student' in done.stderr and "give --g-key NAME" in done.stderr
+
+
+def test_encoders_of_a_side_have_the_same_settings(run, tmp_path):
+    """pair.json holds one configuration a side: a second file whose neighbours say otherwise would be read by the first's."""
+    folder, file = LAYOUTS["timm-vit"]
+    one, two, g = (copy_layout(folder, file, tmp_path / name, name == "g") for name in ("one", "two", "g"))
+    said = {"heads": 2, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    (tmp_path / "one/encoder.json").write_text(json.dumps(said))
+    (tmp_path / "g/encoder.json").write_text(json.dumps(said))
+    for change, option in (({"heads": 4}, "--set heads=VALUE"), ({"norm_eps": 1e-5}, "--set norm_eps=VALUE"),
+                           ({"std": [0.5, 0.5, 0.50001]}, "--set std=R,G,B")):
+        (name, value), = change.items()
+        (tmp_path / "two/encoder.json").write_text(json.dumps(said | change))
+        for options in (("--f", one, "--f", two, "--g", g), ("--f", g, "--g", one, "--g", two)):
+            done = run("pair", "create", tmp_path / "pair", *options, code=1)
+            assert re.search(rf"^{'f' if options[2] == '--f' else 'g'}: {one} has {name} .*, {two} has ", done.stderr, re.M), done.stderr
+            assert f"    give {option}, or files that agree\n" in done.stderr and not (tmp_path / "pair").exists()
+    (tmp_path / "two/encoder.json").write_text(json.dumps(said))
+    run("pair", "create", tmp_path / "pair", "--f", one, "--f", two, "--g", g)
+
+
+def test_advice_names_options(run, tmp_path):
+    folder, file = LAYOUTS["dino-backbone"]
+    f = copy_layout(folder, file, tmp_path / "f", False)
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", DEMO / "fashion-vit/g.safetensors", "--set", "heads=2", code=1)
+    assert "--f-key and --g-key choose an encoder" in done.stderr and '"encoder"' not in done.stderr
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", f, "--set", "heads=2", code=1)
+    assert "    give another file to --g, or --allow-same\n" in done.stderr
+    g = copy_layout(folder, file, tmp_path / "g", True)
+    for side, mean in (("f", 0.5), ("g", 0.25)):
+        (tmp_path / side / "encoder.json").write_text(json.dumps({"heads": 2, "mean": [mean] * 3, "std": [0.5] * 3}))
+    done = run("pair", "create", tmp_path / "pair", "--f", f, "--g", g, code=1)
+    assert "    give --set mean=R,G,B --set std=R,G,B, for both sides\n" in done.stderr
+
+
+def test_what_a_killed_run_left_is_removed(run, binary, tmp_path):
+    f, g = (DEMO / f"fashion-vit/{side}.safetensors" for side in "fg")
+    create = [binary, "pair", "create", tmp_path / "pair", "--f", f, "--g", g, "--set", "heads=4"]
+    stages = lambda: sorted(path.name for path in tmp_path.glob("pair/.create-*"))
+    process = subprocess.Popen(create, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob("pair/.create-*/README.md")):
+        time.sleep(0.0005)
+    process.kill()
+    process.wait()
+    if not stages():
+        pytest.skip("the process ended before it was killed")
+    live = tmp_path / "pair/.create-1"
+    live.mkdir()
+    held = os.open(live, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    (tmp_path / "pair/.create-x").mkdir()  # not of this program
+    stale, = set(stages()) - {".create-1", ".create-x"}
+    done = run(*create[1:])
+    assert f"removed {tmp_path}/pair/{stale}, which a killed run left\n" in done.stderr
+    assert stages() == [".create-1", ".create-x"]
+    os.close(held)

@@ -157,7 +157,7 @@ def test_an_archive_says_what_its_entries_are(server, audit):
         "a.webp": f"a WebP image: {CONVERT}",
         "b.tar.xz": "an xz file: unpack it and give the images in it, JPEG or PNG",
         "c.png": "a git-lfs pointer, not the file: fetch it with `git lfs pull`",
-        "d.txt": "the first bytes are neither those of a JPEG nor of a PNG"}
+        "d.txt": "the first bytes are those of no JPEG, PNG or raw image"}
 
 
 def test_what_is_packed_is_what_its_name_says():

@@ -55,9 +55,9 @@ def safetensors(path, names):
 def test_names_of_tensors(run, tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors(path, [NASTY, "plain"])
-    text, _ = run("inspect", path)
+    text, _ = run("inspect", path, code=1)
     assert all(escape in text for escape in ESCAPES) and "\\x0d\\x0ac" in text
-    line, = run("inspect", "--json", path)[0].splitlines()
+    line, = run("inspect", "--json", path, code=1)[0].splitlines()
     names = [t["name"] for t in json.loads(line)["tensors"]]
     assert NASTY in names and "\\u202e" in line and "\\u009b" in line
 
@@ -68,8 +68,8 @@ def test_names_of_files(run, tmp_path, name):
     path = os.path.join(folder, name)
     escape = "\\x1b[2J" if b"\x1b" in name else "\\xff\\x9b\\xe2\\x80.x"
     safetensors(pathlib.Path(os.fsdecode(path)), ["w"])
-    assert escape in run("inspect", path)[0]
-    json.loads(run("inspect", "--json", path)[0])
+    assert escape in run("inspect", path, code=1)[0]
+    json.loads(run("inspect", "--json", path, code=1)[0])
     for arguments, code in ((("inspect", path + b".none"), 1), (("views", "--pair", path, "--out", "x", "y"), 1),
                             (("encode", "--encoder", path, "--input", path, "--out", path), 1),
                             (("reference", "--pair", PAIRS / "resnet", path, path), 1), (("compare", path, path), 1),

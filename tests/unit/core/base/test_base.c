@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,6 +142,32 @@ static void files_whole_or_not_at_all(void **state)
     assert_int_equal(sm_file_map(&file, path, 9, &err), SM_NOT_FOUND);
     assert_int_equal(sm_file_map(&file, "/tmp", 1 << 20, &err), SM_IO);
     assert_int_equal(sm_file_write("/no-such-folder/x", "", 0, &err), SM_IO);
+}
+
+/* A file that is replaced keeps its mode, and a link to it stays a link. */
+static void files_keep_mode_and_link(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/sslmem-test-XXXXXX", path[64], link[64];
+    struct stat about;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/file", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    assert_int_equal(sm_file_write(path, "a", 1, NULL), SM_OK);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 07777, 0644);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(symlink("file", link), 0);
+    assert_int_equal(sm_file_write(link, "bc", 2, NULL), SM_OK);
+    assert_int_equal(lstat(link, &about), 0);
+    assert_true(S_ISLNK(about.st_mode));
+    assert_int_equal(lstat(path, &about), 0);
+    assert_true(S_ISREG(about.st_mode));
+    assert_int_equal(about.st_mode & 07777, 0600);
+    assert_int_equal(about.st_size, 2);
+    unlink(link);
+    unlink(path);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 struct sample {
@@ -410,6 +437,7 @@ int main(void)
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(errors_are_printable),
         cmocka_unit_test(files_whole_or_not_at_all),
+        cmocka_unit_test(files_keep_mode_and_link),
         cmocka_unit_test(fields_fill_the_struct),
         cmocka_unit_test(fields_name_what_is_wrong),
         cmocka_unit_test(required_fields_are_missed),

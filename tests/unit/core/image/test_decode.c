@@ -23,8 +23,8 @@ struct verdict {
     "it"
 
 static const struct verdict verdicts[] = {
-    {"empty.jpg", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 0 bytes"},
-    {"text.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 28 bytes"},
+    {"empty.jpg", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 0 bytes"},
+    {"text.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 28 bytes"},
     {"gif.png", SM_UNSUPPORTED, "a GIF image: convert it to PNG or JPEG"},
     {"two_components.jpg", SM_UNSUPPORTED, "JPEG has 2 components, not 1, 3 or 4"},
     {"huge.png", SM_LIMIT, "image of 60000x60000 pixels, the limit is 8192 per side"},
@@ -422,18 +422,18 @@ static void test_same_pixels_again(void **state)
 static const struct verdict pngsuite[] = {
     {"xc1n0g08.png", SM_CORRUPT, "PNG colour type 1 does not exist with bit depth 8"},
     {"xc9n2c08.png", SM_CORRUPT, "PNG colour type 9 does not exist with bit depth 8"},
-    {"xcrn0g04.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 145 bytes"},
+    {"xcrn0g04.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 145 bytes"},
     {"xcsn0g01.png", SM_CORRUPT, "PNG chunk IDAT at byte 49 has CRC 4353554d, data has d02f14c9"},
     {"xd0n2c08.png", SM_CORRUPT, "PNG colour type 2 does not exist with bit depth 0"},
     {"xd3n2c08.png", SM_CORRUPT, "PNG colour type 2 does not exist with bit depth 3"},
     {"xd9n2c08.png", SM_CORRUPT, "PNG colour type 2 does not exist with bit depth 99"},
     {"xdtn0g01.png", SM_CORRUPT, "PNG has no image data: 0 IDAT chunks of 0 bytes"},
     {"xhdn0g08.png", SM_CORRUPT, "PNG chunk IHDR at byte 8 has CRC 4353554d, data has 56112528"},
-    {"xlfn0g04.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 145 bytes"},
-    {"xs1n0g01.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 164 bytes"},
-    {"xs2n0g01.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 164 bytes"},
-    {"xs4n0g01.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 164 bytes"},
-    {"xs7n0g01.png", SM_UNSUPPORTED, "neither a JPEG nor a PNG: 164 bytes"},
+    {"xlfn0g04.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 145 bytes"},
+    {"xs1n0g01.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 164 bytes"},
+    {"xs2n0g01.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 164 bytes"},
+    {"xs4n0g01.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 164 bytes"},
+    {"xs7n0g01.png", SM_UNSUPPORTED, "no JPEG, PNG or raw image: 164 bytes"},
 };
 enum {
     PNGSUITE_FILES = 176,

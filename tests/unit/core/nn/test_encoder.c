@@ -436,15 +436,22 @@ static void key_must_choose(void **state)
         add_file(&m, DINO, "");
         opens_as(&m, chosen[i].key, chosen[i].prefix);
     }
-    static const char *const none[] = {"backbone", "", "teach", "each", "teacher.back"};
+    static const struct {
+        const char *key, *nearest;
+    } none[] = {{"backbone", ""},
+                {"", ""},
+                {"teach", " (nearest: \"teacher\")"},
+                {"studnet", " (nearest: \"student\")"},
+                {"each", ""},
+                {"teacher.back", ""}};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         char text[240];
         config.has_key = true;
-        snprintf(config.key, sizeof config.key, "%s", none[i]);
+        snprintf(config.key, sizeof config.key, "%s", none[i].key);
         snprintf(text, sizeof text,
-                 "\"key\" is \"%s\", which chooses none of: \"student.module.backbone.\", "
+                 "\"key\" is \"%s\"%s, which chooses none of: \"student.module.backbone.\", "
                  "\"teacher.backbone.\"",
-                 none[i]);
+                 none[i].key, none[i].nearest);
         add_file(&m, DINO, "");
         refuses(&m, &config, SM_NOT_FOUND, text);
     }

@@ -92,7 +92,8 @@ static void files_are_named(void **state)
     struct sm_pair *pair;
     setup(&f);
     snprintf(text, sizeof text,
-             "%s/pair.json: No such file or directory; the folder holds a, b, junk, other, r",
+             "%s/pair.json: No such file or directory; the folder holds a, b, junk, other, r; "
+             "sslmem pair create makes it",
              f.path);
     assert_fails(sm_pair_open(&pair, f.path, "blas", &err), SM_NOT_FOUND, text, "");
     assert_null(pair);

@@ -124,7 +124,7 @@ static void what_is_no_image_gets_no_decoder(void **state)
     start((struct sm_decoders_params){.count = 1});
     uint8_t *bytes = calloc(1, SM_IMAGE_BYTES_MAX + 1);
     assert_fails(sm_decode(&image, decoders, bytes, 28, false, NULL, &err), SM_UNSUPPORTED,
-                 "neither a JPEG nor a PNG: 28 bytes", "");
+                 "no JPEG, PNG or raw image: 28 bytes", "");
     memcpy(bytes, "\xff\xd8\xff", 3);
     assert_fails(sm_decode(&image, decoders, bytes, SM_IMAGE_BYTES_MAX + 1, false, NULL, &err),
                  SM_LIMIT, "image of 16777217 bytes, the limit is 16777216", "");

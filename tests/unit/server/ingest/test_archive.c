@@ -211,10 +211,10 @@ static void what_is_no_image_is_skipped(void **state)
     assert_code(SM_OK, take(made(&m), &any));
     assert_int_equal(counted("added_count"), 1);
     assert_skipped("candidate/readme.txt", "not_an_image",
-                   "the first bytes are neither those of a JPEG nor of a PNG");
+                   "the first bytes are those of no JPEG, PNG or raw image");
     assert_skipped("candidate/empty.png", "empty", "the entry has 0 bytes");
     assert_skipped("candidate/short.png", "not_an_image",
-                   "the first bytes are neither those of a JPEG nor of a PNG");
+                   "the first bytes are those of no JPEG, PNG or raw image");
     assert_int_equal(counted("skipped_count"), 4); /* a zip read forward does not know of links */
 }
 
@@ -375,9 +375,9 @@ static void holes_are_not_filled_beyond_an_image(void **state)
     put_sparse(fd, "candidate/middle.png", 5000, PNG);
     assert_code(SM_OK, take(fd, &any));
     assert_skipped("candidate/late.png", "not_an_image",
-                   "the first bytes are neither those of a JPEG nor of a PNG");
+                   "the first bytes are those of no JPEG, PNG or raw image");
     assert_skipped("candidate/middle.png", "not_an_image",
-                   "the first bytes are neither those of a JPEG nor of a PNG");
+                   "the first bytes are those of no JPEG, PNG or raw image");
     assert_item(0, "candidate", "candidate/early.png", "failed");
     assert_int_equal(counted("failed_count"), 1);
     assert_int_equal(counted("skipped_count"), 2);

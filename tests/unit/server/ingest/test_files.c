@@ -147,7 +147,7 @@ static void bad_lines_are_reported_and_the_others_go_on(void **state)
     assert_line(8, "file_outside", "the path leads out of the data root");
     assert_line(9, "not_a_file", "not a regular file");
     assert_line(10, "not_a_file", "not a regular file");
-    assert_line(11, "not_an_image", "the first bytes are neither those of a JPEG nor of a PNG");
+    assert_line(11, "not_an_image", "the first bytes are those of no JPEG, PNG or raw image");
     assert_line(12, "empty", "the file has 0 bytes");
     assert_line(16, "file_missing", "No such file or directory");
     assert_line(17, "file_missing", "Not a directory");

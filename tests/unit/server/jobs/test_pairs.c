@@ -129,7 +129,7 @@ static void a_bad_pair_does_not_hide_the_good(void **state)
     sm_pairs_list_free(states, count);
     check_ready("c-good", 1, "");
     assert_code(SM_NOT_FOUND, sm_pairs_take(&generation, pairs, "c", &err));
-    assert_string_equal(err.text, "there is no pair 'c'");
+    assert_string_equal(err.text, "there is no pair 'c'; GET /v1/pairs lists them");
     sm_pairs_free(pairs);
 }
 
