@@ -32,8 +32,9 @@ struct tar {
     struct archive *archive;
     int64_t packed_count, data_count, entries_count;
     struct sm_sample sample;
-    struct sm_err wrong;        /* the first of the sample's labels that cannot be read */
-    struct entry image, coming; /* of the sample; the entry after it, if `has_coming` */
+    struct sm_err wrong;         /* the first of the sample's labels that cannot be read */
+    char label_name[NAME_BYTES]; /* entry of the sample's last labels */
+    struct entry image, coming;  /* of the sample; the entry after it, if `has_coming` */
     bool has_coming, at_end;
     int64_t next; /* index of the next image */
     char label[SM_DATASET_LABEL_BYTES_MAX + 1];
@@ -170,6 +171,7 @@ static enum sm_code read_labels(struct tar *t, struct sm_err *err)
     enum sm_code code = sm_sample_read(&t->sample, e->kind, e->bytes, count, &why);
     if (code == SM_NOMEM)
         return sm_err_set(err, code, "%.200s", why.text);
+    memcpy(t->label_name, e->name, sizeof t->label_name);
     if (code != SM_OK && t->wrong.code == SM_OK)
         sm_err_set(&t->wrong, code, "%.80s: %.120s", e->name, why.text);
     return SM_OK;
@@ -185,12 +187,12 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
             code = read_entry(&t->coming, &t->has_coming, t, err);
             t->at_end = !t->has_coming;
         }
-        if (code != SM_OK || !t->has_coming)
-            return code;
         if (first) {
-            sm_sample_begin(&t->sample, t->coming.name);
+            sm_sample_begin(&t->sample, t->has_coming ? t->coming.name : "");
             t->wrong.code = SM_OK;
         }
+        if (code != SM_OK || !t->has_coming)
+            return code;
         if (!first && !sm_sample_holds(&t->sample, t->coming.name, t->coming.kind))
             return SM_OK;
         t->has_coming = false;
@@ -204,12 +206,26 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
     }
 }
 
+/* An archive in another order has classes in samples without an image: its images must not become
+ * images without a class. A file of another kind may be what the class belongs to. */
+static bool lost_class(const struct tar *t)
+{
+    const struct sm_sample *sample = &t->sample;
+    return sample->class_label[0] != '\0' && !sample->has[SM_SAMPLE_IMAGE] &&
+           !sample->has[SM_SAMPLE_OTHER];
+}
+
 static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-    do
+    do {
         code = read_sample(t, err);
-    while (code == SM_OK && !t->sample.has[SM_SAMPLE_IMAGE] && (t->has_coming || !t->at_end));
+        if (code == SM_OK && lost_class(t))
+            code = sm_err_set(err, SM_CORRUPT,
+                              "%.80s: no image stands next to this class; write the entries of a "
+                              "sample one after another (tar --sort=name)",
+                              t->label_name);
+    } while (code == SM_OK && !t->sample.has[SM_SAMPLE_IMAGE] && (t->has_coming || !t->at_end));
     *found = code == SM_OK && t->sample.has[SM_SAMPLE_IMAGE];
     if (*found && t->wrong.code != SM_OK)
         code = sm_err_set(err, t->wrong.code, "%.200s", t->wrong.text);
@@ -223,10 +239,8 @@ static enum sm_code read_item(struct sm_dataset_item *out, void *state, int64_t 
     struct tar *t = state;
     bool found = true;
     enum sm_code code = SM_OK;
-    while (code == SM_OK && found && t->next <= index) {
-        t->sample.has[SM_SAMPLE_IMAGE] = false;
+    while (code == SM_OK && found && t->next <= index)
         code = next_image(&found, t, err);
-    }
     if (code == SM_OK && !found)
         code = sm_err_set(err, SM_CORRUPT, "has %" PRId64 " images now, and had more when opened",
                           t->next);
@@ -270,10 +284,8 @@ enum sm_code sm_data_open_archive(struct sm_data_reader *out, const struct sm_da
     if (place->part[0] != '\0')
         return sm_err_set(err, SM_INVALID, "an archive has no part \"%.60s\"", place->part);
     enum sm_code code = start(t, err);
-    while (code == SM_OK && found) {
-        t->sample.has[SM_SAMPLE_IMAGE] = false;
+    while (code == SM_OK && found)
         code = next_image(&found, t, err);
-    }
     out->count = t->next;
     out->passed_count = t->entries_count - t->next;
     if (code == SM_OK && out->count == 0)

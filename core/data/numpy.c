@@ -186,22 +186,36 @@ static enum sm_code open_npy(struct array *array, struct sm_source **source, con
     return code == SM_OK ? read_header(array, *source, err) : code;
 }
 
+static enum sm_code two_labels(const char *first, const char *second, const char *images,
+                               struct sm_err *err)
+{
+    return sm_err_set(err, SM_CONFLICT, "%.60s and %.60s can both be the labels of %.60s: keep one",
+                      first, second, images);
+}
+
 static enum sm_code labels_beside(struct sm_arrays *a, const char *path, struct sm_err *err)
 {
-    char name[NAME_MAX + 1], beside[PATH_MAX];
+    char name[NAME_MAX + 1], beside[PATH_MAX], found[PATH_MAX] = "";
     struct array array;
-    struct stat status;
+    struct stat status, first = {0};
     for (int row = 0; sm_arrays_label_name(name, sizeof name, sm_data_base(path), row); row++) {
         if (name[0] == '\0' || !sm_data_beside(beside, path, name) || stat(beside, &status) != 0)
             continue;
-        struct sm_source *source = NULL;
-        enum sm_code code = open_npy(&array, &source, beside, err);
-        if (code == SM_OK)
-            code = take_labels(a, &array, source, err);
-        sm_source_close(source);
-        return code;
+        if (found[0] == '\0') {
+            memcpy(found, beside, sizeof found);
+            first = status;
+        } else if (status.st_ino != first.st_ino || status.st_dev != first.st_dev) {
+            return two_labels(sm_data_base(found), name, sm_data_base(path), err);
+        }
     }
-    return SM_OK;
+    if (found[0] == '\0')
+        return SM_OK;
+    struct sm_source *source = NULL;
+    enum sm_code code = open_npy(&array, &source, found, err);
+    if (code == SM_OK)
+        code = take_labels(a, &array, source, err);
+    sm_source_close(source);
+    return code;
 }
 
 enum sm_code sm_data_open_npy(struct sm_data_reader *out, const struct sm_dataset_place *place,
@@ -307,31 +321,37 @@ static enum sm_code choose_images(uint64_t *entry, struct sm_arrays *a,
                       names);
 }
 
+/* NumPy writes NAME.npy; other writers leave the ending out. Adds the entries of `name` to `found`,
+ * which keeps the first two. */
+static void find_entries(int64_t found[2], const struct sm_arrays *a, const char *name)
+{
+    char entry_name[NAME_BYTES + 8];
+    snprintf(entry_name, sizeof entry_name, "%s.npy", name);
+    const int64_t entries[] = {sm_zip_find(a->zip, entry_name), sm_zip_find(a->zip, name)};
+    for (int i = 0; i < 2; i++)
+        if (entries[i] >= 0 && found[0] != entries[i])
+            found[found[0] >= 0] = entries[i];
+}
+
 static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struct sm_err *err)
 {
-    char name[NAME_BYTES], entry_name[NAME_BYTES + 8];
+    char name[NAME_BYTES];
     struct array array;
-    for (int row = 0; sm_arrays_label_name(name, sizeof name, images, row); row++) {
-        if (name[0] == '\0')
-            continue;
-        snprintf(entry_name, sizeof entry_name, "%s.npy", name);
-        int64_t entry = sm_zip_find(a->zip, entry_name), bare = sm_zip_find(a->zip, name);
-        if (entry >= 0 && bare >= 0)
-            return sm_err_set(err, SM_CORRUPT,
-                              "zip entries %" PRId64 " (%.80s) and %" PRId64
-                              " (%.80s) are both the labels of %.60s",
-                              entry, entry_name, bare, name, images);
-        entry = entry >= 0 ? entry : bare;
-        if (entry < 0)
-            continue;
-        struct sm_source *source = NULL;
-        enum sm_code code = open_entry(&array, &source, a, (uint64_t)entry, err);
-        if (code == SM_OK)
-            code = take_labels(a, &array, source, err);
-        sm_source_close(source);
-        return code;
-    }
-    return SM_OK;
+    int64_t found[2] = {-1, -1};
+    for (int row = 0; sm_arrays_label_name(name, sizeof name, images, row); row++)
+        if (name[0] != '\0')
+            find_entries(found, a, name);
+    if (found[1] >= 0)
+        return two_labels(sm_zip_name(a->zip, (uint64_t)found[0]),
+                          sm_zip_name(a->zip, (uint64_t)found[1]), images, err);
+    if (found[0] < 0)
+        return SM_OK;
+    struct sm_source *source = NULL;
+    enum sm_code code = open_entry(&array, &source, a, (uint64_t)found[0], err);
+    if (code == SM_OK)
+        code = take_labels(a, &array, source, err);
+    sm_source_close(source);
+    return code;
 }
 
 static enum sm_code read_npz(struct sm_arrays *a, const struct sm_dataset_place *place,

@@ -293,7 +293,12 @@ def numpy_files():
     zip_of("bad/images2.npz", [("images.npy", npy(grey)), ("images.npy", npy(grey[::-1]))])
     refuse("bad/images2.npz:images", "corrupt", "zip entries 0 and 1 are both named images.npy")
     zip_of("bad/two.npz", [("images.npy", npy(grey)), ("labels.npy", npy(labels)), ("labels", npy(labels[::-1]))])
-    refuse("bad/two.npz", "corrupt", "zip entries 1 (labels.npy) and 2 (labels) are both the labels of images")
+    refuse("bad/two.npz", "conflict", "labels.npy and labels can both be the labels of images: keep one")
+    np.savez(OUT / "bad/both.npz", X_train=grey, y_train=labels, Y_train=labels[::-1])
+    refuse("bad/both.npz", "conflict", "y_train.npy and Y_train.npy can both be the labels of X_train: keep one")
+    for name, array in (("data", grey), ("labels", labels), ("targets", labels[::-1])):
+        np.save(OUT / f"bad/{name}.npy", array)
+    refuse("bad/data.npy", "conflict", "labels.npy and targets.npy can both be the labels of data.npy: keep one")
     for name, array, text in (("float", np.zeros((2, 4, 4, 3), "f4"), "uint8 from 0 to 255"),
                               ("first", np.zeros((2, 3, 8, 8), "u1"), "transpose(0, 2, 3, 1)"),
                               ("single", np.zeros((32, 32, 3), "u1"), "one colour image or many grey ones"),
@@ -415,6 +420,9 @@ def archives():
         refuse(f"bad/{name}.tar", code, text)
     tar("bad/zero.tar", [("k.cls", b"7\0x"), ("k.png", b)])
     refuse("bad/zero.tar", "corrupt", "k.cls: has a zero byte")
+    for kind, data in (("cls", b"7"), ("json", b'{"label": 7}')):
+        tar(f"bad/unsorted-{kind}.tar", [("a.png", a), ("b.png", b), (f"a.{kind}", data), (f"b.{kind}", data)])
+        refuse(f"bad/unsorted-{kind}.tar", "corrupt", f"a.{kind}: no image stands next to this class")
     tar("bad/none.tar", [("a.txt", b"x")])
     refuse("bad/none.tar", "invalid", "holds no image")
     write("bad/cut.tar", (OUT / "archives/shard.tar").read_bytes()[:700])
