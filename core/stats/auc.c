@@ -177,8 +177,10 @@ static enum sm_code bootstrap(struct sm_interval *out, const struct sm_pooled *p
         for (size_t i = 0; i < resamples; i++)
             s.aucs[i] = resample_auc(&s, seed, i);
         sm_sort(s.aucs, resamples);
-        out->low = sm_quantile(s.aucs, resamples, 0.025);
-        out->high = sm_quantile(s.aucs, resamples, 0.975);
+        double low = sm_quantile(s.aucs, resamples, 0.025);
+        double high = sm_quantile(s.aucs, resamples, 0.975);
+        if (low < high) /* all resamples can have one AUC */
+            *out = (struct sm_interval){low, high};
     } else {
         code = sm_err_set(err, SM_NOMEM, "out of memory for %zu bootstrap samples of %zu values",
                           resamples, pooled->a_count + pooled->b_count);

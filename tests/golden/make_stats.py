@@ -368,7 +368,8 @@ def drawn(sorted_x, seed, number_of, side):
 def bootstrap(x, y, resamples, seed):
     x, y = np.sort(x), np.sort(y)
     aucs = [np.mean(placements(drawn(x, seed, i, 0), drawn(y, seed, i, 1))[0]) for i in range(resamples)]
-    return np.quantile(aucs, [.025, .975])
+    low, high = np.quantile(aucs, [.025, .975])
+    return [low, high] if low < high else [None, None]
 
 
 def newcombe(auc, m, n):
@@ -408,7 +409,7 @@ def aucs(samples):
             low, high = max(0, auc - width), min(1, auc + width)
             want.update(se=se, delong=[low, high], p_two_sided=number(2 * stats.norm.sf(abs(auc - .5) / se)),
                         interval=[min(low, want["newcombe"][0]), max(high, want["newcombe"][1])],
-                        bootstrap=bootstrap(x, y, resamples, seed).tolist())
+                        bootstrap=bootstrap(x, y, resamples, seed))
         cases.append({"a": plain(members), "b": plain(others), "seed": seed, "resamples": resamples, **want})
     return cases
 
