@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "core/base/rng.h"
-#include "sslmem/stats.h"
+#include "sslmem/reliability.h"
 #include "tests/unit/asserts.h"
 
 #define DRAWS 2000
@@ -179,6 +179,52 @@ static void auc_interval_covers_small_cohorts(void **state)
     struct auc_misses unlike = auc_misses(.5, 0, 3, 10, 100);
     print_message("unlike spreads: stated %.1f %%\n", covered(unlike.stated));
     check_share("AUC of unlike spreads misses", unlike.stated, 0, .09);
+}
+
+/* --- reliability --- */
+
+#define RELIABILITY_DRAWS 500
+
+/* Images of spread 1 whose noise has the stated standard deviation, and a standard error that is
+ * estimated with 9 degrees of freedom, as of 10 views. Returns how many intervals miss. */
+static size_t reliability_misses(double noise, size_t count)
+{
+    double m[500], se[500], truth = 1 / (1 + noise * noise);
+    size_t missed = 0;
+    for (int i = 0; i < RELIABILITY_DRAWS; i++) {
+        struct sm_reliability got;
+        for (size_t k = 0; k < count; k++) {
+            double chi = 0;
+            for (int j = 0; j < 9; j++) {
+                double x = normal();
+                chi += x * x;
+            }
+            m[k] = normal() + noise * normal();
+            se[k] = noise * sqrt(chi / 9);
+        }
+        assert_ok(sm_reliability_make(&got, m, se, count, 400, (uint64_t)i, &err));
+        missed += misses(got.interval, truth);
+    }
+    return missed;
+}
+
+/* The bootstrap is first-order right: it covers 95 % of large cohorts, and less of small ones,
+ * since a resample has less spread than the cohort. The table of core/audit/README.md. */
+static void reliability_interval_covers(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {20, 80, 500};
+    static const double least[] = {.86, .91, .93}; /* what is measured, less about a point */
+    for (int c = 0; c < 3; c++) {
+        for (int k = 0; k < 3; k++) {
+            double reliability = (double[]){.4, .6, .8}[k];
+            size_t missed = reliability_misses(sqrt(1 / reliability - 1), counts[c]);
+            double share = 1 - (double)missed / RELIABILITY_DRAWS;
+            print_message("%3zu images, reliability %.1f: covered %.1f %%\n", counts[c],
+                          reliability, 100 * share);
+            assert_true(share >= least[c]);
+        }
+    }
 }
 
 /* --- views --- */
@@ -520,6 +566,7 @@ int main(void)
         cmocka_unit_test_setup(clopper_pearson_covers, restart),
         cmocka_unit_test_setup(auc_intervals_cover, restart),
         cmocka_unit_test_setup(auc_interval_covers_small_cohorts, restart),
+        cmocka_unit_test_setup(reliability_interval_covers, restart),
         cmocka_unit_test_setup(view_intervals_cover, restart),
         cmocka_unit_test_setup(p_values_of_means_are_uniform, restart),
         cmocka_unit_test_setup(p_values_of_ranks_are_uniform, restart),
