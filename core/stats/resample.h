@@ -1,4 +1,4 @@
-/* The random indices of a bootstrap: Philox words from counter 0 on, for one resample of one sample.
+/* The random indices of a bootstrap: Philox words from counter 0 on, for one resample of a sample.
  *
  *     struct sm_draws draws = sm_draws_of(seed, number, SM_RESAMPLE_MEMBERS);
  *     for (size_t i = 0; i < count; i += 4)

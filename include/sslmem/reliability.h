@@ -1,5 +1,5 @@
-/* Reliability: what part of the spread of scores is a property of the images, and what part is noise
- * of the views that were drawn.
+/* Reliability: what part of the spread of scores is a property of the images, and what part is
+ * noise of the views that were drawn.
  *
  *     struct sm_reliability r;
  *     sm_reliability_make(&r, m, se, count, 2000, seed, &err);

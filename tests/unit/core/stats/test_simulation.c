@@ -157,7 +157,7 @@ static double covered(size_t missed)
 }
 
 /* The stated interval, down to four a side and up to sides that are always apart: the table of
- * core/README.md. It may cover too much: that is the price of the wider end of two. */
+ * core/stats/README.md. It may cover too much: that is the price of the wider end of two. */
 static void auc_interval_covers_small_cohorts(void **state)
 {
     (void)state;
@@ -209,7 +209,7 @@ static size_t reliability_misses(double noise, size_t count)
 }
 
 /* The bootstrap is first-order right: it covers 95 % of large cohorts, and less of small ones,
- * since a resample has less spread than the cohort. The table of core/audit/README.md. */
+ * since a resample has less spread than the cohort. The table of core/stats/README.md. */
 static void reliability_interval_covers(void **state)
 {
     (void)state;
