@@ -36,6 +36,7 @@ struct sm_reference {
     struct sm_reference_image *images;
     size_t count;
     double mean, sd;
+    double reliability; /* sm_reliability of the scores; NaN: the file has no standard errors */
 };
 
 struct sm_pair {
