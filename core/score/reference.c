@@ -229,7 +229,8 @@ const struct sm_reference_image *sm_reference_find(const struct sm_reference *re
     return bsearch(&key, reference->images, reference->count, sizeof key, by_digest);
 }
 
-/* Returns a reference file: cohort, recipe, encoders, images, scores, errors. NULL when out of memory. */
+/* Returns a reference file: cohort, recipe, encoders, images, scores, errors. NULL when out of
+ * memory. */
 static json_t *document_json(const struct sm_pair *pair, const char *cohort,
                              const char *recipe_digest, const struct sm_reference_image *images,
                              size_t count)

@@ -154,10 +154,11 @@ struct sm_reference_image {
     double m_se; /* NaN: undefined */
 };
 /* Writes reference.json in the pair's folder:
- * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m], "errors": [m_se, null: NaN]}.
- * All scores must come from the recipe with this digest. sm_pair_open refuses a file whose encoder digests are not the
- * pair's. "images" and "errors" have the order of "scores". The first keeps an image from being
- * compared with itself, the second gives the reliability; a file without them opens, too. SM_INVALID if an image is listed twice. */
+ * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m], "errors": [m_se; NaN: null]}.
+ * All scores must come from the recipe with this digest. sm_pair_open refuses a file whose encoder
+ * digests are not the pair's. "images" and "errors" have the order of "scores". The first keeps an
+ * image from being compared with itself, the second gives the reliability; a file without them
+ * opens, too. SM_INVALID if an image is listed twice. */
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
                                 const char *recipe_digest, const struct sm_reference_image *images,
                                 size_t count, struct sm_err *err);

@@ -448,8 +448,8 @@ def test_server_says_no(audit, cohorts, serve, tmp_path):
     at = lambda pair, *more, code: audit("--pair", pair, "--server", url, "--out", tmp_path / "out", *more, code=code)
     assert "there is no pair 'none'" in at("none", *options, code=1).stderr
     recipe = tmp_path / "recipe.json"
-    recipe.write_text('{"views": 65}')
-    assert "views is 65" in at("resnet", *options, "--recipe", recipe, code=1).stderr
+    recipe.write_text('{"views": 257}')
+    assert "views is 257" in at("resnet", *options, "--recipe", recipe, code=1).stderr
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "0 images" in at("resnet", "--candidate", options[1], "--external", empty, code=1).stderr

@@ -542,7 +542,7 @@ def test_bad_audits(server):
     refused(good | {"gates": ["auc<1"] * 17}, 422, "audit_invalid", "/gates")
     refused(good | {"resamples": 100001}, 422, "audit_invalid", "/resamples")
     refused(good | {"extra": 1}, 422, "audit_invalid", "/extra")
-    refused(good | {"recipe": {"views": 65}}, 422, "recipe_invalid", "/recipe/views")
+    refused(good | {"recipe": {"views": 257}}, 422, "recipe_invalid", "/recipe/views")
     refused(good | {"recipe": {"nonsense": 1}}, 422, "recipe_invalid", "/recipe/nonsense")
     refused(good | {"recipe": []}, 422, "recipe_invalid")
     server.ask("POST", "/v1/audits", "x", {"Content-Type": "text/plain"}).problem(

@@ -135,9 +135,9 @@ def test_same_text_with_any_workers(run, tmp_path, pair):
 def test_score_refuses_a_bad_recipe(run, tmp_path):
     recipe, image = tmp_path / "recipe.json", tmp_path / "image.png"
     image.write_bytes(png(1))
-    recipe.write_text('{"views": 65}')
+    recipe.write_text('{"views": 257}')
     done = run("score", "--pair", PAIRS / "resnet", "--recipe", recipe, image, code=1)
-    assert done.stderr == "sslmem score: /views: views is 65, must be from 2 to 64\n"
+    assert done.stderr == "sslmem score: /views: views is 257, must be from 2 to 256\n"
 
 
 def test_views_are_the_committed_ones(run, tmp_path):
