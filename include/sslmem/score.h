@@ -154,7 +154,7 @@ struct sm_reference_image {
     double m_se; /* NaN: undefined */
 };
 /* Writes reference.json in the pair's folder:
- * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m], "errors": [m_se; NaN: null]}.
+ * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m], "errors": [m_se or null]}.
  * All scores must come from the recipe with this digest. sm_pair_open refuses a file whose encoder
  * digests are not the pair's. "images" and "errors" have the order of "scores". The first keeps an
  * image from being compared with itself, the second gives the reliability; a file without them
