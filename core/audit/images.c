@@ -90,7 +90,7 @@ static enum sm_code place_images(struct sm_audit_result *result, const struct sm
     for (size_t i = 0; i < audit->items_count; i++) {
         const struct sm_audit_item *item = &audit->items[i];
         struct sm_image_stats *image = &result->images[i];
-        *image = (struct sm_image_stats){NAN, NAN, NAN, NAN, NAN};
+        *image = (struct sm_image_stats){NAN, NAN, NAN, NAN, NAN, NAN};
         if (!sm_item_scored(item))
             continue;
         image->centered = item->m - mean;

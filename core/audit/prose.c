@@ -29,6 +29,15 @@ const char sm_prose_contrasts[] =
     "there were none. Cohen's d is the difference in standard deviations: by convention .2 is "
     "small, .5 medium, .8 large.</p>\n";
 
+const char sm_prose_reliability[] =
+    "<h3 id=\"reliability\">How much of the spread is noise of the drawn "
+    "views?</h3>\n<p>Reliability "
+    "is the part of the variance that another draw would repeat: the correlation to expect with a "
+    "repetition under another seed. The rest is noise, which makes some single scores high by "
+    "luck; "
+    "lists of images therefore rank by <em>shrunken</em> scores, drawn towards the mean by their "
+    "noise. Tests, p-values and gates keep m.</p>\n";
+
 const char sm_prose_membership[] =
     "<p>Somebody who holds an image and both encoders could use the score to guess whether the "
     "image was in f's training set. The curves show how well: to the right, how many images from "

@@ -8,6 +8,7 @@ extern const char sm_prose_style_parts[];  /* of verdict, cards, tables, images,
 extern const char sm_prose_style_charts[]; /* of charts, narrow screens, paper */
 extern const char sm_prose_method[];       /* the measurement */
 extern const char sm_prose_cohorts[];      /* how to read the histograms */
+extern const char sm_prose_reliability[];  /* what the noise of views does to scores */
 extern const char sm_prose_contrasts[];    /* how to read the differences */
 extern const char sm_prose_membership[];   /* how to read the curves */
 extern const char sm_prose_classes[];      /* how to read the tables of labels */

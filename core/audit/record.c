@@ -78,6 +78,7 @@ void sm_put_image_stats(struct sm_out *out, const struct sm_audit_item *item,
 {
     put_number(out, "m", item->m);
     put_number(out, "m_se", item->m_se);
+    put_number(out, "shrunken", image->shrunken);
     put_number(out, "centered", image->centered);
     put_number(out, "percentile", image->percentile);
     put_number(out, "p_value", image->p);
@@ -152,8 +153,8 @@ void sm_put_csv_end(struct sm_out *out, const struct sm_audit *audit)
 }
 
 static const char csv_header[] =
-    "index,image,name,cohort,class,group,m,m_se,centered,percentile,p_value,q_value,normalized,"
-    "ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,completeness\r\n";
+    "index,image,name,cohort,class,group,m,m_se,shrunken,centered,percentile,p_value,q_value,"
+    "normalized,ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,completeness\r\n";
 
 static void put_fields(struct sm_out *out, const char *const *texts, size_t count)
 {
@@ -169,9 +170,9 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
     const struct sm_audit_item *item = &audit->items[i];
     const struct sm_image_stats *s = &result->images[i];
     bool scored = sm_item_scored(item);
-    const double numbers[] = {item->m, item->m_se, s->centered,   s->percentile,
-                              s->p,    s->q,       s->normalized, item->ratio,
-                              item->f, item->f_se, item->g,       item->g_se};
+    const double numbers[] = {item->m,    item->m_se, s->shrunken,   s->centered, s->percentile,
+                              s->p,       s->q,       s->normalized, item->ratio, item->f,
+                              item->f_se, item->g,    item->g_se};
     char image[65];
     sm_audit_image_name(image, audit, item);
     const char *const before[] = {image, audit->with_names ? item->name : "",

@@ -9,7 +9,7 @@
 
 /* What an image gets from the cohorts; NAN where undefined. */
 struct sm_image_stats {
-    double centered, percentile, p, q, normalized;
+    double centered, percentile, p, q, normalized, shrunken;
 };
 
 struct sm_audit_result {
@@ -18,18 +18,20 @@ struct sm_audit_result {
     struct sm_samples samples;
     struct sm_image_stats *images; /* by position */
     size_t *ranked;                /* scored candidates, highest m first, equal ones by position */
+    size_t *ranked_shrunken;       /* the same, highest shrunken m first, equal ones as in ranked */
 };
 
 /* Fills its part of the result; may read the parts before it. evaluate.c has the order. */
 typedef enum sm_code sm_audit_part(struct sm_audit_result *result, const struct sm_audit *audit,
                                    struct sm_err *err);
-sm_audit_part sm_part_images;     /* images.c: statistics per image, counts, normalization, FDR */
-sm_audit_part sm_part_cohorts;    /* cohorts.c: each cohort, edges of the histograms */
-sm_audit_part sm_part_contrasts;  /* contrasts.c: six pairs of cohorts */
-sm_audit_part sm_part_membership; /* membership.c: the score as a membership test */
-sm_audit_part sm_part_labels;     /* labels.c: classes and groups */
-sm_audit_part sm_part_flags;      /* flags.c: reads the parts before it */
-sm_audit_part sm_part_gates;      /* gate.c: reads the flags too */
+sm_audit_part sm_part_images;      /* images.c: statistics per image, counts, normalization, FDR */
+sm_audit_part sm_part_cohorts;     /* cohorts.c: each cohort, edges of the histograms */
+sm_audit_part sm_part_contrasts;   /* contrasts.c: six pairs of cohorts */
+sm_audit_part sm_part_membership;  /* membership.c: the score as a membership test */
+sm_audit_part sm_part_labels;      /* labels.c: classes and groups */
+sm_audit_part sm_part_reliability; /* reliability.c: noise of views, shrunken scores */
+sm_audit_part sm_part_flags;       /* flags.c: reads the parts before it */
+sm_audit_part sm_part_gates;       /* gate.c: reads the flags too */
 
 /* Range of all scores; NAN for one score or all equal. */
 double sm_divisor(const struct sm_samples *samples);

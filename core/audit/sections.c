@@ -243,6 +243,10 @@ static void put_image(struct sm_page *p, size_t position)
     sm_page_value(p, item->m, 1, "");
     if (isfinite(item->m_se))
         sm_put(&p->out, " ± %s", SM_TWO(item->m_se));
+    if (isfinite(s->shrunken)) {
+        sm_put(&p->out, ", shrunken ");
+        sm_page_value(p, s->shrunken, 1, "");
+    }
     if (isfinite(s->p)) {
         sm_put(&p->out, "<br>centred ");
         sm_page_value(p, s->centered, 1, "");
@@ -263,7 +267,7 @@ static void put_shown(struct sm_page *p, const char *title, bool least)
         return;
     sm_put(&p->out, "<h3>%s</h3>\n<div class=\"images\">\n", title);
     for (size_t i = 0; i < SHOWN && i < half; i++)
-        put_image(p, p->result->ranked[least ? n - 1 - i : i]);
+        put_image(p, p->result->ranked_shrunken[least ? n - 1 - i : i]);
     sm_put(&p->out, "</div>\n");
 }
 
@@ -307,8 +311,10 @@ void sm_page_images(struct sm_page *p)
     put_levels(p);
     if (p->result->samples.of[SM_COHORT_CANDIDATE].count == 0)
         return;
-    sm_put(&p->out, "<p class=\"note\">Numbers behind # are the images' places in this audit; the "
-                    "record and the table of images use the same.</p>\n");
+    sm_put(&p->out,
+           "<p class=\"note\">Numbers behind # are the images' places in this audit; the "
+           "record and the table of images use the same. The order is that of the shrunken "
+           "scores.</p>\n");
     put_shown(p, "Most memorized", false);
     put_shown(p, "Least memorized", true);
 }

@@ -1,4 +1,4 @@
-/* Removal lists: candidates by rank, or a random control.
+/* Removal lists: candidates by rank of their shrunken or measured scores, or a random control.
  *
  * A list has the requested length, or the request fails; only the FDR list has a length of its own.
  * The random control is drawn from all scored candidates, including those that rank high: excluding
@@ -39,12 +39,22 @@ static enum sm_code wanted_count(size_t *out, const struct sm_audit_result *resu
     case SM_SELECT_FDR:
         if (!(s->q > 0 && s->q < 1))
             return sm_err_field(err, "/q", "q is %g, must be between 0 and 1", s->q);
-        /* Equal or falling m have equal or rising q: the list is the head of the ranking. */
-        while (*out < n && result->images[result->ranked[*out]].q <= s->q)
-            *out += 1;
+        for (size_t i = 0; i < n; i++)
+            *out += result->images[result->ranked[i]].q <= s->q;
         return SM_OK;
     }
     return sm_err_set(err, SM_INTERNAL, "selection is of kind %d", (int)s->kind);
+}
+
+/* Takes the head of the ranking, or, in its order, the candidates with a q-value at most q. */
+static void take_ranked(struct list *out, const struct sm_audit_result *result,
+                        const struct sm_selection *s)
+{
+    const size_t *ranked = s->by == SM_BY_RAW ? result->ranked : result->ranked_shrunken;
+    size_t taken = 0;
+    for (size_t i = 0; taken < out->count; i++)
+        if (s->kind != SM_SELECT_FDR || result->images[ranked[i]].q <= s->q)
+            out->positions[taken++] = ranked[i];
 }
 
 static enum sm_code choose(struct list *out, const struct sm_audit_result *result,
@@ -63,7 +73,7 @@ static enum sm_code choose(struct list *out, const struct sm_audit_result *resul
     out->positions = calloc(out->count + 1, sizeof *out->positions);
     if (!out->positions)
         return sm_err_set(err, SM_NOMEM, "out of memory for a list of %zu images", out->count);
-    memcpy(out->positions, result->ranked, out->count * sizeof *out->positions);
+    take_ranked(out, result, s);
     return SM_OK;
 }
 
@@ -99,7 +109,7 @@ static void put_csv_row(struct sm_out *out, const struct sm_audit *audit,
 {
     const struct sm_audit_item *item = &audit->items[position];
     const struct sm_image_stats *s = &result->images[position];
-    const double numbers[] = {item->m, s->centered, s->p, s->q};
+    const double numbers[] = {item->m, s->shrunken, s->centered, s->p, s->q};
     const char *texts[] = {NULL, audit->with_names ? item->name : NULL, item->class_label,
                            item->group};
     char image[65];
@@ -140,8 +150,8 @@ enum sm_code sm_audit_write_selection(FILE *file, const struct sm_audit *audit,
     if (code == SM_OK && format == SM_LIST_TEXT)
         code = check_names(audit, &list, err);
     if (code == SM_OK && format == SM_LIST_CSV)
-        sm_put(&out, "rank,index,image,name,class,group,m,centered,p_value,q_value,"
-                     "completeness\r\n");
+        sm_put(&out, "rank,index,image,name,class,group,m,shrunken,centered,p_value,"
+                     "q_value,completeness\r\n");
     for (size_t i = 0; code == SM_OK && i < list.count; i++) {
         if (format == SM_LIST_TEXT)
             put_line(&out, audit, list.positions[i]);

@@ -1,5 +1,5 @@
 /* The style sheet of a report: one column of at most 784 pixels, charts next to texts on wide
- * screens, tables as blocks of "title: value" on a phone, four to six numbered pages on A4. The
+ * screens, tables as blocks of "title: value" on a phone, four to seven numbered pages on A4. The
  * colours of Okabe and Ito differ for colour-blind readers; a dark screen has lighter ones. A
  * verdict has a colour, a sign and words. */
 #include "core/audit/prose.h"

@@ -213,6 +213,38 @@ static const struct sm_row labels_rows[] = {
     {0}};
 #undef S
 
+/* --- reliability --- */
+
+#define S struct sm_audit_views_needed
+static const struct sm_row needed_rows[] = {
+    SM_ROW("reliability", reliability), SM_ROW_AS("views", views, SM_ROW_WHOLE), {0}};
+#undef S
+
+#define S struct sm_audit_reliability_row
+static const struct sm_row shrinkage_rows[] = {
+    SM_ROW("n", pooled_n), SM_ROW("mean", shrinkage.mean), SM_ROW("tau2", shrinkage.tau2), {0}};
+static const struct sm_row reliability_cohort_rows[] = {
+    SM_ROW("n", n),
+    SM_ROW("noise", of.noise),
+    SM_ROW("variance", of.variance),
+    SM_ROW("reliability", of.value),
+    SM_ROW("interval", of.interval),
+    SM_ROW_AS("interval_method", of.interval.low, SM_ROW_METHOD, .method = "bootstrap"),
+    SM_ROW_ARRAY(SM_ROW_LIST, "views_needed", needed, needed_rows),
+    SM_ROW_SAME("shrinkage", shrinkage_rows),
+    SM_ROW("words", words),
+    {0}};
+#undef S
+
+#define S struct sm_audit_reliability
+static const struct sm_row reliability_rows[] = {
+    SM_ROW_AS("views", views, SM_ROW_WHOLE),
+    SM_ROW("resamples", resamples),
+    SM_ROW("note", note),
+    SM_ROW_ARRAY(SM_ROW_KEYED, "cohorts", cohorts, reliability_cohort_rows),
+    {0}};
+#undef S
+
 /* --- flags and gates --- */
 
 #define S struct sm_audit_flag
@@ -308,6 +340,7 @@ static const struct sm_row summary_rows[] = {
     SM_ROW_STRUCT("fdr", fdr, fdr_rows),
     SM_ROW_STRUCT("classes", classes, labels_rows),
     SM_ROW_STRUCT("groups", groups, labels_rows),
+    SM_ROW_STRUCT("reliability", reliability, reliability_rows),
     SM_ROW_AS("flags", flags, SM_ROW_CUSTOM, .write = flags_json),
     SM_ROW_ARRAY(SM_ROW_LIST, "gates", own.gates, gate_rows, .counted = SM_ROW_AT(own.count)),
     SM_ROW("passed", own.passed),

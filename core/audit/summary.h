@@ -9,14 +9,14 @@
 #ifndef CORE_AUDIT_SUMMARY_H
 #define CORE_AUDIT_SUMMARY_H
 
+#include "core/audit/labels.h"
+#include "core/audit/reliability.h"
 #include "sslmem/audit.h"
 #include "sslmem/stats.h"
 
-#define SM_WORDS_BYTES     300 /* room for a sentence */
 #define SM_COHORT_BINS     40
 #define SM_P_BINS          20
 #define SM_ROC_POINTS_MAX  512
-#define SM_LABELS_SHOWN    100
 #define SM_FLAG_GROUPS_MAX 100 /* groups of repeated images that a flag lists */
 
 struct sm_audit_images {
@@ -113,21 +113,6 @@ struct sm_audit_fdr {
     int64_t p_histogram[SM_P_BINS]; /* candidates by p-value, equal bins of (0, 1] */
 };
 
-/* Candidates of a class or group against the reference. */
-struct sm_audit_label {
-    const char *label;
-    int64_t n, reference_n;
-    double mean, reference_mean, difference;
-    struct sm_ttest welch;
-    double q_value; /* over all labels of the kind */
-    int64_t listed; /* candidates at FDR 5 % */
-};
-struct sm_audit_labels {
-    int64_t count;
-    size_t shown;
-    struct sm_audit_label rows[SM_LABELS_SHOWN]; /* those of most candidates first */
-};
-
 /* Groups of images with equal files, of one of the kinds that flags tell apart. */
 struct sm_audit_repeats {
     size_t count, listed; /* groups; the first SM_FLAG_GROUPS_MAX are listed */
@@ -182,6 +167,7 @@ struct sm_audit_summary {
     struct sm_audit_membership membership[SM_AGAINST];
     struct sm_audit_fdr fdr;
     struct sm_audit_labels classes, groups;
+    struct sm_audit_reliability reliability;
     struct sm_audit_flags flags;
     struct sm_audit_judgement own;    /* gates of the audit */
     struct sm_audit_judgement judged; /* gates set afterwards */

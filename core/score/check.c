@@ -38,14 +38,30 @@ static enum sm_code check_extent(const struct sm_augment *augment, int32_t input
     return SM_OK;
 }
 
+/* rows, dim and the counts are below 2^32 each, and a double has room for their product. */
+enum sm_code sm_check_reps(size_t images, size_t encoders, size_t rows, size_t dim,
+                           struct sm_err *err)
+{
+    double gib = 1 << 30;
+    double bytes = (double)images * (double)encoders * (double)rows * (double)dim * sizeof(float);
+    if (bytes <= (double)SM_REPS_BYTES_MAX)
+        return SM_OK;
+    return sm_err_field(err, "/views",
+                        "representations of %zu views by %zu encoders take %.3f GiB, limit is "
+                        "%.0f GiB: take fewer views or a smaller representation",
+                        images, encoders, bytes / gib, (double)SM_REPS_BYTES_MAX / gib);
+}
+
 /* Checks that every encoder has the tap in the same shape, so that distances are comparable. */
-static enum sm_code check_representation(const struct sm_pair *pair, const char *tap,
+static enum sm_code check_representation(const struct sm_pair *pair, const struct sm_recipe *recipe,
                                          struct sm_err *err)
 {
+    const char *tap = recipe->representation;
+    size_t encoders = 0, images = (size_t)recipe->views + (recipe->compare == SM_COMPARE_ANCHOR);
     struct sm_tap first = {0};
     const struct sm_member *member = &pair->sides[SM_SIDE_F].members[0];
     for (int s = 0; s < SM_SIDES; s++) {
-        for (int k = 0; k < pair->sides[s].count; k++) {
+        for (int k = 0; k < pair->sides[s].count; k++, encoders++) {
             const struct sm_member *other = &pair->sides[s].members[k];
             struct sm_tap shape;
             if (sm_encoder_tap_shape(&shape, other->encoder, tap, NULL) != SM_OK)
@@ -61,13 +77,13 @@ static enum sm_code check_representation(const struct sm_pair *pair, const char 
                                     (int)shape.rows, (int)shape.dim, other->file);
         }
     }
-    return SM_OK;
+    return sm_check_reps(images, encoders, (size_t)first.rows, (size_t)first.dim, err);
 }
 
 enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_recipe *recipe,
                                   struct sm_err *err)
 {
-    enum sm_code code = check_representation(pair, recipe->representation, err);
+    enum sm_code code = check_representation(pair, recipe, err);
     if (code == SM_OK)
         code = check_extent(&recipe->augment, sm_pair_input_px(pair), err);
     return code;

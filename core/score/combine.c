@@ -4,7 +4,7 @@
  * distances averaged over its encoders. The score is the mean of the difference of the sides. One
  * jackknife over views serves all three. The spread between a side's encoders is a further part of
  * the error of m, with one degree of freedom less than encoders. Everything is a pass over at most
- * SM_DISTANCES_MAX numbers per encoder, in arrays on the stack (64 KiB). */
+ * SM_DISTANCES_MAX numbers per encoder, in arrays on the stack (1 MiB). */
 #include "core/score/combine.h"
 
 #include <math.h>

@@ -36,6 +36,7 @@ struct sm_reference {
     struct sm_reference_image *images;
     size_t count;
     double mean, sd;
+    double reliability; /* sm_reliability of the scores; NaN: the file has no standard errors */
 };
 
 struct sm_pair {
@@ -68,6 +69,11 @@ void sm_pair_kernels(char out[32], const struct sm_pair *pair);
 
 /* Returns true if two members are the same encoder: the same file, or the same weights. */
 bool sm_members_same(const struct sm_member *a, const struct sm_member *b);
+
+/* SM_INVALID at "/views" if the representations of so many images (views and anchor), [rows, dim]
+ * each, by so many encoders take more than SM_REPS_BYTES_MAX. */
+enum sm_code sm_check_reps(size_t images, size_t encoders, size_t rows, size_t dim,
+                           struct sm_err *err);
 
 /* Returns {"f":[digest …],"g":[digest …]}. New reference, NULL when out of memory. */
 json_t *sm_pair_digests_json(const struct sm_pair *pair);

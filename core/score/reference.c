@@ -11,9 +11,9 @@
 #include "core/base/json.h"
 #include "core/score/pair.h"
 #include "core/score/problems.h"
-#include "sslmem/stats.h"
+#include "sslmem/reliability.h"
 
-/* a million scores of about 20 digits and as many digests of 64 */
+/* a million scores and errors of about 20 digits and as many digests of 64 */
 #define REFERENCE_BYTES_MAX (128 << 20)
 #define REFERENCE_DEPTH_MAX 4
 #define REFERENCE_FILE      "reference.json"
@@ -21,7 +21,7 @@
 struct draft {
     char cohort[PAIR_COHORT_MAX + 1];
     char recipe_digest[SM_SHA256_HEX];
-    const json_t *encoders, *images, *scores;
+    const json_t *encoders, *images, *scores, *errors;
 };
 
 #define AT(member) offsetof(struct draft, member)
@@ -31,6 +31,7 @@ static const struct sm_field fields[] = {
     {"encoders", SM_FIELD_NODE, AT(encoders), 0, 0, NULL, true},
     {"images", SM_FIELD_NODE, AT(images), 0, 0, NULL, false},
     {"scores", SM_FIELD_NODE, AT(scores), 0, 0, NULL, true},
+    {"errors", SM_FIELD_NODE, AT(errors), 0, 0, NULL, false},
     {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
 };
 #undef AT
@@ -122,6 +123,43 @@ static enum sm_code read_images(struct sm_reference *out, const json_t *list, st
     return check_once(out->images, out->count, err);
 }
 
+static enum sm_code read_error(double *out, const json_t *node, size_t i, size_t count,
+                               struct sm_err *err)
+{
+    char at[40];
+    *out = json_is_number(node) ? json_number_value(node) : NAN;
+    if (json_is_null(node) || (*out >= 0 && isfinite(*out)))
+        return SM_OK;
+    snprintf(at, sizeof at, "/errors/%zu", i);
+    return sm_err_field(err, at, "error %zu of %zu is no finite number from 0 on, and not null", i,
+                        count);
+}
+
+/* Computes the reliability from one standard error for each score. The scores are in the order of
+ * the file here, not sorted yet. */
+static enum sm_code read_errors(struct sm_reference *out, const json_t *list, struct sm_err *err)
+{
+    struct sm_reliability reliability;
+    enum sm_code code = SM_OK;
+    out->reliability = NAN;
+    if (!list)
+        return SM_OK;
+    if (json_array_size(list) != out->count)
+        return sm_err_field(err, "/errors", "errors must be a list of %zu numbers, has %zu",
+                            out->count, json_array_size(list));
+    double *errors = calloc(out->count, sizeof *errors);
+    if (!errors)
+        return sm_err_set(err, SM_NOMEM, "out of memory for %zu reference errors", out->count);
+    for (size_t i = 0; code == SM_OK && i < out->count; i++)
+        code = read_error(&errors[i], json_array_get(list, i), i, out->count, err);
+    if (code == SM_OK)
+        code = sm_reliability_make(&reliability, out->sorted, errors, out->count, 0, 0, err);
+    if (code == SM_OK)
+        out->reliability = reliability.value;
+    free(errors);
+    return code;
+}
+
 static void describe(struct sm_reference *out)
 {
     out->mean = sm_mean(out->sorted, out->count);
@@ -140,6 +178,8 @@ static enum sm_code read_document(struct sm_reference *out, const struct sm_pair
         code = read_scores(out, draft.scores, err);
     if (code == SM_OK)
         code = read_images(out, draft.images, err);
+    if (code == SM_OK)
+        code = read_errors(out, draft.errors, err);
     if (code == SM_OK)
         describe(out);
     memcpy(out->cohort, draft.cohort, sizeof out->cohort);
@@ -189,20 +229,23 @@ const struct sm_reference_image *sm_reference_find(const struct sm_reference *re
     return bsearch(&key, reference->images, reference->count, sizeof key, by_digest);
 }
 
-/* Returns a reference file: cohort, recipe, encoders, images, scores. NULL when out of memory. */
+/* Returns a reference file: cohort, recipe, encoders, images, scores, errors. NULL when out of
+ * memory. */
 static json_t *document_json(const struct sm_pair *pair, const char *cohort,
                              const char *recipe_digest, const struct sm_reference_image *images,
                              size_t count)
 {
-    json_t *digests = json_array(), *scores = json_array();
+    json_t *digests = json_array(), *scores = json_array(), *errors = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(digests, json_string(images[i].digest));
         json_array_append_new(scores, json_real(images[i].m));
+        json_array_append_new(errors, sm_json_number(images[i].m_se));
     }
-    bool whole = json_array_size(digests) == count && json_array_size(scores) == count;
-    json_t *out =
-        json_pack("{s:s, s:s, s:o, s:o, s:o}", "cohort", cohort, "recipe", recipe_digest,
-                  "encoders", sm_pair_digests_json(pair), "images", digests, "scores", scores);
+    bool whole = json_array_size(digests) == count && json_array_size(scores) == count &&
+                 json_array_size(errors) == count;
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "cohort", cohort, "recipe",
+                            recipe_digest, "encoders", sm_pair_digests_json(pair), "images",
+                            digests, "scores", scores, "errors", errors);
     if (out && whole)
         return out;
     json_decref(out);

@@ -100,12 +100,12 @@ json_t *sm_pair_flags_json(const struct sm_pair *pair)
 json_t *sm_pair_json(const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
-    json_t *reference = r->count
-                            ? json_pack("{s:s, s:I, s:o, s:o, s:s, s:b}", "cohort", r->cohort, "n",
-                                        (json_int_t)r->count, "mean", sm_json_number(r->mean), "sd",
-                                        sm_json_number(r->sd), "recipe_digest", r->recipe_digest,
-                                        "lists_images", r->images != NULL)
-                            : json_null();
+    json_t *reference =
+        r->count ? json_pack("{s:s, s:I, s:o, s:o, s:o, s:s, s:b}", "cohort", r->cohort, "n",
+                             (json_int_t)r->count, "mean", sm_json_number(r->mean), "sd",
+                             sm_json_number(r->sd), "reliability", sm_json_number(r->reliability),
+                             "recipe_digest", r->recipe_digest, "lists_images", r->images != NULL)
+                 : json_null();
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "name", pair->name,
                      "digest", pair->digest, "description", pair->description, "encoders",
                      sides_json(pair, member_json), "mean", channels_json(pair->mean), "std",
@@ -146,26 +146,28 @@ static const char unlisted_note[] =
     "the reference lists no images: if this one is among them, it is compared with itself too; "
     "sslmem reference writes a list";
 
-/* Returns {"reference": …}. Adds "reference_note" if there is no reference to compare with, or if
- * it lists no images. */
+/* Returns {"reference": …, "reliability_of_reference": …}. Adds "reference_note" if there is no
+ * reference to compare with, or if it lists no images. */
 static json_t *reference_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     const struct sm_reference *r = &pair->reference;
     char note[240];
     if (score->has_reference)
-        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}, s:s*}", "reference",
+        return json_pack("{s:{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}, s:o, s:s*}", "reference",
                          "cohort", r->cohort, "n", (json_int_t)score->reference_n, "in_reference",
                          in_reference_json(score->in_reference), "mean", sm_json_number(r->mean),
                          "sd", sm_json_number(r->sd), "centered", sm_json_number(score->centered),
                          "percentile", sm_json_number(score->percentile), "p_value",
-                         sm_json_number(score->p_value), "reference_note",
+                         sm_json_number(score->p_value), "reliability_of_reference",
+                         sm_json_number(r->reliability), "reference_note",
                          r->images ? NULL : unlisted_note);
     if (r->count == 0)
         snprintf(note, sizeof note, "pair has no reference cohort");
     else
         snprintf(note, sizeof note, "reference was measured with recipe %s, this score with %s",
                  r->recipe_digest, score->recipe_digest);
-    return json_pack("{s:n, s:s}", "reference", "reference_note", note);
+    return json_pack("{s:n, s:n, s:s}", "reference", "reliability_of_reference", "reference_note",
+                     note);
 }
 
 static json_t *provenance_json(const struct sm_score *score, const struct sm_pair *pair)

@@ -8,8 +8,9 @@
  *     view                 0 1 2 3 4  5 6 7 8 9
  *     chunk    0 0 0 0 0 0 0 . . . .  1 1 1 1 1
  *
- * A recipe with a fixed number of views is one round of all chunks. A recipe with target_se is one
- * round per chunk, until the standard error is small enough. The chunks are the same in both cases,
+ * A recipe with a fixed number of views is one round of all chunks, or rounds of at most
+ * ROUND_VIEWS views, which bounds the memory of rendered views. A recipe with target_se is one
+ * round per chunk, until the standard error is small enough. The chunks are the same in all cases,
  * so n views give the same bits. New distances are appended (align.h), so a round computes only new
  * ones.
  *
@@ -34,10 +35,12 @@
 struct track {
     const struct sm_member *member;
     int side, index;
-    float *reps;                /* representations [anchor + K, rows, dim] of K views */
-    double *scale;              /* [anchor + K, rows] factors of the rows of reps */
-    double d[SM_DISTANCES_MAX]; /* distances of the views aligned so far */
+    float *reps;   /* representations [anchor + K, rows, dim] of K views */
+    double *scale; /* [anchor + K, rows] factors of the rows of reps */
+    double *d;     /* [distances of all views]; of those aligned so far */
 };
+
+#define ROUND_VIEWS 64
 
 struct sm_task {
     const struct sm_pair *pair;
@@ -140,14 +143,17 @@ static enum sm_code plan(struct sm_task *task, struct sm_err *err)
     task->dim = (size_t)tap.dim;
     task->chunk = sm_task_chunk_views(first);
     task->chunks = (views + task->chunk - 1) / task->chunk;
-    task->step = recipe->target_se > 0 ? 1 : task->chunks;
+    task->step = views <= ROUND_VIEWS ? task->chunks : ROUND_VIEWS / task->chunk;
+    if (recipe->target_se > 0)
+        task->step = 1;
     task->x = calloc(chunk_begin(task, task->step), image_floats(task) * sizeof *task->x);
     bool whole = task->x != NULL;
     for (size_t i = 0; whole && i < task->tracks_count; i++) {
         struct track *track = &task->tracks[i];
         track->reps = calloc(images * task->rows, task->dim * sizeof *track->reps);
         track->scale = calloc(images, task->rows * sizeof *track->scale);
-        whole = track->reps && track->scale;
+        track->d = calloc(sm_distances_count(recipe->compare, views), sizeof *track->d);
+        whole = track->reps && track->scale && track->d;
     }
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for %zu views", views);
 }
@@ -218,6 +224,23 @@ static enum sm_code check_finite(const struct track *track, size_t count, struct
     return SM_OK;
 }
 
+/* Computes the distances of the last round's images, chunk by chunk, so that the watch is asked
+ * often. */
+static enum sm_code align_track(struct sm_task *task, struct track *track, struct sm_err *err)
+{
+    const struct sm_recipe *recipe = &task->score.recipe;
+    enum sm_code code = SM_OK;
+    for (size_t chunk = task->begin; code == SM_OK && chunk < task->end; chunk++) {
+        struct sm_reps reps = {track->reps, chunk_begin(task, chunk + 1), task->rows, task->dim,
+                               chunk_begin(task, chunk)};
+        code = sm_watch_ask(task->watch, err);
+        if (code == SM_OK)
+            align_by[recipe->compare](track->d, &reps, recipe->normalize, recipe->distance,
+                                      track->scale);
+    }
+    return code;
+}
+
 /* Computes the distances of the last round's images and the score of all views so far. */
 static enum sm_code align(struct sm_task *task, struct sm_err *err)
 {
@@ -227,12 +250,9 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
     enum sm_code code = SM_OK;
     for (size_t i = 0; i < task->tracks_count; i++) {
         struct track *track = &task->tracks[i];
-        if ((code = sm_watch_ask(task->watch, err)) != SM_OK)
-            return code;
-        struct sm_reps reps = {track->reps, images, task->rows, task->dim, task->aligned};
-        align_by[recipe->compare](track->d, &reps, recipe->normalize, recipe->distance,
-                                  track->scale);
-        code = check_finite(track, sm_distances_count(all.compare, all.views), err);
+        code = align_track(task, track, err);
+        if (code == SM_OK)
+            code = check_finite(track, sm_distances_count(all.compare, all.views), err);
         if (code != SM_OK)
             return code;
         all.of[track->side][track->index] = track->d;
@@ -265,6 +285,8 @@ enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_
         return code;
     task->begin = task->end;
     task->end += task->step;
+    if (task->end > task->chunks)
+        task->end = task->chunks;
     code = render(task, err);
     if (code == SM_OK)
         *units_count = (task->end - task->begin) * task->tracks_count;
@@ -313,6 +335,7 @@ void sm_task_free(struct sm_task *task)
     for (size_t i = 0; i < task->tracks_count; i++) {
         free(task->tracks[i].reps);
         free(task->tracks[i].scale);
+        free(task->tracks[i].d);
     }
     sm_image_release(&task->image);
     free(task->x);

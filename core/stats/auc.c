@@ -14,15 +14,13 @@
  * measures what it covers.
  *
  * A bootstrap sample counts how often each group is drawn for the others, sums the counts up, and
- * reads off the placements of the members it draws: O(n) without a sort. An index is the upper half
- * of the product of a 32-bit word and the count. The relative error of its probability is at most
- * count / 2^32. */
+ * reads off the placements of the members it draws: O(n) without a sort. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/rng.h"
 #include "core/stats/pooled.h"
+#include "core/stats/resample.h"
 #include "core/stats/special.h"
 #include "sslmem/stats.h"
 
@@ -89,28 +87,6 @@ static void newcombe(struct sm_auc *out, const struct sm_pooled *pooled)
     out->interval.high = fmax(out->newcombe.high, out->delong.high);
 }
 
-/* The random words for one side (0: members, 1: others) of a resample: Philox from counter 0 on. */
-struct draws {
-    uint32_t key[2];
-    uint32_t counter[4];
-};
-
-static struct draws draws_of(uint64_t seed, size_t number, uint32_t side)
-{
-    uint64_t n = number;
-    return (struct draws){{(uint32_t)seed, (uint32_t)(seed >> 32)},
-                          {0, (uint32_t)n, (uint32_t)(n >> 32), side}};
-}
-
-static void draw(size_t index[4], struct draws *draws, size_t count)
-{
-    uint32_t words[4];
-    sm_philox(words, draws->key, draws->counter);
-    draws->counter[0]++;
-    for (int i = 0; i < 4; i++)
-        index[i] = (size_t)((uint64_t)words[i] * count >> 32);
-}
-
 struct bootstrap {
     const struct sm_pooled *pooled;
     uint32_t *group_of_a, *group_of_b; /* group of each value: [a_count], [b_count] */
@@ -120,12 +96,12 @@ struct bootstrap {
     double *aucs; /* AUC of each resample: [resamples] */
 };
 
-static void count_others(struct bootstrap *s, struct draws draws)
+static void count_others(struct bootstrap *s, struct sm_draws draws)
 {
     size_t index[4], count = s->pooled->b_count;
     memset(s->below, 0, (s->pooled->count + 1) * sizeof *s->below);
     for (size_t i = 0; i < count; i += 4) {
-        draw(index, &draws, count);
+        sm_draw_four(index, &draws, count);
         for (size_t j = 0; j < 4 && i + j < count; j++)
             s->below[s->group_of_b[index[j]] + 1]++;
     }
@@ -135,12 +111,12 @@ static void count_others(struct bootstrap *s, struct draws draws)
 
 static double resample_auc(struct bootstrap *s, uint64_t seed, size_t number)
 {
-    struct draws draws = draws_of(seed, number, 0);
+    struct sm_draws draws = sm_draws_of(seed, number, SM_RESAMPLE_MEMBERS);
     size_t index[4], count = s->pooled->a_count;
     uint64_t twice_u = 0;
-    count_others(s, draws_of(seed, number, 1));
+    count_others(s, sm_draws_of(seed, number, SM_RESAMPLE_OTHERS));
     for (size_t i = 0; i < count; i += 4) {
-        draw(index, &draws, count);
+        sm_draw_four(index, &draws, count);
         for (size_t j = 0; j < 4 && i + j < count; j++) {
             const uint32_t *below = &s->below[s->group_of_a[index[j]]];
             twice_u += (uint64_t)below[0] + below[1];
@@ -177,8 +153,10 @@ static enum sm_code bootstrap(struct sm_interval *out, const struct sm_pooled *p
         for (size_t i = 0; i < resamples; i++)
             s.aucs[i] = resample_auc(&s, seed, i);
         sm_sort(s.aucs, resamples);
-        out->low = sm_quantile(s.aucs, resamples, 0.025);
-        out->high = sm_quantile(s.aucs, resamples, 0.975);
+        double low = sm_quantile(s.aucs, resamples, 0.025);
+        double high = sm_quantile(s.aucs, resamples, 0.975);
+        if (low < high) /* all resamples can have one AUC */
+            *out = (struct sm_interval){low, high};
     } else {
         code = sm_err_set(err, SM_NOMEM, "out of memory for %zu bootstrap samples of %zu values",
                           resamples, pooled->a_count + pooled->b_count);

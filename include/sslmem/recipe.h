@@ -16,7 +16,9 @@
 #include "sslmem/views.h"
 
 #define SM_VIEWS_MIN 2
-#define SM_VIEWS_MAX 64
+#define SM_VIEWS_MAX 256
+/* Bytes of the representations of an image's views, of all encoders together. */
+#define SM_REPS_BYTES_MAX (INT64_C(8) << 30)
 
 enum sm_compare {
     SM_COMPARE_PAIRS, /* all K(K-1)/2 pairs of views, a U-statistic: the paper's definition */

@@ -65,7 +65,8 @@ int32_t sm_pair_input_px(const struct sm_pair *pair);
  * scores or was not measured with the pair's own recipe. */
 double sm_pair_reference_sd(const struct sm_pair *pair);
 /* Describes the pair: name, digest, description, encoders (file, digest, info), mean, std, recipe,
- * recipe digest, reference (cohort, n, mean, sd, recipe digest, lists_images) or null, flags.
+ * recipe digest, reference (cohort, n, mean, sd, reliability, recipe digest, lists_images) or null,
+ * flags.
  * Returns a new reference, NULL when out of memory. */
 json_t *sm_pair_json(const struct sm_pair *pair);
 /* Lists the pair's flags, the reasons to doubt its scores:
@@ -150,12 +151,14 @@ json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair);
 struct sm_reference_image {
     char digest[65]; /* SHA-256 of the image file */
     double m;
+    double m_se; /* NaN: undefined */
 };
 /* Writes reference.json in the pair's folder:
- * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m]}. All scores must come from
- * the recipe with this digest. sm_pair_open refuses a file whose encoder digests are not the
- * pair's. "images" has the order of "scores" and keeps an image from being compared with itself; a
- * file without it opens, too. SM_INVALID if an image is listed twice. */
+ * {"cohort", "recipe", "encoders", "images": [digests], "scores": [m], "errors": [m_se or null]}.
+ * All scores must come from the recipe with this digest. sm_pair_open refuses a file whose encoder
+ * digests are not the pair's. "images" and "errors" have the order of "scores". The first keeps an
+ * image from being compared with itself, the second gives the reliability; a file without them
+ * opens, too. SM_INVALID if an image is listed twice. */
 enum sm_code sm_reference_write(const struct sm_pair *pair, const char *cohort,
                                 const char *recipe_digest, const struct sm_reference_image *images,
                                 size_t count, struct sm_err *err);

@@ -91,7 +91,8 @@ struct sm_interval {
 /* AUC (ties count half) with 95 % intervals; all numbers are NaN if a side is empty.
  *   delong     Wald interval from the variance of the placements (DeLong et al. 1988; fast form of
  *              Sun and Xu 2014), clipped to [0, 1]; `se` and `p_two_sided` use the same variance
- *   bootstrap  percentiles of `resamples` stratified samples drawn from `seed` (0 resamples: NaN)
+ *   bootstrap  percentiles of `resamples` stratified samples drawn from `seed`; NaN without width,
+ *              as of 0 resamples or 1
  *   newcombe   score interval from the variance that an AUC implies (Newcombe 2006, method 5)
  *   interval   at each end the wider of delong and newcombe; newcombe alone if delong is NaN
  * se, delong, bootstrap and p_two_sided are NaN if one side lies wholly above the other or all

@@ -261,25 +261,38 @@ static bool check_measure(struct sm_request *request, enum sm_selection_kind kin
     return true;
 }
 
+static bool check_order(struct sm_request *request, enum sm_selection_kind kind)
+{
+    if (kind != SM_SELECT_RANDOM || !sm_request_query(request, "by"))
+        return true;
+    sm_reply_problem(request, SM_PROBLEM_QUERY_INVALID,
+                     "by is given: this kind draws candidates at random");
+    return false;
+}
+
 static bool read_selection(struct export *x, struct sm_request *request)
 {
     static const char *const kinds[] = {"top", "share", "fdr", "random", NULL};
+    static const char *const orders[] = {"shrunken", "raw", NULL}; /* enum sm_select_by */
     static const char *const formats[] = {"text", "csv", "jsonl", NULL};
     static const char *const media_types[] = {[SM_LIST_TEXT] = "text/plain; charset=utf-8",
                                               [SM_LIST_CSV] = "text/csv",
                                               [SM_LIST_JSONL] = "application/jsonl"};
     static const char *const suffixes[] = {"txt", "csv", "jsonl"}; /* enum sm_list_format */
-    int kind = -1, format = SM_LIST_TEXT;
+    int kind = -1, by = SM_BY_SHRUNKEN, format = SM_LIST_TEXT;
     int64_t seed = 0;
     if (!query_word(&kind, request, "kind", kinds, "top, share, fdr or random") ||
         !query_word(&format, request, "format", formats, "text, csv or jsonl") ||
         !check_measure(request, (enum sm_selection_kind)kind) ||
+        !check_order(request, (enum sm_selection_kind)kind) ||
+        !query_word(&by, request, "by", orders, "shrunken or raw") ||
         !sm_api_query_int(&x->selection.count, request, "n", 1, x->api->config->audit_images_max) ||
         !query_share(&x->selection.share, request, "share") ||
         !query_share(&x->selection.q, request, "q") ||
         !sm_api_query_int(&seed, request, "seed", 0, INT64_MAX))
         return false;
     x->selection.kind = (enum sm_selection_kind)kind;
+    x->selection.by = (enum sm_select_by)by;
     x->selection.seed = (uint64_t)seed;
     x->has_seed = sm_request_query(request, "seed") != NULL;
     x->format = (enum sm_list_format)format;

@@ -58,7 +58,7 @@ const struct sm_route sm_api_routes[] = {
     {"POST", "/v1/audits/{id}/gates", "judgeGates", .scope = "read audit", .exact = true,
      .exists = sm_api_audit_exists, .accepts = "application/json", .handler = sm_api_post_gates},
     {"GET", "/v1/audits/{id}/selection", "getSelection", .scope = "read audit", .exact = true,
-     .exists = sm_api_audit_exists, .query = "kind n share q seed format names partial",
+     .exists = sm_api_audit_exists, .query = "kind n share q by seed format names partial",
      .handler = sm_api_get_selection},
     {"GET", "/v1/comparisons", "compareAudits", .scope = "read audit", .exact = true,
      .query = "audits", .handler = sm_api_get_comparison},

@@ -13,7 +13,7 @@
 /* Texts of the options; NULL: not given. */
 struct given {
     const char *measures[4]; /* indexed by enum sm_selection_kind */
-    const char *seed, *format, *names, *digest_key, *key_file, *ca_file;
+    const char *by, *seed, *format, *names, *digest_key, *key_file, *ca_file;
     FILE *out; /* receives the list */
 };
 
@@ -24,6 +24,7 @@ static const struct kind {
              [SM_SELECT_SHARE] = {"share", "share"},
              [SM_SELECT_FDR] = {"fdr", "q"},
              [SM_SELECT_RANDOM] = {"random", "n"}};
+static const char *const orders[] = {"shrunken", "raw"};       /* enum sm_select_by */
 static const char *const formats[] = {"text", "csv", "jsonl"}; /* enum sm_list_format */
 
 static int wrong(const char *option, const char *text, const char *expected)
@@ -69,6 +70,12 @@ static int read_selection(struct sm_selection *out, const struct given *given)
             return wrong(kinds[kind].name, text, "a number");
         out->share = out->q = value;
     }
+    if (given->by && out->kind == SM_SELECT_RANDOM)
+        return wrong("by", given->by, "left out: the control is drawn at random");
+    while (given->by && out->by <= SM_BY_RAW && strcmp(given->by, orders[out->by]) != 0)
+        out->by++;
+    if (out->by > SM_BY_RAW)
+        return wrong("by", given->by, "shrunken or raw");
     if (given->seed && !read_count(&out->seed, given->seed))
         return wrong("seed", given->seed, "a number from 0 to 18446744073709551615");
     return -1;
@@ -119,10 +126,10 @@ static enum sm_code select_there(const char *folder, const char *server, const c
     struct sm_client *client = NULL;
     struct sm_client_answer answer;
     char path[256];
-    snprintf(path, sizeof path, "/v1/audits/%s/selection?kind=%s&%s=%s&format=%s%s%s%s", id,
+    snprintf(path, sizeof path, "/v1/audits/%s/selection?kind=%s&%s=%s&format=%s%s%s%s%s%s", id,
              kind->name, kind->query, given->measures[selection->kind], formats[format],
-             given->names ? "&names=true" : "", given->seed ? "&seed=" : "",
-             given->seed ? given->seed : "");
+             given->by ? "&by=" : "", given->by ? given->by : "", given->names ? "&names=true" : "",
+             given->seed ? "&seed=" : "", given->seed ? given->seed : "");
     enum sm_code code = sm_client_open(&client, server, given->key_file, given->ca_file, err);
     if (code == SM_OK)
         code = sm_client_send(&answer, client,
@@ -194,6 +201,9 @@ int sm_cmd_audit_select(int argc, char **argv)
         {"fdr", "Q", "those memorized at that false discovery rate",
          &given.measures[SM_SELECT_FDR]},
         {"random", "N", "N candidates at random: the control", &given.measures[SM_SELECT_RANDOM]},
+        {"by", "ORDER",
+         "shrunken (default): scores drawn to the mean by their noise; raw: as measured",
+         &given.by},
         {"seed", "N", "of the control; default: the audit's", &given.seed},
         {"format", "F", "text (default), csv or jsonl", &given.format},
         {"names", NULL, "file names, not the audit's own numbers", &given.names},

@@ -17,7 +17,7 @@
 #include "core/base/sha256.h"
 
 #define PARTIAL_FILE   "reference.partial.jsonl"
-#define BYTES_MAX      (INT64_C(256) << 20) /* SM_REFERENCE_MAX lines of 120 bytes, twice */
+#define BYTES_MAX      (INT64_C(256) << 20) /* SM_REFERENCE_MAX lines of 150 bytes, and more */
 #define LINE_BYTES_MAX 256
 #define LINE_DEPTH_MAX 2
 #define KEY_BYTES      65
@@ -50,18 +50,21 @@ static enum sm_code write_line(const struct sm_partial *p, json_t *line, struct 
     return code;
 }
 
-/* Reads a line; returns false unless it is {"image", "m"} of a digest and a finite number. */
+/* Reads a line; returns false unless it is {"image", "m", "m_se"} of a digest and finite numbers.
+ * m_se is left out where it is undefined. */
 static bool read_image(struct sm_reference_image *out, const char *line, size_t n)
 {
     struct draft {
         char image[SM_SHA256_HEX];
-        double m;
-    } draft = {{0}, NAN};
-    static const struct sm_field fields[] = {{"image", SM_FIELD_TEXT, offsetof(struct draft, image),
-                                              .max = SM_SHA256_HEX - 1, .required = true},
-                                             {"m", SM_FIELD_DOUBLE, offsetof(struct draft, m),
-                                              .min = -HUGE_VAL, .max = HUGE_VAL, .required = true},
-                                             {0}};
+        double m, m_se;
+    } draft = {{0}, NAN, NAN};
+    static const struct sm_field fields[] = {
+        {"image", SM_FIELD_TEXT, offsetof(struct draft, image), .max = SM_SHA256_HEX - 1,
+         .required = true},
+        {"m", SM_FIELD_DOUBLE, offsetof(struct draft, m), .min = -HUGE_VAL, .max = HUGE_VAL,
+         .required = true},
+        {"m_se", SM_FIELD_DOUBLE, offsetof(struct draft, m_se), .min = 0, .max = HUGE_VAL},
+        {0}};
     json_t *node = NULL;
     bool good = sm_json_parse(&node, line, n, LINE_BYTES_MAX, LINE_DEPTH_MAX, NULL) == SM_OK &&
                 sm_fields_read(&draft, node, fields, "", NULL) == SM_OK &&
@@ -70,6 +73,7 @@ static bool read_image(struct sm_reference_image *out, const char *line, size_t 
     if (good) {
         memcpy(out->digest, draft.image, sizeof out->digest);
         out->m = draft.m;
+        out->m_se = draft.m_se;
     }
     return good;
 }
@@ -178,7 +182,13 @@ const struct sm_reference_image *sm_partial_find(const struct sm_partial *partia
 enum sm_code sm_partial_add(struct sm_partial *partial, const struct sm_reference_image *image,
                             struct sm_err *err)
 {
-    return write_line(partial, json_pack("{s:s, s:f}", "image", image->digest, "m", image->m), err);
+    json_t *line = json_pack("{s:s, s:f}", "image", image->digest, "m", image->m);
+    if (line && isfinite(image->m_se) &&
+        json_object_set_new(line, "m_se", json_real(image->m_se)) != 0) {
+        json_decref(line);
+        line = NULL;
+    }
+    return write_line(partial, line, err);
 }
 
 void sm_partial_close(struct sm_partial *partial, bool finished)

@@ -16,7 +16,7 @@
 #include "server/cmd/partial.h"
 #include "server/cmd/progress.h"
 #include "server/cmd/register.h"
-#include "sslmem/stats.h"
+#include "sslmem/reliability.h"
 
 #define REFERENCE_FILE "reference.json"
 #define NAMED_MAX      5 /* failed and repeated images that are named, each */
@@ -112,6 +112,7 @@ static enum sm_code add(struct cohort *c, const struct sm_batch_image *image, st
     }
     memcpy(one.digest, image->digest, sizeof one.digest);
     one.m = image->score->m;
+    one.m_se = image->score->m_se;
     enum sm_code code = sm_partial_add(&c->partial, &one, err);
     return code == SM_OK ? keep(c, image->name, &one, err) : code;
 }
@@ -180,13 +181,21 @@ static enum sm_code check_enough(const struct cohort *c, struct sm_err *err)
 
 static void print_result(const struct cohort *c, const char *cohort, const char *folder)
 {
-    double *m = calloc(c->count, sizeof *m);
-    for (size_t i = 0; m && i < c->count; i++)
+    double *m = calloc(c->count, sizeof *m), *se = calloc(c->count, sizeof *se);
+    for (size_t i = 0; m && se && i < c->count; i++) {
         m[i] = c->images[i].m;
-    if (m)
-        printf("%-10s %zu images, mean m %+.5f (sd %.5f)\n", sm_shown(cohort), c->count,
+        se[i] = c->images[i].m_se;
+    }
+    if (m && se) {
+        struct sm_reliability r;
+        printf("%-10s %zu images, mean m %+.5f (sd %.5f)", sm_shown(cohort), c->count,
                sm_mean(m, c->count), sqrt(sm_variance(m, c->count)));
+        if (sm_reliability_make(&r, m, se, c->count, 0, 0, NULL) == SM_OK && isfinite(r.value))
+            printf(", reliability %.2f", r.value);
+        printf("\n");
+    }
     free(m);
+    free(se);
     if (c->failed + c->repeated > 0)
         printf("left out   %zu failed, %zu repeated\n", c->failed, c->repeated);
     if (c->empty > 0)

@@ -26,10 +26,23 @@ static const struct {
     const char *name;
     enum kind kind;
 } figures[] = {
-    {"m", GRID},         {"m_se", GRID},     {"m_low", GRID},       {"m_high", GRID},
-    {"alignment", GRID}, {"se", GRID},       {"sd_encoders", GRID}, {"encoders", MEMBERS},
-    {"mean", GRID},      {"sd", GRID},       {"centered", GRID},    {"percentile", PERCENT},
-    {"p_value", SHARE},  {"q_value", SHARE}, {"ratio", SHARE},
+    {"m", GRID},
+    {"m_se", GRID},
+    {"m_low", GRID},
+    {"m_high", GRID},
+    {"alignment", GRID},
+    {"se", GRID},
+    {"sd_encoders", GRID},
+    {"encoders", MEMBERS},
+    {"mean", GRID},
+    {"sd", GRID},
+    {"centered", GRID},
+    {"percentile", PERCENT},
+    {"p_value", SHARE},
+    {"q_value", SHARE},
+    {"ratio", SHARE},
+    {"reliability", SHARE},
+    {"reliability_of_reference", SHARE},
 };
 
 /* Numbers that stay as they are: names, and units at the end of names. */

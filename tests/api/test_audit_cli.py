@@ -186,7 +186,7 @@ def test_here_as_at_a_server(audit, cohorts, key, serve, tmp_path):
     audit("--pair", "resnet", "--server", f"http://127.0.0.1:{server.port}/", "--out", tmp_path / "there", *options)
     assert report(tmp_path / "there")["run"] == before
     for more in (["--top", 3], ["--share", ".5", "--names"], ["--random", 2, "--seed", 5, "--format", "csv"],
-                 ["--fdr", ".9", "--format", "jsonl"]):
+                 ["--fdr", ".9", "--format", "jsonl"], ["--top", 4, "--by", "raw", "--format", "csv"]):
         own = ["--digest-key", key]
         assert audit("select", tmp_path / "here", *more, *own).stdout == audit("select", tmp_path / "there", *more).stdout
 
@@ -357,8 +357,12 @@ def test_compare_at_a_server(audit, cohorts, serve, tmp_path):
 def test_select(audit, cohorts, tmp_path):
     out = tmp_path / "out"
     audit(*here(out, *cohorts(6)))
-    ranked = sorted((item for item in report(out)["items"] if item["cohort"] == "candidate"), key=lambda item: -item["m"])
-    assert audit("select", out, "--top", 2).stdout == "".join(f"{item['index']}\n" for item in ranked[:2])
+    candidates = [item for item in report(out)["items"] if item["cohort"] == "candidate"]
+    by_m = sorted(candidates, key=lambda item: -item["m"])
+    ranked = sorted(candidates, key=lambda item: -item["shrunken"])
+    assert audit("select", out, "--top", 2, "--by", "raw").stdout == "".join(f"{item['index']}\n" for item in by_m[:2])
+    for by in ([], ["--by", "shrunken"]):
+        assert audit("select", out, "--top", 2, *by).stdout == "".join(f"{item['index']}\n" for item in ranked[:2])
     names = audit("select", out, "--share", ".5", "--names").stdout.splitlines()
     assert names == [f"{item['index']:04}.png" for item in ranked[:3]]
     control = audit("select", out, "--random", 3, "--seed", 1).stdout
@@ -367,7 +371,8 @@ def test_select(audit, cohorts, tmp_path):
     rows = [json.loads(row) for row in audit("select", out, "--top", 6, "--format", "jsonl").stdout.splitlines()]
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 6]
     for wrong in ([], ["--top", 1, "--share", ".5"], ["--top", 0], ["--top", "x"], ["--share", 0], ["--share", 2],
-                  ["--fdr", "nan"], ["--top", 1, "--format", "xml"], ["--top", 1, "--seed", -1]):
+                  ["--fdr", "nan"], ["--top", 1, "--format", "xml"], ["--top", 1, "--seed", -1], ["--top", 1, "--by", "m"],
+                  ["--random", 1, "--by", "raw"]):
         assert audit("select", out, *wrong, code=2).stderr.startswith("sslmem audit select: ")
 
 
@@ -444,8 +449,8 @@ def test_server_says_no(audit, cohorts, serve, tmp_path):
     at = lambda pair, *more, code: audit("--pair", pair, "--server", url, "--out", tmp_path / "out", *more, code=code)
     assert "there is no pair 'none'; GET /v1/pairs lists them" in at("none", *options, code=1).stderr
     recipe = tmp_path / "recipe.json"
-    recipe.write_text('{"views": 65}')
-    assert "views is 65" in at("resnet", *options, "--recipe", recipe, code=1).stderr
+    recipe.write_text('{"views": 257}')
+    assert "views is 257" in at("resnet", *options, "--recipe", recipe, code=1).stderr
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "0 images" in at("resnet", "--candidate", options[1], "--external", empty, code=1).stderr

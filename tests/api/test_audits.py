@@ -469,19 +469,25 @@ def test_selection(server, finished):
         assert answer.status == 200, answer.body
         return answer.body.decode().splitlines()
 
-    candidates = [i for i in server.get(f"{finished}/items?cohort=candidate").json["items"]]
-    ranked = sorted(candidates, key=lambda i: -i["m"])
+    record = server.get(f"{finished}/report.json?names=true").json
+    candidates = [i for i in record["items"] if i["cohort"] == "candidate"]
+    for by, key in (("raw", "m"), ("shrunken", "shrunken")):
+        best = [i["name"] for i in sorted(candidates, key=lambda i: -i[key])[:3]]
+        assert lines(f"kind=top&n=3&names=true&by={by}") == best
+        assert lines(f"kind=share&share=0.5&names=true&by={by}") == best
+    ranked = sorted(candidates, key=lambda i: -i["shrunken"])
     assert lines("kind=top&n=3&names=true") == [i["name"] for i in ranked[:3]]
-    assert lines("kind=share&share=0.5&names=true") == [i["name"] for i in ranked[:3]]
     assert len(lines("kind=random&n=2")) == 2
     assert lines("kind=random&n=3&seed=5") == lines("kind=random&n=3&seed=5")
     assert len(lines("kind=fdr&q=0.99")) <= 6
     rows = [json.loads(line) for line in lines("kind=top&n=2&format=jsonl&names=true")]
-    assert [r["name"] for r in rows] == [i["name"] for i in ranked[:2]]
+    assert [(r["name"], r["m"], r["shrunken"]) for r in rows] == [(i["name"], i["m"], i["shrunken"]) for i in ranked[:2]]
     assert len(lines("kind=top&n=2&format=csv")) == 3
+    assert sorted(lines("kind=fdr&q=0.99&by=raw")) == sorted(lines("kind=fdr&q=0.99"))
     for query in ("", "kind=best&n=1", "kind=top", "kind=top&n=0", "kind=top&n=x", "kind=top&n=2&q=0.1",
                   "kind=share&share=0", "kind=share&share=1.5", "kind=share&share=nan", "kind=fdr&n=3",
-                  "kind=fdr&q=", "kind=fdr&q=1", "kind=random", "kind=random&n=2&seed=-1", "kind=top&n=1&format=xml"):
+                  "kind=fdr&q=", "kind=fdr&q=1", "kind=random", "kind=random&n=2&seed=-1", "kind=top&n=1&format=xml",
+                  "kind=top&n=1&by=q", "kind=top&n=1&by=", "kind=random&n=2&by=raw"):
         server.get(f"{finished}/selection?{query}").problem(400, "query_invalid")
 
 
@@ -536,7 +542,7 @@ def test_bad_audits(server):
     refused(good | {"gates": ["auc<1"] * 17}, 422, "audit_invalid", "/gates")
     refused(good | {"resamples": 100001}, 422, "audit_invalid", "/resamples")
     refused(good | {"extra": 1}, 422, "audit_invalid", "/extra")
-    refused(good | {"recipe": {"views": 65}}, 422, "recipe_invalid", "/recipe/views")
+    refused(good | {"recipe": {"views": 257}}, 422, "recipe_invalid", "/recipe/views")
     refused(good | {"recipe": {"nonsense": 1}}, 422, "recipe_invalid", "/recipe/nonsense")
     refused(good | {"recipe": []}, 422, "recipe_invalid")
     server.ask("POST", "/v1/audits", "x", {"Content-Type": "text/plain"}).problem(

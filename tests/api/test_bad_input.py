@@ -143,8 +143,8 @@ def test_pairs(server):
 
 @pytest.mark.parametrize("recipe,pointer,words", [
     ({"viewz": 5}, "/viewz", ["viewz"]),
-    ({"views": 1}, "/views", ["1", "2", "64"]),
-    ({"views": 65}, "/views", ["65", "2", "64"]),
+    ({"views": 1}, "/views", ["1", "2", "256"]),
+    ({"views": 257}, "/views", ["257", "2", "256"]),
     ({"views": "5"}, "/views", []),
     ({"views": 5.5}, "/views", []),
     ({"views": None}, "/views", []),
@@ -177,7 +177,7 @@ def test_bad_recipes(server, recipe, pointer, words):
 
 
 def test_recipes_at_the_limits(server):
-    for recipe in ({"views": 2}, {"views": 64}, {"seed": "18446744073709551615"}, {"representation": "block.0"}, {}):
+    for recipe in ({"views": 2}, {"views": 256}, {"seed": "18446744073709551615"}, {"representation": "block.0"}, {}):
         assert server.post_many([png(1)], recipe).status == 200
     # Wide text in the place of a field's name: the pointer names it as far as ASCII goes.
     answer = server.post_many([png(1)], {"\u732b": 1})

@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 import sqlite3
+import statistics
 import struct
 import subprocess
 import time
@@ -134,9 +135,9 @@ def test_same_text_with_any_workers(run, tmp_path, pair):
 def test_score_refuses_a_bad_recipe(run, tmp_path):
     recipe, image = tmp_path / "recipe.json", tmp_path / "image.png"
     image.write_bytes(png(1))
-    recipe.write_text('{"views": 65}')
+    recipe.write_text('{"views": 257}')
     done = run("score", "--pair", PAIRS / "resnet", "--recipe", recipe, image, code=1)
-    assert done.stderr == "sslmem score: /views: views is 65, must be from 2 to 64\n"
+    assert done.stderr == "sslmem score: /views: views is 257, must be from 2 to 256\n"
 
 
 def test_views_are_the_committed_ones(run, tmp_path):
@@ -243,7 +244,7 @@ def test_reference_and_what_it_gives(run, tmp_path):
     twice.write_bytes(images[3].read_bytes())
     done = run("reference", "--pair", pair, "--cohort", "independent", "--quiet", *images, twice)
     assert done.stderr == f"sslmem reference: {twice} is the image {images[3]} again: it counts once\n"
-    assert done.stdout.startswith("independent 9 images, mean m ")
+    assert done.stdout.startswith("independent 9 images, mean m ") and ", reliability 0." in done.stdout
     assert done.stdout.endswith(f"left out   0 failed, 1 repeated\nwritten    {pair}/reference.json\nregistered {pair}/pair.json\n")
     stranger = tmp_path / "stranger.png"
     stranger.write_bytes(png(99))
@@ -256,6 +257,8 @@ def test_reference_and_what_it_gives(run, tmp_path):
         assert reference["p_value"] == (1 + sum(o >= s["m"] for o in others)) / 9
         assert abs(reference["percentile"] - 100 * sum(o < s["m"] for o in others) / 8) < 1e-12
         assert "reference_note" not in s
+    reliability = 1 - statistics.fmean(s["m_se"] ** 2 for s in scores) / statistics.variance(m)
+    assert {round(s["reliability_of_reference"], 12) for s in (*scores, other)} == {round(max(0, min(1, reliability)), 12)}
     assert (other["reference"]["n"], other["reference"]["in_reference"]) == (9, False)
     assert other["reference"]["p_value"] == (1 + sum(o >= other["m"] for o in m)) / 10
 
@@ -313,6 +316,7 @@ def test_reference_goes_on_after_a_kill(binary, measured):
     kept = kept[:5]
     changed = json.loads(kept[4])
     changed["m"] = 0.4
+    assert changed.pop("m_se") in wanted["errors"]  # an earlier version wrote no standard errors
     partial.write_bytes(b"\n".join([*kept[:4], json.dumps(changed, separators=(",", ":")).encode(), kept[1][:-9]]))
     done, reference = measure()
     assert "\nresumed    4 scores of an earlier run\n" in done.stdout and not partial.exists()
@@ -320,6 +324,7 @@ def test_reference_goes_on_after_a_kill(binary, measured):
     assert reference["images"] == wanted["images"] and reference["scores"][at] == 0.4
     reference["scores"][at] = wanted["scores"][at]
     assert reference["scores"] == wanted["scores"]
+    assert reference["errors"] == [None if i == at else error for i, error in enumerate(wanted["errors"])]
     # Scores that were measured with another pair or recipe are not taken.
     document = json.loads((pair / "pair.json").read_text())
     document["recipe"]["views"] = 4

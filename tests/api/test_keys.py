@@ -486,7 +486,7 @@ def step_of(sd, digits):
 
 
 GRID = {"m", "m_se", "m_low", "m_high", "alignment", "se", "sd_encoders", "encoders", "mean", "sd", "centered"}
-FIXED = {"percentile": 100, "p_value": 1, "q_value": 1, "ratio": 1}
+FIXED = {"reliability": 1, "reliability_of_reference": 1, "percentile": 100, "p_value": 1, "q_value": 1, "ratio": 1}
 SETTINGS = {"recipe", "spec", "std"}
 
 
@@ -532,7 +532,7 @@ def test_rounded_figures(rounding, digits):
     for item, whole in zip(items, exact.get(f"{path}/items").json["items"]):
         assert abs(item["m"] - whole["m"]) <= float(step) / 2 * 1.0001
     assert check_rounded(a.get(path), step, digits) == 0
-    assert check_rounded(a.get("/v1/pairs"), step, digits) == 2
+    assert check_rounded(a.get("/v1/pairs"), step, digits) == 3  # mean, sd, reliability
     assert a.get("/v1/limits").json == exact.get("/v1/limits").json
     got = a.get(f"/v1/scores/{full['id']}")
     assert check_rounded(got, step, digits) > 10

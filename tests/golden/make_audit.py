@@ -264,6 +264,35 @@ def labels(items, images, spec, key):
     return {"count": len(rows), "rows": sorted(rows, key=lambda row: (-row["n"], row["label"]))}
 
 
+def errors(items, cohorts):
+    scored = [i for i in items if "error" not in i and i["cohort"] in cohorts]
+    return np.array([i["m"] for i in scored]), np.array([i["m_se"] for i in scored])
+
+
+def reliability(items, images, spec):
+    """Per cohort; a score is shrunk with the moments of its cohort and the reference together."""
+    out = {"views": 10, "resamples": spec["resamples"], "note": None, "cohorts": {}}
+    for c in COHORTS:
+        m, se = errors(items, [c])
+        pool, pool_se = errors(items, {c, spec["reference"]})
+        row = {"n": len(m), "noise": number((se ** 2).mean()) if len(m) else None, "variance": None, "reliability": None,
+               "shrinkage": {"n": len(pool), "mean": None, "tau2": None}}
+        needed = [None, None]
+        if len(m) > 1:
+            row["variance"] = m.var(ddof=1)
+            row["reliability"] = r = min(1, max(0, 1 - row["noise"] / row["variance"]))
+            needed = [max(2, math.ceil(10 * (1 / r - 1) / (1 / w - 1))) for w in (.8, .9)]
+        row["views_needed"] = [{"reliability": w, "views": v} for w, v in zip((.8, .9), needed)]
+        if len(pool) > 1:
+            mean, tau2 = pool.mean(), max(0, pool.var(ddof=1) - (pool_se ** 2).mean())
+            row["shrinkage"].update(mean=mean, tau2=tau2)
+            for image, item in zip(images, items):
+                if image and item["cohort"] == c:
+                    image["shrunken"] = mean + tau2 / (tau2 + item["m_se"] ** 2) * (item["m"] - mean)
+        out["cohorts"][c] = row
+    return out
+
+
 def control(items, seed, count):
     mine = [item["index"] for item in items if item["cohort"] == "candidate" and "error" not in item]
     return [mine[i] for i in draw_order(len(mine), seed, 2)[:count]]
@@ -303,8 +332,12 @@ def audit(name, spec, sizes, means, failed, decimals, seed):
         "fdr": fdr(candidates, len(m[spec["reference"]]), spec["reference"]),
         "classes": labels(items, images, spec, "class"),
         "groups": labels(items, images, spec, "group"),
+        "reliability": reliability(items, images, spec),
     }
+    by = {"raw": lambda i: (-items[i]["m"], i), "shrunken": lambda i: (-images[i]["shrunken"], -items[i]["m"], i)}
+    mine = [i for i, item in enumerate(items) if images[i] and item["cohort"] == "candidate"]
     doc = {"spec": spec, "items": items, "images": images, "summary": summary,
+           "top": {name: sorted(mine, key=key)[:25] for name, key in by.items()},
            "control": {"seed": 77, "count": 10, "indexes": control(items, 77, 10)}}
     (OUT / f"{name}.json").write_text(json.dumps(doc, indent=1) + "\n")
 

@@ -368,7 +368,8 @@ def drawn(sorted_x, seed, number_of, side):
 def bootstrap(x, y, resamples, seed):
     x, y = np.sort(x), np.sort(y)
     aucs = [np.mean(placements(drawn(x, seed, i, 0), drawn(y, seed, i, 1))[0]) for i in range(resamples)]
-    return np.quantile(aucs, [.025, .975])
+    low, high = np.quantile(aucs, [.025, .975])
+    return [low, high] if low < high else [None, None]
 
 
 def newcombe(auc, m, n):
@@ -408,7 +409,7 @@ def aucs(samples):
             low, high = max(0, auc - width), min(1, auc + width)
             want.update(se=se, delong=[low, high], p_two_sided=number(2 * stats.norm.sf(abs(auc - .5) / se)),
                         interval=[min(low, want["newcombe"][0]), max(high, want["newcombe"][1])],
-                        bootstrap=bootstrap(x, y, resamples, seed).tolist())
+                        bootstrap=bootstrap(x, y, resamples, seed))
         cases.append({"a": plain(members), "b": plain(others), "seed": seed, "resamples": resamples, **want})
     return cases
 
@@ -482,6 +483,47 @@ def q_values():
     return cases
 
 
+def reliability():
+    """Method of moments on scores with known standard errors, percentiles of the same over images that Philox draws, views by
+    Spearman and Brown, scores shrunk towards their mean. NumPy, on the scores that have a standard error."""
+    own = np.random.RandomState(5)  # apart, so that what is drawn before stays as it was
+    n = own.normal
+
+    def noisy(count, tau, se):
+        return n(.01, tau, count), np.abs(n(se, se / 4, count))
+    holes = noisy(40, .02, .015)
+    holes[1][::7] = np.nan
+    samples = [noisy(80, .02, .016), noisy(500, .03, .01), noisy(25, .001, .02), noisy(7, .02, .02), holes,
+               (n(1e6, 1, 30), np.full(30, .7)), (n(0, 1, 20), np.zeros(20)), ([.25] * 9, [.1] * 9), ([1, 2], [.1, .5]),
+               ([1], [.1]), ([], []), ([1, 2, 3], [np.nan] * 3), ([0, 1, 2, 3], [0, .5, 0, .5]), ([1e200, -1e200], [1, 1])]
+    cases = []
+    for i, (m, se) in enumerate(samples):
+        m, se = np.asarray(m, float), np.asarray(se, float)
+        seed, resamples = [20240116, 2 ** 40 + 5, 7][i % 3], [200, 101, 1][i % 3]
+        some = np.isfinite(se)
+        x, noise = m[some], se[some] ** 2
+
+        def value(x, noise):
+            return min(1, max(0, 1 - noise.mean() / x.var(ddof=1))) if len(x) > 1 and np.ptp(x) > 0 else 0
+        want = {"count": len(x), "noise": None, "variance": None, "value": None, "interval": [None, None], "views": [None, None],
+                "mean": None, "tau2": None, "shrunken": [None] * len(m)}
+        if len(x):
+            want["noise"] = noise.mean()
+        if len(x) > 1 and math.isfinite(x.var(ddof=1)):
+            want["variance"], want["mean"] = x.var(ddof=1), x.mean()
+            tau2 = want["tau2"] = max(0, want["variance"] - want["noise"])
+            want["shrunken"] = [number(v if s == 0 else x.mean() + tau2 / (tau2 + s * s) * (v - x.mean())) for v, s in zip(m, se)]
+            if np.ptp(x) > 0:
+                want["value"] = r = value(x, noise)
+                at = [drawn(np.arange(len(x)), seed, k, 2) for k in range(resamples)]
+                low, high = np.quantile([value(x[k], noise[k]) for k in at], [.025, .975])
+                want["interval"] = [low, high] if low < high else [None, None]
+                want["views"] = [math.ceil(10 * (1 / r - 1) / (1 / w - 1) - 1e-9) if r > 0 else None for w in (.8, .9)]
+        cases.append({"m": m.tolist(), "se": [number(v) for v in se], "seed": seed, "resamples": resamples, **want})
+    assert any(c["value"] == 0 for c in cases) and any(c["value"] == 1 for c in cases)
+    return cases
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     warnings.simplefilter("ignore")  # undefined numbers are among the cases
@@ -490,7 +532,7 @@ def main():
     samples = pairs_of_samples()
     made += [("mann_whitney", mann_whitney(samples)), ("quantile", quantiles()), ("histogram", histograms()), ("roc", rocs(samples)),
              ("auc", aucs(samples)), ("clopper_pearson", clopper_pearson()), ("epsilon", epsilon()), ("correlation", correlations()),
-             ("order", orders()), ("q_value", q_values())]
+             ("order", orders()), ("q_value", q_values()), ("reliability", reliability())]
     for name, cases in made:
         with open(OUT / f"{name}.json", "w") as f:
             f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")

@@ -175,7 +175,7 @@ ROWS = [
     ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(("picture", png(1)))),
     ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(("recipe", b"{}"))),
     ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(*[("image", png(1))] * 9)),
-    ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(("image", png(1)), ("recipe", b'{"views": 65, "angle": 3}'))),
+    ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(("image", png(1)), ("recipe", b'{"views": 257, "angle": 3}'))),
     ("owner", "POST", "/v1/scores?pair=resnet", MANY, parts(("image", png(1)), ("recipe", b'{"views": '))),
     ("rounder", "POST", "/v1/scores?pair=resnet", MANY, parts(("image", png(1)), ("recipe", b'{"views": 4}'))),
     ("owner", "POST", "/v1/audits", JSON, b'{"name": '), ("owner", "POST", "/v1/audits", JSON, b'{"pair": "resnet"}'),

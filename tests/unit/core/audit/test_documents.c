@@ -332,13 +332,13 @@ static void tables_have_a_line_an_image(void **state)
     char *text = written(write_csv, &h, r);
     assert_int_equal(count_of(text, "\r\n"), 7);
     assert_int_equal(strncmp(text,
-                             "index,image,name,cohort,class,group,m,m_se,centered,percentile,"
-                             "p_value,q_value,normalized,ratio,f_alignment,f_se,g_alignment,g_se,"
-                             "error_code,error_detail,completeness\r\n",
-                             163),
+                             "index,image,name,cohort,class,group,m,m_se,shrunken,centered,"
+                             "percentile,p_value,q_value,normalized,ratio,f_alignment,f_se,"
+                             "g_alignment,g_se,error_code,error_detail,completeness\r\n",
+                             172),
                      0);
     assert_non_null(strstr(strstr(text, "\r\n1,"), ",,candidate,shoe,,-0.5,"));
-    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,image_corrupt,,complete\r\n"));
+    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,,image_corrupt,,complete\r\n"));
     free(text);
     sm_audit_result_free(r);
     let_go(&h);
@@ -645,15 +645,16 @@ static void lists_have_three_formats(void **state)
     char *text = list(&h, r, &both, SM_LIST_TEXT);
     assert_string_equal(text, "1\na \"b\".png\n"); /* an image without a name has its index */
     char *csv = list(&h, r, &both, SM_LIST_CSV);
-    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,centered,p_value,q_value,"
-                                "completeness\r\n"
+    assert_non_null(strstr(csv, "rank,index,image,name,class,group,m,shrunken,centered,p_value,"
+                                "q_value,completeness\r\n"
                                 "1,1,"));
-    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.5,0.5,complete\r\n"));
+    assert_non_null(strstr(csv, ",\"a \"\"b\"\".png\",,,0.25,0.25,0.25,0.5,0.5,complete\r\n"));
     char *jsonl = list(&h, r, &both, SM_LIST_JSONL), *second = strchr(jsonl, '\n') + 1;
     json_t *node = parse_json(second);
     assert_int_equal(json_integer_value(at(node, "rank")), 2);
     assert_string_equal(json_string_value(at(node, "name")), "a \"b\".png");
     assert_true(json_number_value(at(node, "m")) == .25);
+    assert_true(json_number_value(at(node, "shrunken")) == .25); /* at the mean of all three */
     json_decref(node);
     free(text);
     free(csv);

@@ -13,9 +13,9 @@ static void check_images(const struct held *h, const struct sm_audit_result *res
         char where[40];
         const struct sm_image_stats *s = &result->images[i];
         json_t *got = json_pack("{s:f, s:f}", "centered", s->centered, "normalized", s->normalized);
-        const double numbers[] = {s->percentile, s->p, s->q};
-        static const char *const names[] = {"percentile", "p", "q"};
-        for (int k = 0; k < 3; k++)
+        const double numbers[] = {s->percentile, s->p, s->q, s->shrunken};
+        static const char *const names[] = {"percentile", "p", "q", "shrunken"};
+        for (int k = 0; k < 4; k++)
             json_object_set_new(got, names[k],
                                 isfinite(numbers[k]) ? json_real(numbers[k]) : json_null());
         snprintf(where, sizeof where, "images/%zu", i);

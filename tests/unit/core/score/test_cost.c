@@ -195,6 +195,12 @@ static void sensible_work_passes_and_the_heavy_recipe_does_not(void **state)
     assert_true(ms_of(steps) < .2 * ITEM_COST_MS_MAX);
     steps[SM_WORK_MULTIPLY_ADD] = 2 * 64 * 61.6e9;
     assert_true(ms_of(steps) < .6 * ITEM_COST_MS_MAX);
+    /* The most views: ViT-B/16 passes, ViT-L/16 takes a higher limit. */
+    steps[SM_WORK_MULTIPLY_ADD] = 2 * 256 * 17.6e9;
+    steps[SM_WORK_DISTANCE] = 2 * 32640 * 197. * 768;
+    assert_true(ms_of(steps) < .7 * ITEM_COST_MS_MAX);
+    steps[SM_WORK_MULTIPLY_ADD] = 2 * 256 * 61.6e9;
+    assert_true(ms_of(steps) > 2 * ITEM_COST_MS_MAX);
     /* 64 views of the largest image by a published recipe. */
     memset(steps, 0, sizeof steps);
     counted(view, "\"simclr-imagenet\"", 8192, 4882);

@@ -180,6 +180,18 @@ static void write_images(struct folder *f, const char *a, const char *b, const c
     json_decref(doc);
 }
 
+/* `errors` is JSON. */
+static void write_errors(struct folder *f, const char *a, const char *b, const char *errors)
+{
+    json_t *doc = json_pack("{s:s, s:s, s:{s:[s], s:[s]}, s:o, s:o}", "cohort", "external",
+                            "recipe", "0", "encoders", "f", a, "g", b, "scores",
+                            json("[1, 2.5, 4]"), "errors", json(errors));
+    char *text = json_dumps(doc, 0);
+    folder_text(f, "reference.json", text);
+    free(text);
+    json_decref(doc);
+}
+
 static void references_are_checked(void **state)
 {
     (void)state;
@@ -222,6 +234,21 @@ static void references_are_checked(void **state)
     write_images(&f, a, b, "ag");
     assert_fails(open_with(&f, doc, &err), SM_INVALID,
                  "reference.json: image 1 of 2 is no SHA-256 of 64 hex digits", "/images/1");
+    write_errors(&f, a, b, "[0, 0.5, null]");
+    assert_int_equal(open_with(&f, doc, &err), SM_OK);
+    write_errors(&f, a, b, "[0, 0.5]");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: errors must be a list of 3 numbers, has 2", "/errors");
+    write_errors(&f, a, b, "{}");
+    assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                 "reference.json: errors must be a list of 3 numbers, has 0", "/errors");
+    static const char *const wrong[] = {"[0, -0.5, 0]", "[0, \"1\", 0]", "[0, true, 0]"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        write_errors(&f, a, b, wrong[i]);
+        assert_fails(open_with(&f, doc, &err), SM_INVALID,
+                     "reference.json: error 1 of 3 is no finite number from 0 on, and not null",
+                     "/errors/1");
+    }
     write_reference(&f, a, a, "[1]");
     snprintf(text, sizeof text, "reference.json: measured with encoder %.16s in place of b (%.16s)",
              a, b);

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "core/base/json.h"
+#include "core/score/pair.h"
 
 static struct sm_recipe parse(const char *text, const struct sm_recipe *base)
 {
@@ -148,6 +149,20 @@ static void taps_are_representations(void **state)
     }
 }
 
+/* 8 GiB of floats are 2^31; the sizes are those of no test pair. */
+static void representations_have_a_limit(void **state)
+{
+    (void)state;
+    struct sm_err err = {0};
+    assert_int_equal(parse("{\"augment\":\"identity\",\"views\":256}", NULL).views, 256);
+    assert_ok(sm_check_reps(256, 2, 1024, 4096, &err));
+    assert_fails(sm_check_reps(257, 2, 1024, 4096, &err), SM_INVALID,
+                 "representations of 257 views by 2 encoders take 8.031 GiB, limit is 8 GiB: take "
+                 "fewer views or a smaller representation",
+                 "/views");
+    assert_int_equal(sm_check_reps(257, 16, UINT32_MAX, UINT32_MAX, &err), SM_INVALID);
+}
+
 static void wrong_fields_are_pointed_at(void **state)
 {
     (void)state;
@@ -155,9 +170,9 @@ static void wrong_fields_are_pointed_at(void **state)
         const char *text, *pointer, *error;
     } cases[] = {
         {"{\"augment\":\"identity\",\"views\":1}", "/recipe/views",
-         "views is 1, must be from 2 to 64"},
-        {"{\"augment\":\"identity\",\"views\":65}", "/recipe/views",
-         "views is 65, must be from 2 to 64"},
+         "views is 1, must be from 2 to 256"},
+        {"{\"augment\":\"identity\",\"views\":257}", "/recipe/views",
+         "views is 257, must be from 2 to 256"},
         {"{\"augment\":\"identity\",\"views\":\"10\"}", "/recipe/views",
          "views is of type string, must be integer"},
         {"{\"augment\":\"identity\",\"target_se\":-0.1}", "/recipe/target_se",
@@ -211,6 +226,7 @@ int main(void)
         cmocka_unit_test(one_meaning_has_one_digest),
         cmocka_unit_test(a_target_is_its_own_recipe),
         cmocka_unit_test(taps_are_representations),
+        cmocka_unit_test(representations_have_a_limit),
         cmocka_unit_test(wrong_fields_are_pointed_at),
         cmocka_unit_test(ops_are_pointed_at),
     };

@@ -446,6 +446,7 @@ static void reference_by_hand(void **state)
     struct sm_reference_image m[4];
     for (int i = 0; i < 4; i++) {
         m[i].m = s.m + (double[]){.5, 0, -1, -.5}[i];
+        m[i].m_se = .25;
         sm_sha256_hex(m[i].digest, &i, sizeof i);
     }
     assert_ok(sm_reference_write(pair, "external", s.recipe_digest, m, 4, &err));
@@ -466,6 +467,14 @@ static void reference_by_hand(void **state)
     assert_int_equal(json_integer_value(json_object_get(reference, "n")), 4);
     assert_true(json_is_false(json_object_get(reference, "in_reference")));
     assert_null(json_object_get(node, "reference_note"));
+    /* 1 - .25^2/var, the variance of .5, 0, -1, -.5 being 1.25/3 */
+    assert_float_equal(json_number_value(json_object_get(node, "reliability_of_reference")),
+                       1 - .0625 * 3 / 1.25, 1e-12);
+    json_decref(node);
+    node = sm_pair_json(pair);
+    assert_float_equal(
+        json_number_value(json_object_get(json_object_get(node, "reference"), "reliability")),
+        1 - .0625 * 3 / 1.25, 1e-12);
     json_decref(node);
 
     struct sm_recipe recipe = recipe_of(pair, "{\"seed\":1}");
@@ -511,6 +520,7 @@ static void an_image_of_the_reference_is_compared_with_the_others(void **state)
     struct sm_reference_image m[4];
     for (int i = 0; i < 4; i++) {
         m[i].m = s.m + (double[]){.5, 1e-9, -1, -.5}[i];
+        m[i].m_se = i == 2 ? NAN : .25;
         sm_sha256_hex(m[i].digest, &i, sizeof i);
     }
     memcpy(m[1].digest, s.image_digest, sizeof m[1].digest);
@@ -525,6 +535,9 @@ static void an_image_of_the_reference_is_compared_with_the_others(void **state)
     assert_int_equal(json_integer_value(json_object_get(reference, "n")), 3);
     assert_true(json_is_true(json_object_get(reference, "in_reference")));
     assert_null(json_object_get(node, "reference_note"));
+    /* Of the three scores that have a standard error. */
+    assert_float_equal(json_number_value(json_object_get(node, "reliability_of_reference")),
+                       1 - .0625 / .25, 1e-6);
     json_decref(node);
 
     /* Alone in it, there is nothing to compare with. */
@@ -533,6 +546,7 @@ static void an_image_of_the_reference_is_compared_with_the_others(void **state)
     reference = json_object_get(node, "reference");
     assert_true(r.reference_n == 0 && isnan(r.percentile) && isnan(r.p_value));
     assert_true(json_is_null(json_object_get(reference, "p_value")));
+    assert_true(json_is_null(json_object_get(node, "reliability_of_reference")));
     json_decref(node);
 
     /* A file of an earlier version lists no images: the answer says that it cannot know. */
@@ -548,6 +562,7 @@ static void an_image_of_the_reference_is_compared_with_the_others(void **state)
     assert_true(json_is_null(json_object_get(json_object_get(node, "reference"), "in_reference")));
     assert_non_null(strstr(json_string_value(json_object_get(node, "reference_note")),
                            "the reference lists no images"));
+    assert_true(json_is_null(json_object_get(node, "reliability_of_reference")));
     json_decref(node);
     vit_pair_remove(&f, pair);
 }

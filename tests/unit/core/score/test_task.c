@@ -104,7 +104,8 @@ static size_t units_of(const struct sm_pair *pair, const char *recipe_text)
     return count;
 }
 
-/* Chunks depend on views and encoder alone; the anchor makes no chunk of its own. */
+/* Chunks depend on views and encoder alone; the anchor makes no chunk of its own. Above 64 views a
+ * round has as many whole chunks as 64 views have. */
 static void units_are_encoders_times_chunks(void **state)
 {
     (void)state;
@@ -117,9 +118,10 @@ static void units_are_encoders_times_chunks(void **state)
             for (int k = 0; sm_pair_encoder(pair, *side, k); k++)
                 encoders++;
         assert_int_equal(sm_task_chunk_views(sm_pair_encoder(pair, 'f', 0)), chunk_views[p]);
-        for (size_t views = 2; views <= SM_VIEWS_MAX; views++) {
+        for (size_t views = 2; views <= SM_VIEWS_MAX; views += views < 70 ? 1 : 31) {
             char text[64];
-            size_t units = encoders * ((views + chunk_views[p] - 1) / chunk_views[p]);
+            size_t units = encoders * (views > 64 ? 64 / chunk_views[p]
+                                                  : (views + chunk_views[p] - 1) / chunk_views[p]);
             snprintf(text, sizeof text, "{\"views\":%zu}", views);
             assert_int_equal(units_of(pair, text), units);
             snprintf(text, sizeof text, "{\"views\":%zu,\"compare\":\"anchor\"}", views);
@@ -194,6 +196,32 @@ static void a_target_takes_the_views_that_it_needs(void **state)
     }
 }
 
+/* Views up to the limit come in several rounds, which a target of almost 0 cuts into single chunks:
+ * the bits are the same. The jackknife is read off all of them. */
+static void many_views_are_rounds_of_the_same_bits(void **state)
+{
+    (void)state;
+    static const int32_t counts[] = {65, SM_VIEWS_MAX};
+    struct sm_err err = {0};
+    struct sm_scorer *scorer;
+    for (int p = 0; p < DIRS; p++) {
+        struct sm_pair *pair = open_pair(dirs[p]);
+        assert_ok(sm_scorer_new(&scorer, pair, &err));
+        for (size_t i = 0; i < 2 * sizeof counts / sizeof *counts; i++) {
+            struct sm_recipe recipe = recipe_of(pair, i % 2 ? "{\"compare\":\"anchor\"}" : "{}");
+            recipe.views = counts[i / 2];
+            struct sm_score fixed = score_fixed(scorer, recipe, recipe.views);
+            assert_int_equal(fixed.views_used, recipe.views);
+            recipe.target_se = 1e-300;
+            struct sm_score chunks = score_with(scorer, &recipe, "wide.png");
+            assert_same_numbers(&fixed, &chunks);
+            assert_true(fixed.m_se > 0 && fixed.m_low < fixed.m && fixed.m < fixed.m_high);
+        }
+        sm_scorer_free(scorer);
+        sm_pair_close(pair);
+    }
+}
+
 /* Two views of pairs have no standard error: no target can be met. */
 static void no_error_meets_no_target(void **state)
 {
@@ -252,6 +280,7 @@ int main(void)
         cmocka_unit_test(any_order_has_the_same_bits),
         cmocka_unit_test(units_are_encoders_times_chunks),
         cmocka_unit_test(a_target_takes_the_views_that_it_needs),
+        cmocka_unit_test(many_views_are_rounds_of_the_same_bits),
         cmocka_unit_test(no_error_meets_no_target),
         cmocka_unit_test(the_number_used_is_in_the_document),
         cmocka_unit_test(bad_images_open_no_task),

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
-#include "sslmem/stats.h"
+#include "sslmem/reliability.h"
 #include "tests/unit/alloc.h"
 
 #define COUNT 40
@@ -93,6 +93,16 @@ static enum sm_code q_values(double *result, void *context, struct sm_err *err)
     return code;
 }
 
+static enum sm_code reliability(double *result, void *context, struct sm_err *err)
+{
+    struct sm_reliability out;
+    static double se[COUNT];
+    (void)context;
+    enum sm_code code = sm_reliability_make(&out, a, se, COUNT, 50, 1, err);
+    *result = out.value;
+    return code;
+}
+
 static void every_function_survives(void **state)
 {
     (void)state;
@@ -103,6 +113,7 @@ static void every_function_survives(void **state)
     assert_int_equal(every_allocation_may_fail(kendall, NULL, "Kendall"), 2);
     assert_int_equal(every_allocation_may_fail(order, NULL, "order"), 1);
     assert_int_equal(every_allocation_may_fail(q_values, NULL, "q-values"), 1);
+    assert_int_equal(every_allocation_may_fail(reliability, NULL, "reliability"), 2);
 }
 
 int main(void)

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "core/stats/special.h"
-#include "sslmem/stats.h"
+#include "sslmem/reliability.h"
 #include "tests/unit/core/stats/vectors.h"
 
 static void beta_inc_matches_the_exact_series(void **state)
@@ -245,6 +245,51 @@ static void intervals_add_their_parts(void **state)
     assert_true(isnan(i.low) && isnan(i.high));
 }
 
+static void check_shrunken(const json_t *c, const struct sm_shrinkage *shrinkage,
+                           const struct vector *m, const struct vector *se)
+{
+    check("mean", shrinkage->mean, field(c, "mean"), 1e-12, 1e-15);
+    check("tau2", shrinkage->tau2, field(c, "tau2"), 1e-10, 1e-18);
+    for (size_t i = 0; i < m->count; i++)
+        check("shrunken", sm_shrunken(shrinkage, m->x[i], se->x[i]),
+              number(json_array_get(json_object_get(c, "shrunken"), i)), 1e-10, 1e-15);
+}
+
+static void reliability_matches_numpy(void **state)
+{
+    (void)state;
+    json_t *cases = load("reliability"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        struct vector m = values(c, "m"), se = values(c, "se");
+        const json_t *interval = json_object_get(c, "interval"),
+                     *views = json_object_get(c, "views");
+        struct sm_reliability got;
+        struct sm_shrinkage shrinkage;
+        struct sm_err err;
+        assert_int_equal(sm_reliability_make(&got, m.x, se.x, m.count,
+                                             (size_t)field(c, "resamples"),
+                                             (uint64_t)field(c, "seed"), &err),
+                         SM_OK);
+        assert_int_equal(got.count, (size_t)field(c, "count"));
+        check("noise", got.noise, field(c, "noise"), 1e-12, 0);
+        if (isfinite(got.variance)) /* of the largest scores it is infinite */
+            check("variance", got.variance, field(c, "variance"), 1e-10, 0);
+        check("reliability", got.value, field(c, "value"), 1e-10, 1e-13);
+        check("low", got.interval.low, at(interval, 0), 1e-9, 1e-12);
+        check("high", got.interval.high, at(interval, 1), 1e-9, 1e-12);
+        check("views for .8", sm_views_needed(got.value, 10, .8), at(views, 0), 0, 0);
+        check("views for .9", sm_views_needed(got.value, 10, .9), at(views, 1), 0, 0);
+        sm_shrinkage_make(&shrinkage, m.x, se.x, m.count);
+        assert_int_equal(shrinkage.count, got.count);
+        check_shrunken(c, &shrinkage, &m, &se);
+        free(m.x);
+        free(se.x);
+    }
+    json_decref(cases);
+}
+
 static void quantiles_match_numpy(void **state)
 {
     (void)state;
@@ -308,6 +353,7 @@ int main(void)
         cmocka_unit_test(jackknife_matches_leaving_each_out),
         cmocka_unit_test(jackknife_reads_the_upper_triangle_only),
         cmocka_unit_test(intervals_add_their_parts),
+        cmocka_unit_test(reliability_matches_numpy),
         cmocka_unit_test(quantiles_match_numpy),
         cmocka_unit_test(histograms_match_numpy),
         cmocka_unit_test(histogram_of_no_width_has_one_bin),
