@@ -13,7 +13,6 @@
 
 #include "sslmem/pixels.h"
 
-#define CROP_MAX_PX  2 /* by which the sides of a crop may be shorter */
 #define LEVELS_LARGE 8.0
 #define LEVELS_LEAST 1.0  /* rounding of the features and of JPEG */
 #define SHARE        0.25 /* of the contrast */
@@ -118,6 +117,6 @@ bool sm_pixels_near(const struct sm_pixels *a, const struct sm_pixels *b)
         taller = -taller;
         wider = -wider;
     }
-    return taller >= 0 && taller <= CROP_MAX_PX && wider >= 0 && wider <= CROP_MAX_PX &&
-           profiles_agree(a, b);
+    return taller >= 0 && taller <= SM_PIXELS_CROP_MAX && wider >= 0 &&
+           wider <= SM_PIXELS_CROP_MAX && profiles_agree(a, b);
 }

@@ -58,6 +58,7 @@ bool sm_pixels_unpack(struct sm_pixels *out, const void *packed, size_t bytes_co
  *   images: of 1,000 Fashion-MNIST pictures, 350 pairs have hashes within 6 bits.
  *   Else: hashes within SM_PIXELS_HASH_BITS, and luminances that agree. */
 #define SM_PIXELS_HASH_BITS 6
+#define SM_PIXELS_CROP_MAX  2   /* pixels by which the sides of a crop may be shorter */
 #define SM_PIXELS_LEVELS    6.0 /* largest root mean square difference of profiles */
 bool sm_pixels_has_profiles(const struct sm_pixels *pixels);
 bool sm_pixels_near(const struct sm_pixels *a, const struct sm_pixels *b);
