@@ -9,7 +9,8 @@
 
 /* Parts that compute; flags and gates read them. */
 static sm_audit_part *const parts[] = {
-    sm_part_images, sm_part_cohorts, sm_part_contrasts, sm_part_membership, sm_part_labels,
+    sm_part_images,     sm_part_cohorts, sm_part_contrasts,
+    sm_part_membership, sm_part_labels,  sm_part_controls,
 };
 
 static enum sm_code summarize(struct sm_audit_result *result, const struct sm_audit *audit,
@@ -74,6 +75,7 @@ void sm_audit_result_free(struct sm_audit_result *result)
     sm_samples_release(&result->samples);
     free(result->images);
     free(result->ranked);
+    free(result->near);
     free(result);
 }
 

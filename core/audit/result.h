@@ -18,6 +18,8 @@ struct sm_audit_result {
     struct sm_samples samples;
     struct sm_image_stats *images; /* by position */
     size_t *ranked;                /* scored candidates, highest m first, equal ones by position */
+    uint32_t *near; /* by position: number of the group of near-duplicates, from 1; 0: none; NULL:
+                       not measured */
 };
 
 /* Fills its part of the result; may read the parts before it. evaluate.c has the order. */
@@ -28,6 +30,7 @@ sm_audit_part sm_part_cohorts;    /* cohorts.c: each cohort, edges of the histog
 sm_audit_part sm_part_contrasts;  /* contrasts.c: six pairs of cohorts */
 sm_audit_part sm_part_membership; /* membership.c: the score as a membership test */
 sm_audit_part sm_part_labels;     /* labels.c: classes and groups */
+sm_audit_part sm_part_controls;   /* controls.c: are the cohorts alike but for membership? */
 sm_audit_part sm_part_flags;      /* flags.c: reads the parts before it */
 sm_audit_part sm_part_gates;      /* gate.c: reads the flags too */
 

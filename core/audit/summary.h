@@ -9,15 +9,14 @@
 #ifndef CORE_AUDIT_SUMMARY_H
 #define CORE_AUDIT_SUMMARY_H
 
+#include "core/audit/summary_controls.h"
 #include "sslmem/audit.h"
 #include "sslmem/stats.h"
 
-#define SM_WORDS_BYTES     300 /* room for a sentence */
-#define SM_COHORT_BINS     40
-#define SM_P_BINS          20
-#define SM_ROC_POINTS_MAX  512
-#define SM_LABELS_SHOWN    100
-#define SM_FLAG_GROUPS_MAX 100 /* groups of repeated images that a flag lists */
+#define SM_COHORT_BINS    40
+#define SM_P_BINS         20
+#define SM_ROC_POINTS_MAX 512
+#define SM_LABELS_SHOWN   100
 
 struct sm_audit_images {
     int64_t total, scored, failed;
@@ -128,13 +127,6 @@ struct sm_audit_labels {
     struct sm_audit_label rows[SM_LABELS_SHOWN]; /* those of most candidates first */
 };
 
-/* Groups of images with equal files, of one of the kinds that flags tell apart. */
-struct sm_audit_repeats {
-    size_t count, listed; /* groups; the first SM_FLAG_GROUPS_MAX are listed */
-    struct {
-        size_t first, count; /* a range of `by_digest` */
-    } groups[SM_FLAG_GROUPS_MAX];
-};
 enum { SM_REPEATS_REFERENCE, SM_REPEATS_ACROSS, SM_REPEATS_WITHIN, SM_REPEATS };
 
 /* Codes of flags that make gates fail. */
@@ -182,6 +174,7 @@ struct sm_audit_summary {
     struct sm_audit_membership membership[SM_AGAINST];
     struct sm_audit_fdr fdr;
     struct sm_audit_labels classes, groups;
+    struct sm_audit_controls controls;
     struct sm_audit_flags flags;
     struct sm_audit_judgement own;    /* gates of the audit */
     struct sm_audit_judgement judged; /* gates set afterwards */
