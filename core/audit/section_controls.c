@@ -5,10 +5,8 @@
 #include "core/audit/page.h"
 
 static const char prose[] =
-    "<p>A difference between cohorts shows memorization only if the cohorts are alike in all else. "
-    "These checks can refute that, not prove it: an encoder that saw neither of two cohorts should "
-    "not tell them apart, and neither should a classifier that sees their pixels and no "
-    "encoder.</p>\n";
+    "<p>A difference shows memorization only between cohorts that are alike in all else. These "
+    "checks can refute that, not prove it.</p>\n";
 
 static void put_check(struct sm_page *p, bool bad, bool measured, const char *words)
 {
