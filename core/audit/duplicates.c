@@ -81,26 +81,63 @@ static bool same_size(const struct entry *a, const struct entry *b)
            a->item->pixels.width_px == b->item->pixels.width_px;
 }
 
-/* An image taller by more than a crop ends the comparisons: the order is by height. */
-static bool too_tall(const struct entry *a, const struct entry *b)
+/* Returns true if `b`, which is as tall as `a` or taller, may be a crop of it or the reverse. */
+static bool may_be_crop(const struct entry *a, const struct entry *b)
 {
-    return b->item->pixels.height_px - a->item->pixels.height_px > SM_PIXELS_CROP_MAX;
+    return b->item->pixels.height_px - a->item->pixels.height_px <= SM_PIXELS_CROP_MAX &&
+           abs(b->item->pixels.width_px - a->item->pixels.width_px) <= SM_PIXELS_CROP_MAX;
 }
 
-/* Compares each image with those behind it; returns false if the comparisons ran out. */
+static bool compare_range(struct search *s, const struct entry *a, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        if (s->left == 0)
+            return false;
+        s->left--;
+        compare(s, a, &s->small[i]);
+    }
+    return true;
+}
+
+static size_t end_of_size(const struct search *s, size_t first)
+{
+    size_t end = first;
+    while (end < s->small_count && same_size(&s->small[first], &s->small[end]))
+        end++;
+    return end;
+}
+
+/* Compares images first to end - 1, which have one size, with each other and with larger ones. */
+static bool search_size(struct search *s, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct entry *a = &s->small[i];
+        size_t last = i + 1;
+        while (last < end && s->small[last].luminance - a->luminance <= SM_PIXELS_LEVELS + 1)
+            last++;
+        if (!compare_range(s, a, i + 1, last))
+            return false;
+    }
+    for (size_t other = end, next; other < s->small_count; other = next) {
+        next = end_of_size(s, other);
+        if (!may_be_crop(&s->small[first], &s->small[other]))
+            continue;
+        for (size_t i = first; i < end; i++)
+            if (!compare_range(s, &s->small[i], other, next))
+                return false;
+    }
+    return true;
+}
+
+/* Returns false if the comparisons ran out. */
 static bool search_small(struct search *s)
 {
     qsort(s->small, s->small_count, sizeof *s->small, by_size_and_luminance);
-    for (size_t i = 0; i < s->small_count; i++)
-        for (size_t j = i + 1; j < s->small_count; j++) {
-            const struct entry *a = &s->small[i], *b = &s->small[j];
-            if (too_tall(a, b))
-                break;
-            if (s->left-- == 0)
-                return false;
-            if (!same_size(a, b) || b->luminance - a->luminance <= SM_PIXELS_LEVELS + 1)
-                compare(s, a, b);
-        }
+    for (size_t first = 0, end; first < s->small_count; first = end) {
+        end = end_of_size(s, first);
+        if (!search_size(s, first, end))
+            return false;
+    }
     return true;
 }
 

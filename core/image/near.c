@@ -31,14 +31,24 @@ static double mean_of(const uint8_t *levels, int32_t count)
     return (double)sum / count;
 }
 
-/* Sum of squared differences of the smaller profile from a part of the larger one. */
-static double difference(const struct profile *large, const struct profile *small, int32_t offset,
-                         bool with_means)
+/* Sum of squared differences of profiles of one size. */
+static double plain_difference(const struct profile *a, const struct profile *b)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < a->count; i++) {
+        int32_t d = (int32_t)a->levels[i] - (int32_t)b->levels[i];
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* Sum of squared differences, without their means, of the smaller profile from a part of the larger
+ * one. */
+static double difference(const struct profile *large, const struct profile *small, int32_t offset)
 {
     const uint8_t *a = large->levels + offset;
     double scale = (double)large->across / small->across, sum = 0;
-    double shift =
-        with_means ? 0 : scale * mean_of(a, small->count) - mean_of(small->levels, small->count);
+    double shift = scale * mean_of(a, small->count) - mean_of(small->levels, small->count);
     for (int32_t i = 0; i < small->count; i++) {
         double d = scale * a[i] - small->levels[i] - shift;
         sum += d * d;
@@ -47,11 +57,13 @@ static double difference(const struct profile *large, const struct profile *smal
 }
 
 static double least_difference(const struct profile *large, const struct profile *small,
-                               bool with_means)
+                               bool same_size)
 {
-    double least = difference(large, small, 0, with_means);
+    if (same_size)
+        return plain_difference(large, small);
+    double least = difference(large, small, 0);
     for (int32_t offset = 1; offset <= large->count - small->count; offset++)
-        least = fmin(least, difference(large, small, offset, with_means));
+        least = fmin(least, difference(large, small, offset));
     return least;
 }
 
@@ -76,15 +88,15 @@ static bool profiles_agree(const struct sm_pixels *large, const struct sm_pixels
                    columns = {large->columns, large->width_px, large->height_px},
                    small_rows = {small->rows, small->height_px, small->width_px},
                    small_columns = {small->columns, small->width_px, small->height_px};
-    bool with_means = rows.count == small_rows.count && columns.count == small_columns.count;
+    bool same_size = rows.count == small_rows.count && columns.count == small_columns.count;
     int32_t count = small_rows.count + small_columns.count;
     double most = SM_PIXELS_LEVELS * SM_PIXELS_LEVELS * count;
-    double sum = least_difference(&rows, &small_rows, with_means);
-    if (sum > most)
-        return false;
-    sum += least_difference(&columns, &small_columns, with_means);
-    return sum <= most &&
-           sum <= limit_of(squares(&small_rows) + squares(&small_columns), count, SM_PIXELS_LEVELS);
+    double sum = least_difference(&rows, &small_rows, same_size);
+    if (sum <= most)
+        sum += least_difference(&columns, &small_columns, same_size);
+    if (sum > most || sum <= LEVELS_LEAST * LEVELS_LEAST * count)
+        return sum <= most;
+    return sum <= limit_of(squares(&small_rows) + squares(&small_columns), count, SM_PIXELS_LEVELS);
 }
 
 /* Without the means: cropping and encoding again keep the pattern better than the level. */
@@ -92,7 +104,7 @@ static bool luminances_agree(const struct sm_pixels *a, const struct sm_pixels *
 {
     enum { COUNT = SM_PIXELS_GRID * SM_PIXELS_GRID };
     struct profile p = {a->luminance, COUNT, 1}, q = {b->luminance, COUNT, 1};
-    double sum = difference(&p, &q, 0, false), contrast = fmin(squares(&p), squares(&q));
+    double sum = difference(&p, &q, 0), contrast = fmin(squares(&p), squares(&q));
     double means = mean_of(p.levels, COUNT) - mean_of(q.levels, COUNT);
     return sum <= limit_of(contrast, COUNT, LEVELS_LARGE) && fabs(means) <= LEVELS_LARGE;
 }
