@@ -53,8 +53,8 @@ struct sm_audit_gate {
 };
 
 /* {"name", "reference" ("external" or "independent"), "gates": [text …], "resamples", "seed",
- *  "keep_thumbnails", "inserted_at_random", "controls", "signed_by"}. Only the name is required; an unknown
- *  field is an error. */
+ *  "keep_thumbnails", "inserted_at_random", "controls", "signed_by"}. Only the name is required; an
+ *  unknown field is an error. */
 struct sm_audit_spec {
     char name[SM_AUDIT_NAME_MAX + 1];
     char signed_by[SM_AUDIT_SIGNED_MAX + 1]; /* auditor and organisation, or "" */

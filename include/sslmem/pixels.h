@@ -34,9 +34,9 @@ struct sm_pixels {
     uint8_t rows[SM_PIXELS_PROFILE_MAX], columns[SM_PIXELS_PROFILE_MAX];
 };
 
-/* Measures a decoded image. `media_type`: of sm_image_info. The hash: luminance of the image resized
- * to 32x32 (bilinear), DCT-II, low 8x8 block, rounded to 1/1024 so that a flat image has no noise;
- * a coefficient above the median of the 63 without the mean gives 1. */
+/* Measures a decoded image. `media_type`: of sm_image_info. The hash: luminance of the image
+ * resized to 32x32 (bilinear), DCT-II, low 8x8 block, rounded to 1/1024 so that a flat image has no
+ * noise; a coefficient above the median of the 63 without the mean gives 1. */
 enum sm_code sm_pixels_measure(struct sm_pixels *out, const struct sm_image *image,
                                const char *media_type, size_t file_bytes, struct sm_err *err);
 

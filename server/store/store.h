@@ -184,13 +184,11 @@ struct sm_finish {
     int index;
     const char *owner;
     const char *score_key;
-    const json_t *score;      /* document, or NULL */
-    double m;                 /* the document's m */
-    const char *image_digest; /* the document's image */
-    const void *thumbnail;    /* PNG, or NULL */
-    size_t thumbnail_bytes;
-    const void *pixels; /* packed features (include/sslmem/pixels.h), or NULL */
-    size_t pixels_bytes;
+    const json_t *score;            /* document, or NULL */
+    double m;                       /* the document's m */
+    const char *image_digest;       /* the document's image */
+    const void *thumbnail, *pixels; /* PNG; packed features (include/sslmem/pixels.h); or NULL */
+    size_t thumbnail_bytes, pixels_bytes;
     enum sm_code error_code;
     const char *error_text;
     struct sm_standing *next; /* claim.h: begins to stand with the finish; NULL: none */
