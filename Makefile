@@ -24,6 +24,7 @@ ifeq ($(V),release)
 CFLAGS_core/kern/kern_blas := -O3
 CFLAGS_core/ckpt/dtype := -O3
 CFLAGS_core/names/weights := -O3
+CFLAGS_core/image/near := -O3
 endif
 # Kernels of one instruction set, chosen at run time; their loops over registers must be unrolled.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)

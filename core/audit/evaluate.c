@@ -9,8 +9,8 @@
 
 /* Parts that compute; flags and gates read them. */
 static sm_audit_part *const parts[] = {
-    sm_part_images,     sm_part_cohorts, sm_part_contrasts,
-    sm_part_membership, sm_part_labels,  sm_part_reliability,
+    sm_part_images, sm_part_cohorts,     sm_part_contrasts, sm_part_membership,
+    sm_part_labels, sm_part_reliability, sm_part_controls,
 };
 
 static enum sm_code summarize(struct sm_audit_result *result, const struct sm_audit *audit,
@@ -76,6 +76,7 @@ void sm_audit_result_free(struct sm_audit_result *result)
     free(result->images);
     free(result->ranked);
     free(result->ranked_shrunken);
+    free(result->near);
     free(result);
 }
 

@@ -13,7 +13,7 @@
 #define SMALL_N     30
 #define FEW_VIEWS   5
 #define SPELLED_MAX 8  /* groups or images that the text of a flag names */
-#define OWN_MAX     32 /* room for flags other than those of the pair; at most 21 occur together */
+#define OWN_MAX     32 /* room for flags other than those of the pair; at most 26 occur together */
 #define CONSTANT    1e-6
 
 /* Adds a flag. Counts a flag beyond the room without keeping it; sm_part_flags then fails. */
@@ -375,6 +375,28 @@ static void flag_views(struct sm_audit_flags *list, const json_t *recipe)
              (long long)json_integer_value(views), FEW_VIEWS);
 }
 
+/* --- controls --- */
+
+/* Appends a full stop and begins with a capital: the words of the summary as a sentence. */
+static void flag_words(struct sm_audit_flags *list, const char *code, const char *words)
+{
+    char first = words[0] >= 'a' && words[0] <= 'z' ? (char)(words[0] - 'a' + 'A') : words[0];
+    flag(list, code, "%c%s.", first, words + 1);
+}
+
+static void flag_controls(struct sm_audit_flags *list, const struct sm_audit_controls *controls)
+{
+    const struct sm_audit_duplicates *duplicates = &controls->duplicates;
+    for (int i = 0; i < SM_CONTROLS; i++)
+        if (controls->control[i].differs)
+            flag_words(list, "cohorts_differ", controls->control[i].words);
+    for (int i = 0; i < SM_BLINDS; i++)
+        if (controls->blind[i].separates)
+            flag_words(list, "blind_separates", controls->blind[i].words);
+    if (duplicates->share > SM_DUPLICATES_SHARE)
+        flag_words(list, "duplicates", duplicates->words);
+}
+
 static enum sm_code make_room(struct sm_audit_flags *list, const json_t *pair, struct sm_err *err)
 {
     json_t *of_pair = json_object_get(pair, "flags");
@@ -409,6 +431,7 @@ enum sm_code sm_part_flags(struct sm_audit_result *result, const struct sm_audit
     flag_variants(list, audit->provenance);
     flag_scores(list, samples, audit->spec);
     flag_direction(list, summary);
+    flag_controls(list, &summary->controls);
     flag_views(list, audit->recipe);
     if (code == SM_OK && list->count > list->room)
         return sm_err_set(err, SM_INTERNAL, "%zu flags, room for %zu", list->count, list->room);

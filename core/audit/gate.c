@@ -55,6 +55,14 @@ static const struct sm_gate_number numbers[] = {
      .meaning = "that difference in standard deviations (Cohen's d)"},
     {"welch_p", CONTRAST(welch.p_two_sided), .needs = SM_GATE_CONTRAST | SM_GATE_POWER,
      .meaning = "p-value of that difference (Welch)"},
+    {"control_auc_dev", .value = AT(double, controls.control_auc_dev),
+     .enough = AT(bool, controls.control_enough), .needs = SM_GATE_FILES,
+     .meaning = "largest distance from 0.5 of the interval of a control AUC"},
+    {"blind_auc", .value = AT(double, controls.blind_auc),
+     .enough = AT(bool, controls.blind_enough), .needs = SM_GATE_FILES,
+     .meaning = "largest AUC of a classifier that sees pixels and no encoder"},
+    {"duplicates_share", .value = AT(double, controls.duplicates_share), .needs = SM_GATE_FILES,
+     .meaning = "share of images with a near-duplicate"},
     {"failed_share", .value = AT(double, images.failed_share), .needs = SM_GATE_FILES,
      .meaning = "share of images that could not be scored"},
 };
@@ -71,7 +79,7 @@ static const struct {
 static enum sm_code unknown_number(const char *text, int length, const char *pointer,
                                    struct sm_err *err)
 {
-    char names[224] = "";
+    char names[280] = "";
     for (size_t i = 0; i < NUMBERS_COUNT; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", numbers[i].name);

@@ -441,6 +441,8 @@ static void put_settings(struct sm_page *p)
         put_option(p, "--resamples", number);
     if (spec->inserted_at_random)
         put_word(p, "--inserted-at-random");
+    if (!spec->controls)
+        put_option(p, "--controls", "off");
     if (spec->keep_thumbnails)
         put_word(p, "--thumbnails");
     if (spec->signed_by[0])
@@ -504,9 +506,9 @@ enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err)
 {
     static void (*const sections[])(struct sm_page *) = {
-        put_head,        put_title,           put_short,         sm_page_measured,
-        sm_page_cohorts, sm_page_reliability, sm_page_contrasts, sm_page_membership,
-        sm_page_labels,  sm_page_images};
+        put_head,           put_title,       sm_page_controls,    put_short,
+        sm_page_measured,   sm_page_cohorts, sm_page_reliability, sm_page_contrasts,
+        sm_page_membership, sm_page_labels,  sm_page_images};
     struct sm_page p = {.out = {file},
                         .audit = audit,
                         .result = result,

@@ -50,7 +50,8 @@ void sm_page_cohort(struct sm_page *p, enum sm_cohort cohort); /* writes its col
 /* Writes an explanation and a chart, next to each other on wide screens. */
 void sm_page_explain(struct sm_page *p, const char *prose, sm_chart *chart);
 
-/* Sections of the page, in their order (sections.c, page_reliability.c). */
+/* Sections of the page, in their order (sections.c; section_controls.c, page_reliability.c). */
+void sm_page_controls(struct sm_page *p);
 void sm_page_measured(struct sm_page *p);
 void sm_page_cohorts(struct sm_page *p);
 void sm_page_reliability(struct sm_page *p);

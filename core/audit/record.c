@@ -102,6 +102,8 @@ static void put_item(struct sm_out *out, const struct sm_audit *audit,
         put_number(out, "ratio", item->ratio);
         put_side(out, "f", item->f, item->f_se);
         put_side(out, "g", item->g, item->g_se);
+        if (result->near && result->near[i] > 0)
+            put_number(out, "near_duplicate", result->near[i]);
     } else {
         sm_put(out, ",\"error\":{\"code\":");
         sm_put_json_text(out, failure(item));
@@ -154,7 +156,8 @@ void sm_put_csv_end(struct sm_out *out, const struct sm_audit *audit)
 
 static const char csv_header[] =
     "index,image,name,cohort,class,group,m,m_se,shrunken,centered,percentile,p_value,q_value,"
-    "normalized,ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,completeness\r\n";
+    "normalized,ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,near_duplicate,"
+    "completeness\r\n";
 
 static void put_fields(struct sm_out *out, const char *const *texts, size_t count)
 {
@@ -186,6 +189,9 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
         sm_put_csv_number(out, scored ? numbers[k] : NAN);
     }
     put_fields(out, after, sizeof after / sizeof *after);
+    sm_put(out, ",");
+    if (result->near && result->near[i] > 0)
+        sm_put(out, "%lu", (unsigned long)result->near[i]);
     sm_put_csv_end(out, audit);
 }
 

@@ -3,10 +3,9 @@
 #ifndef CORE_AUDIT_RELIABILITY_H
 #define CORE_AUDIT_RELIABILITY_H
 
+#include "core/audit/summary_repeats.h"
 #include "sslmem/audit.h"
 #include "sslmem/reliability.h"
-
-#define SM_WORDS_BYTES 300 /* room for a sentence */
 
 enum { SM_RELIABLE_8, SM_RELIABLE_9, SM_RELIABLES };
 /* Views that would give a reliability; NAN if it cannot be told. */

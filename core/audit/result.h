@@ -19,6 +19,8 @@ struct sm_audit_result {
     struct sm_image_stats *images; /* by position */
     size_t *ranked;                /* scored candidates, highest m first, equal ones by position */
     size_t *ranked_shrunken;       /* the same, highest shrunken m first, equal ones as in ranked */
+    uint32_t *near; /* by position: number of the group of near-duplicates, from 1; 0: none; NULL:
+                       not measured */
 };
 
 /* Fills its part of the result; may read the parts before it. evaluate.c has the order. */
@@ -30,6 +32,7 @@ sm_audit_part sm_part_contrasts;   /* contrasts.c: six pairs of cohorts */
 sm_audit_part sm_part_membership;  /* membership.c: the score as a membership test */
 sm_audit_part sm_part_labels;      /* labels.c: classes and groups */
 sm_audit_part sm_part_reliability; /* reliability.c: noise of views, shrunken scores */
+sm_audit_part sm_part_controls;    /* controls.c: are the cohorts alike but for membership? */
 sm_audit_part sm_part_flags;       /* flags.c: reads the parts before it */
 sm_audit_part sm_part_gates;       /* gate.c: reads the flags too */
 

@@ -51,6 +51,7 @@ static const struct sm_field fields[] = {
     {"seed", SM_FIELD_U64, AT(spec.seed), 0, 0, NULL, false},
     {"keep_thumbnails", SM_FIELD_BOOL, AT(spec.keep_thumbnails), 0, 0, NULL, false},
     {"inserted_at_random", SM_FIELD_BOOL, AT(spec.inserted_at_random), 0, 0, NULL, false},
+    {"controls", SM_FIELD_BOOL, AT(spec.controls), 0, 0, NULL, false},
     {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
 };
 #undef AT
@@ -88,7 +89,7 @@ enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *list
 
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err)
 {
-    struct draft draft = {.spec.resamples = SM_AUDIT_RESAMPLES};
+    struct draft draft = {.spec = {.resamples = SM_AUDIT_RESAMPLES, .controls = true}};
     *out = (struct sm_audit_spec){0};
     enum sm_code code = sm_fields_read(&draft, node, fields, "", err);
     if (code == SM_OK && draft.spec.name[0] == '\0')
@@ -111,9 +112,10 @@ json_t *sm_audit_spec_json(const struct sm_audit_spec *spec)
         json_decref(gates);
         return NULL;
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:b, s:b}", "name", spec->name, "signed_by",
-                     spec->signed_by, "reference", sm_cohort_name(spec->reference), "gates", gates,
-                     "resamples", (int)spec->resamples, "seed", sm_json_u64(spec->seed),
-                     "keep_thumbnails", (int)spec->keep_thumbnails, "inserted_at_random",
-                     (int)spec->inserted_at_random);
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:b, s:b, s:b}", "name", spec->name,
+                     "signed_by", spec->signed_by, "reference", sm_cohort_name(spec->reference),
+                     "gates", gates, "resamples", (int)spec->resamples, "seed",
+                     sm_json_u64(spec->seed), "keep_thumbnails", (int)spec->keep_thumbnails,
+                     "inserted_at_random", (int)spec->inserted_at_random, "controls",
+                     (int)spec->controls);
 }

@@ -320,6 +320,76 @@ json_t *sm_judgement_json(const struct sm_audit_judgement *judgement,
     return NULL;
 }
 
+/* --- controls --- */
+
+#define S struct sm_audit_control
+static const struct sm_row control_rows[] = {SM_ROW("a", a),
+                                             SM_ROW("b", b),
+                                             SM_ROW("encoder", encoder),
+                                             SM_ROW("n_a", n_a),
+                                             SM_ROW("n_b", n_b),
+                                             SM_ROW("auc", auc.auc),
+                                             SM_ROW("interval", auc.interval),
+                                             SM_ROW("interval_method", auc_method),
+                                             SM_ROW("p_two_sided", auc.p_two_sided),
+                                             SM_ROW("differs", differs),
+                                             SM_ROW("words", words),
+                                             {0}};
+#undef S
+
+#define S struct sm_audit_blind
+static const struct sm_row blind_rows[] = {SM_ROW("a", a),
+                                           SM_ROW("b", b),
+                                           SM_ROW("n_a", n_a),
+                                           SM_ROW("n_b", n_b),
+                                           SM_ROW("auc", auc.auc),
+                                           SM_ROW("interval", auc.interval),
+                                           SM_ROW("interval_method", auc_method),
+                                           SM_ROW("p_value", p_value),
+                                           SM_ROW("separates", separates),
+                                           SM_ROW("words", words),
+                                           {0}};
+#undef S
+
+static json_t *near_groups_json(const void *member)
+{
+    const struct sm_audit_near_groups *groups = member;
+    return repeats_json(&groups->repeats, groups->members);
+}
+
+#define S struct sm_audit_duplicates
+static const struct sm_row without_rows[] = {SM_ROW("n_candidates", without.n_candidates),
+                                             SM_ROW("n_reference", without.n_reference),
+                                             SM_ROW("auc", without.auc.auc),
+                                             SM_ROW("interval", without.auc.interval),
+                                             SM_ROW("difference", without.welch.difference),
+                                             SM_ROW("difference_low", without.welch.low),
+                                             SM_ROW("difference_high", without.welch.high),
+                                             {0}};
+static const struct sm_row duplicates_rows[] = {
+    SM_ROW("images", images),
+    SM_ROW("images_across", images_across),
+    SM_ROW("groups", groups_count),
+    SM_ROW("groups_across", groups_across),
+    SM_ROW("share", share),
+    SM_ROW_AS("listed", groups, SM_ROW_CUSTOM, .write = near_groups_json),
+    SM_ROW_SAME("without", without_rows),
+    SM_ROW("words", words),
+    {0}};
+#undef S
+
+#define S struct sm_audit_controls
+static const struct sm_row controls_rows[] = {
+    SM_ROW("note", note),
+    SM_ROW_ARRAY(SM_ROW_KEYED, "control", control, control_rows, .known = SM_ROW_AT(on)),
+    SM_ROW_ARRAY(SM_ROW_KEYED, "blind", blind, blind_rows, .known = SM_ROW_AT(has_pixels)),
+    SM_ROW_STRUCT("duplicates", duplicates, duplicates_rows, .known = SM_ROW_AT(has_duplicates)),
+    SM_ROW("control_auc_dev", control_auc_dev),
+    SM_ROW("blind_auc", blind_auc),
+    SM_ROW("duplicates_share", duplicates_share),
+    {0}};
+#undef S
+
 /* --- the whole --- */
 
 static json_t *completeness_json(const void *member)
@@ -341,6 +411,7 @@ static const struct sm_row summary_rows[] = {
     SM_ROW_STRUCT("classes", classes, labels_rows),
     SM_ROW_STRUCT("groups", groups, labels_rows),
     SM_ROW_STRUCT("reliability", reliability, reliability_rows),
+    SM_ROW_STRUCT("controls", controls, controls_rows),
     SM_ROW_AS("flags", flags, SM_ROW_CUSTOM, .write = flags_json),
     SM_ROW_ARRAY(SM_ROW_LIST, "gates", own.gates, gate_rows, .counted = SM_ROW_AT(own.count)),
     SM_ROW("passed", own.passed),
@@ -380,5 +451,6 @@ void sm_summary_release(struct sm_audit_summary *summary)
 {
     free(summary->flags.rows);
     free(summary->flags.by_digest);
+    free(summary->controls.duplicates.groups.members);
     json_decref(summary->flags.of_pair);
 }

@@ -11,13 +11,13 @@
 
 #include "core/audit/labels.h"
 #include "core/audit/reliability.h"
+#include "core/audit/summary_controls.h"
 #include "sslmem/audit.h"
 #include "sslmem/stats.h"
 
-#define SM_COHORT_BINS     40
-#define SM_P_BINS          20
-#define SM_ROC_POINTS_MAX  512
-#define SM_FLAG_GROUPS_MAX 100 /* groups of repeated images that a flag lists */
+#define SM_COHORT_BINS    40
+#define SM_P_BINS         20
+#define SM_ROC_POINTS_MAX 512
 
 struct sm_audit_images {
     int64_t total, scored, failed;
@@ -113,13 +113,6 @@ struct sm_audit_fdr {
     int64_t p_histogram[SM_P_BINS]; /* candidates by p-value, equal bins of (0, 1] */
 };
 
-/* Groups of images with equal files, of one of the kinds that flags tell apart. */
-struct sm_audit_repeats {
-    size_t count, listed; /* groups; the first SM_FLAG_GROUPS_MAX are listed */
-    struct {
-        size_t first, count; /* a range of `by_digest` */
-    } groups[SM_FLAG_GROUPS_MAX];
-};
 enum { SM_REPEATS_REFERENCE, SM_REPEATS_ACROSS, SM_REPEATS_WITHIN, SM_REPEATS };
 
 /* Codes of flags that make gates fail. */
@@ -168,6 +161,7 @@ struct sm_audit_summary {
     struct sm_audit_fdr fdr;
     struct sm_audit_labels classes, groups;
     struct sm_audit_reliability reliability;
+    struct sm_audit_controls controls;
     struct sm_audit_flags flags;
     struct sm_audit_judgement own;    /* gates of the audit */
     struct sm_audit_judgement judged; /* gates set afterwards */

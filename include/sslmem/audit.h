@@ -53,8 +53,8 @@ struct sm_audit_gate {
 };
 
 /* {"name", "reference" ("external" or "independent"), "gates": [text …], "resamples", "seed",
- *  "keep_thumbnails", "inserted_at_random", "signed_by"}. Only the name is required; an unknown
- *  field is an error. */
+ *  "keep_thumbnails", "inserted_at_random", "controls", "signed_by"}. Only the name is required; an
+ *  unknown field is an error. */
 struct sm_audit_spec {
     char name[SM_AUDIT_NAME_MAX + 1];
     char signed_by[SM_AUDIT_SIGNED_MAX + 1]; /* auditor and organisation, or "" */
@@ -65,6 +65,7 @@ struct sm_audit_spec {
     uint64_t seed;     /* of the bootstrap and the random control */
     bool keep_thumbnails;
     bool inserted_at_random; /* candidates were drawn at random: allows a bound on epsilon */
+    bool controls;           /* on by default */
 };
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err);
 /* Every field of the spec, defaults included; new reference. */
@@ -81,8 +82,10 @@ struct sm_audit_item {
     const char *name, *class_label, *group; /* "" if missing */
     char image_digest[65];
     double m, m_se, ratio;
-    double f, f_se, g, g_se;               /* alignments of f and g, and their standard errors */
-    bool is_damaged;                       /* the decoder invented pixels for broken data */
+    double f, f_se, g, g_se; /* alignments of f and g, and their standard errors */
+    bool is_damaged;         /* the decoder invented pixels for broken data */
+    const void *pixels;      /* packed (sslmem/pixels.h); NULL: not measured */
+    size_t pixels_bytes;
     const char *error_code, *error_detail; /* NULL: scored */
 };
 
@@ -116,8 +119,7 @@ struct sm_audit {
                              report shows its text "finished" in the head */
     const json_t *pair;   /* object that sm_pair_json makes */
     const json_t *recipe; /* object that sm_recipe_json makes */
-    const json_t
-        *provenance; /* object: recipe digest, pair digest, kernels, BLAS, decoders, library */
+    const json_t *provenance; /* object: digests, kernels, BLAS, decoders, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
     int64_t erased_count; /* images erased from the audit, which `items` does not hold */

@@ -32,7 +32,7 @@ enum sm_code {
 
 struct sm_err {
     enum sm_code code;
-    char text[240];
+    char text[320];
     char pointer[80];
 };
 

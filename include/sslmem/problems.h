@@ -22,7 +22,7 @@ struct sm_pair_problem {
     char file[128];    /* file at fault in the pair's folder: "pair.json", "f.pt" */
     char pointer[120]; /* JSON pointer into pair.json, of the reference into the reference; "": the
                           whole file */
-    char text[240];    /* what is wrong, without the file's name */
+    char text[320];    /* what is wrong, without the file's name */
     char action[240];  /* what to do about it */
 };
 

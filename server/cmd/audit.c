@@ -10,7 +10,7 @@
 /* Texts of the options; NULL: not given. */
 struct given {
     const char *name, *signed_by, *reference, *workers, *thumbnails, *names, *quiet, *inserted;
-    const char *seed, *resamples, *shard;
+    const char *seed, *resamples, *shard, *controls;
     const char *gates[SM_AUDIT_GATES_MAX];
 };
 
@@ -57,11 +57,13 @@ static enum sm_code read_spec(struct sm_audit_spec *spec, const struct given *gi
     default_name(name, sizeof name, pair);
     for (int i = 0; i < SM_AUDIT_GATES_MAX && given->gates[i]; i++)
         json_array_append_new(gates, json_string(given->gates[i]));
-    json_t *node = json_pack(
-        "{s:s, s:o, s:b, s:b, s:s*, s:s*, s:o*, s:o*}", "name", given->name ? given->name : name,
-        "gates", gates, "keep_thumbnails", given->thumbnails != NULL, "inserted_at_random",
-        given->inserted != NULL, "reference", given->reference, "signed_by", given->signed_by,
-        "seed", number_json(given->seed), "resamples", number_json(given->resamples));
+    json_t *node =
+        json_pack("{s:s, s:o, s:b, s:b, s:b, s:s*, s:s*, s:o*, s:o*}", "name",
+                  given->name ? given->name : name, "gates", gates, "keep_thumbnails",
+                  given->thumbnails != NULL, "inserted_at_random", given->inserted != NULL,
+                  "controls", !given->controls || strcmp(given->controls, "on") == 0, "reference",
+                  given->reference, "signed_by", given->signed_by, "seed", number_json(given->seed),
+                  "resamples", number_json(given->resamples));
     enum sm_code code =
         node ? sm_audit_spec_parse(spec, node, err)
              : sm_err_set(err, SM_INVALID, "a name, a gate or --signed-by is not UTF-8");
@@ -160,6 +162,8 @@ static int audit(int argc, char **argv)
         {"seed", "N", "of bootstrap and random control (default 0)", &given.seed},
         {"resamples", "N", "of the bootstrap (default 2000)", &given.resamples},
         {"inserted-at-random", NULL, "candidates were drawn: bounds epsilon", &given.inserted},
+        {"controls", "on|off", "are the cohorts alike but for membership? (default on)",
+         &given.controls},
         {"thumbnails", NULL, "keep small pictures", &given.thumbnails},
         {"names", NULL, "file names, and kept pictures, in the reports", &given.names},
         {"digest-key", "FILE", "64 hex digits (mode 0600), for reports to agree on images",
@@ -188,6 +192,8 @@ static int audit(int argc, char **argv)
     int result = sm_usage_read(&operands, &usage, argc, argv);
     if (result >= 0)
         return result;
+    if (given.controls && strcmp(given.controls, "on") != 0 && strcmp(given.controls, "off") != 0)
+        return wrong("--controls is on or off");
     if (sm_read_workers(&plan.workers, given.workers, &err) != SM_OK ||
         sm_cmd_audit_shard_read(&plan.shard, given.shard, &err) != SM_OK ||
         read_spec(&plan.spec, &given, plan.pair, &err) != SM_OK) {

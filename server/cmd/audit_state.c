@@ -141,7 +141,8 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
     {
         const json_t *other = json_object_get(stored, key);
         const char *text = json_string_value(value);
-        bool later = !other && text && *text == '\0'; /* a field newer than OUT, not given now */
+        /* A field newer than OUT, at its default. */
+        bool later = !other && ((text && *text == '\0') || json_is_true(value));
         if (json_equal(value, other) || later)
             continue;
         char *was = sm_json_text(other, JSON_COMPACT);

@@ -27,6 +27,7 @@ struct sm_pending {
     struct sm_claim claim; /* without recipe and bytes */
     struct sm_score score;
     json_t *document;
+    struct kept kept; /* without a thumbnail */
 };
 
 /* Returns true for errors of the store that may go away if the caller tries again. */
@@ -213,8 +214,16 @@ bool sm_worker_settle(struct worker *w)
     return !w->lost;
 }
 
-bool sm_worker_commit_history(struct worker *w, const struct sm_claim *claim, const char *key,
-                              const struct thumbnail *thumbnail)
+/* Adds to a finish what the audit keeps; `kept` must live as long as the finish. */
+static void add_kept(struct sm_finish *finish, const struct kept *kept)
+{
+    finish->thumbnail = kept->png;
+    finish->thumbnail_bytes = kept->png_bytes;
+    finish->pixels = kept->pixels_bytes > 0 ? kept->pixels : NULL;
+    finish->pixels_bytes = kept->pixels_bytes;
+}
+
+bool sm_worker_find_history(struct worker *w, const struct sm_claim *claim, const char *key)
 {
     struct sm_jobs *jobs = w->jobs;
     json_t *stored;
@@ -225,23 +234,24 @@ bool sm_worker_commit_history(struct worker *w, const struct sm_claim *claim, co
     if (code != SM_OK && code != SM_NOT_FOUND)
         sm_log("warning", "history_failed", "{s:s, s:s, " ORIGIN "}", "job", claim->job_id,
                "detail", err.text, ORIGIN_OF(claim));
-    if (code != SM_OK)
-        return false;
-    json_decref(stored);
-    code = commit(w, claim,
-                  &(struct sm_finish){.job_id = claim->job_id,
-                                      .index = claim->index,
-                                      .owner = jobs->owner,
-                                      .score_key = key,
-                                      .thumbnail = thumbnail->png,
-                                      .thumbnail_bytes = thumbnail->bytes_count},
-                  &err);
-    return settled(code);
+    if (code == SM_OK)
+        json_decref(stored);
+    return code == SM_OK;
+}
+
+bool sm_worker_commit_history(struct worker *w, const struct sm_claim *claim, const char *key,
+                              const struct kept *kept)
+{
+    struct sm_err err = {0};
+    struct sm_finish finish = {
+        .job_id = claim->job_id, .index = claim->index, .owner = w->jobs->owner, .score_key = key};
+    add_kept(&finish, kept);
+    return settled(commit(w, claim, &finish, &err));
 }
 
 /* Commits a score without waiting for it, if the worker may go on to another item at once. */
 static bool begin_commit(struct worker *w, const struct sm_claim *claim,
-                         const struct sm_score *score, json_t *document)
+                         const struct sm_score *score, json_t *document, const struct kept *kept)
 {
     struct sm_pending *p = claims_next(w, claim) ? calloc(1, sizeof *p) : NULL;
     if (!p)
@@ -262,6 +272,8 @@ static bool begin_commit(struct worker *w, const struct sm_claim *claim,
                                    .next = w->next,
                                    .done = committed,
                                    .arg = &p->result};
+    p->kept = *kept;
+    add_kept(&p->finish, &p->kept);
     if (sm_store_finish_begin(&p->finishing, w->jobs->store, &p->finish, NULL) != SM_OK) {
         pending_free(p);
         return false;
@@ -271,23 +283,20 @@ static bool begin_commit(struct worker *w, const struct sm_claim *claim,
 }
 
 void sm_worker_commit_score(struct worker *w, const struct sm_claim *claim,
-                            const struct sm_score *score, json_t *document,
-                            const struct thumbnail *thumbnail)
+                            const struct sm_score *score, json_t *document, const struct kept *kept)
 {
     struct sm_err err = {0};
-    if (!thumbnail->png && begin_commit(w, claim, score, document))
+    if (!kept->png && begin_commit(w, claim, score, document, kept))
         return;
-    enum sm_code code = commit(w, claim,
-                               &(struct sm_finish){.job_id = claim->job_id,
-                                                   .index = claim->index,
-                                                   .owner = w->jobs->owner,
-                                                   .score_key = score->score_key,
-                                                   .score = document,
-                                                   .m = score->m,
-                                                   .image_digest = claim->image_digest,
-                                                   .thumbnail = thumbnail->png,
-                                                   .thumbnail_bytes = thumbnail->bytes_count},
-                               &err);
+    struct sm_finish finish = {.job_id = claim->job_id,
+                               .index = claim->index,
+                               .owner = w->jobs->owner,
+                               .score_key = score->score_key,
+                               .score = document,
+                               .m = score->m,
+                               .image_digest = claim->image_digest};
+    add_kept(&finish, kept);
+    enum sm_code code = commit(w, claim, &finish, &err);
     if (!settled(code))
         sm_worker_commit_failure(w, claim, &err);
 }

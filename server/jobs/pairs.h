@@ -19,7 +19,7 @@
 #include "server/store/store.h"
 
 #define SM_PAIR_NAME_BYTES   256 /* a folder's name and its NUL */
-#define SM_PAIR_REASON_BYTES 240
+#define SM_PAIR_REASON_BYTES 320
 
 struct sm_pairs;
 

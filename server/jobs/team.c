@@ -339,10 +339,16 @@ static enum sm_code open_task(struct sm_task **out, int64_t *decode_us,
     *decode_us = sm_clock_monotonic_us() - began_us;
     sm_metric_observe(SM_METRIC_DECODE, *decode_us, NULL, NULL, NULL);
     sm_pulse_beat("views");
-    if (code == SM_OK && (code = weigh(run, &decoded.info, err)) != SM_OK)
-        sm_image_release(&decoded.image);
     if (code != SM_OK)
         return code;
+    code = weigh(run, &decoded.info, err);
+    if (code == SM_OK && order->pixels)
+        code = sm_pixels_measure(order->pixels, &decoded.image, decoded.info.media_type,
+                                 bytes->count, err);
+    if (code != SM_OK) {
+        sm_image_release(&decoded.image);
+        return code;
+    }
     sm_sha256(decoded.digest, bytes->data, bytes->count);
     code = sm_task_open_decoded(out, sm_generation_pair(order->generation), order->recipe, &decoded,
                                 err);

@@ -28,6 +28,7 @@
 
 #include "server/decode/decode.h"
 #include "server/jobs/generation.h"
+#include "sslmem/pixels.h"
 
 struct sm_team;
 struct sm_team_worker;
@@ -64,7 +65,8 @@ struct sm_team_order {
     /* Limit of processor time, all workers together: cpu_factor times the cost, plus cpu_ms. Both
      * 0: no limit. */
     int64_t cpu_factor, cpu_ms;
-    const void *tag; /* not used by the team; the host may identify the order by it */
+    struct sm_pixels *pixels; /* receives the features of the decoded image; NULL: not wanted */
+    const void *tag;          /* not used by the team; the host may identify the order by it */
 };
 /* Scores an image on this worker; workers without an image help. */
 enum sm_code sm_team_score(struct sm_score *out, struct sm_team_worker *worker,

@@ -67,7 +67,7 @@ static enum sm_code prepare(struct sm_recipe *recipe, const struct sm_pair *pair
 
 /* Draws the thumbnail without applying the file's orientation, even if the recipe applies it: a
  * person recognizes the image anyway. */
-static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *jobs,
+static enum sm_code draw_thumbnail(struct kept *out, const struct sm_jobs *jobs,
                                    const struct sm_claim *claim, struct sm_err *err)
 {
     struct sm_image image = {0};
@@ -75,21 +75,43 @@ static enum sm_code draw_thumbnail(struct thumbnail *out, const struct sm_jobs *
     enum sm_code code =
         sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count, false, NULL, err);
     if (code == SM_OK)
-        code = sm_image_thumbnail(&out->png, &out->bytes_count, &image, THUMBNAIL_SIDE_PX, err);
+        code = sm_image_thumbnail(&out->png, &out->png_bytes, &image, THUMBNAIL_SIDE_PX, err);
     sm_image_release(&image);
     return code;
 }
 
-static enum sm_code compute(struct sm_score *score, json_t **document, struct worker *w,
-                            struct sm_generation *generation, const struct sm_recipe *recipe,
-                            const struct sm_claim *claim, struct sm_err *err)
+/* Measures the features of an image whose score comes from history and was not decoded for it. */
+static enum sm_code measure_pixels(struct kept *out, const struct sm_jobs *jobs,
+                                   const struct sm_recipe *recipe, const struct sm_claim *claim,
+                                   struct sm_err *err)
+{
+    struct sm_image image = {0};
+    struct sm_image_info info;
+    struct sm_pixels pixels;
+    sm_pulse_beat("decode");
+    enum sm_code code = sm_decode(&image, jobs->decoders, claim->bytes, claim->bytes_count,
+                                  recipe->apply_orientation, &info, err);
+    if (code == SM_OK)
+        code = sm_pixels_measure(&pixels, &image, info.media_type, claim->bytes_count, err);
+    if (code == SM_OK)
+        out->pixels_bytes = sm_pixels_pack(out->pixels, &pixels);
+    sm_image_release(&image);
+    return code;
+}
+
+static enum sm_code compute(struct sm_score *score, json_t **document, struct kept *kept,
+                            struct worker *w, struct sm_generation *generation,
+                            const struct sm_recipe *recipe, const struct sm_claim *claim,
+                            struct sm_err *err)
 {
     int64_t limit_ms = w->jobs->item_cost_ms_max;
+    struct sm_pixels pixels;
     struct sm_team_order order = {.generation = generation,
                                   .recipe = recipe,
                                   .bytes = {claim->bytes, claim->bytes_count},
                                   .cpu_factor = CPU_FACTOR,
                                   .cpu_ms = CPU_MS,
+                                  .pixels = claim->keep_pixels ? &pixels : NULL,
                                   .tag = claim};
     if (limit_ms > 0) /* an item that was admitted under a higher limit stays admitted */
         order.cost_ms_max = claim->cost_ms > limit_ms ? claim->cost_ms : limit_ms;
@@ -97,6 +119,7 @@ static enum sm_code compute(struct sm_score *score, json_t **document, struct wo
     enum sm_code code = sm_team_score(score, w->worker, &order, err);
     if (code != SM_OK)
         return code;
+    kept->pixels_bytes = order.pixels ? sm_pixels_pack(kept->pixels, &pixels) : 0;
     *document = sm_score_json(score, sm_generation_pair(generation));
     return *document ? SM_OK : sm_err_set(err, SM_NOMEM, "score document: out of memory");
 }
@@ -111,8 +134,7 @@ static int64_t waited_us(const struct sm_claim *claim)
 /* Finishes the item with a score from history, or computes and commits its score. Returns errors of
  * the item. */
 static enum sm_code score_under(struct sm_generation *generation, struct worker *w,
-                                const struct sm_claim *claim, const struct thumbnail *thumbnail,
-                                struct sm_err *err)
+                                const struct sm_claim *claim, struct kept *kept, struct sm_err *err)
 {
     const struct sm_pair *pair = sm_generation_pair(generation);
     struct sm_recipe recipe;
@@ -126,17 +148,20 @@ static enum sm_code score_under(struct sm_generation *generation, struct worker 
         code = sm_image_find_decoder(&decoder, claim->bytes, claim->bytes_count, err);
     if (code == SM_OK)
         code = sm_score_key(key, pair, claim->recipe_digest, claim->image_digest, decoder, err);
-    if (code == SM_OK && sm_worker_commit_history(w, claim, key, thumbnail))
+    bool known = code == SM_OK && sm_worker_find_history(w, claim, key);
+    if (known && claim->keep_pixels)
+        code = measure_pixels(kept, w->jobs, &recipe, claim, err);
+    if (known && code == SM_OK && sm_worker_commit_history(w, claim, key, kept))
         return SM_OK;
     if (code == SM_OK)
-        code = compute(&score, &document, w, generation, &recipe, claim, err);
+        code = compute(&score, &document, kept, w, generation, &recipe, claim, err);
     if (code != SM_OK)
         return code;
     if (claim == w->current && !sm_worker_settle(w))
         goto out;
     sm_team_times(w->worker, &timing.decode_us, &timing.encode_us);
     sm_jobs_computed(w->jobs, claim->job_id, &timing);
-    sm_worker_commit_score(w, claim, &score, document, thumbnail);
+    sm_worker_commit_score(w, claim, &score, document, kept);
 out:
     json_decref(document);
     return SM_OK;
@@ -163,8 +188,8 @@ static bool wait_for_pair(struct worker *w, const struct sm_claim *claim,
 
 /* Scores the item with the pair's present generation, even if the job was admitted under an earlier
  * one; the score names the pair's digest. */
-static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
-                               const struct thumbnail *thumbnail, struct sm_err *err)
+static enum sm_code score_item(struct worker *w, const struct sm_claim *claim, struct kept *kept,
+                               struct sm_err *err)
 {
     struct sm_generation *generation;
     struct sm_err why = {0};
@@ -173,7 +198,7 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
         return sm_err_set(err, SM_NOT_FOUND, "pair %s is not loaded: %s", claim->pair,
                           code == SM_NOT_FOUND ? "it is not there any more" : why.text);
     if (!wait_for_pair(w, claim, sm_generation_pair(generation)))
-        code = score_under(generation, w, claim, thumbnail, err);
+        code = score_under(generation, w, claim, kept, err);
     sm_generation_give(generation);
     return code;
 }
@@ -181,13 +206,13 @@ static enum sm_code score_item(struct worker *w, const struct sm_claim *claim,
 /* Draws the thumbnail and scores the item. SM_IO means that no decoder could be started. */
 static enum sm_code try_item(struct worker *w, const struct sm_claim *claim, struct sm_err *err)
 {
-    struct thumbnail thumbnail = {0};
+    struct kept kept = {0};
     enum sm_code code = SM_OK;
     if (claim->keep_thumbnail)
-        code = draw_thumbnail(&thumbnail, w->jobs, claim, err);
+        code = draw_thumbnail(&kept, w->jobs, claim, err);
     if (code == SM_OK)
-        code = score_item(w, claim, &thumbnail, err);
-    free(thumbnail.png);
+        code = score_item(w, claim, &kept, err);
+    free(kept.png);
     return code;
 }
 

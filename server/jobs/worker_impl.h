@@ -16,10 +16,12 @@ int64_t sm_worker_longer(int64_t wait_ms);
 #define TEXT(text)   ((text)[0] == '\0' ? NULL : (text))
 #define ORIGIN_OF(c) "request", TEXT((c)->origin.request), "trace", TEXT((c)->origin.trace)
 
-/* The thumbnail of an item, if its audit keeps thumbnails. */
-struct thumbnail {
-    void *png;
-    size_t bytes_count;
+/* What an audit keeps of an image beside its score. */
+struct kept {
+    void *png; /* a thumbnail; NULL: none */
+    size_t png_bytes;
+    uint8_t pixels[SM_PIXELS_BYTES_MAX]; /* packed features */
+    size_t pixels_bytes;                 /* 0: none */
 };
 
 struct sm_pending;
@@ -53,13 +55,14 @@ void sm_worker_drop_next(struct worker *w);
 bool sm_worker_pause_audit(struct sm_jobs *jobs, const struct sm_claim *claim, const char *reason);
 void sm_worker_commit_failure(struct worker *w, const struct sm_claim *claim,
                               const struct sm_err *why);
-/* Looks for the score key in history, and finishes the item with that score. Returns false if the
- * score must be computed. */
+/* Looks for the score key in history. */
+bool sm_worker_find_history(struct worker *w, const struct sm_claim *claim, const char *key);
+/* Finishes the item with the score of that key. Returns false if it is gone. */
 bool sm_worker_commit_history(struct worker *w, const struct sm_claim *claim, const char *key,
-                              const struct thumbnail *thumbnail);
+                              const struct kept *kept);
 /* Commits a computed score, without waiting for it if the worker may go on at once. */
 void sm_worker_commit_score(struct worker *w, const struct sm_claim *claim,
                             const struct sm_score *score, json_t *document,
-                            const struct thumbnail *thumbnail);
+                            const struct kept *kept);
 
 #endif

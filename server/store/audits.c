@@ -77,11 +77,13 @@ static enum sm_code insert_job(struct sm_db *db, const struct sm_store_audit_in 
 static enum sm_code insert_audit(struct sm_db *db, const struct creating *c, struct sm_err *err)
 {
     bool keeps = json_is_true(json_object_get(c->in->spec, "keep_thumbnails"));
+    bool pixels = json_is_true(json_object_get(c->in->spec, "controls"));
     return sm_db_change(NULL, db,
-                        "INSERT INTO audit (job_id, spec, pair_document, keep_thumbnails) "
-                        "VALUES ($id, $spec, $pair, $thumbnails)",
+                        "INSERT INTO audit (job_id, spec, pair_document, keep_thumbnails, "
+                        "keep_pixels) VALUES ($id, $spec, $pair, $thumbnails, $pixels)",
                         SM_BIND(SM_HEX("$id", c->in->audit.id), SM_TEXT("$spec", c->spec),
-                                SM_TEXT("$pair", c->pair_document), SM_INT("$thumbnails", keeps)),
+                                SM_TEXT("$pair", c->pair_document), SM_INT("$thumbnails", keeps),
+                                SM_INT("$pixels", pixels)),
                         err);
 }
 

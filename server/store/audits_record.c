@@ -23,12 +23,10 @@ struct memory {
     json_t *run, *pair, *recipe, *provenance;
 };
 
-static const char *keep_text(struct memory *m, const char *text)
+/* Returns NULL when out of memory. */
+static void *reserve(struct memory *m, size_t bytes_count)
 {
-    size_t bytes_count = strlen(text) + 1;
     struct block *block = m->blocks;
-    if (bytes_count == 1)
-        return "";
     if (!block || block->size - block->used < bytes_count) {
         size_t size = bytes_count > BLOCK_BYTES ? bytes_count : BLOCK_BYTES;
         block = malloc(sizeof *block + size);
@@ -37,10 +35,23 @@ static const char *keep_text(struct memory *m, const char *text)
         *block = (struct block){.next = m->blocks, .size = size};
         m->blocks = block;
     }
-    char *to = block->bytes + block->used;
-    memcpy(to, text, bytes_count);
     block->used += bytes_count;
-    return to;
+    return block->bytes + block->used - bytes_count;
+}
+
+static const char *keep_text(struct memory *m, const char *text)
+{
+    size_t bytes_count = strlen(text) + 1;
+    char *to = bytes_count > 1 ? reserve(m, bytes_count) : NULL;
+    if (bytes_count == 1)
+        return "";
+    return to ? memcpy(to, text, bytes_count) : NULL;
+}
+
+static const void *keep_bytes(struct memory *m, const void *bytes, size_t bytes_count)
+{
+    void *to = reserve(m, bytes_count);
+    return to ? memcpy(to, bytes, bytes_count) : NULL;
 }
 
 static struct sm_audit_item *new_item(struct memory *m)
@@ -78,7 +89,8 @@ static void free_memory(struct memory *m)
 
 static const char items_sql[] =
     "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
-    "item.image_digest, item.error_code, item.error_detail, score.shape_id, score.own FROM item "
+    "item.image_digest, item.error_code, item.error_detail, score.shape_id, score.own, "
+    "item.pixels FROM item "
     "LEFT JOIN score ON score.id = item.score_id WHERE item.job_id = $id AND "
     "item.state IN ('succeeded', 'failed') AND item.erased_ms IS NULL" OF_TENANT
     " ORDER BY item.idx";
@@ -127,6 +139,9 @@ static enum sm_code read_item(void *arg, const struct sm_stmt *q, struct sm_err 
         return sm_err_set(err, SM_NOMEM, "items of an audit: out of memory");
     if (item->error_code)
         return SM_OK;
+    const void *pixels = sm_stmt_get_blob(q, 10, &item->pixels_bytes);
+    if (pixels && !(item->pixels = keep_bytes(m, pixels, item->pixels_bytes)))
+        return sm_err_set(err, SM_NOMEM, "items of an audit: out of memory");
     enum sm_code code = sm_store_find_shape(&shape, in->shapes, in->db, sm_stmt_get_int(q, 8), err);
     if (code == SM_OK)
         read_numbers(item, shape, sm_stmt_get_text(q, 9));

@@ -236,6 +236,8 @@ static enum sm_code copy_result(void *arg, const struct sm_stmt *q, struct sm_er
     struct copying *c = arg;
     char score_id[SM_ID_BYTES] = "";
     int64_t cohort = sm_stmt_get_int(q, 1), changes = 0;
+    size_t pixels_bytes;
+    const void *pixels = sm_stmt_get_blob(q, 16, &pixels_bytes);
     bool failed = !sm_stmt_is_null(q, 5);
     if (cohort < 0 || cohort >= SM_COHORTS || failed == !sm_stmt_is_null(q, 7))
         return sm_err_set(err, SM_CORRUPT, "item %lld is not one of an audit",
@@ -245,14 +247,16 @@ static enum sm_code copy_result(void *arg, const struct sm_stmt *q, struct sm_er
         code = sm_db_change(
             &changes, c->db,
             "UPDATE item SET state = $state, score_id = $score, from_history = $history, "
-            "error_code = $code, error_detail = $detail WHERE job_id = $id AND idx = $idx AND "
+            "error_code = $code, error_detail = $detail, pixels = $pixels WHERE job_id = $id AND "
+            "idx = $idx AND "
             "state = 'cancelled'" OF_TENANT,
             SM_BIND(BIND_AUDIT(c->audit), SM_INT("$idx", sm_stmt_get_int(q, 0)),
                     SM_TEXT("$state", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED)),
                     SM_HEX(failed ? NULL : "$score", score_id),
                     SM_INT("$history", sm_stmt_get_int(q, 4)),
                     SM_TEXT("$code", sm_stmt_get_text(q, 5)),
-                    SM_TEXT("$detail", sm_stmt_get_text(q, 6))),
+                    SM_TEXT("$detail", sm_stmt_get_text(q, 6)),
+                    SM_BLOB(pixels ? "$pixels" : NULL, pixels, pixels_bytes)),
             err);
     if (code == SM_OK && changes == 0)
         code = sm_err_set(err, SM_CONFLICT, "item %lld has its result already, or does not exist",
@@ -324,7 +328,8 @@ enum sm_code sm_store_audit_copy_results(struct sm_store *store, const struct sm
     static const char sql[] =
         "SELECT item.idx, item.cohort, item.state, item.cost_ms, item.from_history, "
         "item.error_code, item.error_detail, score.id, score.key, score.pair, "
-        "score.image_digest, score.m, score.own, shape.digest, shape.body, thumbnail.png "
+        "score.image_digest, score.m, score.own, shape.digest, shape.body, thumbnail.png, "
+        "item.pixels "
         "FROM item LEFT JOIN score ON score.id = item.score_id "
         "LEFT JOIN shape ON shape.id = score.shape_id "
         "LEFT JOIN thumbnail ON thumbnail.job_id = item.job_id AND thumbnail.idx = item.idx "

@@ -118,6 +118,7 @@ static enum sm_code claim_of_row(void *arg, const struct sm_stmt *q, struct sm_e
     snprintf(claim->origin.trace, sizeof claim->origin.trace, "%s", sm_stmt_get_text(q, 8));
     claim->audit = !sm_stmt_is_null(q, 5);
     claim->keep_thumbnail = sm_stmt_get_int(q, 5) != 0;
+    claim->keep_pixels = sm_stmt_get_int(q, 10) != 0;
     if (claim->audit)
         read_pair_digest(claim, q);
     claim->tenant = sm_stmt_get_int(q, 9);
@@ -132,7 +133,7 @@ static enum sm_code load_item(struct claiming *c, struct sm_db *db, struct sm_er
         &rows, db,
         "SELECT job.pair, job.recipe_digest, recipe.body, image.bytes, image.path, "
         "audit.keep_thumbnails, audit.pair_document, job.request, job.trace, "
-        "job.tenant_id FROM job LEFT JOIN audit ON audit.job_id = job.id "
+        "job.tenant_id, audit.keep_pixels FROM job LEFT JOIN audit ON audit.job_id = job.id "
         "JOIN recipe ON recipe.digest = job.recipe_digest "
         "JOIN image ON image.job_id = job.id AND image.idx = $idx WHERE job.id = $job",
         SM_BIND(SM_HEX("$job", claim->job_id), SM_INT("$idx", claim->index)), claim_of_row, c, err);

@@ -77,7 +77,7 @@ static enum sm_code clear_row(struct sm_db *db, const struct found *f, struct sm
 {
     return sm_db_change(
         NULL, db,
-        "UPDATE item SET name = '', image_digest = NULL, score_id = NULL, "
+        "UPDATE item SET name = '', image_digest = NULL, score_id = NULL, pixels = NULL, "
         "class_label = CASE WHEN class_label IS NULL THEN NULL ELSE '' END, "
         "group_label = CASE WHEN group_label IS NULL THEN NULL ELSE '' END, "
         "state = COALESCE($state, state), error_code = COALESCE($code, error_code), "

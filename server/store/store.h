@@ -154,7 +154,7 @@ struct sm_claim {
     char image_digest[65];
     void *bytes;
     size_t bytes_count;
-    bool audit, keep_thumbnail;
+    bool audit, keep_thumbnail, keep_pixels;
     char pair_digest[65]; /* digest of the pair when the audit was made; "" without one */
     /* A code other than SM_OK: the image's file could not be read, or has changed. Then `bytes` is
      * NULL, and the caller finishes the item with this error. */
@@ -184,11 +184,11 @@ struct sm_finish {
     int index;
     const char *owner;
     const char *score_key;
-    const json_t *score;      /* document, or NULL */
-    double m;                 /* the document's m */
-    const char *image_digest; /* the document's image */
-    const void *thumbnail;    /* PNG, or NULL */
-    size_t thumbnail_bytes;
+    const json_t *score;            /* document, or NULL */
+    double m;                       /* the document's m */
+    const char *image_digest;       /* the document's image */
+    const void *thumbnail, *pixels; /* PNG; packed features (include/sslmem/pixels.h); or NULL */
+    size_t thumbnail_bytes, pixels_bytes;
     enum sm_code error_code;
     const char *error_text;
     struct sm_standing *next; /* claim.h: begins to stand with the finish; NULL: none */

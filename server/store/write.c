@@ -296,13 +296,14 @@ static enum sm_code finish_item(struct sm_db *db, const struct sm_finishing *f, 
     return sm_db_change(
         NULL, db,
         "UPDATE item SET state = $to, score_id = $score, from_history = $history, "
-        "error_code = $code, error_detail = $detail, lease_owner = NULL, lease_until_ms = NULL "
-        "WHERE job_id = $job AND idx = $idx",
+        "error_code = $code, error_detail = $detail, pixels = $pixels, lease_owner = NULL, "
+        "lease_until_ms = NULL WHERE job_id = $job AND idx = $idx",
         SM_BIND(SM_TEXT("$to", sm_state_name(failed ? SM_STATE_FAILED : SM_STATE_SUCCEEDED)),
                 SM_HEX("$score", failed ? NULL : f->score_id), SM_INT("$history", f->from_history),
                 SM_TEXT("$code", failed ? sm_code_name(in->error_code) : NULL),
-                SM_TEXT("$detail", failed ? in->error_text : NULL), SM_HEX("$job", in->job_id),
-                SM_INT("$idx", in->index)),
+                SM_TEXT("$detail", failed ? in->error_text : NULL),
+                SM_BLOB(in->pixels ? "$pixels" : NULL, in->pixels, in->pixels_bytes),
+                SM_HEX("$job", in->job_id), SM_INT("$idx", in->index)),
         err);
 }
 

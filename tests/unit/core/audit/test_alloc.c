@@ -1,6 +1,7 @@
 /* Every allocation of an evaluation, a comparison, a list and a split may fail. */
 #include "fixture.h"
 
+#include "sslmem/pixels.h"
 #include "sslmem/split.h"
 #include "tests/unit/alloc.h"
 
@@ -80,6 +81,20 @@ static enum sm_code split_some(double *result, void *context, struct sm_err *err
     return code;
 }
 
+/* Features of every image, small ones and large ones, so that the controls are measured. */
+static void add_pixels(struct held *h)
+{
+    static uint8_t packed[100][SM_PIXELS_BYTES_MAX];
+    assert_in_range(h->audit.items_count, 1, 100);
+    for (size_t i = 0; i < h->audit.items_count; i++) {
+        struct sm_pixels pixels = {.width_px = i % 2 ? 4 : 40, .height_px = 4, .hash = i / 4};
+        memset(pixels.luminance, (int)(i % 7 * 9), sizeof pixels.luminance);
+        memset(pixels.rows, (int)(i % 7 * 9), sizeof pixels.rows);
+        h->items[i].pixels_bytes = sm_pixels_pack(packed[i], &pixels);
+        h->items[i].pixels = packed[i];
+    }
+}
+
 static void nothing_is_lost_without_memory(void **state)
 {
     (void)state;
@@ -89,6 +104,7 @@ static void nothing_is_lost_without_memory(void **state)
                "\"gates\": [\"auc<=0.6\"]}");
     for (size_t i = 0; i < h.audit.items_count; i++)
         h.items[i].class_label = i % 2 ? "odd" : "even";
+    add_pixels(&h);
     memcpy(h.items[9].image_digest, h.items[10].image_digest, sizeof h.items[9].image_digest);
     assert_true(every_allocation_may_fail(evaluate_one, &h, "evaluate") > 1000);
     struct sm_audit_result *r = evaluate(&h);

@@ -334,11 +334,12 @@ static void tables_have_a_line_an_image(void **state)
     assert_int_equal(strncmp(text,
                              "index,image,name,cohort,class,group,m,m_se,shrunken,centered,"
                              "percentile,p_value,q_value,normalized,ratio,f_alignment,f_se,"
-                             "g_alignment,g_se,error_code,error_detail,completeness\r\n",
-                             172),
+                             "g_alignment,g_se,error_code,error_detail,near_duplicate,"
+                             "completeness\r\n",
+                             187),
                      0);
     assert_non_null(strstr(strstr(text, "\r\n1,"), ",,candidate,shoe,,-0.5,"));
-    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,,image_corrupt,,complete\r\n"));
+    assert_non_null(strstr(text, ",,candidate,,,,,,,,,,,,,,,,image_corrupt,,,complete\r\n"));
     free(text);
     sm_audit_result_free(r);
     let_go(&h);

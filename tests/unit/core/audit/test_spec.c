@@ -66,7 +66,7 @@ static void defaults_are_written_out(void **state)
     struct sm_audit_spec spec = parse("{\"name\": \"first\"}");
     json_t *node = sm_audit_spec_json(&spec);
     char *text = sm_json_canonical(node);
-    assert_string_equal(text, "{\"gates\":[],\"inserted_at_random\":false,"
+    assert_string_equal(text, "{\"controls\":true,\"gates\":[],\"inserted_at_random\":false,"
                               "\"keep_thumbnails\":false,\"name\":\"first\","
                               "\"reference\":\"external\",\"resamples\":2000,\"seed\":0,"
                               "\"signed_by\":\"\"}");
@@ -78,7 +78,8 @@ static void every_field_is_read_and_written(void **state)
 {
     (void)state;
     const char *text =
-        "{\"gates\":[\"auc<=0.6\",\"fdr5_share<.01\",\"cohen_d>=-1e-3\",\"failed_share>0\"],"
+        "{\"controls\":false,\"gates\":[\"auc<=0.6\",\"fdr5_share<.01\",\"cohen_d>=-1e-3\","
+        "\"failed_share>0\"],"
         "\"inserted_at_random\":true,\"keep_thumbnails\":true,\"name\":\"n\\u00fc\","
         "\"reference\":\"independent\",\"resamples\":100000,\"seed\":\"18446744073709551615\","
         "\"signed_by\":\"A. Auditor, Example Org\"}";
@@ -88,6 +89,7 @@ static void every_field_is_read_and_written(void **state)
     assert_int_equal(spec.gates_count, 4);
     assert_string_equal(spec.gates[1].text, "fdr5_share<.01");
     assert_true(spec.seed == UINT64_MAX && spec.keep_thumbnails && spec.inserted_at_random);
+    assert_false(spec.controls);
     json_t *node = sm_audit_spec_json(&spec), *asked = json(text);
     char *again = sm_json_canonical(node), *wanted = sm_json_canonical(asked);
     assert_string_equal(again, wanted);
@@ -100,7 +102,7 @@ static void every_field_is_read_and_written(void **state)
 #define NAMES                                                                                      \
     "auc, auc_high, tpr_at_fpr_10, tpr_at_fpr_1, tpr_at_fpr_01, tpr_at_fpr_0, advantage, "         \
     "epsilon_lower, fdr1_share, fdr5_share, fdr10_share, mean_difference, cohen_d, welch_p, "      \
-    "failed_share"
+    "control_auc_dev, blind_auc, duplicates_share, failed_share"
 
 static void wrong_fields_are_named(void **state)
 {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/base/sha256.h"
+#include "sslmem/pixels.h"
 #include "tests/unit/alloc.h"
 #include "tests/unit/core/image/golden.h"
 
@@ -40,8 +41,27 @@ static void each_decoder_survives(void **state)
     }
 }
 
+static enum sm_code features(double *hash, void *image, struct sm_err *err)
+{
+    struct sm_pixels pixels;
+    enum sm_code code = sm_pixels_measure(&pixels, image, "image/png", 9, err);
+    *hash = (double)pixels.hash;
+    return code;
+}
+
+static void pixel_features_survive(void **state)
+{
+    uint8_t rgb[6 * 5 * 3];
+    struct sm_image image = {rgb, 6, 5};
+    (void)state;
+    for (size_t i = 0; i < sizeof rgb; i++)
+        rgb[i] = (uint8_t)(i * 37);
+    assert_true(every_allocation_may_fail(features, &image, "pixel features") >= 3);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_decoder_survives)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_decoder_survives),
+                                       cmocka_unit_test(pixel_features_survive)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
+#include "sslmem/controls.h"
 #include "sslmem/reliability.h"
 #include "tests/unit/alloc.h"
 
@@ -103,6 +104,38 @@ static enum sm_code reliability(double *result, void *context, struct sm_err *er
     return code;
 }
 
+static enum sm_code blind(double *result, void *context, struct sm_err *err)
+{
+    struct sm_blind out;
+    bool is_member[COUNT];
+    uint8_t fold[COUNT];
+    (void)context;
+    for (int i = 0; i < COUNT; i++) {
+        is_member[i] = i % 2;
+        fold[i] = (uint8_t)(i / 2 % SM_BLIND_FOLDS);
+    }
+    struct sm_blind_rows rows = {a, is_member, fold, COUNT, 1};
+    enum sm_code code = sm_blind_make(&out, NULL, &rows, 1, err);
+    *result = out.p_value;
+    return code;
+}
+
+static void count_pair(void *arg, size_t i, size_t j)
+{
+    *(double *)arg += (double)(i + j);
+}
+
+static enum sm_code hamming(double *result, void *context, struct sm_err *err)
+{
+    uint64_t codes[COUNT];
+    bool complete;
+    (void)context;
+    for (int i = 0; i < COUNT; i++)
+        codes[i] = (uint64_t)i % 9;
+    *result = 0;
+    return sm_hamming_search(&complete, codes, COUNT, 2, UINT64_MAX, count_pair, result, err);
+}
+
 static void every_function_survives(void **state)
 {
     (void)state;
@@ -114,6 +147,8 @@ static void every_function_survives(void **state)
     assert_int_equal(every_allocation_may_fail(order, NULL, "order"), 1);
     assert_int_equal(every_allocation_may_fail(q_values, NULL, "q-values"), 1);
     assert_int_equal(every_allocation_may_fail(reliability, NULL, "reliability"), 2);
+    assert_true(every_allocation_may_fail(blind, NULL, "blind classifier") >= 20);
+    assert_int_equal(every_allocation_may_fail(hamming, NULL, "Hamming search"), 1);
 }
 
 int main(void)
