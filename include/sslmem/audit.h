@@ -115,10 +115,10 @@ const char *sm_completion_name(enum sm_completion state); /* "partial" */
 struct sm_audit {
     const struct sm_audit_spec *spec;
     struct sm_completeness completeness; /* zero-initialized: partial */
-    const json_t *run;    /* object: facts that differ between two runs of the same audit; the
+    const json_t *run;        /* object: facts that differ between two runs of the same audit; the
                              report shows its text "finished" in the head */
-    const json_t *pair;   /* object that sm_pair_json makes */
-    const json_t *recipe; /* object that sm_recipe_json makes */
+    const json_t *pair;       /* object that sm_pair_json makes */
+    const json_t *recipe;     /* object that sm_recipe_json makes */
     const json_t *provenance; /* object: digests, kernels, BLAS, decoders, library */
     const struct sm_audit_item *items; /* by index */
     size_t items_count;
