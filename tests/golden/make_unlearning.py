@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""Vectors of tests/unit/core/stats/test_equivalence.c and tests/unit/core/audit/test_unlearning.c: expected values from SciPy 1.10.1 and
+NumPy 1.24.2. Ends of Fieller's interval are the roots of the t-test, found by bisection, not of its quadratic equation.
+
+    tests/golden/make_unlearning.py   # writes tests/golden/stats/{fieller,tost,deviation}.json and tests/golden/audit/unlearning.json
+
+null stands for NaN.
+"""
+import json
+import math
+import pathlib
+
+import numpy as np
+from scipy import optimize, stats
+from sklearn import metrics
+
+import make_stats
+
+OUT = pathlib.Path(__file__).parent
+
+
+def number(x):
+    return float(x) if x is not None and math.isfinite(x) else None
+
+
+# --- statistics -------------------------------------------------------------------------------------
+
+
+def contrast(v, w):
+    return np.mean(v) - (np.mean(w) if w is not None else 0)
+
+
+def welch_t(v, w):
+    error = np.var(v, ddof=1) / len(v) + (np.var(w, ddof=1) / len(w) if w is not None else 0)
+    return contrast(v, w) / math.sqrt(error)
+
+
+def fieller(a, b):
+    """a, b: (x, y); b may be None."""
+    df = min(len(g[0]) for g in (a, b) if g is not None) - 1
+    limit = make_stats.t_quantile(.05, df)  # SciPy has nine digits
+    part = lambda g, r: None if g is None else g[0] - r * g[1]
+    excess = lambda r: abs(welch_t(part(a, r), part(b, r))) - limit
+    x, y = (contrast(a[i], b[i] if b is not None else None) for i in (0, 1))
+    want = {"x": x, "y": y, "df": df, "value": x / y if y > 0 else None, "low": None, "high": None}
+    if y > 0 and welch_t(a[1], b[1] if b is not None else None) > limit:
+        step = 1.0
+        while excess(x / y - step) < 0 or excess(x / y + step) < 0:
+            step *= 2
+        want["low"] = optimize.brentq(excess, x / y - step, x / y, xtol=1e-15, rtol=1e-14)
+        want["high"] = optimize.brentq(excess, x / y, x / y + step, xtol=1e-15, rtol=1e-14)
+    return want
+
+
+def one_sided(v, w, alternative):
+    if w is None:
+        return stats.ttest_1samp(v, 0, alternative=alternative).pvalue
+    return stats.ttest_ind(v, w, equal_var=False, alternative=alternative).pvalue
+
+
+def tost(a, b, delta, share):
+    part = lambda g, s, d: None if g is None else g[0] + s * g[1] + d
+    y = contrast(a[1], b[1] if b is not None else None)
+    margin = delta + share * y
+    want = {"margin": margin, "p_above": None, "p_below": None, "p": None}
+    if margin > 0:
+        want["p_above"] = one_sided(part(a, share, delta), part(b, share, 0), "greater")
+        want["p_below"] = one_sided(part(a, -share, -delta), part(b, -share, 0), "less")
+        want["p"] = max(want["p_above"], want["p_below"])
+    return want
+
+
+def groups(rng):
+    """Residuals x and memorization before y: alike within an image, because both have its alignment under g."""
+    def group(n, left, before, alike=.6, sd=.03):
+        common = rng.normal(0, sd, n)
+        y = before + alike * common + math.sqrt(1 - alike ** 2) * rng.normal(0, sd, n)
+        x = left * before + alike * common + math.sqrt(1 - alike ** 2) * rng.normal(0, sd, n)
+        return np.round(x, 6), np.round(y, 6)
+    return [(group(200, 0, .02), group(200, 0, 0)), (group(200, .5, .02), group(150, 0, 0)), (group(60, 1, .03), group(35, 0, 0)),
+            (group(40, -1, .03), group(200, 0, 0)), (group(20, 0, .01), group(20, 0, 0)), (group(30, 0, -.02), group(30, 0, 0)),
+            (group(25, .2, .05), None), (group(3, .2, .2), group(2, 0, 0)), (group(12, .1, .2, .99), None),
+            (group(100, .05, .04, 0, .5), group(100, 0, 0, 0, .01))]
+
+
+def plain(group):
+    return None if group is None else {"x": group[0].tolist(), "y": group[1].tolist()}
+
+
+def fiellers():
+    return [{"a": plain(a), "b": plain(b), **{k: number(v) for k, v in fieller(a, b).items()}} for a, b in groups(np.random.RandomState(18))]
+
+
+def tosts():
+    cases = []
+    for a, b in groups(np.random.RandomState(19)):
+        for delta, share in ((0, .1), (.002, 0), (.02, 0), (.001, .5), (0, 0)):
+            want = tost(a, b, delta, share)
+            cases.append({"a": plain(a), "b": plain(b), "delta": delta, "share": share, **{k: number(v) for k, v in want.items()}})
+    return cases
+
+
+def deviations():
+    cases = []
+    for auc, low, high in ((.5, .4, .6), (.7, .6, .8), (.3, .25, .45), (1, .8, 1), (0, 0, .3), (.55, .45, .65), (.45, .35, .55)):
+        ends = [low, high]
+        cases.append({"auc": auc, "interval": ends, "value": abs(auc - .5), "high": max(abs(e - .5) for e in ends),
+                      "low": 0 if low <= .5 <= high else min(abs(e - .5) for e in ends)})
+    return cases
+
+
+def main():
+    for name, cases in (("fieller", fiellers()), ("tost", tosts()), ("deviation", deviations())):
+        with open(OUT / f"stats/{name}.json", "w") as f:
+            f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
