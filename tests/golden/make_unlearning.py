@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 from scipy import optimize, stats
 from sklearn import metrics
+from sklearn import metrics
 
 import make_stats
 
@@ -109,10 +110,80 @@ def deviations():
     return cases
 
 
+# --- an unlearning ----------------------------------------------------------------------------------
+
+
+def auc_of(v, w):
+    labels = np.r_[np.ones(len(v)), np.zeros(len(w))]
+    auc = metrics.roc_auc_score(labels, np.r_[v, w])
+    v10, v01 = make_stats.placements(v, w)
+    se = math.sqrt(np.var(v10, ddof=1) / len(v) + np.var(v01, ddof=1) / len(w))
+    wald, score = [auc - stats.norm.ppf(.975) * se, auc + stats.norm.ppf(.975) * se], make_stats.newcombe(auc, len(v), len(w))
+    ends = [min(max(0, wald[0]), score[0]), max(min(1, wald[1]), score[1])]
+    return {"value": auc, "se": se, "interval": ends, "interval_method": "delong_or_newcombe", "enough": min(len(v), len(w)) >= 10,
+            "p_two_sided": 2 * stats.norm.sf(abs(auc - .5) / se)}
+
+
+def welch(v, w):
+    error = [np.var(g, ddof=1) / len(g) for g in (v, w)]
+    df = sum(error) ** 2 / sum(e ** 2 / (len(g) - 1) for e, g in zip(error, (v, w)))
+    mean, width = np.mean(v) - np.mean(w), make_stats.t_quantile(.05, df) * math.sqrt(sum(error))
+    return {"mean": mean, "low": mean - width, "high": mean + width, "interval_method": "welch",
+            "p_two_sided": stats.ttest_ind(v, w, equal_var=False).pvalue, "auc": auc_of(v, w)}
+
+
+def fdr(p):
+    order = np.argsort(p)
+    q = np.empty(len(p))
+    q[order] = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
+    return np.minimum(q, 1)
+
+
+def unlearning(forget, external, delta):
+    """forget, external: (m after, m before). What the audits of (u, g) and (f, g) come to together."""
+    p = np.array([(1 + np.sum(external[0] >= v)) / (len(external[0]) + 1) for v in forget[0]])
+    q = fdr(p)
+    was, left, ratio = welch(forget[1], external[1]), welch(forget[0], external[0]), fieller(forget, external)
+    test = tost(forget, external, delta or 0, 0 if delta else .1)
+    ends = left["auc"]["interval"]
+    share = delta / was["mean"] if delta else .1
+    named = [i for i in np.argsort(-forget[0], kind="stable") if q[i] <= .05]
+    center = [np.mean(external[0]), np.mean(external[1])]
+    return {"before": was, "residual": left,
+            "auc_deviation": {"value": abs(left["auc"]["value"] - .5), "high": max(abs(e - .5) for e in ends),
+                              "low": max(0, ends[0] - .5, .5 - ends[1]), "zone": share * (was["auc"]["value"] - .5)},
+            "forgotten_share": {"value": 1 - ratio["value"], "low": 1 - ratio["high"], "high": 1 - ratio["low"], "interval_method": "fieller"},
+            "equivalence": {"delta": test["margin"], "declared": bool(delta), "p_above": test["p_above"], "p_below": test["p_below"],
+                            "p": test["p"], "shown": bool(test["p"] <= .05)},
+            "named": {"q": .05, "count": len(named), "enough": True, "expected_false": .05 * len(named),
+                      "at_least": math.ceil(len(p) / (len(external[0]) + 1) / .05 - 1e-9), "p_smallest": 1 / (len(external[0]) + 1),
+                      "images": [{"before": forget[1][i] - center[1], "residual": forget[0][i] - center[0], "p_value": p[i],
+                                  "q_value": q[i]} for i in named]}}
+
+
+def unlearnings():
+    """Nothing left; all left; half left, with a declared delta; a sixth of the images memorized, though the mean is within the
+    margin; overshot; too few images for a tenth of the mean before."""
+    rng = np.random.RandomState(20)
+    draw = lambda left, n=120, k=150: [tuple(np.round(v + 3 - 2 * i, 5) for i, v in enumerate(group)) for group in (
+        (lambda c, b: ((left * b if np.isscalar(left) else left) + .6 * c + .8 * rng.normal(0, 1, n), b + .6 * c + .8 * rng.normal(0, 1, n)))(
+            rng.normal(0, 1, n), 1.2), (lambda c: (.6 * c + .8 * rng.normal(0, 1, k), .6 * c + .8 * rng.normal(0, 1, k)))(rng.normal(0, 1, k)))]
+    few = np.r_[np.full(20, 5.0), np.zeros(100)]
+    cases = []
+    for name, left, delta in (("forgotten", 0, .6), ("still_memorized", 1, None), ("still_memorized", .5, .3), ("still_memorized", few, 1.3),
+                              ("overshot", -1, None), ("not_shown", 0, None)):
+        forget, external = draw(left)
+        cases.append({"verdict": name, "delta": delta, "forget": [v.tolist() for v in forget], "external": [v.tolist() for v in external],
+                      "want": unlearning(forget, external, delta)})
+    return cases
+
+
 def main():
     for name, cases in (("fieller", fiellers()), ("tost", tosts()), ("deviation", deviations())):
         with open(OUT / f"stats/{name}.json", "w") as f:
             f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+    with open(OUT / "audit/unlearning.json", "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(c) for c in unlearnings()) + "\n]\n")
 
 
 if __name__ == "__main__":
