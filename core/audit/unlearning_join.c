@@ -187,12 +187,19 @@ static enum sm_code list_images(struct list *out, const struct sm_audit *audit,
     return SM_OK;
 }
 
-/* Counts the images that both lists hold. */
-static size_t count_joint(const struct list *a, const struct list *b)
+/* Counts the images that both lists hold, and collects them unless `out` is NULL. */
+static size_t join(struct sm_unlearning_image *out, const struct list *a, const struct list *b)
 {
     size_t n = 0;
     for (size_t i = 0, j = 0; i < a->count && j < b->count;) {
         int order = strcmp(a->items[i]->image_digest, b->items[j]->image_digest);
+        if (order == 0 && out)
+            out[n] = (struct sm_unlearning_image){.in_before = a->items[i],
+                                                  .in_after = b->items[j],
+                                                  .before = NAN,
+                                                  .residual = NAN,
+                                                  .p = NAN,
+                                                  .q = NAN};
         n += order == 0;
         i += order <= 0;
         j += order >= 0;
@@ -208,11 +215,13 @@ static int by_place(const void *a, const void *b)
     return (x->in_after->index > y->in_after->index) - (x->in_after->index < y->in_after->index);
 }
 
+/* Audits that are complete must hold the same images; of a part, those in both are joined. */
 static enum sm_code fill_group(struct sm_unlearning_group *out, const struct list *before,
-                               const struct list *after, const char *what, struct sm_err *err)
+                               const struct list *after, const char *what, bool complete,
+                               struct sm_err *err)
 {
-    size_t joint = count_joint(before, after);
-    if (joint != before->count || joint != after->count)
+    size_t joint = join(NULL, before, after);
+    if (complete && (joint != before->count || joint != after->count))
         return sm_err_set(err, SM_INVALID,
                           "the %s differ: BEFORE has %zu, AFTER %zu, and %zu are in both; audit f "
                           "and u with the same images",
@@ -220,16 +229,10 @@ static enum sm_code fill_group(struct sm_unlearning_group *out, const struct lis
     out->images = calloc(joint + 1, sizeof *out->images);
     if (!out->images)
         return sm_err_set(err, SM_NOMEM, "out of memory for %zu images", joint);
-    out->count = joint;
+    out->count = join(out->images, before, after);
     out->unread = before->unread > after->unread ? before->unread : after->unread;
     for (size_t i = 0; i < joint; i++) {
         struct sm_unlearning_image *image = &out->images[i];
-        *image = (struct sm_unlearning_image){.in_before = before->items[i],
-                                              .in_after = after->items[i],
-                                              .before = NAN,
-                                              .residual = NAN,
-                                              .p = NAN,
-                                              .q = NAN};
         image->scored = sm_item_scored(image->in_before) && sm_item_scored(image->in_after);
         out->scored += image->scored;
     }
@@ -239,7 +242,7 @@ static enum sm_code fill_group(struct sm_unlearning_group *out, const struct lis
 
 static enum sm_code check_images(const struct list lists[4], struct sm_err *err)
 {
-    size_t both = count_joint(&lists[1], &lists[3]);
+    size_t both = join(NULL, &lists[1], &lists[3]);
     if (lists[0].count == 0 || lists[1].count == 0)
         return sm_err_set(err, SM_INVALID,
                           "there is nothing to forget: %zu candidates in BEFORE, %zu in AFTER; "
@@ -261,6 +264,8 @@ static enum sm_code check_images(const struct list lists[4], struct sm_err *err)
 static enum sm_code join_images(struct sm_unlearning *u, struct sm_err *err)
 {
     struct list lists[4] = {0}; /* forget images before, after; externals before, after */
+    bool complete = u->before->completeness.state == SM_COMPLETION_COMPLETE &&
+                    u->after->completeness.state == SM_COMPLETION_COMPLETE;
     enum sm_code code = SM_OK;
     for (int i = 0; code == SM_OK && i < 4; i++)
         code = list_images(&lists[i], i % 2 ? u->after : u->before,
@@ -268,9 +273,9 @@ static enum sm_code join_images(struct sm_unlearning *u, struct sm_err *err)
     if (code == SM_OK)
         code = check_images(lists, err);
     if (code == SM_OK)
-        code = fill_group(&u->forget, &lists[0], &lists[1], "forget images", err);
+        code = fill_group(&u->forget, &lists[0], &lists[1], "forget images", complete, err);
     if (code == SM_OK)
-        code = fill_group(&u->external, &lists[2], &lists[3], "externals", err);
+        code = fill_group(&u->external, &lists[2], &lists[3], "externals", complete, err);
     for (int i = 0; i < 4; i++)
         free(lists[i].items);
     return code;
