@@ -1,7 +1,7 @@
 /* Findings, verdict and gates of an unlearning. Findings are looked for in the order of the table
  * in include/sslmem/unlearning.h; those of the first side that has one decide. What was not
  * measured is a finding too, and so can never look like forgetting. */
-#include <inttypes.h>
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +55,7 @@ __attribute__((format(printf, 4, 5))) static void find(struct sm_unlearning *u,
                                                        const char *code, const char *format, ...)
 {
     va_list args;
+    assert(u->reasons_count < SM_UNLEARNING_REASONS_MAX);
     struct sm_unlearning_reason *reason = &u->reasons[u->reasons_count++];
     va_start(args, format);
     vsnprintf(reason->text, sizeof reason->text, format, args);
@@ -82,7 +83,7 @@ static void find_memory(struct sm_unlearning *u)
     if (u->named.count > 0)
         find(u, SM_SIDE_STILL, "records_named",
              "%s of %s forget images %s named as still memorized at a false discovery rate of 5 "
-             "%%; %s of them by chance",
+             "%%; some %s of them can be expected by chance",
              SM_COUNT(u->named.count), SM_COUNT(u->forget.scored),
              u->named.count == 1 ? "is" : "are", SM_THREE(u->named.expected_false));
     if (left->low > 0 && !(u->equivalent == 1))

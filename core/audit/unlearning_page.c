@@ -50,7 +50,8 @@ static const char prose_images[] =
     "<p>A mean can hide single images. Each forget image gets a <em>p-value</em>: the share of "
     "externals (and itself) with a residual at least as high; <em>q-values</em> correct for their "
     "number (Benjamini and Hochberg). Images with q at most 5&nbsp;% are named. In the chart each "
-    "dot is a forget image: on the diagonal nothing of it was forgotten, on the dashed line "
+    "dot is a forget image, a named one in orange: on the diagonal nothing of it was forgotten, on "
+    "the dashed line "
     "all.</p>\n";
 
 static const char prose_limits[] =
@@ -75,7 +76,8 @@ static const char style[] =
     ".zone{fill:var(--line);fill-opacity:.55;stroke:none}.point{fill-opacity:.5;stroke:none;r:2."
     "6px}"
     "ul.findings{list-style:none;padding:0}ul.findings li::before{content:\"\\2013\\00a0\"}"
-    "td.id{min-width:14.5em}.cards{grid-template-columns:repeat(auto-fit,minmax(150px,1fr))}\n";
+    ".rows td.id{min-width:14.5em}.side .facts td:first-child{width:90px}.side{break-inside:avoid}"
+    ".cards{grid-template-columns:repeat(auto-fit,minmax(150px,1fr))}\n";
 
 /* --- head and verdict --- */
 
@@ -90,13 +92,14 @@ static const char *pair_of(const struct sm_audit *audit)
     return sm_text_at(audit->pair, "name");
 }
 
-/* Writes the day of the audit that ended last. */
+/* Writes " · " and the day of the audit that ended last. */
 static void put_day(struct view *v)
 {
     const char *before = sm_text_at(v->u->before->run, "finished");
     const char *after = sm_text_at(v->u->after->run, "finished");
     char day[16];
     snprintf(day, sizeof day, "%.10s", strcmp(before, after) > 0 ? before : after);
+    sm_put(&v->page.out, "%s", day[0] ? " · " : "");
     sm_put_html(&v->page.out, day);
 }
 
@@ -132,7 +135,7 @@ static void put_title(struct view *v)
     sm_put_html(&p->out, pair_of(v->u->after));
     sm_put(&p->out, "</b>, made from f of pair <b>");
     sm_put_html(&p->out, pair_of(v->u->before));
-    sm_put(&p->out, "</b> · %s forget images, %s externals · ", SM_COUNT(v->u->forget.count),
+    sm_put(&p->out, "</b> · %s forget images, %s externals", SM_COUNT(v->u->forget.count),
            SM_COUNT(v->u->external.count));
     put_day(v);
     sm_put(&p->out, "</p>\n");
@@ -482,19 +485,19 @@ static void put_audit(struct view *v, const char *title, const char *side,
     struct sm_page *p = &v->page;
     const json_t *encoders = json_object_get(audit->pair, "encoders");
     json_t *name = json_string(audit->spec->name);
-    sm_put(&p->out, "<h3>%s</h3>\n<table class=\"facts\"><tbody>\n", title);
+    sm_put(&p->out, "<div><h3>%s</h3>\n<table class=\"facts\"><tbody>\n", title);
     sm_page_fact(p, "audit", name);
     sm_page_fact(p, "id", json_object_get(audit->run, "id"));
     sm_page_fact(p, "finished", json_object_get(audit->run, "finished"));
     sm_page_fact(p, "pair", json_object_get(audit->pair, "name"));
-    sm_page_fact(p, "digest of the pair", json_object_get(audit->pair, "digest"));
+    sm_page_fact(p, "pair digest", json_object_get(audit->pair, "digest"));
     for (int s = 0; s < 2; s++) {
         const json_t *e;
         size_t i;
         json_array_foreach(json_object_get(encoders, s ? "g" : "f"), i, e)
             sm_page_fact(p, s ? "g" : side, json_object_get(e, "digest"));
     }
-    sm_put(&p->out, "</tbody></table>\n");
+    sm_put(&p->out, "</tbody></table></div>\n");
     json_decref(name);
 }
 
@@ -506,7 +509,7 @@ static void put_provenance(struct view *v)
     sm_page_heading(p, "limits", "Limits of the method");
     sm_put(&p->out, "%s", prose_limits);
     sm_page_heading(p, "provenance", "Provenance, and how to run it again");
-    sm_put(&p->out, "<div class=\"columns\">\n");
+    sm_put(&p->out, "<div class=\"side\">\n");
     put_audit(v, "Before", "f", u->before);
     put_audit(v, "After", "u", u->after);
     sm_put(&p->out, "</div>\n<p>Recipe <code>");

@@ -161,6 +161,16 @@ def unlearning(forget, external, delta):
                                   "q_value": q[i]} for i in named]}}
 
 
+def reasons(want):
+    """The findings, in the order of the table in include/sslmem/unlearning.h, where all was measured."""
+    left, shown, zone = want["residual"], want["equivalence"]["shown"], want["auc_deviation"]["zone"]
+    rows = [("records_named", want["named"]["count"] > 0), ("residual_above", left["low"] > 0 and not shown),
+            ("auc_above", left["auc"]["interval"][0] > .5 + zone), ("residual_below", left["high"] < 0 and not shown),
+            ("auc_below", left["auc"]["interval"][1] < .5 - zone)]
+    found = [code for code, holds in rows if holds]
+    return found + (["equivalent"] if shown else [] if found else ["not_equivalent"])
+
+
 def unlearnings():
     """Nothing left; all left; half left, with a declared delta; a sixth of the images memorized, though the mean is within the
     margin; overshot; too few images for a tenth of the mean before."""
@@ -175,6 +185,7 @@ def unlearnings():
         forget, external = draw(left)
         cases.append({"verdict": name, "delta": delta, "forget": [v.tolist() for v in forget], "external": [v.tolist() for v in external],
                       "want": unlearning(forget, external, delta)})
+        cases[-1]["reasons"] = reasons(cases[-1]["want"])
     return cases
 
 

@@ -135,6 +135,11 @@ static void numbers_match_scipy(void **state)
         assert_ok(make(&t, spec));
         assert_string_equal(verdict(&t), json_string_value(at(c, "verdict")));
         assert_within(sm_unlearning_json(t.unlearning), at(c, "want"), "");
+        const json_t *reasons = at(sm_unlearning_json(t.unlearning), "reasons");
+        assert_int_equal(json_array_size(reasons), json_array_size(at(c, "reasons")));
+        for (size_t i = 0; i < json_array_size(reasons); i++)
+            assert_string_equal(json_string_value(at(json_array_get(reasons, i), "code")),
+                                json_string_value(json_array_get(at(c, "reasons"), i)));
         close_two(&t);
     }
     json_decref(cases);
