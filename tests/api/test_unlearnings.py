@@ -304,6 +304,32 @@ def test_command(command, local, tmp_path):
     assert not half.stdout.startswith("Forgotten")
 
 
+STRONG, UNLEARNED = ROOT / "deploy/demo/pairs/fashion-strong", ROOT / "deploy/demo/unlearned"
+
+
+@pytest.mark.skipif(not (STRONG.exists() and UNLEARNED.exists()), reason="the pair that memorizes strongly is not among the demo's")
+def test_forgetting_grows_with_unlearning(binary, command, tmp_path):
+    """f trained on without the candidates, longer each time: between f and g, and monotone. All still memorize."""
+    own, shares, verdicts = json.loads((STRONG / "pair.json").read_text()), [], []
+    own.pop("reference", None)
+    for name, u in (("before", STRONG / "f.pt"), ("as-f", STRONG / "f.pt"), *((f"u{n}", UNLEARNED / f"u{n}.pt") for n in (1, 2, 3)),
+                    ("as-g", STRONG / "g.pt")):
+        pair = tmp_path / name
+        pair.mkdir()
+        shutil.copy(u, pair / "f.pt")
+        shutil.copy(STRONG / "g.pt", pair)
+        (pair / "pair.json").write_text(json.dumps(own | {"allow_same": True}))
+        subprocess.run([binary, "audit", "--pair", pair, "--candidate", PICTURES / "candidate", "--external", PICTURES / "external",
+                        "--quiet", "--out", tmp_path / f"audit-{name}"], check=True, capture_output=True)
+        if name != "before":
+            command(tmp_path / "audit-before", tmp_path / f"audit-{name}", "--out", tmp_path / f"verdict-{name}")
+            document = json.loads((tmp_path / f"verdict-{name}/report.json").read_text())
+            shares.append(document["forgotten_share"]["value"])
+            verdicts.append(document["verdict"])
+    assert verdicts == ["still_memorized"] * 4 + ["forgotten"]
+    assert shares[0] == 0 and shares[-1] == 1 and all(a < b for a, b in zip(shares, shares[1:])), shares
+
+
 def test_command_refusals(command, local, tmp_path):
     for pair, views, candidates, text in (("as-f", 5, "candidate", "views is 4 in BEFORE, 5 in AFTER"), ("other-g", 4, "candidate", "g differs"),
                                           ("as-f", 4, "shared", "the forget images differ: BEFORE has 20, AFTER 20, and 0 are in both")):

@@ -173,8 +173,8 @@ static void u_as_f_memorizes(void **state)
     assert_ok(make(&t, "{\"gates\": [\"equivalent>=1\"]}"));
     assert_string_equal(verdict(&t), "still_memorized");
     assert_true(has_reason(&t, "u_is_f"));
-    assert_within(at(sm_unlearning_json(t.unlearning), "forgotten_share"),
-                  parse_json("{\"value\": 0.0}"), "share");
+    assert_true(json_number_value(at(sm_unlearning_json(t.unlearning), "forgotten_share/value")) ==
+                0);
     assert_true(json_is_false(at(sm_unlearning_json(t.unlearning), "passed")));
     set_pair(&t.after, "f0", "g0"); /* the same file on other kernels */
     t.after.items[3].m += 1e-9;
