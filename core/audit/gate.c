@@ -66,7 +66,7 @@ static const struct sm_gate_number numbers[] = {
     {"failed_share", .value = AT(double, images.failed_share), .needs = SM_GATE_FILES,
      .meaning = "share of images that could not be scored"},
 };
-#define NUMBERS_COUNT (sizeof numbers / sizeof *numbers)
+const struct sm_gate_table sm_gate_of_audit = {numbers, sizeof numbers / sizeof *numbers};
 
 /* Longer signs first: "<" begins "<=". */
 static const struct {
@@ -76,13 +76,13 @@ static const struct {
     {"<=", SM_GATE_AT_MOST}, {">=", SM_GATE_AT_LEAST}, {"<", SM_GATE_LESS}, {">", SM_GATE_MORE}};
 #define SIGNS_COUNT (sizeof signs / sizeof *signs)
 
-static enum sm_code unknown_number(const char *text, int length, const char *pointer,
-                                   struct sm_err *err)
+static enum sm_code unknown_number(const struct sm_gate_table *table, const char *text, int length,
+                                   const char *pointer, struct sm_err *err)
 {
     char names[280] = "";
-    for (size_t i = 0; i < NUMBERS_COUNT; i++) {
+    for (size_t i = 0; i < table->count; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", numbers[i].name);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", table->numbers[i].name);
     }
     return sm_err_field(err, pointer, "\"%.*s\" is none of %s", length > 24 ? 24 : length, text,
                         names);
@@ -98,21 +98,22 @@ static bool read_limit(double *out, const char *text)
     return *end == '\0' && isfinite(*out);
 }
 
-enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
-                           struct sm_err *err)
+enum sm_code sm_gate_parse(struct sm_gate *out, const struct sm_gate_table *table, const char *text,
+                           const char *pointer, struct sm_err *err)
 {
+    const struct sm_gate_number *numbers_of = table->numbers;
     size_t length = strcspn(text, "<>=!"),
            k = 0; /* "auc=0.6" has a wrong sign, not a wrong number */
-    while (k < NUMBERS_COUNT &&
-           (strlen(numbers[k].name) != length || memcmp(numbers[k].name, text, length) != 0))
+    while (k < table->count &&
+           (strlen(numbers_of[k].name) != length || memcmp(numbers_of[k].name, text, length) != 0))
         k++;
-    if (k == NUMBERS_COUNT)
-        return unknown_number(text, (int)(length > 24 ? 24 : length), pointer, err);
+    if (k == table->count)
+        return unknown_number(table, text, (int)(length > 24 ? 24 : length), pointer, err);
     for (size_t i = 0; i < SIGNS_COUNT; i++) {
         size_t width = strlen(signs[i].text);
         if (strncmp(text + length, signs[i].text, width) != 0)
             continue;
-        *out = (struct sm_gate){.number = &numbers[k], .sign = signs[i].sign};
+        *out = (struct sm_gate){.number = &numbers_of[k], .sign = signs[i].sign};
         if (read_limit(&out->limit, text + length + width))
             return SM_OK;
         return sm_err_field(err, pointer, "gate \"%.40s\" has no decimal number behind %s", text,
@@ -144,6 +145,11 @@ static bool holds(double value, enum sm_gate_sign sign, double limit)
         return value >= limit;
     }
     return false;
+}
+
+bool sm_gate_holds(const struct sm_gate *gate, double value)
+{
+    return holds(value, gate->sign, gate->limit);
 }
 
 /* A verdict on a part of an audit would look like one on the whole. */
@@ -254,7 +260,8 @@ enum sm_code sm_gates_evaluate(struct sm_audit_judgement *out, const struct sm_a
         out->passed = SM_VERDICT_PASSED;
     for (int i = 0; i < spec->gates_count; i++) {
         struct sm_gate gate;
-        enum sm_code code = sm_gate_parse(&gate, spec->gates[i].text, "/gates", err);
+        enum sm_code code =
+            sm_gate_parse(&gate, &sm_gate_of_audit, spec->gates[i].text, "/gates", err);
         if (code != SM_OK)
             return code;
         struct sm_audit_gate_verdict *verdict = &out->gates[out->count++];

@@ -32,14 +32,27 @@ struct sm_gate_number {
     const char *meaning; /* for readers of the report */
 };
 
+/* The numbers of one kind of result, such as an audit. */
+struct sm_gate_table {
+    const struct sm_gate_number *numbers;
+    size_t count;
+};
+extern const struct sm_gate_table sm_gate_of_audit;
+
 struct sm_gate {
     const struct sm_gate_number *number;
     enum sm_gate_sign sign;
     double limit;
 };
 
-enum sm_code sm_gate_parse(struct sm_gate *out, const char *text, const char *pointer,
-                           struct sm_err *err);
+enum sm_code sm_gate_parse(struct sm_gate *out, const struct sm_gate_table *table, const char *text,
+                           const char *pointer, struct sm_err *err);
+bool sm_gate_holds(const struct sm_gate *gate, double value);
+
+/* Reads a list of gates, [text …], into gates[SM_AUDIT_GATES_MAX] (spec.c). Errors point at
+ * "/gates". */
+enum sm_code sm_gates_read(struct sm_audit_gate *gates, int *gates_count, const json_t *list,
+                           const struct sm_gate_table *table, struct sm_err *err);
 
 /* Judges the gates of `spec`, each and all together. Without gates, and of an audit that is not
  * complete, there is no verdict. SM_INVALID for a wrong gate, which only an unparsed spec holds. */

@@ -45,7 +45,7 @@ static void date_of(char out[64], const struct sm_page *p)
 }
 
 /* The margins of a printed page hold name, date, digests and page number. */
-static void open_margin(struct sm_page *p, const char *box)
+void sm_page_margin(struct sm_page *p, const char *box)
 {
     sm_put(&p->out,
            "@%s{font:8pt system-ui,'Segoe UI',Roboto,Arial,sans-serif;color:#57606a;"
@@ -58,27 +58,27 @@ static void put_margins(struct sm_page *p)
     char date[64];
     date_of(date, p);
     sm_put(&p->out, "@page{");
-    open_margin(p, "top-left");
+    sm_page_margin(p, "top-left");
     if (!is_complete(p)) {
         put_part(p);
         sm_put(&p->out, " · ");
     }
     sm_put_css(&p->out, p->audit->spec->name, HEADER_POINTS);
     sm_put(&p->out, "\"}");
-    open_margin(p, "top-right");
+    sm_page_margin(p, "top-right");
     sm_put_css(&p->out, date, HEADER_POINTS);
     sm_put(&p->out, "\"}");
-    open_margin(p, "bottom-left");
+    sm_page_margin(p, "bottom-left");
     sm_put(&p->out, "pair ");
     sm_put_css(&p->out, sm_text_at(p->audit->pair, "digest"), DIGEST_SHOWN);
     sm_put(&p->out, " · recipe ");
     sm_put_css(&p->out, sm_text_at(p->audit->provenance, "recipe_digest"), DIGEST_SHOWN);
     sm_put(&p->out, "\"}");
-    open_margin(p, "bottom-right");
+    sm_page_margin(p, "bottom-right");
     sm_put(&p->out, "page \" counter(page) \" of \" counter(pages)}}\n");
 }
 
-static void put_head(struct sm_page *p)
+void sm_page_open(struct sm_page *p)
 {
     sm_put(&p->out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
@@ -86,14 +86,24 @@ static void put_head(struct sm_page *p)
                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                     "<meta name=\"referrer\" content=\"no-referrer\">\n"
                     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+}
+
+void sm_page_style(struct sm_page *p)
+{
+    sm_put(&p->out, "</title>\n<style>\n%s%s%s", sm_prose_style, sm_prose_style_parts,
+           sm_prose_style_charts);
+}
+
+static void put_head(struct sm_page *p)
+{
+    sm_page_open(p);
     if (!is_complete(p)) {
         put_part(p);
         sm_put(&p->out, " · ");
     }
     sm_put(&p->out, "Memorization audit: ");
     sm_put_html(&p->out, p->audit->spec->name);
-    sm_put(&p->out, "</title>\n<style>\n%s%s%s", sm_prose_style, sm_prose_style_parts,
-           sm_prose_style_charts);
+    sm_page_style(p);
     put_margins(p);
     sm_put(&p->out, "</style>\n</head>\n<body>\n<main>\n");
 }
@@ -189,7 +199,7 @@ static void put_verdict(struct sm_page *p, size_t held, size_t count)
                count == 1 ? "s" : "", count == 1 ? "it" : "them");
 }
 
-static void put_gate_rows(struct sm_page *p, const struct sm_audit_judgement *judgement)
+void sm_page_gates(struct sm_page *p, const struct sm_audit_judgement *judgement)
 {
     sm_page_table(p, (const char *const[]){"Gate", "What it limits", "#Measured", "Verdict", NULL});
     for (size_t i = 0; i < judgement->count; i++)
@@ -206,7 +216,7 @@ static void put_judged(struct sm_page *p)
            "<h3>Judged afterwards</h3>\n<p>These gates were set when the scores of this "
            "audit were known. They do not change the verdict above: a limit that is chosen "
            "after the fact proves less than one that was set before.</p>\n");
-    put_gate_rows(p, &p->summary->judged);
+    sm_page_gates(p, &p->summary->judged);
 }
 
 static void put_gates(struct sm_page *p)
@@ -217,7 +227,7 @@ static void put_gates(struct sm_page *p)
         held += own->gates[i].passed == SM_VERDICT_PASSED;
     put_verdict(p, held, own->count);
     if (own->count > 0)
-        put_gate_rows(p, own);
+        sm_page_gates(p, own);
 }
 
 /* --- in short --- */
@@ -327,7 +337,7 @@ static void put_json_html(struct sm_page *p, const json_t *node)
     free(text);
 }
 
-static void put_fact(struct sm_page *p, const char *key, const json_t *value)
+void sm_page_fact(struct sm_page *p, const char *key, const json_t *value)
 {
     sm_put(&p->out, "<tr><td>");
     sm_put_html(&p->out, key);
@@ -355,7 +365,7 @@ static void put_facts(struct sm_page *p, const char *title, const json_t *object
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         if (!is_of_pair(p, object, key))
-            put_fact(p, key, value);
+            sm_page_fact(p, key, value);
     }
     sm_put(&p->out, "</tbody></table>\n");
 }
@@ -380,7 +390,7 @@ static void put_pair(struct sm_page *p)
     sm_put(&p->out, "<h3>Pair of encoders</h3>\n<table class=\"facts\"><tbody>\n");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (sm_text_at(p->audit->pair, keys[i])[0])
-            put_fact(p, keys[i], json_object_get(p->audit->pair, keys[i]));
+            sm_page_fact(p, keys[i], json_object_get(p->audit->pair, keys[i]));
     put_encoders(p, "f");
     put_encoders(p, "g");
     sm_put(&p->out, "</tbody></table>\n");
@@ -389,7 +399,7 @@ static void put_pair(struct sm_page *p)
 /* --- run it again --- */
 
 /* Writes one word of the command; an option starts a new line. */
-static void put_word(struct sm_page *p, const char *word)
+void sm_page_word(struct sm_page *p, const char *word)
 {
     sm_put(&p->out, strncmp(word, "--", 2) == 0 ? " \\\n    " : " ");
     sm_put_shell(&p->out, word);
@@ -397,8 +407,8 @@ static void put_word(struct sm_page *p, const char *word)
 
 static void put_option(struct sm_page *p, const char *option, const char *value)
 {
-    put_word(p, option);
-    put_word(p, value);
+    sm_page_word(p, option);
+    sm_page_word(p, value);
 }
 
 /* Writes the options with placeholders, for an audit whose folders are unknown. */
@@ -440,15 +450,15 @@ static void put_settings(struct sm_page *p)
     if (spec->resamples != SM_AUDIT_RESAMPLES)
         put_option(p, "--resamples", number);
     if (spec->inserted_at_random)
-        put_word(p, "--inserted-at-random");
+        sm_page_word(p, "--inserted-at-random");
     if (!spec->controls)
         put_option(p, "--controls", "off");
     if (spec->keep_thumbnails)
-        put_word(p, "--thumbnails");
+        sm_page_word(p, "--thumbnails");
     if (spec->signed_by[0])
         put_option(p, "--signed-by", spec->signed_by);
     if (p->audit->with_names)
-        put_word(p, "--names");
+        sm_page_word(p, "--names");
 }
 
 static void put_again(struct sm_page *p)
@@ -458,7 +468,7 @@ static void put_again(struct sm_page *p)
     if (places) {
         sm_put(&p->out, "%s<pre>sslmem audit", sm_prose_again_here);
         for (; *places; places++)
-            put_word(p, *places);
+            sm_page_word(p, *places);
     } else {
         sm_put(&p->out, "%s<pre># GET /v1/audits/", sm_prose_again_service);
         sm_put_html(&p->out, sm_text_at(p->audit->run, "id"));

@@ -50,6 +50,15 @@ void sm_page_cohort(struct sm_page *p, enum sm_cohort cohort); /* writes its col
 /* Writes an explanation and a chart, next to each other on wide screens. */
 void sm_page_explain(struct sm_page *p, const char *prose, sm_chart *chart);
 
+/* The frame of every page (html.c). sm_page_open writes all up to the title's text, sm_page_style
+ * all from its end to the style sheet, which the caller may add to and closes. */
+void sm_page_open(struct sm_page *p);
+void sm_page_style(struct sm_page *p);
+void sm_page_margin(struct sm_page *p, const char *box); /* opens a margin of printed pages */
+void sm_page_gates(struct sm_page *p, const struct sm_audit_judgement *judgement);
+void sm_page_fact(struct sm_page *p, const char *key, const json_t *value); /* row of a table */
+void sm_page_word(struct sm_page *p, const char *word); /* of a command; an option starts a line */
+
 /* Sections of the page, in their order (sections.c; section_controls.c, page_reliability.c). */
 void sm_page_controls(struct sm_page *p);
 void sm_page_measured(struct sm_page *p);

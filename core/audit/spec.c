@@ -57,7 +57,7 @@ static const struct sm_field fields[] = {
 #undef AT
 
 static enum sm_code read_gate(struct sm_audit_gate *out, const json_t *node, size_t index,
-                              struct sm_err *err)
+                              const struct sm_gate_table *table, struct sm_err *err)
 {
     char pointer[32];
     struct sm_gate parsed;
@@ -69,22 +69,28 @@ static enum sm_code read_gate(struct sm_audit_gate *out, const json_t *node, siz
         return sm_err_field(err, pointer, "gate has %zu bytes, limit is %zu without NUL", length,
                             sizeof out->text - 1);
     memcpy(out->text, json_string_value(node), length + 1);
-    return sm_gate_parse(&parsed, out->text, pointer, err);
+    return sm_gate_parse(&parsed, table, out->text, pointer, err);
 }
 
-enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *list,
-                                  struct sm_err *err)
+enum sm_code sm_gates_read(struct sm_audit_gate *gates, int *gates_count, const json_t *list,
+                           const struct sm_gate_table *table, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
-    spec->gates_count = 0;
+    *gates_count = 0;
     if (!json_is_array(list))
         return sm_err_field(err, "/gates", "gates must be an array of texts");
     if (json_array_size(list) > SM_AUDIT_GATES_MAX)
         return sm_err_field(err, "/gates", "gates has %zu entries, limit is %d",
                             json_array_size(list), SM_AUDIT_GATES_MAX);
     for (size_t i = 0; code == SM_OK && i < json_array_size(list); i++)
-        code = read_gate(&spec->gates[spec->gates_count++], json_array_get(list, i), i, err);
+        code = read_gate(&gates[(*gates_count)++], json_array_get(list, i), i, table, err);
     return code;
+}
+
+enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *list,
+                                  struct sm_err *err)
+{
+    return sm_gates_read(spec->gates, &spec->gates_count, list, &sm_gate_of_audit, err);
 }
 
 enum sm_code sm_audit_spec_parse(struct sm_audit_spec *out, const json_t *node, struct sm_err *err)

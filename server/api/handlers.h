@@ -22,6 +22,7 @@ sm_handler sm_api_get_report_json, sm_api_get_report_csv, sm_api_get_report_html
     sm_api_get_selection;                                /* audits_reports.c */
 sm_handler sm_api_get_comparison;                        /* comparisons.c */
 sm_handler sm_api_post_gates;                            /* audits_gates.c */
+sm_handler sm_api_post_unlearning;                       /* unlearnings.c */
 sm_handler sm_api_metrics, sm_api_public_metrics;        /* metrics.c */
 sm_handler sm_api_limits;                                /* limits.c */
 sm_handler sm_api_readyz;                                /* ready.c */

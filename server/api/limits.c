@@ -12,6 +12,7 @@
 #include "server/store/idempotency.h"
 #include "sslmem/ckpt.h"
 #include "sslmem/recipe.h"
+#include "sslmem/unlearning.h"
 
 static const struct {
     const char *name; /* says the unit, as in "lease_ms" */
@@ -44,6 +45,7 @@ static const struct {
     {"archive_unpacked_bytes_max", SM_INGEST_UNPACKED_BYTES_MAX},
     {"folder_depth_max", SM_INGEST_DEPTH_MAX},
     {"compared_audits_max", SM_AUDIT_COMPARED_MAX},
+    {"unlearning_named_max", SM_UNLEARNING_NAMED_MAX},
     {"decode_memory_bytes_max", SM_DECODE_MEMORY_MAX_BYTES},
     {"decode_cpu_max_s", SM_DECODE_CPU_MAX_S},
     {"decode_wait_max_ms", SM_DECODE_WAIT_MAX_MS},

@@ -62,6 +62,8 @@ const struct sm_route sm_api_routes[] = {
      .handler = sm_api_get_selection},
     {"GET", "/v1/comparisons", "compareAudits", .scope = "read audit", .exact = true,
      .query = "audits", .handler = sm_api_get_comparison},
+    {"POST", "/v1/unlearnings", "judgeUnlearning", .scope = "read audit", .exact = true,
+     .accepts = "application/json", .query = "format names", .handler = sm_api_post_unlearning},
     {"DELETE", "/v1/images/{digest}", "eraseImage", .scope = "admin",
      .handler = sm_api_delete_image},
     {"GET", "/v1/limits", "getLimits", .scope = "score read audit admin", .handler = sm_api_limits},

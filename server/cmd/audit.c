@@ -131,6 +131,7 @@ static const char summary[] =
     "an .npz; train or test of CIFAR. LIST: a text file of indices from 0.\n"
     "\n"
     "    sslmem audit compare OUT OUT...   finished audits of the same images\n"
+    "    sslmem audit unlearn OUT OUT      whether an encoder has forgotten the candidates\n"
     "    sslmem audit select OUT           lists of images to train without\n"
     "    sslmem audit judge OUT            other gates on the same scores\n"
     "    sslmem audit merge OUT PART...    shards that --shard computed, joined";
@@ -209,11 +210,10 @@ static int audit(int argc, char **argv)
 int sm_cmd_audit(int argc, char **argv)
 {
     /* Listed in the summary above, with their operands. */
-    static const struct sm_verb verbs[] = {{"compare", sm_cmd_audit_compare, ""},
-                                           {"select", sm_cmd_audit_select, ""},
-                                           {"judge", sm_cmd_audit_judge, ""},
-                                           {"merge", sm_cmd_audit_merge, ""},
-                                           {0}};
+    static const struct sm_verb verbs[] = {
+        {"compare", sm_cmd_audit_compare, ""}, {"unlearn", sm_cmd_audit_unlearn, ""},
+        {"select", sm_cmd_audit_select, ""},   {"judge", sm_cmd_audit_judge, ""},
+        {"merge", sm_cmd_audit_merge, ""},     {0}};
     const char *name = argc > 1 ? argv[1] : "";
     const struct sm_verb *verb = sm_verb_find(verbs, name);
     const char *nearest = sm_verb_nearest(verbs, name);

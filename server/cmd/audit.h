@@ -9,6 +9,7 @@
  *     audit_state.c   OUT/audit.json: the id and the inputs of OUT's audit
  *     audit_watch.c   signals, messages at the end
  *     audit_select.c, audit_compare.c, audit_judge.c   subcommands for finished audits
+ *     audit_unlearn.c   and one for two of them
  *     audit_shard.c   --shard; audit_merge.c joins shards (audit_shard.h)
  *
  * Threads: all of it runs on the main thread. Errors: SM_CANCELLED means that a signal stopped the
@@ -63,9 +64,11 @@ enum sm_code sm_cmd_audit_remote(json_t **summary, json_t **audit,
             &target                                                                                \
     }
 
-/* The subcommands `sslmem audit select`, `compare` and `judge`; argv[0] is the last word. */
+/* The subcommands `sslmem audit select`, `compare`, `unlearn` and `judge`; argv[0] is the last
+ * word. */
 int sm_cmd_audit_select(int argc, char **argv);
 int sm_cmd_audit_compare(int argc, char **argv);
+int sm_cmd_audit_unlearn(int argc, char **argv);
 int sm_cmd_audit_judge(int argc, char **argv);
 
 /* --- OUT --- */
@@ -173,6 +176,8 @@ enum sm_code sm_cmd_audit_check_taken(const char *what, const json_t *report, st
 /* Returns true if the audit is complete; otherwise prints a line, after the prefix `whose`, and
  * returns false. `node` is from sm_completeness_json. */
 bool sm_cmd_audit_say_incomplete(FILE *file, const char *whose, const json_t *node);
+/* Prints a line for each entry of `gates`; with `quiet`, only for gates that did not pass. */
+void sm_cmd_audit_say_gates(const json_t *summary, bool quiet);
 /* Prints the result in words: cohorts, gates, flags, and the path of the reports (plan->out; NULL:
  * no reports). Returns the exit code. */
 int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *summary,

@@ -169,8 +169,7 @@ static void say_fdr(const json_t *summary)
     }
 }
 
-/* Prints a line for each gate; with `quiet`, only for gates that did not pass. */
-static void say_gates(const json_t *summary, bool quiet)
+void sm_cmd_audit_say_gates(const json_t *summary, bool quiet)
 {
     const json_t *gates = json_object_get(summary, "gates"), *gate;
     size_t i;
@@ -215,7 +214,7 @@ int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *
         say_words(summary, "membership");
         say_fdr(summary);
     }
-    say_gates(summary, plan->quiet);
+    sm_cmd_audit_say_gates(summary, plan->quiet);
     say_flags(summary);
     if (!plan->quiet && plan->out)
         printf("report: %s/report.html, report.json, report.csv\n", sm_shown(plan->out));

@@ -73,6 +73,7 @@
     X(PART_UNKNOWN, 422, "part_unknown", "Unknown part")                                           \
     X(RECIPE_INVALID, 422, "recipe_invalid", "The recipe is not valid")                            \
     X(RECIPE_TOO_COSTLY, 422, "recipe_too_costly", "The recipe asks for too much work")            \
+    X(UNLEARNING_INVALID, 422, "unlearning_invalid", "The audits show no unlearning")              \
     X(AUTH_LIMITED, 429, "auth_limited", "Too many requests without a good key")                   \
     X(BUDGET_SPENT, 429, "budget_spent", "The key's budget of the day is spent")                   \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \

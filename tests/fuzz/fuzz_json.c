@@ -204,7 +204,7 @@ static void check_gate(const char *text)
 {
     struct sm_gate gate = {0};
     struct sm_err err = {0};
-    enum sm_code code = sm_gate_parse(&gate, text, "/gates/0", &err);
+    enum sm_code code = sm_gate_parse(&gate, &sm_gate_of_audit, text, "/gates/0", &err);
     if (code == SM_OK) {
         assert(isfinite(gate.limit) && gate.number);
         assert(strncmp(text, gate.number->name, strlen(gate.number->name)) == 0);

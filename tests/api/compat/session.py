@@ -215,6 +215,7 @@ ROWS = [
     ("owner", "GET", "/v1/audits/{done}"), ("owner", "GET", "/v1/audits/{done}/items?limit=3"),
     ("owner", "GET", "/v1/audits/{done}/report.csv"), ("owner", "HEAD", "/v1/audits/{done}/report.html?names=true"),
     ("owner", "DELETE", "/v1/audits/{other}"), ("owner", "GET", "/v1/audits/{other}"), ("owner", "GET", "/v1/scores?limit=2"),
+    ("owner", "POST", "/v1/unlearnings", JSON, b'{"before": "x", "after": "y"}'),
 ]
 
 # --- what differs from run to run ---------------------------------------------------------------------

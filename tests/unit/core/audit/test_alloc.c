@@ -3,6 +3,7 @@
 
 #include "sslmem/pixels.h"
 #include "sslmem/split.h"
+#include "sslmem/unlearning.h"
 #include "tests/unit/alloc.h"
 
 /* jansson allocates like the rest here: what is written of the summary is whole or refused. */
@@ -42,6 +43,19 @@ static enum sm_code compare_two(double *result, void *context, struct sm_err *er
     enum sm_code code = sm_audit_compare(&out, audits, 2, 10, err);
     *result = code == SM_OK ? json_number_value(at(out, "pairs/0/agreement/all/kendall/value")) : 0;
     json_decref(out);
+    return code;
+}
+
+static enum sm_code unlearn_one(double *result, void *context, struct sm_err *err)
+{
+    const struct held *h = context;
+    const struct sm_unlearning_spec spec = {.delta = .01};
+    struct sm_unlearning *u;
+    json_set_alloc_funcs(__wrap_malloc, free);
+    enum sm_code code = sm_unlearning_make(&u, &h[0].audit, &h[1].audit, &spec, err);
+    json_set_alloc_funcs(malloc, free);
+    *result = code == SM_OK ? json_number_value(at(sm_unlearning_json(u), "equivalence/p")) : 0;
+    sm_unlearning_free(u);
     return code;
 }
 
@@ -116,10 +130,27 @@ static void nothing_is_lost_without_memory(void **state)
     let_go(&h);
 }
 
+static void no_unlearning_is_lost_without_memory(void **state)
+{
+    (void)state;
+    struct held h[2]; /* before, after */
+    for (int i = 0; i < 2; i++)
+        draw_audit(&h[i], (size_t[]){0, 20, 0, 25}, 3, "{\"name\": \"a\"}");
+    json_object_set_new(h[1].run, "id", json_string("02"));
+    for (size_t i = 0; i < 45; i++) {
+        h[0].items[i].g = h[1].items[i].g = 1;
+        h[1].items[i].m += .001 * (double)(i % 7);
+    }
+    assert_true(every_allocation_may_fail(unlearn_one, h, "unlearning") > 500);
+    let_go(&h[0]);
+    let_go(&h[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_without_memory),
+        cmocka_unit_test(no_unlearning_is_lost_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
