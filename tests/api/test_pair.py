@@ -240,7 +240,7 @@ def test_folders_for_files_and_the_reverse(run, tmp_path, binary):
             (("pair", "create", DEMO, "--f", f, "--g", g), "is a folder of pairs; name a new folder in it"),
             (("pair", "create", DEMO / "fashion-vit", "--f", f, "--g", g), "is a pair already"),
             (("pair", "create", tmp_path / "file", "--f", f, "--g", g), "is a file; a pair is a folder"),
-            (("score", "--pair", DEMO, "x.png"), "the folder holds 2 pairs, name one: fashion-simclr, fashion-vit"),
+            (("score", "--pair", DEMO, "x.png"), "the folder holds 3 pairs, name one: fashion-simclr, fashion-strong, fashion-vit"),
             (("score", "--pair", f, "x.png"), "is a file; a pair is a folder with a pair.json"),
             (("serve", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db", "--listen", "127.0.0.1:0"), "is a pair itself"),
             (("serve", "--check-config", "--pairs", DEMO / "fashion-vit", "--db", tmp_path / "db"), "is a pair itself")):
