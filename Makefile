@@ -179,7 +179,7 @@ bench-check:
 
 # What takes minutes and wants a quiet machine, the mixed load half an hour. One alone: make stress STRESS=overload; its
 # parameters: tests/stress/overload.py --help.
-STRESS ?= kills shards terms decoders overload growth throughput pattern coverage reliability unlearning mixed
+STRESS ?= kills shards terms decoders overload growth throughput pattern coverage reliability unlearning draws mixed
 stress:
 	@sh deploy/install-deps python3-numpy dataset-fashion-mnist
 	$(MAKE) $B/sslmem $B/bench/engine

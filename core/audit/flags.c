@@ -13,7 +13,7 @@
 #define SMALL_N     30
 #define FEW_VIEWS   5
 #define SPELLED_MAX 8  /* groups or images that the text of a flag names */
-#define OWN_MAX     32 /* room for flags other than those of the pair; at most 26 occur together */
+#define OWN_MAX     32 /* room for flags other than those of the pair; at most 27 occur together */
 #define CONSTANT    1e-6
 
 /* Adds a flag. Counts a flag beyond the room without keeping it; sm_part_flags then fails. */
@@ -397,6 +397,16 @@ static void flag_controls(struct sm_audit_flags *list, const struct sm_audit_con
         flag_words(list, "duplicates", duplicates->words);
 }
 
+static void flag_draws(struct sm_audit_flags *list, const json_t *recipe)
+{
+    const char *draws = json_string_value(json_object_get(recipe, "draws"));
+    if (draws && strcmp(draws, "stratified") == 0)
+        flag(list, "se_upper_bound",
+             "The views of an image are stratified, hence negatively dependent: the standard error "
+             "of a score is an upper bound. Tests between cohorts rest on the spread over images "
+             "and are not affected.");
+}
+
 static enum sm_code make_room(struct sm_audit_flags *list, const json_t *pair, struct sm_err *err)
 {
     json_t *of_pair = json_object_get(pair, "flags");
@@ -433,6 +443,7 @@ enum sm_code sm_part_flags(struct sm_audit_result *result, const struct sm_audit
     flag_direction(list, summary);
     flag_controls(list, &summary->controls);
     flag_views(list, audit->recipe);
+    flag_draws(list, audit->recipe);
     if (code == SM_OK && list->count > list->room)
         return sm_err_set(err, SM_INTERNAL, "%zu flags, room for %zu", list->count, list->room);
     return code;

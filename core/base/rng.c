@@ -3,6 +3,7 @@
  * compare it with the known answers of the authors' distribution. */
 #include "core/base/rng.h"
 
+#define BELOW_ONE  0x1.fffffffffffffp-1 /* the largest double below 1 */
 #define MULTIPLY_0 UINT32_C(0xD2511F53)
 #define MULTIPLY_1 UINT32_C(0xCD9E8D57)
 #define WEYL_0     UINT32_C(0x9E3779B9)
@@ -32,4 +33,10 @@ double sm_unit(uint32_t high, uint32_t low)
 {
     uint64_t bits = (uint64_t)high << 21 | low >> 11; /* the upper 53 of 64 bits */
     return (double)bits * 0x1p-53;
+}
+
+double sm_stratum(uint32_t stratum, double unit, uint32_t strata)
+{
+    double u = (stratum + unit) / strata;
+    return u < BELOW_ONE ? u : BELOW_ONE;
 }

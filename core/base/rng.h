@@ -15,4 +15,8 @@ void sm_philox(uint32_t out[4], const uint32_t key[2], const uint32_t counter[4]
 /* Returns a uniform double in [0, 1) made of 53 bits of two random words. */
 double sm_unit(uint32_t high, uint32_t low);
 
+/* Returns (stratum + unit) / strata for a stratum below `strata` and a unit in [0, 1): a uniform
+ * number of that stratum of [0, 1), never 1 though the sum may round up. */
+double sm_stratum(uint32_t stratum, double unit, uint32_t strata);
+
 #endif

@@ -5,6 +5,13 @@
  * the list, draw, 0). Draw 0 decides whether the op is applied; the enums below number the other
  * draws of each kind. Therefore no draw depends on whether another draw was made.
  *
+ * Stratified draws are a Latin hypercube over K views (McKay, Beckman, Conover, 1979): draw u of
+ * view v becomes (pi(v) + u) / K, with a permutation pi of its own for each draw. pi(v) is the rank
+ * of the 64 random bits of view v, counter (view, op, draw, 1), among those of all K views. So a
+ * view is still a function of its own index, at K more numbers a draw. Every parameter is a
+ * monotone function of its uniform number, or its integer part, so its values spread over the
+ * views like the strata.
+ *
  * Parameters have the distributions of torchvision 0.14's get_params, but not its random numbers.
  * They are drawn in double precision. torchvision rounds to float; no distribution differs by more
  * than 1e-7. Crops use exp, log and sqrt of libm, whose last bit may differ between libraries;
@@ -25,20 +32,42 @@
 struct lane {
     uint32_t stream_key[2];
     uint32_t view, op;
+    uint32_t strata; /* number of views that share the strata; 0: independent draws */
 };
 
+enum { FOR_UNIT, FOR_RANK }; /* last word of the counter */
 enum { DRAW_APPLY = 0 };
 /* Attempt n of a crop uses the draws CROP_FIRST + CROP_DRAWS * n + CROP_AREA … CROP_LEFT. */
 enum { CROP_FIRST = 1, CROP_AREA = 0, CROP_RATIO, CROP_TOP, CROP_LEFT, CROP_DRAWS };
 enum { JITTER_ORDER = 1, JITTER_FACTORS = JITTER_ORDER + 3 };
 enum { BLUR_SIGMA = 1 };
 
+static uint64_t rank_bits(const struct lane *lane, uint32_t view, uint32_t index)
+{
+    uint32_t r[4], counter[4] = {view, lane->op, index, FOR_RANK};
+    sm_philox(r, lane->stream_key, counter);
+    return (uint64_t)r[0] << 32 | r[1];
+}
+
+/* Returns pi(view) of draw `index`; of equal bits the lower view comes first. */
+static uint32_t stratum_of(const struct lane *lane, uint32_t index)
+{
+    uint64_t own = rank_bits(lane, lane->view, index);
+    uint32_t rank = 0;
+    for (uint32_t view = 0; view < lane->strata; view++) {
+        uint64_t bits = rank_bits(lane, view, index);
+        rank += bits < own || (bits == own && view < lane->view);
+    }
+    return rank;
+}
+
 /* Returns draw `index`, uniform in [0, 1). */
 static double draw(const struct lane *lane, uint32_t index)
 {
-    uint32_t r[4], counter[4] = {lane->view, lane->op, index, 0};
+    uint32_t r[4], counter[4] = {lane->view, lane->op, index, FOR_UNIT};
     sm_philox(r, lane->stream_key, counter);
-    return sm_unit(r[0], r[1]);
+    double unit = sm_unit(r[0], r[1]);
+    return lane->strata ? sm_stratum(stratum_of(lane, index), unit, lane->strata) : unit;
 }
 
 static double draw_between(const struct lane *lane, uint32_t index, double low, double high)
@@ -268,7 +297,7 @@ enum sm_code sm_view_render(struct sm_image *out, const struct sm_image *image,
                             const struct sm_augment *augment, const struct sm_stream_key *key,
                             json_t *drawn, struct sm_err *err)
 {
-    struct lane lane = {.view = key->view};
+    struct lane lane = {.view = key->view, .strata = key->strata};
     const struct sm_image *in = image;
     enum sm_code code = SM_OK;
     *out = (struct sm_image){0};

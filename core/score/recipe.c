@@ -3,8 +3,9 @@
  *
  * Two recipes are the same if their canonical JSON is: presets are expanded to their ops, defaults
  * are written out, and a seed has one spelling. So the digest does not depend on how the client
- * wrote the recipe. target_se is newer than the other fields. It is left out when it is 0, so that
- * older digests stay the same. */
+ * wrote the recipe. target_se and draws are newer than the other fields. They are left out at their
+ * defaults, so that older digests stay the same. So that a written recipe reads back as itself over
+ * any base, a document with all the other fields takes these two from it or from the defaults. */
 #include "sslmem/recipe.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@
 static const char *const compare_names[] = {"pairs", "anchor", NULL};
 static const char *const normalize_names[] = {"vector", "token", "none", NULL};
 static const char *const distance_names[] = {"l2", "l1", "cosine", "angular", NULL};
+static const char *const draws_names[] = {"independent", "stratified", NULL};
 static const char *const orientation_names[] = {"ignore", "apply", NULL};
 
 static const struct sm_recipe defaults = {.views = 10, .representation = "tokens"};
@@ -26,7 +28,7 @@ static const struct sm_recipe defaults = {.views = 10, .representation = "tokens
 struct draft {
     struct sm_recipe recipe;
     const json_t *augment;
-    int compare, normalize, distance, orientation;
+    int compare, normalize, distance, draws, orientation;
 };
 
 #define AT(member) offsetof(struct draft, member)
@@ -40,6 +42,7 @@ static const struct sm_field fields[] = {
     {"normalize", SM_FIELD_ENUM, AT(normalize), 0, 0, normalize_names, false},
     {"distance", SM_FIELD_ENUM, AT(distance), 0, 0, distance_names, false},
     {"seed", SM_FIELD_U64, AT(recipe.seed), 0, 0, NULL, false},
+    {"draws", SM_FIELD_ENUM, AT(draws), 0, 0, draws_names, false},
     {"orientation", SM_FIELD_ENUM, AT(orientation), 0, 0, orientation_names, false},
     {NULL, SM_FIELD_NODE, 0, 0, 0, NULL, false},
 };
@@ -73,15 +76,30 @@ static bool is_representation(const char *name)
     return false;
 }
 
+/* Returns true if `node` has every field that sm_recipe_json always writes. */
+static bool is_whole(const json_t *node)
+{
+    for (const struct sm_field *field = fields; field->name; field++)
+        if (!json_object_get(node, field->name) && strcmp(field->name, "target_se") != 0 &&
+            strcmp(field->name, "draws") != 0)
+            return false;
+    return true;
+}
+
 enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
                              const struct sm_recipe *base, int32_t input_px, const char *pointer,
                              struct sm_err *err)
 {
     char at[sizeof err->pointer];
     struct draft draft = {.recipe = base ? *base : defaults};
+    if (is_whole(node)) {
+        draft.recipe.target_se = defaults.target_se;
+        draft.recipe.draws = defaults.draws;
+    }
     draft.compare = (int)draft.recipe.compare;
     draft.normalize = (int)draft.recipe.normalize;
     draft.distance = (int)draft.recipe.distance;
+    draft.draws = (int)draft.recipe.draws;
     draft.orientation = draft.recipe.apply_orientation;
 
     *out = (struct sm_recipe){0};
@@ -104,7 +122,15 @@ enum sm_code sm_recipe_parse(struct sm_recipe *out, const json_t *node,
     draft.recipe.compare = (enum sm_compare)draft.compare;
     draft.recipe.normalize = (enum sm_normalize)draft.normalize;
     draft.recipe.distance = (enum sm_distance)draft.distance;
+    draft.recipe.draws = (enum sm_draws)draft.draws;
     draft.recipe.apply_orientation = draft.orientation != 0;
+    join(at, sizeof at, pointer, "draws");
+    if (draft.recipe.draws == SM_DRAWS_STRATIFIED && draft.recipe.target_se > 0)
+        return sm_err_field(
+            err, at,
+            "draws is \"stratified\" and target_se is %g: strata need a fixed number "
+            "of views; set target_se to 0 or draws to \"independent\"",
+            draft.recipe.target_se);
     *out = draft.recipe;
     return SM_OK;
 }
@@ -117,12 +143,21 @@ json_t *sm_recipe_json(const struct sm_recipe *recipe)
         recipe->representation, "normalize", normalize_names[recipe->normalize], "distance",
         distance_names[recipe->distance], "seed", sm_json_u64(recipe->seed), "orientation",
         orientation_names[recipe->apply_orientation]);
-    if (recipe->target_se > 0 &&
-        json_object_set_new(out, "target_se", json_real(recipe->target_se)) != 0) {
+    bool whole = recipe->target_se == 0 ||
+                 json_object_set_new(out, "target_se", json_real(recipe->target_se)) == 0;
+    if (recipe->draws != SM_DRAWS_INDEPENDENT)
+        whole = whole &&
+                json_object_set_new(out, "draws", json_string(draws_names[recipe->draws])) == 0;
+    if (!whole) {
         json_decref(out);
         out = NULL;
     }
     return out;
+}
+
+uint32_t sm_recipe_strata(const struct sm_recipe *recipe)
+{
+    return recipe->draws == SM_DRAWS_STRATIFIED ? (uint32_t)recipe->views : 0;
 }
 
 enum sm_code sm_recipe_digest(char hex[65], const struct sm_recipe *recipe, struct sm_err *err)

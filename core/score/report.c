@@ -181,6 +181,10 @@ static json_t *provenance_json(const struct sm_score *score, const struct sm_pai
                      sm_blas_version(), "library", SM_VERSION);
 }
 
+static const char stratified_note[] =
+    "the views are stratified, hence negatively dependent: standard errors and the interval are "
+    "upper bounds";
+
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
 {
     json_t *out =
@@ -191,6 +195,9 @@ json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
                   alignment_json(&score->f), "g", alignment_json(&score->g));
     bool complete = score->recipe.target_se == 0 ||
                     json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;
+    if (score->recipe.draws == SM_DRAWS_STRATIFIED)
+        complete =
+            complete && json_object_set_new(out, "m_se_note", json_string(stratified_note)) == 0;
     json_t *tail = json_pack("{s:o, s:o}", "recipe", sm_recipe_json(&score->recipe), "provenance",
                              provenance_json(score, pair));
     json_t *reference = reference_json(score, pair), *flags = sm_pair_flags_json(pair);

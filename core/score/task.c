@@ -201,7 +201,8 @@ enum sm_code sm_task_open(struct sm_task **out, const struct sm_pair *pair,
 static enum sm_code render(struct sm_task *task, struct sm_err *err)
 {
     const struct sm_recipe *recipe = &task->score.recipe;
-    struct sm_stream_key key = {recipe->seed, task->digest, 0, task->watch};
+    struct sm_stream_key key = {recipe->seed, task->digest, 0, task->watch,
+                                sm_recipe_strata(recipe)};
     size_t end = chunk_begin(task, task->end);
     float *x = task->x;
     enum sm_code code = SM_OK;

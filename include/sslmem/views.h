@@ -8,7 +8,7 @@
  * Every op works on 8-bit pixels and produces, bit for bit, the pixels of Pillow 9.4 / torchvision
  * 0.14 for the same drawn parameters. Random numbers are Philox4x32-10 with key (seed, image
  * digest) and counter (view, op, draw). Therefore a view depends only on the image file, the op
- * list, the seed and the view's index.
+ * list, the seed and the view's index; with stratified draws also on the number of views.
  *
  * Owner:   the caller owns everything; sm_augment holds no memory.
  * Threads: no shared state. */
@@ -61,6 +61,9 @@ struct sm_stream_key {
     const uint8_t *image_digest; /* [32] SHA-256 of the image file's bytes */
     uint32_t view;
     const struct sm_watch *watch; /* not part of the key: asked during rendering; may be NULL */
+    uint32_t
+        strata; /* 0: independent draws. Otherwise the number of views, above `view`, over which
+                        each draw is stratified */
 };
 
 /* Reads a preset's name or a list of ops. A size that an op omits becomes `size_px`. `pointer` is

@@ -128,6 +128,7 @@ static const char comments[] =
     "| `recipe.normalize` | `vector`, `token` or `none` |\n"
     "| `recipe.distance` | `l2`, `l1`, `cosine` or `angular` |\n"
     "| `recipe.seed` | of the random numbers of the views |\n"
+    "| `recipe.draws` | `independent` (also without it), or `stratified` over the views |\n"
     "| `recipe.orientation` | `ignore` the EXIF orientation, as training does, or `apply` it |\n"
     "| `reference` | file of scores of images that neither side saw; `sslmem reference` writes it "
     "|\n"

@@ -190,6 +190,9 @@ static int score_all(struct sm_generation *generation, const struct sm_recipe *r
                                      .command = "score",
                                      .tell = tell,
                                      .arg = &out};
+    if (format->image != print_json && recipe->draws == SM_DRAWS_STRATIFIED)
+        fprintf(stderr, "sslmem score: the views are stratified: standard errors and intervals are "
+                        "upper bounds\n");
     if (format->head)
         format->head();
     if (sm_batch_run(&params, &err) != SM_OK)

@@ -30,7 +30,8 @@ static enum sm_code render(struct rendering *r, struct sm_err *err)
     if (!r->views || !r->drawn)
         return sm_err_set(err, SM_NOMEM, "%d views of %d px", r->recipe->views, side);
     for (int32_t k = 0; k < r->recipe->views; k++) {
-        struct sm_stream_key key = {r->recipe->seed, r->digest, (uint32_t)k};
+        struct sm_stream_key key = {r->recipe->seed, r->digest, (uint32_t)k,
+                                    .strata = sm_recipe_strata(r->recipe)};
         json_t *ops = json_array();
         if (json_array_append_new(r->drawn, ops) != 0)
             return sm_err_set(err, SM_NOMEM, "parameters of view %d", k);

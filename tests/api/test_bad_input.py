@@ -154,6 +154,9 @@ def test_pairs(server):
     ({"normalize": 1}, "/normalize", []),
     ({"distance": "l3"}, "/distance", []),
     ({"orientation": True}, "/orientation", []),
+    ({"draws": "sobol"}, "/draws", ["independent, stratified"]),
+    ({"draws": 1}, "/draws", []),
+    ({"draws": "stratified", "target_se": 0.01}, "/draws", ["0.01", "independent"]),
     ({"representation": "cls"}, "/representation", ["cls"]),  # a ResNet has none
     ({"representation": "block.99"}, "/representation", ["block.99"]),
     ({"augment": "none"}, "/augment", []),

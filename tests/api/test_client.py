@@ -227,7 +227,7 @@ def test_a_recipe_and_the_pairs(client):
         client.score(files("shared")[0], pair="none")
     assert told.value.code == "pair_unknown"
     client.pair = None
-    with pytest.raises(ValueError, match="fashion-simclr, fashion-vit"):
+    with pytest.raises(ValueError, match="fashion-simclr, fashion-strong, fashion-vit"):
         client.score(files("shared")[0])
 
 

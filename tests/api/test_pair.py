@@ -243,7 +243,7 @@ def test_folders_for_files_and_the_reverse(run, tmp_path, binary):
             (("pair", "create", DEMO, "--f", f, "--g", g), "is a folder of pairs; name a new folder in it"),
             (("pair", "create", DEMO / "fashion-vit", "--f", f, "--g", g), "is a pair already"),
             (("pair", "create", tmp_path / "file", "--f", f, "--g", g), "is a file; a pair is a folder"),
-            (("score", "--pair", DEMO, "x.png"), "the folder holds 2 pairs, name one: fashion-simclr, fashion-vit"),
+            (("score", "--pair", DEMO, "x.png"), "the folder holds 3 pairs, name one: fashion-simclr, fashion-strong, fashion-vit"),
             (("pair", "check", DEMO / "fashion-vit/pair.json"), f"pair.json is a file of a pair: give the folder: {DEMO}/fashion-vit\n"),
             (("score", "--pair", DEMO / "fashion-vit/pair.json", "x.png"), f"give the folder: {DEMO}/fashion-vit\n"),
             (("score", "--pair", f, "x.png"), "is a file; a pair is a folder with a pair.json"),

@@ -187,6 +187,62 @@ def test_a_request_turns_the_pairs_target_off(serve, pairs_folder, tmp_path):
     assert fixed.status == 200 and "views_used" not in fixed.json and fixed.json["recipe"]["views"] == 20
 
 
+@pytest.mark.parametrize("compare", ["pairs", "anchor"])
+def test_stratified_draws(server, binary, pairs_folder, tmp_path, compare):
+    recipe = {"draws": "stratified", "compare": compare, "views": 20}
+    plain = server.post_many([png(21)], {"compare": compare, "views": 20}).json
+    same = server.post_many([png(21)], {"compare": compare, "views": 20, "draws": "independent"}).json
+    assert same["from_history"] and same["id"] == plain["id"] and "draws" not in plain["recipe"] and "m_se_note" not in plain
+    score = server.post_many([png(21)], recipe).json
+    assert score["from_history"] is False and score["m"] != plain["m"]
+    assert score["recipe"]["draws"] == "stratified" and "upper bounds" in score["m_se_note"]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    (tmp_path / "21.png").write_bytes(png(21))
+    command = [binary, "score", "--pair", pairs_folder / "resnet", "--recipe", tmp_path / "recipe.json"]
+    done = subprocess.run([*command, tmp_path / "21.png"], check=True, capture_output=True, text=True)
+    line = json.loads(done.stdout)
+    assert numbers(line) == numbers(score) and line["m_se_note"] == score["m_se_note"] and done.stderr == ""
+    for form in ("csv", "table"):
+        done = subprocess.run([*command, "--format", form, tmp_path / "21.png"], check=True, capture_output=True, text=True)
+        assert "upper bounds" in done.stderr
+
+
+def test_views_are_stratified(binary, pairs_folder, tmp_path):
+    """With p = .5, exactly half of the views are flipped; independent draws do that for one seed in four."""
+    (tmp_path / "22.png").write_bytes(png(22))
+    for seed in range(6):
+        recipe = {"draws": "stratified", "views": 10, "seed": seed, "augment": [{"op": "flip", "p": 0.5}, {"op": "resize"},
+                                                                                {"op": "center_crop"}]}
+        subprocess.run([binary, "views", "--pair", pairs_folder / "resnet", "--recipe", json.dumps(recipe),
+                        "--out", tmp_path / "out", tmp_path / "22.png"], check=True)
+        written = json.loads((tmp_path / "out/views.json").read_text())
+        assert written["recipe"]["draws"] == "stratified"
+        assert sum(view[0]["applied"] for view in written["views"]) == 5
+
+
+def test_a_reference_of_other_draws_does_not_match(binary, pairs_folder, tmp_path):
+    pair = tmp_path / "resnet"
+    shutil.copytree(pairs_folder / "resnet", pair)
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    images = [tmp_path / f"{i}.png" for i in range(3)]
+
+    def reference_of(recipe):
+        done = subprocess.run([binary, "score", "--pair", pair, "--recipe", json.dumps(recipe), images[0]], check=True,
+                              capture_output=True, text=True)
+        return json.loads(done.stdout)
+    subprocess.run([binary, "reference", "--pair", pair, "--quiet", *images], check=True)
+    assert reference_of({})["reference"]["n"] == 2
+    other = reference_of({"draws": "stratified"})
+    assert other["reference"] is None and "reference was measured with recipe" in other["reference_note"]
+    document = json.loads((pair / "pair.json").read_text())
+    document["recipe"]["draws"] = "stratified"
+    (pair / "pair.json").write_text(json.dumps(document))
+    subprocess.run([binary, "reference", "--pair", pair, "--quiet", *images], check=True)
+    assert reference_of({})["reference"]["n"] == 2
+    assert reference_of({"draws": "independent"})["reference"] is None
+
+
 def test_wait_zero_and_poll(server):
     for seed in range(2000, 2050):  # one that is done before its answer is written is 200
         answer = server.post(png(seed), prefer="wait=0")

@@ -65,7 +65,8 @@ static void draw(const struct sm_recipe *recipe)
     for (int i = 0; i < 9 * 7 * 3; i++)
         image.rgb[i] = (uint8_t)(i * 37);
     for (uint32_t k = 0; k < SMALL_VIEWS && k < (uint32_t)recipe->views; k++) {
-        const struct sm_stream_key key = {recipe->seed, digest, k};
+        const struct sm_stream_key key = {recipe->seed, digest, k,
+                                          .strata = sm_recipe_strata(recipe)};
         json_t *drawn = json_array();
         enum sm_code code = sm_view_render(&view, &image, &recipe->augment, &key, drawn, &err);
         assert(code == SM_OK || code == SM_LIMIT || code == SM_NOMEM);
@@ -107,7 +108,10 @@ static void check_recipe(const json_t *node)
     assert(written != NULL);
     check_said(node, written);
     /* Read over another recipe for another size: nothing of that shows, because it is complete. */
-    assert(sm_recipe_parse(&again, written, &recipe, INPUT_PX + 1, "", &err) == SM_OK);
+    struct sm_recipe base = recipe;
+    base.target_se = 0;
+    base.draws = SM_DRAWS_STRATIFIED;
+    assert(sm_recipe_parse(&again, written, &base, INPUT_PX + 1, "", &err) == SM_OK);
     assert(sm_recipe_digest(digest, &recipe, &err) == SM_OK);
     assert(sm_recipe_digest(digest_again, &again, &err) == SM_OK);
     assert(strcmp(digest, digest_again) == 0);

@@ -350,6 +350,23 @@ static void an_offset_and_few_views_are_flagged(void **state)
     let_go(&h);
 }
 
+static void stratified_errors_are_flagged(void **state)
+{
+    (void)state;
+    static const char *const draws[] = {"independent", "stratified"};
+    for (int i = 0; i < 2; i++) {
+        struct held h;
+        draw_audit(&h, (size_t[]){0, 50, 0, 50}, 0, "{\"name\": \"a\"}");
+        json_object_set_new(h.recipe, "draws", json_string(draws[i]));
+        struct sm_audit_result *r = evaluate(&h);
+        assert_int_equal(has_flag(r, "se_upper_bound"), i);
+        if (i == 1)
+            assert_true(strstr(flag_text(r, "se_upper_bound"), "is an upper bound") != NULL);
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
 /* Candidates at `candidate`, `candidate` + step …, externals from 0 to 1. */
 static struct sm_audit_result *apart(struct held *h, size_t candidates, size_t externals,
                                      double candidate, double step, const char *spec)
@@ -575,6 +592,7 @@ int main(void)
         cmocka_unit_test(lists_begin_where_the_reference_allows),
         cmocka_unit_test(labels_have_their_rows),
         cmocka_unit_test(an_offset_and_few_views_are_flagged),
+        cmocka_unit_test(stratified_errors_are_flagged),
         cmocka_unit_test(separated_cohorts_have_an_interval_with_width),
         cmocka_unit_test(a_constant_cohort_has_no_test),
         cmocka_unit_test(gates_read_the_summary),

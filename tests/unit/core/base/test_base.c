@@ -48,6 +48,20 @@ static void unit_is_half_open(void **state)
     assert_true(sm_unit(UINT32_C(1) << 31, 0) == 0.5);
 }
 
+/* 63 + (1 - 2^-53) rounds to 64: without its bound the last stratum of 64 would contain 1. */
+static void strata_are_half_open(void **state)
+{
+    (void)state;
+    const double last = 1.0 - 0x1p-53;
+    assert_true(sm_stratum(0, 0, 10) == 0.0);
+    assert_true(sm_stratum(3, 0.5, 10) == 0.35);
+    assert_true(sm_stratum(0, last, 1) == last);
+    for (uint32_t strata = 2; strata <= 256; strata++) {
+        assert_true(sm_stratum(strata - 1, last, strata) < 1);
+        assert_true(sm_stratum(strata - 1, 0, strata) < sm_stratum(strata - 1, 0.5, strata));
+    }
+}
+
 /* FIPS 180-2, appendix B.1; and the empty message. */
 static void sha256_known_answers(void **state)
 {
@@ -433,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers),
         cmocka_unit_test(unit_is_half_open),
+        cmocka_unit_test(strata_are_half_open),
         cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(errors_are_printable),

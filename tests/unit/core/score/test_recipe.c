@@ -130,6 +130,46 @@ static void a_target_is_its_own_recipe(void **state)
     json_decref(doc);
 }
 
+/* Independent draws are not written, so the digest is that of before there were others. */
+static void strata_are_their_own_recipe(void **state)
+{
+    (void)state;
+    struct sm_recipe plain = parse("{\"augment\":\"identity\"}", NULL);
+    struct sm_recipe independent = parse("{\"draws\":\"independent\"}", &plain);
+    struct sm_recipe stratified = parse("{\"draws\":\"stratified\"}", &plain);
+    struct sm_recipe kept = parse("{\"views\":20}", &stratified);
+    struct sm_recipe back = parse("{\"draws\":\"independent\"}", &stratified), again;
+    assert_digest_equal(&plain, &independent, true);
+    assert_digest_equal(&plain, &back, true);
+    assert_digest_equal(&plain, &stratified, false);
+    assert_int_equal(sm_recipe_strata(&plain), 0);
+    assert_int_equal(sm_recipe_strata(&stratified), 10);
+    assert_int_equal(sm_recipe_strata(&kept), 20);
+
+    struct sm_err err = {0};
+    json_t *doc = sm_recipe_json(&stratified);
+    assert_string_equal(json_string_value(json_object_get(doc, "draws")), "stratified");
+    assert_ok(sm_recipe_parse(&again, doc, NULL, 32, "", &err));
+    assert_digest_equal(&again, &stratified, true);
+    json_decref(doc);
+
+    struct sm_recipe of_target = parse("{\"target_se\":0.5}", &plain);
+    doc = sm_recipe_json(&plain);
+    assert_ok(sm_recipe_parse(&again, doc, &stratified, 32, "", &err));
+    assert_digest_equal(&again, &plain, true);
+    assert_ok(sm_recipe_parse(&again, doc, &of_target, 32, "", &err));
+    assert_digest_equal(&again, &plain, true);
+    json_decref(doc);
+
+    json_t *target = json("{\"target_se\":0.02}");
+    assert_int_equal(sm_recipe_parse(&again, target, &stratified, 32, "/recipe", &err), SM_INVALID);
+    assert_string_equal(err.pointer, "/recipe/draws");
+    assert_string_equal(err.text,
+                        "draws is \"stratified\" and target_se is 0.02: strata need a fixed "
+                        "number of views; set target_se to 0 or draws to \"independent\"");
+    json_decref(target);
+}
+
 #define REPRESENTATIONS                                                                            \
     "tokens, cls, mean, pooled, block.N, block.N.attn, block.N.mlp, block.N.attn.residual, "       \
     "stage.N"
@@ -225,6 +265,7 @@ int main(void)
         cmocka_unit_test(fields_left_out_keep_the_base),
         cmocka_unit_test(one_meaning_has_one_digest),
         cmocka_unit_test(a_target_is_its_own_recipe),
+        cmocka_unit_test(strata_are_their_own_recipe),
         cmocka_unit_test(taps_are_representations),
         cmocka_unit_test(representations_have_a_limit),
         cmocka_unit_test(wrong_fields_are_pointed_at),

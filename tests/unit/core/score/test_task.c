@@ -3,9 +3,13 @@
 
 #include "sslmem/task.h"
 
-enum { RECIPES = 4 };
-static const char *const recipes[RECIPES] = {"{}", "{\"views\":23}", "{\"compare\":\"anchor\"}",
-                                             "{\"compare\":\"anchor\",\"views\":21}"};
+enum { RECIPES = 6 };
+static const char *const recipes[RECIPES] = {"{}",
+                                             "{\"views\":23}",
+                                             "{\"compare\":\"anchor\"}",
+                                             "{\"compare\":\"anchor\",\"views\":21}",
+                                             "{\"views\":23,\"draws\":\"stratified\"}",
+                                             "{\"compare\":\"anchor\",\"draws\":\"stratified\"}"};
 /* The last one, of 6x6 positions, takes views five by five, the others ten by ten. */
 static struct folder wide_map;
 static const char *const dirs[] = {GOLDEN "/vit", GOLDEN "/resnet", wide_map.path};
