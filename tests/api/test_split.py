@@ -267,6 +267,18 @@ def test_another_split_is_not_overwritten(run, folder, tmp_path):
     assert content(out) == before
 
 
+def test_two_splits_at_once_do_not_mix(binary, folder, tmp_path):
+    """Both would pass the check that OUT holds no other split, and write over each other."""
+    for i in range(20):
+        out = tmp_path / f"out-{i}"
+        both = [subprocess.Popen([binary, "split", folder, *sizes("10", "10", "10", "rest"), "--seed", str(seed), "--out", out],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in (1, 2)]
+        errors = [process.communicate(timeout=PATIENCE_S)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1], errors
+        assert "is of another split" in "".join(errors)
+        assert sorted(sum((read_list(out, cohort) for cohort in COHORTS), [])) == list(range(50))
+
+
 def test_datasets_that_are_none(run, folder, tmp_path):
     done = run(tmp_path / "none", "--candidate", 1, "--out", tmp_path / "split", code=1)
     assert f"{tmp_path}/none: No such file or directory" in done.stderr
