@@ -366,7 +366,8 @@ static void say(const struct run *r)
     }
     if (r->passed_count > 0)
         fprintf(stderr,
-                "sslmem split: %" PRId64 " files are neither JPEG nor PNG and have no index; a "
+                "sslmem split: %" PRId64
+                " files are links, or neither JPEG nor PNG, and have no index; a "
                 "training that counts them as images has other indexes\n",
                 r->passed_count);
     if (r->unreadable_count > 0)

@@ -200,8 +200,10 @@ def test_torch_takes_the_lists(run, folder, tmp_path):
     numpy = pytest.importorskip("numpy")
     (folder / "cat/notes.txt").write_text("no image")
     out = tmp_path / "split"
+    (folder / "dog/link.png").symlink_to(folder / "dog/000.png")
     done = run(folder, *sizes(20, 10, 10, 5), "--out", out)
-    assert done.stderr == ("sslmem split: 1 files are neither JPEG nor PNG and have no index; a training that counts them as images has "
+    (folder / "dog/link.png").unlink()  # ImageFolder follows links
+    assert done.stderr == ("sslmem split: 2 files are links, or neither JPEG nor PNG, and have no index; a training that counts them as images has "
                            "other indexes\n")
     dataset = datasets.ImageFolder(folder)
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
