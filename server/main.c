@@ -96,6 +96,15 @@ static int unknown_command(const char *given)
     return SM_EXIT_USAGE;
 }
 
+/* What a command has printed may be its result, so what a full disk swallowed is no success. */
+static int check_output(const char *name, int result)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || result != SM_EXIT_OK)
+        return result;
+    fprintf(stderr, "sslmem %s: standard output cannot be written\n", name);
+    return SM_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
@@ -112,7 +121,7 @@ int main(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN);
         signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE then fails with EFBIG */
         sm_blas_single_thread();
-        return command->run(argc - 1, argv + 1);
+        return check_output(name, command->run(argc - 1, argv + 1));
     }
     if (*name)
         return unknown_command(name);

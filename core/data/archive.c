@@ -19,6 +19,8 @@
 #define SNIFF_BYTES 16
 #define NAME_BYTES  1024
 
+#define TAR_BLOCK_BYTES 512
+
 struct entry {
     enum sm_sample_kind kind;
     char name[NAME_BYTES];
@@ -31,10 +33,10 @@ struct tar {
     char path[PATH_MAX];
     struct archive *archive;
     int64_t packed_count, data_count, entries_count;
-    struct sm_sample sample;
-    struct sm_err wrong;         /* the first of the sample's labels that cannot be read */
-    char label_name[NAME_BYTES]; /* entry of the sample's last labels */
-    struct entry image, coming;  /* of the sample; the entry after it, if `has_coming` */
+    struct sm_sample sample, last; /* last: the sample before, if it had an image */
+    struct sm_err wrong;           /* the first of the sample's labels that cannot be read */
+    char label_name[NAME_BYTES];   /* entry of the sample's last labels */
+    struct entry image, coming;    /* of the sample; the entry after it, if `has_coming` */
     bool has_coming, at_end;
     int64_t next; /* index of the next image */
     char label[SM_DATASET_LABEL_BYTES_MAX + 1];
@@ -61,6 +63,7 @@ static enum sm_code start(struct tar *t, struct sm_err *err)
     t->data_count = t->entries_count = t->next = 0;
     t->has_coming = t->at_end = false;
     sm_sample_begin(&t->sample, "");
+    sm_sample_begin(&t->last, "");
     if (stat(t->path, &status) != 0 || !(t->archive = archive_read_new()))
         return sm_err_set(err, SM_IO, "cannot be read");
     t->packed_count = status.st_size;
@@ -127,6 +130,20 @@ static enum sm_code read_data(struct entry *e, struct tar *t, struct sm_err *err
     return SM_OK;
 }
 
+/* A tar ends with blocks of zeros. One that is cut between two entries has none. */
+static enum sm_code check_end(const struct tar *t, struct sm_err *err)
+{
+    bool is_tar = (archive_format(t->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    int64_t read = archive_filter_bytes(t->archive, 0) - archive_read_header_position(t->archive);
+    if (is_tar && read < TAR_BLOCK_BYTES)
+        return sm_err_set(err, SM_CORRUPT,
+                          "after entry %" PRId64
+                          ": a tar's end mark is missing, so entries may be, "
+                          "too; write or fetch it again",
+                          t->entries_count);
+    return SM_OK;
+}
+
 /* Reads the next regular file into `e`, whose memory is used again. */
 static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, struct sm_err *err)
 {
@@ -135,7 +152,7 @@ static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, stru
     for (;;) {
         int rc = archive_read_next_header(t->archive, &header);
         if (rc == ARCHIVE_EOF)
-            return SM_OK;
+            return check_end(t, err);
         if (rc < ARCHIVE_WARN)
             return corrupt(t, err);
         if (++t->entries_count > SM_DATASET_ENTRIES_MAX)
@@ -215,11 +232,27 @@ static bool lost_class(const struct tar *t)
            !sample->has[SM_SAMPLE_OTHER];
 }
 
+/* Of two images of one sample, which ends at the second, only one would get the class. */
+static bool shares_labels(const struct tar *t)
+{
+    const struct sm_sample *here = &t->sample, *last = &t->last;
+    return here->has[SM_SAMPLE_IMAGE] && last->has[SM_SAMPLE_IMAGE] &&
+           strcmp(here->key, last->key) == 0 &&
+           (here->has[SM_SAMPLE_CLS] != last->has[SM_SAMPLE_CLS] ||
+            here->has[SM_SAMPLE_JSON] != last->has[SM_SAMPLE_JSON]);
+}
+
 static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
     do {
+        t->last = t->sample;
         code = read_sample(t, err);
+        if (code == SM_OK && shares_labels(t))
+            code = sm_err_set(err, SM_CORRUPT,
+                              "%.80s: a second image of a sample with labels, which tell the class "
+                              "of one; keep one image a sample",
+                              t->image.name);
         if (code == SM_OK && lost_class(t))
             code = sm_err_set(err, SM_CORRUPT,
                               "%.80s: no image stands next to this class; write the entries of a "

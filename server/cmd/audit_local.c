@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/escape.h"
 #include "server/base/clock.h"
 #include "server/base/digest_key.h"
 #include "server/base/id.h"
@@ -429,6 +430,11 @@ enum sm_code sm_cmd_audit_local(json_t **summary, json_t **audit,
         code = open_store(&l, err);
     if (code == SM_OK && l.id.id[0] == '\0')
         code = begin(&l, err);
+    else if (code == SM_OK && !plan->quiet)
+        fprintf(stderr,
+                "%s holds this audit: its images are not read again; if they changed, give "
+                "another --out\n",
+                sm_shown(plan->out));
     if (code == SM_OK)
         code = run_and_report(summary, audit, &l, err);
     if (l.store)

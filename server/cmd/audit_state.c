@@ -16,12 +16,14 @@
 
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/base/sha256.h"
 #include "server/base/id.h"
 #include "server/base/log.h"
 #include "server/cmd/audit_data.h"
 #include "server/cmd/audit_shard.h"
 
 #define REPORT_DEPTH_MAX 32
+#define CHOICE_SUFFIX    "_file_digest"
 
 enum sm_code sm_cmd_audit_claim_out(const char *out, struct sm_err *err)
 {
@@ -84,6 +86,27 @@ static char *resolve(const char *path)
     return realpath(path, NULL);
 }
 
+/* Adds the digest of a file that chooses images, so that another choice under the same name is
+ * another input; no member for no file. */
+static enum sm_code add_choice(json_t *inputs, const char *key, const char *path,
+                               struct sm_err *err)
+{
+    struct sm_err why = {0};
+    struct sm_file file = {0};
+    char member[64], digest[SM_SHA256_HEX];
+    if (!path || path[0] == '\0')
+        return SM_OK;
+    enum sm_code code = sm_file_map(&file, path, INT64_MAX, &why);
+    if (code != SM_OK)
+        return sm_err_set(err, SM_INVALID, "--%s: %.200s", key, why.text);
+    sm_sha256_hex(digest, file.bytes, file.bytes_count);
+    sm_file_release(&file);
+    snprintf(member, sizeof member, "%s%s", key, CHOICE_SUFFIX);
+    return json_object_set_new(inputs, member, json_string(digest)) == 0
+               ? SM_OK
+               : sm_err_set(err, SM_NOMEM, "inputs of an audit");
+}
+
 /* Adds the dataset of a cohort with its paths resolved; "" for none. */
 static enum sm_code add_data(json_t *inputs, const char *key, const char *argument,
                              struct sm_err *err)
@@ -99,9 +122,18 @@ static enum sm_code add_data(json_t *inputs, const char *key, const char *argume
                           strerror(errno));
     else if (json_object_set_new(inputs, key, json_string(full)) != 0)
         code = sm_err_set(err, SM_INVALID, "--%s %.160s: the path is not UTF-8", key, argument);
+    if (place && code == SM_OK)
+        code = add_choice(inputs, key, place->list, err);
     free(full);
     free(place);
     return code == SM_OK ? SM_OK : SM_INVALID;
+}
+
+/* True for an input that an OUT of an earlier version does not have. */
+static bool is_choice(const char *key)
+{
+    size_t n = strlen(key), m = strlen(CHOICE_SUFFIX);
+    return n > m && strcmp(key + n - m, CHOICE_SUFFIX) == 0;
 }
 
 enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *plan,
@@ -116,6 +148,8 @@ enum sm_code sm_cmd_audit_inputs(json_t **out, const struct sm_cmd_audit_plan *p
         code = add_data(inputs, sm_cohort_name((enum sm_cohort)i), plan->folders[i], err);
     if (code == SM_OK)
         code = add_path(inputs, "manifest", plan->manifest, false, err);
+    if (code == SM_OK)
+        code = add_choice(inputs, "manifest", plan->manifest, err);
     if (code == SM_OK)
         code = add_path(inputs, "root", plan->root, true, err);
     while (length > 0 && server[length - 1] == '/')
@@ -141,14 +175,14 @@ static enum sm_code compare_inputs(const char *out, const json_t *stored, const 
     {
         const json_t *other = json_object_get(stored, key);
         const char *text = json_string_value(value);
-        /* A field newer than OUT, at its default. */
-        bool later = !other && ((text && *text == '\0') || json_is_true(value));
+        /* A field newer than OUT, at its default or not given now. */
+        bool later = !other && ((text && (*text == '\0' || is_choice(key))) || json_is_true(value));
         if (json_equal(value, other) || later)
             continue;
         char *was = sm_json_text(other, JSON_COMPACT);
         char *is = sm_json_text(value, JSON_COMPACT);
         sm_err_set(err, SM_CONFLICT,
-                   "%.80s holds an audit with %s %.50s, not %.50s: give another --out", out, key,
+                   "%.80s holds an audit with %s %.40s, not %.40s: give another --out", out, key,
                    was ? was : "?", is ? is : "?");
         free(was);
         free(is);

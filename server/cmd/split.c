@@ -6,11 +6,13 @@
  *
  * Refusing matters: lists that change after a training make every later audit wrong. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -281,6 +283,17 @@ static enum sm_code check_old(const struct text *text, struct sm_err *err)
                              text->path);
 }
 
+/* Locks OUT until the process ends: two runs at once must not mix their lists. */
+static enum sm_code claim_out(const char *out, struct sm_err *err)
+{
+    if (mkdir(out, 0777) != 0 && errno != EEXIST)
+        return sm_err_set(err, SM_IO, "--out %.160s: %s", out, strerror(errno));
+    int fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        return sm_err_set(err, SM_IO, "--out %.160s: %s", out, strerror(errno));
+    return SM_OK;
+}
+
 static enum sm_code write_outputs(const struct run *r, struct sm_err *err)
 {
     struct text *texts = calloc(OUTPUTS_COUNT, sizeof *texts);
@@ -288,8 +301,8 @@ static enum sm_code write_outputs(const struct run *r, struct sm_err *err)
     enum sm_code code = texts ? SM_OK : out_of_memory(r, err);
     for (int i = 0; code == SM_OK && i < OUTPUTS_COUNT; i++)
         code = make_text(&texts[i], r, &outputs[i], err);
-    if (code == SM_OK && mkdir(r->out, 0777) != 0 && errno != EEXIST)
-        code = sm_err_set(err, SM_IO, "--out %.160s: %s", r->out, strerror(errno));
+    if (code == SM_OK)
+        code = claim_out(r->out, err);
     for (int i = 0; code == SM_OK && i < OUTPUTS_COUNT; i++)
         if ((code = check_old(&texts[i], &none)) != SM_OK)
             *err = none;
@@ -353,7 +366,8 @@ static void say(const struct run *r)
     }
     if (r->passed_count > 0)
         fprintf(stderr,
-                "sslmem split: %" PRId64 " files are neither JPEG nor PNG and have no index; a "
+                "sslmem split: %" PRId64
+                " files are links, or neither JPEG nor PNG, and have no index; a "
                 "training that counts them as images has other indexes\n",
                 r->passed_count);
     if (r->unreadable_count > 0)

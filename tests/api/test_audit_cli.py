@@ -239,6 +239,32 @@ def test_killed_while_images_come(binary, audit, cohorts, tmp_path):
     assert report(out)["spec"]["name"] == "resnet"
 
 
+def test_another_choice_under_the_same_name(audit, cohorts, tmp_path):
+    """A list or manifest that was written again chooses other images: the old report would answer for them."""
+    (_, images, *external), out = cohorts(4), tmp_path / "out"
+    chosen, manifest = tmp_path / "chosen.txt", tmp_path / "manifest.jsonl"
+    chosen.write_text("0\n1\n")
+    options = ["--candidate", f"{images}@{chosen}", *external]
+    audit(*here(out, *options))
+    again = audit(*here(out, *options))
+    assert f"{out} holds this audit: its images are not read again" in again.stderr
+    chosen.write_text("0\n1\n2\n")
+    done = audit(*here(out, *options), code=1)
+    assert 'holds an audit with candidate_file_digest "' in done.stderr and "give another --out" in done.stderr
+    audit(*here(tmp_path / "other", *options))
+    lines = [json.dumps({"cohort": ("candidate", "external")[i % 2], "path": f"{i:04}.png"}) + "\n" for i in range(4)]
+    manifest.write_text("".join(lines))
+    options, out = ["--manifest", manifest, "--root", images], tmp_path / "listed"
+    audit(*here(out, *options))
+    state = json.loads((out / "audit.json").read_text())
+    manifest.write_text("".join(lines[:3]))
+    done = audit(*here(out, *options), code=1)
+    assert 'holds an audit with manifest_file_digest "' in done.stderr
+    del state["inputs"]["manifest_file_digest"]  # as an earlier version wrote it
+    (out / "audit.json").write_text(json.dumps(state))
+    audit(*here(out, *options))
+
+
 def test_another_audit_in_out(audit, cohorts, tmp_path):
     options, out = cohorts(2), tmp_path / "out"
     audit(*here(out, *options))

@@ -565,3 +565,13 @@ def test_migrate_twice(run, tmp_path):
     count = len(list((ROOT / "migrations").glob("*.sql")))
     assert run("migrate", "--db", db).stdout == f"{db}: {count} migrations applied\n"
     assert run("migrate", "--db", db).stdout == f"{db}: 0 migrations applied\n"
+
+
+def test_a_full_disk_under_standard_output_is_no_success(binary, tmp_path):
+    """The numbers of `compare` are on standard output only, as is what `pair check` finds."""
+    scores = tmp_path / "scores.jsonl"
+    scores.write_text('{"m": 1}\n{"m": 2}\n')
+    for arguments in (["compare", scores, scores], ["pair", "check", PAIRS / "resnet"], ["inspect", "--presets"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([binary, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (1, f"sslmem {arguments[0]}: standard output cannot be written\n")

@@ -200,8 +200,10 @@ def test_torch_takes_the_lists(run, folder, tmp_path):
     numpy = pytest.importorskip("numpy")
     (folder / "cat/notes.txt").write_text("no image")
     out = tmp_path / "split"
+    (folder / "dog/link.png").symlink_to(folder / "dog/000.png")
     done = run(folder, *sizes(20, 10, 10, 5), "--out", out)
-    assert done.stderr == ("sslmem split: 1 files are neither JPEG nor PNG and have no index; a training that counts them as images has "
+    (folder / "dog/link.png").unlink()  # ImageFolder follows links
+    assert done.stderr == ("sslmem split: 2 files are links, or neither JPEG nor PNG, and have no index; a training that counts them as images has "
                            "other indexes\n")
     dataset = datasets.ImageFolder(folder)
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
@@ -265,6 +267,18 @@ def test_another_split_is_not_overwritten(run, folder, tmp_path):
     assert "/membership.csv is of another split" in run(folder, *sizes(20, 10, 10, 5), "--out", out, code=1).stderr
     (out / "membership.csv").unlink()
     assert content(out) == before
+
+
+def test_two_splits_at_once_do_not_mix(binary, folder, tmp_path):
+    """Both would pass the check that OUT holds no other split, and write over each other."""
+    for i in range(20):
+        out = tmp_path / f"out-{i}"
+        both = [subprocess.Popen([binary, "split", folder, *sizes("10", "10", "10", "rest"), "--seed", str(seed), "--out", out],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in (1, 2)]
+        errors = [process.communicate(timeout=PATIENCE_S)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1], errors
+        assert "is of another split" in "".join(errors)
+        assert sorted(sum((read_list(out, cohort) for cohort in COHORTS), [])) == list(range(50))
 
 
 def test_datasets_that_are_none(run, folder, tmp_path):

@@ -423,10 +423,20 @@ def archives():
     for kind, data in (("cls", b"7"), ("json", b'{"label": 7}')):
         tar(f"bad/unsorted-{kind}.tar", [("a.png", a), ("b.png", b), (f"a.{kind}", data), (f"b.{kind}", data)])
         refuse(f"bad/unsorted-{kind}.tar", "corrupt", f"a.{kind}: no image stands next to this class")
+    for kind, data in (("cls", b"7"), ("json", b'{"label": 7}')):
+        for place, order in (("first", (f"0.{kind}", "0.mask.png", "0.png")), ("last", ("0.png", "0.mask.png", f"0.{kind}"))):
+            tar(f"bad/mask-{kind}-{place}.tar", [(n, data if n.endswith(kind) else a if n == "0.png" else b) for n in order])
+            refuse(f"bad/mask-{kind}-{place}.tar", "corrupt", f"{order[-1] if place == 'first' else order[1]}: a second image of a sample")
+    tar("archives/views.tar", [("0.a.png", a), ("0.b.png", b), ("1.png", c), ("1.cls", b"4"), ("1.png", d), ("1.cls", b"5")])
+    expect("archives/views.tar", "archive", [("0.a.png", "", "", a), ("0.b.png", "", "", b), ("1.png", "4", "", c), ("1.png", "5", "", d)])
     tar("bad/none.tar", [("a.txt", b"x")])
     refuse("bad/none.tar", "invalid", "holds no image")
     write("bad/cut.tar", (OUT / "archives/shard.tar").read_bytes()[:700])
     refuse("bad/cut.tar", "corrupt", "after entry 1")
+    whole = (OUT / "archives/shard.tar").read_bytes()
+    with tarfile.open(OUT / "archives/shard.tar") as archive:
+        write("bad/between.tar", whole[:archive.getmembers()[4].offset])
+    refuse("bad/between.tar", "corrupt", "after entry 4: a tar's end mark is missing")
     tar("bad/bomb.tar.gz", [("a.png", a + bytes(8 << 20))], packed=True)
     refuse("bad/bomb.tar.gz", "limit", "the limit is 100 times")
 
