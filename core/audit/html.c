@@ -504,8 +504,8 @@ enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err)
 {
     static void (*const sections[])(struct sm_page *) = {
-        put_head,          put_title,          put_short,      sm_page_measured, sm_page_cohorts,
-        sm_page_contrasts, sm_page_membership, sm_page_labels, sm_page_images};
+        put_head,          put_title,          put_short,        sm_page_measured, sm_page_cohorts,
+        sm_page_contrasts, sm_page_membership, sm_page_outsider, sm_page_labels,   sm_page_images};
     struct sm_page p = {.out = {file},
                         .audit = audit,
                         .result = result,

@@ -55,7 +55,8 @@ void sm_page_measured(struct sm_page *p);
 void sm_page_cohorts(struct sm_page *p);
 void sm_page_contrasts(struct sm_page *p);
 void sm_page_membership(struct sm_page *p);
-void sm_page_labels(struct sm_page *p); /* writes nothing without labels */
+void sm_page_outsider(struct sm_page *p); /* outsider_page.c */
+void sm_page_labels(struct sm_page *p);   /* writes nothing without labels */
 void sm_page_images(struct sm_page *p);
 
 #endif

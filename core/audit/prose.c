@@ -37,6 +37,15 @@ const char sm_prose_membership[] =
     "for privacy: finding even few members almost without false accusations is a breach, however "
     "good the average looks.</p>\n";
 
+const char sm_prose_outsider[] =
+    "<p>Few attackers have g. Someone who has <em>f and an image, nothing else</em>, can still "
+    "look "
+    "how tightly f holds the views of the image together: pictures that it was trained on tend to "
+    "lie closer (EncoderMI, CCS 2021). This is no measure of memorization: plain pictures lie "
+    "close for any encoder, and without g nothing tells the two apart. It says how far f gives "
+    "its training set away by itself, and its curve is the dash-dotted one in the chart of both "
+    "encoders.</p>\n";
+
 const char sm_prose_classes[] =
     "<p>Candidates of each class beside the reference images <em>of the same class</em>, for "
     "classes differ in score whether they were trained on or not. Among many classes some differ "

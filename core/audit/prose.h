@@ -10,6 +10,7 @@ extern const char sm_prose_method[];       /* the measurement */
 extern const char sm_prose_cohorts[];      /* how to read the histograms */
 extern const char sm_prose_contrasts[];    /* how to read the differences */
 extern const char sm_prose_membership[];   /* how to read the curves */
+extern const char sm_prose_outsider[];     /* how to read the signals of f alone */
 extern const char sm_prose_classes[];      /* how to read the tables of labels */
 extern const char sm_prose_groups[];
 extern const char sm_prose_images[]; /* how to read p-values and q-values */

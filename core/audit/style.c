@@ -88,11 +88,12 @@ const char sm_prose_style_charts[] =
     ".middle{text-anchor:middle}.end{text-anchor:end}\n"
     ".area{stroke-width:1.2;fill-opacity:.3}.curve{fill:none;stroke-width:2}"
     ".mean{stroke-width:2.4}.whisker{stroke-width:2.4}\n"
-    ".curve.independent{stroke-dasharray:7 3}\n"
+    ".curve.independent{stroke-dasharray:7 3}.curve.outsider{stroke-dasharray:8 3 2 3}\n"
     "svg .candidate{stroke:var(--candidate);fill:var(--candidate)}\n"
     "svg .external{stroke:var(--external);fill:var(--external)}\n"
     "svg .shared{stroke:var(--shared);fill:var(--shared)}\n"
     "svg .independent{stroke:var(--independent);fill:var(--independent)}\n"
+    "svg .outsider{stroke:var(--ink);fill:var(--ink)}\n"
     "svg path.curve{fill:none}\n"
     /* A phone: one column, rows of tables as blocks. */
     "@media screen and (max-width:860px){td.n{white-space:normal}}\n"

@@ -160,6 +160,14 @@ static const struct sm_row membership_rows[] = {
     {0}};
 #undef S
 
+#define S struct sm_audit_outsider
+static const struct sm_row outsider_rows[] = {
+    SM_ROW("others", others),
+    SM_ROW_ARRAY(SM_ROW_KEYED, "signals", signals, membership_rows, .counted = SM_ROW_AT(count)),
+    SM_ROW("missing", missing),
+    {0}};
+#undef S
+
 /* --- FDR, classes and groups --- */
 
 #define S struct sm_audit_fdr_level
@@ -305,6 +313,7 @@ static const struct sm_row summary_rows[] = {
     SM_ROW_ARRAY(SM_ROW_KEYED, "cohorts", cohorts, cohort_rows),
     SM_ROW_ARRAY(SM_ROW_KEYED, "comparisons", contrasts, contrast_rows),
     SM_ROW_ARRAY(SM_ROW_KEYED, "membership", membership, membership_rows),
+    SM_ROW_STRUCT("outsider", outsider, outsider_rows),
     SM_ROW_STRUCT("fdr", fdr, fdr_rows),
     SM_ROW_STRUCT("classes", classes, labels_rows),
     SM_ROW_STRUCT("groups", groups, labels_rows),

@@ -155,6 +155,14 @@ static void say_words(const json_t *summary, const char *part)
         puts(sm_shown(words));
 }
 
+/* Prints a sentence for each signal of f alone. */
+static void say_outsider(const json_t *summary)
+{
+    json_t *signals = json_object_get(json_object_get(summary, "outsider"), "signals"), *signal;
+    const char *key;
+    json_object_foreach(signals, key, signal) puts(sm_shown(text_of(signal, "words")));
+}
+
 static void say_fdr(const json_t *summary)
 {
     const json_t *fdr = json_object_get(summary, "fdr");
@@ -214,6 +222,7 @@ int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *
         say_words(summary, "comparisons");
         say_words(summary, "membership");
         say_fdr(summary);
+        say_outsider(summary);
     }
     say_gates(summary, plan->quiet);
     say_flags(summary);

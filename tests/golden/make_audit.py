@@ -195,6 +195,14 @@ def membership(m, other, spec):
     return out
 
 
+def outsider(items, spec):
+    """1 - A_f against externals; without any, against independents. No bootstrap, no epsilon."""
+    signal = {c: np.array([1 - i["f"] for i in items if i["cohort"] == c and "error" not in i]) for c in COHORTS}
+    others = "external" if len(signal["external"]) or not len(signal["independent"]) else "independent"
+    test = membership(signal, others, dict(spec, resamples=0, inserted_at_random=False))
+    return {"others": others, "signals": {"alignment": test}, "missing": None}
+
+
 def benjamini_hochberg(p):
     n, order = len(p), np.argsort(p)
     q = np.minimum.accumulate((p[order] * n / np.arange(1, n + 1))[::-1])[::-1]
@@ -300,6 +308,7 @@ def audit(name, spec, sizes, means, failed, decimals, seed):
         "cohorts": {c: cohort(m[c], failed[c], low, high) for c in COHORTS},
         "comparisons": {f"{a}_{b}": comparison(a, b, m) for a, b in PAIRS},
         "membership": {f"candidate_{c}": membership(m, c, spec) for c in ("external", "independent")},
+        "outsider": outsider(items, spec),
         "fdr": fdr(candidates, len(m[spec["reference"]]), spec["reference"]),
         "classes": labels(items, images, spec, "class"),
         "groups": labels(items, images, spec, "group"),

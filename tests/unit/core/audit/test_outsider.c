@@ -1,0 +1,130 @@
+/* What someone with f alone could learn: numbers against scikit-learn are in test_evaluate.c (the
+ * vectors of tests/golden/make_audit.py); here are words, and audits that cannot give them. */
+#include "fixture.h"
+
+/* Candidates lie closer under f by `shift` standard deviations; m is what draw_audit draws. */
+static struct sm_audit_result *audit_of(struct held *h, const size_t counts[SM_COHORTS],
+                                        double shift)
+{
+    draw_audit(h, counts, 0, "{\"name\": \"a\"}");
+    for (size_t i = 0; i < h->audit.items_count; i++) {
+        bool candidate = h->items[i].cohort == SM_COHORT_CANDIDATE;
+        h->items[i].f = .6 + .1 * normal((uint32_t)(1000 + i)) - (candidate ? .1 * shift : 0);
+    }
+    return evaluate(h);
+}
+
+static const json_t *outsider_of(const struct sm_audit_result *result)
+{
+    return at(sm_audit_result_json(result), "outsider");
+}
+
+static void f_alone_tells_what_it_holds_closer(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r = audit_of(&h, (size_t[]){0, 40, 0, 40}, 3);
+    const json_t *outsider = outsider_of(r), *test = at(outsider, "signals/alignment");
+    assert_string_equal(json_string_value(at(outsider, "others")), "external");
+    assert_true(json_is_null(at(outsider, "missing")));
+    assert_true(json_number_value(at(test, "auc/value")) > .9);
+    assert_true(json_number_value(at(test, "auc/interval/0")) > .8);
+    assert_true(json_is_null(at(test, "auc/bootstrap/0")));
+    assert_int_equal(json_integer_value(at(test, "auc/resamples")), 0);
+    assert_true(json_is_null(at(test, "epsilon")));
+    assert_ptr_equal(strstr(json_string_value(at(test, "words")), "someone with f alone"),
+                     json_string_value(at(test, "words")));
+    char *text = json_dumps(outsider, 0);
+    assert_null(strstr(text, "memor")); /* it is none */
+    free(text);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+/* f saw independents as little as externals. */
+static void without_externals_independents_stand_in(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r = audit_of(&h, (size_t[]){0, 12, 11, 0}, 0);
+    const json_t *outsider = outsider_of(r);
+    assert_string_equal(json_string_value(at(outsider, "others")), "independent");
+    assert_int_equal(json_integer_value(at(outsider, "signals/alignment/n_others")), 11);
+    assert_true(json_is_false(at(outsider, "signals/alignment/is_reference")));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void nobody_to_tell_apart_gives_no_number(void **state)
+{
+    (void)state;
+    static const size_t none[][SM_COHORTS] = {{0, 0, 0, 0}, {3, 9, 0, 0}, {3, 0, 0, 9}};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        struct held h;
+        struct sm_audit_result *r = audit_of(&h, none[i], 0);
+        const json_t *test = at(outsider_of(r), "signals/alignment");
+        assert_true(json_is_null(at(test, "auc/value")));
+        assert_true(json_is_null(at(test, "roc")));
+        assert_non_null(strstr(json_string_value(at(test, "words")), "cannot be tested"));
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
+/* Images without the alignment may be of one kind, so the others are not tested without them. */
+static void scores_without_the_alignment_are_named(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){2, 12, 0, 12}, 0, "{\"name\": \"a\"}");
+    h.items[3].f = h.items[20].f = NAN;
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *outsider = outsider_of(r);
+    assert_int_equal(json_object_size(at(outsider, "signals")), 0);
+    assert_string_equal(json_string_value(at(outsider, "missing")),
+                        "1 - A_f is not given: 2 of 24 scores do not hold the alignment of f");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static enum sm_code write_html(FILE *file, const struct held *h,
+                               const struct sm_audit_result *result, struct sm_err *err)
+{
+    return sm_audit_write_html(file, &h->audit, result, NULL, NULL, err);
+}
+
+static void the_page_shows_f_alone_beside_the_pair(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r = audit_of(&h, (size_t[]){0, 30, 30, 30}, 1);
+    char *page = written(write_html, &h, r);
+    const char *section = strstr(page, "What someone with f alone could learn");
+    const char *end = section ? strstr(section, "<h2") : NULL;
+    assert_non_null(end);
+    char *text = strndup(section, (size_t)(end - section));
+    assert_non_null(strstr(text, "both encoders: m"));
+    assert_non_null(strstr(text, "f alone: 1 − A"));
+    assert_non_null(strstr(text, "no measure of memorization"));
+    assert_non_null(strstr(page, "f alone, externals: AUC"));
+    int curves = 0;
+    for (const char *p = page; (p = strstr(p, "<path class=\"curve outsider\"")); p++)
+        curves++;
+    assert_int_equal(curves, 2); /* linear and logarithmic */
+    free(text);
+    free(page);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(f_alone_tells_what_it_holds_closer),
+        cmocka_unit_test(without_externals_independents_stand_in),
+        cmocka_unit_test(nobody_to_tell_apart_gives_no_number),
+        cmocka_unit_test(scores_without_the_alignment_are_named),
+        cmocka_unit_test(the_page_shows_f_alone_beside_the_pair),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
