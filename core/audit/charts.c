@@ -178,6 +178,7 @@ static double lowest_rate(const struct sm_audit_summary *summary)
     double most = 10;
     for (int i = 0; i < SM_AGAINST; i++)
         most = fmax(most, (double)summary->membership[i].n_others);
+    most = fmax(most, (double)summary->outsider.signals[0].n_others);
     return pow(10, -ceil(log10(most) - 1e-9));
 }
 

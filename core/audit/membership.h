@@ -40,10 +40,17 @@ struct sm_audit_membership {
 
 /* What an outsider learns, who holds f and an image but no g: signals of f alone as membership
  * tests. None of them measures memorization: images differ in them for other reasons too. */
-enum sm_outsider_signal { SM_OUTSIDER_ALIGNMENT, SM_OUTSIDER_SIGNALS };
+enum sm_outsider_signal {
+    SM_OUTSIDER_ALIGNMENT,
+    SM_OUTSIDER_NORM_1,
+    SM_OUTSIDER_NORM_2,
+    SM_OUTSIDER_NORM_MAX,
+    SM_OUTSIDER_SIGNALS
+};
 struct sm_audit_outsider {
     enum sm_cohort others; /* externals; without any, independents, which f did not see either */
     char missing[SM_WORDS_BYTES]; /* which signal cannot be given, and why; "": none */
+    bool alone;                   /* the pair has no g: these signals are the audit's result */
     size_t count;                 /* signals in use */
     struct sm_audit_membership signals[SM_OUTSIDER_SIGNALS]; /* key: name of the signal */
 };

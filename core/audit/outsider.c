@@ -1,5 +1,5 @@
-/* What someone with f alone could learn: signals of f as membership tests, candidates against images
- * that f did not see.
+/* What someone with f alone could learn: signals of f as membership tests, candidates against
+ * images that f did not see.
  *
  * 1 - A_f is the statistic of EncoderMI-T (CCS 2021) where the recipe compares pairs of views by
  * the cosine of their pooled representation. It comes from the alignments that every score holds. A
@@ -18,11 +18,30 @@ static double of_alignment(const struct sm_audit_item *item)
     return 1 - item->f;
 }
 
+static double of_norm_1(const struct sm_audit_item *item)
+{
+    return item->norm_1;
+}
+
+static double of_norm_2(const struct sm_audit_item *item)
+{
+    return item->norm_2;
+}
+
+static double of_norm_max(const struct sm_audit_item *item)
+{
+    return item->norm_max;
+}
+
 static const struct {
     const char *key, *name, *source;
     double (*value)(const struct sm_audit_item *item);
+    bool alone; /* measured only where the pair has no g */
 } signals[SM_OUTSIDER_SIGNALS] = {
-    [SM_OUTSIDER_ALIGNMENT] = {"alignment", "1 - A_f", "the alignment of f", of_alignment},
+    [SM_OUTSIDER_ALIGNMENT] = {"alignment", "1 - A_f", "the alignment of f", of_alignment, false},
+    [SM_OUTSIDER_NORM_1] = {"norm_1", "the 1-norm of its output", "norms", of_norm_1, true},
+    [SM_OUTSIDER_NORM_2] = {"norm_2", "the 2-norm of its output", "norms", of_norm_2, true},
+    [SM_OUTSIDER_NORM_MAX] = {"norm_max", "the max-norm of its output", "norms", of_norm_max, true},
 };
 
 /* The values of a cohort, in the order of its sample. */
@@ -30,7 +49,7 @@ static size_t read_values(double *out, int signal, const struct sm_sample *sampl
                           const struct sm_audit *audit)
 {
     size_t known = 0;
-    for (size_t i = 0; i < sample->count; i++) {
+    for (size_t i = 0; i < sample->scored; i++) {
         out[i] = signals[signal].value(&audit->items[sample->item[i]]);
         known += isfinite(out[i]);
     }
@@ -61,12 +80,12 @@ static enum sm_code fill_signal(struct sm_audit_outsider *out, int signal,
 {
     const struct sm_sample *a = &result->samples.of[SM_COHORT_CANDIDATE];
     const struct sm_sample *b = &result->samples.of[out->others];
-    size_t total = a->count + b->count;
+    size_t total = a->scored + b->scored;
     double *values = calloc(total + 1, sizeof *values);
     if (!values)
         return sm_err_set(err, SM_NOMEM, "out of memory for the signals of %zu images", total);
     size_t known = read_values(values, signal, a, audit);
-    known += read_values(values + a->count, signal, b, audit);
+    known += read_values(values + a->scored, signal, b, audit);
     enum sm_code code = SM_OK;
     if (known < total) {
         snprintf(out->missing, sizeof out->missing,
@@ -74,7 +93,7 @@ static enum sm_code fill_signal(struct sm_audit_outsider *out, int signal,
                  total - known, total, signals[signal].source);
     } else {
         struct sm_audit_membership *test = &out->signals[out->count++];
-        const struct sm_membership_values v = {values, values + a->count, a->count, b->count};
+        const struct sm_membership_values v = {values, values + a->scored, a->scored, b->scored};
         test->key = signals[signal].key;
         test->others = out->others;
         test->is_reference = out->others == audit->spec->reference;
@@ -90,11 +109,13 @@ enum sm_code sm_part_outsider(struct sm_audit_result *result, const struct sm_au
 {
     struct sm_audit_outsider *out = &result->summary.outsider;
     enum sm_code code = SM_OK;
-    out->others = result->samples.of[SM_COHORT_EXTERNAL].count > 0 ||
-                          result->samples.of[SM_COHORT_INDEPENDENT].count == 0
+    out->others = result->samples.of[SM_COHORT_EXTERNAL].scored > 0 ||
+                          result->samples.of[SM_COHORT_INDEPENDENT].scored == 0
                       ? SM_COHORT_EXTERNAL
                       : SM_COHORT_INDEPENDENT;
+    out->alone = !result->samples.has_g;
     for (int i = 0; code == SM_OK && i < SM_OUTSIDER_SIGNALS; i++)
-        code = fill_signal(out, i, result, audit, err);
+        if (out->alone || !signals[i].alone)
+            code = fill_signal(out, i, result, audit, err);
     return code;
 }

@@ -162,6 +162,7 @@ static const struct sm_row membership_rows[] = {
 
 #define S struct sm_audit_outsider
 static const struct sm_row outsider_rows[] = {
+    SM_ROW("alone", alone),
     SM_ROW("others", others),
     SM_ROW_ARRAY(SM_ROW_KEYED, "signals", signals, membership_rows, .counted = SM_ROW_AT(count)),
     SM_ROW("missing", missing),

@@ -112,6 +112,7 @@ enum { SM_REPEATS_REFERENCE, SM_REPEATS_ACROSS, SM_REPEATS_WITHIN, SM_REPEATS };
 #define SM_FLAG_SIDES_SAME              "sides_same"
 #define SM_FLAG_CANDIDATES_IN_REFERENCE "candidates_in_reference"
 #define SM_FLAG_SCORES_CONSTANT         "scores_constant"
+#define SM_FLAG_G_MISSING               "g_missing" /* of the pair */
 struct sm_audit_flag {
     const char *code, *text; /* "" where a flag of the pair has none */
     char own_text[400];

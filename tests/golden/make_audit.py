@@ -200,7 +200,7 @@ def outsider(items, spec):
     signal = {c: np.array([1 - i["f"] for i in items if i["cohort"] == c and "error" not in i]) for c in COHORTS}
     others = "external" if len(signal["external"]) or not len(signal["independent"]) else "independent"
     test = membership(signal, others, dict(spec, resamples=0, inserted_at_random=False))
-    return {"others": others, "signals": {"alignment": test}, "missing": None}
+    return {"alone": False, "others": others, "signals": {"alignment": test}, "missing": None}
 
 
 def benjamini_hochberg(p):

@@ -117,6 +117,128 @@ static void the_page_shows_f_alone_beside_the_pair(void **state)
     let_go(&h);
 }
 
+/* --- a pair without g --- */
+
+/* The numbers that a pair without g leaves out are NAN, as the store reads them. */
+static void take_g_away(struct held *h)
+{
+    json_decref(h->pair);
+    h->pair = parse_json("{\"name\": \"alone\", \"digest\": \"00aa\", \"encoders\": {\"f\": [{"
+                         "\"file\": \"f.pt\", \"digest\": \"11\"}], \"g\": []}, \"flags\": "
+                         "[{\"code\": \"g_missing\", \"text\": \"The pair has no g.\"}]}");
+    h->audit.pair = h->pair;
+    for (size_t i = 0; i < h->audit.items_count; i++) {
+        struct sm_audit_item *item = &h->items[i];
+        item->m = item->m_se = item->ratio = item->g = item->g_se = NAN;
+        item->norm_1 = 9 + normal((uint32_t)(2000 + i));
+        item->norm_2 = 4;
+        item->norm_max = item->cohort == SM_COHORT_CANDIDATE ? 1 : 2;
+    }
+}
+
+#define SPEC_OF_GATES                                                                              \
+    "{\"name\": \"a\", \"gates\": [\"auc<=1\", \"auc_high<=1\", \"tpr_at_fpr_10<=1\", "            \
+    "\"advantage<=1\", \"fdr5_share<=1\", \"mean_difference<=9\", \"cohen_d<=9\", "                \
+    "\"welch_p>=0\", "                                                                             \
+    "\"epsilon_lower<=99\", \"failed_share<=0.1\"]}"
+
+static void without_g_the_signals_are_the_result(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 40, 0, 40}, 0, SPEC_OF_GATES);
+    take_g_away(&h);
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *s = sm_audit_result_json(r), *outsider = at(s, "outsider"), *gate;
+    size_t i;
+    assert_true(json_is_true(at(outsider, "alone")));
+    assert_int_equal(json_object_size(at(outsider, "signals")), 4);
+    assert_true(json_number_value(at(outsider, "signals/norm_max/auc/value")) == 0);
+    assert_true(json_number_value(at(outsider, "signals/norm_2/auc/value")) == .5);
+    assert_int_equal(json_integer_value(at(s, "images/scored")), 80);
+    assert_int_equal(json_integer_value(at(s, "images/failed")), 0);
+    assert_int_equal(json_integer_value(at(s, "cohorts/candidate/n")), 40);
+    assert_true(json_is_null(at(s, "cohorts/candidate/mean")));
+    assert_true(json_is_null(at(s, "membership/candidate_external/auc/value")));
+    assert_true(json_is_null(at(s, "fdr/levels/1/count")));
+    assert_true(json_is_false(at(s, "passed")));
+    json_array_foreach(at(s, "gates"), i, gate)
+    {
+        bool of_files = strcmp(json_string_value(at(gate, "number")), "failed_share") == 0;
+        assert_true(json_is_true(at(gate, "passed")) == of_files);
+        assert_true(of_files || strstr(json_string_value(at(gate, "note")), "no g"));
+    }
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+/* An image fails by its f, which is all that there is. */
+static void without_g_an_image_needs_its_f(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){0, 12, 0, 12}, 0, "{\"name\": \"a\"}");
+    take_g_away(&h);
+    h.items[3].f = NAN;
+    h.items[5].norm_1 = NAN; /* only the signals of norm_1 need it */
+    struct sm_audit_result *r = evaluate(&h);
+    const json_t *s = sm_audit_result_json(r);
+    assert_int_equal(json_integer_value(at(s, "images/failed")), 1);
+    assert_int_equal(json_object_size(at(s, "outsider/signals")), 3);
+    assert_string_equal(json_string_value(at(s, "outsider/missing")),
+                        "the 1-norm of its output is not given: 1 of 23 scores do not hold norms");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
+static void without_g_nobody_is_listed_or_compared(void **state)
+{
+    (void)state;
+    static const enum sm_selection_kind kinds[] = {SM_SELECT_TOP, SM_SELECT_SHARE, SM_SELECT_FDR,
+                                                   SM_SELECT_RANDOM};
+    struct held h, whole;
+    struct sm_err err = {0};
+    json_t *compared;
+    draw_audit(&h, (size_t[]){0, 12, 0, 12}, 0, "{\"name\": \"alone\"}");
+    draw_audit(&whole, (size_t[]){0, 12, 0, 12}, 0, "{\"name\": \"whole\"}");
+    take_g_away(&h);
+    struct sm_audit_result *r = evaluate(&h);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const struct sm_selection selection = {.kind = kinds[i], .share = .5, .q = .1};
+        assert_int_equal(
+            sm_audit_write_selection(stdout, &h.audit, r, &selection, SM_LIST_CSV, &err),
+            SM_INVALID);
+        assert_non_null(strstr(err.text, "no g"));
+    }
+    const struct sm_audit *audits[] = {&whole.audit, &h.audit};
+    assert_int_equal(sm_audit_compare(&compared, audits, 2, 10, &err), SM_INVALID);
+    assert_non_null(strstr(err.text, "audit 2, alone, has no g"));
+    assert_null(compared);
+    sm_audit_result_free(r);
+    let_go(&h);
+    let_go(&whole);
+}
+
+static void without_g_the_page_says_what_it_cannot_say(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_audit(&h, (size_t[]){5, 30, 0, 30}, 0, "{\"name\": \"a\"}");
+    take_g_away(&h);
+    struct sm_audit_result *r = evaluate(&h);
+    char *page = written(write_html, &h, r);
+    const char *says = strstr(page, "says nothing about memorization");
+    assert_non_null(says);
+    assert_true(strstr(page, "Someone with f alone") > says);
+    assert_null(strstr(page, "Memorization audit"));
+    assert_null(strstr(page, "Most memorized"));
+    assert_null(strstr(page, "both encoders: m"));
+    assert_non_null(strstr(page, "f alone: max-norm"));
+    free(page);
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +247,10 @@ int main(void)
         cmocka_unit_test(nobody_to_tell_apart_gives_no_number),
         cmocka_unit_test(scores_without_the_alignment_are_named),
         cmocka_unit_test(the_page_shows_f_alone_beside_the_pair),
+        cmocka_unit_test(without_g_the_signals_are_the_result),
+        cmocka_unit_test(without_g_an_image_needs_its_f),
+        cmocka_unit_test(without_g_nobody_is_listed_or_compared),
+        cmocka_unit_test(without_g_the_page_says_what_it_cannot_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
