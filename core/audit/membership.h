@@ -6,8 +6,8 @@
 #ifndef CORE_AUDIT_MEMBERSHIP_H
 #define CORE_AUDIT_MEMBERSHIP_H
 
+#include "core/stats/share.h"
 #include "sslmem/audit.h"
-#include "sslmem/stats.h"
 
 #define SM_WORDS_BYTES    300 /* room for a sentence */
 #define SM_ROC_POINTS_MAX 512
@@ -47,11 +47,22 @@ enum sm_outsider_signal {
     SM_OUTSIDER_NORM_MAX,
     SM_OUTSIDER_SIGNALS
 };
+/* How much of the candidates was used to train f, by 1 - A_f: the threshold comes from a random half
+ * of the shared images, which f is known to have seen, and of `others`; the counts from the rest. */
+struct sm_audit_used {
+    int64_t suspects, members, others; /* images counted */
+    int64_t resamples;
+    double threshold;
+    struct sm_used_share of; /* undefined where there is a note */
+    const char *note;        /* why nothing can be said; NULL: share and interval are defined */
+    char words[SM_WORDS_BYTES];
+};
 struct sm_audit_outsider {
     enum sm_cohort others; /* externals; without any, independents, which f did not see either */
     char missing[SM_WORDS_BYTES]; /* which signal cannot be given, and why; "": none */
     bool alone;                   /* the pair has no g: these signals are the audit's result */
-    size_t count;                 /* signals in use */
+    struct sm_audit_used used;
+    size_t count;                                            /* signals in use */
     struct sm_audit_membership signals[SM_OUTSIDER_SIGNALS]; /* key: name of the signal */
 };
 

@@ -10,8 +10,8 @@ static const char *title_of(const char *key)
     static const struct {
         const char *key, *title;
     } titles[] = {
-        {"alignment", "f alone: 1 − A<sub>f</sub>, how tightly it holds the views together"},
-        {"norm_1", "f alone: 1-norm of its pooled output, mean over the views"},
+        {"alignment", "f alone: 1 − A<sub>f</sub>"},
+        {"norm_1", "f alone: 1-norm of its output"},
         {"norm_2", "f alone: 2-norm"},
         {"norm_max", "f alone: max-norm"},
     };
@@ -71,6 +71,11 @@ void sm_page_outsider(struct sm_page *p)
         put_sentences(p, outsider);
     if (outsider->count > 0)
         put_table(p, outsider);
+    if (outsider->alone || !outsider->used.note) {
+        sm_put(&p->out, "<p>");
+        sm_page_sentence(p, outsider->used.words);
+        sm_put(&p->out, "</p>\n");
+    }
     if (outsider->missing[0]) {
         sm_put(&p->out, "<p class=\"note\">");
         sm_page_sentence(p, outsider->missing);

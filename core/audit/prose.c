@@ -39,12 +39,9 @@ const char sm_prose_membership[] =
 
 const char sm_prose_outsider[] =
     "<p>Few attackers have g. Someone who has <em>f and an image, nothing else</em>, can still "
-    "look "
-    "how tightly f holds the views of the image together: pictures that it was trained on tend to "
-    "lie closer (EncoderMI, CCS 2021). This is no measure of memorization: plain pictures lie "
-    "close for any encoder, and without g nothing tells the two apart. It says how far f gives "
-    "its training set away by itself, and its curve is the dash-dotted one in the chart of both "
-    "encoders.</p>\n";
+    "look how tightly f holds the views of the image together (EncoderMI, CCS 2021; the "
+    "dash-dotted curve above). This is no measure of memorization: plain pictures lie close for "
+    "any encoder, and without g nothing tells the two apart.</p>\n";
 
 const char sm_prose_outsider_alone[] =
     "<p>The curves show how well someone with f and an image, nothing else, could guess whether "

@@ -28,6 +28,7 @@ sm_audit_part sm_part_cohorts;    /* cohorts.c: each cohort, edges of the histog
 sm_audit_part sm_part_contrasts;  /* contrasts.c: six pairs of cohorts */
 sm_audit_part sm_part_membership; /* membership.c: the score as a membership test */
 sm_audit_part sm_part_outsider;   /* outsider.c: what someone with f alone could learn */
+sm_audit_part sm_part_used;       /* used.c: how much of the candidates f was trained on */
 sm_audit_part sm_part_labels;     /* labels.c: classes and groups */
 sm_audit_part sm_part_flags;      /* flags.c: reads the parts before it */
 sm_audit_part sm_part_gates;      /* gate.c: reads the flags too */

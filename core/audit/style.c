@@ -125,7 +125,7 @@ const char sm_prose_style_charts[] =
     ".note,table{font-size:8.4pt}.card span{font-size:7.6pt;line-height:1.3;margin-top:1pt}"
     ".image{font-size:7.2pt}"
     "td.id,code,pre{font-size:7.4pt;line-height:1.3}pre{padding:5pt 8pt;margin:4pt 0}"
-    ".signature{margin-top:10pt}.signature div{margin-top:26pt;font-size:8pt}"
+    ".signature{margin-top:10pt;break-before:avoid}.signature div{margin-top:26pt;font-size:8pt}"
     ".facts td:first-child{width:24mm}.images{gap:7pt;margin:5pt 0}.image:nth-child(n+7){"
     "display:none}.image img{width:60%}.limits{columns:2;column-gap:18pt}"
     ".limits li:first-child{margin-top:0}a{color:inherit;text-decoration:none}"

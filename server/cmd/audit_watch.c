@@ -165,9 +165,13 @@ static bool is_alone(const json_t *summary)
 /* Prints a sentence for each signal of f alone. */
 static void say_outsider(const json_t *summary)
 {
-    json_t *signals = json_object_get(json_object_get(summary, "outsider"), "signals"), *signal;
+    const json_t *outsider = json_object_get(summary, "outsider");
+    const json_t *used = json_object_get(outsider, "used_share");
+    json_t *signals = json_object_get(outsider, "signals"), *signal;
     const char *key;
     json_object_foreach(signals, key, signal) puts(sm_shown(text_of(signal, "words")));
+    if (json_is_null(json_object_get(used, "note")))
+        puts(sm_shown(text_of(used, "words")));
 }
 
 static void say_fdr(const json_t *summary)

@@ -66,6 +66,8 @@ def check_report(report):
     for test in outsider["signals"].values():
         assert (test["n_members"], test["n_others"], test["others"]) == (12, 12, "external")
         assert 0 <= test["auc"]["value"] <= 1 and test["roc"]["points"]
+    used = outsider["used_share"]  # twelve images a cohort say nothing, and that is said
+    assert used["suspects"] == 12 and used["members"] == used["others"] == 6 and used["interval"] == [None, None] and used["note"]
     assert summary["images"]["scored"] == len(report["items"]) and summary["images"]["failed"] == 0
     assert all(item["m"] is None and item["p_value"] is None and item["g"]["alignment"] is None for item in report["items"])
     assert all(item["outsider"]["norm_2"] > 0 for item in report["items"])

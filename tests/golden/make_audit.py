@@ -200,7 +200,22 @@ def outsider(items, spec):
     signal = {c: np.array([1 - i["f"] for i in items if i["cohort"] == c and "error" not in i]) for c in COHORTS}
     others = "external" if len(signal["external"]) or not len(signal["independent"]) else "independent"
     test = membership(signal, others, dict(spec, resamples=0, inserted_at_random=False))
-    return {"alone": False, "others": others, "signals": {"alignment": test}, "missing": None}
+    return {"alone": False, "others": others, "signals": {"alignment": test}, "missing": None,
+            "used_share": used_share(signal["candidate"], signal["shared"], signal[others], spec["seed"])}
+
+
+def used_share(suspects, members, others, seed):
+    if not len(suspects) or min(len(members), len(others)) < 2:
+        return {"suspects": 0, "threshold": None, "share": None}
+    members, others = members[draw_order(len(members), seed, 3)], others[draw_order(len(others), seed, 4)]
+    half, other_half = len(members) // 2, len(others) // 2
+    y, x = np.r_[np.ones(half), np.zeros(other_half)], np.r_[members[:half], others[:other_half]]
+    fpr, tpr, threshold = metrics.roc_curve(y, x, drop_intermediate=False)
+    best = threshold[np.argmax(tpr - fpr)] if (tpr - fpr).max() > 0 else math.inf
+    p, tpr, fpr = ((x >= best).mean() for x in (suspects, members[half:], others[other_half:]))
+    return {"suspects": len(suspects), "members": len(members) - half, "others": len(others) - other_half,
+            "threshold": number(best), "positive_share": number(p), "tpr": number(tpr), "fpr": number(fpr),
+            "share": number((p - fpr) / (tpr - fpr)) if tpr - fpr >= .05 else None}
 
 
 def benjamini_hochberg(p):

@@ -117,6 +117,63 @@ static void the_page_shows_f_alone_beside_the_pair(void **state)
     let_go(&h);
 }
 
+/* --- the used share --- */
+
+/* f holds what it saw closer by 1.5 standard deviations. It saw the shared images and the first
+ * `used` of 100 candidates. */
+static struct sm_audit_result *audit_with_used(struct held *h, size_t used, double shift)
+{
+    draw_audit(h, (size_t[]){300, 200, 0, 300}, 0, "{\"name\": \"a\"}");
+    for (size_t i = 0; i < h->audit.items_count; i++) {
+        bool saw = i < 300 + used;
+        h->items[i].f = .6 + .1 * normal((uint32_t)(5000 + i)) - (saw ? .1 * shift : 0);
+    }
+    return evaluate(h);
+}
+
+static void a_planted_share_is_found(void **state)
+{
+    (void)state;
+    static const size_t used[] = {0, 60, 120, 200};
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        struct held h;
+        struct sm_audit_result *r = audit_with_used(&h, used[i], 1.5);
+        const json_t *share = at(outsider_of(r), "used_share");
+        double truth = (double)used[i] / 200, got = json_number_value(at(share, "share"));
+        double low = json_number_value(at(share, "interval/0"));
+        double high = json_number_value(at(share, "interval/1"));
+        assert_true(low <= truth && truth <= high && low < got && got < high);
+        assert_true(high - low < .6);
+        assert_int_equal(json_integer_value(at(share, "suspects")), 200);
+        assert_int_equal(json_integer_value(at(share, "members")), 150);
+        assert_int_equal(json_integer_value(at(share, "others")), 150);
+        assert_true(json_is_null(at(share, "note")));
+        assert_non_null(strstr(json_string_value(at(share, "words")), "was used to train f"));
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+}
+
+/* Nothing to tell apart, and no known members. */
+static void without_evidence_there_is_no_share(void **state)
+{
+    (void)state;
+    struct held h;
+    struct sm_audit_result *r = audit_with_used(&h, 100, 0);
+    const json_t *share = at(outsider_of(r), "used_share");
+    assert_true(json_is_null(at(share, "share")) && json_is_null(at(share, "interval/0")));
+    assert_non_null(strstr(json_string_value(at(share, "note")), "below .05"));
+    assert_non_null(strstr(json_string_value(at(share, "words")), "cannot be said"));
+    sm_audit_result_free(r);
+    let_go(&h);
+    r = audit_of(&h, (size_t[]){1, 20, 0, 20}, 2);
+    share = at(outsider_of(r), "used_share");
+    assert_true(json_is_null(at(share, "share")) && json_is_null(at(share, "tpr")));
+    assert_non_null(strstr(json_string_value(at(share, "note")), "it takes candidates"));
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 /* --- a pair without g --- */
 
 /* The numbers that a pair without g leaves out are NAN, as the store reads them. */
@@ -247,6 +304,8 @@ int main(void)
         cmocka_unit_test(nobody_to_tell_apart_gives_no_number),
         cmocka_unit_test(scores_without_the_alignment_are_named),
         cmocka_unit_test(the_page_shows_f_alone_beside_the_pair),
+        cmocka_unit_test(a_planted_share_is_found),
+        cmocka_unit_test(without_evidence_there_is_no_share),
         cmocka_unit_test(without_g_the_signals_are_the_result),
         cmocka_unit_test(without_g_an_image_needs_its_f),
         cmocka_unit_test(without_g_nobody_is_listed_or_compared),
