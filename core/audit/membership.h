@@ -47,8 +47,8 @@ enum sm_outsider_signal {
     SM_OUTSIDER_NORM_MAX,
     SM_OUTSIDER_SIGNALS
 };
-/* How much of the candidates was used to train f, by 1 - A_f: the threshold comes from a random half
- * of the shared images, which f is known to have seen, and of `others`; the counts from the rest. */
+/* How much of the candidates was used to train f, by 1 - A_f: a random half of the shared images,
+ * which f is known to have seen, and of `others` chooses the threshold; the rest is counted. */
 struct sm_audit_used {
     int64_t suspects, members, others; /* images counted */
     int64_t resamples;

@@ -1,4 +1,4 @@
-/* How much of the candidates was used to train f: evidence about the set, from 1 - A_f of its images.
+/* How much of the candidates was used to train f: evidence about the set, from 1 - A_f of images.
  *
  * A threshold that is judged by the images that chose it looks better than it is. So a seeded half
  * of the known members (shared images) and of the others chooses the threshold with the largest
