@@ -249,3 +249,13 @@ def test_an_audit_by_http(server, images):
     ids = ",".join(path.rsplit("/", 1)[1] for path in (other, audit))
     answer = server.get(f"/v1/comparisons?audits={ids}")
     assert answer.status in (400, 409, 422) and "no g" in answer.json["detail"], answer.body
+
+
+def test_a_key_that_rounds_gets_no_score(binary, run, pairs, tmp_path):
+    """The step of figures is that of a reference, which a pair without g cannot have."""
+    token = run("key", "create", "--db", tmp_path / "test.db", "--create", "--tenant", "a", "--scopes", "score,read", "--round", "2").stdout.strip()
+    server = Server(binary, tmp_path, pairs)
+    answer = server.ask("POST", "/v1/scores?pair=alone", png(1), {"Content-Type": "image/png", "Prefer": f"wait={PATIENCE_S}",
+                                                                  "Authorization": f"Bearer {token}"})
+    assert "has none for its own recipe" in answer.problem(403, "figures_rounded")
+    assert server.stop() == 0
