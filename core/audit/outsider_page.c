@@ -96,7 +96,7 @@ void sm_page_alone_measured(struct sm_page *p)
     static const struct {
         enum sm_cohort cohort;
         const char *seen;
-    } rows[SM_COHORTS] = {{SM_COHORT_CANDIDATE, "yes"},
+    } rows[SM_COHORTS] = {{SM_COHORT_CANDIDATE, "supposed: what is asked"},
                           {SM_COHORT_EXTERNAL, "no"},
                           {SM_COHORT_SHARED, "yes"},
                           {SM_COHORT_INDEPENDENT, "no"}};
