@@ -156,13 +156,15 @@ void sm_chart_contrasts(struct sm_out *out, const struct sm_audit_summary *summa
 
 #define ROC_PX 360.0
 
-static void put_curve(struct sm_out *out, const struct sm_audit_membership *test,
+#define OUTSIDER "outsider" /* the pen of someone with f alone */
+
+static void put_curve(struct sm_out *out, const struct sm_audit_membership *test, const char *of,
                       const struct sm_axis *x, const struct sm_axis *y)
 {
     char pen[40];
     if (!test->has_roc)
         return;
-    snprintf(pen, sizeof pen, "curve %s", sm_cohort_name(test->others));
+    snprintf(pen, sizeof pen, "curve %s", of);
     sm_svg_path_open(out, pen);
     for (size_t i = 0; i < test->roc_count; i++)
         sm_svg_path_to(out, i == 0, sm_axis_at(x, test->roc[i].fpr),
@@ -176,6 +178,7 @@ static double lowest_rate(const struct sm_audit_summary *summary)
     double most = 10;
     for (int i = 0; i < SM_AGAINST; i++)
         most = fmax(most, (double)summary->membership[i].n_others);
+    most = fmax(most, (double)summary->outsider.signals[0].n_others);
     return pow(10, -ceil(log10(most) - 1e-9));
 }
 
@@ -184,21 +187,33 @@ static void put_guess(struct sm_out *out, const struct sm_axis *x, const struct 
     sm_svg_line(out, "guess", x->from, y->from, x->to, y->to);
 }
 
+static void put_key(struct sm_out *out, const char *pen, const struct sm_axis *x, double y)
+{
+    sm_svg_line(out, pen, x->to - 232, y - 4, x->to - 208, y - 4);
+}
+
 static void put_legend(struct sm_out *out, const struct sm_audit_summary *summary,
                        const struct sm_axis *x, double y)
 {
+    const struct sm_audit_membership *alone = &summary->outsider.signals[0];
     for (int i = 0; i < SM_AGAINST; i++) {
         const struct sm_audit_membership *test = &summary->membership[i];
         char pen[40];
         snprintf(pen, sizeof pen, "curve %s", sm_cohort_name(test->others));
         if (!isfinite(test->auc.auc))
             continue;
-        sm_svg_line(out, pen, x->to - 232, y - 4, x->to - 208, y - 4);
+        put_key(out, pen, x, y);
         sm_svg_text(out, "tick", x->to - 202, y, "against %s: AUC %s",
                     sm_cohort_plural(test->others), SM_THREE(test->auc.auc));
         y += 18;
     }
-    sm_svg_line(out, "guess", x->to - 232, y - 4, x->to - 208, y - 4);
+    if (alone->has_roc) {
+        put_key(out, "curve " OUTSIDER, x, y);
+        sm_svg_text(out, "tick", x->to - 202, y, "f alone, %s: AUC %s",
+                    sm_cohort_plural(alone->others), SM_THREE(alone->auc.auc));
+        y += 18;
+    }
+    put_key(out, "guess", x, y);
     sm_svg_text(out, "tick", x->to - 202, y, "guessing");
 }
 
@@ -222,9 +237,11 @@ void sm_chart_roc(struct sm_out *out, const struct sm_audit_summary *summary, bo
     sm_svg_axis_y(out, &y, x.from, x.to, "true positive rate");
     put_guess(out, &x, &y);
     for (int i = 0; i < SM_AGAINST; i++)
-        put_curve(out, &summary->membership[i], &x, &y);
+        put_curve(out, &summary->membership[i], sm_cohort_name(summary->membership[i].others), &x,
+                  &y);
+    put_curve(out, &summary->outsider.signals[0], OUTSIDER, &x, &y);
     if (!logarithmic)
-        put_legend(out, summary, &x, y.from - 48);
+        put_legend(out, summary, &x, y.from - 66);
     sm_svg_close(out);
 }
 

@@ -30,7 +30,7 @@ static void fill_cohort(struct sm_audit_cohort *out, const struct sm_samples *sa
 {
     const struct sm_sample *sample = &samples->of[cohort];
     out->key = sm_cohort_name(cohort);
-    out->n = (int64_t)sample->count;
+    out->n = (int64_t)sample->scored;
     out->failed = (int64_t)sample->failed;
     out->mean = sm_mean(sample->m, sample->count);
     out->sd = sqrt(sm_variance(sample->m, sample->count));

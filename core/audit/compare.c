@@ -59,7 +59,7 @@ static enum sm_code list_images(const struct sm_audit_item ***out, size_t *count
     if (!items)
         return sm_err_set(err, SM_NOMEM, "out of memory for %zu images", audit->items_count);
     for (size_t i = 0; i < audit->items_count; i++)
-        if (sm_item_scored(&audit->items[i]) && audit->items[i].image_digest[0])
+        if (sm_item_scored(&audit->items[i], true) && audit->items[i].image_digest[0])
             items[n++] = &audit->items[i];
     qsort(items, n, sizeof *items, by_image);
     for (size_t i = 0; i < n; i++)
@@ -269,6 +269,12 @@ enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits
     *out = NULL;
     if (count < 2)
         return sm_err_set(err, SM_INVALID, "%zu audits to compare, must be 2 at least", count);
+    for (size_t i = 0; i < count; i++)
+        if (!sm_audit_has_g(audits[i]))
+            return sm_err_set(err, SM_INVALID,
+                              "the pair of audit %zu, %.100s, has no g: there is no score m to "
+                              "compare",
+                              i + 1, audits[i]->spec->name);
     json_t *list = json_array(), *pairs = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, audit_json(audits[i]));

@@ -137,15 +137,16 @@ static int by_digest(const void *a, const void *b)
 }
 
 static enum sm_code read_pixels(struct sm_pixel_items *out, const struct sm_audit *audit,
-                                size_t scored, struct sm_err *err)
+                                const struct sm_samples *samples, struct sm_err *err)
 {
-    *out = (struct sm_pixel_items){.rows = malloc((scored + 1) * sizeof *out->rows)};
+    *out = (struct sm_pixel_items){.rows = malloc((samples->scored + 1) * sizeof *out->rows)};
     if (!out->rows)
-        return sm_err_set(err, SM_NOMEM, "out of memory for the features of %zu images", scored);
+        return sm_err_set(err, SM_NOMEM, "out of memory for the features of %zu images",
+                          samples->scored);
     for (size_t i = 0; i < audit->items_count; i++) {
         const struct sm_audit_item *item = &audit->items[i];
         struct sm_pixel_item *row = &out->rows[out->count];
-        if (!sm_item_scored(item))
+        if (!sm_item_scored(item, samples->has_g))
             continue;
         *row = (struct sm_pixel_item){.item = item, .position = i};
         if (item->pixels && sm_pixels_unpack(&row->pixels, item->pixels, item->pixels_bytes))
@@ -218,7 +219,7 @@ enum sm_code sm_part_controls(struct sm_audit_result *result, const struct sm_au
     enum sm_code code = fill_controls(out, &result->samples, audit, err);
     if (code != SM_OK)
         return code;
-    code = read_pixels(&items, audit, result->samples.scored, err);
+    code = read_pixels(&items, audit, &result->samples, err);
     if (code == SM_OK)
         code = fill_pixels(result, audit, &items, err);
     free(items.rows);

@@ -9,7 +9,13 @@
 #include "sslmem/err.h"
 
 /* Purposes; draws of one seed for two purposes are independent. */
-enum sm_draw { SM_DRAW_HALF_MEMBERS, SM_DRAW_HALF_OTHERS, SM_DRAW_CONTROL };
+enum sm_draw {
+    SM_DRAW_HALF_MEMBERS,
+    SM_DRAW_HALF_OTHERS,
+    SM_DRAW_CONTROL,
+    SM_DRAW_SHARE_MEMBERS,
+    SM_DRAW_SHARE_OTHERS
+};
 
 /* Draws the first `wanted` entries of a random order of 0 .. count - 1. A shorter draw is the
  * beginning of a longer one. */

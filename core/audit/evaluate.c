@@ -9,8 +9,8 @@
 
 /* Parts that compute; flags and gates read them. */
 static sm_audit_part *const parts[] = {
-    sm_part_images, sm_part_cohorts,     sm_part_contrasts, sm_part_membership,
-    sm_part_labels, sm_part_reliability, sm_part_controls,
+    sm_part_images, sm_part_cohorts, sm_part_contrasts,   sm_part_membership, sm_part_outsider,
+    sm_part_used,   sm_part_labels,  sm_part_reliability, sm_part_controls,
 };
 
 static enum sm_code summarize(struct sm_audit_result *result, const struct sm_audit *audit,

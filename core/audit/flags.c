@@ -37,12 +37,14 @@ static void flag_cohorts(struct sm_audit_flags *list, const struct sm_samples *s
 {
     for (int c = 0; c < SM_COHORTS; c++) {
         enum sm_cohort cohort = (enum sm_cohort)c;
-        size_t n = samples->of[c].count;
+        size_t n = samples->of[c].scored;
         const char *name = sm_cohort_plural(cohort), *then = "comparisons with them are left out";
         if (cohort == SM_COHORT_CANDIDATE)
             then = "there is nothing to audit";
         else if (cohort == spec->reference)
             then = "they are the reference, so there are no centred scores, p-values or q-values";
+        if (n == 0 && !samples->has_g && cohort != SM_COHORT_CANDIDATE)
+            continue; /* what f did not see is in either of two cohorts */
         if (n == 0)
             flag(list, "cohort_empty", "There are no scores of %s: %s.", name, then);
         else if (n == 1)

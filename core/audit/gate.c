@@ -170,6 +170,7 @@ static const struct {
     const char *note;
 } spoilers[] = {
     {SM_FLAG_SIDES_SAME, 0, "f and g of this pair hold the same weights" FAILS},
+    {SM_FLAG_G_MISSING, SM_GATE_CONTRAST, "the pair has no g, so there is no score m" FAILS},
     {SM_FLAG_CANDIDATES_IN_REFERENCE, SM_GATE_CONTRAST,
      "candidates stand in the reference cohort" FAILS "; the flag names them"},
     {SM_FLAG_SCORES_CONSTANT, SM_GATE_CONTRAST, "the scores do not differ" FAILS},

@@ -25,6 +25,12 @@ static bool is_complete(const struct sm_page *p)
     return p->audit->completeness.state == SM_COMPLETION_COMPLETE;
 }
 
+/* Without g nothing is measured that could be called memorization. */
+static const char *kind_of(const struct sm_page *p)
+{
+    return p->summary->outsider.alone ? "Audit of f alone" : "Memorization audit";
+}
+
 /* Writes "Partial: 100 of 2,000". */
 static void put_part(struct sm_page *p)
 {
@@ -101,7 +107,7 @@ static void put_head(struct sm_page *p)
         put_part(p);
         sm_put(&p->out, " · ");
     }
-    sm_put(&p->out, "Memorization audit: ");
+    sm_put(&p->out, "%s: ", kind_of(p));
     sm_put_html(&p->out, p->audit->spec->name);
     sm_page_style(p);
     put_margins(p);
@@ -112,9 +118,10 @@ static void put_title(struct sm_page *p)
 {
     char date[64];
     date_of(date, p);
-    sm_put(&p->out, "<p class=\"kind\">Memorization audit</p>\n<h1>");
+    sm_put(&p->out, "<p class=\"kind\">%s</p>\n<h1>", kind_of(p));
     sm_put_html(&p->out, p->audit->spec->name);
-    sm_put(&p->out, "</h1>\n<p class=\"lead\">Pair of encoders <b>");
+    sm_put(&p->out, "</h1>\n<p class=\"lead\">%s <b>",
+           p->summary->outsider.alone ? "Encoder f, without g, of" : "Pair of encoders");
     sm_put_html(&p->out, sm_text_at(p->audit->pair, "name"));
     sm_put(&p->out, "</b> · %s images", SM_COUNT(p->audit->items_count));
     if (date[0]) {
@@ -317,6 +324,11 @@ static void put_short(struct sm_page *p)
     sm_page_heading(p, "result", is_complete(p) ? "Result in short" : "Result so far");
     put_gates(p);
     put_judged(p);
+    if (p->summary->outsider.alone) {
+        sm_page_alone_short(p);
+        put_flags(p);
+        return;
+    }
     put_cards(p);
     sm_put(&p->out, "<ul>\n<li>");
     sm_page_sentence(p, p->summary->contrasts[p->summary->against].words);
@@ -428,7 +440,7 @@ static void put_wanted_places(struct sm_page *p)
         put_option(p, "--root", "ROOT");
     }
     for (int c = 0; c < SM_COHORTS && !labels; c++)
-        if (p->result->samples.of[c].count + p->result->samples.of[c].failed > 0)
+        if (p->result->samples.of[c].scored + p->result->samples.of[c].failed > 0)
             put_option(p, wanted[c].option, wanted[c].folder);
     put_option(p, "--out", "OUT");
 }
@@ -496,7 +508,7 @@ static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
     if (!spec)
         return sm_err_set(err, SM_NOMEM, "out of memory for the report of an audit");
     sm_page_heading(p, "limits", "Limits of the method");
-    sm_put(&p->out, "%s", sm_prose_limits);
+    sm_put(&p->out, "%s", p->summary->outsider.alone ? sm_prose_limits_alone : sm_prose_limits);
     sm_page_heading(p, "provenance", "Provenance, and how to run it again");
     sm_put(&p->out, "<div class=\"columns\">\n");
     put_pair(p);
@@ -511,22 +523,35 @@ static enum sm_code put_provenance(struct sm_page *p, struct sm_err *err)
     return SM_OK;
 }
 
+typedef void section(struct sm_page *p);
+static section *const of_pair[] = {put_head,
+                                   put_title,
+                                   sm_page_controls,
+                                   put_short,
+                                   sm_page_measured,
+                                   sm_page_cohorts,
+                                   sm_page_reliability,
+                                   sm_page_contrasts,
+                                   sm_page_membership,
+                                   sm_page_outsider,
+                                   sm_page_labels,
+                                   sm_page_images,
+                                   NULL};
+static section *const of_f_alone[] = {
+    put_head, put_title, put_short, sm_page_alone_measured, sm_page_outsider, NULL};
+
 enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  const struct sm_audit_result *result,
                                  sm_audit_thumbnail *thumbnail, void *arg, struct sm_err *err)
 {
-    static void (*const sections[])(struct sm_page *) = {
-        put_head,           put_title,       sm_page_controls,    put_short,
-        sm_page_measured,   sm_page_cohorts, sm_page_reliability, sm_page_contrasts,
-        sm_page_membership, sm_page_labels,  sm_page_images};
     struct sm_page p = {.out = {file},
                         .audit = audit,
                         .result = result,
                         .summary = &result->summary,
                         .thumbnail = thumbnail,
                         .arg = arg};
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        sections[i](&p);
+    for (section *const *write = result->samples.has_g ? of_pair : of_f_alone; *write; write++)
+        (*write)(&p);
     enum sm_code code = put_provenance(&p, err);
     sm_put(&p.out, "</main>\n</body>\n</html>\n");
     return code == SM_OK ? sm_out_finish(&p.out, err) : code;

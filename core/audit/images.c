@@ -91,7 +91,7 @@ static enum sm_code place_images(struct sm_audit_result *result, const struct sm
         const struct sm_audit_item *item = &audit->items[i];
         struct sm_image_stats *image = &result->images[i];
         *image = (struct sm_image_stats){NAN, NAN, NAN, NAN, NAN, NAN};
-        if (!sm_item_scored(item))
+        if (!sm_item_scored(item, samples->has_g) || !samples->has_g)
             continue;
         image->centered = item->m - mean;
         image->normalized = item->m / divisor;

@@ -17,7 +17,6 @@
 #include "core/audit/draw.h"
 #include "core/audit/out.h"
 #include "core/audit/result.h"
-#include "sslmem/stats.h"
 
 #define DELTA      1e-5
 #define CONFIDENCE .95
@@ -156,18 +155,19 @@ static void put_words(char out[SM_WORDS_BYTES], enum sm_cohort others, const str
             auc->enough ? "" : "; one image can move this by more than 0.1");
 }
 
-static enum sm_code fill_test(struct sm_audit_membership *out, const struct sm_sample *a,
-                              const struct sm_sample *b, const struct sm_audit_spec *spec,
-                              struct sm_err *err)
+enum sm_code sm_membership_test(struct sm_audit_membership *out,
+                                const struct sm_membership_values *v, int32_t resamples,
+                                uint64_t seed, struct sm_err *err)
 {
     struct sm_roc roc;
-    bool defined = a->count > 0 && b->count > 0;
-    enum sm_code code = sm_roc_make(&roc, a->m, a->count, b->m, b->count, err);
+    bool defined = v->members_count > 0 && v->others_count > 0;
+    enum sm_code code =
+        sm_roc_make(&roc, v->members, v->members_count, v->others, v->others_count, err);
     if (code != SM_OK)
         return code;
     for (int i = 0; i < SM_FPRS; i++) {
         struct sm_tpr *tpr = &out->tpr_at_fpr[i];
-        sm_tpr_at(tpr, &roc, rates[i], a->count, b->count);
+        sm_tpr_at(tpr, &roc, rates[i], v->members_count, v->others_count);
         tpr->enough = tpr->enough && defined;
     }
     out->has_roc = defined;
@@ -176,10 +176,22 @@ static enum sm_code fill_test(struct sm_audit_membership *out, const struct sm_s
         fill_curve(out, &roc);
     }
     sm_roc_release(&roc);
-    code = sm_auc_make(&out->auc, a->m, a->count, b->m, b->count, (size_t)spec->resamples,
-                       spec->seed, err);
+    code = sm_auc_make(&out->auc, v->members, v->members_count, v->others, v->others_count,
+                       (size_t)resamples, seed, err);
+    out->members = SM_COHORT_CANDIDATE;
+    out->n_members = (int64_t)v->members_count;
+    out->n_others = (int64_t)v->others_count;
     out->auc_method = auc_method(&out->auc);
-    out->resamples = spec->resamples;
+    out->resamples = resamples;
+    return code;
+}
+
+static enum sm_code fill_test(struct sm_audit_membership *out, const struct sm_sample *a,
+                              const struct sm_sample *b, const struct sm_audit_spec *spec,
+                              struct sm_err *err)
+{
+    const struct sm_membership_values values = {a->m, b->m, a->count, b->count};
+    enum sm_code code = sm_membership_test(out, &values, spec->resamples, spec->seed, err);
     put_words(out->words, out->others, &out->auc);
     out->has_epsilon = spec->inserted_at_random && out->others == SM_COHORT_EXTERNAL &&
                        a->count > 1 && b->count > 1;
@@ -204,11 +216,8 @@ enum sm_code sm_part_membership(struct sm_audit_result *result, const struct sm_
         struct sm_audit_membership *test = &result->summary.membership[i];
         const struct sm_sample *others = &result->samples.of[tests[i].others];
         test->key = tests[i].key;
-        test->members = SM_COHORT_CANDIDATE;
         test->others = tests[i].others;
         test->is_reference = tests[i].others == audit->spec->reference;
-        test->n_members = (int64_t)candidates->count;
-        test->n_others = (int64_t)others->count;
         code = fill_test(test, candidates, others, audit->spec, err);
     }
     return code;

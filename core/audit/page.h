@@ -69,4 +69,10 @@ void sm_page_membership(struct sm_page *p);
 void sm_page_labels(struct sm_page *p); /* writes nothing without labels */
 void sm_page_images(struct sm_page *p);
 
+/* Of f alone (outsider_page.c). `alone` is for a pair without g: its result in short, and what was
+ * measured. */
+void sm_page_outsider(struct sm_page *p);
+void sm_page_alone_short(struct sm_page *p);
+void sm_page_alone_measured(struct sm_page *p);
+
 #endif

@@ -46,6 +46,49 @@ const char sm_prose_membership[] =
     "for privacy: finding even few members almost without false accusations is a breach, however "
     "good the average looks.</p>\n";
 
+const char sm_prose_outsider[] =
+    "<p>Few attackers have g. Someone who has <em>f and an image, nothing else</em>, can still "
+    "look how tightly f holds the views of the image together (EncoderMI, CCS 2021; the "
+    "dash-dotted curve above). This is no measure of memorization: plain pictures lie close for "
+    "any encoder, and without g nothing tells the two apart.</p>\n";
+
+const char sm_prose_outsider_alone[] =
+    "<p>The curves show how well someone with f and an image, nothing else, could guess whether "
+    "the image was in f's training set, by how tightly f holds the views of the image together "
+    "(EncoderMI, CCS 2021): to the right, how many images from outside are falsely accused; "
+    "upwards, how many candidates are found. The dotted diagonal is guessing. The table adds the "
+    "size of f's output (its norms): an area below .5 says that candidates have the smaller "
+    "one.</p>\n";
+
+const char sm_prose_alone[] =
+    "<p><strong>This audit has no encoder g, and says nothing about memorization.</strong> There "
+    "is no score m, no p-value and no list of images, and no gate on them can hold. It gives "
+    "signals of f alone: what an outsider with f could use to guess membership. They also differ "
+    "because images differ. If the candidates are of another kind than the externals, or simpler, "
+    "the signals tell the two apart whatever f was trained on.</p>\n";
+
+const char sm_prose_method_alone[] =
+    "<p>An image encoder turns a picture into numbers. Random altered versions (<em>views</em>) of "
+    "every image were shown to encoder <b>f</b>. The <em>alignment</em> A<sub>f</sub> is how far "
+    "apart the views lie for f; the signal 1 − A<sub>f</sub> is high where they lie "
+    "close. The norms are the size of f's pooled output, averaged over the views.</p>\n";
+
+const char sm_prose_limits_alone[] =
+    "<ul class=\"limits\">\n"
+    "<li><b>No memorization is measured.</b> That takes an encoder g, trained the same way without "
+    "the candidates. Plain pictures lie close together for any encoder; g is what tells that from "
+    "memory.</li>\n"
+    "<li><b>The cohorts must be alike.</b> Candidates and externals must be drawn from one source "
+    "by one rule, and prepared the same way. Otherwise a signal tells sources apart, not "
+    "membership. No statistic can repair this.</li>\n"
+    "<li><b>No proof of absence.</b> A result near guessing shows that these signals did not give "
+    "the training set away, not that no attack would.</li>\n"
+    "<li><b>Tests take images as independent.</b> Near-duplicates and several pictures of one "
+    "person make intervals too narrow.</li>\n"
+    "<li><b>This report is sensitive.</b> Signals of single images tell about membership. With "
+    "names or thumbnails it must be protected like the images themselves.</li>\n"
+    "</ul>\n";
+
 const char sm_prose_classes[] =
     "<p>Candidates of each class beside the reference images <em>of the same class</em>, for "
     "classes differ in score whether they were trained on or not. Among many classes some differ "

@@ -59,6 +59,16 @@ static void put_side(struct sm_out *out, const char *key, double alignment, doub
     sm_put(out, "}");
 }
 
+static void put_norms(struct sm_out *out, const struct sm_audit_item *item)
+{
+    sm_put(out, ",\"outsider\":{\"one_minus_alignment\":");
+    sm_put_json_number(out, 1 - item->f);
+    put_number(out, "norm_1", item->norm_1);
+    put_number(out, "norm_2", item->norm_2);
+    put_number(out, "norm_max", item->norm_max);
+    sm_put(out, "}");
+}
+
 void sm_put_image_names(struct sm_out *out, const struct sm_audit *audit,
                         const struct sm_audit_item *item)
 {
@@ -97,13 +107,15 @@ static void put_item(struct sm_out *out, const struct sm_audit *audit,
 {
     const struct sm_audit_item *item = &audit->items[i];
     sm_put_image_names(out, audit, item);
-    if (sm_item_scored(item)) {
+    if (sm_item_scored(item, result->samples.has_g)) {
         sm_put_image_stats(out, item, &result->images[i]);
         put_number(out, "ratio", item->ratio);
         put_side(out, "f", item->f, item->f_se);
         put_side(out, "g", item->g, item->g_se);
         if (result->near && result->near[i] > 0)
             put_number(out, "near_duplicate", result->near[i]);
+        if (!result->samples.has_g)
+            put_norms(out, item);
     } else {
         sm_put(out, ",\"error\":{\"code\":");
         sm_put_json_text(out, failure(item));
@@ -154,10 +166,12 @@ void sm_put_csv_end(struct sm_out *out, const struct sm_audit *audit)
     sm_put(out, "\r\n");
 }
 
+/* Only audits of a pair without g have the columns of norms. */
 static const char csv_header[] =
     "index,image,name,cohort,class,group,m,m_se,shrunken,centered,percentile,p_value,q_value,"
-    "normalized,ratio,f_alignment,f_se,g_alignment,g_se,error_code,error_detail,near_duplicate,"
+    "normalized,ratio,f_alignment,f_se,g_alignment,g_se,%serror_code,error_detail,near_duplicate,"
     "completeness\r\n";
+static const char csv_norms[] = "norm_1,norm_2,norm_max,";
 
 static void put_fields(struct sm_out *out, const char *const *texts, size_t count)
 {
@@ -172,10 +186,12 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
 {
     const struct sm_audit_item *item = &audit->items[i];
     const struct sm_image_stats *s = &result->images[i];
-    bool scored = sm_item_scored(item);
-    const double numbers[] = {item->m,    item->m_se, s->shrunken,   s->centered, s->percentile,
-                              s->p,       s->q,       s->normalized, item->ratio, item->f,
-                              item->f_se, item->g,    item->g_se};
+    bool has_g = result->samples.has_g, scored = sm_item_scored(item, has_g);
+    const double numbers[] = {item->m,       item->m_se,   s->shrunken,  s->centered,
+                              s->percentile, s->p,         s->q,         s->normalized,
+                              item->ratio,   item->f,      item->f_se,   item->g,
+                              item->g_se,    item->norm_1, item->norm_2, item->norm_max};
+    size_t count = sizeof numbers / sizeof *numbers - (has_g ? 3 : 0);
     char image[65];
     sm_audit_image_name(image, audit, item);
     const char *const before[] = {image, audit->with_names ? item->name : "",
@@ -184,7 +200,7 @@ static void put_row(struct sm_out *out, const struct sm_audit *audit,
                                  !scored && audit->with_names ? item->error_detail : ""};
     sm_put(out, "%lld", (long long)item->index);
     put_fields(out, before, sizeof before / sizeof *before);
-    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+    for (size_t k = 0; k < count; k++) {
         sm_put(out, ",");
         sm_put_csv_number(out, scored ? numbers[k] : NAN);
     }
@@ -199,7 +215,7 @@ enum sm_code sm_audit_write_csv(FILE *file, const struct sm_audit *audit,
                                 const struct sm_audit_result *result, struct sm_err *err)
 {
     struct sm_out out = {file};
-    sm_put(&out, "%s", csv_header);
+    sm_put(&out, csv_header, result->samples.has_g ? "" : csv_norms);
     for (size_t i = 0; i < audit->items_count; i++)
         put_row(&out, audit, result, i);
     return sm_out_finish(&out, err);

@@ -30,6 +30,8 @@ sm_audit_part sm_part_images;      /* images.c: statistics per image, counts, no
 sm_audit_part sm_part_cohorts;     /* cohorts.c: each cohort, edges of the histograms */
 sm_audit_part sm_part_contrasts;   /* contrasts.c: six pairs of cohorts */
 sm_audit_part sm_part_membership;  /* membership.c: the score as a membership test */
+sm_audit_part sm_part_outsider;    /* outsider.c: what someone with f alone could learn */
+sm_audit_part sm_part_used;        /* used.c: how much of the candidates f was trained on */
 sm_audit_part sm_part_labels;      /* labels.c: classes and groups */
 sm_audit_part sm_part_reliability; /* reliability.c: noise of views, shrunken scores */
 sm_audit_part sm_part_controls;    /* controls.c: are the cohorts alike but for membership? */

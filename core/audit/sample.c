@@ -7,9 +7,15 @@
 
 #include "sslmem/stats.h"
 
-bool sm_item_scored(const struct sm_audit_item *item)
+bool sm_audit_has_g(const struct sm_audit *audit)
 {
-    return !item->error_code && isfinite(item->m);
+    const json_t *g = json_object_get(json_object_get(audit->pair, "encoders"), "g");
+    return !json_is_array(g) || json_array_size(g) > 0;
+}
+
+bool sm_item_scored(const struct sm_audit_item *item, bool has_g)
+{
+    return !item->error_code && isfinite(has_g ? item->m : item->f);
 }
 
 const char *sm_cohort_plural(enum sm_cohort cohort)
@@ -33,8 +39,8 @@ static void count_items(struct sm_samples *out, const struct sm_audit *audit)
     for (size_t i = 0; i < audit->items_count; i++) {
         const struct sm_audit_item *item = &audit->items[i];
         struct sm_sample *sample = &out->of[item->cohort];
-        if (sm_item_scored(item)) {
-            sample->count++;
+        if (sm_item_scored(item, out->has_g)) {
+            sample->scored++;
             out->scored++;
         } else {
             sample->failed++;
@@ -49,12 +55,14 @@ static void place_items(struct sm_samples *out, const struct sm_audit *audit)
     out->min = out->max = NAN;
     for (size_t i = 0; i < audit->items_count; i++) {
         const struct sm_audit_item *item = &audit->items[i];
-        if (!sm_item_scored(item))
+        if (!sm_item_scored(item, out->has_g))
             continue;
         struct sm_sample *sample = &out->of[item->cohort];
         size_t at = used[item->cohort]++;
-        sample->m[at] = sample->sorted[at] = item->m;
         sample->item[at] = i;
+        if (!out->has_g)
+            continue;
+        sample->m[at] = sample->sorted[at] = item->m;
         out->min = fmin(out->min, item->m);
         out->max = fmax(out->max, item->m);
     }
@@ -63,7 +71,7 @@ static void place_items(struct sm_samples *out, const struct sm_audit *audit)
 enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audit,
                              struct sm_err *err)
 {
-    *out = (struct sm_samples){0};
+    *out = (struct sm_samples){.has_g = sm_audit_has_g(audit)};
     count_items(out, audit);
     out->values = calloc(2 * out->scored + 1, sizeof *out->values);
     out->items = calloc(out->scored + 1, sizeof *out->items);
@@ -73,7 +81,8 @@ enum sm_code sm_samples_make(struct sm_samples *out, const struct sm_audit *audi
                           audit->items_count);
     }
     size_t first = 0;
-    for (int c = 0; c < SM_COHORTS; first += out->of[c++].count) {
+    for (int c = 0; c < SM_COHORTS; first += out->of[c++].scored) {
+        out->of[c].count = out->has_g ? out->of[c].scored : 0;
         out->of[c].m = out->values + first;
         out->of[c].sorted = out->values + out->scored + first;
         out->of[c].item = out->items + first;

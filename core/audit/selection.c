@@ -61,6 +61,10 @@ static enum sm_code choose(struct list *out, const struct sm_audit_result *resul
                            const struct sm_selection *s, struct sm_err *err)
 {
     const struct sm_sample *c = &result->samples.of[SM_COHORT_CANDIDATE];
+    if (!result->samples.has_g)
+        return sm_err_set(err, SM_INVALID,
+                          "the pair of this audit has no g, so there is no score m to list "
+                          "candidates by");
     enum sm_code code = wanted_count(&out->count, result, s, err);
     if (code != SM_OK)
         return code;

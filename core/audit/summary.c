@@ -160,6 +160,34 @@ static const struct sm_row membership_rows[] = {
     {0}};
 #undef S
 
+#define S struct sm_audit_used
+static const struct sm_row used_rows[] = {
+    SM_ROW("suspects", suspects),
+    SM_ROW("members", members),
+    SM_ROW("others", others),
+    SM_ROW("threshold", threshold),
+    SM_ROW("positive_share", of.positive_share),
+    SM_ROW("tpr", of.tpr),
+    SM_ROW("fpr", of.fpr),
+    SM_ROW("share", of.share),
+    SM_ROW("interval", of.interval),
+    SM_ROW_AS("interval_method", of.interval.low, SM_ROW_METHOD, .method = "bootstrap"),
+    SM_ROW("resamples", resamples),
+    SM_ROW("note", note),
+    SM_ROW("words", words),
+    {0}};
+#undef S
+
+#define S struct sm_audit_outsider
+static const struct sm_row outsider_rows[] = {
+    SM_ROW("alone", alone),
+    SM_ROW("others", others),
+    SM_ROW_ARRAY(SM_ROW_KEYED, "signals", signals, membership_rows, .counted = SM_ROW_AT(count)),
+    SM_ROW("missing", missing),
+    SM_ROW_STRUCT("used_share", used, used_rows),
+    {0}};
+#undef S
+
 /* --- FDR, classes and groups --- */
 
 #define S struct sm_audit_fdr_level
@@ -407,6 +435,7 @@ static const struct sm_row summary_rows[] = {
     SM_ROW_ARRAY(SM_ROW_KEYED, "cohorts", cohorts, cohort_rows),
     SM_ROW_ARRAY(SM_ROW_KEYED, "comparisons", contrasts, contrast_rows),
     SM_ROW_ARRAY(SM_ROW_KEYED, "membership", membership, membership_rows),
+    SM_ROW_STRUCT("outsider", outsider, outsider_rows),
     SM_ROW_STRUCT("fdr", fdr, fdr_rows),
     SM_ROW_STRUCT("classes", classes, labels_rows),
     SM_ROW_STRUCT("groups", groups, labels_rows),

@@ -10,14 +10,12 @@
 #define CORE_AUDIT_SUMMARY_H
 
 #include "core/audit/labels.h"
+#include "core/audit/membership.h"
 #include "core/audit/reliability.h"
 #include "core/audit/summary_controls.h"
-#include "sslmem/audit.h"
-#include "sslmem/stats.h"
 
-#define SM_COHORT_BINS    40
-#define SM_P_BINS         20
-#define SM_ROC_POINTS_MAX 512
+#define SM_COHORT_BINS 40
+#define SM_P_BINS      20
 
 struct sm_audit_images {
     int64_t total, scored, failed;
@@ -66,32 +64,6 @@ struct sm_audit_contrast {
     char caution[120]; /* "": both cohorts are large enough */
 };
 
-enum { SM_FPR_10, SM_FPR_1, SM_FPR_01, SM_FPR_0, SM_FPRS };
-struct sm_audit_epsilon {
-    double lower, delta, confidence, threshold;
-    int64_t true_positives, members_counted, false_positives, others_counted;
-    const char *note;
-};
-
-/* The score as a membership test: candidates against the images of another cohort. */
-struct sm_audit_membership {
-    const char *key;
-    enum sm_cohort members, others;
-    bool is_reference; /* `others` is the reference cohort */
-    int64_t n_members, n_others;
-    struct sm_auc auc;
-    const char *auc_method; /* NULL: no interval */
-    int64_t resamples;
-    struct sm_tpr tpr_at_fpr[SM_FPRS];
-    double advantage;
-    bool has_epsilon, has_roc;
-    struct sm_audit_epsilon epsilon;
-    int64_t roc_points_total; /* points of the curve before it is thinned */
-    size_t roc_count;
-    struct sm_roc_point roc[SM_ROC_POINTS_MAX];
-    char words[SM_WORDS_BYTES];
-};
-
 enum { SM_FDR_1, SM_FDR_5, SM_FDR_10, SM_FDRS };
 /* Candidates listed at a false discovery rate of q. */
 struct sm_audit_fdr_level {
@@ -119,6 +91,7 @@ enum { SM_REPEATS_REFERENCE, SM_REPEATS_ACROSS, SM_REPEATS_WITHIN, SM_REPEATS };
 #define SM_FLAG_SIDES_SAME              "sides_same"
 #define SM_FLAG_CANDIDATES_IN_REFERENCE "candidates_in_reference"
 #define SM_FLAG_SCORES_CONSTANT         "scores_constant"
+#define SM_FLAG_G_MISSING               "g_missing" /* of the pair */
 struct sm_audit_flag {
     const char *code, *text; /* "" where a flag of the pair has none */
     char own_text[400];
@@ -158,6 +131,7 @@ struct sm_audit_summary {
     struct sm_audit_cohort cohorts[SM_COHORTS];
     struct sm_audit_contrast contrasts[SM_CONTRASTS];
     struct sm_audit_membership membership[SM_AGAINST];
+    struct sm_audit_outsider outsider;
     struct sm_audit_fdr fdr;
     struct sm_audit_labels classes, groups;
     struct sm_audit_reliability reliability;

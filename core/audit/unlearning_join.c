@@ -119,6 +119,11 @@ static bool has_g_in_f(const struct sm_audit *audit)
 static enum sm_code check_encoders(const struct sm_unlearning *u, struct sm_err *err)
 {
     const json_t *before = encoders_of(u->before, "g"), *after = encoders_of(u->after, "g");
+    if (!sm_audit_has_g(u->before) || !sm_audit_has_g(u->after))
+        return sm_err_set(err, SM_INVALID,
+                          "the pair of %s has no g: audit f and u against an encoder that never "
+                          "saw the forget images",
+                          sm_audit_has_g(u->before) ? "AFTER" : "BEFORE");
     if (!same_encoders(before, after))
         return sm_err_set(err, SM_INVALID,
                           "g differs: BEFORE has %zu encoder%s, the first %.16s, AFTER %zu, the "
@@ -233,7 +238,8 @@ static enum sm_code fill_group(struct sm_unlearning_group *out, const struct lis
     out->unread = before->unread > after->unread ? before->unread : after->unread;
     for (size_t i = 0; i < joint; i++) {
         struct sm_unlearning_image *image = &out->images[i];
-        image->scored = sm_item_scored(image->in_before) && sm_item_scored(image->in_after);
+        image->scored =
+            sm_item_scored(image->in_before, true) && sm_item_scored(image->in_after, true);
         out->scored += image->scored;
     }
     qsort(out->images, joint, sizeof *out->images, by_place);

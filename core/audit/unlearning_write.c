@@ -214,7 +214,7 @@ static const char csv_header[] =
 /* Why an audit has no score of the image; a score that is not finite comes without a code. */
 static const char *failure(const struct sm_audit_item *item)
 {
-    if (sm_item_scored(item))
+    if (sm_item_scored(item, true))
         return "";
     return item->error_code ? item->error_code : "score_not_finite";
 }

@@ -83,6 +83,9 @@ static enum sm_code check_representation(const struct sm_pair *pair, const struc
 enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_recipe *recipe,
                                   struct sm_err *err)
 {
+    if (recipe->target_se > 0 && !sm_pair_has_g(pair))
+        return sm_err_field(err, "/target_se",
+                            "target_se is the standard error of m, and the pair has no g");
     enum sm_code code = check_representation(pair, recipe, err);
     if (code == SM_OK)
         code = check_extent(&recipe->augment, sm_pair_input_px(pair), err);

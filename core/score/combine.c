@@ -89,6 +89,11 @@ void sm_combine(struct sm_score *out, const struct sm_distances *d)
     double of_f[SM_DISTANCES_MAX], difference[SM_DISTANCES_MAX];
     struct sm_jackknife views;
     align_side(&out->f, of_f, d, SM_SIDE_F);
+    if (d->encoders_count[SM_SIDE_G] == 0) {
+        out->g = (struct sm_alignment){.mean = NAN, .se = NAN, .sd_encoders = NAN};
+        out->m = out->m_se = out->m_low = out->m_high = out->ratio = NAN;
+        return;
+    }
     align_side(&out->g, difference, d, SM_SIDE_G);
     for (size_t i = 0; i < sm_distances_count(d->compare, d->views); i++)
         difference[i] -= of_f[i];

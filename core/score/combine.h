@@ -21,7 +21,7 @@ struct sm_distances {
 size_t sm_distances_count(enum sm_compare compare, size_t views);
 #define SM_DISTANCES_MAX (SM_VIEWS_MAX * (SM_VIEWS_MAX - 1) / 2)
 
-/* Fills f, g, m, m_se, m_low, m_high and ratio of `out`. */
+/* Fills f, g, m, m_se, m_low, m_high and ratio of `out`; of distances without g, f alone. */
 void sm_combine(struct sm_score *out, const struct sm_distances *distances);
 
 /* Compares the score with the pair's reference cohort, if that was measured with the score's

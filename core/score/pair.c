@@ -170,7 +170,8 @@ static bool open_members(struct sm_pair *pair, const struct sm_pair_draft *draft
 {
     const struct sm_member *first = NULL;
     char at[32];
-    bool whole = pair->sides[SM_SIDE_F].count > 0 && pair->sides[SM_SIDE_G].count > 0;
+    bool whole = pair->sides[SM_SIDE_F].count > 0 &&
+                 (pair->sides[SM_SIDE_G].count > 0 || !draft->sides[SM_SIDE_G]);
     for (int s = 0; s < SM_SIDES; s++) {
         for (int k = 0; k < pair->sides[s].count && !collector->full; k++) {
             struct sm_member *member = &pair->sides[s].members[k];
@@ -369,6 +370,11 @@ double sm_pair_reference_sd(const struct sm_pair *pair)
 int32_t sm_pair_input_px(const struct sm_pair *pair)
 {
     return sm_encoder_info(pair->sides[SM_SIDE_F].members[0].encoder)->input_h_px;
+}
+
+bool sm_pair_has_g(const struct sm_pair *pair)
+{
+    return pair->sides[SM_SIDE_G].count > 0;
 }
 
 const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, int k)

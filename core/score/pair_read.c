@@ -23,7 +23,7 @@
 static const struct sm_field fields[] = {
     {"description", SM_FIELD_TEXT, AT(description), 0, PAIR_DESCRIPTION_MAX, NULL, false},
     {"f", SM_FIELD_NODE, AT(sides[SM_SIDE_F]), 0, 0, NULL, true},
-    {"g", SM_FIELD_NODE, AT(sides[SM_SIDE_G]), 0, 0, NULL, true},
+    {"g", SM_FIELD_NODE, AT(sides[SM_SIDE_G]), 0, 0, NULL, false},
     {"encoder", SM_FIELD_NODE, AT(encoder), 0, 0, NULL, false},
     {"mean", SM_FIELD_NODE, AT(mean), 0, 0, NULL, false},
     {"std", SM_FIELD_NODE, AT(std), 0, 0, NULL, false},
@@ -256,7 +256,7 @@ static void read_configs(struct reader *r, struct sm_collector *collector)
         r->side = s;
         r->pointer = at;
         r->node = draft->per_side ? json_object_get(encoder, sm_side_names[s]) : encoder;
-        if (s == SM_SIDE_G && !draft->per_side) {
+        if (s == SM_SIDE_G && (!draft->per_side || !draft->sides[s])) {
             r->pair->configs[s] = r->pair->configs[SM_SIDE_F];
             draft->config_read[s] = draft->config_read[SM_SIDE_F];
             draft->mended[s] = draft->mended[SM_SIDE_F];
@@ -326,6 +326,28 @@ static void choose_pixels(struct sm_pair *pair, const struct sm_pair_draft *draf
     }
 }
 
+/* Reports the fields that only a pair with g can use. */
+static void check_without_g(struct sm_pair_draft *draft, struct sm_collector *collector)
+{
+    const struct {
+        bool given;
+        const char *pointer, *what;
+    } fields_of_g[] = {
+        {draft->reference[0] != '\0', "/reference", "\"reference\" holds scores m of images"},
+        {draft->allow_same, "/allow_same", "\"allow_same\" is about equal sides"},
+        {json_object_get(draft->encoder, "g") != NULL, "/encoder/g", "\"encoder\" has \"g\""},
+    };
+    for (size_t i = 0; i < sizeof fields_of_g / sizeof *fields_of_g; i++) {
+        struct sm_err why = {0};
+        if (!fields_of_g[i].given)
+            continue;
+        sm_err_field(&why, fields_of_g[i].pointer, "%s, and the pair has no g",
+                     fields_of_g[i].what);
+        sm_collect(collector, SM_IN_DOCUMENT, PAIR_JSON, fields_of_g[i].pointer, &why);
+    }
+    draft->reference[0] = '\0';
+}
+
 void sm_pair_read(json_t **doc, struct sm_pair_draft *draft, struct sm_pair *pair,
                   struct sm_collector *collector)
 {
@@ -343,7 +365,10 @@ void sm_pair_read(json_t **doc, struct sm_pair_draft *draft, struct sm_pair *pai
         return;
     }
     for (int s = 0; s < SM_SIDES; s++)
-        read_side(&pair->sides[s], draft->sides[s], sm_side_names[s], collector);
+        if (draft->sides[s] || s == SM_SIDE_F)
+            read_side(&pair->sides[s], draft->sides[s], sm_side_names[s], collector);
+    if (!draft->sides[SM_SIDE_G])
+        check_without_g(draft, collector);
     if (draft->reference[0] && !check_file_name(draft->reference, "/reference", collector))
         draft->reference[0] = '\0';
     memcpy(pair->description, draft->description, sizeof pair->description);

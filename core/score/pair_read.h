@@ -9,7 +9,7 @@
 /* pair.json as read; its nodes are borrowed from the document. */
 struct sm_pair_draft {
     char description[PAIR_DESCRIPTION_MAX + 1];
-    const json_t *sides[SM_SIDES];
+    const json_t *sides[SM_SIDES]; /* NULL for g: the pair has none */
     const json_t *encoder, *mean, *std, *recipe;
     char reference[PAIR_FILE_MAX + 1];
     bool allow_same;

@@ -26,6 +26,8 @@ static const struct advice {
      "add the field; core/README.md, Pairs, lists all, and sslmem pair create writes them"},
     {SM_IN_DOCUMENT, ANY, "/recipe/augment",
      "take a name or ops that core/README.md, Recipe, lists under augment"},
+    {SM_IN_DOCUMENT, ANY, "the pair has no g",
+     "remove it, or name in \"g\" what was trained without the candidates"},
     {SM_IN_DOCUMENT, ANY, "no preset",
      "take a name that sslmem inspect --presets lists, or leave it out"},
     {SM_IN_DOCUMENT, ANY, "/encoder",

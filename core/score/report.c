@@ -77,6 +77,10 @@ static bool add_flag(json_t *flags, const char *code, json_t *files, const char 
     return added;
 }
 
+static const char without_g_text[] =
+    "The pair has no g: m is null, and nothing here measures memorization. What is given are "
+    "signals that someone with f alone has; images differ in them for other reasons too.";
+
 json_t *sm_pair_flags_json(const struct sm_pair *pair)
 {
     const struct sm_side *f = &pair->sides[SM_SIDE_F], *g = &pair->sides[SM_SIDE_G];
@@ -91,6 +95,9 @@ json_t *sm_pair_flags_json(const struct sm_pair *pair)
                      "hold the same weights, on one side: they count twice in its mean, and the "
                      "spread between its encoders is too small.") &&
             whole;
+    if (whole && !sm_pair_has_g(pair))
+        whole = json_array_append_new(flags, json_pack("{s:s, s:s}", "code", "g_missing", "text",
+                                                       without_g_text)) == 0;
     if (whole)
         return flags;
     json_decref(flags);
@@ -161,7 +168,9 @@ static json_t *reference_json(const struct sm_score *score, const struct sm_pair
                          sm_json_number(score->p_value), "reliability_of_reference",
                          sm_json_number(r->reliability), "reference_note",
                          r->images ? NULL : unlisted_note);
-    if (r->count == 0)
+    if (!sm_pair_has_g(pair))
+        snprintf(note, sizeof note, "pair has no g, so it has no m to compare with a reference");
+    else if (r->count == 0)
         snprintf(note, sizeof note, "pair has no reference cohort");
     else
         snprintf(note, sizeof note, "reference was measured with recipe %s, this score with %s",
@@ -185,14 +194,26 @@ static const char stratified_note[] =
     "the views are stratified, hence negatively dependent: standard errors and the interval are "
     "upper bounds";
 
+/* The signals of f alone; NULL, which json_pack leaves out, if the pair has g. */
+static json_t *outsider_json(const struct sm_score *score, const struct sm_pair *pair)
+{
+    return sm_pair_has_g(pair) ? NULL
+                               : json_pack("{s:o, s:o, s:o, s:o}", "one_minus_alignment",
+                                           sm_json_number(1 - score->f.mean), "norm_1",
+                                           sm_json_number(score->norms[SM_NORM_1]), "norm_2",
+                                           sm_json_number(score->norms[SM_NORM_2]), "norm_max",
+                                           sm_json_number(score->norms[SM_NORM_MAX]));
+}
+
 json_t *sm_score_json(const struct sm_score *score, const struct sm_pair *pair)
 {
-    json_t *out =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "method", SM_METHOD, "pair",
-                  score->pair, "image", image_json(score), "m", sm_json_number(score->m), "m_se",
-                  sm_json_number(score->m_se), "m_low", sm_json_number(score->m_low), "m_high",
-                  sm_json_number(score->m_high), "ratio", sm_json_number(score->ratio), "f",
-                  alignment_json(&score->f), "g", alignment_json(&score->g));
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o*}", "method",
+                            SM_METHOD, "pair", score->pair, "image", image_json(score), "m",
+                            sm_json_number(score->m), "m_se", sm_json_number(score->m_se), "m_low",
+                            sm_json_number(score->m_low), "m_high", sm_json_number(score->m_high),
+                            "ratio", sm_json_number(score->ratio), "f", alignment_json(&score->f),
+                            "g", sm_pair_has_g(pair) ? alignment_json(&score->g) : json_null(),
+                            "outsider", outsider_json(score, pair));
     bool complete = score->recipe.target_se == 0 ||
                     json_object_set_new(out, "views_used", json_integer(score->views_used)) == 0;
     if (score->recipe.draws == SM_DRAWS_STRATIFIED)

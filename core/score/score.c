@@ -68,7 +68,8 @@ enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *sc
     }
     if (!*place)
         code = sm_workspace_new(place, scorer->pair->sides[s].members[k].encoder, images,
-                                (const char *const[]){tap}, 1, err);
+                                (const char *const[]){tap, SM_POOLED},
+                                sm_pair_has_g(scorer->pair) ? 1 : 2, err);
     if (code == SM_OK)
         sm_workspace_watch(*place, scorer->watch);
     *out = *place;

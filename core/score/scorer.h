@@ -4,9 +4,12 @@
 
 #include "core/score/pair.h"
 
-/* Returns in *out the workspace of encoder k of side s, for `images` images and one tap. A
- * workspace is made on first use. The scorer owns it, and keeps it until another tap or another
- * number of images is requested. */
+/* The tap whose norms a pair without g gives. */
+#define SM_POOLED "pooled"
+
+/* Returns in *out the workspace of encoder k of side s, for `images` images and one tap; of a pair
+ * without g, for SM_POOLED too. A workspace is made on first use. The scorer owns it, and keeps it
+ * until another tap or another number of images is requested. */
 enum sm_code sm_scorer_workspace(struct sm_workspace **out, struct sm_scorer *scorer, int s, int k,
                                  const char *tap, int images, struct sm_err *err);
 

@@ -35,9 +35,10 @@
 struct track {
     const struct sm_member *member;
     int side, index;
-    float *reps;   /* representations [anchor + K, rows, dim] of K views */
-    double *scale; /* [anchor + K, rows] factors of the rows of reps */
-    double *d;     /* [distances of all views]; of those aligned so far */
+    float *reps;               /* representations [anchor + K, rows, dim] of K views */
+    double *scale;             /* [anchor + K, rows] factors of the rows of reps */
+    double (*norms)[SM_NORMS]; /* [anchor + K] of the pooled representations; NULL: pair has g */
+    double *d;                 /* [distances of all views]; of those aligned so far */
 };
 
 #define ROUND_VIEWS 64
@@ -154,6 +155,8 @@ static enum sm_code plan(struct sm_task *task, struct sm_err *err)
         track->scale = calloc(images, task->rows * sizeof *track->scale);
         track->d = calloc(sm_distances_count(recipe->compare, views), sizeof *track->d);
         whole = track->reps && track->scale && track->d;
+        if (!sm_pair_has_g(task->pair))
+            whole = whole && (track->norms = calloc(images, sizeof *track->norms));
     }
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for %zu views", views);
 }
@@ -242,6 +245,19 @@ static enum sm_code align_track(struct sm_task *task, struct track *track, struc
     return code;
 }
 
+/* Averages the norms over the views, which come after the anchor, and over the encoders of f. */
+static void average_norms(struct sm_task *task, size_t images)
+{
+    double count = (double)((images - task->anchor) * task->tracks_count);
+    for (int n = 0; n < SM_NORMS; n++) {
+        double sum = 0;
+        for (size_t i = 0; i < task->tracks_count; i++)
+            for (size_t k = task->anchor; k < images; k++)
+                sum += task->tracks[i].norms[k][n];
+        task->score.norms[n] = sum / count;
+    }
+}
+
 /* Computes the distances of the last round's images and the score of all views so far. */
 static enum sm_code align(struct sm_task *task, struct sm_err *err)
 {
@@ -262,6 +278,8 @@ static enum sm_code align(struct sm_task *task, struct sm_err *err)
     task->aligned = images;
     task->score.views_used = (int32_t)all.views;
     sm_combine(&task->score, &all);
+    if (!sm_pair_has_g(task->pair))
+        average_norms(task, images);
     return SM_OK;
 }
 
@@ -296,6 +314,32 @@ enum sm_code sm_task_round(size_t *units_count, struct sm_task *task, struct sm_
 
 /* --- units --- */
 
+static void measure_norms(double out[SM_NORMS], const float *x, size_t count)
+{
+    double sum = 0, squares = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        double size = fabs((double)x[i]);
+        sum += size;
+        squares += size * size;
+        largest = fmax(largest, size);
+    }
+    out[SM_NORM_1] = sum;
+    out[SM_NORM_2] = sqrt(squares);
+    out[SM_NORM_MAX] = largest;
+}
+
+/* Reads the norms of the last forward's n images. */
+static enum sm_code read_norms(double (*out)[SM_NORMS], const struct sm_workspace *workspace,
+                               size_t n, struct sm_err *err)
+{
+    struct sm_tap tap;
+    enum sm_code code = sm_encoder_tap(&tap, workspace, SM_POOLED, err);
+    size_t length = code == SM_OK ? (size_t)tap.rows * (size_t)tap.dim : 0;
+    for (size_t i = 0; code == SM_OK && i < n; i++)
+        measure_norms(out[i], tap.data + i * length, length);
+    return code;
+}
+
 /* Units are numbered by encoder, then by chunk, so that neighbours read the same weights. */
 enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *scorer,
                          struct sm_err *err)
@@ -319,7 +363,7 @@ enum sm_code sm_task_run(struct sm_task *task, size_t unit, struct sm_scorer *sc
     code = sm_encoder_tap(&tap, workspace, name, err);
     if (code == SM_OK)
         memcpy(track->reps + at * length, tap.data, n * length * sizeof *track->reps);
-    return code;
+    return code == SM_OK && track->norms ? read_norms(track->norms + at, workspace, n, err) : code;
 }
 
 void sm_task_finish(struct sm_score *out, const struct sm_task *task)
@@ -337,6 +381,7 @@ void sm_task_free(struct sm_task *task)
         free(task->tracks[i].reps);
         free(task->tracks[i].scale);
         free(task->tracks[i].d);
+        free(task->tracks[i].norms);
     }
     sm_image_release(&task->image);
     free(task->x);

@@ -75,16 +75,18 @@ enum sm_code sm_audit_gates_parse(struct sm_audit_spec *spec, const json_t *gate
                                   struct sm_err *err);
 
 /* One image. The numbers of a failed image mean nothing. A score that is not finite counts as a
- * failure with code "score_not_finite". */
+ * failure with code "score_not_finite". Where the pair has no g, there is no m, and the alignment
+ * of f is what must be finite. */
 struct sm_audit_item {
     int64_t index; /* position in the audit; exports identify the image by it */
     enum sm_cohort cohort;
     const char *name, *class_label, *group; /* "" if missing */
     char image_digest[65];
     double m, m_se, ratio;
-    double f, f_se, g, g_se; /* alignments of f and g, and their standard errors */
-    bool is_damaged;         /* the decoder invented pixels for broken data */
-    const void *pixels;      /* packed (sslmem/pixels.h); NULL: not measured */
+    double f, f_se, g, g_se;         /* alignments of f and g, and their standard errors */
+    double norm_1, norm_2, norm_max; /* of f's pooled representation, if the pair has no g */
+    bool is_damaged;                 /* the decoder invented pixels for broken data */
+    const void *pixels;              /* packed (sslmem/pixels.h); NULL: not measured */
     size_t pixels_bytes;
     const char *error_code, *error_detail; /* NULL: scored */
 };

@@ -23,7 +23,8 @@
  *
  * pair.json, in the pair's folder:
  *   "description"  text, optional
- *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder
+ *   "f", "g"       lists of 1..SM_ENCODERS_MAX checkpoint file names in the same folder. A pair
+ *                  may lack "g": it then has no score m, and gives the signals of an outsider
  *   "encoder"      configuration of every encoder (sm_encoder_config_parse), or {"f", "g"}, one for
  *                  each side; optional
  *   "mean", "std"  input normalisation on [0, 1], three numbers each; default: the encoder's own,
@@ -73,12 +74,14 @@ json_t *sm_pair_json(const struct sm_pair *pair);
  * [{"code", "text", "files": [[file, file] …]} …].
  *   "sides_same"         an encoder of f and one of g have the same weights ("allow_same")
  *   "encoders_repeated"  two encoders of one side have the same weights
+ *   "g_missing"          the pair has no g; without "files"
  * Returns a new reference, NULL when out of memory. */
 json_t *sm_pair_flags_json(const struct sm_pair *pair);
 /* Checks that a recipe fits the pair: the representation exists on every encoder with one shape,
  * and the ops end at the encoders' input size. */
 enum sm_code sm_pair_check_recipe(const struct sm_pair *pair, const struct sm_recipe *recipe,
                                   struct sm_err *err);
+bool sm_pair_has_g(const struct sm_pair *pair);
 /* Returns encoder `k` of side 'f' or 'g', NULL past the end. */
 const struct sm_encoder *sm_pair_encoder(const struct sm_pair *pair, char side, int k);
 /* Renders one view and normalises it for the pair's encoders: x [3, input_px, input_px]. `drawn` is
@@ -99,6 +102,11 @@ struct sm_alignment {
 /* Whether the image is in the reference cohort; UNKNOWN if the reference file lists no images. */
 enum sm_in_reference { SM_IN_REFERENCE_UNKNOWN, SM_IN_REFERENCE_NO, SM_IN_REFERENCE_YES };
 
+/* Norms of the pooled representation of f, means over views and encoders. An outsider has them,
+ * who holds f alone. They say nothing of memorization. */
+enum sm_norm { SM_NORM_1, SM_NORM_2, SM_NORM_MAX, SM_NORMS };
+
+/* Of a pair without g, every number of m and g is NaN, and g.encoders_count is 0. */
 struct sm_score {
     struct sm_alignment f, g;
     double m;    /* the score, A_g - A_f */
@@ -109,6 +117,7 @@ struct sm_score {
                              m_se is NaN or if nothing varies over views and encoders */
     int32_t views_used;   /* the recipe's views, or fewer if its target_se was met earlier */
     double ratio; /* (A_g - A_f)/(A_g + A_f); 0 if both are 0 (LayerMem, arXiv 2409.19069, eq. 2) */
+    double norms[SM_NORMS]; /* of a pair without g; 0 if it has one */
     /* Comparison with the pair's reference cohort; has_reference is false if the pair has no
      * reference that was measured with this recipe. Percentile and p-value compare with
      * `reference_n` scores: the whole cohort, without the image itself if it is in the cohort. */

@@ -134,9 +134,10 @@ static void say_cohorts(const json_t *summary)
         const json_t *cohort = json_object_get(cohorts, name);
         if (count_of(cohort, "n") == 0)
             continue;
-        printf("%-12s %6lld image%s, mean m %+.5f", name, (long long)count_of(cohort, "n"),
-               count_of(cohort, "n") == 1 ? "" : "s",
-               json_number_value(json_object_get(cohort, "mean")));
+        printf("%-12s %6lld image%s", name, (long long)count_of(cohort, "n"),
+               count_of(cohort, "n") == 1 ? "" : "s");
+        if (json_is_number(json_object_get(cohort, "mean")))
+            printf(", mean m %+.5f", json_number_value(json_object_get(cohort, "mean")));
         if (json_is_number(json_object_get(cohort, "sd")))
             printf(" (sd %.5f)", json_number_value(json_object_get(cohort, "sd")));
         if (count_of(cohort, "failed") > 0)
@@ -153,6 +154,24 @@ static void say_words(const json_t *summary, const char *part)
     const char *words = text_of(json_object_get(json_object_get(summary, part), key), "words");
     if (*words)
         puts(sm_shown(words));
+}
+
+/* Returns true if the pair has no g: the signals of f alone are the result. */
+static bool is_alone(const json_t *summary)
+{
+    return json_is_true(json_object_get(json_object_get(summary, "outsider"), "alone"));
+}
+
+/* Prints a sentence for each signal of f alone. */
+static void say_outsider(const json_t *summary)
+{
+    const json_t *outsider = json_object_get(summary, "outsider");
+    const json_t *used = json_object_get(outsider, "used_share");
+    json_t *signals = json_object_get(outsider, "signals"), *signal;
+    const char *key;
+    json_object_foreach(signals, key, signal) puts(sm_shown(text_of(signal, "words")));
+    if (json_is_null(json_object_get(used, "note")))
+        puts(sm_shown(text_of(used, "words")));
 }
 
 static void say_fdr(const json_t *summary)
@@ -210,9 +229,12 @@ int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *
         sm_cmd_audit_say_incomplete(stdout, "", json_object_get(summary, "completeness"));
     if (!plan->quiet) {
         say_cohorts(summary);
-        say_words(summary, "comparisons");
-        say_words(summary, "membership");
-        say_fdr(summary);
+        if (!is_alone(summary)) {
+            say_words(summary, "comparisons");
+            say_words(summary, "membership");
+            say_fdr(summary);
+        }
+        say_outsider(summary);
     }
     sm_cmd_audit_say_gates(summary, plan->quiet);
     say_flags(summary);

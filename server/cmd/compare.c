@@ -90,8 +90,9 @@ static enum sm_code read_sample(struct sample *out, struct origin *origins, cons
         if (json_is_number(m))
             code = append(out, json_number_value(m), err);
         else
-            code = sm_err_set(err, SM_CORRUPT, "%s: line %zu has no number \"m\"", path,
-                              out->count + 1);
+            code = sm_err_set(err, SM_CORRUPT, "%s: line %zu has no number \"m\"%s", path,
+                              out->count + 1,
+                              json_object_get(node, "outsider") ? ": its pair has no g" : "");
         json_decref(node);
     }
     free(line);

@@ -30,8 +30,9 @@ void sm_pair_print_problems(const char *dir, const struct sm_pair_problems *prob
 
 static void print_guesses(const struct sm_pair *pair, char side)
 {
-    const struct sm_encoder_info *info = sm_encoder_info(sm_pair_encoder(pair, side, 0));
-    for (int32_t i = 0; i < info->choices_count; i++)
+    const struct sm_encoder *encoder = sm_pair_encoder(pair, side, 0);
+    const struct sm_encoder_info *info = encoder ? sm_encoder_info(encoder) : NULL;
+    for (int32_t i = 0; info && i < info->choices_count; i++)
         if (info->choices[i].source == SM_SOURCE_GUESS)
             printf("  guess of %c: %s is %s: %s\n", side, info->choices[i].name,
                    info->choices[i].value, info->choices[i].why);

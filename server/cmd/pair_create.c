@@ -414,6 +414,25 @@ static bool check(double *m, const struct build *b)
     return good;
 }
 
+static void say_next(double m, const char *dir)
+{
+    printf("check: a drawn picture scores m %+.6g%s\n", m,
+           m == 0 ? ", exactly 0: both sides may give every view the same output" : "");
+    printf("next: sslmem reference --pair %s IMAGE...   images that neither side saw\n",
+           sm_shown(dir));
+}
+
+static void say_next_alone(double alignment, const char *dir)
+{
+    printf("check: a drawn picture has alignment %.6g%s\n", alignment,
+           alignment == 0 ? ", exactly 0: f may give every view the same output" : "");
+    printf("without g: shows what someone with f alone could learn (1 - A_f and norms, in scores\n"
+           "and as membership tests in audits); cannot show memorization: m is null, and there\n"
+           "are no p-values, no lists, and no gate on them holds\n");
+    printf("next: sslmem audit --pair %s --candidate DIR --external DIR --out OUT\n",
+           sm_shown(dir));
+}
+
 static int create(struct sm_pair_new *new)
 {
     struct sm_err err = {0};
@@ -448,10 +467,10 @@ static int create(struct sm_pair_new *new)
     const char *dir = new->plan->dir;
     printf("made %s: pair.json, README.md, checkpoints %s\n", sm_shown(dir),
            new->plan->link ? "as links" : "as copies");
-    printf("check: a drawn picture scores m %+.6g%s\n", m,
-           m == 0 ? ", exactly 0: both sides may give every view the same output" : "");
-    printf("next: sslmem reference --pair %s IMAGE...   images that neither side saw\n",
-           sm_shown(dir));
+    if (new->plan->files[1][0])
+        say_next(m, dir);
+    else
+        say_next_alone(m, dir);
     return SM_EXIT_OK;
 }
 
@@ -461,8 +480,8 @@ static int read_plan(struct sm_pair_plan *plan, int argc, char **argv)
     const struct sm_option options[] = {
         {"f", "FILE", "a checkpoint trained with the candidates; may be repeated", plan->files[0],
          .required = true, .times_max = SM_ENCODERS_MAX},
-        {"g", "FILE", "one trained without them; may be repeated", plan->files[1], .required = true,
-         .times_max = SM_ENCODERS_MAX},
+        {"g", "FILE", "one trained without them; may be repeated. Without it there is no score m",
+         plan->files[1], .times_max = SM_ENCODERS_MAX},
         {"preset", "NAME", "a known encoder; sslmem inspect --presets lists them", &plan->preset},
         {"key", "NAME", "which encoder of a file with several, e.g. teacher", &plan->key},
         {"f-key", "NAME", "the same, of f alone", &plan->keys[0]},
@@ -494,6 +513,11 @@ static int read_plan(struct sm_pair_plan *plan, int argc, char **argv)
     if (result >= 0)
         return result;
     plan->dir = operands[0];
+    if (!plan->files[1][0] && (plan->keys[1] || allow_same)) {
+        fprintf(stderr, "sslmem pair create: %s needs --g FILE\n",
+                plan->keys[1] ? "--g-key" : "--allow-same");
+        return SM_EXIT_USAGE;
+    }
     plan->link = link != NULL;
     plan->allow_same = allow_same != NULL;
     plan->asks = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);

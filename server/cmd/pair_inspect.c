@@ -225,23 +225,27 @@ const char *sm_pair_base_name(const char *path)
 
 /* --- what is known --- */
 
+enum agreement { MAY_DIFFER, MUST_AGREE, F_ALONE };
 struct line {
     char name[24], f[56], g[56];
-    bool must_agree;
+    enum agreement agreement;
 };
 
 static void print_line(const struct line *line)
 {
     bool differ = strcmp(line->f, line->g) != 0;
-    printf("  %-14s %-30s %-30s %s\n", line->name, sm_shown(line->f), sm_shown(line->g),
-           !differ            ? ""
-           : line->must_agree ? "differs: must agree"
-                              : "differs");
+    if (line->agreement == F_ALONE)
+        printf("  %-14s %s\n", line->name, sm_shown(line->f));
+    else
+        printf("  %-14s %-30s %-30s %s\n", line->name, sm_shown(line->f), sm_shown(line->g),
+               !differ                         ? ""
+               : line->agreement == MUST_AGREE ? "differs: must agree"
+                                               : "differs");
 }
 
-static void print_number(const char *name, double f, double g, bool must_agree)
+static void print_number(const char *name, double f, double g, enum agreement agreement)
 {
-    struct line line = {.must_agree = must_agree};
+    struct line line = {.agreement = agreement};
     snprintf(line.name, sizeof line.name, "%s", name);
     snprintf(line.f, sizeof line.f, "%.9g", f);
     snprintf(line.g, sizeof line.g, "%.9g", g);
@@ -328,49 +332,55 @@ static void print_choices(const struct sm_encoder_info *f, const struct sm_encod
     }
 }
 
-static void print_texts(const char *name, const char *f, const char *g, bool must_agree)
+static void print_texts(const char *name, const char *f, const char *g, enum agreement agreement)
 {
-    struct line line = {.must_agree = must_agree};
+    struct line line = {.agreement = agreement};
     snprintf(line.name, sizeof line.name, "%s", name);
     snprintf(line.f, sizeof line.f, "%.55s", f);
     snprintf(line.g, sizeof line.g, "%.55s", g);
     print_line(&line);
 }
 
+/* Prints encoder i of f beside encoder k of g; f alone if the pair has no g. */
 static void print_pair_of(const struct sm_pair_new *new, int i, int k)
 {
-    const struct sm_pair_part *f = &new->parts[0][i], *g = &new->parts[1][k];
+    bool alone = !new->plan->files[1][0];
+    int s = alone ? 0 : 1, n = alone ? i : k;
+    enum agreement may = alone ? F_ALONE : MAY_DIFFER, must = alone ? F_ALONE : MUST_AGREE;
+    const struct sm_pair_part *f = &new->parts[0][i], *g = &new->parts[s][n];
     const struct sm_encoder_info *a = sm_encoder_info(f->encoder), *b = sm_encoder_info(g->encoder);
-    printf("  %-14s %-30s %s\n", "", "f", "g");
+    if (!alone)
+        printf("  %-14s %-30s %s\n", "", "f", "g");
     print_texts("file", sm_pair_base_name(new->plan->files[0][i]),
-                sm_pair_base_name(new->plan->files[1][k]), false);
-    print_texts("format", sm_ckpt_format(f->ckpt), sm_ckpt_format(g->ckpt), false);
-    print_texts("family", a->family, b->family, true);
-    print_texts("names", a->dialect, b->dialect, false);
+                sm_pair_base_name(new->plan->files[s][n]), may);
+    print_texts("format", sm_ckpt_format(f->ckpt), sm_ckpt_format(g->ckpt), may);
+    print_texts("family", a->family, b->family, must);
+    print_texts("names", a->dialect, b->dialect, may);
     print_texts("key", *a->prefix ? a->prefix : "(top level)",
-                *b->prefix ? b->prefix : "(top level)", false);
-    print_number("input_px", a->input_h_px, b->input_h_px, true);
-    print_number("tokens", a->tokens, b->tokens, true);
-    print_number("dim", a->dim, b->dim, true);
-    print_number("blocks", a->blocks, b->blocks, true);
-    print_number("heads", a->heads, b->heads, true);
-    print_number("norm_eps", a->norm_eps, b->norm_eps, true);
-    print_number("parameters", (double)a->parameters, (double)b->parameters, false);
+                *b->prefix ? b->prefix : "(top level)", may);
+    print_number("input_px", a->input_h_px, b->input_h_px, must);
+    print_number("tokens", a->tokens, b->tokens, must);
+    print_number("dim", a->dim, b->dim, must);
+    print_number("blocks", a->blocks, b->blocks, must);
+    print_number("heads", a->heads, b->heads, must);
+    print_number("norm_eps", a->norm_eps, b->norm_eps, must);
+    print_number("parameters", (double)a->parameters, (double)b->parameters, may);
     print_choices(a, b);
     if (a->nonfinite || b->nonfinite)
-        print_number("NaN, infinite", (double)a->nonfinite, (double)b->nonfinite, false);
+        print_number("NaN, infinite", (double)a->nonfinite, (double)b->nonfinite, may);
 }
 
 /* Returns true if `other` makes the same guess. */
 static bool guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
 {
-    const struct sm_choice *same = find_choice(other, choice->name);
+    const struct sm_choice *same = other ? find_choice(other, choice->name) : NULL;
     return same && same->source == SM_SOURCE_GUESS && strcmp(same->value, choice->value) == 0;
 }
 
+/* g may be NULL. */
 static void print_guesses(const struct sm_encoder_info *f, const struct sm_encoder_info *g)
 {
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < (g ? 2 : 1); s++) {
         const struct sm_encoder_info *own = s ? g : f, *other = s ? f : g;
         for (int32_t i = 0; i < own->choices_count; i++) {
             const struct sm_choice *c = &own->choices[i];
@@ -388,7 +398,8 @@ static void print_guesses(const struct sm_encoder_info *f, const struct sm_encod
 void sm_pair_print(const struct sm_pair_new *new)
 {
     const struct sm_encoder_info *f = sm_encoder_info(new->parts[0][0].encoder);
-    const struct sm_encoder_info *g = sm_encoder_info(new->parts[1][0].encoder);
+    const struct sm_encoder *of_g = new->parts[1][0].encoder;
+    const struct sm_encoder_info *g = of_g ? sm_encoder_info(of_g) : NULL;
     puts("recognised:");
     print_pair_of(new, 0, 0);
     for (int k = 1; new->parts[0][k].encoder || new->parts[1][k].encoder; k++)
@@ -396,7 +407,7 @@ void sm_pair_print(const struct sm_pair_new *new)
     puts("\nguessed (--set NAME=VALUE, or \"encoder\" in pair.json, settles one):");
     print_guesses(f, g);
     if (new->augment_why)
-        printf("  %-14s %-12s %-4s %s (--augment)\n", "augment", new->augment, "f, g",
+        printf("  %-14s %-12s %-4s %s (--augment)\n", "augment", new->augment, g ? "f, g" : "f",
                new->augment_why);
     putchar('\n');
 }

@@ -56,9 +56,10 @@ static json_t *files_json(const struct sm_pair_new *new, int side)
  * different normalisations keep their own in "encoder", which opening the pair then refuses. */
 static void add_facts(json_t *doc, const struct sm_pair_new *new)
 {
+    bool has_g = new->plan->files[1][0] != NULL;
     json_t *pixels[2], *facts[2];
     for (int s = 0; s < 2; s++)
-        facts[s] = known_facts(&pixels[s], new, s);
+        facts[s] = known_facts(&pixels[s], new, has_g ? s : 0);
     const json_t *shown = pixels[0] ? pixels[0] : pixels[1];
     if (pixels[0] && pixels[1] && !json_equal(pixels[0], pixels[1])) {
         json_object_update(facts[0], pixels[0]);
@@ -84,9 +85,9 @@ static json_t *document(const struct sm_pair_new *new)
     char description[160];
     snprintf(description, sizeof description, "%s of width %d, input %d px", info->family,
              (int)info->dim, (int)info->input_h_px);
-    json_t *doc = json_pack("{s:s, s:o, s:o}", "description",
+    json_t *doc = json_pack("{s:s, s:o, s:o*}", "description",
                             plan->description ? plan->description : description, "f",
-                            files_json(new, 0), "g", files_json(new, 1));
+                            files_json(new, 0), "g", plan->files[1][0] ? files_json(new, 1) : NULL);
     if (!doc)
         return NULL;
     add_facts(doc, new);
@@ -109,7 +110,9 @@ static const char comments[] =
     "| --- | --- |\n"
     "| `description` | text for people |\n"
     "| `f` | checkpoints in this folder that were trained with the candidate images, 1 to 8 |\n"
-    "| `g` | checkpoints that were trained without them, 1 to 8, of the same architecture |\n"
+    "| `g` | checkpoints that were trained without them, 1 to 8, of the same architecture; "
+    "without "
+    "`g` there is no score m, and nothing measures memorization |\n"
     "| `encoder` | what the tensors do not tell, for both sides or as `{\"f\": {...}, \"g\": "
     "{...}}`; "
     "also `preset` and `key` |\n"
@@ -143,7 +146,7 @@ static void write_guesses(FILE *out, const struct sm_pair_new *new)
           "them\n"
           "as guesses. To settle one, add it to `encoder`.\n\n",
           out);
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < 2 && new->parts[s][0].encoder; s++) {
         const struct sm_encoder_info *info = sm_encoder_info(new->parts[s][0].encoder);
         for (int32_t i = 0; i < info->choices_count; i++)
             if (info->choices[i].source == SM_SOURCE_GUESS)

@@ -315,6 +315,10 @@ int sm_cmd_reference(int argc, char **argv)
     }
     o.cohort = cohorts[chosen];
     enum sm_code code = sm_pair_open(&pair, o.folder, kernels ? kernels : "auto", &err);
+    if (code == SM_OK && !sm_pair_has_g(pair))
+        code =
+            sm_err_set(&err, SM_INVALID,
+                       "%s has no g: a reference holds scores m, and this pair has none", o.folder);
     if (code == SM_OK) {
         sm_say_pair_flags(pair);
         code = sm_generation_new(&generation, pair, 1, &err);

@@ -14,15 +14,21 @@ struct output {
     const struct format *format;
     const struct sm_pair *pair;
     size_t count, failed, empty; /* images, those without a score; operands without images */
-    double mean, squares;        /* of m: sum of squares about the mean */
+    double mean, squares;        /* of value_of: sum of squares about the mean */
     bool said_note;              /* a table has said why it has no reference */
 };
 
 struct format {
-    void (*head)(void); /* NULL: none */
+    void (*head)(const struct output *out); /* NULL: none */
     void (*image)(struct output *out, const struct sm_batch_image *image);
     void (*end)(const struct output *out); /* NULL: none */
 };
+
+/* Returns m, or 1 - A_f of a pair without g. */
+static double value_of(const struct output *out, const struct sm_score *score)
+{
+    return sm_pair_has_g(out->pair) ? score->m : 1 - score->f.mean;
+}
 
 /* --- JSON lines --- */
 
@@ -48,11 +54,12 @@ static void print_json(struct output *out, const struct sm_batch_image *image)
 
 static const char csv_head[] =
     "file,class,m,m_se,m_low,m_high,ratio,f_alignment,f_se,g_alignment,g_se,views_used,centered,"
-    "percentile,p_value,image,key,error_code,error_detail\r\n";
+    "percentile,p_value,image,key,error_code,error_detail";
+static const char csv_head_alone[] = ",norm_1,norm_2,norm_max"; /* of a pair without g */
 
-static void print_csv_head(void)
+static void print_csv_head(const struct output *out)
 {
-    fputs(csv_head, stdout);
+    printf("%s%s\r\n", csv_head, sm_pair_has_g(out->pair) ? "" : csv_head_alone);
 }
 
 static void put_cell(const char *text, const char *end)
@@ -69,10 +76,19 @@ static void put_number(double value)
     printf("%s,", isfinite(value) ? sm_number_text(text, value) : "");
 }
 
+/* Ends the line; of a pair without g, with the norms, which a failed image does not have. */
+static void end_csv(const struct output *out, const struct sm_score *score)
+{
+    char text[SM_NUMBER_BYTES];
+    for (int n = 0; n < SM_NORMS && !sm_pair_has_g(out->pair); n++)
+        printf(",%s", score ? sm_number_text(text, score->norms[n]) : "");
+    fputs("\r\n", stdout);
+    fflush(stdout);
+}
+
 static void print_csv(struct output *out, const struct sm_batch_image *image)
 {
     const struct sm_score *s = image->score;
-    (void)out;
     put_cell(image->name, ",");
     put_cell(image->class_label, ",");
     if (s) {
@@ -92,19 +108,20 @@ static void print_csv(struct output *out, const struct sm_batch_image *image)
                                   placed ? s->p_value : NAN};
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             put_number(numbers[i]);
-        printf("%s,%s,,\r\n", s->image_digest, s->score_key);
+        printf("%s,%s,,", s->image_digest, s->score_key);
     } else {
         printf(",,,,,,,,,,,,,%s,,%s,", image->digest, sm_code_name(image->error.code));
-        put_cell(image->error.text, "\r\n");
+        put_cell(image->error.text, "");
     }
-    fflush(stdout);
+    end_csv(out, s);
 }
 
 /* --- a table for people; the names are last, so that numbers align whatever their lengths --- */
 
-static void print_table_head(void)
+static void print_table_head(const struct output *out)
 {
-    puts("        m     se(m)  centered  percentile        p  image");
+    puts(sm_pair_has_g(out->pair) ? "        m     se(m)  centered  percentile        p  image"
+                                  : "  1 - A_f   se(A_f)    norm_1    norm_2    norm_max  image");
 }
 
 static void put_column(int width, int decimals, bool sign, double value)
@@ -115,23 +132,44 @@ static void put_column(int width, int decimals, bool sign, double value)
     printf("%*s", width, text);
 }
 
-static void print_table(struct output *out, const struct sm_batch_image *image)
+static void say_note(struct output *out, const struct sm_score *s)
 {
-    const struct sm_score *s = image->score;
+    json_t *json = sm_score_json(s, out->pair);
+    const char *note = json_string_value(json_object_get(json, "reference_note"));
+    fprintf(stderr, "sslmem score: no reference to compare with: %s\n",
+            sm_shown(note ? note : "?"));
+    json_decref(json);
+    out->said_note = true;
+}
+
+static void put_columns(struct output *out, const struct sm_score *s)
+{
     bool placed = s && s->has_reference;
-    if (s && !placed && !out->said_note) {
-        json_t *json = sm_score_json(s, out->pair);
-        const char *note = json_string_value(json_object_get(json, "reference_note"));
-        fprintf(stderr, "sslmem score: no reference to compare with: %s\n",
-                sm_shown(note ? note : "?"));
-        json_decref(json);
-        out->said_note = true;
-    }
+    if (s && !placed && !out->said_note)
+        say_note(out, s);
     put_column(9, 5, true, s ? s->m : NAN);
     put_column(10, 5, false, s ? s->m_se : NAN);
     put_column(10, 5, true, placed ? s->centered : NAN);
     put_column(12, 1, false, placed ? s->percentile : NAN);
     put_column(9, 4, false, placed ? s->p_value : NAN);
+}
+
+static void put_columns_alone(const struct sm_score *s)
+{
+    put_column(9, 5, false, s ? 1 - s->f.mean : NAN);
+    put_column(10, 5, false, s ? s->f.se : NAN);
+    put_column(10, 3, false, s ? s->norms[SM_NORM_1] : NAN);
+    put_column(10, 4, false, s ? s->norms[SM_NORM_2] : NAN);
+    put_column(12, 5, false, s ? s->norms[SM_NORM_MAX] : NAN);
+}
+
+static void print_table(struct output *out, const struct sm_batch_image *image)
+{
+    const struct sm_score *s = image->score;
+    if (sm_pair_has_g(out->pair))
+        put_columns(out, s);
+    else
+        put_columns_alone(s);
     printf("  %s", sm_shown(image->name));
     if (image->class_label[0])
         printf("  [%s]", sm_shown(image->class_label));
@@ -144,9 +182,10 @@ static void print_table(struct output *out, const struct sm_batch_image *image)
 static void print_table_end(const struct output *out)
 {
     size_t n = out->count - out->failed;
+    bool has_g = sm_pair_has_g(out->pair);
     printf("%zu image%s", n, n == 1 ? "" : "s");
     if (n > 0)
-        printf(", mean m %+.5f", out->mean);
+        printf(has_g ? ", mean m %+.5f" : ", mean 1 - A_f %.5f", out->mean);
     if (n > 1)
         printf(" (sd %.5f)", sqrt(out->squares / (double)(n - 1)));
     puts("");
@@ -168,9 +207,9 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
     if (image->is_operand) {
         out->empty++;
     } else if (image->score) {
-        double from_mean = image->score->m - out->mean;
+        double value = value_of(out, image->score), from_mean = value - out->mean;
         out->mean += from_mean / (double)(out->count - out->failed);
-        out->squares += from_mean * (image->score->m - out->mean);
+        out->squares += from_mean * (value - out->mean);
     } else {
         out->failed++;
     }
@@ -194,7 +233,7 @@ static int score_all(struct sm_generation *generation, const struct sm_recipe *r
         fprintf(stderr, "sslmem score: the views are stratified: standard errors and intervals are "
                         "upper bounds\n");
     if (format->head)
-        format->head();
+        format->head(&out);
     if (sm_batch_run(&params, &err) != SM_OK)
         return sm_fail("score", &err);
     if (format->end)

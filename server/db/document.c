@@ -30,6 +30,7 @@ static const char *const own_fields[] = {
     "/ratio",
     "/f",
     "/g",
+    "/outsider",
     "/views_used",
     "/reference/n",
     "/reference/in_reference",
@@ -40,10 +41,17 @@ static const char *const own_fields[] = {
 };
 
 static const char *const numbers[SM_NUMBERS] = {
-    [SM_NUMBER_M] = "/m",         [SM_NUMBER_M_SE] = "/m_se",
-    [SM_NUMBER_RATIO] = "/ratio", [SM_NUMBER_F] = "/f/alignment",
-    [SM_NUMBER_F_SE] = "/f/se",   [SM_NUMBER_G] = "/g/alignment",
-    [SM_NUMBER_G_SE] = "/g/se",   [SM_NUMBER_DECODER_WARNINGS] = "/image/decoder_warnings",
+    [SM_NUMBER_M] = "/m",
+    [SM_NUMBER_M_SE] = "/m_se",
+    [SM_NUMBER_RATIO] = "/ratio",
+    [SM_NUMBER_F] = "/f/alignment",
+    [SM_NUMBER_F_SE] = "/f/se",
+    [SM_NUMBER_G] = "/g/alignment",
+    [SM_NUMBER_G_SE] = "/g/se",
+    [SM_NUMBER_DECODER_WARNINGS] = "/image/decoder_warnings",
+    [SM_NUMBER_NORM_1] = "/outsider/norm_1",
+    [SM_NUMBER_NORM_2] = "/outsider/norm_2",
+    [SM_NUMBER_NORM_MAX] = "/outsider/norm_max",
 };
 
 /* --- split --- */

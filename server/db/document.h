@@ -48,6 +48,9 @@ enum sm_document_number {
     SM_NUMBER_G,
     SM_NUMBER_G_SE,
     SM_NUMBER_DECODER_WARNINGS,
+    SM_NUMBER_NORM_1,
+    SM_NUMBER_NORM_2,
+    SM_NUMBER_NORM_MAX,
     SM_NUMBERS
 };
 struct sm_document_numbers {

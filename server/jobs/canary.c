@@ -61,6 +61,7 @@ static enum sm_code run_rounds(struct sm_task *task, struct sm_scorer *scorer,
     return code;
 }
 
+/* Writes the canary's score m, or, of a pair without g, its alignment. */
 static enum sm_code score(double *m, struct sm_generation *generation,
                           const struct sm_canary_turn *turn, struct sm_err *err)
 {
@@ -81,7 +82,7 @@ static enum sm_code score(double *m, struct sm_generation *generation,
         code = run_rounds(task, slot->scorer, turn, err);
     if (code == SM_OK) {
         sm_task_finish(&result, task);
-        *m = result.m;
+        *m = sm_pair_has_g(pair) ? result.m : result.f.mean;
     }
     if (slot)
         sm_scorer_slot_give(generation, slot);

@@ -377,7 +377,7 @@ static void write_items_sql(char out[700], const struct sm_store_audit_items_fil
         out, 700,
         "SELECT item.idx, item.cohort, item.name, item.class_label, item.group_label, "
         "item.image_digest, item.state, item.score_id, item.error_code, item.error_detail, "
-        "score.m, score.shape_id, score.own, item.erased_ms FROM item LEFT JOIN score ON "
+        "score.shape_id, score.own, item.erased_ms FROM item LEFT JOIN score ON "
         "score.id = item.score_id WHERE item.job_id = $id AND item.idx > $after%s%s" OF_TENANT
         " ORDER BY item.idx LIMIT $limit",
         f->cohort >= 0 ? " AND item.cohort = $cohort" : "", state);
@@ -397,12 +397,12 @@ static enum sm_code score_of_row(json_t **out, const struct sm_stmt *q, struct s
     const struct sm_shape *shape;
     double values[SM_NUMBERS];
     char id[SM_ID_BYTES];
-    enum sm_code code = sm_store_find_shape(&shape, shapes, db, sm_stmt_get_int(q, 11), err);
+    enum sm_code code = sm_store_find_shape(&shape, shapes, db, sm_stmt_get_int(q, 10), err);
     if (code != SM_OK)
         return code;
-    sm_document_read(values, &shape->numbers, sm_stmt_get_text(q, 12));
+    sm_document_read(values, &shape->numbers, sm_stmt_get_text(q, 11));
     sm_stmt_get_id(id, q, 7);
-    *out = json_pack("{s:s, s:o, s:o}", "score", id, "m", number(sm_stmt_get_double(q, 10)), "m_se",
+    *out = json_pack("{s:s, s:o, s:o}", "score", id, "m", number(values[SM_NUMBER_M]), "m_se",
                      number(values[SM_NUMBER_M_SE]));
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "score %s: out of memory", id);
 }
@@ -427,7 +427,7 @@ static enum sm_code item_of_row(json_t **out, const struct sm_stmt *q, struct sm
                      sm_stmt_get_text(q, 2), "class", sm_stmt_get_text(q, 3), "group",
                      sm_stmt_get_text(q, 4), "image", image[0] ? image : NULL, "state",
                      sm_stmt_get_text(q, 6), "error", error, "erased",
-                     sm_stmt_is_null(q, 13) ? NULL : time_json(q, 13));
+                     sm_stmt_is_null(q, 12) ? NULL : time_json(q, 12));
     bool whole = *out && (!score || json_object_update(*out, score) == 0);
     json_decref(score);
     return whole ? SM_OK : sm_err_set(err, SM_NOMEM, "item of an audit: out of memory");

@@ -106,6 +106,9 @@ static void read_numbers(struct sm_audit_item *item, const struct sm_shape *shap
     item->f_se = values[SM_NUMBER_F_SE];
     item->g = values[SM_NUMBER_G];
     item->g_se = values[SM_NUMBER_G_SE];
+    item->norm_1 = values[SM_NUMBER_NORM_1];
+    item->norm_2 = values[SM_NUMBER_NORM_2];
+    item->norm_max = values[SM_NUMBER_NORM_MAX];
     item->is_damaged = values[SM_NUMBER_DECODER_WARNINGS] > 0;
 }
 

@@ -186,7 +186,7 @@ static enum sm_code copy_score(char id[SM_ID_BYTES], const struct copying *c,
             "ON CONFLICT (tenant_id, key) DO NOTHING",
             SM_BIND(SM_HEX("$score", id), SM_INT("$tenant", c->audit->tenant), SM_HEX("$key", key),
                     SM_TEXT("$pair", sm_stmt_get_text(q, 9)), SM_HEX("$image", image),
-                    SM_DOUBLE("$m", m), SM_INT("$shape", shape_id),
+                    SM_DOUBLE(sm_stmt_is_null(q, 11) ? NULL : "$m", m), SM_INT("$shape", shape_id),
                     SM_TEXT("$own", sm_stmt_get_text(q, 12))),
             err);
     if (code == SM_OK)

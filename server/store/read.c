@@ -125,11 +125,15 @@ static const struct {
 } orders[] = {
     [SM_ORDER_NEWEST] = {" AND id < $after_id", " ORDER BY id DESC", true},
     [SM_ORDER_OLDEST] = {" AND id > $after_id", " ORDER BY id", true},
-    [SM_ORDER_HIGHEST] = {" AND (m, id) < ($after, $after_id)", " ORDER BY m DESC, id DESC", false},
-    [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " ORDER BY m, id", false},
+    [SM_ORDER_HIGHEST] = {" AND (m, id) < ($after, $after_id)",
+                          " AND m IS NOT NULL ORDER BY m DESC, id DESC", false},
+    [SM_ORDER_LOWEST] = {" AND (m, id) > ($after, $after_id)", " AND m IS NOT NULL ORDER BY m, id",
+                         false},
 };
 
-/* A column inside an expression does not take part in the choice of an index. That forces the index
+/* Scores of pairs without g have no m: the orders of m leave them out.
+ *
+ * A column inside an expression does not take part in the choice of an index. That forces the index
  * of the image, which has few scores, and, in order of time, an index that needs no sorting, in
  * spite of a bound of m. */
 struct clauses {

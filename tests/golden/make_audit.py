@@ -195,6 +195,29 @@ def membership(m, other, spec):
     return out
 
 
+def outsider(items, spec):
+    """1 - A_f against externals; without any, against independents. No bootstrap, no epsilon."""
+    signal = {c: np.array([1 - i["f"] for i in items if i["cohort"] == c and "error" not in i]) for c in COHORTS}
+    others = "external" if len(signal["external"]) or not len(signal["independent"]) else "independent"
+    test = membership(signal, others, dict(spec, resamples=0, inserted_at_random=False))
+    return {"alone": False, "others": others, "signals": {"alignment": test}, "missing": None,
+            "used_share": used_share(signal["candidate"], signal["shared"], signal[others], spec["seed"])}
+
+
+def used_share(suspects, members, others, seed):
+    if not len(suspects) or min(len(members), len(others)) < 2:
+        return {"suspects": 0, "threshold": None, "share": None}
+    members, others = members[draw_order(len(members), seed, 3)], others[draw_order(len(others), seed, 4)]
+    half, other_half = len(members) // 2, len(others) // 2
+    y, x = np.r_[np.ones(half), np.zeros(other_half)], np.r_[members[:half], others[:other_half]]
+    fpr, tpr, threshold = metrics.roc_curve(y, x, drop_intermediate=False)
+    best = threshold[np.argmax(tpr - fpr)] if (tpr - fpr).max() > 0 else math.inf
+    p, tpr, fpr = ((x >= best).mean() for x in (suspects, members[half:], others[other_half:]))
+    return {"suspects": len(suspects), "members": len(members) - half, "others": len(others) - other_half,
+            "threshold": number(best), "positive_share": number(p), "tpr": number(tpr), "fpr": number(fpr),
+            "share": number((p - fpr) / (tpr - fpr)) if tpr - fpr >= .05 else None}
+
+
 def benjamini_hochberg(p):
     n, order = len(p), np.argsort(p)
     q = np.minimum.accumulate((p[order] * n / np.arange(1, n + 1))[::-1])[::-1]
@@ -329,6 +352,7 @@ def audit(name, spec, sizes, means, failed, decimals, seed):
         "cohorts": {c: cohort(m[c], failed[c], low, high) for c in COHORTS},
         "comparisons": {f"{a}_{b}": comparison(a, b, m) for a, b in PAIRS},
         "membership": {f"candidate_{c}": membership(m, c, spec) for c in ("external", "independent")},
+        "outsider": outsider(items, spec),
         "fdr": fdr(candidates, len(m[spec["reference"]]), spec["reference"]),
         "classes": labels(items, images, spec, "class"),
         "groups": labels(items, images, spec, "group"),

@@ -233,6 +233,13 @@ def score(f, g, k):
     return {"a_f": a_f, "se_f": se_f, "a_g": a_g, "se_g": se_g, "m": m, "m_se": m_se, "half": half, "ratio": m / (a_g + a_f)}
 
 
+def norms(of_f):
+    """Of a pair without g: norms of the pooled outputs, means over views (not the anchor) and encoders."""
+    pooled = np.concatenate([t["pooled"][1:].flatten(1).numpy() for t in of_f])
+    return {name: float(np.linalg.norm(pooled, order, axis=1).mean())
+            for name, order in (("norm_1", 1), ("norm_2", 2), ("norm_max", np.inf))}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sslmem", default="build/release/sslmem")
@@ -240,7 +247,7 @@ def main():
     OUT.mkdir(exist_ok=True)
     make_images()
     models = make_encoders()
-    cases = []
+    cases, alone = [], []
     for pair, image in itertools.product(PAIRS, IMAGES):
         views = render(sslmem, pair, image, {})
         anchor = render(sslmem, pair, image, {"augment": "eval", "views": 2})[0]
@@ -248,10 +255,12 @@ def main():
         x = torch.cat([anchor[None], views]).double()
         with torch.no_grad():
             taps = [[models[pair, name].taps(x) for name in PAIRS[pair][side]] for side in "fg"]
+        alone.append({"pair": pair, "image": image, **norms(taps[0])})
         for tap, compare, normalize, kind in itertools.product(REPRESENTATIONS[pair], COMPARE, NORMALIZE, DISTANCE):
             f, g = ([distances(t[tap], compare, normalize, kind) for t in side] for side in taps)
             recipe = {"representation": tap, "compare": compare, "normalize": normalize, "distance": kind}
             cases.append({"pair": pair, "image": image, "recipe": recipe, **score(f, g, len(views))})
+    (OUT / "alone.json").write_text(json.dumps(alone, indent=1) + "\n")
     (OUT / "expected.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
 

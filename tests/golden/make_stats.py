@@ -439,6 +439,38 @@ def epsilon():
     return cases
 
 
+def used_share():
+    """(p - FPR)/(TPR - FPR) of counts; bootstrap samples of the three rates are binomial."""
+    cases = []
+    for suspects, members, others in [((60, 200), (45, 100), (8, 100)), ((0, 50), (30, 60), (5, 70)), ((50, 50), (9, 9), (0, 12)),
+                                      ((5, 9), (20, 40), (18, 40)), ((400, 1000), (130, 1000), (80, 1000)), ((3, 7), (5, 5), (0, 5)),
+                                      ((1, 1), (1, 2), (0, 1)), ((0, 0), (3, 4), (0, 4)), ((3, 4), (0, 0), (0, 4)),
+                                      ((12000, 25000), (9000, 25000), (250, 25000)), ((7, 20), (4, 20), (9, 20)), ((20, 50), (30, 100), (15, 100)), ((20, 50), (33, 100), (14, 100))]:
+        sets = [suspects, members, others]
+        p, tpr, fpr = [k / n if n else math.nan for k, n in sets]
+        share, interval, seed, resamples = math.nan, [math.nan, math.nan], 2 ** 40 + 5, 500
+        if tpr - fpr >= .05 and suspects[1]:
+            share = (p - fpr) / (tpr - fpr)
+            number_of = np.arange(resamples)
+            rates = []
+            for s, (k, n) in enumerate(sets):
+                words = philox([number_of, np.zeros_like(number_of), np.full_like(number_of, s),
+                                np.full_like(number_of, 0x73686172)], [seed % 2 ** 32, seed >> 32]).astype(np.uint64)
+                unit = ((words[:, 0] << np.uint64(21)) | (words[:, 1] >> np.uint64(11))).astype(float) * 2.0 ** -53
+                # SciPy 1.10's quantile of a sure event is wrong.
+                rates.append(np.full(resamples, k / n) if k in (0, n) else stats.binom.ppf(unit, n, k / n) / n)
+            contrast = rates[1] - rates[2]
+            known = contrast >= .05
+            if np.sum(~known) * 40 <= resamples:
+                interval = np.quantile((rates[0] - rates[2])[known] / contrast[known], [.025, .975]).tolist()
+                if interval[0] == interval[1]:
+                    interval = [math.nan, math.nan]
+        cases.append({"sets": sets, "seed": seed, "resamples": resamples, "positive_share": number(p), "tpr": number(tpr),
+                      "fpr": number(fpr), "share": number(share), "interval": [number(x) for x in interval]})
+    assert any(c["interval"][0] is None and c["share"] is not None for c in cases)
+    return cases
+
+
 def correlations():
     n = RNG.normal
     base, grid = n(0, 1, 200), np.round(n(0, 1, 90), 1)
@@ -531,7 +563,8 @@ def main():
             ("ttest_one", ttest_one()), ("student_quantile", quantiles_of_t())]
     samples = pairs_of_samples()
     made += [("mann_whitney", mann_whitney(samples)), ("quantile", quantiles()), ("histogram", histograms()), ("roc", rocs(samples)),
-             ("auc", aucs(samples)), ("clopper_pearson", clopper_pearson()), ("epsilon", epsilon()), ("correlation", correlations()),
+             ("auc", aucs(samples)), ("clopper_pearson", clopper_pearson()),
+             ("epsilon", epsilon()), ("used_share", used_share()), ("correlation", correlations()),
              ("order", orders()), ("q_value", q_values()), ("reliability", reliability())]
     for name, cases in made:
         with open(OUT / f"{name}.json", "w") as f:

@@ -157,6 +157,8 @@ static inline void load_audit(struct held *h, const char *name)
         h->items[i].error_code = json_string_value(json_object_get(item, "error"));
         h->items[i].m_se = number_at(item, "m_se");
         h->items[i].ratio = number_at(item, "ratio");
+        h->items[i].f = number_at(item, "f");
+        h->items[i].g = number_at(item, "g");
     }
 }
 

@@ -7,11 +7,8 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
-#include "core/base/file.h"
-#include "sslmem/score.h"
+#include "fixture.h"
 #include "tests/unit/alloc.h"
-
-#define GOLDEN "tests/golden/score/"
 
 struct job {
     const char *dir;
@@ -30,7 +27,7 @@ static enum sm_code open_and_score(double *m, void *context, struct sm_err *err)
     if (code == SM_OK)
         code = sm_score_image(&score, scorer, sm_pair_recipe(pair), job->image.bytes,
                               job->image.bytes_count, err);
-    *m = score.m;
+    *m = pair && !sm_pair_has_g(pair) ? score.f.mean : score.m;
     sm_scorer_free(scorer);
     sm_pair_close(pair);
     return code;
@@ -39,7 +36,7 @@ static enum sm_code open_and_score(double *m, void *context, struct sm_err *err)
 static void fail_every_allocation(const char *dir)
 {
     struct job job = {.dir = dir};
-    assert_int_equal(sm_file_map(&job.image, GOLDEN "wide.png", SM_IMAGE_BYTES_MAX, NULL), SM_OK);
+    assert_int_equal(sm_file_map(&job.image, GOLDEN "/wide.png", SM_IMAGE_BYTES_MAX, NULL), SM_OK);
     assert_true(every_allocation_may_fail(open_and_score, &job, dir) > 100);
     sm_file_release(&job.image);
 }
@@ -47,19 +44,34 @@ static void fail_every_allocation(const char *dir)
 static void torch_pair(void **state)
 {
     (void)state;
-    fail_every_allocation(GOLDEN "resnet");
+    fail_every_allocation(GOLDEN "/resnet");
 }
 
 static void safetensors_pair(void **state)
 {
     (void)state;
-    fail_every_allocation(GOLDEN "vit");
+    fail_every_allocation(GOLDEN "/vit");
+}
+
+static void pair_without_g(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"pair.json", "f.pt", NULL};
+    struct folder f;
+    folder_open(&f);
+    folder_link(&f, "f.pt", GOLDEN "/resnet/f.pt");
+    folder_text(&f, "pair.json",
+                "{\"f\":[\"f.pt\"],\"encoder\":{\"input_px\":16},\"recipe\":{\"augment\":"
+                "\"simclr-cifar\",\"views\":5}}");
+    fail_every_allocation(f.path);
+    folder_remove(&f, files);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(torch_pair),
-                                       cmocka_unit_test(safetensors_pair)};
+                                       cmocka_unit_test(safetensors_pair),
+                                       cmocka_unit_test(pair_without_g)};
     sm_blas_single_thread(); /* as the service does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void documents_are_checked(void **state)
     } cases[] = {
         {"{\"f\":[\"a\"],\"g\":[\"b\"],\"seed\":1," REST "}", "/seed",
          "pair.json: field \"seed\" is unknown"},
-        {"{\"f\":[\"a\"]," REST "}", "/g", "pair.json: field \"g\" is missing"},
+        {"{\"g\":[\"b\"]," REST "}", "/f", "pair.json: field \"f\" is missing"},
         {"{\"f\":[\"a\"],\"g\":[\"b\"]}", "/recipe", "pair.json: field \"recipe\" is missing"},
         {"{\"f\":[],\"g\":[\"b\"]," REST "}", "/f",
          "pair.json: f must be a list of 1 to 8 file names, has 0"},

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/stats/share.h"
 #include "sslmem/stats.h"
 #include "tests/unit/asserts.h"
 #include "tests/unit/core/stats/vectors.h"
@@ -263,6 +264,37 @@ static void epsilon_matches_its_definition(void **state)
     json_decref(cases);
 }
 
+static struct sm_share_count count_at(const json_t *sets, size_t i)
+{
+    const json_t *set = json_array_get(sets, i);
+    return (struct sm_share_count){(size_t)at(set, 0), (size_t)at(set, 1)};
+}
+
+static void used_share_matches_scipy(void **state)
+{
+    (void)state;
+    json_t *cases = load("used_share"), *c;
+    size_t i;
+    json_array_foreach(cases, i, c)
+    {
+        const json_t *sets = json_object_get(c, "sets"), *want = json_object_get(c, "interval");
+        const struct sm_share_counts counts = {count_at(sets, 0), count_at(sets, 1),
+                                               count_at(sets, 2)};
+        struct sm_used_share got;
+        assert_ok(sm_used_share(&got, &counts, (size_t)field(c, "resamples"),
+                                (uint64_t)field(c, "seed"), &err));
+        check("positives", got.positive_share, field(c, "positive_share"), 1e-14, 0);
+        check("TPR", got.tpr, field(c, "tpr"), 1e-14, 0);
+        check("FPR", got.fpr, field(c, "fpr"), 1e-14, 0);
+        check("share", got.share, field(c, "share"), 1e-10, 0);
+        check("low", got.interval.low, at(want, 0), 1e-10, 0);
+        check("high", got.interval.high, at(want, 1), 1e-10, 0);
+        assert_ok(sm_used_share(&got, &counts, 0, 1, &err));
+        assert_true(isnan(got.interval.low) && isnan(got.interval.high));
+    }
+    json_decref(cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +308,7 @@ int main(void)
         cmocka_unit_test(bootstrap_depends_on_the_whole_seed),
         cmocka_unit_test(clopper_pearson_matches_scipy),
         cmocka_unit_test(epsilon_matches_its_definition),
+        cmocka_unit_test(used_share_matches_scipy),
     };
     return cmocka_run_group_tests_name("membership", tests, NULL, NULL);
 }

@@ -15,7 +15,9 @@
 #include <cmocka.h>
 
 #include "core/base/rng.h"
+#include "core/stats/share.h"
 #include "sslmem/reliability.h"
+#include "sslmem/stats.h"
 #include "tests/unit/asserts.h"
 
 #define DRAWS 2000
@@ -559,6 +561,25 @@ static void epsilon_bound_holds(void **state)
     }
 }
 
+/* The percentile interval of a quotient of three counts, two of them small, may be a little short. */
+static void used_shares_are_covered(void **state)
+{
+    (void)state;
+    static const double truths[] = {0, .3, .7, 1};
+    for (size_t t = 0; t < sizeof truths / sizeof *truths; t++) {
+        size_t missed = 0;
+        for (size_t i = 0; i < DRAWS; i++) {
+            double p = truths[t] * .6 + (1 - truths[t]) * .1;
+            const struct sm_share_counts counts = {
+                {binomial(200, p), 200}, {binomial(60, .6), 60}, {binomial(100, .1), 100}};
+            struct sm_used_share got;
+            assert_ok(sm_used_share(&got, &counts, 200, i, &err));
+            missed += misses(got.interval, truths[t]);
+        }
+        check_share("intervals of a used share that miss it", missed, .05, .06);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +595,7 @@ int main(void)
         cmocka_unit_test_setup(p_values_of_agreement_are_uniform, restart),
         cmocka_unit_test_setup(benjamini_hochberg_holds_its_rate, restart),
         cmocka_unit_test_setup(epsilon_bound_holds, restart),
+        cmocka_unit_test_setup(used_shares_are_covered, restart),
     };
     return cmocka_run_group_tests_name("simulations", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "tests/unit/server/store/scratch.h"
 
+#include <math.h>
 #include <semaphore.h>
 #include <string.h>
 
@@ -136,8 +137,8 @@ static inline const char *key_of(const char *name)
 static inline enum sm_code finish(const struct sm_claim *claim, const char *owner, const char *key,
                                   double m, char score_id[SM_ID_BYTES], bool *job_finished)
 {
-    json_t *score =
-        json_pack("{s:s, s:s, s:f}", "image", claim->image_digest, "pair", claim->pair, "m", m);
+    json_t *score = json_pack("{s:s, s:s, s:o}", "image", claim->image_digest, "pair", claim->pair,
+                              "m", isnan(m) ? json_null() : json_real(m));
     enum sm_code code = sm_store_finish(store,
                                         &(struct sm_finish){.job_id = claim->job_id,
                                                             .index = claim->index,

@@ -169,6 +169,43 @@ static void jobs_go_on(void **state)
     check_job(ID("8"), "succeeded", 2, 0);
 }
 
+/* The schema was edited in place: its rows and indices still hold, and m may be null. */
+static void a_score_may_lack_m(void **state)
+{
+    (void)state;
+    char score_id[SM_ID_BYTES], *line;
+    assert_code(SM_OK, sm_store_open(&store, scratch.db, &err));
+    for (int i = 0; i < 2; i++) { /* the queued items of the old program */
+        struct sm_claim claim;
+        bool finished;
+        assert_code(SM_OK, sm_store_claim(&claim, store, "w", 0, &err));
+        assert_code(SM_OK, finish(&claim, "w", i ? "x" : "y", NAN, score_id, &finished));
+        sm_claim_free(&claim);
+    }
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE m IS NULL"), 2);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM score WHERE m IS NOT NULL"), SCORES);
+    assert_int_equal(read_int("SELECT COUNT(*) FROM pragma_integrity_check WHERE "
+                              "integrity_check <> 'ok'"),
+                     0);
+    assert_code(SM_OK, sm_store_score_line(&line, store, SM_TENANT_DEFAULT, score_id, &err));
+    assert_non_null(strstr(line, "\"m\":null"));
+    free(line);
+    static const struct {
+        enum sm_order order;
+        int count;
+    } listed[] = {{SM_ORDER_HIGHEST, SCORES},
+                  {SM_ORDER_LOWEST, SCORES},
+                  {SM_ORDER_NEWEST, SCORES + 2},
+                  {SM_ORDER_OLDEST, SCORES + 2}};
+    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+        struct sm_score_page page;
+        const struct sm_score_filter filter = {.order = listed[i].order, .limit = 50};
+        assert_code(SM_OK, sm_store_scores(&page, store, &filter, &err));
+        assert_int_equal(page.count, listed[i].count);
+        json_decref(scores_of(&page));
+    }
+}
+
 static void the_file_gives_pages_back(void **state)
 {
     (void)state;
@@ -233,6 +270,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(documents_are_the_same),
         TEST(jobs_go_on),
+        TEST(a_score_may_lack_m),
         TEST(the_file_gives_pages_back),
         TEST(a_broken_document_stops_the_migration),
     };
