@@ -155,6 +155,15 @@ static void say_words(const json_t *summary, const char *part)
         puts(sm_shown(words));
 }
 
+/* Prints what part of the spread of the candidates is noise. */
+static void say_reliability(const json_t *summary)
+{
+    const json_t *cohorts = json_object_get(json_object_get(summary, "reliability"), "cohorts");
+    const char *words = text_of(json_object_get(cohorts, "candidate"), "words");
+    if (*words)
+        puts(sm_shown(words));
+}
+
 static void say_fdr(const json_t *summary)
 {
     const json_t *fdr = json_object_get(summary, "fdr");
@@ -213,6 +222,7 @@ int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *
         say_cohorts(summary);
         say_words(summary, "comparisons");
         say_words(summary, "membership");
+        say_reliability(summary);
         say_fdr(summary);
     }
     say_gates(summary, plan->quiet);
