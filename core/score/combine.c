@@ -111,6 +111,7 @@ void sm_compare_with_reference(struct sm_score *score, const struct sm_pair *pai
 {
     const struct sm_reference *r = &pair->reference;
     score->has_reference = r->count > 0 && strcmp(r->recipe_digest, score->recipe_digest) == 0;
+    score->reliability_of_reference = score->has_reference ? r->reliability : NAN;
     if (!score->has_reference)
         return;
     const struct sm_reference_image *own = sm_reference_find(r, score->image_digest);

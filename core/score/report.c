@@ -166,7 +166,7 @@ static json_t *reference_json(const struct sm_score *score, const struct sm_pair
                          "sd", sm_json_number(r->sd), "centered", sm_json_number(score->centered),
                          "percentile", sm_json_number(score->percentile), "p_value",
                          sm_json_number(score->p_value), "reliability_of_reference",
-                         sm_json_number(r->reliability), "reference_note",
+                         sm_json_number(score->reliability_of_reference), "reference_note",
                          r->images ? NULL : unlisted_note);
     if (!sm_pair_has_g(pair))
         snprintf(note, sizeof note, "pair has no g, so it has no m to compare with a reference");

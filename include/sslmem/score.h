@@ -127,6 +127,8 @@ struct sm_score {
     double centered;   /* m minus the mean of the whole cohort */
     double percentile; /* percent of the reference_n scores below m, ties half; NaN: n is 0 */
     double p_value;    /* conformal: (1 + #{scores >= m})/(reference_n + 1); NaN: n is 0 */
+    /* Share of the variance of the cohort's scores that is not noise of views; NaN: unknown. */
+    double reliability_of_reference;
     /* Provenance: SHA-256 digests as hex, and the name of the pair. */
     char image_digest[65], recipe_digest[65], pair_digest[65], score_key[65];
     char pair[64];

@@ -174,6 +174,15 @@ static void say_outsider(const json_t *summary)
         puts(sm_shown(text_of(used, "words")));
 }
 
+/* Prints what part of the spread of the candidates is noise. */
+static void say_reliability(const json_t *summary)
+{
+    const json_t *cohorts = json_object_get(json_object_get(summary, "reliability"), "cohorts");
+    const char *words = text_of(json_object_get(cohorts, "candidate"), "words");
+    if (*words)
+        puts(sm_shown(words));
+}
+
 static void say_fdr(const json_t *summary)
 {
     const json_t *fdr = json_object_get(summary, "fdr");
@@ -232,6 +241,7 @@ int sm_cmd_audit_say_result(const struct sm_cmd_audit_plan *plan, const json_t *
         if (!is_alone(summary)) {
             say_words(summary, "comparisons");
             say_words(summary, "membership");
+            say_reliability(summary);
             say_fdr(summary);
         }
         say_outsider(summary);

@@ -54,7 +54,7 @@ static void print_json(struct output *out, const struct sm_batch_image *image)
 
 static const char csv_head[] =
     "file,class,m,m_se,m_low,m_high,ratio,f_alignment,f_se,g_alignment,g_se,views_used,centered,"
-    "percentile,p_value,image,key,error_code,error_detail";
+    "percentile,p_value,reliability_of_reference,image,key,error_code,error_detail";
 static const char csv_head_alone[] = ",norm_1,norm_2,norm_max"; /* of a pair without g */
 
 static void print_csv_head(const struct output *out)
@@ -105,12 +105,13 @@ static void print_csv(struct output *out, const struct sm_batch_image *image)
                                   s->views_used,
                                   placed ? s->centered : NAN,
                                   placed ? s->percentile : NAN,
-                                  placed ? s->p_value : NAN};
+                                  placed ? s->p_value : NAN,
+                                  s->reliability_of_reference};
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             put_number(numbers[i]);
         printf("%s,%s,,", s->image_digest, s->score_key);
     } else {
-        printf(",,,,,,,,,,,,,%s,,%s,", image->digest, sm_code_name(image->error.code));
+        printf(",,,,,,,,,,,,,,%s,,%s,", image->digest, sm_code_name(image->error.code));
         put_cell(image->error.text, "");
     }
     end_csv(out, s);

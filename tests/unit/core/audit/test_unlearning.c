@@ -294,6 +294,9 @@ static void audits_that_do_not_fit_are_refused(void **state)
             "same --reference");
     t.after.spec.reference = SM_COHORT_EXTERNAL;
 
+    json_object_set_new(json_object_get(t.after.pair, "encoders"), "g", json_array());
+    REFUSED("the pair of AFTER has no g: audit f and u against an encoder that never saw the "
+            "forget images");
     set_pair(&t.after, "u0", "g1");
     REFUSED("g differs: BEFORE has 1 encoder, the first g0, AFTER 1, the first g1; audit f and u "
             "against the same g");

@@ -494,6 +494,43 @@ static void conformal_p_values_are_uniform(void **state)
     check_uniform("conformal", p, .01);
 }
 
+/* Scores with much noise; those above the quantile .7 are measured again with little noise, which
+ * they keep. Returns the p-value of the first of 40 values against the last 99 or, where those are
+ * not measured again, against them as they were. */
+static double two_stage_p(bool same_threshold)
+{
+    double first[139], last[139], sorted[139];
+    for (int i = 0; i < 139; i++) {
+        double truth = normal(), noise = normal();
+        first[i] = truth + noise;
+        last[i] = truth + .3 * normal();
+        sorted[i] = first[i];
+    }
+    qsort(sorted, 139, sizeof *sorted, ascending);
+    double threshold = sm_quantile(sorted, 139, .7);
+    for (int i = 0; i < 139; i++)
+        if (first[i] > threshold && (same_threshold || i < 40))
+            first[i] = last[i];
+    qsort(first + 40, 99, sizeof *first, ascending);
+    return sm_conformal_p(first + 40, 99, first[0]);
+}
+
+/* A threshold that pooled scores decide, for candidates and reference alike, maps exchangeable
+ * scores to exchangeable scores: p stays uniform on k/100. If candidates alone were measured again,
+ * it would not. */
+static void two_stages_with_one_threshold_keep_p_values_uniform(void **state)
+{
+    (void)state;
+    static double p[DRAWS];
+    size_t small = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        p[i] = two_stage_p(true);
+        small += two_stage_p(false) <= .05;
+    }
+    check_uniform("two stages", p, .01);
+    assert_true((double)small / DRAWS < .05 - 4 * sqrt(.05 * .95 / DRAWS)); /* finds too little */
+}
+
 /* Pearson's p is exact for normal values. Kendall's S moves by two, its sd is 85 for 40 pairs;
  * Spearman's t is approximate. */
 static void p_values_of_agreement_are_uniform(void **state)
@@ -592,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup(p_values_of_means_are_uniform, restart),
         cmocka_unit_test_setup(p_values_of_ranks_are_uniform, restart),
         cmocka_unit_test_setup(conformal_p_values_are_uniform, restart),
+        cmocka_unit_test_setup(two_stages_with_one_threshold_keep_p_values_uniform, restart),
         cmocka_unit_test_setup(p_values_of_agreement_are_uniform, restart),
         cmocka_unit_test_setup(benjamini_hochberg_holds_its_rate, restart),
         cmocka_unit_test_setup(epsilon_bound_holds, restart),
