@@ -60,11 +60,12 @@ static void put_words(struct sm_audit_control *out)
                  out->encoder, a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
                  SM_THREE(out->auc.interval.high));
     else
-        snprintf(out->words, sizeof out->words,
-                 "%s, which saw neither, cannot tell %s from %s: AUC %s, interval %s to %s; 0.5 is "
-                 "guessing",
-                 out->encoder, a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
-                 SM_THREE(out->auc.interval.high));
+        snprintf(
+            out->words, sizeof out->words,
+            "encoder %s, which saw neither, cannot tell %s from %s: AUC %s, interval %s to %s; 0.5 "
+            "is guessing",
+            out->encoder, a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
+            SM_THREE(out->auc.interval.high));
 }
 
 /* Without a standard error (one side lies wholly above the other) the interval decides. */
