@@ -9,6 +9,7 @@
 
 #include "core/audit/draw.h"
 #include "core/audit/record.h"
+#include "sslmem/selection.h"
 
 struct list {
     size_t *positions; /* in the items of the audit */

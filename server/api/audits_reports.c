@@ -11,6 +11,7 @@
 #include "server/api/handlers.h"
 #include "server/http/condition.h"
 #include "server/http/spool.h"
+#include "sslmem/selection.h"
 
 struct export
 {

@@ -9,6 +9,7 @@
 #include "server/base/digest_key.h"
 #include "server/cmd/audit.h"
 #include "server/cmd/audit_client.h"
+#include "sslmem/selection.h"
 
 /* Texts of the options; NULL: not given. */
 struct given {

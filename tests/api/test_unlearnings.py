@@ -307,7 +307,6 @@ def test_command(command, local, tmp_path):
 STRONG, UNLEARNED = ROOT / "deploy/demo/pairs/fashion-strong", ROOT / "deploy/demo/unlearned"
 
 
-@pytest.mark.skipif(not (STRONG.exists() and UNLEARNED.exists()), reason="the pair that memorizes strongly is not among the demo's")
 def test_forgetting_grows_with_unlearning(binary, command, tmp_path):
     """f trained on without the candidates, longer each time: between f and g, and monotone. All still memorize."""
     own, shares, verdicts = json.loads((STRONG / "pair.json").read_text()), [], []

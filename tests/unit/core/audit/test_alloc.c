@@ -1,5 +1,6 @@
 /* Every allocation of an evaluation, a comparison, a list and a split may fail. */
 #include "fixture.h"
+#include "sslmem/selection.h"
 
 #include "sslmem/pixels.h"
 #include "sslmem/split.h"

@@ -1,5 +1,6 @@
 /* How much of an audit there is: in words, in JSON, in a header, and in every document of a part. */
 #include "fixture.h"
+#include "sslmem/selection.h"
 
 static const struct {
     struct sm_completeness completeness;

@@ -1,6 +1,7 @@
 /* The documents of an audit: the record against its schema, bytes that do not depend on the run, the
  * table of images, lists, the report; names that attack each of them. */
 #include "fixture.h"
+#include "sslmem/selection.h"
 
 #include <unistd.h>
 

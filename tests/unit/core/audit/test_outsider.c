@@ -1,6 +1,7 @@
 /* What someone with f alone could learn: numbers against scikit-learn are in test_evaluate.c (the
  * vectors of tests/golden/make_audit.py); here are words, and audits that cannot give them. */
 #include "fixture.h"
+#include "sslmem/selection.h"
 
 /* Candidates lie closer under f by `shift` standard deviations; m is what draw_audit draws. */
 static struct sm_audit_result *audit_of(struct held *h, const size_t counts[SM_COHORTS],

@@ -1,6 +1,7 @@
 /* Noise of views in audits: lists by shrunken and measured scores, and audits where the noise or
  * what it takes to lower it is unknown. The numbers of whole audits: test_evaluate.c. */
 #include "fixture.h"
+#include "sslmem/selection.h"
 
 #include "core/audit/result.h"
 
