@@ -93,7 +93,7 @@ def test_a_full_queue_says_so_at_once(serve, limit):
     held = sum(map(len, images))
     most = {"--queue-max": len(images), "--queue-bytes-max": held}[limit]
     server = serve("--workers", "1", limit, str(most))
-    job = server.post_many(images, {"views": 64}, prefer="respond-async")
+    job = server.post_many(images, {"views": 256}, prefer="respond-async")
     assert job.status == 202
     took = []
     for _ in range(20):
