@@ -54,7 +54,7 @@ static enum sm_code check_item(const struct sm_stmt *q, struct sm_err *err)
 static enum sm_code check_score(struct listing *l, const struct sm_stmt *q, struct sm_err *err)
 {
     const struct sm_shape *shape;
-    double values[SM_NUMBERS], m = sm_stmt_get_double(q, 9);
+    double values[SM_NUMBERS], m = sm_stmt_is_null(q, 9) ? NAN : sm_stmt_get_double(q, 9);
     char item[65], score[65];
     long long index = (long long)sm_stmt_get_int(q, 0);
     sm_stmt_get_digest(item, q, 5);
@@ -71,7 +71,8 @@ static enum sm_code check_score(struct listing *l, const struct sm_stmt *q, stru
         if (isinf(values[i]))
             return sm_err_set(err, SM_CORRUPT, "item %lld: its score has the number %g", index,
                               values[i]);
-    if (!isfinite(m) || m != values[SM_NUMBER_M])
+    bool has_m = isfinite(m), told = isfinite(values[SM_NUMBER_M]); /* neither without g */
+    if (has_m != told || (has_m && m != values[SM_NUMBER_M]))
         return sm_err_set(err, SM_CORRUPT,
                           "item %lld: m is %.17g in its row and %.17g in the document of its score",
                           index, m, values[SM_NUMBER_M]);
