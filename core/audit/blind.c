@@ -100,6 +100,13 @@ static void put_words(struct sm_audit_blind *out)
             "%s to %s, permutation p = %s; what a membership test finds may be this difference",
             a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
             SM_THREE(out->auc.interval.high), SM_TWO(out->p_value));
+    else if (sm_auc_is_open(&out->auc))
+        snprintf(out->words, sizeof out->words,
+                 "a classifier that saw pixels and no encoder may tell %s from %s: AUC %s, "
+                 "interval %s to %s, permutation p = %s; not at the level of 1 %%, from which it "
+                 "counts",
+                 a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
+                 SM_THREE(out->auc.interval.high), SM_TWO(out->p_value));
     else
         snprintf(out->words, sizeof out->words,
                  "a classifier that saw pixels and no encoder cannot tell %s from %s: AUC %s, "

@@ -46,6 +46,11 @@ static size_t copy_alignments(double *out, const struct sm_sample *sample,
     return count;
 }
 
+bool sm_auc_is_open(const struct sm_auc *auc)
+{
+    return auc->interval.low > .5 || auc->interval.high < .5;
+}
+
 static void put_words(struct sm_audit_control *out)
 {
     const char *a = sm_cohort_plural(out->a), *b = sm_cohort_plural(out->b);
@@ -57,6 +62,12 @@ static void put_words(struct sm_audit_control *out)
         snprintf(out->words, sizeof out->words,
                  "the cohorts differ even for the encoder that saw neither: %s tells %s from %s, "
                  "AUC %s, interval %s to %s; read nothing into the rest before this is explained",
+                 out->encoder, a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
+                 SM_THREE(out->auc.interval.high));
+    else if (sm_auc_is_open(&out->auc))
+        snprintf(out->words, sizeof out->words,
+                 "encoder %s, which saw neither, may tell %s from %s: AUC %s, interval %s to %s; "
+                 "not at the level of 1 %%, from which it counts",
                  out->encoder, a, b, SM_THREE(out->auc.auc), SM_THREE(out->auc.interval.low),
                  SM_THREE(out->auc.interval.high));
     else

@@ -19,6 +19,10 @@ struct sm_pixel_items {
     size_t count, missing;      /* missing: scored images without features */
 };
 
+/* Returns true if the 95 % interval is without 0.5. Below the level of a flag this decides nothing,
+ * and no text may then say that the cohorts cannot be told apart. */
+bool sm_auc_is_open(const struct sm_auc *auc);
+
 /* Fills a control of pixels of two cohorts (blind.c). */
 enum sm_code sm_blind_fill(struct sm_audit_blind *out, const struct sm_pixel_items *items,
                            uint64_t seed, struct sm_err *err);

@@ -114,6 +114,30 @@ static void an_encoder_that_saw_neither_tells_cohorts_apart(void **state)
     }
 }
 
+/* Between an interval without 0.5 and the level of a flag nothing is said to be alike: of growing
+ * shifts some are open, and the words of each follow its interval and its flag. */
+static void what_is_open_is_not_called_alike(void **state)
+{
+    (void)state;
+    int open = 0;
+    for (int step = 0; step < 12; step++) {
+        struct held h;
+        draw_pictures(&h, (size_t[]){0, 60, 60, 60}, spec);
+        for (size_t i = 0; i < h.audit.items_count; i++)
+            if (h.items[i].cohort == SM_COHORT_CANDIDATE)
+                h.items[i].g -= .01 * step;
+        struct sm_audit_result *r = evaluated(&h);
+        const struct sm_audit_control *c = r->summary.controls.control;
+        bool alike = c->auc.interval.low <= .5 && c->auc.interval.high >= .5;
+        assert_true((strstr(c->words, "cannot tell") != NULL) == (alike && !c->differs));
+        assert_true((strstr(c->words, "may tell") != NULL) == (!alike && !c->differs));
+        open += !alike && !c->differs;
+        sm_audit_result_free(r);
+        let_go(&h);
+    }
+    assert_true(open > 0);
+}
+
 static void copies_are_left_out_of_the_main_result(void **state)
 {
     (void)state;
@@ -244,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(like_cohorts_raise_no_flag),
         cmocka_unit_test(an_encoder_that_saw_neither_tells_cohorts_apart),
+        cmocka_unit_test(what_is_open_is_not_called_alike),
         cmocka_unit_test(copies_are_left_out_of_the_main_result),
         cmocka_unit_test(what_is_not_measured_is_said),
 #if FACTOR == 1
