@@ -288,6 +288,19 @@ static void audits_that_do_not_fit_are_refused(void **state)
     REFUSED("the recipes differ: new is missing in BEFORE, true in AFTER; audit f and u with the "
             "same --recipe");
     json_object_del(t.after.recipe, "new");
+    static const char crop[] = "[{\"op\": \"random_resized_crop\", \"scale\": [0.08, 1.0], "
+                               "\"ratio\": [0.75, 1.33], \"size\": %d}, {\"op\": \"flip\"}]";
+    for (int i = 0; i < 2; i++) { /* long values are shown from where they differ */
+        char text[200];
+        snprintf(text, sizeof text, crop, i ? 16 : 32);
+        json_object_set_new(i ? t.after.recipe : t.before.recipe, "augment", parse_json(text));
+    }
+    REFUSED(
+        "the recipes differ: augment is …:[0.75,1.33],\"size\":32},{\"op\":\"flip\"}] in BEFORE, "
+        "…:[0.75,1.33],\"size\":16},{\"op\":\"flip\"}] in AFTER; audit f and u with the same "
+        "--recipe");
+    json_object_del(t.before.recipe, "augment");
+    json_object_del(t.after.recipe, "augment");
 
     t.after.spec.reference = SM_COHORT_INDEPENDENT;
     REFUSED("the reference is external in BEFORE, independent in AFTER; audit f and u with the "
