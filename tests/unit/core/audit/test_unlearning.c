@@ -395,6 +395,28 @@ static void wrong_specs_are_refused(void **state)
 
 /* --- documents --- */
 
+/* Controls come before the verdict, which does not read them. */
+static void the_page_begins_with_the_controls(void **state)
+{
+    (void)state;
+    struct two t;
+    char *text = NULL;
+    size_t size;
+    draw_two(&t, 60, 2, 2, 7);
+    t.after.spec.controls = true;
+    for (size_t i = 0; i < t.after.audit.items_count; i++) /* g tells the cohorts apart */
+        t.before.items[i].g = t.after.items[i].g =
+            t.after.items[i].cohort == SM_COHORT_CANDIDATE ? .6 + 1e-5 * (double)i : .7;
+    assert_ok(make(&t, "{}"));
+    FILE *file = open_memstream(&text, &size);
+    assert_ok(sm_unlearning_write_html(file, t.unlearning, &err));
+    fclose(file);
+    const char *found = strstr(text, "The cohorts differ even for the encoder that saw neither");
+    assert_true(found && found < strstr(text, "<h2 id=\"verdict\""));
+    free(text);
+    close_two(&t);
+}
+
 static void names_come_only_with_names(void **state)
 {
     (void)state;
@@ -475,6 +497,7 @@ int main(void)
         cmocka_unit_test(audits_that_do_not_fit_are_refused),
         cmocka_unit_test(images_that_do_not_fit_are_refused),
         cmocka_unit_test(wrong_specs_are_refused),
+        cmocka_unit_test(the_page_begins_with_the_controls),
         cmocka_unit_test(names_come_only_with_names),
         cmocka_unit_test(verdicts_are_right_in_the_long_run),
     };
