@@ -51,7 +51,7 @@ static enum sm_code refuse_field(const char *key, const json_t *before, const js
     sm_err_set(err, SM_INVALID,
                "the recipes differ: %.20s is %s%.*s in BEFORE, %s%.*s in AFTER; audit f and u with "
                "the same --recipe",
-               key, at ? "…" : "", SHOWN, a ? a + at : "missing", at ? "…" : "", SHOWN,
+               key, at ? "..." : "", SHOWN, a ? a + at : "missing", at ? "..." : "", SHOWN,
                b ? b + at : "missing");
     free(a);
     free(b);

@@ -151,8 +151,8 @@ static void put_controls(struct view *v)
     sm_put(&v->page.out,
            "<p class=\"note\">These are the controls of the audit after: its candidates are the "
            "forget "
-           "images, its f is u. The verdict does not read them: explain first what they "
-           "found.</p>\n");
+           "images, its f is u. The verdict does not read them; explain a ✗ before you rely on "
+           "it.</p>\n");
 }
 
 static void put_findings(struct view *v)

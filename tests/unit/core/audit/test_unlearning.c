@@ -296,8 +296,8 @@ static void audits_that_do_not_fit_are_refused(void **state)
         json_object_set_new(i ? t.after.recipe : t.before.recipe, "augment", parse_json(text));
     }
     REFUSED(
-        "the recipes differ: augment is …:[0.75,1.33],\"size\":32},{\"op\":\"flip\"}] in BEFORE, "
-        "…:[0.75,1.33],\"size\":16},{\"op\":\"flip\"}] in AFTER; audit f and u with the same "
+        "the recipes differ: augment is ...:[0.75,1.33],\"size\":32},{\"op\":\"flip\"}] in BEFORE, "
+        "...:[0.75,1.33],\"size\":16},{\"op\":\"flip\"}] in AFTER; audit f and u with the same "
         "--recipe");
     json_object_del(t.before.recipe, "augment");
     json_object_del(t.after.recipe, "augment");
