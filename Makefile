@@ -46,6 +46,10 @@ UNIT    := $(foreach f,$(FLOORS),$(patsubst tests/unit/%.c,$B/unit/%,$(wildcard 
 ifneq ($(filter asan tsan,$(V)),)
 UNIT    := $(filter-out %/test_million,$(UNIT))
 endif
+# core has no threads (tests/tidy/bans.txt), so there is no race to find.
+ifeq ($V,tsan)
+UNIT    := $(filter-out $B/unit/core/%,$(UNIT))
+endif
 FUZZ    := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # One line a file; VERBOSE=1 shows the commands.

@@ -37,7 +37,7 @@ static size_t copy_alignments(double *out, const struct sm_sample *sample,
                               const struct sm_audit_item *items, bool by_g)
 {
     size_t count = 0;
-    for (size_t i = 0; i < sample->count; i++) {
+    for (size_t i = 0; i < sample->scored; i++) {
         const struct sm_audit_item *item = &items[sample->item[i]];
         double alignment = by_g ? item->g : item->f;
         if (isfinite(alignment))
@@ -51,10 +51,15 @@ bool sm_auc_is_open(const struct sm_auc *auc)
     return auc->interval.low > .5 || auc->interval.high < .5;
 }
 
-static void put_words(struct sm_audit_control *out)
+static void put_words(struct sm_audit_control *out, bool has_encoder)
 {
     const char *a = sm_cohort_plural(out->a), *b = sm_cohort_plural(out->b);
-    if (!isfinite(out->auc.auc))
+    if (!has_encoder)
+        snprintf(out->words, sizeof out->words,
+                 "%s and %s were not compared by %s, which would have seen neither: the pair has "
+                 "no %s",
+                 a, b, out->encoder, out->encoder);
+    else if (!isfinite(out->auc.auc))
         snprintf(out->words, sizeof out->words,
                  "%s and %s were not compared by %s, which saw neither: one side is empty", a, b,
                  out->encoder);
@@ -91,9 +96,10 @@ static enum sm_code fill_control(struct sm_audit_control *out, const struct sm_s
                                  const struct sm_audit *audit, bool by_g, struct sm_err *err)
 {
     const struct sm_sample *a = &samples->of[out->a], *b = &samples->of[out->b];
-    double *values = malloc((a->count + b->count + 1) * sizeof *values);
+    size_t room = a->scored + b->scored;
+    double *values = malloc((room + 1) * sizeof *values);
     if (!values)
-        return sm_err_set(err, SM_NOMEM, "out of memory for %zu alignments", a->count + b->count);
+        return sm_err_set(err, SM_NOMEM, "out of memory for %zu alignments", room);
     size_t n_a = copy_alignments(values, a, audit->items, by_g);
     size_t n_b = copy_alignments(values + n_a, b, audit->items, by_g);
     enum sm_code code = sm_auc_make(&out->auc, values, n_a, values + n_a, n_b, 0, 0, err);
@@ -104,7 +110,7 @@ static enum sm_code fill_control(struct sm_audit_control *out, const struct sm_s
     out->auc_method =
         sm_interval_method(out->auc.interval.low, both ? "delong_or_newcombe" : "newcombe");
     out->differs = is_apart(&out->auc);
-    put_words(out);
+    put_words(out, samples->has_g || !by_g);
     return code;
 }
 

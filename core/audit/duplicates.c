@@ -348,6 +348,10 @@ static void put_words(struct sm_audit_duplicates *out, size_t images)
     if (out->images == 0)
         snprintf(out->words, sizeof out->words, "no two of the %zu images are near-duplicates",
                  images);
+    else if (!isfinite(out->without.auc.auc))
+        snprintf(out->words, sizeof out->words,
+                 "%lld of %zu images have a near-duplicate, %lld of them in another cohort",
+                 (long long)out->images, images, (long long)out->images_across);
     else
         snprintf(
             out->words, sizeof out->words,

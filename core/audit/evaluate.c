@@ -13,16 +13,21 @@ static sm_audit_part *const parts[] = {
     sm_part_used,   sm_part_labels,  sm_part_reliability, sm_part_controls,
 };
 
-static enum sm_code summarize(struct sm_audit_result *result, const struct sm_audit *audit,
-                              struct sm_err *err)
+static void begin(struct sm_audit_summary *summary, const struct sm_audit *audit)
 {
-    struct sm_audit_summary *summary = &result->summary;
-    enum sm_code code = SM_OK;
     sm_summary_clear(summary);
     summary->completeness = audit->completeness;
     summary->reference = audit->spec->reference;
     summary->against = audit->spec->reference == SM_COHORT_INDEPENDENT ? SM_AGAINST_INDEPENDENT
                                                                        : SM_AGAINST_EXTERNAL;
+}
+
+static enum sm_code summarize(struct sm_audit_result *result, const struct sm_audit *audit,
+                              struct sm_err *err)
+{
+    struct sm_audit_summary *summary = &result->summary;
+    enum sm_code code = SM_OK;
+    begin(summary, audit);
     for (size_t i = 0; code == SM_OK && i < sizeof parts / sizeof *parts; i++)
         code = parts[i](result, audit, err);
     sm_summary_seal(summary);
@@ -48,8 +53,8 @@ enum sm_code sm_audit_judge(json_t **out, const struct sm_audit_result *result,
     return *out ? SM_OK : sm_err_set(err, SM_NOMEM, "out of memory for gates");
 }
 
-enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
-                               struct sm_err *err)
+static enum sm_code evaluate(struct sm_audit_result **out, sm_audit_part *what,
+                             const struct sm_audit *audit, struct sm_err *err)
 {
     *out = NULL;
     struct sm_audit_result *result = calloc(1, sizeof *result);
@@ -58,12 +63,31 @@ enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_aud
                           audit->items_count);
     enum sm_code code = sm_samples_make(&result->samples, audit, err);
     if (code == SM_OK)
-        code = summarize(result, audit, err);
+        code = what(result, audit, err);
     if (code == SM_OK)
         *out = result;
     else
         sm_audit_result_free(result);
     return code;
+}
+
+enum sm_code sm_audit_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
+                               struct sm_err *err)
+{
+    return evaluate(out, summarize, audit, err);
+}
+
+static enum sm_code only_controls(struct sm_audit_result *result, const struct sm_audit *audit,
+                                  struct sm_err *err)
+{
+    begin(&result->summary, audit);
+    return sm_part_controls(result, audit, err);
+}
+
+enum sm_code sm_controls_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
+                                  struct sm_err *err)
+{
+    return evaluate(out, only_controls, audit, err);
 }
 
 void sm_audit_result_free(struct sm_audit_result *result)

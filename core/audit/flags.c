@@ -399,10 +399,9 @@ static void flag_controls(struct sm_audit_flags *list, const struct sm_audit_con
         flag_words(list, "duplicates", duplicates->words);
 }
 
-static void flag_draws(struct sm_audit_flags *list, const json_t *recipe)
+static void flag_draws(struct sm_audit_flags *list, const struct sm_audit *audit)
 {
-    const char *draws = json_string_value(json_object_get(recipe, "draws"));
-    if (draws && strcmp(draws, "stratified") == 0)
+    if (sm_audit_stratified(audit))
         flag(list, "se_upper_bound",
              "The views of an image are stratified, hence negatively dependent: the standard error "
              "of a score is an upper bound. Tests between cohorts rest on the spread over images "
@@ -445,7 +444,7 @@ enum sm_code sm_part_flags(struct sm_audit_result *result, const struct sm_audit
     flag_direction(list, summary);
     flag_controls(list, &summary->controls);
     flag_views(list, audit->recipe);
-    flag_draws(list, audit->recipe);
+    flag_draws(list, audit);
     if (code == SM_OK && list->count > list->room)
         return sm_err_set(err, SM_INTERNAL, "%zu flags, room for %zu", list->count, list->room);
     return code;

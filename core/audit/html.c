@@ -538,7 +538,8 @@ static section *const of_pair[] = {put_head,
                                    sm_page_images,
                                    NULL};
 static section *const of_f_alone[] = {
-    put_head, put_title, put_short, sm_page_alone_measured, sm_page_outsider, NULL};
+    put_head,         put_title, sm_page_controls, put_short, sm_page_alone_measured,
+    sm_page_outsider, NULL};
 
 enum sm_code sm_audit_write_html(FILE *file, const struct sm_audit *audit,
                                  const struct sm_audit_result *result,

@@ -38,15 +38,16 @@ static bool has_many_encoders(const struct sm_audit *audit)
            json_array_size(json_object_get(sides, "g")) > 1;
 }
 
-static void put_words(struct sm_audit_reliability_row *row, enum sm_cohort cohort)
+static void put_words(struct sm_audit_reliability_row *row, enum sm_cohort cohort, bool has_g)
 {
     const struct sm_reliability *r = &row->of;
     char *at = row->words, *end = at + sizeof row->words;
     if (!isfinite(r->value)) {
         snprintf(at, sizeof row->words,
-                 "what part of the spread of %s is noise of the views is unknown: their scores "
-                 "have no standard error, or no spread",
-                 sm_cohort_plural(cohort));
+                 "what part of the spread of %s is noise of the views is unknown: %s",
+                 sm_cohort_plural(cohort),
+                 has_g ? "their scores have no standard error, or no spread"
+                       : "the pair has no g, so there is no score m");
         return;
     }
     at += snprintf(at, (size_t)(end - at),
@@ -91,7 +92,7 @@ static enum sm_code fill_cohort(struct sm_audit_result *result, const struct sm_
     row->n = (int64_t)row->of.count;
     row->pooled_n = (int64_t)row->shrinkage.count;
     fill_needed(row, all->views);
-    put_words(row, cohort);
+    put_words(row, cohort, result->samples.has_g);
     return code;
 }
 
@@ -139,6 +140,10 @@ enum sm_code sm_part_reliability(struct sm_audit_result *result, const struct sm
                     "not told";
     else if (json_is_integer(views))
         out->views = (double)json_integer_value(views);
+    if (!out->note && result->samples.has_g && sm_audit_stratified(audit))
+        out->note = "the views are stratified, so the standard errors are upper bounds: the "
+                    "reliability is a lower bound, the views needed are an upper bound, and scores "
+                    "are shrunken too far rather than too little";
     if (!pool.m || !pool.se)
         code = sm_err_set(err, SM_NOMEM, "out of memory for %zu scores", result->samples.scored);
     for (int c = 0; code == SM_OK && c < SM_COHORTS; c++)

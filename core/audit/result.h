@@ -38,6 +38,10 @@ sm_audit_part sm_part_controls;    /* controls.c: are the cohorts alike but for 
 sm_audit_part sm_part_flags;       /* flags.c: reads the parts before it */
 sm_audit_part sm_part_gates;       /* gate.c: reads the flags too */
 
+/* Computes the controls of the audit and nothing else; the other numbers are undefined. */
+enum sm_code sm_controls_evaluate(struct sm_audit_result **out, const struct sm_audit *audit,
+                                  struct sm_err *err);
+
 /* Range of all scores; NAN for one score or all equal. */
 double sm_divisor(const struct sm_samples *samples);
 

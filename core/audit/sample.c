@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sslmem/stats.h"
 
@@ -11,6 +12,12 @@ bool sm_audit_has_g(const struct sm_audit *audit)
 {
     const json_t *g = json_object_get(json_object_get(audit->pair, "encoders"), "g");
     return !json_is_array(g) || json_array_size(g) > 0;
+}
+
+bool sm_audit_stratified(const struct sm_audit *audit)
+{
+    const char *draws = json_string_value(json_object_get(audit->recipe, "draws"));
+    return draws && strcmp(draws, "stratified") == 0;
 }
 
 bool sm_item_scored(const struct sm_audit_item *item, bool has_g)

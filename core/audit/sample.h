@@ -25,6 +25,8 @@ struct sm_samples {
 
 /* Returns false if the pair that the audit was made with has no g. */
 bool sm_audit_has_g(const struct sm_audit *audit);
+/* Returns true if the views of an image were drawn from strata. */
+bool sm_audit_stratified(const struct sm_audit *audit);
 /* Returns false for failed images and for scores that are not finite. */
 bool sm_item_scored(const struct sm_audit_item *item, bool has_g);
 

@@ -5,6 +5,9 @@
 #include "core/audit/controls.h"
 #include "core/audit/page.h"
 
+static const char prose_alone[] =
+    "<p>A signal of f tells members from others only if the cohorts are alike in all else. These "
+    "checks can refute that, not prove it.</p>\n";
 static const char prose[] =
     "<p>A difference shows memorization only between cohorts that are alike in all else. These "
     "checks can refute that, not prove it.</p>\n";
@@ -36,7 +39,7 @@ void sm_page_controls(struct sm_page *p)
 {
     const struct sm_audit_controls *c = &p->summary->controls;
     sm_page_heading(p, "controls", "Are the cohorts alike but for membership?");
-    sm_put(&p->out, "%s", prose);
+    sm_put(&p->out, "%s", p->summary->outsider.alone ? prose_alone : prose);
     if (c->note)
         sm_put(&p->out, "<p><strong>%s</strong></p>\n", c->note);
     if (!c->on)

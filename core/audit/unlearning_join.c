@@ -12,7 +12,9 @@
 #include "core/audit/unlearning.h"
 #include "core/base/json.h"
 
-#define G_TOLERANCE 1e-3 /* of the mean alignment of g */
+#define SHOWN        50   /* bytes of a field of a recipe in a refusal */
+#define SHOWN_BEFORE 20   /* of these, before the first difference */
+#define G_TOLERANCE  1e-3 /* of the mean alignment of g */
 
 /* --- recipe, reference and encoders --- */
 
@@ -27,16 +29,30 @@ static const char *id_of(const struct sm_audit *audit)
     return text_of(json_object_get(audit->run, "id"));
 }
 
+/* Returns where two texts begin to differ, less some bytes that show the place. */
+static size_t place_of_difference(const char *a, const char *b)
+{
+    size_t at = 0;
+    while (a[at] && a[at] == b[at])
+        at++;
+    at = at > SHOWN_BEFORE ? at - SHOWN_BEFORE : 0;
+    while (at > 0 && ((unsigned char)a[at] & 0xc0) == 0x80) /* inside of a character */
+        at--;
+    return at;
+}
+
 /* Refuses two different values of a field of the recipes; NULL: the field is missing. */
 static enum sm_code refuse_field(const char *key, const json_t *before, const json_t *after,
                                  struct sm_err *err)
 {
     char *a = before ? sm_json_text(before, JSON_COMPACT) : NULL;
     char *b = after ? sm_json_text(after, JSON_COMPACT) : NULL;
+    size_t at = a && b && (strlen(a) > SHOWN || strlen(b) > SHOWN) ? place_of_difference(a, b) : 0;
     sm_err_set(err, SM_INVALID,
-               "the recipes differ: %.20s is %.50s in BEFORE, %.50s in AFTER; audit f and u with "
+               "the recipes differ: %.20s is %s%.*s in BEFORE, %s%.*s in AFTER; audit f and u with "
                "the same --recipe",
-               key, a ? a : "missing", b ? b : "missing");
+               key, at ? "..." : "", SHOWN, a ? a + at : "missing", at ? "..." : "", SHOWN,
+               b ? b + at : "missing");
     free(a);
     free(b);
     return SM_INVALID;

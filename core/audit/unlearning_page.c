@@ -10,6 +10,7 @@
 #include "core/audit/page.h"
 #include "core/audit/prose.h"
 #include "core/audit/record.h"
+#include "core/audit/result.h"
 #include "core/audit/svg.h"
 #include "core/audit/unlearning.h"
 
@@ -60,7 +61,8 @@ static const char prose_limits[] =
     "without the forget images would be another g; several encoders of g in the pair average over "
     "trainings.</li>\n"
     "<li><b>Externals must be like the forget images</b> but for training: same source, same "
-    "rule, same preparation.</li>\n"
+    "rule, same preparation. The checks at the top can refute that; the verdict does not read "
+    "them.</li>\n"
     "<li><b>One signal is measured</b>, with these views and this representation. Another attack "
     "may find what this one does not.</li>\n"
     "<li><b>A named image is named as part of a list</b>, in which 5&nbsp;% can be expected by "
@@ -139,6 +141,18 @@ static void put_title(struct view *v)
            SM_COUNT(v->u->external.count));
     put_day(v);
     sm_put(&p->out, "</p>\n");
+}
+
+/* The controls of AFTER. BEFORE has the same images and g, and so the same ones, but for that of
+ * independents by f. */
+static void put_controls(struct view *v)
+{
+    sm_page_controls(&v->page);
+    sm_put(&v->page.out,
+           "<p class=\"note\">These are the controls of the audit after: its candidates are the "
+           "forget "
+           "images, its f is u. The verdict does not read them; explain a ✗ before you rely on "
+           "it.</p>\n");
 }
 
 static void put_findings(struct view *v)
@@ -531,12 +545,18 @@ static void put_provenance(struct view *v)
 
 enum sm_code sm_unlearning_write_html(FILE *file, const struct sm_unlearning *u, struct sm_err *err)
 {
-    static void (*const sections[])(struct view *) = {put_head,   put_title,     put_verdict,
-                                                      put_cards,  put_measured,  put_equivalence,
-                                                      put_images, put_provenance};
-    struct view v = {.page = {.out = {file}, .audit = u->after}, .u = u};
+    static void (*const sections[])(struct view *) = {put_head,        put_title,  put_controls,
+                                                      put_verdict,     put_cards,  put_measured,
+                                                      put_equivalence, put_images, put_provenance};
+    struct sm_audit_result *controls;
+    enum sm_code code = sm_controls_evaluate(&controls, u->after, err);
+    if (code != SM_OK)
+        return code;
+    struct view v = {.page = {.out = {file}, .audit = u->after, .summary = &controls->summary},
+                     .u = u};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         sections[i](&v);
     sm_put(&v.page.out, "</main>\n</body>\n</html>\n");
+    sm_audit_result_free(controls);
     return sm_out_finish(&v.page.out, err);
 }

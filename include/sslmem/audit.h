@@ -172,9 +172,9 @@ enum sm_code sm_audit_write_html(FILE *out, const struct sm_audit *audit,
 
 /* Compares two or more audits of the same images, joined by image digest and cohort. Each pair of
  * audits (a, b) gets the sizes of the joint set, Kendall tau-b, Spearman, Pearson, the overlap of
- * the top k and a paired test of b minus a, over all joint images ("all") and per cohort, and a
- * scatter of at most `points_max` images. SM_INVALID for fewer than two audits, or for two without
- * a common scored image. New reference. */
+ * the top k by m as measured, not shrunken, and a paired test of b minus a, over all joint images
+ * ("all") and per cohort, and a scatter of at most `points_max` images. SM_INVALID for fewer than
+ * two audits, or for two without a common scored image. New reference. */
 enum sm_code sm_audit_compare(json_t **out, const struct sm_audit *const *audits, size_t count,
                               size_t points_max, struct sm_err *err);
 

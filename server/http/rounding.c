@@ -19,7 +19,8 @@ enum kind {
     GRID,    /* figures in the unit of the score m */
     MEMBERS, /* figures in the unit of m for the encoders of a side */
     SHARE,   /* figures from 0 to 1, or from -1 to 1 */
-    PERCENT  /* figures from 0 to 100 */
+    PERCENT, /* figures from 0 to 100 */
+    HIDDEN   /* figures without a step, whose name has a unit */
 };
 
 static const struct {
@@ -43,6 +44,7 @@ static const struct {
     {"ratio", SHARE},
     {"reliability", SHARE},
     {"reliability_of_reference", SHARE},
+    {"norm_max", HIDDEN},
 };
 
 /* Numbers that stay as they are: names, and units at the end of names. */
@@ -126,7 +128,8 @@ static json_t *show(const char *name, const json_t *value, size_t count, const s
                                  [MEMBERS] = s->exponent + (count > 1),
                                  [SHARE] = -s->digits,
                                  [PERCENT] = 2 - s->digits};
-        return s->known ? json_real(round_to(x, exponents[figures[i].kind])) : json_null();
+        bool shown = s->known && figures[i].kind != HIDDEN;
+        return shown ? json_real(round_to(x, exponents[figures[i].kind])) : json_null();
     }
     return is_plain(name) ? json_incref((json_t *)(uintptr_t)value) : json_null();
 }

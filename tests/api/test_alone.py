@@ -252,10 +252,17 @@ def test_an_audit_by_http(server, images):
 
 
 def test_a_key_that_rounds_gets_no_score(binary, run, pairs, tmp_path):
-    """The step of figures is that of a reference, which a pair without g cannot have."""
+    """The step of figures is that of a reference, which a pair without g cannot have. Of a score that another key made it
+    reads no figure."""
     token = run("key", "create", "--db", tmp_path / "test.db", "--create", "--tenant", "a", "--scopes", "score,read", "--round", "2").stdout.strip()
     server = Server(binary, tmp_path, pairs)
     answer = server.ask("POST", "/v1/scores?pair=alone", png(1), {"Content-Type": "image/png", "Prefer": f"wait={PATIENCE_S}",
                                                                   "Authorization": f"Bearer {token}"})
     assert "has none for its own recipe" in answer.problem(403, "figures_rounded")
+    other = run("key", "create", "--db", tmp_path / "test.db", "--tenant", "a", "--scopes", "score").stdout.strip()
+    made = server.ask("POST", "/v1/scores?pair=alone", png(1), {"Content-Type": "image/png", "Prefer": f"wait={PATIENCE_S}",
+                                                                "Authorization": f"Bearer {other}"})
+    assert made.status == 200 and all(made.json["outsider"].values()), made.body
+    read = server.ask("GET", f"/v1/scores/{made.json['id']}", None, {"Authorization": f"Bearer {token}"}).json
+    assert set(read["outsider"].values()) == {None} and read["f"]["alignment"] is None
     assert server.stop() == 0

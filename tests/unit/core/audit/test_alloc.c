@@ -114,7 +114,7 @@ static void nothing_is_lost_without_memory(void **state)
 {
     (void)state;
     struct held h;
-    draw_audit(&h, (size_t[]){8, 12, 8, 10}, 1,
+    draw_audit(&h, (size_t[]){3, 10, 3, 10}, 1,
                "{\"name\": \"a\", \"inserted_at_random\": true, \"resamples\": 20, "
                "\"gates\": [\"auc<=0.6\"]}");
     for (size_t i = 0; i < h.audit.items_count; i++)

@@ -206,6 +206,33 @@ static void what_is_not_measured_is_said(void **state)
     expect_unmeasured(&h, "some images of this audit have no pixel features", true);
 }
 
+/* Without g there is no m, but f still tells independents from externals, and pixels are there. */
+static void without_g_the_others_are_measured(void **state)
+{
+    (void)state;
+    struct held h;
+    draw_pictures(&h, (size_t[]){0, 40, 40, 40}, spec);
+    json_object_set_new(json_object_get(h.pair, "encoders"), "g", json_array());
+    for (size_t i = 0; i < 120; i++) {
+        struct sm_image image = picture((uint32_t)(i == 0 ? 119 : i));
+        h.items[i].m = h.items[i].m_se = h.items[i].g = NAN;
+        h.items[i].f += h.items[i].cohort == SM_COHORT_INDEPENDENT ? .2 : 0;
+        pack(&h.items[i], &image, 700);
+        sm_image_release(&image);
+    }
+    struct sm_audit_result *r = evaluated(&h);
+    const struct sm_audit_controls *c = &r->summary.controls;
+    assert_string_equal(c->control[0].words, "candidates and externals were not compared by g, "
+                                             "which would have seen neither: the pair has no g");
+    assert_true(c->control[1].auc.auc < .2 && c->control[1].differs);
+    assert_true(has_flag(r, "cohorts_differ") && has_flag(r, "duplicates"));
+    assert_true(isnan(c->control_auc_dev) && isfinite(c->blind_auc));
+    assert_string_equal(c->duplicates.words,
+                        "2 of 120 images have a near-duplicate, 2 of them in another cohort");
+    sm_audit_result_free(r);
+    let_go(&h);
+}
+
 /* Under a sanitizer the times mean nothing. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define FACTOR 50
@@ -246,7 +273,7 @@ static double seconds_of(struct held *h, bool controls)
 
 static void controls_cost_little(void **state)
 {
-    static const size_t sizes[][SM_COHORTS] = {{0, 500, 500, 500}, {0, 10000, 10000, 10000}};
+    static const size_t sizes[][SM_COHORTS] = {{0, 500, 500, 500}, {0, 3000, 3000, 3000}};
     (void)state;
     for (size_t k = 0; k < 2; k++) {
         struct held h;
@@ -271,6 +298,7 @@ int main(void)
         cmocka_unit_test(what_is_open_is_not_called_alike),
         cmocka_unit_test(copies_are_left_out_of_the_main_result),
         cmocka_unit_test(what_is_not_measured_is_said),
+        cmocka_unit_test(without_g_the_others_are_measured),
 #if FACTOR == 1
         cmocka_unit_test(a_search_without_end_is_given_up),
 #endif

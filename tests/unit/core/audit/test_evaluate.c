@@ -362,6 +362,8 @@ static void stratified_errors_are_flagged(void **state)
         assert_int_equal(has_flag(r, "se_upper_bound"), i);
         if (i == 1)
             assert_true(strstr(flag_text(r, "se_upper_bound"), "is an upper bound") != NULL);
+        const char *note = json_string_value(at(sm_audit_result_json(r), "reliability/note"));
+        assert_true(i == (note && strstr(note, "the reliability is a lower bound") != NULL));
         sm_audit_result_free(r);
         let_go(&h);
     }

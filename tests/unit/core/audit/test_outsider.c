@@ -219,6 +219,8 @@ static void without_g_the_signals_are_the_result(void **state)
     assert_true(json_is_null(at(s, "cohorts/candidate/mean")));
     assert_true(json_is_null(at(s, "membership/candidate_external/auc/value")));
     assert_true(json_is_null(at(s, "fdr/levels/1/count")));
+    assert_non_null(strstr(json_string_value(at(s, "reliability/cohorts/candidate/words")),
+                           "the pair has no g"));
     assert_true(json_is_false(at(s, "passed")));
     json_array_foreach(at(s, "gates"), i, gate)
     {
@@ -288,6 +290,7 @@ static void without_g_the_page_says_what_it_cannot_say(void **state)
     const char *says = strstr(page, "says nothing about memorization");
     assert_non_null(says);
     assert_true(strstr(page, "Someone with f alone") > says);
+    assert_true(strstr(page, "Are the cohorts alike but for membership?") < says);
     assert_null(strstr(page, "Memorization audit"));
     assert_null(strstr(page, "Most memorized"));
     assert_null(strstr(page, "both encoders: m"));

@@ -288,6 +288,19 @@ static void audits_that_do_not_fit_are_refused(void **state)
     REFUSED("the recipes differ: new is missing in BEFORE, true in AFTER; audit f and u with the "
             "same --recipe");
     json_object_del(t.after.recipe, "new");
+    static const char crop[] = "[{\"op\": \"random_resized_crop\", \"scale\": [0.08, 1.0], "
+                               "\"ratio\": [0.75, 1.33], \"size\": %d}, {\"op\": \"flip\"}]";
+    for (int i = 0; i < 2; i++) { /* long values are shown from where they differ */
+        char text[200];
+        snprintf(text, sizeof text, crop, i ? 16 : 32);
+        json_object_set_new(i ? t.after.recipe : t.before.recipe, "augment", parse_json(text));
+    }
+    REFUSED(
+        "the recipes differ: augment is ...:[0.75,1.33],\"size\":32},{\"op\":\"flip\"}] in BEFORE, "
+        "...:[0.75,1.33],\"size\":16},{\"op\":\"flip\"}] in AFTER; audit f and u with the same "
+        "--recipe");
+    json_object_del(t.before.recipe, "augment");
+    json_object_del(t.after.recipe, "augment");
 
     t.after.spec.reference = SM_COHORT_INDEPENDENT;
     REFUSED("the reference is external in BEFORE, independent in AFTER; audit f and u with the "
@@ -382,6 +395,28 @@ static void wrong_specs_are_refused(void **state)
 
 /* --- documents --- */
 
+/* Controls come before the verdict, which does not read them. */
+static void the_page_begins_with_the_controls(void **state)
+{
+    (void)state;
+    struct two t;
+    char *text = NULL;
+    size_t size;
+    draw_two(&t, 60, 2, 2, 7);
+    t.after.spec.controls = true;
+    for (size_t i = 0; i < t.after.audit.items_count; i++) /* g tells the cohorts apart */
+        t.before.items[i].g = t.after.items[i].g =
+            t.after.items[i].cohort == SM_COHORT_CANDIDATE ? .6 + 1e-5 * (double)i : .7;
+    assert_ok(make(&t, "{}"));
+    FILE *file = open_memstream(&text, &size);
+    assert_ok(sm_unlearning_write_html(file, t.unlearning, &err));
+    fclose(file);
+    const char *found = strstr(text, "The cohorts differ even for the encoder that saw neither");
+    assert_true(found && found < strstr(text, "<h2 id=\"verdict\""));
+    free(text);
+    close_two(&t);
+}
+
 static void names_come_only_with_names(void **state)
 {
     (void)state;
@@ -462,6 +497,7 @@ int main(void)
         cmocka_unit_test(audits_that_do_not_fit_are_refused),
         cmocka_unit_test(images_that_do_not_fit_are_refused),
         cmocka_unit_test(wrong_specs_are_refused),
+        cmocka_unit_test(the_page_begins_with_the_controls),
         cmocka_unit_test(names_come_only_with_names),
         cmocka_unit_test(verdicts_are_right_in_the_long_run),
     };

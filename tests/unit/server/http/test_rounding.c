@@ -56,6 +56,19 @@ static void shares_have_digits_of_their_own(void **state)
     check("{\"percentile\":100,\"p_value\":1}", 3, 1, "{\"percentile\":100.0,\"p_value\":1.0}\n");
 }
 
+/* Norms have a unit of their own. The name of one ends as those of limits do, which stay. */
+static void norms_are_hidden(void **state)
+{
+    (void)state;
+    static const double sds[] = {0, 1};
+    for (int i = 0; i < 2; i++)
+        check("{\"outsider\":{\"one_minus_alignment\":0.14,\"norm_1\":18.7,\"norm_2\":5.4,"
+              "\"norm_max\":3.28},\"limit_max\":7}",
+              2, sds[i],
+              "{\"outsider\":{\"one_minus_alignment\":null,\"norm_1\":null,\"norm_2\":null,"
+              "\"norm_max\":null},\"limit_max\":7}\n");
+}
+
 static void without_a_reference_nothing_is_shown(void **state)
 {
     (void)state;
@@ -184,6 +197,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_step_is_the_spreads),
         cmocka_unit_test(shares_have_digits_of_their_own),
+        cmocka_unit_test(norms_are_hidden),
         cmocka_unit_test(without_a_reference_nothing_is_shown),
         cmocka_unit_test(unknown_numbers_are_taken_out),
         cmocka_unit_test(texts_and_settings_stay),
