@@ -1,7 +1,8 @@
 /* Archives, read by libarchive from front to back: tar, plain or compressed with gzip or zstd, and
  * zip. Opening reads the archive once to count its images, so that an index list can be checked
  * before the first image is used. Only one sample is in memory. */
-#include <archive.h>
+#include "core/data/archive.h"
+
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -42,6 +43,34 @@ struct tar {
     char label[SM_DATASET_LABEL_BYTES_MAX + 1];
 };
 
+enum sm_code sm_archive_new(struct archive **out, struct sm_err *err)
+{
+    struct archive *a = *out = archive_read_new();
+    if (!a)
+        return sm_err_set(err, SM_NOMEM, "no memory for an archive");
+    if (archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
+        archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
+        archive_read_support_format_tar(a) != ARCHIVE_OK ||
+        archive_read_support_format_zip_streamable(a) != ARCHIVE_OK)
+        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
+    return SM_OK;
+}
+
+/* A tar ends with blocks of zeros. One that is cut between two entries has none. */
+enum sm_code sm_archive_check_end(struct archive *archive, int64_t entries_count,
+                                  struct sm_err *err)
+{
+    bool is_tar = (archive_format(archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    int64_t read = archive_filter_bytes(archive, 0) - archive_read_header_position(archive);
+    if (is_tar && read < TAR_BLOCK_BYTES)
+        return sm_err_set(err, SM_CORRUPT,
+                          "after entry %" PRId64
+                          ": a tar's end mark is missing, so entries may be, "
+                          "too; write or fetch it again",
+                          entries_count);
+    return SM_OK;
+}
+
 static enum sm_code corrupt(const struct tar *t, struct sm_err *err)
 {
     const char *text = archive_error_string(t->archive);
@@ -64,14 +93,13 @@ static enum sm_code start(struct tar *t, struct sm_err *err)
     t->has_coming = t->at_end = false;
     sm_sample_begin(&t->sample, "");
     sm_sample_begin(&t->last, "");
-    if (stat(t->path, &status) != 0 || !(t->archive = archive_read_new()))
+    t->archive = NULL;
+    if (stat(t->path, &status) != 0)
         return sm_err_set(err, SM_IO, "cannot be read");
     t->packed_count = status.st_size;
-    if (archive_read_support_filter_gzip(t->archive) != ARCHIVE_OK ||
-        archive_read_support_filter_zstd(t->archive) != ARCHIVE_OK ||
-        archive_read_support_format_tar(t->archive) != ARCHIVE_OK ||
-        archive_read_support_format_zip_streamable(t->archive) != ARCHIVE_OK)
-        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
+    enum sm_code code = sm_archive_new(&t->archive, err);
+    if (code != SM_OK)
+        return code;
     if (archive_read_open_filename(t->archive, t->path, BLOCK_BYTES) != ARCHIVE_OK)
         return corrupt(t, err);
     return SM_OK;
@@ -130,20 +158,6 @@ static enum sm_code read_data(struct entry *e, struct tar *t, struct sm_err *err
     return SM_OK;
 }
 
-/* A tar ends with blocks of zeros. One that is cut between two entries has none. */
-static enum sm_code check_end(const struct tar *t, struct sm_err *err)
-{
-    bool is_tar = (archive_format(t->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
-    int64_t read = archive_filter_bytes(t->archive, 0) - archive_read_header_position(t->archive);
-    if (is_tar && read < TAR_BLOCK_BYTES)
-        return sm_err_set(err, SM_CORRUPT,
-                          "after entry %" PRId64
-                          ": a tar's end mark is missing, so entries may be, "
-                          "too; write or fetch it again",
-                          t->entries_count);
-    return SM_OK;
-}
-
 /* Reads the next regular file into `e`, whose memory is used again. */
 static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, struct sm_err *err)
 {
@@ -152,7 +166,7 @@ static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, stru
     for (;;) {
         int rc = archive_read_next_header(t->archive, &header);
         if (rc == ARCHIVE_EOF)
-            return check_end(t, err);
+            return sm_archive_check_end(t->archive, t->entries_count, err);
         if (rc < ARCHIVE_WARN)
             return corrupt(t, err);
         if (++t->entries_count > SM_DATASET_ENTRIES_MAX)
@@ -223,41 +237,18 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
     }
 }
 
-/* An archive in another order has classes in samples without an image: its images must not become
- * images without a class. A file of another kind may be what the class belongs to. */
-static bool lost_class(const struct tar *t)
-{
-    const struct sm_sample *sample = &t->sample;
-    return sample->class_label[0] != '\0' && !sample->has[SM_SAMPLE_IMAGE] &&
-           !sample->has[SM_SAMPLE_OTHER];
-}
-
-/* Of two images of one sample, which ends at the second, only one would get the class. */
-static bool shares_labels(const struct tar *t)
-{
-    const struct sm_sample *here = &t->sample, *last = &t->last;
-    return here->has[SM_SAMPLE_IMAGE] && last->has[SM_SAMPLE_IMAGE] &&
-           strcmp(here->key, last->key) == 0 &&
-           (here->has[SM_SAMPLE_CLS] != last->has[SM_SAMPLE_CLS] ||
-            here->has[SM_SAMPLE_JSON] != last->has[SM_SAMPLE_JSON]);
-}
-
 static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
     do {
         t->last = t->sample;
         code = read_sample(t, err);
-        if (code == SM_OK && shares_labels(t))
+        if (code == SM_OK && sm_sample_shares_labels(&t->last, &t->sample))
             code = sm_err_set(err, SM_CORRUPT,
-                              "%.80s: a second image of a sample with labels, which tell the class "
-                              "of one; keep one image a sample",
+                              "%.80s: a second image of a sample with labels, " SM_SAMPLE_SHARED,
                               t->image.name);
-        if (code == SM_OK && lost_class(t))
-            code = sm_err_set(err, SM_CORRUPT,
-                              "%.80s: no image stands next to this class; write the entries of a "
-                              "sample one after another (tar --sort=name)",
-                              t->label_name);
+        if (code == SM_OK && sm_sample_lost_class(&t->sample))
+            code = sm_err_set(err, SM_CORRUPT, "%.80s: " SM_SAMPLE_LOST, t->label_name);
     } while (code == SM_OK && !t->sample.has[SM_SAMPLE_IMAGE] && (t->has_coming || !t->at_end));
     *found = code == SM_OK && t->sample.has[SM_SAMPLE_IMAGE];
     if (*found && t->wrong.code != SM_OK)
