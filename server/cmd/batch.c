@@ -85,6 +85,7 @@ static enum sm_code fail_operand(struct slot *out, struct batch *b, const char *
     out->name = strdup(operand);
     out->class_label = strdup("");
     out->image.error = *why;
+    out->image.ends_operand = true;
     out->image.is_operand = why->code == SM_INVALID;
     b->opened_count += !out->image.is_operand;
     return out->name && out->class_label ? SM_OK
@@ -107,9 +108,8 @@ static enum sm_code read_next(struct slot *out, bool *found, struct batch *b, st
             return copy_item(out, b, &item, err);
         sm_dataset_close(b->dataset);
         b->dataset = NULL;
-        if (code != SM_OK) {
+        if (code != SM_OK)
             return fail_operand(out, b, b->opened, &why, err);
-        }
         if (!*b->operand) {
             *found = false;
             return SM_OK;

@@ -29,6 +29,7 @@ struct sm_batch_image {
     const struct sm_score *score; /* NULL: error, or known */
     struct sm_err error;          /* code SM_OK if the image is scored or known */
     bool is_operand;              /* it is a dataset without images, not an image */
+    bool ends_operand;            /* `name` is an operand that gives no image, or no more */
     int64_t total; /* images of the batch, as far as known: an operand not yet open counts as one */
 };
 

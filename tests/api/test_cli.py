@@ -284,11 +284,11 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     files = sorted(folder.rglob("*.png"))
     for path in files[:7]:
         path.write_bytes(path.read_bytes()[:-20])
-    done, reference = measure(folder, tmp_path / "none")
+    done, reference = measure(folder)
     assert len(reference["scores"]) == len(reference["images"]) == 17
     said = done.stderr.splitlines()
     assert len(said) == 5 and all(line.startswith(f"sslmem reference: {path}: ") for line, path in zip(said, files))
-    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout and "empty" not in done.stdout
+    assert "\nleft out   7 failed, 0 repeated\n" in done.stdout
     # Too few remain: nothing is written, and pair.json is as before.
     before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
     done, _ = measure(*files[:8], code=1)
@@ -297,6 +297,25 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     measure(*files[:3], code=1)
     assert not (pair / "reference.partial.jsonl").exists()  # nothing to go on from
     assert before == ((pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes())
+
+
+def test_reference_needs_every_operand(measured, tmp_path):
+    """An operand that cannot be opened, or not read on, ends the command: the cohort is not the one that was meant."""
+    pair, folder, measure = measured
+    empty, cut, text = tmp_path / "empty", tmp_path / "cut.tar", tmp_path / "text.txt"
+    empty.mkdir()
+    text.write_text("no dataset")
+    cut.write_bytes((GOLDEN / "data/bad/between.tar").read_bytes())
+    before = (pair / "pair.json").read_bytes()
+    array = GOLDEN / "data/numpy/deflated.npz"
+    for operand, why in ((tmp_path / "none", "none: "), (cut, "cut.tar: after entry 4: a tar's end mark is missing"), (text, "not a dataset"),
+                         (empty, "holds no image (JPEG, PNG), 0 other files"), (f"{array}:tarin", '"tarin" is none of its arrays')):
+        for operands in ((folder, operand), (operand, folder)):
+            done, _ = measure(*operands, code=1)
+            assert why in done.stderr and done.stderr.endswith("; nothing was written\n"), done.stderr
+            assert not (pair / "reference.json").exists() and (pair / "pair.json").read_bytes() == before
+    done, reference = measure()
+    assert len(reference["scores"]) == 24 and "\nresumed    24 scores of an earlier run\n" in done.stdout
 
 
 def test_reference_goes_on_after_a_kill(binary, measured):
@@ -405,14 +424,9 @@ def test_reference_leaves_mode_link_and_line_ends(measured, tmp_path, named):
 
 
 def test_a_folder_without_images_is_no_image(run, measured, tmp_path):
-    _, folder, measure = measured
+    _, folder, _ = measured
     empty = tmp_path / "empty"
     empty.mkdir()
-    done, reference = measure(empty, folder)
-    assert f"sslmem reference: {empty}: holds no image (JPEG, PNG), 0 other files\n" == done.stderr
-    assert "failed" not in done.stdout and "\nempty      1 of IMAGES\n" in done.stdout and len(reference["scores"]) == 24
-    done, _ = measure(empty, code=1)
-    assert "0 images could be scored and 0 failed, and not each of IMAGES holds one: a reference needs" in done.stderr
     done = run("score", "--pair", PAIRS / "resnet", "--format", "table", empty, folder / "class0/00.png", code=1)
     assert done.stdout.splitlines()[-1].startswith("1 image, mean m ")
     assert done.stderr.endswith('sslmem score: 1 of IMAGES held no image; "error" in its line says why\n')
