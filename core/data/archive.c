@@ -34,6 +34,7 @@ struct tar {
     char path[PATH_MAX];
     struct archive *archive;
     int64_t packed_count, data_count, entries_count;
+    int64_t passed_count; /* entries that are no folder, no image and no labels beside one */
     struct sm_sample sample, last; /* last: the sample before, if it had an image */
     struct sm_err wrong;           /* the first of the sample's labels that cannot be read */
     char label_name[NAME_BYTES];   /* entry of the sample's last labels */
@@ -89,7 +90,7 @@ static enum sm_code start(struct tar *t, struct sm_err *err)
 {
     struct stat status;
     archive_read_free(t->archive);
-    t->data_count = t->entries_count = t->next = 0;
+    t->data_count = t->entries_count = t->passed_count = t->next = 0;
     t->has_coming = t->at_end = false;
     sm_sample_begin(&t->sample, "");
     sm_sample_begin(&t->last, "");
@@ -172,6 +173,7 @@ static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, stru
         if (++t->entries_count > SM_DATASET_ENTRIES_MAX)
             return sm_err_set(err, SM_LIMIT, "more than %d entries, which is the limit",
                               SM_DATASET_ENTRIES_MAX);
+        t->passed_count += archive_entry_filetype(header) != AE_IFDIR;
         const char *name = archive_entry_pathname(header);
         e->bytes_count = 0;
         e->over = false;
@@ -253,6 +255,8 @@ static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
     *found = code == SM_OK && t->sample.has[SM_SAMPLE_IMAGE];
     if (*found && t->wrong.code != SM_OK)
         code = sm_err_set(err, t->wrong.code, "%.200s", t->wrong.text);
+    if (*found)
+        t->passed_count -= 1 + t->sample.has[SM_SAMPLE_CLS] + t->sample.has[SM_SAMPLE_JSON];
     t->next += *found;
     return code;
 }
@@ -311,7 +315,7 @@ enum sm_code sm_data_open_archive(struct sm_data_reader *out, const struct sm_da
     while (code == SM_OK && found)
         code = next_image(&found, t, err);
     out->count = t->next;
-    out->passed_count = t->entries_count - t->next;
+    out->passed_count = t->passed_count;
     if (code == SM_OK && out->count == 0)
         code = sm_err_set(err, SM_INVALID, "holds no image (JPEG, PNG), %" PRId64 " other entries",
                           t->entries_count);

@@ -30,6 +30,7 @@ struct cohort {
     size_t count, room;
     void *seen; /* tree of struct seen */
     size_t failed, repeated, resumed;
+    int64_t passed; /* files passed over */
 };
 
 /* A node of the tree of images that are in the cohort. */
@@ -131,6 +132,7 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
     struct cohort *c = arg;
     const struct seen *first = image->digest[0] ? find_seen(c, image->digest) : NULL;
     enum sm_code code = SM_OK;
+    c->passed = image->passed;
     if (image->ends_operand) {
         code = sm_err_set(err, image->error.code, "%.220s; nothing was written", image->error.text);
     } else if (image->error.code != SM_OK || (image->score && !isfinite(image->score->m))) {
@@ -248,6 +250,7 @@ static enum sm_code measure(struct sm_generation *generation, const struct optio
     if (code == SM_OK)
         code = sm_batch_run(&params, err);
     sm_progress_end(&c.progress);
+    sm_batch_say_passed("reference", c.passed);
     if (code == SM_OK)
         code = check_enough(&c, err);
     if (code == SM_OK)

@@ -12,6 +12,7 @@ import sqlite3
 import statistics
 import struct
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -316,6 +317,32 @@ def test_reference_needs_every_operand(measured, tmp_path):
             assert not (pair / "reference.json").exists() and (pair / "pair.json").read_bytes() == before
     done, reference = measure()
     assert len(reference["scores"]) == 24 and "\nresumed    24 scores of an earlier run\n" in done.stdout
+
+
+def test_links_are_counted(run, measured, tmp_path):
+    """What a folder or archive holds beside its images and their labels is passed over, with its number."""
+    pair, folder, measure = measured
+    _, plain = measure()
+    (folder / "class0/link.png").symlink_to("00.png")
+    done, reference = measure()
+    assert done.stderr == "sslmem reference: 1 file that is a link or no image was passed over\n" and reference == plain
+    (folder / "notes.txt").write_text("no image")
+    archive = tmp_path / "shard.tar"
+    with tarfile.open(archive, "w") as out:
+        out.add(folder / "class0", "class0", filter=lambda entry: entry if entry.isdir() or "00" in entry.name or "link" in entry.name else None)
+        hard = tarfile.TarInfo("class0/hard.png")
+        hard.type, hard.linkname = tarfile.LNKTYPE, "class0/00.png"
+        out.addfile(hard)
+        for name, data in (("1.png", png(90)), ("1.cls", b"7"), ("1.json", b"{}"), ("2.json", b"{}")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            out.addfile(entry, io.BytesIO(data))
+    for operand, passed, count in ((folder, 2, 24), (archive, 3, 2)):
+        done = run("score", "--pair", pair, operand)
+        assert done.stderr.splitlines() == [f"sslmem score: {passed} files that are links or no images were passed over"]
+        assert len(done.stdout.splitlines()) == count
+    done = run("score", "--pair", pair, folder / "class1")
+    assert done.stderr == ""
 
 
 def test_reference_goes_on_after_a_kill(binary, measured):
