@@ -4,6 +4,7 @@
 #include "core/data/archive.h"
 
 #include <archive_entry.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "core/data/sample.h"
 #include "sslmem/image.h"
 
-#define BLOCK_BYTES 65536
+#define ROOM_BYTES  65536 /* the first memory of an entry */
 #define SNIFF_BYTES 16
 #define NAME_BYTES  1024
 
@@ -33,6 +34,7 @@ struct entry {
 struct tar {
     char path[PATH_MAX];
     struct archive *archive;
+    struct sm_archive_input input;
     int64_t packed_count, data_count, entries_count;
     int64_t passed_count; /* entries that are no folder, no image and no labels beside one */
     struct sm_sample sample, last; /* last: the sample before, if it had an image */
@@ -44,7 +46,26 @@ struct tar {
     char label[SM_DATASET_LABEL_BYTES_MAX + 1];
 };
 
-enum sm_code sm_archive_new(struct archive **out, struct sm_err *err)
+static la_ssize_t read_block(struct archive *archive, void *arg, const void **block)
+{
+    struct sm_archive_input *input = arg;
+    struct sm_err why;
+    ssize_t n;
+    *block = input->block;
+    if (input->check(input->arg, &why) != SM_OK) {
+        archive_set_error(archive, ECANCELED, "%s", why.text);
+        return -1;
+    }
+    do
+        n = read(input->fd, input->block, sizeof input->block);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        archive_set_error(archive, errno, "%s", strerror(errno));
+    return n;
+}
+
+enum sm_code sm_archive_open(struct archive **out, struct sm_archive_input *input,
+                             struct sm_err *err)
 {
     struct archive *a = *out = archive_read_new();
     if (!a)
@@ -52,8 +73,11 @@ enum sm_code sm_archive_new(struct archive **out, struct sm_err *err)
     if (archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
         archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
         archive_read_support_format_tar(a) != ARCHIVE_OK ||
-        archive_read_support_format_zip_streamable(a) != ARCHIVE_OK)
+        archive_read_support_format_zip_streamable(a) != ARCHIVE_OK ||
+        archive_read_set_options(a, "tar:read_concatenated_archives") != ARCHIVE_OK)
         return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
+    if (archive_read_open(a, input, NULL, read_block, NULL) != ARCHIVE_OK)
+        return sm_err_set(err, SM_CORRUPT, "not an archive");
     return SM_OK;
 }
 
@@ -72,18 +96,22 @@ enum sm_code sm_archive_check_end(struct archive *archive, int64_t entries_count
     return SM_OK;
 }
 
-static enum sm_code corrupt(const struct tar *t, struct sm_err *err)
+static enum sm_code check_unpacked(const void *arg, struct sm_err *err)
 {
-    const char *text = archive_error_string(t->archive);
-    return sm_err_set(err, SM_CORRUPT, "after entry %" PRId64 ": %.120s", t->entries_count,
-                      text ? text : "not readable");
-}
-
-static enum sm_code check_unpacked(const struct tar *t, struct sm_err *err)
-{
+    const struct tar *t = arg;
     int64_t streamed = archive_filter_bytes(t->archive, 0);
     int64_t unpacked = streamed > t->data_count ? streamed : t->data_count;
     return sm_data_check_unpacked(unpacked, t->packed_count, err);
+}
+
+static enum sm_code corrupt(const struct tar *t, struct sm_err *err)
+{
+    enum sm_code code = check_unpacked(t, err);
+    if (code != SM_OK)
+        return code;
+    const char *text = archive_error_string(t->archive);
+    return sm_err_set(err, SM_CORRUPT, "after entry %" PRId64 ": %.120s", t->entries_count,
+                      text ? text : "not readable");
 }
 
 static enum sm_code start(struct tar *t, struct sm_err *err)
@@ -95,15 +123,13 @@ static enum sm_code start(struct tar *t, struct sm_err *err)
     sm_sample_begin(&t->sample, "");
     sm_sample_begin(&t->last, "");
     t->archive = NULL;
-    if (stat(t->path, &status) != 0)
-        return sm_err_set(err, SM_IO, "cannot be read");
+    if (t->input.fd < 0)
+        t->input.fd = open(t->path, O_RDONLY | O_CLOEXEC);
+    if (t->input.fd < 0 || fstat(t->input.fd, &status) != 0 || lseek(t->input.fd, 0, SEEK_SET) != 0)
+        return sm_err_set(err, SM_IO, "cannot be read from its start");
     t->packed_count = status.st_size;
-    enum sm_code code = sm_archive_new(&t->archive, err);
-    if (code != SM_OK)
-        return code;
-    if (archive_read_open_filename(t->archive, t->path, BLOCK_BYTES) != ARCHIVE_OK)
-        return corrupt(t, err);
-    return SM_OK;
+    enum sm_code code = sm_archive_open(&t->archive, &t->input, err);
+    return code == SM_CORRUPT ? corrupt(t, err) : code;
 }
 
 /* Appends a block at byte `at`; a hole before it is filled with zeros. */
@@ -115,7 +141,7 @@ static enum sm_code keep(struct entry *e, const void *block, size_t count, int64
         e->over = true;
         return SM_OK;
     }
-    size_t needed = (size_t)at + count, room = e->room == 0 ? BLOCK_BYTES : e->room;
+    size_t needed = (size_t)at + count, room = e->room == 0 ? ROOM_BYTES : e->room;
     while (room < needed)
         room *= 2;
     if (room > e->room) {
@@ -168,7 +194,7 @@ static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, stru
         int rc = archive_read_next_header(t->archive, &header);
         if (rc == ARCHIVE_EOF)
             return sm_archive_check_end(t->archive, t->entries_count, err);
-        if (rc < ARCHIVE_WARN)
+        if (rc < ARCHIVE_WARN || rc == ARCHIVE_RETRY) /* RETRY: there is no header, so no entry */
             return corrupt(t, err);
         if (++t->entries_count > SM_DATASET_ENTRIES_MAX)
             return sm_err_set(err, SM_LIMIT, "more than %d entries, which is the limit",
@@ -294,6 +320,8 @@ static void close_tar(void *state)
 {
     struct tar *t = state;
     archive_read_free(t->archive);
+    if (t->input.fd >= 0)
+        close(t->input.fd);
     free(t->image.bytes);
     free(t->coming.bytes);
     free(t);
@@ -306,6 +334,9 @@ enum sm_code sm_data_open_archive(struct sm_data_reader *out, const struct sm_da
     bool found = true;
     if (!t)
         return sm_err_set(err, SM_NOMEM, "dataset: out of memory");
+    t->input.fd = -1;
+    t->input.check = check_unpacked;
+    t->input.arg = t;
     *out = (struct sm_data_reader){
         .format = "archive", .state = t, .read = read_item, .close = close_tar};
     memcpy(t->path, place->path, sizeof t->path);

@@ -28,7 +28,7 @@
 #include "server/ingest/zip_name.h"
 #include "sslmem/image.h"
 
-#define BLOCK_BYTES       65536
+#define ROOM_BYTES        65536     /* the first memory of an entry */
 #define RATIO_SLACK_BYTES (1 << 20) /* unpacked bytes to which the ratio does not apply */
 #define SNIFF_BYTES       16        /* bytes that suffice to recognize an image */
 
@@ -36,7 +36,7 @@ struct reading {
     struct sm_ingest *ingest;
     const struct sm_ingest_labels *labels;
     struct archive *archive;
-    int fd;
+    struct sm_archive_input *input;
     int64_t archive_bytes, data_bytes, bytes_max, entries_count;
     struct held *here, *last; /* the sample that is read, and the one before it */
 };
@@ -59,17 +59,9 @@ struct held {
     struct sm_err wrong[SM_SAMPLE_JSON + 1]; /* why the labels of a sidecar cannot be read */
 };
 
-static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
+static enum sm_code check_unpacked(const void *arg, struct sm_err *err)
 {
-    const char *text = archive_error_string(r->archive);
-    char clean[SM_LABEL_BYTES];
-    sm_label(clean, !text ? "not readable" : text);
-    return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
-                      clean);
-}
-
-static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
-{
+    const struct reading *r = arg;
     int64_t streamed = archive_filter_bytes(r->archive, 0);
     int64_t unpacked = streamed > r->data_bytes ? streamed : r->data_bytes;
     if (unpacked > r->bytes_max)
@@ -84,12 +76,24 @@ static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
     return sm_ingest_check(r->ingest, err);
 }
 
+static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
+{
+    enum sm_code code = check_unpacked(r, err);
+    if (code != SM_OK)
+        return code;
+    const char *text = archive_error_string(r->archive);
+    char clean[SM_LABEL_BYTES];
+    sm_label(clean, !text ? "not readable" : text);
+    return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
+                      clean);
+}
+
 /* --- one entry --- */
 
 /* Grows the buffer to at least `size` bytes, at most SM_IMAGE_BYTES_MAX; new bytes are zero. */
 static bool grow(struct entry *e, size_t size)
 {
-    size_t capacity = e->capacity < BLOCK_BYTES ? BLOCK_BYTES : e->capacity;
+    size_t capacity = e->capacity < ROOM_BYTES ? ROOM_BYTES : e->capacity;
     while (capacity < size)
         capacity *= 2;
     if (capacity > e->capacity) {
@@ -328,7 +332,7 @@ static const char *name_of(const struct reading *r, struct archive_entry *header
         (archive_format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP &&
         archive_filter_count(r->archive) == 1;
     if (!name && plain_zip &&
-        sm_ingest_zip_name(raw, r->fd, archive_read_header_position(r->archive)))
+        sm_ingest_zip_name(raw, r->input->fd, archive_read_header_position(r->archive)))
         name = raw;
     return name;
 }
@@ -387,14 +391,12 @@ static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
     struct stat status;
     if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
         return sm_err_set(err, SM_IO, "the archive cannot be read from its start");
-    r->fd = fd;
     r->archive_bytes = status.st_size;
-    enum sm_code code = sm_archive_new(&r->archive, err);
-    if (code != SM_OK)
-        return code;
-    if (archive_read_open_fd(r->archive, fd, BLOCK_BYTES) != ARCHIVE_OK)
-        return corrupt(r, err);
-    return SM_OK;
+    r->input->fd = fd;
+    r->input->check = check_unpacked;
+    r->input->arg = r;
+    enum sm_code code = sm_archive_open(&r->archive, r->input, err);
+    return code == SM_CORRUPT ? corrupt(r, err) : code;
 }
 
 static enum sm_code read_entries(struct reading *r, struct sm_err *err)
@@ -441,10 +443,11 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
                         .labels = labels,
                         .bytes_max = bytes_max > 0 ? bytes_max : SM_INGEST_UNPACKED_BYTES_MAX};
     struct held *both = calloc(2, sizeof *both);
+    r.input = calloc(1, sizeof *r.input);
     r.here = both;
     r.last = both + 1;
-    enum sm_code code =
-        both ? open_archive(&r, fd, err) : sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+    enum sm_code code = both && r.input ? open_archive(&r, fd, err)
+                                        : sm_err_set(err, SM_NOMEM, "ingest: out of memory");
     if (code == SM_OK) {
         struct sm_err ignored;
         code = read_entries(&r, err);
@@ -457,6 +460,7 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
     if (code == SM_CORRUPT && r.entries_count == 0)
         code = name_stranger(fd, code, err);
     archive_read_free(r.archive);
+    free(r.input);
     free(both);
     return code;
 }

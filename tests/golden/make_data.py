@@ -469,6 +469,13 @@ def names():
     refuse("bad/left.npz", "invalid", "no name tells the labels of images, and these can be: species, sites: save it as labels, or")
     np.savez(OUT / "bad/left2.npz", pixels=pictures, classes=numbers)
     refuse("bad/left2.npz", "invalid", "the labels of pixels, and these can be: classes: save it as labels beside images, or")
+    two = [(OUT / f"archives/{name}.tar").read_bytes() for name in ("views", "labels")]
+    views, labels = (expected[f"archives/{name}.tar"]["items"] for name in ("views", "labels"))
+    for path, packed in (("names/after.tar", b"".join(two)), ("names/after.tar.gz", b"".join(gzip.compress(one, mtime=0) for one in two))):
+        write(path, packed)
+        expected[path] = {"format": "archive", "items": views + labels}
+    write("bad/behind.tar", two[0] + b"and what is no tar".ljust(512, b"."))
+    refuse("bad/behind.tar", "corrupt", "after entry 6: Damaged tar archive")
     np.savez(OUT / "bad/left3.npz", images=pictures, labels=numbers, targets=numbers)
     refuse("bad/left3.npz", "conflict", "labels.npy and targets.npy can both be the labels of images: keep one")
 

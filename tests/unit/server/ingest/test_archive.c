@@ -408,6 +408,56 @@ static void a_gzip_bomb_is_given_up(void **state)
     check_bomb(make(archive_write_set_format_ustar, archive_write_add_filter_gzip), "text");
 }
 
+/* One image, the end mark, and 200 MB of zeros behind it, which libarchive passes over in one call. */
+static void zeros_behind_a_tar_are_given_up(void **state)
+{
+    static const char zeros[1 << 20];
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    int fd = made(&m);
+    char tar[2048];
+    assert_int_equal(pread(fd, tar, sizeof tar, 0), (ssize_t)sizeof tar);
+    close(fd);
+    m = make(archive_write_set_format_raw, archive_write_add_filter_zstd);
+    put_header(&m, "x", AE_IFREG, sizeof tar + 200 * sizeof zeros, NULL, NULL);
+    archive_write_data(m.archive, tar, sizeof tar);
+    for (int i = 0; i < 200; i++)
+        archive_write_data(m.archive, zeros, sizeof zeros);
+    fd = made(&m);
+    assert_code(SM_LIMIT, take(fd, &any));
+    assert_non_null(strstr(err.text, ", the limit is 100 times"));
+    assert_int_equal(counted("added_count"), 1);
+}
+
+static void tars_behind_each_other_are_read(void **state)
+{
+    (void)state;
+    int fd = memfd_create("archive", MFD_CLOEXEC);
+    for (int i = 0; i < 3; i++) {
+        char name[32], tar[2560];
+        snprintf(name, sizeof name, "candidate/%d.png", i);
+        struct maker m = make(archive_write_set_format_ustar, NULL);
+        put(&m, name, name, 0);
+        put(&m, name, i == 0 ? PNG "0" : i == 1 ? PNG "1" : PNG "2", 9);
+        int one = made(&m);
+        assert_int_equal(pread(one, tar, sizeof tar, 0), (ssize_t)sizeof tar);
+        close(one);
+        assert_int_equal(write(fd, tar, sizeof tar), (ssize_t)sizeof tar);
+    }
+    int bad = memfd_create("archive", MFD_CLOEXEC);
+    char all[3 * 2560];
+    assert_int_equal(pread(fd, all, sizeof all, 0), (ssize_t)sizeof all);
+    assert_int_equal(write(bad, all, sizeof all), (ssize_t)sizeof all);
+    assert_int_equal(write(bad, PNG "no tar", 14), 14);
+    assert_code(SM_CORRUPT, sm_ingest_archive(ingest, bad, &any, &err));
+    close(bad);
+    assert_code(SM_OK, take(fd, &any));
+    assert_int_equal(counted("added_count"), 3);
+    assert_int_equal(counted("duplicate_count"), 3);
+    assert_item(2, "candidate", "candidate/2.png", "queued");
+}
+
 static void bytes_in_all_are_limited(void **state)
 {
     (void)state;
@@ -706,6 +756,8 @@ int main(void)
         TEST(a_zip_bomb_is_given_up),
         TEST(a_zip_bomb_that_begins_as_an_image_is_given_up),
         TEST(a_gzip_bomb_is_given_up),
+        TEST(zeros_behind_a_tar_are_given_up),
+        TEST(tars_behind_each_other_are_read),
         TEST(bytes_in_all_are_limited),
         TEST(images_of_the_audit_are_limited),
         TEST(holes_are_not_filled_beyond_an_image),
