@@ -370,8 +370,7 @@ static void print_pair_of(const struct sm_pair_new *new, int i, int k)
         print_number("NaN, infinite", (double)a->nonfinite, (double)b->nonfinite, may);
 }
 
-/* Returns true if `other` makes the same guess. */
-static bool guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
+bool sm_pair_guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
 {
     const struct sm_choice *same = other ? find_choice(other, choice->name) : NULL;
     return same && same->source == SM_SOURCE_GUESS && strcmp(same->value, choice->value) == 0;
@@ -384,7 +383,7 @@ static void print_guesses(const struct sm_encoder_info *f, const struct sm_encod
         const struct sm_encoder_info *own = s ? g : f, *other = s ? f : g;
         for (int32_t i = 0; i < own->choices_count; i++) {
             const struct sm_choice *c = &own->choices[i];
-            bool both = guesses_same(other, c);
+            bool both = sm_pair_guesses_same(other, c);
             if (c->source == SM_SOURCE_GUESS && !(s == 1 && both))
                 printf("  %-14s %-12s %-4s %s\n", c->name, c->value,
                        both     ? "f, g"

@@ -366,6 +366,20 @@ def test_encoders_of_a_side_have_the_same_settings(run, tmp_path):
     run("pair", "create", tmp_path / "pair", "--f", one, "--f", two, "--g", g)
 
 
+def test_check_prints_equal_guesses_once(run, tmp_path):
+    pair = tmp_path / "pair"
+    shutil.copytree(PAIRS / "resnet", pair)
+    guesses = lambda: [line.strip() for line in run("pair", "check", pair).stdout.splitlines() if "guess of" in line]
+    shared = guesses()
+    assert len(shared) > 4 and all(line.startswith("guess of f and g: ") for line in shared) and len(set(shared)) == len(shared)
+    document = json.loads((pair / "pair.json").read_text())
+    assert any(line.startswith("guess of f and g: norm_eps is ") for line in shared)
+    document["encoder"] = {"f": document["encoder"] | {"norm_eps": 1e-5}, "g": document["encoder"]}
+    (pair / "pair.json").write_text(json.dumps(document))
+    assert [line for line in guesses() if not line.startswith("guess of f and g: ")] == [
+        next(line for line in shared if "norm_eps" in line).replace("f and g", "g")]
+
+
 def test_advice_names_options(run, tmp_path):
     folder, file = LAYOUTS["dino-backbone"]
     f = copy_layout(folder, file, tmp_path / "f", False)
