@@ -366,6 +366,22 @@ def test_encoders_of_a_side_have_the_same_settings(run, tmp_path):
     run("pair", "create", tmp_path / "pair", "--f", one, "--f", two, "--g", g)
 
 
+def test_weights_that_are_not_finite_are_named(run, tmp_path):
+    """The side and the file, in plain words and not in the service's log."""
+    data = bytearray((DEMO / "fashion-vit/g.safetensors").read_bytes())
+    head = int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8:8 + head])
+    at = 8 + head + tensors["blocks.0.attn.proj.weight"]["data_offsets"][0]
+    data[at:at + 4] = b"\0\0\xc0\x7f"
+    bad, good = tmp_path / "bad.safetensors", DEMO / "fashion-vit/f.safetensors"
+    bad.write_bytes(data)
+    for side, sides in (("g", ("--f", good, "--g", bad)), ("f", ("--f", bad, "--g", good)), ("f", ("--f", bad))):
+        done = run("pair", "create", tmp_path / "pair", *sides, "--set", "mean=0.5,0.5,0.5", "--set", "std=0.5,0.5,0.5", code=1)
+        assert f"{side}: {bad}: 1 of the weights is NaN or infinite\n    give another checkpoint: " in done.stderr, done.stderr
+        assert done.stderr.endswith("sslmem pair create: nothing was made\n") and "pair_without_canary" not in done.stderr
+        assert str(good) not in done.stderr and not (tmp_path / "pair").exists()
+
+
 def test_check_prints_equal_guesses_once(run, tmp_path):
     pair = tmp_path / "pair"
     shutil.copytree(PAIRS / "resnet", pair)
