@@ -1,8 +1,10 @@
 /* Archives, read by libarchive from front to back: tar, plain or compressed with gzip or zstd, and
  * zip. Opening reads the archive once to count its images, so that an index list can be checked
  * before the first image is used. Only one sample is in memory. */
-#include <archive.h>
+#include "core/data/archive.h"
+
 #include <archive_entry.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #include "core/data/sample.h"
 #include "sslmem/image.h"
 
-#define BLOCK_BYTES 65536
+#define ROOM_BYTES  65536 /* the first memory of an entry */
 #define SNIFF_BYTES 16
 #define NAME_BYTES  1024
 
@@ -32,7 +34,9 @@ struct entry {
 struct tar {
     char path[PATH_MAX];
     struct archive *archive;
+    struct sm_archive_input input;
     int64_t packed_count, data_count, entries_count;
+    int64_t passed_count; /* entries that are no folder, no image and no labels beside one */
     struct sm_sample sample, last; /* last: the sample before, if it had an image */
     struct sm_err wrong;           /* the first of the sample's labels that cannot be read */
     char label_name[NAME_BYTES];   /* entry of the sample's last labels */
@@ -42,39 +46,90 @@ struct tar {
     char label[SM_DATASET_LABEL_BYTES_MAX + 1];
 };
 
-static enum sm_code corrupt(const struct tar *t, struct sm_err *err)
+static la_ssize_t read_block(struct archive *archive, void *arg, const void **block)
 {
-    const char *text = archive_error_string(t->archive);
-    return sm_err_set(err, SM_CORRUPT, "after entry %" PRId64 ": %.120s", t->entries_count,
-                      text ? text : "not readable");
+    struct sm_archive_input *input = arg;
+    struct sm_err why;
+    ssize_t n;
+    *block = input->block;
+    if (input->check(input->arg, &why) != SM_OK) {
+        archive_set_error(archive, ECANCELED, "%s", why.text);
+        return -1;
+    }
+    do
+        n = read(input->fd, input->block, sizeof input->block);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        archive_set_error(archive, errno, "%s", strerror(errno));
+    return n;
 }
 
-static enum sm_code check_unpacked(const struct tar *t, struct sm_err *err)
+enum sm_code sm_archive_open(struct archive **out, struct sm_archive_input *input,
+                             struct sm_err *err)
 {
+    struct archive *a = *out = archive_read_new();
+    if (!a)
+        return sm_err_set(err, SM_NOMEM, "no memory for an archive");
+    if (archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
+        archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
+        archive_read_support_format_tar(a) != ARCHIVE_OK ||
+        archive_read_support_format_zip_streamable(a) != ARCHIVE_OK ||
+        archive_read_set_options(a, "tar:read_concatenated_archives") != ARCHIVE_OK)
+        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
+    if (archive_read_open(a, input, NULL, read_block, NULL) != ARCHIVE_OK)
+        return sm_err_set(err, SM_CORRUPT, "not an archive");
+    return SM_OK;
+}
+
+/* A tar ends with blocks of zeros. One that is cut between two entries has none. */
+enum sm_code sm_archive_check_end(struct archive *archive, int64_t entries_count,
+                                  struct sm_err *err)
+{
+    bool is_tar = (archive_format(archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    int64_t read = archive_filter_bytes(archive, 0) - archive_read_header_position(archive);
+    if (is_tar && read < TAR_BLOCK_BYTES)
+        return sm_err_set(err, SM_CORRUPT,
+                          "after entry %" PRId64
+                          ": a tar's end mark is missing, so entries may be, "
+                          "too; write or fetch it again",
+                          entries_count);
+    return SM_OK;
+}
+
+static enum sm_code check_unpacked(const void *arg, struct sm_err *err)
+{
+    const struct tar *t = arg;
     int64_t streamed = archive_filter_bytes(t->archive, 0);
     int64_t unpacked = streamed > t->data_count ? streamed : t->data_count;
     return sm_data_check_unpacked(unpacked, t->packed_count, err);
+}
+
+static enum sm_code corrupt(const struct tar *t, struct sm_err *err)
+{
+    enum sm_code code = check_unpacked(t, err);
+    if (code != SM_OK)
+        return code;
+    const char *text = archive_error_string(t->archive);
+    return sm_err_set(err, SM_CORRUPT, "after entry %" PRId64 ": %.120s", t->entries_count,
+                      text ? text : "not readable");
 }
 
 static enum sm_code start(struct tar *t, struct sm_err *err)
 {
     struct stat status;
     archive_read_free(t->archive);
-    t->data_count = t->entries_count = t->next = 0;
+    t->data_count = t->entries_count = t->passed_count = t->next = 0;
     t->has_coming = t->at_end = false;
     sm_sample_begin(&t->sample, "");
     sm_sample_begin(&t->last, "");
-    if (stat(t->path, &status) != 0 || !(t->archive = archive_read_new()))
-        return sm_err_set(err, SM_IO, "cannot be read");
+    t->archive = NULL;
+    if (t->input.fd < 0)
+        t->input.fd = open(t->path, O_RDONLY | O_CLOEXEC);
+    if (t->input.fd < 0 || fstat(t->input.fd, &status) != 0 || lseek(t->input.fd, 0, SEEK_SET) != 0)
+        return sm_err_set(err, SM_IO, "cannot be read from its start");
     t->packed_count = status.st_size;
-    if (archive_read_support_filter_gzip(t->archive) != ARCHIVE_OK ||
-        archive_read_support_filter_zstd(t->archive) != ARCHIVE_OK ||
-        archive_read_support_format_tar(t->archive) != ARCHIVE_OK ||
-        archive_read_support_format_zip_streamable(t->archive) != ARCHIVE_OK)
-        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
-    if (archive_read_open_filename(t->archive, t->path, BLOCK_BYTES) != ARCHIVE_OK)
-        return corrupt(t, err);
-    return SM_OK;
+    enum sm_code code = sm_archive_open(&t->archive, &t->input, err);
+    return code == SM_CORRUPT ? corrupt(t, err) : code;
 }
 
 /* Appends a block at byte `at`; a hole before it is filled with zeros. */
@@ -86,7 +141,7 @@ static enum sm_code keep(struct entry *e, const void *block, size_t count, int64
         e->over = true;
         return SM_OK;
     }
-    size_t needed = (size_t)at + count, room = e->room == 0 ? BLOCK_BYTES : e->room;
+    size_t needed = (size_t)at + count, room = e->room == 0 ? ROOM_BYTES : e->room;
     while (room < needed)
         room *= 2;
     if (room > e->room) {
@@ -130,20 +185,6 @@ static enum sm_code read_data(struct entry *e, struct tar *t, struct sm_err *err
     return SM_OK;
 }
 
-/* A tar ends with blocks of zeros. One that is cut between two entries has none. */
-static enum sm_code check_end(const struct tar *t, struct sm_err *err)
-{
-    bool is_tar = (archive_format(t->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
-    int64_t read = archive_filter_bytes(t->archive, 0) - archive_read_header_position(t->archive);
-    if (is_tar && read < TAR_BLOCK_BYTES)
-        return sm_err_set(err, SM_CORRUPT,
-                          "after entry %" PRId64
-                          ": a tar's end mark is missing, so entries may be, "
-                          "too; write or fetch it again",
-                          t->entries_count);
-    return SM_OK;
-}
-
 /* Reads the next regular file into `e`, whose memory is used again. */
 static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, struct sm_err *err)
 {
@@ -152,12 +193,13 @@ static enum sm_code read_entry(struct entry *e, bool *found, struct tar *t, stru
     for (;;) {
         int rc = archive_read_next_header(t->archive, &header);
         if (rc == ARCHIVE_EOF)
-            return check_end(t, err);
-        if (rc < ARCHIVE_WARN)
+            return sm_archive_check_end(t->archive, t->entries_count, err);
+        if (rc < ARCHIVE_WARN || rc == ARCHIVE_RETRY) /* RETRY: there is no header, so no entry */
             return corrupt(t, err);
         if (++t->entries_count > SM_DATASET_ENTRIES_MAX)
             return sm_err_set(err, SM_LIMIT, "more than %d entries, which is the limit",
                               SM_DATASET_ENTRIES_MAX);
+        t->passed_count += archive_entry_filetype(header) != AE_IFDIR;
         const char *name = archive_entry_pathname(header);
         e->bytes_count = 0;
         e->over = false;
@@ -223,45 +265,24 @@ static enum sm_code read_sample(struct tar *t, struct sm_err *err)
     }
 }
 
-/* An archive in another order has classes in samples without an image: its images must not become
- * images without a class. A file of another kind may be what the class belongs to. */
-static bool lost_class(const struct tar *t)
-{
-    const struct sm_sample *sample = &t->sample;
-    return sample->class_label[0] != '\0' && !sample->has[SM_SAMPLE_IMAGE] &&
-           !sample->has[SM_SAMPLE_OTHER];
-}
-
-/* Of two images of one sample, which ends at the second, only one would get the class. */
-static bool shares_labels(const struct tar *t)
-{
-    const struct sm_sample *here = &t->sample, *last = &t->last;
-    return here->has[SM_SAMPLE_IMAGE] && last->has[SM_SAMPLE_IMAGE] &&
-           strcmp(here->key, last->key) == 0 &&
-           (here->has[SM_SAMPLE_CLS] != last->has[SM_SAMPLE_CLS] ||
-            here->has[SM_SAMPLE_JSON] != last->has[SM_SAMPLE_JSON]);
-}
-
 static enum sm_code next_image(bool *found, struct tar *t, struct sm_err *err)
 {
     enum sm_code code = SM_OK;
     do {
         t->last = t->sample;
         code = read_sample(t, err);
-        if (code == SM_OK && shares_labels(t))
+        if (code == SM_OK && sm_sample_shares_labels(&t->last, &t->sample))
             code = sm_err_set(err, SM_CORRUPT,
-                              "%.80s: a second image of a sample with labels, which tell the class "
-                              "of one; keep one image a sample",
+                              "%.80s: a second image of a sample with labels, " SM_SAMPLE_SHARED,
                               t->image.name);
-        if (code == SM_OK && lost_class(t))
-            code = sm_err_set(err, SM_CORRUPT,
-                              "%.80s: no image stands next to this class; write the entries of a "
-                              "sample one after another (tar --sort=name)",
-                              t->label_name);
+        if (code == SM_OK && sm_sample_lost_class(&t->sample))
+            code = sm_err_set(err, SM_CORRUPT, "%.80s: " SM_SAMPLE_LOST, t->label_name);
     } while (code == SM_OK && !t->sample.has[SM_SAMPLE_IMAGE] && (t->has_coming || !t->at_end));
     *found = code == SM_OK && t->sample.has[SM_SAMPLE_IMAGE];
     if (*found && t->wrong.code != SM_OK)
         code = sm_err_set(err, t->wrong.code, "%.200s", t->wrong.text);
+    if (*found)
+        t->passed_count -= 1 + t->sample.has[SM_SAMPLE_CLS] + t->sample.has[SM_SAMPLE_JSON];
     t->next += *found;
     return code;
 }
@@ -299,6 +320,8 @@ static void close_tar(void *state)
 {
     struct tar *t = state;
     archive_read_free(t->archive);
+    if (t->input.fd >= 0)
+        close(t->input.fd);
     free(t->image.bytes);
     free(t->coming.bytes);
     free(t);
@@ -311,6 +334,9 @@ enum sm_code sm_data_open_archive(struct sm_data_reader *out, const struct sm_da
     bool found = true;
     if (!t)
         return sm_err_set(err, SM_NOMEM, "dataset: out of memory");
+    t->input.fd = -1;
+    t->input.check = check_unpacked;
+    t->input.arg = t;
     *out = (struct sm_data_reader){
         .format = "archive", .state = t, .read = read_item, .close = close_tar};
     memcpy(t->path, place->path, sizeof t->path);
@@ -320,7 +346,7 @@ enum sm_code sm_data_open_archive(struct sm_data_reader *out, const struct sm_da
     while (code == SM_OK && found)
         code = next_image(&found, t, err);
     out->count = t->next;
-    out->passed_count = t->entries_count - t->next;
+    out->passed_count = t->passed_count;
     if (code == SM_OK && out->count == 0)
         code = sm_err_set(err, SM_INVALID, "holds no image (JPEG, PNG), %" PRId64 " other entries",
                           t->entries_count);

@@ -45,7 +45,8 @@ bool sm_arrays_label_name(char *out, size_t out_size, const char *images, int ro
                 {"images-idx4", "labels-idx1", false},
                 {"images.idx3", "labels.idx1", false},
                 {"images.idx4", "labels.idx1", false},
-                {"images", "labels", false},
+                {"image", "label", false},
+                {"image", "target", false},
                 {"x_", "y_", true},
                 {"X_", "y_", true},
                 {"X_", "Y_", true},
@@ -53,7 +54,8 @@ bool sm_arrays_label_name(char *out, size_t out_size, const char *images, int ro
                 {"data", "targets", false},
                 {"arr_0", "arr_1", true},
                 {"x", "y", true},
-                {"X", "y", true}};
+                {"X", "y", true},
+                {"X", "Y", true}};
     if (row < 0 || (size_t)row >= sizeof rows / sizeof *rows)
         return false;
     const char *at = strstr(images, rows[row].from);

@@ -11,7 +11,7 @@
 
 struct sm_data_reader {
     const char *format;
-    int64_t count, passed_count; /* images; files that are none */
+    int64_t count, passed_count; /* images; files that sm_dataset_passed counts */
     void *state;
     /* Reads image `index`, which is above that of the last call. `out` is zero but for `index`. */
     enum sm_code (*read)(struct sm_dataset_item *out, void *state, int64_t index,

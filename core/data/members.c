@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/json.h"
 
@@ -25,7 +26,7 @@ enum { NAMES_COUNT = sizeof names / sizeof *names };
 int sm_member_rank(enum sm_member *out, const char *name, size_t count)
 {
     for (int i = 0; i < NAMES_COUNT; i++)
-        if (strlen(names[i].name) == count && memcmp(names[i].name, name, count) == 0) {
+        if (strlen(names[i].name) == count && strncasecmp(names[i].name, name, count) == 0) {
             *out = names[i].member;
             return i;
         }
@@ -58,6 +59,27 @@ static enum sm_code refuse(const char *name, const json_t *value, struct sm_err 
                       json_is_real(value) ? ", as a real up to 2^53" : "");
 }
 
+/* Finds the value of a name; *key: the name as it is written. *value: NULL if it is not there or
+ * null. */
+static enum sm_code find(const json_t **value, const char **key, const json_t *object,
+                         const char *name, struct sm_err *err)
+{
+    const char *at;
+    json_t *here;
+    *value = NULL;
+    json_object_foreach((json_t *)object, at, here)
+    {
+        if (json_is_null(here) || strcasecmp(at, name) != 0)
+            continue;
+        if (*value)
+            return sm_err_set(err, SM_CORRUPT, "\"%s\" and \"%s\" are one name: keep one", *key,
+                              at);
+        *value = here;
+        *key = at;
+    }
+    return SM_OK;
+}
+
 enum sm_code sm_member_read(char **out, const json_t *object, enum sm_member member,
                             struct sm_err *err)
 {
@@ -65,15 +87,12 @@ enum sm_code sm_member_read(char **out, const json_t *object, enum sm_member mem
     const char *name = NULL;
     char number[24];
     *out = NULL;
-    for (int i = 0; i < NAMES_COUNT && !value; i++) {
-        name = names[i].name;
+    enum sm_code code = SM_OK;
+    for (int i = 0; i < NAMES_COUNT && !value && code == SM_OK; i++)
         if (names[i].member == member)
-            value = json_object_get(object, name);
-        if (json_is_null(value))
-            value = NULL;
-    }
-    if (!value)
-        return SM_OK;
+            code = find(&value, &name, object, names[i].name, err);
+    if (code != SM_OK || !value)
+        return code;
     if (json_is_string(value))
         return sm_member_copy(out, json_string_value(value), json_string_length(value), err);
     double real = json_real_value(value);

@@ -12,13 +12,15 @@
 
 enum sm_member { SM_MEMBER_PATH, SM_MEMBER_CLASS, SM_MEMBER_GROUP, SM_MEMBER_COHORT, SM_MEMBERS };
 
-/* Finds the member that a name of `count` bytes stands for. Returns the rank of the name: of
- * several names of one member, the one of the lowest rank counts. Returns -1 for other names. */
+/* Finds the member that a name of `count` bytes stands for, letters of any case. Returns the rank
+ * of the name: of several names of one member, the one of the lowest rank counts. Returns -1 for
+ * other names. */
 int sm_member_rank(enum sm_member *out, const char *name, size_t count);
 
 /* Reads a member of a JSON object: a string, or a whole number, also written as 7.0. *out: the text
- * of its first name that is there and not null; NULL: there is none. SM_CORRUPT for another value:
- * the error has the name and the type, and needs the line or entry before it. */
+ * of its first name that is there and not null; NULL: there is none. SM_CORRUPT for another value
+ * and for two names that differ only in case: the error has the name and the type, and needs the
+ * line or entry before it. */
 enum sm_code sm_member_read(char **out, const json_t *object, enum sm_member member,
                             struct sm_err *err);
 

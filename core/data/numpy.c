@@ -333,6 +333,77 @@ static void find_entries(int64_t found[2], const struct sm_arrays *a, const char
             found[found[0] >= 0] = entries[i];
 }
 
+/* Marks the labels of all arrays of images but those of `images`. */
+static enum sm_code mark_owned(bool *owned, struct sm_arrays *a, const char *images,
+                               struct sm_err *err)
+{
+    char name[NAME_BYTES];
+    for (uint64_t i = 0; i < sm_zip_count(a->zip); i++) {
+        struct sm_source *source = NULL;
+        struct sm_err ignored = {0};
+        struct array array;
+        enum sm_code code = open_entry(&array, &source, a, i, &ignored);
+        sm_source_close(source);
+        if (code == SM_NOMEM)
+            return sm_err_set(err, code, "%.200s", ignored.text);
+        if (code != SM_OK || !is_u8(&array) || array.rank < 3 || strcmp(array.name, images) == 0)
+            continue;
+        int64_t found[2] = {-1, -1};
+        for (int row = 0; sm_arrays_label_name(name, sizeof name, array.name, row); row++)
+            if (name[0] != '\0')
+                find_entries(found, a, name);
+        for (int k = 0; k < 2; k++)
+            if (found[k] >= 0)
+                owned[found[k]] = true;
+    }
+    return SM_OK;
+}
+
+/* Refuses images without labels by name if other arrays can be their labels: whole numbers, one an
+ * image. A class that got lost without a word would put all images into one. */
+static enum sm_code refuse_left_over(const bool *owned, struct sm_arrays *a, const char *images,
+                                     struct sm_err *err)
+{
+    char names[100] = "", wanted[NAME_BYTES] = "";
+    size_t n = 0;
+    for (uint64_t i = 0; i < sm_zip_count(a->zip); i++) {
+        struct sm_source *source = NULL;
+        struct sm_err ignored = {0};
+        struct sm_int_type type;
+        struct array array;
+        enum sm_code code = owned[i] ? SM_NOT_FOUND : open_entry(&array, &source, a, i, &ignored);
+        sm_source_close(source);
+        if (code == SM_NOMEM)
+            return sm_err_set(err, code, "%.200s", ignored.text);
+        if (code == SM_OK && array.rank == 1 && array.shape[0] == a->parts[0].count &&
+            int_type(&type, array.descr) && n < 60)
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%.36s", n > 0 ? ", " : "",
+                                  array.name);
+    }
+    if (n == 0)
+        return SM_OK;
+    for (int row = 0; wanted[0] == '\0'; row++)
+        if (!sm_arrays_label_name(wanted, sizeof wanted, images, row))
+            break;
+    return sm_err_set(
+        err, SM_INVALID,
+        "no name tells the labels of %.40s, and these can be: %s: save it as %.40s, or "
+        "leave out what are no labels",
+        images, names, wanted[0] != '\0' ? wanted : "labels beside images");
+}
+
+static enum sm_code check_left_over(struct sm_arrays *a, const char *images, struct sm_err *err)
+{
+    bool *owned = calloc(sm_zip_count(a->zip), sizeof *owned);
+    if (!owned)
+        return sm_err_set(err, SM_NOMEM, "dataset: out of memory");
+    enum sm_code code = mark_owned(owned, a, images, err);
+    if (code == SM_OK)
+        code = refuse_left_over(owned, a, images, err);
+    free(owned);
+    return code;
+}
+
 static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struct sm_err *err)
 {
     char name[NAME_BYTES];
@@ -345,7 +416,7 @@ static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struc
         return two_labels(sm_zip_name(a->zip, (uint64_t)found[0]),
                           sm_zip_name(a->zip, (uint64_t)found[1]), images, err);
     if (found[0] < 0)
-        return SM_OK;
+        return check_left_over(a, images, err);
     struct sm_source *source = NULL;
     enum sm_code code = open_entry(&array, &source, a, (uint64_t)found[0], err);
     if (code == SM_OK)

@@ -96,3 +96,17 @@ enum sm_code sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, 
     return kind == SM_SAMPLE_CLS ? read_text(sample, text, bytes_count, err)
                                  : read_json(sample, text, bytes_count, err);
 }
+
+bool sm_sample_lost_class(const struct sm_sample *sample)
+{
+    return sample->class_label[0] != '\0' && !sample->has[SM_SAMPLE_IMAGE] &&
+           !sample->has[SM_SAMPLE_OTHER];
+}
+
+bool sm_sample_shares_labels(const struct sm_sample *first, const struct sm_sample *second)
+{
+    return first->has[SM_SAMPLE_IMAGE] && second->has[SM_SAMPLE_IMAGE] &&
+           strcmp(first->key, second->key) == 0 &&
+           (first->has[SM_SAMPLE_CLS] != second->has[SM_SAMPLE_CLS] ||
+            first->has[SM_SAMPLE_JSON] != second->has[SM_SAMPLE_JSON]);
+}

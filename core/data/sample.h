@@ -30,4 +30,17 @@ void sm_sample_begin(struct sm_sample *sample, const char *name);
 enum sm_code sm_sample_read(struct sm_sample *sample, enum sm_sample_kind kind, const void *bytes,
                             size_t bytes_count, struct sm_err *err);
 
+/* Returns true if the sample, which is complete, has a class and no image. An archive in another
+ * order has such samples: its images must not become images without a class. A file of another kind
+ * may be what the class belongs to. */
+bool sm_sample_lost_class(const struct sm_sample *sample);
+#define SM_SAMPLE_LOST                                                                             \
+    "no image stands next to this class; write the entries of a sample one after another "         \
+    "(tar --sort=name)"
+
+/* Returns true if two samples, which are complete and follow each other, are two images of one key
+ * of which only one would get the labels. */
+bool sm_sample_shares_labels(const struct sm_sample *first, const struct sm_sample *second);
+#define SM_SAMPLE_SHARED "which tell the class of one; keep one image a sample"
+
 #endif

@@ -81,7 +81,8 @@ void sm_dataset_close(struct sm_dataset *dataset);
 const char *sm_dataset_format(const struct sm_dataset *dataset);
 /* Returns the number of images, after LIST has chosen. */
 int64_t sm_dataset_count(const struct sm_dataset *dataset);
-/* Returns the number of files in a folder or archive that are no images and have no index. */
+/* Returns the number of files in a folder or archive that have no index: links, and files that are
+ * neither an image nor, in an archive, the labels of one. */
 int64_t sm_dataset_passed(const struct sm_dataset *dataset);
 
 /* Reads the next image; *found is false after the last one. */

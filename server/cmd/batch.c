@@ -34,9 +34,9 @@ struct batch {
     const char *opened;            /* operand of `dataset` */
     struct sm_dataset_place place; /* its parts */
     struct sm_dataset *dataset;
-    int64_t opened_count; /* images of the operands that were opened */
-    size_t next, told;    /* images taken, images told */
-    bool read;            /* no image is left, or the batch has failed */
+    int64_t opened_count, passed_count; /* images and other files of the operands opened */
+    size_t next, told;                  /* images taken, images told */
+    bool read;                          /* no image is left, or the batch has failed */
     struct sm_err err;
     struct slot slots[SM_BATCH_WINDOW];
 };
@@ -85,6 +85,7 @@ static enum sm_code fail_operand(struct slot *out, struct batch *b, const char *
     out->name = strdup(operand);
     out->class_label = strdup("");
     out->image.error = *why;
+    out->image.ends_operand = true;
     out->image.is_operand = why->code == SM_INVALID;
     b->opened_count += !out->image.is_operand;
     return out->name && out->class_label ? SM_OK
@@ -107,9 +108,8 @@ static enum sm_code read_next(struct slot *out, bool *found, struct batch *b, st
             return copy_item(out, b, &item, err);
         sm_dataset_close(b->dataset);
         b->dataset = NULL;
-        if (code != SM_OK) {
+        if (code != SM_OK)
             return fail_operand(out, b, b->opened, &why, err);
-        }
         if (!*b->operand) {
             *found = false;
             return SM_OK;
@@ -120,6 +120,7 @@ static enum sm_code read_next(struct slot *out, bool *found, struct batch *b, st
             code = sm_dataset_open(&b->dataset, b->opened, &why);
         int64_t count = code == SM_OK ? sm_dataset_count(b->dataset) : 0;
         b->opened_count += count;
+        b->passed_count += code == SM_OK ? sm_dataset_passed(b->dataset) : 0;
         if (code == SM_OK && count == 0)
             code = sm_err_set(&why, SM_INVALID,
                               "%.160s holds no images (JPEG, PNG): %" PRId64 " other files",
@@ -214,6 +215,7 @@ static void complete(struct batch *b, struct slot *slot)
         ready->image.name = ready->name;
         ready->image.class_label = ready->class_label;
         ready->image.total = count_total(b);
+        ready->image.passed = b->passed_count;
         if (b->err.code == SM_OK && p->tell(p->arg, &ready->image, &b->err) != SM_OK)
             b->read = true;
         clear(ready);
@@ -288,4 +290,12 @@ enum sm_code sm_batch_run(const struct sm_batch_params *params, struct sm_err *e
     free(hands);
     free(b);
     return code;
+}
+
+void sm_batch_say_passed(const char *command, int64_t passed)
+{
+    bool one = passed == 1;
+    if (passed > 0)
+        fprintf(stderr, "sslmem %s: %" PRId64 " file%s passed over\n", command, passed,
+                one ? " that is a link or no image was" : "s that are links or no images were");
 }

@@ -29,6 +29,8 @@ struct sm_batch_image {
     const struct sm_score *score; /* NULL: error, or known */
     struct sm_err error;          /* code SM_OK if the image is scored or known */
     bool is_operand;              /* it is a dataset without images, not an image */
+    bool ends_operand;            /* `name` is an operand that gives no image, or no more */
+    int64_t passed; /* files that the operands opened so far pass over (sm_dataset_passed) */
     int64_t total; /* images of the batch, as far as known: an operand not yet open counts as one */
 };
 
@@ -45,5 +47,8 @@ struct sm_batch_params {
 };
 
 enum sm_code sm_batch_run(const struct sm_batch_params *params, struct sm_err *err);
+
+/* Says on stderr that files were passed over, and why; nothing if `passed` is 0. */
+void sm_batch_say_passed(const char *command, int64_t passed);
 
 #endif

@@ -28,14 +28,22 @@ void sm_pair_print_problems(const char *dir, const struct sm_pair_problems *prob
                 problems->count == 1 ? "" : "s", sm_shown(dir));
 }
 
+/* Prints the guesses of a side; those that f and g share once, with f's. */
 static void print_guesses(const struct sm_pair *pair, char side)
 {
     const struct sm_encoder *encoder = sm_pair_encoder(pair, side, 0);
+    const struct sm_encoder *beside = sm_pair_encoder(pair, side == 'f' ? 'g' : 'f', 0);
     const struct sm_encoder_info *info = encoder ? sm_encoder_info(encoder) : NULL;
-    for (int32_t i = 0; info && i < info->choices_count; i++)
-        if (info->choices[i].source == SM_SOURCE_GUESS)
-            printf("  guess of %c: %s is %s: %s\n", side, info->choices[i].name,
-                   info->choices[i].value, info->choices[i].why);
+    for (int32_t i = 0; info && i < info->choices_count; i++) {
+        const struct sm_choice *c = &info->choices[i];
+        bool both = sm_pair_guesses_same(beside ? sm_encoder_info(beside) : NULL, c);
+        if (c->source == SM_SOURCE_GUESS && !(side == 'g' && both))
+            printf("  guess of %s: %s is %s: %s\n",
+                   both          ? "f and g"
+                   : side == 'f' ? "f"
+                                 : "g",
+                   c->name, c->value, c->why);
+    }
 }
 
 static int check(int argc, char **argv)

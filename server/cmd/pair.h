@@ -54,6 +54,9 @@ void sm_pair_new_release(struct sm_pair_new *new);
 /* Writes pair.json and README.md into `folder`. */
 enum sm_code sm_pair_write(const struct sm_pair_new *new, const char *folder, struct sm_err *err);
 
+/* Returns true if `other`, which may be NULL, makes the same guess. */
+bool sm_pair_guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice);
+
 /* Returns the last part of a path. */
 const char *sm_pair_base_name(const char *path);
 

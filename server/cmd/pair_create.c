@@ -382,6 +382,43 @@ static void advise(struct sm_pair_problems *problems)
     }
 }
 
+/* Says which checkpoints have numbers that are not finite. Returns false if none has. */
+static bool say_nonfinite(const struct build *b, const struct sm_pair *pair)
+{
+    bool any = false;
+    for (int s = 0; s < 2; s++)
+        for (int k = 0; b->plan->files[s][k]; k++) {
+            const struct sm_encoder *encoder = sm_pair_encoder(pair, "fg"[s], k);
+            long long count = encoder ? (long long)sm_encoder_info(encoder)->nonfinite : 0;
+            any |= count > 0;
+            if (count > 0)
+                fprintf(stderr,
+                        "%c: %s: %lld of the weights %s NaN or infinite\n    give another "
+                        "checkpoint: the training diverged, or the file is damaged\n",
+                        "fg"[s], sm_shown(b->plan->files[s][k]), count, count == 1 ? "is" : "are");
+        }
+    return any;
+}
+
+/* Scores a drawn picture. Says why it has no score. */
+static bool try_score(double *m, const struct build *b, struct sm_generation *generation)
+{
+    struct sm_err err = {0};
+    enum sm_code code = sm_canary_score(m, generation, &err);
+    if (code == SM_OK && isfinite(*m))
+        return true;
+    if (say_nonfinite(b, sm_generation_pair(generation)))
+        return false;
+    if (code == SM_OK)
+        fprintf(stderr,
+                "sslmem pair create: the check scored %g: weights that are very large, or a wrong "
+                "mean or std, give such numbers\n",
+                *m);
+    else
+        sm_fail("pair create", &err);
+    return false;
+}
+
 /* Opens the pair as the service does, and scores a drawn picture. */
 static bool check(double *m, const struct build *b)
 {
@@ -395,19 +432,10 @@ static bool check(double *m, const struct build *b)
         sm_pair_print_problems(b->plan->dir, problems, &err);
     } else if (problems) {
         sm_say_pair_flags(pair);
-        if (sm_generation_new(&generation, pair, 1, &err) != SM_OK ||
-            sm_canary_start(generation, sm_pair_base_name(b->dir), &err) != SM_OK)
+        if (sm_generation_new(&generation, pair, 1, &err) != SM_OK)
             sm_fail("pair create", &err);
         else
-            good = sm_generation_canary(generation)->sings;
-        *m = good ? sm_generation_canary(generation)->first : 0;
-        if (good && !isfinite(*m)) {
-            fprintf(stderr,
-                    "sslmem pair create: the check scored %g: weights that are NaN or "
-                    "infinite, or a wrong mean or std, give such numbers\n",
-                    *m);
-            good = false;
-        }
+            good = try_score(m, b, generation);
     }
     sm_generation_give(generation);
     free(problems);

@@ -14,6 +14,7 @@
 #include "server/cmd/pair.h"
 
 #define ANSWER_BYTES 128
+#define ADVICE_BYTES 320
 #define CIFAR_PX_MAX 64 /* inputs up to this side are trained with CIFAR's augmentation */
 
 static const char sides[] = "fg";
@@ -108,16 +109,43 @@ static bool drop_key(struct sm_pair_new *new, int side, struct sm_err *why)
     return json_object_del(new->configs[side], "key") == 0;
 }
 
-/* Prints why an encoder cannot be opened, and the option that helps. */
-static void print_why(const char *path, int side, const struct sm_err *why)
+/* Returns the end of an error about a key that lists the names to choose from, in quotes. */
+static const char *names_in(const struct sm_err *why)
 {
-    char option[64];
+    const char *colon = strrchr(why->text, ':');
+    return strcmp(why->pointer, "/key") == 0 && colon ? colon + 1 : "";
+}
+
+/* Writes the option once for each name that the error lists: "--key student or --key teacher". */
+static void name_keys(char out[ADVICE_BYTES], const char *option, const struct sm_err *why)
+{
+    size_t n = 0;
+    const char *at = strchr(names_in(why), '"'), *end;
+    snprintf(out, ADVICE_BYTES, "%s NAME", option);
+    for (; at && (end = strchr(at + 1, '"')) && n < ADVICE_BYTES; at = strchr(end + 1, '"')) {
+        int length = (int)(end - at) - 1;
+        length -= length > 0 && end[-1] == '.';
+        if (length > 0)
+            n += (size_t)snprintf(out + n, ADVICE_BYTES - n, "%s%s %.*s", n > 0 ? " or " : "",
+                                  option, length, at + 1);
+    }
+}
+
+/* Prints why an encoder cannot be opened, and the option that helps. key_option: "--key" if it
+ * helps both sides, else NULL. */
+static void print_why(const char *path, int side, const struct sm_err *why, const char *key_option)
+{
+    char option[64], advice[ADVICE_BYTES];
     bool named = strncmp(why->text, path, strlen(path)) == 0;
     fprintf(stderr, "%c: %s%s%s\n", sides[side], named ? "" : sm_shown(path), named ? "" : ": ",
             why->text);
     if (why->pointer[0]) {
         name_option(option, why->pointer, side);
-        fprintf(stderr, "    give %s\n", option);
+        snprintf(advice, sizeof advice, "%s", option);
+        option[strcspn(option, " ")] = '\0';
+        if (strcmp(why->pointer, "/key") == 0)
+            name_keys(advice, key_option ? key_option : option, why);
+        fprintf(stderr, "    give %s\n", sm_shown(advice));
     }
 }
 
@@ -127,7 +155,7 @@ static bool check_key(const struct sm_pair_new *new)
     const struct sm_err *unused = new->unused_key;
     if (unused[0].code != SM_OK && unused[1].code != SM_OK) {
         for (int s = 0; s < 2; s++)
-            print_why(new->plan->files[s][0], s, &unused[s]);
+            print_why(new->plan->files[s][0], s, &unused[s], "--key");
         fputs(
             "sslmem pair create: --key chooses no encoder, and a file with one encoder needs none; "
             "nothing was made\n",
@@ -142,7 +170,7 @@ static bool check_key(const struct sm_pair_new *new)
 }
 
 /* Opens encoder `k` of a side, and asks until nothing is missing. */
-static bool recognise(struct sm_pair_new *new, int side, int k)
+static bool recognise(struct sm_err *out, struct sm_pair_new *new, int side, int k)
 {
     const char *path = new->plan->files[side][k];
     struct sm_pair_part *part = &new->parts[side][k];
@@ -156,18 +184,31 @@ static bool recognise(struct sm_pair_new *new, int side, int k)
         if (!again)
             code = why.code;
     }
-    if (code == SM_OK)
-        return true;
-    print_why(path, side, &why);
-    return false;
+    *out = why;
+    out->code = code;
+    return code == SM_OK;
+}
+
+/* Returns true if f and g lack a key and have the same names to choose from. */
+static bool lack_one_key(const struct sm_pair_plan *plan, const struct sm_err *f,
+                         const struct sm_err *g)
+{
+    return f->code != SM_OK && g->code != SM_OK && !plan->keys[0] && !plan->keys[1] &&
+           names_in(f)[0] && strcmp(names_in(f), names_in(g)) == 0;
 }
 
 bool sm_pair_recognise(struct sm_pair_new *new)
 {
+    struct sm_err why[2][SM_ENCODERS_MAX] = {0};
     int missing = 0;
     for (int s = 0; s < 2; s++)
         for (int k = 0; new->plan->files[s][k]; k++)
-            missing += !recognise(new, s, k);
+            missing += !recognise(&why[s][k], new, s, k);
+    bool one_key = lack_one_key(new->plan, &why[0][0], &why[1][0]);
+    for (int s = 0; s < 2; s++)
+        for (int k = 0; new->plan->files[s][k]; k++)
+            if (why[s][k].code != SM_OK)
+                print_why(new->plan->files[s][k], s, &why[s][k], one_key ? "--key" : NULL);
     if (missing)
         fprintf(stderr, "sslmem pair create: %d encoder%s cannot be opened yet; nothing was made\n",
                 missing, missing == 1 ? "" : "s");
@@ -370,8 +411,7 @@ static void print_pair_of(const struct sm_pair_new *new, int i, int k)
         print_number("NaN, infinite", (double)a->nonfinite, (double)b->nonfinite, may);
 }
 
-/* Returns true if `other` makes the same guess. */
-static bool guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
+bool sm_pair_guesses_same(const struct sm_encoder_info *other, const struct sm_choice *choice)
 {
     const struct sm_choice *same = other ? find_choice(other, choice->name) : NULL;
     return same && same->source == SM_SOURCE_GUESS && strcmp(same->value, choice->value) == 0;
@@ -384,7 +424,7 @@ static void print_guesses(const struct sm_encoder_info *f, const struct sm_encod
         const struct sm_encoder_info *own = s ? g : f, *other = s ? f : g;
         for (int32_t i = 0; i < own->choices_count; i++) {
             const struct sm_choice *c = &own->choices[i];
-            bool both = guesses_same(other, c);
+            bool both = sm_pair_guesses_same(other, c);
             if (c->source == SM_SOURCE_GUESS && !(s == 1 && both))
                 printf("  %-14s %-12s %-4s %s\n", c->name, c->value,
                        both     ? "f, g"

@@ -28,8 +28,9 @@ struct cohort {
     struct sm_reference_image *images; /* in the order of the operands */
     char **names;                      /* of `images` */
     size_t count, room;
-    void *seen;                              /* tree of struct seen */
-    size_t failed, repeated, resumed, empty; /* `empty` operands hold none */
+    void *seen; /* tree of struct seen */
+    size_t failed, repeated, resumed;
+    int64_t passed; /* files passed over */
 };
 
 /* A node of the tree of images that are in the cohort. */
@@ -131,10 +132,9 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
     struct cohort *c = arg;
     const struct seen *first = image->digest[0] ? find_seen(c, image->digest) : NULL;
     enum sm_code code = SM_OK;
-    if (image->is_operand) {
-        c->empty++;
-        sm_progress_end(&c->progress);
-        say_failed(image);
+    c->passed = image->passed;
+    if (image->ends_operand) {
+        code = sm_err_set(err, image->error.code, "%.220s; nothing was written", image->error.text);
     } else if (image->error.code != SM_OK || (image->score && !isfinite(image->score->m))) {
         if (c->failed++ < NAMED_MAX) {
             sm_progress_end(&c->progress);
@@ -173,10 +173,9 @@ static enum sm_code check_enough(const struct cohort *c, struct sm_err *err)
     if (c->count >= IMAGES_MIN && c->failed <= c->count + c->repeated)
         return SM_OK;
     return sm_err_set(err, SM_INVALID,
-                      "%zu image%s could be scored and %zu failed%s: a reference needs at least %d "
+                      "%zu image%s could be scored and %zu failed: a reference needs at least %d "
                       "images, and no more failed ones than others; nothing was written",
-                      c->count, c->count == 1 ? "" : "s", c->failed,
-                      c->empty ? ", and not each of IMAGES holds one" : "", IMAGES_MIN);
+                      c->count, c->count == 1 ? "" : "s", c->failed, IMAGES_MIN);
 }
 
 static void print_result(const struct cohort *c, const char *cohort, const char *folder)
@@ -198,8 +197,6 @@ static void print_result(const struct cohort *c, const char *cohort, const char 
     free(se);
     if (c->failed + c->repeated > 0)
         printf("left out   %zu failed, %zu repeated\n", c->failed, c->repeated);
-    if (c->empty > 0)
-        printf("empty      %zu of IMAGES\n", c->empty);
     if (c->resumed > 0)
         printf("resumed    %zu scores of an earlier run\n", c->resumed);
     printf("written    %s/" REFERENCE_FILE "\n", sm_shown(folder));
@@ -253,6 +250,7 @@ static enum sm_code measure(struct sm_generation *generation, const struct optio
     if (code == SM_OK)
         code = sm_batch_run(&params, err);
     sm_progress_end(&c.progress);
+    sm_batch_say_passed("reference", c.passed);
     if (code == SM_OK)
         code = check_enough(&c, err);
     if (code == SM_OK)
@@ -287,14 +285,14 @@ int sm_cmd_reference(int argc, char **argv)
     const struct sm_usage usage = {
         "reference",
         "IMAGES...",
-        "Scores a reference cohort with the pair's own recipe, writes reference.json into the "
-        "pair's\n"
-        "folder and names it in pair.json (\"reference\"), so that scores are compared with it.\n"
-        "IMAGES is an image, a folder, or another dataset, as of sslmem score. Neither encoder "
-        "was\n"
-        "trained with external images, g alone with independent ones. Images that fail are "
-        "counted\n"
-        "and left out. The same command goes on after a kill, from DIR/reference.partial.jsonl.",
+        "Scores a reference cohort with the pair's own recipe, writes reference.json into the\n"
+        "pair's folder and names it in pair.json (\"reference\"), so that scores are compared "
+        "with\n"
+        "it. IMAGES is an image, a folder, or another dataset, as of sslmem score. Neither "
+        "encoder\n"
+        "was trained with external images, g alone with independent ones. Images that fail are\n"
+        "counted and left out; an IMAGES that cannot be opened ends the command. The same command\n"
+        "goes on after a kill, from DIR/reference.partial.jsonl.",
         options,
         1,
         INT_MAX};

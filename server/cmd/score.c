@@ -13,6 +13,7 @@
 struct output {
     const struct format *format;
     const struct sm_pair *pair;
+    int64_t passed;              /* files passed over */
     size_t count, failed, empty; /* images, those without a score; operands without images */
     double mean, squares;        /* of value_of: sum of squares about the mean */
     bool said_note;              /* a table has said why it has no reference */
@@ -205,6 +206,7 @@ static enum sm_code tell(void *arg, const struct sm_batch_image *image, struct s
 {
     struct output *out = arg;
     out->count += !image->is_operand;
+    out->passed = image->passed;
     if (image->is_operand) {
         out->empty++;
     } else if (image->score) {
@@ -239,6 +241,7 @@ static int score_all(struct sm_generation *generation, const struct sm_recipe *r
         return sm_fail("score", &err);
     if (format->end)
         format->end(&out);
+    sm_batch_say_passed("score", out.passed);
     if (out.empty > 0)
         fprintf(stderr, "sslmem score: %zu of IMAGES held no image; \"error\" in %s says why\n",
                 out.empty, out.empty == 1 ? "its line" : "their lines");

@@ -9,11 +9,11 @@
  * numbers: the data of the entries (zip), and the output of the filters (tar, headers included).
  * A hole in a sparse entry is filled with zeros, within the limit of an image.
  *
- * An image is held back until its sample ends (core/data/sample.h), because labels may follow it.
+ * An image is held back until its sample and the next one end (core/data/sample.h), because labels
+ * may follow it, and because labels that could be those of two images are given to neither.
  *
  * Names are bytes. The process stays in the C locale, in which libarchive passes on the bytes of
  * every name, except of names that a zip marks as UTF-8; zip_name.h reads those. */
-#include <archive.h>
 #include <archive_entry.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +22,13 @@
 #include <unistd.h>
 
 #include "core/base/kind.h"
+#include "core/data/archive.h"
 #include "core/data/sample.h"
 #include "server/ingest/ingest_impl.h"
 #include "server/ingest/zip_name.h"
 #include "sslmem/image.h"
 
-#define BLOCK_BYTES       65536
+#define ROOM_BYTES        65536     /* the first memory of an entry */
 #define RATIO_SLACK_BYTES (1 << 20) /* unpacked bytes to which the ratio does not apply */
 #define SNIFF_BYTES       16        /* bytes that suffice to recognize an image */
 
@@ -35,10 +36,9 @@ struct reading {
     struct sm_ingest *ingest;
     const struct sm_ingest_labels *labels;
     struct archive *archive;
-    int fd;
+    struct sm_archive_input *input;
     int64_t archive_bytes, data_bytes, bytes_max, entries_count;
-    struct sm_sample sample;
-    struct held *held; /* of the sample */
+    struct held *here, *last; /* the sample that is read, and the one before it */
 };
 
 struct entry {
@@ -52,22 +52,16 @@ struct entry {
 };
 
 struct held {
+    struct sm_sample sample;
     struct entry image; /* its name is names[SM_SAMPLE_IMAGE] */
+    int cohort;         /* of the image, once the sample has ended; -1: it is skipped */
     char names[SM_SAMPLE_JSON + 1][SM_ZIP_NAME_BYTES];
     struct sm_err wrong[SM_SAMPLE_JSON + 1]; /* why the labels of a sidecar cannot be read */
 };
 
-static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
+static enum sm_code check_unpacked(const void *arg, struct sm_err *err)
 {
-    const char *text = archive_error_string(r->archive);
-    char clean[SM_LABEL_BYTES];
-    sm_label(clean, !text ? "not readable" : text);
-    return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
-                      clean);
-}
-
-static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
-{
+    const struct reading *r = arg;
     int64_t streamed = archive_filter_bytes(r->archive, 0);
     int64_t unpacked = streamed > r->data_bytes ? streamed : r->data_bytes;
     if (unpacked > r->bytes_max)
@@ -82,12 +76,24 @@ static enum sm_code check_unpacked(const struct reading *r, struct sm_err *err)
     return sm_ingest_check(r->ingest, err);
 }
 
+static enum sm_code corrupt(const struct reading *r, struct sm_err *err)
+{
+    enum sm_code code = check_unpacked(r, err);
+    if (code != SM_OK)
+        return code;
+    const char *text = archive_error_string(r->archive);
+    char clean[SM_LABEL_BYTES];
+    sm_label(clean, !text ? "not readable" : text);
+    return sm_err_set(err, SM_CORRUPT, "after entry %lld: %.160s", (long long)r->entries_count,
+                      clean);
+}
+
 /* --- one entry --- */
 
 /* Grows the buffer to at least `size` bytes, at most SM_IMAGE_BYTES_MAX; new bytes are zero. */
 static bool grow(struct entry *e, size_t size)
 {
-    size_t capacity = e->capacity < BLOCK_BYTES ? BLOCK_BYTES : e->capacity;
+    size_t capacity = e->capacity < ROOM_BYTES ? ROOM_BYTES : e->capacity;
     while (capacity < size)
         capacity *= 2;
     if (capacity > e->capacity) {
@@ -180,25 +186,21 @@ static void pass_entry(const struct entry *e, const struct reading *r)
 }
 
 /* Adds the sample's image to the audit. */
-static enum sm_code add_image(struct reading *r, struct entry *e, struct sm_err *err)
+static enum sm_code add_image(struct reading *r, struct held *held, struct sm_err *err)
 {
+    struct entry *e = &held->image;
+    const struct sm_sample *sample = &held->sample;
     struct sm_ingest_labels labels = *r->labels;
     struct sm_err why = {0};
     char folder[SM_LABEL_BYTES];
-    bool told = r->sample.has[SM_SAMPLE_CLS] || r->sample.has[SM_SAMPLE_JSON];
+    bool told = sample->has[SM_SAMPLE_CLS] || sample->has[SM_SAMPLE_JSON];
     labels.name = e->name;
-    if (labels.cohort < 0)
-        labels.cohort = cohort_of(e->name);
-    if (labels.cohort < 0) {
-        sm_ingest_pass(r->ingest, 0, e->name, SM_INGEST_COHORT_INVALID,
-                       "the first folder is none of shared, candidate, independent, external");
-        return SM_OK;
-    }
+    labels.cohort = held->cohort;
     sm_label_folder(folder, r->labels->cohort < 0 ? below(e->name) : e->name);
     if (!labels.class_label || labels.class_label[0] == '\0')
-        labels.class_label = told ? r->sample.class_label : folder;
+        labels.class_label = told ? sample->class_label : folder;
     if (!labels.group || labels.group[0] == '\0')
-        labels.group = r->sample.group;
+        labels.group = sample->group;
     if (e->over) {
         sm_err_set(&why, SM_LIMIT, SM_IMAGE_TOO_LARGE, SM_IMAGE_BYTES_MAX);
         return sm_ingest_fail(r->ingest, &labels, &why, err);
@@ -208,34 +210,79 @@ static enum sm_code add_image(struct reading *r, struct entry *e, struct sm_err 
     return sm_ingest_put(r->ingest, &labels, bytes, e->bytes_count, NULL, err);
 }
 
-/* Ends the sample: adds its image, and skips labels that no image has. */
-static enum sm_code end_sample(struct reading *r, struct sm_err *err)
+/* Reports the labels of a complete sample that its image does not get. */
+static void check_labels(struct reading *r, const struct held *held)
 {
-    struct held *held = r->held;
-    enum sm_code code = SM_OK;
+    const struct sm_sample *sample = &held->sample;
     for (int kind = SM_SAMPLE_CLS; kind <= SM_SAMPLE_JSON; kind++) {
-        if (r->sample.has[kind] && !r->sample.has[SM_SAMPLE_IMAGE])
+        if (!sample->has[kind])
+            continue;
+        if (sm_sample_lost_class(sample))
+            sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_NOT_AN_IMAGE, SM_SAMPLE_LOST);
+        else if (!sample->has[SM_SAMPLE_IMAGE])
             sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_NOT_AN_IMAGE,
-                           "the first bytes are those of no JPEG, PNG or raw image");
-        else if (r->sample.has[kind] && held->wrong[kind].code != SM_OK)
+                           SM_INGEST_NO_IMAGE(""));
+        else if (held->wrong[kind].code != SM_OK)
             sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
                            "%s: its image does not have these labels", held->wrong[kind].text);
     }
-    if (r->sample.has[SM_SAMPLE_IMAGE])
-        code = add_image(r, &held->image, err);
-    free(held->image.bytes);
-    held->image.bytes = NULL;
-    sm_sample_begin(&r->sample, "");
+}
+
+/* Finds the cohort of a complete sample's image, or reports that it has none. */
+static void find_cohort(const struct reading *r, struct held *held)
+{
+    const char *name = held->image.name;
+    held->cohort = -1;
+    if (!held->sample.has[SM_SAMPLE_IMAGE])
+        return;
+    held->cohort = r->labels->cohort < 0 ? cohort_of(name) : r->labels->cohort;
+    if (held->cohort < 0)
+        sm_ingest_pass(r->ingest, 0, name, SM_INGEST_COHORT_INVALID,
+                       "the first folder is none of shared, candidate, independent, external");
+}
+
+/* Takes labels away that could be those of two images, and reports them. */
+static void disown(struct reading *r, struct held *held)
+{
+    struct sm_sample *sample = &held->sample;
+    for (int kind = SM_SAMPLE_CLS; kind <= SM_SAMPLE_JSON; kind++) {
+        if (sample->has[kind] && held->wrong[kind].code == SM_OK)
+            sm_ingest_pass(r->ingest, 0, held->names[kind], SM_INGEST_UNREADABLE,
+                           "labels of a sample with several images, " SM_SAMPLE_SHARED
+                           ": no image has them");
+        sample->has[kind] = false;
+    }
+    sample->class_label[0] = sample->group[0] = '\0';
+}
+
+/* Ends the sample: adds the image of the sample before it, and holds back its own. */
+static enum sm_code end_sample(struct reading *r, struct sm_err *err)
+{
+    struct held *here = r->here, *last = r->last;
+    enum sm_code code = SM_OK;
+    check_labels(r, here);
+    find_cohort(r, here);
+    if (sm_sample_shares_labels(&last->sample, &here->sample)) {
+        disown(r, last);
+        disown(r, here);
+    }
+    if (last->sample.has[SM_SAMPLE_IMAGE] && last->cohort >= 0)
+        code = add_image(r, last, err);
+    free(last->image.bytes);
+    last->image.bytes = NULL;
+    sm_sample_begin(&last->sample, "");
+    r->here = last;
+    r->last = here;
     return code;
 }
 
 /* Ends the sample if the entry does not belong to it, and begins that of the entry. */
 static enum sm_code meet(struct reading *r, const struct entry *e, struct sm_err *err)
 {
-    if (sm_sample_holds(&r->sample, e->name, e->kind))
+    if (sm_sample_holds(&r->here->sample, e->name, e->kind))
         return SM_OK;
     enum sm_code code = end_sample(r, err);
-    sm_sample_begin(&r->sample, e->name);
+    sm_sample_begin(&r->here->sample, e->name);
     return code;
 }
 
@@ -243,18 +290,18 @@ static enum sm_code meet(struct reading *r, const struct entry *e, struct sm_err
  * are reported at the end of the sample. */
 static enum sm_code hold(struct reading *r, struct entry *e, struct sm_err *err)
 {
-    struct held *held = r->held;
+    struct held *held = r->here;
     struct sm_err why = {0};
     enum sm_code code = SM_OK;
-    r->sample.has[e->kind] = true;
+    held->sample.has[e->kind] = true;
     snprintf(held->names[e->kind], sizeof held->names[0], "%s", e->name);
     if (e->kind == SM_SAMPLE_IMAGE) {
         held->image = *e;
         held->image.name = held->names[SM_SAMPLE_IMAGE];
         e->bytes = NULL;
-    } else {
+    } else if (e->kind != SM_SAMPLE_OTHER) {
         size_t count = e->over ? (size_t)SM_DATASET_SIDECAR_BYTES_MAX + 1 : e->bytes_count;
-        code = sm_sample_read(&r->sample, e->kind, e->bytes, count, &why);
+        code = sm_sample_read(&held->sample, e->kind, e->bytes, count, &why);
         held->wrong[e->kind] = why;
     }
     return code == SM_NOMEM ? sm_err_set(err, code, "%.200s", why.text) : SM_OK;
@@ -269,9 +316,9 @@ static enum sm_code sort_entry(struct entry *e, struct reading *r, struct sm_err
     else if (sm_image_sniff(e->bytes, e->bytes_count))
         e->kind = SM_SAMPLE_IMAGE;
     enum sm_code code = meet(r, e, err);
-    if (code == SM_OK && e->kind != SM_SAMPLE_OTHER)
+    if (code == SM_OK)
         code = hold(r, e, err);
-    else if (code == SM_OK)
+    if (code == SM_OK && e->kind == SM_SAMPLE_OTHER)
         pass_entry(e, r);
     return code;
 }
@@ -285,7 +332,7 @@ static const char *name_of(const struct reading *r, struct archive_entry *header
         (archive_format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP &&
         archive_filter_count(r->archive) == 1;
     if (!name && plain_zip &&
-        sm_ingest_zip_name(raw, r->fd, archive_read_header_position(r->archive)))
+        sm_ingest_zip_name(raw, r->input->fd, archive_read_header_position(r->archive)))
         name = raw;
     return name;
 }
@@ -344,19 +391,12 @@ static enum sm_code open_archive(struct reading *r, int fd, struct sm_err *err)
     struct stat status;
     if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
         return sm_err_set(err, SM_IO, "the archive cannot be read from its start");
-    r->fd = fd;
     r->archive_bytes = status.st_size;
-    r->archive = archive_read_new();
-    if (!r->archive)
-        return sm_err_set(err, SM_NOMEM, "ingest: no memory for an archive");
-    if (archive_read_support_filter_gzip(r->archive) != ARCHIVE_OK ||
-        archive_read_support_filter_zstd(r->archive) != ARCHIVE_OK ||
-        archive_read_support_format_tar(r->archive) != ARCHIVE_OK ||
-        archive_read_support_format_zip_streamable(r->archive) != ARCHIVE_OK)
-        return sm_err_set(err, SM_UNSUPPORTED, "this libarchive lacks tar, zip, gzip or zstd");
-    if (archive_read_open_fd(r->archive, fd, BLOCK_BYTES) != ARCHIVE_OK)
-        return corrupt(r, err);
-    return SM_OK;
+    r->input->fd = fd;
+    r->input->check = check_unpacked;
+    r->input->arg = r;
+    enum sm_code code = sm_archive_open(&r->archive, r->input, err);
+    return code == SM_CORRUPT ? corrupt(r, err) : code;
 }
 
 static enum sm_code read_entries(struct reading *r, struct sm_err *err)
@@ -366,7 +406,7 @@ static enum sm_code read_entries(struct reading *r, struct sm_err *err)
         struct archive_entry *header;
         int rc = archive_read_next_header(r->archive, &header);
         if (rc == ARCHIVE_EOF)
-            return SM_OK;
+            return sm_archive_check_end(r->archive, r->entries_count, err);
         if (rc == ARCHIVE_FATAL || rc == ARCHIVE_RETRY) /* RETRY: there is no header, so no entry */
             return corrupt(r, err);
         if (++r->entries_count > SM_INGEST_ENTRIES_MAX)
@@ -402,19 +442,25 @@ enum sm_code sm_ingest_archive(struct sm_ingest *ingest, int fd,
     struct reading r = {.ingest = ingest,
                         .labels = labels,
                         .bytes_max = bytes_max > 0 ? bytes_max : SM_INGEST_UNPACKED_BYTES_MAX};
-    r.held = calloc(1, sizeof *r.held);
-    enum sm_code code =
-        r.held ? open_archive(&r, fd, err) : sm_err_set(err, SM_NOMEM, "ingest: out of memory");
+    struct held *both = calloc(2, sizeof *both);
+    r.input = calloc(1, sizeof *r.input);
+    r.here = both;
+    r.last = both + 1;
+    enum sm_code code = both && r.input ? open_archive(&r, fd, err)
+                                        : sm_err_set(err, SM_NOMEM, "ingest: out of memory");
     if (code == SM_OK) {
         struct sm_err ignored;
         code = read_entries(&r, err);
         /* what came before a broken entry is added */
-        enum sm_code last = end_sample(&r, code == SM_OK ? err : &ignored);
-        code = code == SM_OK ? last : code;
+        for (int i = 0; i < 2; i++) {
+            enum sm_code ended = end_sample(&r, code == SM_OK ? err : &ignored);
+            code = code == SM_OK ? ended : code;
+        }
     }
     if (code == SM_CORRUPT && r.entries_count == 0)
         code = name_stranger(fd, code, err);
     archive_read_free(r.archive);
-    free(r.held);
+    free(r.input);
+    free(both);
     return code;
 }

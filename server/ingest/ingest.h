@@ -16,8 +16,8 @@
  * Owner:   the caller owns and frees the object; a call borrows its arguments. The fields of
  *          sm_ingest_params except `audit` must outlive the object.
  * Threads: one at a time; calls wait for commits and must not run on an HTTP thread.
- * Errors:  an error ends the call; images added before it stay. SM_CORRUPT (the archive is broken
- *          or of an unknown format), SM_LIMIT (over a limit; the text has both numbers),
+ * Errors:  an error ends the call; images added before it stay. SM_CORRUPT (the archive is broken,
+ *          cut off or of an unknown format), SM_LIMIT (over a limit; the text has both numbers),
  *          SM_UNSUPPORTED (no data root), SM_INVALID (the folder), SM_CANCELLED (`stop`, or the
  *          caller's API key is no longer valid), SM_NOT_FOUND (no such audit), SM_CONFLICT (the
  *          audit is not open), SM_IO, SM_NOMEM.

@@ -90,6 +90,11 @@ static enum sm_code score(double *m, struct sm_generation *generation,
     return code;
 }
 
+enum sm_code sm_canary_score(double *m, struct sm_generation *generation, struct sm_err *err)
+{
+    return score(m, generation, NULL, err);
+}
+
 static int64_t next_ms(int64_t began_ms, int64_t now_ms)
 {
     int64_t rest_ms = COST_FACTOR * (now_ms - began_ms);
@@ -101,7 +106,7 @@ enum sm_code sm_canary_start(struct sm_generation *generation, const char *name,
     struct sm_canary *canary = sm_generation_canary(generation);
     struct sm_err why = {0};
     int64_t began_ms = sm_clock_monotonic_ms();
-    enum sm_code code = score(&canary->first, generation, NULL, &why);
+    enum sm_code code = sm_canary_score(&canary->first, generation, &why);
     canary->last = canary->first;
     canary->sings = code == SM_OK;
     canary->scored_ms = sm_clock_monotonic_ms();

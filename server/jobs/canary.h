@@ -28,6 +28,10 @@ struct sm_canary {
     char reason[160];          /* how the last turn differed from the first; "": not at all */
 };
 
+/* Scores the canary once: *m is its score m, or, of a pair without g, its alignment. Errors: those
+ * of sm_task_open_decoded and sm_scorer_slot_take. */
+enum sm_code sm_canary_score(double *m, struct sm_generation *generation, struct sm_err *err);
+
 /* Scores the canary for the first time, after the load. If that fails (for example because the
  * recipe does not suit the image), the pair has no canary, which is logged. Errors: SM_NOMEM. */
 enum sm_code sm_canary_start(struct sm_generation *generation, const char *name,

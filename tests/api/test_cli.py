@@ -12,6 +12,7 @@ import sqlite3
 import statistics
 import struct
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -284,11 +285,11 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     files = sorted(folder.rglob("*.png"))
     for path in files[:7]:
         path.write_bytes(path.read_bytes()[:-20])
-    done, reference = measure(folder, tmp_path / "none")
+    done, reference = measure(folder)
     assert len(reference["scores"]) == len(reference["images"]) == 17
     said = done.stderr.splitlines()
     assert len(said) == 5 and all(line.startswith(f"sslmem reference: {path}: ") for line, path in zip(said, files))
-    assert "\nleft out   8 failed, 0 repeated\n" in done.stdout and "empty" not in done.stdout
+    assert "\nleft out   7 failed, 0 repeated\n" in done.stdout
     # Too few remain: nothing is written, and pair.json is as before.
     before = (pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes()
     done, _ = measure(*files[:8], code=1)
@@ -297,6 +298,51 @@ def test_reference_of_a_folder_counts_what_fails(measured, tmp_path):
     measure(*files[:3], code=1)
     assert not (pair / "reference.partial.jsonl").exists()  # nothing to go on from
     assert before == ((pair / "reference.json").read_bytes(), (pair / "pair.json").read_bytes())
+
+
+def test_reference_needs_every_operand(measured, tmp_path):
+    """An operand that cannot be opened, or not read on, ends the command: the cohort is not the one that was meant."""
+    pair, folder, measure = measured
+    empty, cut, text = tmp_path / "empty", tmp_path / "cut.tar", tmp_path / "text.txt"
+    empty.mkdir()
+    text.write_text("no dataset")
+    cut.write_bytes((GOLDEN / "data/bad/between.tar").read_bytes())
+    before = (pair / "pair.json").read_bytes()
+    array = GOLDEN / "data/numpy/deflated.npz"
+    for operand, why in ((tmp_path / "none", "none: "), (cut, "cut.tar: after entry 4: a tar's end mark is missing"), (text, "not a dataset"),
+                         (empty, "holds no image (JPEG, PNG), 0 other files"), (f"{array}:tarin", '"tarin" is none of its arrays')):
+        for operands in ((folder, operand), (operand, folder)):
+            done, _ = measure(*operands, code=1)
+            assert why in done.stderr and done.stderr.endswith("; nothing was written\n"), done.stderr
+            assert not (pair / "reference.json").exists() and (pair / "pair.json").read_bytes() == before
+    done, reference = measure()
+    assert len(reference["scores"]) == 24 and "\nresumed    24 scores of an earlier run\n" in done.stdout
+
+
+def test_links_are_counted(run, measured, tmp_path):
+    """What a folder or archive holds beside its images and their labels is passed over, with its number."""
+    pair, folder, measure = measured
+    _, plain = measure()
+    (folder / "class0/link.png").symlink_to("00.png")
+    done, reference = measure()
+    assert done.stderr == "sslmem reference: 1 file that is a link or no image was passed over\n" and reference == plain
+    (folder / "notes.txt").write_text("no image")
+    archive = tmp_path / "shard.tar"
+    with tarfile.open(archive, "w") as out:
+        out.add(folder / "class0", "class0", filter=lambda entry: entry if entry.isdir() or "00" in entry.name or "link" in entry.name else None)
+        hard = tarfile.TarInfo("class0/hard.png")
+        hard.type, hard.linkname = tarfile.LNKTYPE, "class0/00.png"
+        out.addfile(hard)
+        for name, data in (("1.png", png(90)), ("1.cls", b"7"), ("1.json", b"{}"), ("2.json", b"{}")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            out.addfile(entry, io.BytesIO(data))
+    for operand, passed, count in ((folder, 2, 24), (archive, 3, 2)):
+        done = run("score", "--pair", pair, operand)
+        assert done.stderr.splitlines() == [f"sslmem score: {passed} files that are links or no images were passed over"]
+        assert len(done.stdout.splitlines()) == count
+    done = run("score", "--pair", pair, folder / "class1")
+    assert done.stderr == ""
 
 
 def test_reference_goes_on_after_a_kill(binary, measured):
@@ -405,14 +451,9 @@ def test_reference_leaves_mode_link_and_line_ends(measured, tmp_path, named):
 
 
 def test_a_folder_without_images_is_no_image(run, measured, tmp_path):
-    _, folder, measure = measured
+    _, folder, _ = measured
     empty = tmp_path / "empty"
     empty.mkdir()
-    done, reference = measure(empty, folder)
-    assert f"sslmem reference: {empty}: holds no image (JPEG, PNG), 0 other files\n" == done.stderr
-    assert "failed" not in done.stdout and "\nempty      1 of IMAGES\n" in done.stdout and len(reference["scores"]) == 24
-    done, _ = measure(empty, code=1)
-    assert "0 images could be scored and 0 failed, and not each of IMAGES holds one: a reference needs" in done.stderr
     done = run("score", "--pair", PAIRS / "resnet", "--format", "table", empty, folder / "class0/00.png", code=1)
     assert done.stdout.splitlines()[-1].startswith("1 image, mean m ")
     assert done.stderr.endswith('sslmem score: 1 of IMAGES held no image; "error" in its line says why\n')

@@ -441,11 +441,50 @@ def archives():
     refuse("bad/bomb.tar.gz", "limit", "the limit is 100 times")
 
 
+def names():
+    """Names of labels that are in use, in other letters and other words."""
+    (a, b), numbers = (png(), png()), np.array([5, 7], "<i8")
+    write("names/a.png", a)
+    write("names/b.png", b)
+    rows = [("a.png", "cat", "g", a), ("b.png", "dog", "h", b)]
+    write("names/case.csv", b"Path,LABEL,Group\na.png,cat,g\nb.png,dog,h\n")
+    write("names/case.jsonl", b'{"File_Name": "a.png", "Label": "cat", "GROUP": "g"}\n{"image": "b.png", "Class": null, "class": "dog", "group": "h"}\n')
+    expect("names/case.csv", "csv", rows)
+    expect("names/case.jsonl", "json-lines", rows)
+    tar("names/case.tar", [("0.json", b'{"Label": 3}'), ("0.png", a)])
+    expect("names/case.tar", "archive", [("0.png", "3", "", a)])
+    write("bad/case.csv", b"path,label,Label\na.png,1,2\n")
+    refuse("bad/case.csv", "corrupt", "line 1: columns 2 and 3 are both named Label")
+    write("bad/case.jsonl", b'{"path": "a.png", "label": 1, "Label": 2}\n')
+    refuse("bad/case.jsonl", "corrupt", 'line 1: "label" and "Label" are one name: keep one')
+    pictures = rng.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    for images, labels in (("images", "targets"), ("image", "label"), ("image", "target"), ("train_images", "train_targets"), ("X", "Y")):
+        path = f"names/{images}-{labels}.npz"
+        np.savez(OUT / path, **{images: pictures, labels: numbers})
+        expect(path, "numpy", [(f"{images}#{i:05}", str(c), "", raw(p)) for i, (p, c) in enumerate(zip(pictures, numbers))])
+    # Numbers that are the labels of other images, are too many, or no whole ones are not left over.
+    np.savez(OUT / "names/others.npz", val_images=pictures, val_labels=numbers, test_images=pictures, weights=np.ones(2), more=np.arange(3), wide=np.ones((2, 2), "i4"))
+    expect("names/others.npz:test", "numpy", [(f"test_images#{i:05}", "", "", raw(p)) for i, p in enumerate(pictures)])
+    np.savez(OUT / "bad/left.npz", images=pictures, species=numbers, sites=numbers.astype("u1"))
+    refuse("bad/left.npz", "invalid", "no name tells the labels of images, and these can be: species, sites: save it as labels, or")
+    np.savez(OUT / "bad/left2.npz", pixels=pictures, classes=numbers)
+    refuse("bad/left2.npz", "invalid", "the labels of pixels, and these can be: classes: save it as labels beside images, or")
+    two = [(OUT / f"archives/{name}.tar").read_bytes() for name in ("views", "labels")]
+    views, labels = (expected[f"archives/{name}.tar"]["items"] for name in ("views", "labels"))
+    for path, packed in (("names/after.tar", b"".join(two)), ("names/after.tar.gz", b"".join(gzip.compress(one, mtime=0) for one in two))):
+        write(path, packed)
+        expected[path] = {"format": "archive", "items": views + labels}
+    write("bad/behind.tar", two[0] + b"and what is no tar".ljust(512, b"."))
+    refuse("bad/behind.tar", "corrupt", "after entry 6: Damaged tar archive")
+    np.savez(OUT / "bad/left3.npz", images=pictures, labels=numbers, targets=numbers)
+    refuse("bad/left3.npz", "conflict", "labels.npy and targets.npy can both be the labels of images: keep one")
+
+
 if __name__ == "__main__":
     shutil.rmtree(OUT, ignore_errors=True)
     write("bad/empty", b"")
     refuse("bad/empty", "unsupported", "not a dataset")
-    for make in (cifar_python, cifar_binary, cifar_bad, idx, numpy_files, files, archives):
+    for make in (cifar_python, cifar_binary, cifar_bad, idx, numpy_files, files, archives, names):
         make()
     (OUT / "expected.json").write_text(json.dumps({"good": expected, "bad": bad}, indent=1) + "\n")
     assert not os.path.exists("/tmp/sslmem-was-here")

@@ -233,6 +233,101 @@ static void an_encrypted_entry_is_skipped(void **state)
     assert_int_equal(skipped("unreadable"), 2);
 }
 
+/* --- labels (core/data/sample.h) --- */
+
+static void assert_class(int64_t index, const char *name, const char *class_label)
+{
+    json_t *item = item_at(index);
+    const char *text = json_string_value(json_object_get(item, "class"));
+    assert_string_equal(text_at(item, "name"), name);
+    assert_string_equal(text ? text : "", class_label);
+    json_decref(item);
+}
+
+static const struct sm_ingest_labels shared = {.cohort = SM_COHORT_SHARED};
+
+/* Two images of a key, of which one would get the labels: neither does, whatever the order. */
+static void labels_of_several_images_are_reported(void **state)
+{
+    static const char *const orders[][3] = {{"c/0.cls", "c/0.mask.png", "c/0.png"},
+                                            {"c/0.png", "c/0.mask.png", "c/0.cls"},
+                                            {"c/0.json", "c/0.mask.png", "c/0.png"},
+                                            {"c/0.mask.png", "c/0.json", "c/0.png"}};
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        for (int k = 0; k < 3; k++) {
+            char bytes[32];
+            size_t n = (size_t)snprintf(bytes, sizeof bytes, PNG "%zu %d", i, k);
+            if (strstr(orders[i][k], ".png"))
+                put(&m, orders[i][k], bytes, n);
+            else if (strstr(orders[i][k], ".cls"))
+                PUT(&m, orders[i][k], "7");
+            else
+                PUT(&m, orders[i][k], "{\"label\": 7, \"group\": \"g\"}");
+        }
+        PUT(&m, "between.txt", "another sample");
+    }
+    assert_code(SM_OK, take(made(&m), &shared));
+    assert_int_equal(counted("added_count"), 8);
+    assert_int_equal(skipped("unreadable"), 4);
+    for (int i = 0; i < 2; i++)
+        assert_skipped(i == 0 ? "c/0.cls" : "c/0.json", "unreadable",
+                       "labels of a sample with several images, which tell the class of one; keep "
+                       "one image a sample: no image has them");
+    assert_class(0, "c/0.mask.png", "c");
+    assert_class(1, "c/0.png", "c");
+    assert_class(2, "c/0.png", "c");
+    assert_class(3, "c/0.mask.png", "c");
+    json_t *item = item_at(4);
+    assert_string_equal(text_at(item, "group"), "");
+    json_decref(item);
+}
+
+/* Several images of a key without labels, or each with its own, are in order. */
+static void images_of_one_key_keep_their_own_labels(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "0.a.png", PNG "a");
+    PUT(&m, "0.b.png", PNG "b");
+    PUT(&m, "1.png", PNG "c");
+    PUT(&m, "1.cls", "4");
+    PUT(&m, "1.png", PNG "d");
+    PUT(&m, "1.cls", "5");
+    assert_code(SM_OK, take(made(&m), &shared));
+    assert_int_equal(counted("added_count"), 4);
+    assert_int_equal(counted("skipped_count"), 0);
+    assert_class(0, "0.a.png", "");
+    assert_class(1, "0.b.png", "");
+    assert_class(2, "1.png", "4");
+    assert_class(3, "1.png", "5");
+}
+
+static void labels_without_their_image_are_reported(void **state)
+{
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "a.png", PNG "a");
+    PUT(&m, "b.png", PNG "b");
+    PUT(&m, "a.cls", "1");
+    PUT(&m, "b.json", "{\"label\": 2}");
+    PUT(&m, "text.txt", "of another kind");
+    PUT(&m, "text.json", "{\"label\": 3}");
+    PUT(&m, "meta.json", "{\"made\": 2026}");
+    assert_code(SM_OK, take(made(&m), &shared));
+    assert_int_equal(counted("added_count"), 2);
+    const char *why = "no image stands next to this class; write the entries of a sample one after "
+                      "another (tar --sort=name)";
+    assert_skipped("a.cls", "not_an_image", why);
+    assert_skipped("b.json", "not_an_image", why);
+    assert_skipped("text.json", "not_an_image",
+                   "the first bytes are those of no JPEG, PNG or raw image");
+    assert_skipped("meta.json", "not_an_image",
+                   "the first bytes are those of no JPEG, PNG or raw image");
+    assert_int_equal(counted("skipped_count"), 5);
+}
+
 /* --- limits --- */
 
 static void an_image_at_the_limit_and_one_byte_past_it(void **state)
@@ -313,6 +408,56 @@ static void a_gzip_bomb_is_given_up(void **state)
     check_bomb(make(archive_write_set_format_ustar, archive_write_add_filter_gzip), "text");
 }
 
+/* One image, the end mark, and 200 MB of zeros behind it, which libarchive passes over in one call. */
+static void zeros_behind_a_tar_are_given_up(void **state)
+{
+    static const char zeros[1 << 20];
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    int fd = made(&m);
+    char tar[2048];
+    assert_int_equal(pread(fd, tar, sizeof tar, 0), (ssize_t)sizeof tar);
+    close(fd);
+    m = make(archive_write_set_format_raw, archive_write_add_filter_zstd);
+    put_header(&m, "x", AE_IFREG, sizeof tar + 200 * sizeof zeros, NULL, NULL);
+    archive_write_data(m.archive, tar, sizeof tar);
+    for (int i = 0; i < 200; i++)
+        archive_write_data(m.archive, zeros, sizeof zeros);
+    fd = made(&m);
+    assert_code(SM_LIMIT, take(fd, &any));
+    assert_non_null(strstr(err.text, ", the limit is 100 times"));
+    assert_int_equal(counted("added_count"), 1);
+}
+
+static void tars_behind_each_other_are_read(void **state)
+{
+    (void)state;
+    int fd = memfd_create("archive", MFD_CLOEXEC);
+    for (int i = 0; i < 3; i++) {
+        char name[32], tar[2560];
+        snprintf(name, sizeof name, "candidate/%d.png", i);
+        struct maker m = make(archive_write_set_format_ustar, NULL);
+        put(&m, name, name, 0);
+        put(&m, name, i == 0 ? PNG "0" : i == 1 ? PNG "1" : PNG "2", 9);
+        int one = made(&m);
+        assert_int_equal(pread(one, tar, sizeof tar, 0), (ssize_t)sizeof tar);
+        close(one);
+        assert_int_equal(write(fd, tar, sizeof tar), (ssize_t)sizeof tar);
+    }
+    int bad = memfd_create("archive", MFD_CLOEXEC);
+    char all[3 * 2560];
+    assert_int_equal(pread(fd, all, sizeof all, 0), (ssize_t)sizeof all);
+    assert_int_equal(write(bad, all, sizeof all), (ssize_t)sizeof all);
+    assert_int_equal(write(bad, PNG "no tar", 14), 14);
+    assert_code(SM_CORRUPT, sm_ingest_archive(ingest, bad, &any, &err));
+    close(bad);
+    assert_code(SM_OK, take(fd, &any));
+    assert_int_equal(counted("added_count"), 3);
+    assert_int_equal(counted("duplicate_count"), 3);
+    assert_item(2, "candidate", "candidate/2.png", "queued");
+}
+
 static void bytes_in_all_are_limited(void **state)
 {
     (void)state;
@@ -373,6 +518,7 @@ static void holes_are_not_filled_beyond_an_image(void **state)
     put_sparse(fd, "candidate/late.png", (INT64_C(1) << 32) - 512, PNG);
     put_sparse(fd, "candidate/early.png", 0, PNG);
     put_sparse(fd, "candidate/middle.png", 5000, PNG);
+    assert_int_equal(write(fd, (char[1024]){0}, 1024), 1024);
     assert_code(SM_OK, take(fd, &any));
     assert_skipped("candidate/late.png", "not_an_image",
                    "the first bytes are those of no JPEG, PNG or raw image");
@@ -461,6 +607,32 @@ static void archives_cut_short(void **state)
     assert_code(SM_OK, finish_ingest());
     assert_true(counted("added_count") <= 4);
     close(fd);
+}
+
+/* Between two entries nothing is broken; only the end mark is missing. */
+static void a_tar_cut_between_two_entries_is_refused(void **state)
+{
+    int (*const filters[])(struct archive *) = {NULL, archive_write_add_filter_gzip};
+    (void)state;
+    struct maker m = make(archive_write_set_format_ustar, NULL);
+    PUT(&m, "candidate/a.png", PNG "a");
+    PUT(&m, "candidate/b.png", PNG "b");
+    int fd = made(&m);
+    char tar[2048];
+    assert_int_equal(pread(fd, tar, sizeof tar, 0), (ssize_t)sizeof tar);
+    close(fd);
+    for (size_t blocks = 2; blocks <= 4; blocks += 2)
+        for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+            struct maker cut = make(archive_write_set_format_raw, filters[i]);
+            put(&cut, "cut.tar", tar, blocks * 512);
+            fd = made(&cut);
+            assert_code(SM_CORRUPT, sm_ingest_archive(ingest, fd, &any, &err));
+            assert_non_null(strstr(err.text, blocks == 2 ? "after entry 1: a tar's end mark is"
+                                                         : "after entry 2: a tar's end mark is"));
+            close(fd);
+        }
+    assert_code(SM_OK, finish_ingest());
+    assert_int_equal(counted("added_count"), 2); /* what came before stays */
 }
 
 /* Bytes changed one by one in a tar: whatever comes of it is within the rules. */
@@ -576,11 +748,16 @@ int main(void)
         TEST(links_and_devices_are_skipped),
         TEST(what_is_no_image_is_skipped),
         TEST(an_encrypted_entry_is_skipped),
+        TEST(labels_of_several_images_are_reported),
+        TEST(images_of_one_key_keep_their_own_labels),
+        TEST(labels_without_their_image_are_reported),
         TEST(an_image_at_the_limit_and_one_byte_past_it),
         TEST(a_hundred_thousand_empty_entries),
         TEST(a_zip_bomb_is_given_up),
         TEST(a_zip_bomb_that_begins_as_an_image_is_given_up),
         TEST(a_gzip_bomb_is_given_up),
+        TEST(zeros_behind_a_tar_are_given_up),
+        TEST(tars_behind_each_other_are_read),
         TEST(bytes_in_all_are_limited),
         TEST(images_of_the_audit_are_limited),
         TEST(holes_are_not_filled_beyond_an_image),
@@ -588,6 +765,7 @@ int main(void)
         TEST(a_header_with_a_wrong_sum_is_named),
         TEST(other_filters_are_not_run),
         TEST(archives_cut_short),
+        TEST(a_tar_cut_between_two_entries_is_refused),
         TEST(archives_with_wrong_bytes),
         TEST(zip_headers_with_wrong_bytes),
         TEST(it_stops_when_told),

@@ -135,16 +135,18 @@ static void put_header(unsigned char *out, int k)
     snprintf((char *)out + 148, 8, "%06o", sum);
 }
 
-/* `count` of them as one gzip member; archives may be several of these. */
+/* `count` of them as one gzip member, or, if 0, the end mark; archives may be several of these. */
 static size_t pack(unsigned char *out, size_t out_bytes, int count)
 {
     static unsigned char headers[GROUP * BLOCK];
+    int blocks = count > 0 ? count : 2;
+    memset(headers, 0, sizeof headers);
     z_stream z = {0};
     for (int i = 0; i < count; i++)
         put_header(headers + i * BLOCK, i);
     assert_int_equal(deflateInit2(&z, 1, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
     z.next_in = headers;
-    z.avail_in = (unsigned)count * BLOCK;
+    z.avail_in = (unsigned)blocks * BLOCK;
     z.next_out = out;
     z.avail_out = (unsigned)out_bytes;
     assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
@@ -166,6 +168,8 @@ static enum sm_code take_entries(int count)
         member_bytes = pack(member, sizeof member, count);
         assert_int_equal(fwrite(member, 1, member_bytes, file), member_bytes);
     }
+    member_bytes = pack(member, sizeof member, 0);
+    assert_int_equal(fwrite(member, 1, member_bytes, file), member_bytes);
     assert_int_equal(fflush(file), 0);
     enum sm_code code = sm_ingest_archive(ingest, fileno(file), &labels, &err);
     fclose(file);
