@@ -8,3 +8,9 @@ PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(sql, 'm            REAL    NOT NULL', 'm            REAL')
     WHERE type = 'table' AND name = 'score';
 PRAGMA writable_schema = RESET;
+
+-- Fails unless the edit took place: the column m is found once, and may be NULL.
+CREATE TEMP TABLE m_may_be_null (yes INTEGER NOT NULL CHECK (yes = 1));
+INSERT INTO m_may_be_null SELECT "notnull" = 0 FROM pragma_table_info('score') WHERE name = 'm';
+INSERT INTO m_may_be_null SELECT count(*) FROM m_may_be_null;
+DROP TABLE m_may_be_null;
