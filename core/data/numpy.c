@@ -333,11 +333,20 @@ static void find_entries(int64_t found[2], const struct sm_arrays *a, const char
             found[found[0] >= 0] = entries[i];
 }
 
+/* Finds the first two entries that can be the labels of `images` by name; -1: none. */
+static void find_labels(int64_t found[2], const struct sm_arrays *a, const char *images)
+{
+    char name[NAME_BYTES];
+    found[0] = found[1] = -1;
+    for (int row = 0; sm_arrays_label_name(name, sizeof name, images, row); row++)
+        if (name[0] != '\0')
+            find_entries(found, a, name);
+}
+
 /* Marks the labels of all arrays of images but those of `images`. */
 static enum sm_code mark_owned(bool *owned, struct sm_arrays *a, const char *images,
                                struct sm_err *err)
 {
-    char name[NAME_BYTES];
     for (uint64_t i = 0; i < sm_zip_count(a->zip); i++) {
         struct sm_source *source = NULL;
         struct sm_err ignored = {0};
@@ -348,10 +357,8 @@ static enum sm_code mark_owned(bool *owned, struct sm_arrays *a, const char *ima
             return sm_err_set(err, code, "%.200s", ignored.text);
         if (code != SM_OK || !is_u8(&array) || array.rank < 3 || strcmp(array.name, images) == 0)
             continue;
-        int64_t found[2] = {-1, -1};
-        for (int row = 0; sm_arrays_label_name(name, sizeof name, array.name, row); row++)
-            if (name[0] != '\0')
-                find_entries(found, a, name);
+        int64_t found[2];
+        find_labels(found, a, array.name);
         for (int k = 0; k < 2; k++)
             if (found[k] >= 0)
                 owned[found[k]] = true;
@@ -406,12 +413,9 @@ static enum sm_code check_left_over(struct sm_arrays *a, const char *images, str
 
 static enum sm_code labels_in_zip(struct sm_arrays *a, const char *images, struct sm_err *err)
 {
-    char name[NAME_BYTES];
     struct array array;
-    int64_t found[2] = {-1, -1};
-    for (int row = 0; sm_arrays_label_name(name, sizeof name, images, row); row++)
-        if (name[0] != '\0')
-            find_entries(found, a, name);
+    int64_t found[2];
+    find_labels(found, a, images);
     if (found[1] >= 0)
         return two_labels(sm_zip_name(a->zip, (uint64_t)found[0]),
                           sm_zip_name(a->zip, (uint64_t)found[1]), images, err);
